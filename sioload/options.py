@@ -1,0 +1,183 @@
+"""Options of a connection, frozen and validated once, with clear errors that name the nearest valid name."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+from sioload.errors import OptionError
+
+Version = Literal[0, 1, 2, 3, 4, "auto"]
+Auth = Mapping[str, Any] | Callable[[], Any] | None
+
+#: Options of python-socketio's `Client` that mean nothing here: taken, and warned of once.
+IGNORED = frozenset(
+    {"logger", "engineio_logger", "json", "handle_sigint", "serializer", "request_timeout", "http_session",
+     "ssl_verify", "websocket_extra_options", "timestamp_requests"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one connection may make this process hold, in bytes unless said otherwise.
+
+    Each limit is checked before memory is taken.
+    """
+
+    message: int = 1 << 20
+    payload: int = 16 << 20
+    attachments: int = 64
+    nesting: int = 64
+    headers: int = 64 << 10
+    write_high_water: int = 64 << 10
+    handler_queue: int = 10_000
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise OptionError(f"limits: {f.name} must be a positive whole number, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How one simulated user connects. Times are in seconds.
+
+    Every field is a key of the class attribute `options` of a `SocketIOUser`.
+    """
+
+    version: Version = "auto"
+    path: str = "/socket.io/"
+    handshake_url: str | None = None
+    transports: tuple[str, ...] = ("polling", "websocket")
+    namespaces: tuple[str, ...] = ("/",)
+    query: Mapping[str, Any] | str = field(default_factory=dict)
+    encode_query: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cookies: Mapping[str, str] = field(default_factory=dict)
+    auth: Auth = None
+    auth_token: str | None = None
+    timestamp: bool | None = None
+    base64: bool = False
+    parser: Any = "json"
+    compress: bool = False
+    connect_timeout: float = 20.0
+    ack_timeout: float = 10.0
+    reconnection: bool = True
+    reconnection_attempts: float = float("inf")
+    reconnection_delay: float = 1.0
+    reconnection_delay_max: float = 5.0
+    randomization_factor: float = 0.5
+    connect_jitter: float = 0.0
+    tls_verify: bool = True
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    server_hostname: str | None = None
+    source_addresses: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        for name in ("transports", "namespaces", "source_addresses"):
+            value = getattr(self, name)
+            put(self, name, (value,) if isinstance(value, str) else tuple(value))
+        if isinstance(self.limits, Mapping):
+            put(self, "limits", build(Limits, self.limits, "limits"))
+        if self.version not in (0, 1, 2, 3, 4, "auto") or isinstance(self.version, bool):
+            raise OptionError(f'version must be 0, 1, 2, 3, 4 or "auto", not {self.version!r}')
+        for transport in self.transports:
+            if transport not in ("polling", "websocket"):
+                raise OptionError(f"transports: {unknown(transport, ('polling', 'websocket'))}")
+        if not self.transports:
+            raise OptionError("transports is empty: name polling, websocket or both")
+        if self.parser not in ("json", "msgpack") and not hasattr(self.parser, "encode"):
+            raise OptionError(f'parser must be "json", "msgpack" or an object with encode and decode, not {self.parser!r}')
+        for name in ("connect_timeout", "ack_timeout"):
+            self._number(name, minimum=0.001)
+        for name in ("reconnection_delay", "reconnection_delay_max", "connect_jitter", "reconnection_attempts"):
+            self._number(name, minimum=0.0)
+        self._number("randomization_factor", minimum=0.0, maximum=1.0)
+        for name in ("encode_query", "base64", "compress", "reconnection", "tls_verify"):
+            if not isinstance(getattr(self, name), bool):
+                raise OptionError(f"{name} must be True or False, not {getattr(self, name)!r}")
+        if not self.path.startswith("/"):
+            put(self, "path", "/" + self.path)
+        if not self.path.endswith("/"):
+            put(self, "path", self.path + "/")
+        for namespace in self.namespaces:
+            if not isinstance(namespace, str) or not namespace.startswith("/"):
+                raise OptionError(f"namespaces: {namespace!r} must begin with '/'")
+        if not callable(self.auth) and self.auth is not None and not isinstance(self.auth, Mapping):
+            raise OptionError(f"auth must be a dict or a callable that returns one, not {type(self.auth).__name__}")
+        for name in ("headers", "cookies"):
+            self._strings(name)
+
+    def _number(self, name: str, minimum: float, maximum: float = float("inf")) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
+            span = f"between {minimum:g} and {maximum:g}" if maximum != float("inf") else f"at least {minimum:g}"
+            raise OptionError(f"{name} must be a number, {span}, not {value!r}")
+
+    def _strings(self, name: str) -> None:
+        value = getattr(self, name)
+        if not isinstance(value, Mapping):
+            raise OptionError(f"{name} must be a dict of strings, not {type(value).__name__}")
+        for key, text in value.items():
+            if not isinstance(key, str) or not isinstance(text, str):
+                raise OptionError(f"{name}: {key!r} must map a string to a string")
+            if any(c in key + text for c in "\r\n\0"):
+                raise OptionError(f"{name}: {key!r} holds a line break")
+
+    def but(self, **changes: Any) -> Options:
+        """A copy with some options changed; validated as on creation."""
+        check_names(type(self), changes, "option")
+        return replace(self, **changes)
+
+
+def unknown(name: object, valid: Any) -> str:
+    """`'transprts' is unknown (nearest: 'transports')`, for error messages."""
+    near = difflib.get_close_matches(str(name), [str(v) for v in valid], n=1, cutoff=0.5)
+    hint = f"nearest: {near[0]!r}" if near else "valid: " + ", ".join(str(v) for v in valid)
+    return f"{name!r} is unknown ({hint})"
+
+
+def check_names(kind: type, given: Mapping[str, Any], what: str) -> None:
+    names = [f.name for f in fields(kind)]
+    for name in given:
+        if name not in names:
+            raise OptionError(f"{what} {unknown(name, names)}")
+
+
+def build(kind: type[Any], given: Mapping[str, Any], what: str) -> Any:
+    """`kind(**given)` with clear errors for unknown names."""
+    check_names(kind, given, what)
+    return kind(**given)
+
+
+_warned: set[str] = set()
+
+
+def options_from(given: Mapping[str, Any] | Options | None) -> Options:
+    """The class attribute `options` of a user, as an `Options`.
+
+    Raises:
+        OptionError: a name is unknown or a value can't be used; the message names it and the nearest valid one.
+    """
+    if isinstance(given, Options):
+        return given
+    if given is not None and not isinstance(given, Mapping):
+        raise OptionError(f"options must be a dict or an Options, not {type(given).__name__}")
+    used: dict[str, Any] = {}
+    for name, value in (given or {}).items():
+        if name in IGNORED:
+            if name not in _warned:
+                _warned.add(name)
+                warnings.warn(f"sioload: option {name!r} means nothing here and is ignored", stacklevel=2)
+        else:
+            used[name] = value
+    options: Options = build(Options, used, "option")
+    return options
