@@ -1,0 +1,235 @@
+"""Bodies of long-polling requests: several packets in one HTTP body, in each generation's framing.
+
+- `records` (Engine.IO 4): packets separated by 0x1e, binary ones as `b<base64>`.
+- `lengths` (Engine.IO 3): `<length>:<packet>` in UTF-16 units, or octet-stream framing with lengths in bytes.
+- `v0` (Socket.IO 0.9): one packet as it is; several as `U+FFFD <length> U+FFFD <packet>`.
+
+Decoders take a whole body. They check `Limits.payload`, the number of packets and `Limits.message` before they
+take memory.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Sequence
+
+from sioload.engineio import packet as frames
+from sioload.engineio.packet import MESSAGE, Packet
+from sioload.errors import LimitError, ProtocolError, TextError
+from sioload.options import Limits
+
+#: Packets that one body may hold.
+PACKETS = 100_000
+#: Digits of a length: enough for every body that fits into memory.
+LENGTH_DIGITS = 10
+
+TEXT = "text/plain;charset=UTF-8"
+BINARY = "application/octet-stream"
+
+_MARK = "\ufffd".encode()
+
+
+def decode_records(body: bytes, limits: Limits) -> list[Packet]:
+    """The packets of an Engine.IO 4 payload.
+
+    Raises:
+        ProtocolError: the body is malformed (LimitError: too large; TextError: not UTF-8).
+    """
+    _check_body(body, limits)
+    if body.count(b"\x1e") >= PACKETS:
+        raise LimitError(f"payload of more than {PACKETS} packets")
+    return [_record(record, limits) for record in body.split(b"\x1e")]
+
+
+def _record(record: bytes, limits: Limits) -> Packet:
+    if record[:1] == b"b":
+        _check_size(len(record) * 3 // 4 - 2, limits)
+        return Packet(MESSAGE, frames.from_base64(record[1:]))
+    _check_size(len(record) - 1, limits)
+    return frames.decode_eio4(_text(record))
+
+
+def encode_records(packets: Sequence[Packet], base64: bool = False) -> tuple[bytes, str]:
+    """The body of an Engine.IO 4 payload, and its content type. Binary is base64 in any case."""
+    texts = []
+    for packet in packets:
+        frame = frames.encode_eio4(packet)
+        texts.append(frame if isinstance(frame, str) else "b" + frames.to_base64(frame))
+    return _bytes("\x1e".join(texts)), TEXT
+
+
+def decode_lengths(body: bytes, limits: Limits, *, double: bool = False) -> list[Packet]:
+    """The packets of an Engine.IO 3 payload, in either framing.
+
+    Args:
+        body: the body as it came.
+        limits: what it may make us hold.
+        double: text may be encoded as UTF-8 twice (Socket.IO 1).
+
+    Raises:
+        ProtocolError: the body is malformed (LimitError: too large; TextError: not UTF-8).
+    """
+    _check_body(body, limits)
+    decode = frames.decode_eio3_double if double else frames.decode_eio3
+    binary = body[0] <= 1
+    packets: list[Packet] = []
+    position = 0
+    while position < len(body):
+        if len(packets) >= PACKETS:
+            raise LimitError(f"payload of more than {PACKETS} packets")
+        if binary:
+            frame, position = _octet_frame(body, position, limits)
+        else:
+            length, position = _length(body, position, b":")
+            _check_size(length * 3 // 4 - 3 if body[position : position + 1] == b"b" else length - 1, limits)
+            frame, position = _units(body, position, length)
+        packets.append(decode(frame))
+    return packets
+
+
+def _octet_frame(body: bytes, start: int, limits: Limits) -> tuple[frames.Frame, int]:
+    """One packet of octet-stream framing: 0 or 1 (binary), the length's digits as bytes, 0xff, the packet."""
+    kind = body[start]
+    end = body.find(b"\xff", start + 1, start + LENGTH_DIGITS + 2)
+    digits = body[start + 1 : end]
+    if kind > 1 or end < 0 or not digits or max(digits) > 9:
+        raise ProtocolError("malformed length in payload")
+    length = int(bytes(digit + 48 for digit in digits))
+    _check_size(length - 1, limits)
+    position = end + 1 + length
+    if position > len(body):
+        raise ProtocolError("payload ends within a packet")
+    data = body[end + 1 : position]
+    return (data if kind else _text(data)), position
+
+
+def encode_lengths(
+    packets: Sequence[Packet], base64: bool = False, *, double: bool = False
+) -> tuple[bytes, str]:
+    """The body of an Engine.IO 3 payload, and its content type.
+
+    Octet-stream framing is what every server of this protocol reads alike; text framing (`base64`) depends on how
+    the server encodes text.
+
+    Args:
+        packets: what to send.
+        base64: text framing, with binary as `b4<base64>`.
+        double: in text framing, encode text as UTF-8 twice (Socket.IO 1).
+    """
+    if not base64:
+        return b"".join(_octets(packet) for packet in packets), BINARY
+    encode = frames.encode_eio3_double if double else frames.encode_eio3
+    parts = []
+    for packet in packets:
+        frame = encode(packet)
+        text = frame if isinstance(frame, str) else f"b{frame[0]}{frames.to_base64(frame[1:])}"
+        parts.append(f"{_utf16_length(text)}:{text}")
+    return _bytes("".join(parts)), TEXT
+
+
+def _octets(packet: Packet) -> bytes:
+    frame = frames.encode_eio3(packet)
+    kind, data = (b"\0", _bytes(frame)) if isinstance(frame, str) else (b"\1", frame)
+    return kind + bytes(int(digit) for digit in str(len(data))) + b"\xff" + data
+
+
+def decode_v0(body: bytes, limits: Limits) -> list[Packet]:
+    """The packets of a Socket.IO 0.9 payload.
+
+    Raises:
+        ProtocolError: the body is malformed (LimitError: too large; TextError: not UTF-8).
+    """
+    _check_body(body, limits)
+    if not body.startswith(_MARK):
+        _check_size(len(body), limits)
+        return [frames.decode_v0(_text(body))]
+    packets: list[Packet] = []
+    position = 0
+    while position < len(body):
+        if len(packets) >= PACKETS:
+            raise LimitError(f"payload of more than {PACKETS} packets")
+        if not body.startswith(_MARK, position):
+            raise ProtocolError("malformed length in payload")
+        length, start = _length(body, position + len(_MARK), _MARK)
+        _check_size(length, limits)
+        text, position = _units(body, start, length)
+        if position < len(body) and not body.startswith(
+            _MARK, position
+        ):  # gevent-socketio counts code points
+            text, position = _units(body, start, length, _take_points)
+        packets.append(frames.decode_v0(text))
+    return packets
+
+
+def encode_v0(packets: Sequence[Packet], base64: bool = False) -> tuple[bytes, str]:
+    """The body of a Socket.IO 0.9 payload, and its content type. There is no binary."""
+    texts = [str(frames.encode_v0(packet)) for packet in packets]
+    if len(texts) == 1:
+        return _bytes(texts[0]), TEXT
+    return _bytes("".join(f"\ufffd{_utf16_length(text)}\ufffd{text}" for text in texts)), TEXT
+
+
+# --- parts
+
+
+def _check_body(body: bytes, limits: Limits) -> None:
+    if not body:
+        raise ProtocolError("empty payload")
+    if len(body) > limits.payload:
+        raise LimitError(f"payload of {len(body)} bytes, more than {limits.payload}")
+
+
+def _check_size(size: int, limits: Limits) -> None:
+    if size > limits.message:
+        raise LimitError(f"packet of {size} bytes, more than {limits.message}")
+
+
+def _length(body: bytes, start: int, end: bytes) -> tuple[int, int]:
+    """A decimal length, and the position behind the `end` that follows it."""
+    stop = body.find(end, start, start + LENGTH_DIGITS + len(end))
+    digits = body[start:stop]
+    if stop < 0 or not digits.isdigit():
+        raise ProtocolError("malformed length in payload")
+    return int(digits), stop + len(end)
+
+
+def _units(
+    body: bytes, start: int, count: int, take: Callable[[str, int], str] | None = None
+) -> tuple[str, int]:
+    """The text of `count` UTF-16 units (or what `take` counts) from `start`, and the position behind it."""
+    chunk = body[start : start + count]
+    if chunk.isascii():
+        text = chunk.decode("ascii")
+    else:  # a unit takes three bytes at most, a code point four
+        try:
+            text, _ = codecs.utf_8_decode(body[start : start + 4 * count], "strict", False)
+        except UnicodeDecodeError as error:
+            raise TextError(f"payload is not UTF-8: {error.reason}") from None
+        text = (take or _take_units)(text, count)
+        chunk = text.encode()
+    if (len(text) if take else _utf16_length(text)) != count:
+        raise ProtocolError("payload ends within a packet")
+    return text, start + len(chunk)
+
+
+def _take_units(text: str, count: int) -> str:
+    return text.encode("utf-16-le")[: 2 * count].decode("utf-16-le", "ignore")
+
+
+def _take_points(text: str, count: int) -> str:
+    return text[:count]
+
+
+def _utf16_length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "replace")) // 2
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TextError(f"payload is not UTF-8: {error.reason}") from None
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")

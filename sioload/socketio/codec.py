@@ -1,0 +1,345 @@
+"""The JSON codec of Socket.IO 1 to 4: packets to Engine.IO messages and back.
+
+Form (Socket.IO protocol, section "Packet encoding"):
+`type[attachments-][namespace,][id][JSON]`, then each attachment as a binary message of its own. 1.x leaves out
+a comma that nothing follows ("bare" here); 1.0.0 to 1.0.2 write acks as `3<attachments>-[namespace,]id[JSON]`,
+binary or not ("dashed").
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Never
+
+import orjson
+
+from sioload.errors import EncodeError, LimitError, ProtocolError
+from sioload.options import Limits
+from sioload.socketio.packet import Packet, PacketType
+
+Message = str | bytes
+
+#: Ids above this many digits can't come from a counter, and JavaScript couldn't hold them exactly.
+ID_DIGITS = 15
+#: orjson refuses data nested deeper than this on sending.
+SEND_DEPTH = 254
+
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+_KINDS: dict[str, PacketType] = {str(kind.value): kind for kind in PacketType}
+_EVENT, _ACK, _CONNECT = PacketType.EVENT, PacketType.ACK, PacketType.CONNECT
+_NON_ASCII = re.compile("[^\0-\x7f]")
+_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+# --- sending
+
+
+def encode_event(
+    namespace: str, event: str, args: Sequence[Any], id: int | None = None, *, ascii: bool = False
+) -> list[Message]:
+    """The messages of an event: its text, then its attachments.
+
+    bytes, bytearray and memoryview anywhere in `args` become attachments; tuples become arrays, UUIDs text and
+    enum members their values; NaN and infinity become null, as in JSON.stringify.
+
+    Args:
+        namespace: "/" or "/name".
+        event: the event's name.
+        args: its arguments.
+        id: asks for an ack under this number.
+        ascii: escape all non-ASCII characters of the JSON.
+
+    Raises:
+        EncodeError: an argument can't be sent as JSON; the message names its type and place.
+    """
+    try:
+        text = orjson.dumps([event, *args], None, _OPTIONS).decode()
+    except TypeError:
+        text, attachments = _extract([event, *args], args)
+    else:
+        attachments = []
+    kind = f"5{len(attachments)}-" if attachments else "2"
+    return [_head(kind, namespace, id) + (_escape(text) if ascii else text), *attachments]
+
+
+def encode_ack(
+    namespace: str, id: int, args: Sequence[Any], *, ascii: bool = False, dashed: bool = False
+) -> list[Message]:
+    """The messages of an ack that answers the server's event `id`; see `encode_event`."""
+    try:
+        text = orjson.dumps([*args], None, _OPTIONS).decode()
+    except TypeError:
+        text, attachments = _extract([*args], args)
+    else:
+        attachments = []
+    count = len(attachments)
+    kind = f"3{count}-" if dashed else f"6{count}-" if count else "3"
+    return [_head(kind, namespace, id) + (_escape(text) if ascii else text), *attachments]
+
+
+def encode_connect(namespace: str, data: Any = None) -> list[Message]:
+    """Asks to join a namespace in Socket.IO 3 and 4; `data` is the auth payload, None for none.
+
+    Raises:
+        EncodeError: `data` can't be sent as JSON.
+    """
+    head = _head("0", namespace, None)
+    if data is None:
+        return [head]
+    try:
+        return [head + orjson.dumps(data, None, _OPTIONS | orjson.OPT_NON_STR_KEYS).decode()]
+    except TypeError as error:
+        raise EncodeError(_culprit(data, "auth") or f"auth: {error}") from None
+
+
+def encode_connect_query(namespace: str, data: Any = None) -> list[Message]:
+    """Asks to join a namespace in Socket.IO 2; `data` is a query string without "?", None for none."""
+    return [_head("0", f"{namespace}?{data}" if data else namespace, None)]
+
+
+def encode_connect_bare(namespace: str, data: Any = None) -> list[Message]:
+    """Asks to join a namespace in Socket.IO 1; `data` is a query string (from 1.5 on), None for none."""
+    return [_head("0", f"{namespace}?{data}" if data else namespace, None).removesuffix(",")]
+
+
+def encode_disconnect(namespace: str) -> list[Message]:
+    """Leaves a namespace in Socket.IO 2 to 4."""
+    return [_head("1", namespace, None)]
+
+
+def encode_disconnect_bare(namespace: str) -> list[Message]:
+    """Leaves a namespace in Socket.IO 1."""
+    return [_head("1", namespace, None).removesuffix(",")]
+
+
+def _head(kind: str, namespace: str, id: int | None) -> str:
+    number = "" if id is None else id
+    return f"{kind}{number}" if namespace == "/" else f"{kind}{namespace},{number}"
+
+
+def _escape(text: str) -> str:
+    """JSON text with non-ASCII characters as `\\uXXXX`, alike in every encoding and length rule."""
+    return text if text.isascii() else _NON_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+def _extract(value: list[Any], args: Sequence[Any]) -> tuple[str, list[bytes]]:
+    """JSON with placeholders, and the attachments that they stand for."""
+    attachments: list[bytes] = []
+
+    def default(item: object) -> object:
+        if isinstance(item, bytes | bytearray | memoryview):
+            attachments.append(bytes(item))
+            return {"_placeholder": True, "num": len(attachments) - 1}
+        if isinstance(item, tuple):  # orjson takes tuples, not their subclasses
+            return list(item)
+        raise TypeError
+
+    try:
+        return orjson.dumps(value, default, _OPTIONS | orjson.OPT_NON_STR_KEYS).decode(), attachments
+    except TypeError as error:
+        raise EncodeError(_culprit([*args], "data") or f"data: {error}") from None
+
+
+def _culprit(value: object, path: str, depth: int = 0) -> str | None:
+    """Which part of `value` can't be sent, and why; None when it isn't found."""
+    if depth > SEND_DEPTH - 2:
+        return f"{path[:60]}...: nested deeper than {SEND_DEPTH} levels, or inside itself"
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str | int | float | None):
+                return f"{path}: a key of type {type(key).__name__} can't be sent as JSON; convert it first"
+            if found := _culprit(key, f"{path}, a key") or _culprit(item, f"{path}.{key}", depth + 1):
+                return found
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            if found := _culprit(item, f"{path}[{index}]", depth + 1):
+                return found
+    elif isinstance(value, int):
+        if not -(1 << 63) <= value < 1 << 64:
+            return f"{path}: an integer beyond 64 bits can't be sent as JSON; send it as text"
+    elif isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return f"{path}: text with a lone surrogate can't be sent as UTF-8"
+    elif value is not None and not isinstance(value, float | bytes | bytearray | memoryview):
+        try:
+            orjson.dumps(value, None, _OPTIONS)
+        except TypeError:
+            return f"{path}: {type(value).__name__} can't be sent as JSON; convert it first"
+    return None
+
+
+# --- receiving
+
+
+class Decoder:
+    """Turns the messages of one connection into packets.
+
+    Attributes:
+        dashed_acks: an ack in the form of 1.0.0 to 1.0.2 was seen, so that the server wants that form too.
+    """
+
+    __slots__ = ("_attachments", "_limits", "_nesting", "_packet", "_room", "_wanted", "dashed_acks")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._nesting = limits.nesting
+        self._packet: Packet | None = None
+        self._wanted = self._room = 0
+        self._attachments: list[bytes] = []
+        self.dashed_acks = False
+
+    def feed(self, message: Message) -> Packet | None:
+        """One Engine.IO message in; a packet out, or None while attachments are missing.
+
+        Raises:
+            ProtocolError: the message breaks the protocol (LimitError: it goes beyond `Limits`). The decoder
+                is of no further use then.
+        """
+        if self._packet is not None or not isinstance(message, str):
+            return self._attach(message)
+        kind = _KINDS.get(message[:1])
+        if kind is not _EVENT and kind is not _ACK:
+            return self._rare(kind, message)
+        namespace, start = "/", 1
+        if message[1:2] == "/":
+            comma = message.find(",")
+            namespace, start = message[1:comma], comma + 1
+        bracket = message.find("[", start)
+        number: int | None = None
+        if bracket != start:
+            digits = message[start:bracket]
+            if len(digits) > ID_DIGITS or not (digits.isascii() and digits.isdigit()):
+                return self._rare(kind, message)
+            number = int(digits)
+        data = loads(message[bracket:], self._nesting)
+        if kind is _EVENT:
+            if not data or data[0].__class__ is not str:
+                raise ProtocolError("event without a name")
+        elif number is None:
+            raise ProtocolError("ack without an id")
+        return Packet(kind, namespace, data, number)
+
+    def _rare(self, kind: PacketType | None, message: str) -> Packet | None:
+        """All packets but plain events and acks."""
+        if kind is None:
+            raise ProtocolError(f"unknown Socket.IO packet type {message[:1]!r}")
+        if kind is PacketType.CONNECT or kind is PacketType.DISCONNECT or kind is PacketType.CONNECT_ERROR:
+            return self._control(kind, message)
+        digits, dash, rest = message[1:].partition("-")
+        if kind is _EVENT or not dash:
+            raise ProtocolError("malformed id")
+        count = _number(digits, "attachment count")
+        if count > self._limits.attachments:
+            raise LimitError(f"{count} attachments, more than {self._limits.attachments}")
+        if kind is _ACK:
+            self.dashed_acks = True
+        whole = Decoder(self._limits).feed(("2" if kind is PacketType.BINARY_EVENT else "3") + rest)
+        if not count or whole is None:
+            return whole
+        self._packet, self._wanted, self._room = whole, count, self._limits.payload
+        return None
+
+    def _control(self, kind: PacketType, message: str) -> Packet:
+        """CONNECT, DISCONNECT and CONNECT_ERROR, which have neither id nor attachments."""
+        namespace, rest, query = "/", message[1:], ""
+        if rest[:1] == "/":
+            namespace, _, rest = rest.partition(",")
+            namespace, _, query = namespace.partition("?")
+        data = loads(rest, self._nesting) if rest else query or None
+        if kind is PacketType.CONNECT:
+            if rest and not isinstance(data, dict):
+                raise ProtocolError("connect packet with data that isn't an object")
+        elif kind is PacketType.DISCONNECT and data is not None:
+            raise ProtocolError("disconnect packet with data")
+        return Packet(kind, namespace, data)
+
+    def _attach(self, message: Message) -> Packet | None:
+        packet = self._packet
+        if packet is None:
+            raise ProtocolError("binary message that no packet announced")
+        if isinstance(message, str):
+            raise ProtocolError(f"text while {self._wanted - len(self._attachments)} attachments are missing")
+        self._room -= len(message)
+        if self._room < 0:
+            raise LimitError(f"attachments of more than {self._limits.payload} bytes together")
+        self._attachments.append(message)
+        if len(self._attachments) < self._wanted:
+            return None
+        attachments, self._attachments, self._packet = self._attachments, [], None
+        _fill(packet.data, attachments)
+        return packet
+
+
+def loads(text: str, nesting: int) -> Any:
+    """JSON text as a value.
+
+    Raises:
+        ProtocolError: it isn't JSON.
+        LimitError: it is nested deeper than `nesting`.
+    """
+    if text.count("[") + text.count("{") > nesting:
+        _check_depth(text, nesting)
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        if "\\ud" in text or "\\uD" in text:
+            return _loads_surrogates(text)
+        raise ProtocolError(f"not JSON: {error}") from None
+
+
+def _loads_surrogates(text: str) -> Any:
+    """JSON that holds lone surrogates, as JavaScript may write them and orjson refuses them."""
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"not JSON: {error}") from None
+
+
+def _refuse(text: str) -> Never:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if abs(value) != float("inf") else _refuse(text)
+
+
+def _check_depth(text: str, nesting: int) -> None:
+    """Refuses text nested too deeply, at the speed of C: drop all but brackets, then peel off the leaves."""
+    bare = text.encode("utf-8", "replace")
+    if b"\\" in bare:
+        bare = bare.replace(b"\\\\", b"").replace(b'\\"', b"")
+    bare = b"".join(bare.split(b'"')[::2]).translate(_BRACKETS, _NO_BRACKETS)
+    if bare.count(b"[") * 2 != len(bare):
+        raise ProtocolError("not JSON: brackets don't match")
+    for _ in range(nesting):
+        bare = bare.replace(b"[]", b"")
+        if not bare:
+            return
+    raise LimitError(f"JSON nested deeper than {nesting} levels")
+
+
+def _number(digits: str, what: str) -> int:
+    if not 0 < len(digits) <= ID_DIGITS or not digits.isascii() or not digits.isdigit():
+        raise ProtocolError(f"malformed {what}")
+    return int(digits)
+
+
+def _fill(data: list[Any], attachments: list[bytes]) -> None:
+    """Puts attachments in their placeholders' places."""
+    stack: list[Any] = [data]
+    while stack:
+        box = stack.pop()
+        for key, value in box.items() if isinstance(box, dict) else enumerate(box):
+            if isinstance(value, dict) and value.get("_placeholder") is True:
+                number = value.get("num")
+                if number.__class__ is not int or not 0 <= number < len(attachments):
+                    raise ProtocolError("placeholder without its attachment")
+                box[key] = attachments[number]
+            elif isinstance(value, dict | list):
+                stack.append(value)
