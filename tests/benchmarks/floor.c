@@ -1,0 +1,161 @@
+/* The floor of the benchmark: what an epoll client in C pays for the same work.
+ *
+ * usage: floor PORT USERS SECONDS ack|push
+ *   ack    every user keeps one acknowledged emit on its way, and sends the next when the ack is in
+ *   push   every user counts the events that the server sends
+ * After a second of warm-up it counts for SECONDS and prints one line of JSON: operations, CPU seconds
+ * (user and system), seconds that passed, and the operations of the whole run. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { IN_MAX = 16384 };
+
+struct user {
+    int fd, len;
+    long id; /* of the emit on its way */
+    char in[IN_MAX];
+};
+
+static long ops;
+static int emitting, joined;
+
+static void fail(const char *what) {
+    perror(what);
+    exit(1);
+}
+
+static double cpu_seconds(void) {
+    struct rusage use;
+    getrusage(RUSAGE_SELF, &use);
+    return use.ru_utime.tv_sec + use.ru_stime.tv_sec + (use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+/* Sends one masked text frame (RFC 6455, section 5.3) of less than 126 bytes. */
+static void send_text(int fd, const char *text, int len) {
+    uint8_t data[160] = {0x81, (uint8_t)(0x80 | len)};
+    uint32_t mask = (uint32_t)random();
+    memcpy(data + 2, &mask, 4);
+    for (int i = 0; i < len; i++) data[6 + i] = (uint8_t)text[i] ^ data[2 + (i & 3)];
+    if (send(fd, data, (size_t)len + 6, MSG_NOSIGNAL) != len + 6) fail("send");
+}
+
+static void emit(struct user *u) {
+    char text[120];
+    u->id++;
+    send_text(u->fd, text, sprintf(text, "42%ld[\"echo\",{\"text\":\"hello\",\"n\":%ld}]", u->id, u->id));
+}
+
+static void packet(struct user *u, char *p, int len) {
+    p[len] = 0;
+    if (p[0] == '2') {
+        send_text(u->fd, "3", 1);
+    } else if (p[0] == '0') {
+        send_text(u->fd, "40", 2);
+    } else if (len > 2 && p[0] == '4') {
+        if (p[1] == '0') {
+            joined++;
+        } else if (p[1] == '3' && emitting) {
+            const char *n = strstr(p + 2, "\"n\":");
+            if (strtol(p + 2, NULL, 10) != u->id || !n || strtol(n + 4, NULL, 10) != u->id) {
+                fprintf(stderr, "wrong ack: %s\n", p);
+                exit(1);
+            }
+            ops++;
+            emit(u);
+        } else if (p[1] == '2' && !emitting) {
+            ops++;
+        }
+    }
+}
+
+static void readable(struct user *u) {
+    ssize_t got = recv(u->fd, u->in + u->len, (size_t)(IN_MAX - u->len - 1), 0);
+    int used = 0;
+    if (got < 0 && errno == EAGAIN) return;
+    if (got <= 0) fail("recv");
+    u->len += (int)got;
+    while (u->len - used >= 2) {
+        uint8_t *p = (uint8_t *)u->in + used;
+        int size = p[1], head = 2;
+        if (size == 126) {
+            if (u->len - used < 4) break;
+            size = p[2] << 8 | p[3], head = 4;
+        }
+        if (u->len - used < head + size) break;
+        char after = u->in[used + head + size]; /* the terminator that packet() sets goes here */
+        packet(u, u->in + used + head, size);
+        u->in[used + head + size] = after;
+        used += head + size;
+    }
+    u->len -= used;
+    memmove(u->in, u->in + used, (size_t)u->len);
+}
+
+/* The handshake blocks: only what follows it is measured. */
+static void open_user(struct user *u, int port) {
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int on = 1, before = joined;
+    char *end = NULL;
+    u->fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (u->fd < 0 || connect(u->fd, (struct sockaddr *)&address, sizeof address) < 0) fail("connect");
+    setsockopt(u->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    dprintf(u->fd, "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                   "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+    while (!end) {
+        ssize_t got = recv(u->fd, u->in + u->len, 1, 0); /* by the byte, so that no frame is taken with it */
+        if (got <= 0 || ++u->len == IN_MAX) fail("handshake");
+        end = memmem(u->in, (size_t)u->len, "\r\n\r\n", 4);
+    }
+    if (strncmp(u->in, "HTTP/1.1 101", 12)) fail("no websocket");
+    u->len = 0;
+    while (joined == before) readable(u);
+}
+
+int main(int argc, char **argv) {
+    if (argc != 5) return 2;
+    int port = atoi(argv[1]), users = atoi(argv[2]), poll_fd = epoll_create1(0);
+    double seconds = atof(argv[3]), began, cpu = 0, from = 0;
+    int emits = !strcmp(argv[4], "ack");
+    long before = 0;
+    struct epoll_event events[512];
+    struct user *all = calloc((size_t)users, sizeof *all);
+    if (!all || poll_fd < 0) fail("start");
+    for (int i = 0; i < users; i++) {
+        open_user(&all[i], port);
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = &all[i]};
+        if (epoll_ctl(poll_fd, EPOLL_CTL_ADD, all[i].fd, &event) < 0) fail("epoll_ctl");
+    }
+    emitting = emits;
+    for (int i = 0; emits && i < users; i++) emit(&all[i]);
+    for (began = now();;) {
+        int n = epoll_wait(poll_fd, events, 512, 100);
+        for (int i = 0; i < n; i++) readable(events[i].data.ptr);
+        double at = now();
+        if (!from && at - began >= 1) {
+            before = ops, cpu = cpu_seconds(), from = now();
+        } else if (from && at - from >= seconds) {
+            printf("{\"ops\": %ld, \"cpu\": %.6f, \"seconds\": %.3f, \"total\": %ld}\n", ops - before,
+                   cpu_seconds() - cpu, at - from, ops);
+            return 0;
+        }
+    }
+}
