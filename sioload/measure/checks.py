@@ -1,0 +1,341 @@
+"""Checks: conditions on the merged figures that a run must meet.
+
+    SELECTOR: STAT OP VALUE [abort after DURATION] [warn] [min_samples N]
+
+A selector is a row type with an optional name in brackets, in which `*` stands for any text; `ledger`; `run`;
+or `connections`. All rows that it matches are measured as one: counts add up and percentiles are those of all
+samples together. Without a name it matches every row of its type except `(probe)`.
+
+A check on rows needs `min_samples` samples (default 1) or it fails: timed ones for a time, expected pushes
+for the delivery counts, all samples otherwise. `min_samples 0` lets a check pass that matched nothing.
+
+With `abort after`, the check is also evaluated once a second while the run goes on. When it has been violated
+at every evaluation for that long, the run is aborted. Having too few samples yet doesn't count as a
+violation.
+"""
+
+from __future__ import annotations
+
+import difflib
+import operator
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sioload.errors import CheckError
+from sioload.measure.delivery import DeliveryCounts
+from sioload.measure.ledger import OUTCOMES
+from sioload.measure.merge import Figures
+from sioload.measure.rows import ROW_TYPES, Totals
+
+OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt,
+    ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
+}  # fmt: skip
+UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+
+_PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9}
+_TIMES: Final = ("min", "mean", *_PERCENTILES, "max")
+_COUNTS: Final = ("count", "rate", "failures", "fail_ratio", "skipped")
+_DELIVERY: Final = ("lost", "duplicated", "reordered", "expected", "received", "reconnect_gaps")
+#: Types whose pushes can carry a sequence number.
+_DELIVERED: Final = ("PUSH", "RECV")
+_ELSEWHERE: Final = {
+    "ledger": ("emits", *OUTCOMES, "open", "late_acks"),
+    "run": ("peak_users", "duration", "workers_lost"),
+    "connections": ("opened", "upgraded", "closed", "current"),
+}
+SELECTORS: Final = (*ROW_TYPES, *_ELSEWHERE)
+_CLAUSES: Final = ("abort after", "warn", "min_samples")
+
+_SELECTOR = re.compile(r"\s*([^\s\[:]+)\s*(?:\[(.*)\])?\s*:(.*)", re.DOTALL)
+_CONDITION = re.compile(r"\s*([A-Za-z_][\w.]*)\s*([<>=!~]+|[^\s\w]+|\s\S+)\s*(\S+)(.*)", re.DOTALL)
+_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check, parsed.
+
+    Attributes:
+        text: as it was written.
+        selector: a row type, "ledger", "run" or "connections".
+        name: pattern of row names; None for all rows of the type.
+        stat: what is measured; times in seconds, ratios from 0 to 1.
+        op: one of `OPERATORS`.
+        limit: what it is compared with, in the same unit.
+        abort_after: seconds of violation after which the run is aborted; None for never.
+        warn: a failure is reported, but doesn't fail the run.
+        min_samples: samples without which it fails; None for the selector's default.
+    """
+
+    text: str
+    selector: str
+    name: str | None
+    stat: str
+    op: str
+    limit: float
+    abort_after: float | None = None
+    warn: bool = False
+    min_samples: int | None = None
+
+    @property
+    def about_time(self) -> bool:
+        """Whether its outcome depends on how fast the generator itself is."""
+        return self.stat in _TIMES
+
+    def matches(self, name: str) -> bool:
+        """Whether a row of the type and of this name is meant."""
+        if self.name is None:
+            return name != "(probe)"
+        return re.fullmatch(".*".join(map(re.escape, self.name.split("*"))), name, re.DOTALL) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What became of a check.
+
+    Attributes:
+        ok: it holds.
+        value: what was measured, for people.
+        reason: why it isn't ok; empty if it is.
+        enough: there were enough samples to judge by.
+    """
+
+    check: Check
+    ok: bool
+    value: str
+    reason: str
+    enough: bool
+
+    @property
+    def failed(self) -> bool:
+        """Whether it makes the run fail."""
+        return not self.ok and not self.check.warn
+
+
+def parse(text: str) -> Check:
+    """A check from its text.
+
+    Raises:
+        CheckError: names what is wrong with it, and the nearest valid name.
+    """
+    found = _SELECTOR.fullmatch(text)
+    if found is None:
+        raise CheckError(f"check {text!r}: write SELECTOR: STAT OP VALUE, as in 'CALL[message]: p99 < 250ms'")
+    selector, name, rest = found.groups()
+    if selector not in SELECTORS:
+        raise _unknown(text, "row type", selector, SELECTORS)
+    if name is not None and selector in _ELSEWHERE:
+        raise CheckError(f"check {text!r}: {selector!r} takes no name in brackets")
+    condition = _CONDITION.fullmatch(rest)
+    if condition is None:
+        raise CheckError(f"check {text!r}: after the selector comes STAT OP VALUE, as in 'p99 < 250ms'")
+    stat, op, value, clauses = (part.strip() for part in condition.groups())
+    _check_stat(text, selector, stat)
+    if op not in OPERATORS:
+        raise _unknown(text, "operator", op, OPERATORS)
+    tokens = clauses.split()
+    if tokens and (tokens[0] in UNITS or tokens[0] == "%"):
+        value += tokens.pop(0)
+    abort_after, warn, min_samples = _clauses(text, tokens)
+    if min_samples is not None and selector in ("run", "connections"):
+        raise CheckError(f"check {text!r}: {selector!r} has no samples, so min_samples means nothing")
+    limit = _limit(text, stat, value)
+    return Check(text.strip(), selector, name, stat, op, limit, abort_after, warn, min_samples)
+
+
+def parse_toml(text: str) -> list[Check]:
+    """The checks of a TOML text: `checks = ["CALL: p99 < 250ms", ...]`.
+
+    Raises:
+        CheckError: it isn't TOML, holds something else, or a check is wrong.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CheckError(f"the checks file isn't valid TOML: {error}") from error
+    for key in data:
+        if key != "checks":
+            raise CheckError(f"the checks file holds {key!r}, but only 'checks' is known")
+    checks = data.get("checks")
+    if not isinstance(checks, list) or not all(isinstance(check, str) for check in checks):
+        raise CheckError('the checks file must hold a list of texts: checks = ["CALL: p99 < 250ms"]')
+    return [parse(check) for check in checks]
+
+
+def _unknown(text: str, what: str, given: str, valid: Iterable[str]) -> CheckError:
+    folded = {name.lower(): name for name in valid}
+    near = difflib.get_close_matches(given.lower(), folded, n=1, cutoff=0.0)
+    return CheckError(f"check {text!r}: unknown {what} {given!r} (nearest: {folded[near[0]]!r})")
+
+
+def _check_stat(text: str, selector: str, stat: str) -> None:
+    if selector in _ELSEWHERE:
+        if stat not in _ELSEWHERE[selector]:
+            raise _unknown(text, f"stat of {selector}", stat, _ELSEWHERE[selector])
+        return
+    if stat not in _COUNTS + _TIMES + _DELIVERY:
+        raise _unknown(text, "stat", stat, _COUNTS + _TIMES + _DELIVERY)
+    if stat in _TIMES and not ROW_TYPES[selector].timed:
+        raise CheckError(f"check {text!r}: {selector} rows carry no time, so {stat!r} means nothing")
+    if stat in _DELIVERY and selector not in _DELIVERED:
+        raise CheckError(f"check {text!r}: {stat!r} is of pushes: use it with {' or '.join(_DELIVERED)}")
+
+
+def _seconds(text: str, value: str) -> float:
+    found = _NUMBER.fullmatch(value)
+    if found is None:
+        raise CheckError(f"check {text!r}: {value!r} is no time; write a number and us, ms or s, as in 250ms")
+    number, unit = found.groups()
+    if not unit:
+        raise CheckError(f"check {text!r}: {value!r} needs a unit: us, ms or s")
+    if unit not in UNITS:
+        raise _unknown(text, "unit", unit, UNITS)
+    return float(number) * UNITS[unit]
+
+
+def _limit(text: str, stat: str, value: str) -> float:
+    if stat in _TIMES or stat == "duration":
+        return _seconds(text, value)
+    found = _NUMBER.fullmatch(value)
+    if found is None:
+        raise CheckError(f"check {text!r}: {value!r} is no number")
+    number, unit = float(found[1]), found[2]
+    if stat != "fail_ratio":
+        if unit and not (stat == "rate" and unit == "/s"):
+            raise CheckError(
+                f"check {text!r}: {stat!r} is a number without a unit, but {value!r} has {unit!r}"
+            )
+        return number
+    if unit not in ("", "%"):
+        raise _unknown(text, "unit of a ratio", unit, ["%"])
+    ratio = number / 100 if unit else number
+    if ratio > 1:
+        raise CheckError(f"check {text!r}: a ratio is from 0 to 1, or from 0% to 100%; {value!r} is more")
+    return ratio
+
+
+def _clauses(text: str, tokens: list[str]) -> tuple[float | None, bool, int | None]:
+    abort_after: float | None = None
+    warn = False
+    min_samples: int | None = None
+    while tokens:
+        token = tokens.pop(0)
+        if token == "warn" and not warn:
+            warn = True
+        elif token == "min_samples" and min_samples is None:
+            number = tokens.pop(0) if tokens else ""
+            if not re.fullmatch("[0-9]{1,15}", number):
+                raise CheckError(f"check {text!r}: min_samples takes a whole number, not {number!r}")
+            min_samples = int(number)
+        elif token == "abort" and abort_after is None:
+            if tokens[:1] != ["after"] or len(tokens) < 2:
+                raise CheckError(f"check {text!r}: write 'abort after DURATION', as in 'abort after 10s'")
+            abort_after = _seconds(text, tokens[1])
+            del tokens[:2]
+        elif token in ("warn", "min_samples", "abort"):
+            raise CheckError(f"check {text!r}: {token!r} stands twice")
+        else:
+            raise _unknown(text, "word", token, _CLAUSES)
+    return abort_after, warn, min_samples
+
+
+def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int) -> CheckResult:
+    """Judge the figures by a check.
+
+    Args:
+        check: the check.
+        figures: of the run so far, or of the whole run.
+        duration: seconds that the run lasts or lasted.
+        peak_users: the most users at a time.
+    """
+    measured: float | None
+    if check.selector in _ELSEWHERE:
+        measured, samples = _elsewhere(check, figures, duration, peak_users)
+        needed, what = check.min_samples or 0, "emits"
+    else:
+        measured, samples = _measure(check, figures, duration)
+        needed, what = 1 if check.min_samples is None else check.min_samples, "samples"
+    if samples < needed:
+        value = f"{samples} {what}" if samples else f"no {what}"
+        return CheckResult(check, False, value, f"{value}, where {needed} are needed", enough=False)
+    if measured is None:
+        return CheckResult(check, True, "no samples", "", enough=False)
+    value = _shown(check.stat, measured)
+    ok = OPERATORS[check.op](measured, check.limit)
+    reason = "" if ok else f"{check.stat} is {value}, not {check.op} {_shown(check.stat, check.limit)}"
+    return CheckResult(check, ok, value, reason, enough=True)
+
+
+def _elsewhere(check: Check, figures: Figures, duration: float, peak_users: int) -> tuple[float, int]:
+    """The value of a stat that isn't of rows, and the number of emits."""
+    connections = figures.connections
+    values: dict[str, float] = {
+        **figures.ledger.encode(),
+        "peak_users": peak_users,
+        "duration": duration,
+        "workers_lost": len(figures.lost),
+        "opened": connections.opened,
+        "upgraded": connections.upgraded,
+        "closed": sum(connections.closed.values()),
+        "current": sum(connections.current.values()),
+    }
+    return values[check.stat], figures.ledger.emits
+
+
+def _measure(check: Check, figures: Figures, duration: float) -> tuple[float | None, int]:
+    """The value of a stat over the matching rows, and how many samples it rests on."""
+    stat = check.stat
+    if stat in _DELIVERY:
+        pushes = DeliveryCounts()
+        for name, counts in figures.delivery.items():
+            if check.matches(name):
+                pushes.merge(counts)
+        return getattr(pushes, stat), pushes.expected
+    row = Totals(check.selector, "")
+    for other in figures.rows:
+        if other.type == check.selector and check.matches(other.name):
+            row.merge(other)
+    if stat in _TIMES:
+        times = row.times
+        if not times.total:
+            return None, 0
+        percent = _PERCENTILES.get(stat)
+        return (getattr(times, stat) if percent is None else times.percentile(percent)), times.total
+    if stat == "rate":
+        return (row.count / duration if duration > 0 else 0.0), row.count
+    return getattr(row, stat), row.count + row.skipped
+
+
+def _shown(stat: str, value: float) -> str:
+    if stat in _TIMES:
+        return f"{value * 1000:.4g} ms" if value < 10 else f"{value:.2f} s"
+    if stat == "duration":
+        return f"{value:.1f} s"
+    if stat == "fail_ratio":
+        return f"{value * 100:.4g}%"
+    return f"{value:.2f}/s" if stat == "rate" else f"{value:.10g}"
+
+
+class Watch:
+    """Evaluates the checks that may abort a run, once a second while it goes on."""
+
+    def __init__(self, checks: Sequence[Check]) -> None:
+        self._checks = [check for check in checks if check.abort_after is not None]
+        self._violated: dict[int, float] = {}
+
+    def feed(self, figures: Figures, *, now: float, duration: float, peak_users: int) -> CheckResult | None:
+        """Evaluate at `now` (monotonic seconds); returns the result that aborts the run, or None."""
+        for position, check in enumerate(self._checks):
+            result = evaluate(check, figures, duration=duration, peak_users=peak_users)
+            if result.ok or not result.enough:
+                self._violated.pop(position, None)
+                continue
+            since = self._violated.setdefault(position, now)
+            assert check.abort_after is not None
+            if now - since >= check.abort_after:
+                return result
+        return None

@@ -1,0 +1,195 @@
+"""A histogram of times that merges exactly: logarithmic buckets over ticks of 100 nanoseconds.
+
+Up to 255 ticks a bucket is one tick wide. Above, each doubling of the value is split into 128 buckets, so a
+bucket is at most 1/128 of its value wide and its midpoint at most 0.4 % off. From 10 us (100 ticks) to 10
+minutes the relative error is therefore 0.5 % or less. Only whole numbers of ticks and samples are kept, so
+the merge of histograms doesn't depend on order and equals the histogram of all samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+#: Ticks in a second.
+TICKS: Final = 10_000_000
+#: Values below have a bucket each.
+LINEAR: Final = 256
+#: Ten minutes, in ticks: this and everything above falls into the last bucket.
+TOP: Final = 600 * TICKS
+#: Ticks that min, max and sum can show: 3.8 hours. A wild stamp can't make the sum outgrow 64 bits.
+HIGHEST: Final = 1 << 37
+#: The percentiles of every report.
+PERCENTILES: Final = (50.0, 90.0, 95.0, 99.0, 99.9)
+
+
+def bucket(ticks: int) -> int:
+    """The bucket of a value in ticks; below 0 is 0, and 10 minutes and more share the last bucket."""
+    if ticks < LINEAR:
+        return ticks if ticks > 0 else 0
+    if ticks > TOP:
+        ticks = TOP
+    exponent = ticks.bit_length() - 8
+    return (exponent << 7) + (ticks >> exponent)
+
+
+def index(seconds: float) -> int:
+    """The bucket of a time in seconds.
+
+    Raises:
+        ValueError, OverflowError: the time isn't finite.
+    """
+    return bucket(int(seconds * TICKS))
+
+
+#: The last bucket.
+LAST: Final = bucket(TOP)
+
+
+def tick_bounds(bucket_index: int) -> tuple[int, int]:
+    """The first tick of a bucket and the first tick behind it."""
+    if bucket_index < LINEAR:
+        return bucket_index, bucket_index + 1
+    exponent = (bucket_index >> 7) - 1
+    mantissa = bucket_index - (exponent << 7)
+    return mantissa << exponent, (mantissa + 1) << exponent
+
+
+def bounds(bucket_index: int) -> tuple[float, float]:
+    """The times in seconds that a bucket holds: from the first, to below the second."""
+    low, high = tick_bounds(bucket_index)
+    return low / TICKS, high / TICKS
+
+
+def value(bucket_index: int) -> float:
+    """The midpoint of a bucket in seconds."""
+    low, high = tick_bounds(bucket_index)
+    return (low + high) / (2 * TICKS)
+
+
+class Histogram:
+    """Times of one kind. Merging is exact: it adds bucket counts.
+
+    Attributes:
+        counts: bucket index to number of samples; only buckets that hold some.
+        total: number of samples.
+        sum_ticks, min_ticks, max_ticks: over all samples, in ticks of 100 ns; 0 when there are none.
+    """
+
+    __slots__ = ("counts", "max_ticks", "min_ticks", "sum_ticks", "total")
+
+    def __init__(self) -> None:
+        self.counts: dict[int, int] = {}
+        self.total = 0
+        self.sum_ticks = 0
+        self.min_ticks = 0
+        self.max_ticks = 0
+
+    def add(self, seconds: float, n: int = 1) -> None:
+        """Count a time `n` times. `Row.add` is the faster way for single samples.
+
+        Raises:
+            ValueError, OverflowError: the time isn't finite.
+        """
+        ticks = min(max(int(seconds * TICKS), 0), HIGHEST)
+        self.add_counts({bucket(ticks): n}, n, ticks * n, ticks, ticks)
+
+    def add_counts(
+        self, counts: dict[int, int], total: int, sum_ticks: int, min_ticks: int, max_ticks: int
+    ) -> None:
+        """Add samples that are counted already."""
+        if not total:
+            return
+        mine = self.counts
+        for i, n in counts.items():
+            mine[i] = mine.get(i, 0) + n
+        self.min_ticks = min(self.min_ticks, min_ticks) if self.total else min_ticks
+        self.max_ticks = max(self.max_ticks, max_ticks)
+        self.total += total
+        self.sum_ticks += sum_ticks
+
+    def merge(self, other: Histogram) -> None:
+        """Add all samples of another histogram."""
+        self.add_counts(other.counts, other.total, other.sum_ticks, other.min_ticks, other.max_ticks)
+
+    def copy(self) -> Histogram:
+        """A histogram of the same samples that changes apart."""
+        twin = Histogram()
+        twin.merge(self)
+        return twin
+
+    def since(self, earlier: Histogram) -> Histogram:
+        """The samples that came after `earlier`, a former state of this histogram.
+
+        Counts and mean are exact. Min and max are known to the bucket only.
+        """
+        counts = {i: more for i, n in self.counts.items() if (more := n - earlier.counts.get(i, 0)) > 0}
+        fresh = Histogram()
+        if counts:
+            low, high = tick_bounds(min(counts))[0], tick_bounds(max(counts))[1] - 1
+            total = sum(counts.values())
+            fresh.add_counts(
+                counts, total, self.sum_ticks - earlier.sum_ticks, low, min(high, self.max_ticks)
+            )
+        return fresh
+
+    @property
+    def min(self) -> float:
+        """The least time in seconds, to the tick; 0 when there are no samples."""
+        return self.min_ticks / TICKS
+
+    @property
+    def max(self) -> float:
+        """The greatest time in seconds, to the tick (up to 3.8 hours); 0 when there are no samples."""
+        return self.max_ticks / TICKS
+
+    @property
+    def mean(self) -> float:
+        """The mean time in seconds; 0 when there are no samples."""
+        return self.sum_ticks / (self.total * TICKS) if self.total else 0.0
+
+    def percentile(self, percent: float) -> float:
+        """The time in seconds that `percent` of the samples don't exceed (nearest rank); 0 if none."""
+        return self.percentiles((percent,))[0]
+
+    def percentiles(self, percents: Iterable[float] = PERCENTILES) -> list[float]:
+        """Several percentiles in seconds, in the order asked for; see `percentile`."""
+        wanted = list(percents)
+        if not self.total:
+            return [0.0] * len(wanted)
+        # Ranks in whole numbers: 0.999 * 1000 in floats is a hair above 999 and would take the wrong sample.
+        ranks = [max(1, -(-round(p * 1000) * self.total // 100_000)) for p in wanted]
+        found: dict[int, float] = {}
+        pending = sorted(set(ranks), reverse=True)
+        reached = 0
+        for i in sorted(self.counts):
+            reached += self.counts[i]
+            while pending and pending[-1] <= reached:
+                found[pending.pop()] = min(max(value(i), self.min), self.max) if i < LAST else self.max
+        return [found[rank] for rank in ranks]
+
+    def below(self, seconds: float) -> int:
+        """How many samples lie below the bucket of a time, for cumulative (Prometheus) buckets."""
+        limit = index(seconds)
+        return sum(n for i, n in self.counts.items() if i < limit)
+
+    def encode(self) -> dict[str, Any]:
+        """This histogram in plain numbers, for msgpack; `counts` alternates bucket and number of samples."""
+        flat = [number for pair in self.counts.items() for number in pair]
+        return {"counts": flat, "sum": self.sum_ticks, "min": self.min_ticks, "max": self.max_ticks}
+
+    @classmethod
+    def decode(cls, data: dict[str, Any]) -> Histogram:
+        """The histogram that `encode` was called on."""
+        flat = data["counts"]
+        counts = dict(zip(flat[::2], flat[1::2], strict=True))
+        histogram = cls()
+        histogram.add_counts(counts, sum(counts.values()), data["sum"], data["min"], data["max"])
+        return histogram
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Histogram) and all(
+            getattr(self, s) == getattr(other, s) for s in self.__slots__
+        )
+
+    __hash__ = None  # type: ignore[assignment]

@@ -1,0 +1,198 @@
+"""The master's side: snapshots of many processes become the figures of one swarm.
+
+Snapshots are cumulative and numbered, so one that is lost, repeated or late changes nothing once a newer one
+came. A run without workers takes the same way with one process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sioload.measure.connections import Connections
+from sioload.measure.delivery import DeliveryCounts
+from sioload.measure.health import HealthTotals
+from sioload.measure.ledger import Ledger
+from sioload.measure.recorder import FIXED_NAMES, MAX_NAMES, OTHER, SNAPSHOT
+from sioload.measure.rows import ROW_TYPES, Totals
+
+_ORDER = {type: position for position, type in enumerate(ROW_TYPES)}
+
+
+@dataclass(frozen=True, slots=True)
+class LostWorker:
+    """A worker that went away before its run ended.
+
+    Attributes:
+        worker: its id.
+        unreported: seconds between its last snapshot and its loss, whose samples are missing; None if it
+        never
+            sent one.
+    """
+
+    worker: str
+    unreported: float | None
+
+    def __str__(self) -> str:
+        if self.unreported is None:
+            return f"worker {self.worker} was lost and never reported anything"
+        return f"worker {self.worker} was lost with up to {self.unreported:.1f} s of its samples unreported"
+
+
+@dataclass(slots=True)
+class Figures:
+    """What a swarm measured.
+
+    Attributes:
+        rows: every row that counted something, by type (in the order of `ROW_TYPES`) and name.
+        delivery: row name to its delivery counts.
+        health: worker id and what it measured of itself, for each process.
+        clock_error: how far the clocks of two processes may differ at most, in seconds; None if unknown.
+        internal_errors: faults of sioload itself.
+        lost: workers that went away.
+    """
+
+    rows: list[Totals] = field(default_factory=list)
+    ledger: Ledger = field(default_factory=Ledger)
+    connections: Connections = field(default_factory=Connections)
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    delivery: dict[str, DeliveryCounts] = field(default_factory=dict)
+    health: list[tuple[str, HealthTotals]] = field(default_factory=list)
+    clock_error: float | None = None
+    internal_errors: list[str] = field(default_factory=list)
+    lost: list[LostWorker] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Process:
+    worker: str
+    epoch: str
+    snapshot: dict[str, Any]
+    heard: float
+
+
+class Swarm:
+    """Keeps the newest snapshot of each process and merges them."""
+
+    def __init__(self) -> None:
+        self._processes: dict[tuple[str, str], _Process] = {}
+        self._latest: dict[str, str] = {}
+        self._forgotten: set[tuple[str, str]] = set()
+        self._lost: dict[str, tuple[str | None, LostWorker]] = {}
+        self._faults: list[str] = []
+        self._figures: Figures | None = None
+
+    def take(self, worker: str, snapshot: dict[str, Any], now: float = 0.0) -> bool:
+        """Take a snapshot of a worker.
+
+        A worker that was given up as lost and reports again, from the same process, is lost no more: its
+        snapshot holds all that was missing.
+
+        Args:
+            worker: its id.
+            snapshot: what its `Recorder.snapshot` gave, as it came through msgpack.
+            now: monotonic seconds.
+
+        Returns:
+            Whether it was new. Stale and repeated ones, and those from before a reset, change nothing.
+        """
+        if snapshot.get("schema") != SNAPSHOT:
+            text = f"worker {worker} runs another version of sioload; its figures are missing"
+            if text not in self._faults:
+                self._faults.append(text)
+                self._figures = None
+            return False
+        key = (worker, snapshot["epoch"])
+        known = self._processes.get(key)
+        if key in self._forgotten or (known is not None and snapshot["seq"] <= known.snapshot["seq"]):
+            return False
+        if known is None:
+            self._latest[worker] = snapshot["epoch"]
+        self._processes[key] = _Process(worker, snapshot["epoch"], snapshot, now)
+        lost = self._lost.get(worker)
+        if lost is not None and lost[0] in (None, snapshot["epoch"]):
+            del self._lost[worker]
+        self._figures = None
+        return True
+
+    def lost(self, worker: str, now: float = 0.0) -> LostWorker:
+        """A worker went away before its run ended, at `now` (monotonic seconds)."""
+        epoch = self._latest.get(worker)
+        known = self._processes.get((worker, epoch)) if epoch is not None else None
+        loss = LostWorker(worker, None if known is None else max(0.0, now - known.heard))
+        self._lost[worker] = (epoch, loss)
+        self._figures = None
+        return loss
+
+    def reset(self) -> None:
+        """Forget everything; snapshots of the epochs seen so far are stale from now on."""
+        self._forgotten.update(self._processes)
+        self._processes.clear()
+        self._latest.clear()
+        self._lost.clear()
+        self._faults.clear()
+        self._figures = None
+
+    def figures(self) -> Figures:
+        """The merged figures; the same object until something changes."""
+        if self._figures is None:
+            self._figures = self._merge()
+        return self._figures
+
+    def _merge(self) -> Figures:
+        figures = Figures(internal_errors=list(self._faults), lost=[loss for _, loss in self._lost.values()])
+        rows: list[Totals] = []
+        clock_errors: list[float | None] = []
+        for process in self._processes.values():
+            data = process.snapshot
+            rows += [Totals.decode(row) for row in data["rows"]]
+            figures.ledger.merge(Ledger.decode(data["ledger"]))
+            connections = Connections.decode(data["connections"])
+            gone = self._lost.get(process.worker, (None,))[0] == process.epoch
+            if gone or self._latest[process.worker] != process.epoch:
+                connections.current.clear()
+            figures.connections.merge(connections)
+            figures.bytes_sent += data["bytes"][0]
+            figures.bytes_received += data["bytes"][1]
+            for name, counts in data["delivery"].items():
+                figures.delivery.setdefault(name, DeliveryCounts()).merge(DeliveryCounts.decode(counts))
+            figures.health.append((process.worker, HealthTotals.decode(data["health"])))
+            figures.internal_errors += [f"{process.worker}: {text}" for text in data["internal_errors"]]
+            clock_errors.append(data["clock_error"])
+        figures.clock_error = _between_two(clock_errors)
+        figures.rows = _bounded(rows)
+        return figures
+
+
+def _between_two(errors: list[float | None]) -> float | None:
+    """How far two clocks may be apart: the two largest bounds together; one process agrees with itself."""
+    if len(errors) < 2:
+        return 0.0
+    known = sorted(error for error in errors if error is not None)
+    return sum(known[-2:]) if len(known) == len(errors) else None
+
+
+def _bounded(rows: list[Totals]) -> list[Totals]:
+    """Rows merged by type and name, and then with at most `MAX_NAMES` names.
+
+    The names with the most samples stay, whatever the order in which processes reported them.
+    """
+    weight: dict[bool, dict[str, int]] = {True: {}, False: {}}
+    for row in rows:
+        names = weight[ROW_TYPES[row.type].fixed]
+        names[row.name] = names.get(row.name, 0) + row.count + row.skipped
+    kept = set()
+    for fixed, room in ((True, FIXED_NAMES), (False, MAX_NAMES - FIXED_NAMES - 1)):
+        names = weight[fixed]
+        names.pop(OTHER, None)
+        kept.update(sorted(names, key=lambda name: (-names[name], name))[:room])
+    merged: dict[tuple[str, str], Totals] = {}
+    for row in rows:
+        key = (row.type, row.name if row.name in kept else OTHER)
+        if key not in merged:
+            merged[key] = Totals(*key)
+        merged[key].merge(row)
+    for row in merged.values():
+        row.bound_errors()
+    return sorted(merged.values(), key=lambda row: (_ORDER[row.type], row.name == OTHER, row.name))

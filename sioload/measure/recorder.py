@@ -1,0 +1,148 @@
+"""All that one process measures, and its snapshots for the master."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sioload.measure.connections import Connections
+from sioload.measure.delivery import Delivery
+from sioload.measure.health import Health
+from sioload.measure.histogram import Histogram
+from sioload.measure.ledger import Ledger
+from sioload.measure.rows import ROW_TYPES, Row, Totals, clean_name, normalise
+
+#: Version of the snapshots' form; master and workers must agree.
+SNAPSHOT: Final = 1
+#: Distinct names of rows, `OTHER` among them.
+MAX_NAMES: Final = 200
+#: How many of them are kept for the names of fixed types (transports, reasons of disconnects...).
+FIXED_NAMES: Final = 20
+OTHER: Final = "(other)"
+_MAX_INTERNAL_ERRORS: Final = 20
+
+
+class Names:
+    """At most `MAX_NAMES` distinct names of rows; those that come too late become `(other)`."""
+
+    __slots__ = ("_fixed", "_free")
+
+    def __init__(self) -> None:
+        self._fixed: set[str] = set()
+        self._free: set[str] = set()
+
+    def admit(self, type: str, name: str) -> str:
+        """The name itself, or `(other)` when there is no more room for it."""
+        if name in self._fixed or name in self._free:
+            return name
+        fixed = ROW_TYPES[type].fixed
+        names, room = (self._fixed, FIXED_NAMES) if fixed else (self._free, MAX_NAMES - FIXED_NAMES - 1)
+        if name == OTHER or len(names) >= room:
+            return OTHER
+        names.add(name)
+        return name
+
+
+class Recorder:
+    """What one process measures. The event loop writes into it; nothing here blocks.
+
+    Attributes:
+        epoch: names this process and the time since its last reset; no two may be equal in a swarm.
+        rows: type and name to row, in the order of first use.
+        ledger, connections, delivery, health: see their modules.
+        bytes_sent, bytes_received: of all connections.
+        clock_error: bound of this process's clock offset to the swarm's clock in seconds; None if not
+        estimated. internal_errors: faults of sioload itself, each of which makes the figures untrustworthy;
+        bounded.
+    """
+
+    def __init__(self, epoch: str = "local") -> None:
+        self.rows: dict[tuple[str, str], Row] = {}
+        self._names = Names()
+        self.ledger = Ledger()
+        self.connections = Connections()
+        self.delivery = Delivery()
+        self.health = Health()
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self.clock_error: float | None = None
+        self.internal_errors: list[str] = []
+        self._base = epoch
+        self._resets = 0
+        self._calls = Histogram()
+
+    @property
+    def epoch(self) -> str:
+        return f"{self._base}/{self._resets}"
+
+    def row(self, type: str, name: str) -> Row:
+        """The row of a type and name, made on first use; it stays valid, over resets too.
+
+        Raises:
+            KeyError: there is no such row type.
+        """
+        row = self.rows.get((type, name))
+        return row if row is not None else self._new_row(type, name)
+
+    def _new_row(self, type: str, name: str) -> Row:
+        name = self._names.admit(type, clean_name(name))
+        row = self.rows.get((type, name))
+        if row is None:
+            row = self.rows[type, name] = Row(type, name)
+        return row
+
+    def internal_error(self, text: str) -> None:
+        """Note a fault of sioload itself."""
+        if len(self.internal_errors) < _MAX_INTERNAL_ERRORS:
+            self.internal_errors.append(normalise(text))
+
+    def window_p50(self) -> float | None:
+        """Median in seconds of the CALL and REPLY samples since it was last called; None if none came."""
+        calls = Histogram()
+        for row in self.rows.values():
+            if row.type in ("CALL", "REPLY"):
+                calls.merge(row.totals().times)
+        fresh = calls.since(self._calls)
+        self._calls = calls
+        return fresh.percentile(50) if fresh.total else None
+
+    def totals(self) -> list[Totals]:
+        """The totals of all rows that counted something."""
+        found = [row.totals() for row in self.rows.values()]
+        return [totals for totals in found if totals.count or totals.skipped]
+
+    def reset(self) -> None:
+        """Forget everything counted and begin a new epoch. Rows and open connections stay valid.
+
+        The master must forget too (`Swarm.reset`), and before: it takes a new epoch from a worker that it
+        knows for that worker's restart and keeps both.
+        """
+        for row in self.rows.values():
+            row.reset()
+        self.ledger.reset()
+        self.connections.reset()
+        self.delivery.reset()
+        self.health.reset()
+        self.bytes_sent = self.bytes_received = 0
+        self.internal_errors.clear()
+        self._calls = Histogram()
+        self._resets += 1
+
+    def snapshot(self, seq: int) -> dict[str, Any]:
+        """All counts since the last reset in plain values, for msgpack.
+
+        Args:
+            seq: grows with each snapshot of this process; the master keeps the highest only.
+        """
+        return {
+            "schema": SNAPSHOT,
+            "epoch": self.epoch,
+            "seq": seq,
+            "rows": [totals.encode() for totals in self.totals()],
+            "ledger": self.ledger.encode(),
+            "connections": self.connections.encode(),
+            "bytes": [self.bytes_sent, self.bytes_received],
+            "delivery": {name: counts.encode() for name, counts in self.delivery.counts.items()},
+            "health": self.health.totals.encode(),
+            "clock_error": self.clock_error,
+            "internal_errors": list(self.internal_errors),
+        }

@@ -1,0 +1,269 @@
+"""The report of a run, as a JSON document (schema 1) and as text; and what exit code the figures call for."""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sioload.measure.checks import CheckResult
+from sioload.measure.health import LIMITED, judge
+from sioload.measure.histogram import PERCENTILES, Histogram
+from sioload.measure.merge import Figures
+from sioload.measure.rows import Totals
+
+SCHEMA: Final = 1
+
+
+def untrusted(figures: Figures, checks: Sequence[CheckResult] = (), *, paced: bool = True) -> list[str]:
+    """Why the figures can't be trusted; empty when they can.
+
+    Args:
+        figures: of the whole run, after the drain.
+        checks: results of the run's checks.
+        paced: users pace themselves. Without pacing the generator is meant to be at its limit, which matters
+            only to checks of times.
+    """
+    reasons = [str(loss) for loss in figures.lost]
+    if not figures.ledger.balances():
+        reasons.append(f"the ledger doesn't balance: {figures.ledger.open} emits without exactly one outcome")
+    reasons += [f"internal error: {text}" for text in figures.internal_errors]
+    if judge(figures.health)["verdict"] == LIMITED and (paced or any(c.check.about_time for c in checks)):
+        reasons.append("the load generator itself was the limit")
+    return reasons
+
+
+def exit_code(
+    figures: Figures, checks: Sequence[CheckResult] = (), *, paced: bool = True, locust: int = 0
+) -> int:
+    """The exit code of a run: 4 untrusted figures, else 3 a check failed, else Locust's own."""
+    if untrusted(figures, checks, paced=paced):
+        return 4
+    return 3 if any(result.failed for result in checks) else locust
+
+
+def report(
+    figures: Figures,
+    *,
+    version: str,
+    started: float,
+    duration: float,
+    host: str,
+    peak_users: int,
+    workers: int = 0,
+    checks: Sequence[CheckResult] = (),
+    exit_code: int = 0,
+    paced: bool = True,
+    settings: Mapping[str, Any] | None = None,
+    versions: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The report as a JSON-able document.
+
+    Args:
+        figures: of the whole run.
+        version: sioload's own.
+        started: seconds since the epoch.
+        duration: seconds.
+        host: the server's URL.
+        peak_users: the most users at a time.
+        workers: how many workers the run had; 0 without workers.
+        checks: results of the run's checks.
+        exit_code: of the run.
+        paced: see `untrusted`.
+        settings: what the run used that weakens or explains it (`tls_verify`, ...).
+        versions: of the libraries and of Python.
+    """
+    stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "schema": SCHEMA,
+        "sioload": version,
+        "started": stamp,
+        "duration_s": round(duration, 3),
+        "host": host,
+        "users": {"peak": peak_users},
+        "workers": {"expected": workers, "lost": len(figures.lost)},
+        "events": [_event(row, figures, duration) for row in figures.rows],
+        "ledger": figures.ledger.encode(),
+        "delivery": [{"name": name, **figures.delivery[name].encode()} for name in sorted(figures.delivery)],
+        "connections": figures.connections.encode(),
+        "bytes": {"sent": figures.bytes_sent, "received": figures.bytes_received},
+        "health": judge(figures.health),
+        "checks": [_check(result) for result in checks],
+        "untrusted": untrusted(figures, checks, paced=paced),
+        "settings": dict(settings or {}),
+        "versions": dict(versions or {}),
+        "exit_code": exit_code,
+    }
+
+
+def _event(row: Totals, figures: Figures, duration: float) -> dict[str, Any]:
+    event: dict[str, Any] = {
+        "type": row.type,
+        "name": row.name,
+        "count": row.count,
+        "failures": row.failures,
+        "rate": round(row.count / duration, 3) if duration > 0 else 0.0,
+        "latency_ms": latency_ms(row.times),
+        "service_ms": None if row.service is None else latency_ms(row.service),
+        "skipped": row.skipped,
+        "bytes": row.bytes,
+        "errors": dict(sorted(row.errors.items(), key=lambda item: (-item[1], item[0]))),
+    }
+    if row.type == "PUSH":
+        error = figures.clock_error
+        event["clock_error_ms"] = None if error is None else round(error * 1000, 3)
+    return event
+
+
+def latency_ms(times: Histogram) -> dict[str, float] | None:
+    """Minimum, mean, percentiles and maximum in milliseconds; None without samples."""
+    if not times.total:
+        return None
+    percentiles = {f"p{p:g}": seconds for p, seconds in zip(PERCENTILES, times.percentiles(), strict=True)}
+    seconds = {"min": times.min, "mean": times.mean, **percentiles, "max": times.max}
+    return {name: round(value * 1000, 4) for name, value in seconds.items()}
+
+
+def _check(result: CheckResult) -> dict[str, Any]:
+    return {"check": result.check.text, "ok": result.ok, "value": result.value, "warn": result.check.warn,
+            "reason": result.reason}  # fmt: skip
+
+
+# The summary that is printed at the end of a run.
+
+_RED, _GREEN, _YELLOW, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
+_HEAD: Final = ("type", "name", "count", "fails", "/s", "p50 ms", "p99 ms", "max ms")
+_SHOWN_ERRORS: Final = 10
+
+
+def summary_text(report: Mapping[str, Any], width: int = 80, colour: bool = False) -> str:
+    """The report as text for a terminal of `width` columns, with ANSI colours on request."""
+    lines = [f"sioload: {report['host']}, {report['users']['peak']} users, {report['duration_s']:.1f} s", ""]
+    lines += _table(report["events"], width)
+    for event in report["events"]:
+        if event["service_ms"] is not None:
+            lines.append(f"{event['type']} {event['name']}: service p99 {_ms(event['service_ms']['p99'])} ms")
+        if event["skipped"]:
+            lines.append(f"{event['type']} {event['name']}: {event['skipped']} starts skipped")
+    lines += _errors(report["events"], width)
+    lines.append("")
+    lines += _wrapped("ledger", _ledger_text(report["ledger"]), width)
+    closed = ", ".join(f"{n} {reason}" for reason, n in report["connections"]["closed"].items())
+    opened = "{opened} opened, {upgraded} upgraded".format(**report["connections"])
+    lines += _wrapped("connections", opened + (f"; closed: {closed}" if closed else ""), width)
+    for counts in report["delivery"]:
+        text = "{name}: {received} of {expected} received, {lost} lost, {duplicated} duplicated, " \
+               "{reordered} reordered, {reconnect_gaps} missed while reconnecting"  # fmt: skip
+        lines += _wrapped("delivery", text.format(**counts), width)
+    lines += _health_lines(report["health"], width, colour)
+    if report["checks"]:
+        lines += ["", "checks"]
+        lines += [_check_line(check, width, colour) for check in report["checks"]]
+    lines += ["", *_end_lines(report, width, colour)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(events: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+    rows = [_HEAD]
+    for event in events:
+        latency = event["latency_ms"] or {}
+        times = [_ms(latency.get(stat)) for stat in ("p50", "p99", "max")]
+        counts = (str(event["count"]), str(event["failures"]), f"{event['rate']:.1f}")
+        rows.append((event["type"], event["name"], *counts, *times))
+    widths = [max(_columns(row[i]) for row in rows) for i in range(len(_HEAD))]
+    room = width - sum(widths) + widths[1] - 2 * (len(_HEAD) - 1)
+    widths[1] = max(8, min(widths[1], room))
+    lines = []
+    for row in rows:
+        cells = [_fit(row[0], widths[0]), _fit(row[1], widths[1])]
+        cells += [cell.rjust(widths[i + 2]) for i, cell in enumerate(row[2:])]
+        lines.append("  ".join(cells))
+    lines.insert(1, "-" * _columns(lines[0]))
+    return lines
+
+
+def _errors(events: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+    found = [
+        (n, event["type"], event["name"], text) for event in events for text, n in event["errors"].items()
+    ]
+    if not found:
+        return []
+    found.sort(key=lambda error: -error[0])
+    lines = ["", "failures"]
+    lines += [_cut(f"{n:>8}  {type} {name}: {text}", width) for n, type, name, text in found[:_SHOWN_ERRORS]]
+    if len(found) > _SHOWN_ERRORS:
+        lines.append(f"{'':8}  and {len(found) - _SHOWN_ERRORS} more kinds, in the report")
+    return lines
+
+
+def _ledger_text(ledger: Mapping[str, int]) -> str:
+    names = ("acked", "sent", "timeout", "error", "indeterminate", "not_sent")
+    parts = ", ".join(f"{ledger[name]} {name}" for name in names)
+    late = f", {ledger['late_acks']} late acks" if ledger["late_acks"] else ""
+    verdict = "it balances" if ledger["open"] == 0 else f"{ledger['open']} open: IT DOESN'T BALANCE"
+    return f"{ledger['emits']} emits: {parts}{late}; {verdict}"
+
+
+def _health_lines(health: Mapping[str, Any], width: int, colour: bool) -> list[str]:
+    figures = (
+        f"CPU up to {health['cpu_peak']:.0%} of a core, own lag p99 {_ms(health['own_lag_p99_ms'])} ms, "
+        f"machine lag p99 {_ms(health['machine_lag_p99_ms'])} ms"
+    )
+    lines = _wrapped("health", f"{health['verdict']}: {figures}", width)
+    for reason in health["reasons"]:
+        lines += _wrapped("", reason, width)
+    if colour and health["verdict"] == LIMITED:
+        lines[0] = _RED + lines[0] + _PLAIN
+    return lines
+
+
+def _check_line(check: Mapping[str, Any], width: int, colour: bool) -> str:
+    word = "ok" if check["ok"] else "warn" if check["warn"] else "FAIL"
+    line = _cut(f"{word:<5} {check['check']}  ({check['value']})", width)
+    paint = {"ok": _GREEN, "warn": _YELLOW, "FAIL": _RED}[word]
+    return paint + word + _PLAIN + line[len(word) :] if colour else line
+
+
+def _end_lines(report: Mapping[str, Any], width: int, colour: bool) -> list[str]:
+    lines: list[str] = []
+    for reason in report["untrusted"]:
+        lines += _wrapped("UNTRUSTED", reason, width)
+    if report["settings"].get("tls_verify") is False:
+        lines.append("TLS certificates were not verified")
+    lines.append(f"exit code {report['exit_code']}")
+    if colour:
+        lines[-1] = (_RED if report["exit_code"] else _GREEN) + lines[-1] + _PLAIN
+    return lines
+
+
+def _wrapped(label: str, text: str, width: int) -> list[str]:
+    indent = " " * 13
+    return textwrap.wrap(text, max(width, 40), initial_indent=f"{label:<13}", subsequent_indent=indent)
+
+
+def _ms(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def _columns(text: str) -> int:
+    """Terminal columns that a text takes: wide characters two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
+    )
+
+
+def _cut(text: str, width: int) -> str:
+    if _columns(text) <= width:
+        return text
+    while _columns(text) > width - 3:
+        text = text[:-1]
+    return text + "..."
+
+
+def _fit(text: str, width: int) -> str:
+    text = _cut(text, width)
+    return text + " " * (width - _columns(text))

@@ -1,0 +1,344 @@
+"""One row of statistics per row type and name: what Locust's table, the reports, checks and metrics all show.
+
+Samples enter a row's running second with as little work as possible (they arrive in the event loop, tens of
+thousands a second) and move into its totals once a second, when the same numbers are handed to Locust.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final
+
+from sioload.measure.histogram import HIGHEST, LINEAR, TICKS, TOP, Histogram, bucket, value
+
+#: Distinct error messages of a row; the rest are counted under `OTHER_ERRORS`.
+MAX_ERRORS: Final = 50
+OTHER_ERRORS: Final = "(other errors)"
+_MESSAGE_LENGTH: Final = 120
+
+
+@dataclass(frozen=True, slots=True)
+class RowType:
+    """What holds for all rows of a type.
+
+    Attributes:
+        timed: its samples carry a time. (Heartbeats of Socket.IO 0.9 are the exception: counted only.)
+        aggregated: its samples enter Locust's `Aggregated` line.
+        fixed: its names are of a small closed set, and are never crowded out by names that a server chose.
+    """
+
+    timed: bool = True
+    aggregated: bool = True
+    fixed: bool = False
+
+
+#: Every row type, in the order that reports show them.
+ROW_TYPES: Final[dict[str, RowType]] = {
+    "DIAL": RowType(aggregated=False, fixed=True),
+    "OPEN": RowType(fixed=True),
+    "UPGRADE": RowType(fixed=True),
+    "CONNECT": RowType(),
+    "CALL": RowType(),
+    "REPLY": RowType(),
+    "EMIT": RowType(timed=False),
+    "PUSH": RowType(aggregated=False),
+    "RECV": RowType(timed=False),
+    "WAIT": RowType(aggregated=False),
+    "HEARTBEAT": RowType(aggregated=False, fixed=True),
+    "RECONNECT": RowType(aggregated=False, fixed=True),
+    "DISCONNECT": RowType(timed=False, fixed=True),
+}
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_PLACEHOLDERS: Final = (
+    (re.compile(r"(?<=\S)\?[^\s'\"<>)]*=[^\s'\"<>)]*"), "?(query)"),
+    (re.compile(r"\b0x[0-9a-fA-F]+\b"), "(id)"),
+    (re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), "(id)"),
+    (re.compile(r"(?<![\w-])(?=[a-fA-F]*[0-9])(?=[0-9]*[a-fA-F])[0-9a-fA-F]{8,}(?![\w-])"), "(id)"),
+    (re.compile(r"(?<![\w-])(?=[\w-]*[0-9])(?=[\w-]*[A-Za-z])[A-Za-z0-9_-]{16,}(?![\w-])"), "(id)"),
+    (re.compile(r"[0-9]{5,}"), "(n)"),
+)
+
+
+def normalise(text: str) -> str:
+    """An error message as the name of a failure: one line, short, and equal for equal faults.
+
+    Ids, session ids, long numbers (ephemeral ports, addresses) and the queries of URLs become placeholders;
+    control characters become spaces; the result has at most 120 characters.
+    """
+    return _normalise(text[:1000])
+
+
+@lru_cache(maxsize=1024)
+def _normalise(text: str) -> str:
+    text = " ".join(_CONTROL.sub(" ", text).split())
+    for pattern, placeholder in _PLACEHOLDERS:
+        text = pattern.sub(placeholder, text)
+    if len(text) > _MESSAGE_LENGTH:
+        text = text[: _MESSAGE_LENGTH - 3].rstrip() + "..."
+    return text or "(no message)"
+
+
+def clean_name(name: str, length: int = 120) -> str:
+    """A row's name without control characters and of bounded length: servers choose some of them."""
+    name = _CONTROL.sub(" ", name[: length + 1])
+    return name if len(name) <= length else name[: length - 3] + "..."
+
+
+def round_ms(ms: float) -> float | int:
+    """Milliseconds as a key of Locust's response time tables.
+
+    Locust keeps whole milliseconds below 100 and two significant digits above, which shows all that is fast
+    as 0. Below 10 ms this keeps steps of 0.1 ms; above it equals Locust's own rounding.
+    """
+    if ms < 10:
+        return round(ms, 1)
+    if ms < 100:
+        return round(ms)
+    if ms < 1000:
+        return int(round(ms, -1))
+    if ms < 10_000:
+        return int(round(ms, -2))
+    return int(round(ms, -3))
+
+
+@lru_cache(maxsize=4096)
+def _locust_key(bucket_index: int) -> float | int:
+    return round_ms(value(bucket_index) * 1000)
+
+
+@dataclass(slots=True)
+class Delta:
+    """What a row counted since it was last asked, for one update of Locust's statistics."""
+
+    type: str
+    name: str
+    counts: dict[int, int] = field(default_factory=dict)
+    timed: int = 0
+    untimed: int = 0
+    sum_ticks: int = 0
+    min_ticks: int = HIGHEST
+    max_ticks: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+    bytes: int = 0
+
+    @property
+    def count(self) -> int:
+        """All samples, failures among them."""
+        return self.timed + self.untimed
+
+    @property
+    def failures(self) -> int:
+        return sum(self.errors.values())
+
+    @property
+    def sum_ms(self) -> float:
+        return self.sum_ticks * 1000 / TICKS
+
+    @property
+    def min_ms(self) -> float | None:
+        """None when no sample carries a time."""
+        return self.min_ticks * 1000 / TICKS if self.timed else None
+
+    @property
+    def max_ms(self) -> float:
+        return self.max_ticks * 1000 / TICKS
+
+    def locust_times(self) -> dict[float | int, int]:
+        """Rounded milliseconds to number of samples, as in Locust's `StatsEntry.response_times`."""
+        times: dict[float | int, int] = {}
+        for i, n in self.counts.items():
+            key = _locust_key(i)
+            times[key] = times.get(key, 0) + n
+        return times
+
+
+class Totals:
+    """Everything a row counted, in a form that merges exactly.
+
+    Attributes:
+        untimed: samples without a time (failures without one among them).
+        errors: normalised message to number of failures.
+        skipped: starts that a schedule or pacing could not begin.
+        bytes: length of what was received for the samples.
+        service: service times of paced samples, beside their times from the intended start; None if none.
+    """
+
+    __slots__ = ("bytes", "errors", "name", "service", "skipped", "times", "type", "untimed")
+
+    def __init__(self, type: str, name: str) -> None:
+        self.type = type
+        self.name = name
+        self.times = Histogram()
+        self.service: Histogram | None = None
+        self.untimed = 0
+        self.errors: dict[str, int] = {}
+        self.skipped = 0
+        self.bytes = 0
+
+    @property
+    def count(self) -> int:
+        """All samples, failures among them."""
+        return self.times.total + self.untimed
+
+    @property
+    def failures(self) -> int:
+        return sum(self.errors.values())
+
+    @property
+    def fail_ratio(self) -> float:
+        """Failures over samples, from 0 to 1."""
+        return self.failures / self.count if self.count else 0.0
+
+    def merge(self, other: Totals) -> None:
+        """Add all that another row counted. Errors are cut back to the most frequent ones."""
+        self.times.merge(other.times)
+        if other.service is not None:
+            self.service = self.service or Histogram()
+            self.service.merge(other.service)
+        self.untimed += other.untimed
+        self.skipped += other.skipped
+        self.bytes += other.bytes
+        for text, n in other.errors.items():
+            self.errors[text] = self.errors.get(text, 0) + n
+
+    def bound_errors(self) -> None:
+        """Keep the `MAX_ERRORS` most frequent messages and count the rest under one name."""
+        other = self.errors.pop(OTHER_ERRORS, 0)
+        ranked = sorted(self.errors.items(), key=lambda item: (-item[1], item[0]))
+        self.errors = dict(ranked[:MAX_ERRORS])
+        other += sum(n for _, n in ranked[MAX_ERRORS:])
+        if other:
+            self.errors[OTHER_ERRORS] = other
+
+    def encode(self) -> dict[str, Any]:
+        """These totals in plain values, for msgpack."""
+        service = None if self.service is None else self.service.encode()
+        return {"type": self.type, "name": self.name, "times": self.times.encode(), "service": service,
+                "untimed": self.untimed, "errors": dict(self.errors), "skipped": self.skipped,
+                "bytes": self.bytes}  # fmt: skip
+
+    @classmethod
+    def decode(cls, data: dict[str, Any]) -> Totals:
+        """The totals that `encode` was called on."""
+        totals = cls(data["type"], data["name"])
+        totals.times = Histogram.decode(data["times"])
+        totals.service = None if data["service"] is None else Histogram.decode(data["service"])
+        totals.untimed, totals.skipped, totals.bytes = data["untimed"], data["skipped"], data["bytes"]
+        totals.errors = dict(data["errors"])
+        return totals
+
+
+class Row:
+    """One live row. `add`, `tick` and `fail` may be called from the event loop; none of them blocks.
+
+    Attributes:
+        type, name: as shown.
+        skipped: starts that could not begin; the caller adds to it.
+        bytes: length of what was received; the caller adds to it.
+    """
+
+    __slots__ = ("_bytes", "_counts", "_errors", "_max", "_min", "_pending", "_sum", "_timed", "_totals",
+                 "_untimed", "bytes", "name", "skipped", "type")  # fmt: skip
+
+    def __init__(self, type: str, name: str) -> None:
+        self.type = type
+        self.name = name
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything counted, in place: callers keep their rows."""
+        self.skipped = 0
+        self.bytes = self._bytes = 0
+        self._totals = Totals(self.type, self.name)
+        self._pending: Delta | None = None
+        self._clear()
+
+    def _clear(self) -> None:
+        self._counts: dict[int, int] = defaultdict(int)
+        self._errors: dict[str, int] = {}
+        self._untimed = self._sum = self._max = 0
+        self._min = HIGHEST
+
+    def add(self, seconds: float) -> None:
+        """Count a success that took a time; a negative one (clocks differ) counts as 0.
+
+        Raises:
+            ValueError, OverflowError: the time isn't finite.
+        """
+        ticks = int(seconds * 1e7)
+        if LINEAR <= ticks < TOP:
+            # `bucket`, written out: this runs for each sample.
+            exponent = ticks.bit_length() - 8
+            self._counts[(exponent << 7) + (ticks >> exponent)] += 1
+        else:
+            ticks = min(max(ticks, 0), HIGHEST)
+            self._counts[bucket(ticks)] += 1
+        self._sum += ticks
+        if ticks > self._max:
+            self._max = ticks
+        if ticks < self._min:
+            self._min = ticks
+
+    def tick(self, n: int = 1) -> None:
+        """Count successes that carry no time."""
+        self._untimed += n
+
+    def fail(self, message: str, seconds: float | None = None) -> None:
+        """Count a failure, with the time that passed until it was known, if it carries one."""
+        if seconds is None:
+            self._untimed += 1
+        else:
+            self.add(seconds)
+        text = normalise(message)
+        errors = self._totals.errors
+        if text not in errors and len(errors) >= MAX_ERRORS:
+            text = OTHER_ERRORS
+        errors[text] = errors.get(text, 0) + 1
+        self._errors[text] = self._errors.get(text, 0) + 1
+
+    def service(self, seconds: float) -> None:
+        """Count the service time of a paced sample, beside its time from the intended start."""
+        if self._totals.service is None:
+            self._totals.service = Histogram()
+        self._totals.service.add(seconds)
+
+    def totals(self) -> Totals:
+        """Everything counted so far; the same object each time, still growing."""
+        self._settle()
+        return self._totals
+
+    def take(self) -> Delta | None:
+        """What was counted since the last call, or None if nothing was."""
+        self._settle()
+        delta, self._pending = self._pending, None
+        if delta is not None:
+            delta.bytes = self.bytes - self._bytes
+            self._bytes = self.bytes
+        return delta
+
+    def _settle(self) -> None:
+        """Move the running second into the totals and into what `take` returns next."""
+        totals = self._totals
+        totals.skipped, totals.bytes = self.skipped, self.bytes
+        timed = sum(self._counts.values())
+        if not (timed or self._untimed):
+            return
+        totals.times.add_counts(self._counts, timed, self._sum, self._min, self._max)
+        totals.untimed += self._untimed
+        delta = self._pending
+        if delta is None:
+            delta = self._pending = Delta(self.type, self.name)
+        for i, n in self._counts.items():
+            delta.counts[i] = delta.counts.get(i, 0) + n
+        for text, n in self._errors.items():
+            delta.errors[text] = delta.errors.get(text, 0) + n
+        delta.timed += timed
+        delta.untimed += self._untimed
+        delta.sum_ticks += self._sum
+        delta.min_ticks = min(delta.min_ticks, self._min)
+        delta.max_ticks = max(delta.max_ticks, self._max)
+        self._clear()

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import math
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sioload.measure.histogram import (
+    LAST,
+    PERCENTILES,
+    TICKS,
+    TOP,
+    Histogram,
+    bounds,
+    bucket,
+    index,
+    tick_bounds,
+    value,
+)
+
+times = st.floats(min_value=0, max_value=700, allow_nan=False)
+
+
+def histogram_of(samples: list[float]) -> Histogram:
+    histogram = Histogram()
+    for sample in samples:
+        histogram.add(sample)
+    return histogram
+
+
+def test_buckets_are_contiguous_and_each_tick_lies_in_its_own() -> None:
+    behind = 0
+    for i in range(LAST + 1):
+        low, high = tick_bounds(i)
+        assert low == behind, "a bucket begins where the one before it ends"
+        assert bucket(low) == i
+        assert bucket(high - 1) == i or i == LAST
+        behind = high
+    assert tick_bounds(LAST)[0] <= TOP < behind
+
+
+@given(st.integers(0, TOP), st.integers(0, TOP))
+def test_buckets_are_monotone(a: int, b: int) -> None:
+    low, high = sorted((a, b))
+    assert bucket(low) <= bucket(high)
+
+
+@given(st.floats(min_value=10e-6, max_value=600))
+def test_relative_error_is_within_one_percent_from_10_us_to_10_minutes(seconds: float) -> None:
+    assert abs(value(index(seconds)) - seconds) <= 0.01 * seconds
+    low, high = bounds(index(seconds))
+    assert low <= seconds + 1e-7
+    assert seconds < high
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.0, 0), (-1.0, 0), (600.0, LAST), (1e9, LAST)])
+def test_times_out_of_range_share_the_outermost_buckets(seconds: float, expected: int) -> None:
+    assert index(seconds) == expected
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf])
+def test_a_time_that_is_not_finite_is_refused(seconds: float) -> None:
+    with pytest.raises((ValueError, OverflowError)):
+        Histogram().add(seconds)
+
+
+def test_min_max_and_mean_are_exact_beyond_the_last_bucket() -> None:
+    histogram = histogram_of([0.0001234, 700.5])
+    assert histogram.min == pytest.approx(0.0001234, abs=1e-7)
+    assert histogram.max == 700.5
+    assert histogram.mean == pytest.approx((0.0001234 + 700.5) / 2, abs=1e-7)
+    assert histogram.percentile(99) == 700.5
+
+
+def test_empty_histogram_is_all_zero() -> None:
+    empty = Histogram()
+    assert (empty.min, empty.max, empty.mean, empty.total) == (0, 0, 0, 0)
+    assert empty.percentiles() == [0.0] * len(PERCENTILES)
+
+
+@given(st.lists(times, min_size=1, max_size=300))
+def test_percentiles_are_those_of_the_sorted_samples(samples: list[float]) -> None:
+    histogram = histogram_of(samples)
+    ordered = sorted(samples)
+    for percent, found in zip(PERCENTILES, histogram.percentiles(), strict=True):
+        true = ordered[max(1, math.ceil(round(percent * 10) * len(ordered) / 1000)) - 1]
+        if true < 600:
+            assert abs(found - true) <= 0.01 * true + 1e-7
+        else:
+            assert found == histogram.max
+
+
+def test_a_percentile_of_a_thousand_samples_takes_the_right_rank() -> None:
+    histogram = histogram_of([n / 1000 for n in range(1, 1001)])
+    assert histogram.percentile(99.9) == pytest.approx(0.999, rel=0.005)
+    assert histogram.percentiles([99.9, 50, 100]) == [histogram.percentile(p) for p in (99.9, 50, 100)]
+
+
+@given(st.lists(st.lists(times, max_size=40), max_size=6), st.randoms())
+def test_merged_histograms_equal_one_of_all_samples(parts: list[list[float]], random: object) -> None:
+    histograms = [histogram_of(part) for part in parts]
+    random.shuffle(histograms)  # type: ignore[attr-defined]
+    merged = Histogram()
+    for histogram in histograms:
+        merged.merge(histogram)
+    whole = histogram_of([sample for part in parts for sample in part])
+    assert merged == whole
+    assert merged.percentiles() == whole.percentiles()
+
+
+@given(st.lists(times, max_size=60))
+def test_encoding_survives_msgpack(samples: list[float]) -> None:
+    histogram = histogram_of(samples)
+    assert Histogram.decode(msgpack.unpackb(msgpack.packb(histogram.encode()))) == histogram
+
+
+@given(st.lists(times, max_size=40), st.lists(times, max_size=40))
+def test_since_gives_the_samples_that_came_later(before: list[float], after: list[float]) -> None:
+    earlier = histogram_of(before)
+    whole = earlier.copy()
+    whole.merge(histogram_of(after))
+    fresh = whole.since(earlier)
+    assert fresh.counts == histogram_of(after).counts
+    assert fresh.sum_ticks == histogram_of(after).sum_ticks
+
+
+def test_below_counts_samples_under_a_bound() -> None:
+    histogram = histogram_of([0.001, 0.002, 0.5])
+    assert [histogram.below(bound) for bound in (0.001, 0.0015, 0.1, 1.0)] == [0, 1, 2, 3]
+
+
+def test_wild_times_keep_the_sum_within_64_bits() -> None:
+    histogram = Histogram()
+    histogram.add(1.7e9, n=1_000_000)
+    assert msgpack.unpackb(msgpack.packb(histogram.encode()))["sum"] < 2**63
+    assert histogram.max > 3600
+    assert TICKS * 600 == TOP
