@@ -1,0 +1,128 @@
+"""The benchmark's table as text, as JSON, and as the README's section."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+from generators import Measured
+from rows import BASES, COLUMNS, Row
+
+BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
+
+#: Rounds of each program of a row.
+Figures = dict[str, list[Measured]]
+
+
+def median(figures: Figures, program: str) -> float | None:
+    return statistics.median(m.value for m in figures[program]) if figures.get(program) else None
+
+
+def number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def verdicts(row: Row, figures: Figures) -> list[str]:
+    """What sioload must reach and where it is, e.g. `<= 2.5x C floor: 2.1x, ok`."""
+    own = median(figures, "sioload")
+    texts = []
+    for limit in row.limits:
+        other = median(figures, limit.other) if limit.other else 0.0
+        if own is None or other is None:
+            texts.append(f"<= {limit}: not measured")
+            continue
+        mark = "ok" if own <= limit.factor * other + limit.plus else "OVER"
+        if limit.other is None:
+            texts.append(f"<= {limit}: {mark}")
+        else:
+            stands = f"+ {own - other:.1f}" if limit.plus else f"{own / other:.3g}x"
+            texts.append(f"<= {limit}: {stands} {mark}")
+    return texts
+
+
+def details(row: Row, figures: Figures) -> list[str]:
+    """The lines below a row: its base, how busy the server was, and whether the counts agree."""
+    lines = ["must reach " + "; ".join(verdicts(row, figures))]
+    if row.base:
+        lines.append(f"{row.base}: {number(median(figures, row.base))} ({BASES[row.base]})")
+    own = figures.get("sioload")
+    if own and own[-1].rate is not None:
+        last = own[-1]
+        lines.append(
+            f"sioload {last.rate:,.0f}/s, server {100 * (last.server_cpu or 0):.0f} % busy; {last.note}"
+        )
+    return lines
+
+
+def text(row: Row, figures: Figures) -> str:
+    """One row of the table for a terminal, at most 100 columns wide but for its details."""
+    cells = "".join(f"{number(median(figures, program)):>10}" for program in COLUMNS)
+    lines = [f"{row.label:<50}{cells}"[:100].rstrip()]
+    return "\n".join(lines + [f"    {line}" for line in details(row, figures)])
+
+
+def header() -> str:
+    names = "".join(f"{name:>10}" for name in COLUMNS.values())
+    return f"{'CPU us per operation, or KiB per user':<50}{names}\n{'-' * 100}"
+
+
+def as_json(results: list[tuple[Row, Figures]], versions: dict[str, str]) -> dict[str, Any]:
+    rows = []
+    for row, figures in results:
+        programs = {
+            name: {
+                "median": median(figures, name),
+                "values": [m.value for m in rounds],
+                "per_second": [m.rate for m in rounds],
+                "server_cpu": [m.server_cpu for m in rounds],
+                "counts": [m.note for m in rounds],
+            }
+            for name, rounds in figures.items()
+            if rounds
+        }
+        rows.append(
+            {
+                "row": row.key,
+                "title": row.label,
+                "unit": row.unit,
+                "programs": programs,
+                "limits": verdicts(row, figures),
+            }
+        )
+    return {"versions": versions, "rows": rows}
+
+
+def markdown(results: list[tuple[Row, Figures]], versions: dict[str, str], command: str) -> str:
+    """The README's table."""
+    lines = [
+        "CPU microseconds (user + system) of the generator for one operation, on one core; medians.",
+        f"Repeat with `{command}`.",
+        "",
+        "| work | " + " | ".join(COLUMNS.values()) + " | sioload must reach |",
+        "|---|" + "---:|" * len(COLUMNS) + "---|",
+    ]
+    for row, figures in results:
+        unit = ", KiB" if row.unit == "KiB" else ""
+        base = f" ({row.base}: {number(median(figures, row.base))})" if row.base else ""
+        cells = [number(median(figures, program)) for program in COLUMNS]
+        lines.append(
+            f"| {row.label}{unit}{base} | "
+            + " | ".join(cells)
+            + f" | {'<br>'.join(verdicts(row, figures))} |"
+        )
+    lines += ["", ", ".join(f"{name} {version}" for name, version in versions.items()) + "."]
+    return "\n".join(lines)
+
+
+def write_readme(readme: Path, section: str) -> bool:
+    """Replaces what stands between the two markers; False when they aren't there."""
+    page = readme.read_text() if readme.is_file() else ""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        return False
+    readme.write_text(f"{before}{BEGIN}\n{section}\n{END}{after}")
+    return True

@@ -1,0 +1,157 @@
+"""The rows of the benchmark: what is measured, by which programs, and what sioload must reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+#: The columns, and what is printed above them. A row's `base` is measured too, and shown below the row.
+COLUMNS = {
+    "floor": "C floor",
+    "node": "Node",
+    "artillery": "Artillery",
+    "locust": "Locust",
+    "sioload": "sioload",
+}
+
+WEBSOCKET = ("websocket",)
+POLLING = ("polling",)
+UPGRADE = ("polling", "websocket")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What sioload must reach: at most `factor` times the figure of `other` (0 without one), plus `plus`."""
+
+    other: str | None
+    factor: float = 1.0
+    plus: float = 0.0
+
+    def __str__(self) -> str:
+        if self.other is None:
+            return f"{self.plus:,g}"
+        name = COLUMNS.get(self.other, self.other)
+        return f"{name} + {self.plus:g}" if self.plus else f"{self.factor:g}x {name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        key: its name for `--rows`.
+        title: its name in the table; `{users}` is filled in.
+        mode: ack, push, connect or idle; see `meter.py`.
+        programs: the columns that are measured.
+        limits: what sioload must reach.
+        server: responder (canned answers, in C) or npm (socket.io 4).
+        alone: sioload's client without Locust.
+        base: a second figure of the row that a limit refers to: empty (a Locust user that never connects) or
+            300 users (sioload itself with 300 users).
+        rate: emits, or pushes to one user, per second; 0 emits again as soon as the ack is in.
+    """
+
+    key: str
+    title: str
+    mode: Literal["ack", "push", "connect", "idle"]
+    programs: tuple[str, ...]
+    limits: tuple[Limit, ...]
+    users: int = 300
+    quick_users: int = 300
+    transports: tuple[str, ...] = WEBSOCKET
+    server: Literal["responder", "npm"] = "responder"
+    alone: bool = False
+    base: str | None = None
+    rate: float = 0.0
+
+    @property
+    def unit(self) -> str:
+        return "KiB" if self.mode == "idle" else "us"
+
+    @property
+    def label(self) -> str:
+        return self.title.format(users=f"{self.users:,}")
+
+    def quick(self) -> Row:
+        return replace(self, users=self.quick_users)
+
+
+ROWS = (
+    Row(
+        "alone",
+        "emit + ack, {users} users, the client alone",
+        "ack",
+        ("floor", "node", "artillery", "sioload"),
+        (Limit("floor", 2.5),),
+        alone=True,
+    ),
+    Row(
+        "locust",
+        "emit + ack, {users} users, Locust User and @task",
+        "ack",
+        ("floor", "artillery", "locust", "sioload"),
+        (Limit("floor", 3.5), Limit("artillery", 0.5), Limit("locust", 0.25)),
+    ),
+    Row(
+        "push",
+        "broadcast received, {users} users, 50/s each",
+        "push",
+        ("floor", "node", "locust", "sioload"),
+        (Limit("node", 0.5), Limit("locust", 0.08)),
+        rate=50,
+    ),
+    Row(
+        "connect",
+        "connect by websocket, {users} users",
+        "connect",
+        ("node", "locust", "sioload"),
+        (Limit(None, plus=700),),
+        users=2000,
+        quick_users=500,
+        server="npm",
+    ),
+    Row(
+        "upgrade",
+        "connect by polling, then upgrade, {users} users",
+        "connect",
+        ("node", "locust", "sioload"),
+        (Limit(None, plus=1500),),
+        users=1000,
+        quick_users=300,
+        transports=UPGRADE,
+        server="npm",
+    ),
+    Row(
+        "polling",
+        "emit + ack by polling only, {users} users",
+        "ack",
+        ("node", "locust", "sioload"),
+        (Limit("locust", 0.2),),
+        transports=POLLING,
+        server="npm",
+    ),
+    Row(
+        "memory",
+        "memory of one idle user, {users} users",
+        "idle",
+        ("node", "locust", "sioload"),
+        (Limit("empty", plus=12),),
+        users=5000,
+        quick_users=1000,
+        server="npm",
+        base="empty",
+    ),
+    Row(
+        "growth",
+        "emit + ack, {users} users, 3,000/s in all",
+        "ack",
+        ("sioload",),
+        (Limit("300 users", 1.5),),
+        users=10_000,
+        quick_users=3000,
+        base="300 users",
+        rate=3000,
+    ),
+)
+
+BASES = {"empty": "a Locust user that never connects", "300 users": "with 300 users at the same total rate"}
