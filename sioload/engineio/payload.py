@@ -4,14 +4,15 @@
 - `lengths` (Engine.IO 3): `<length>:<packet>` in UTF-16 units, or octet-stream framing with lengths in bytes.
 - `v0` (Socket.IO 0.9): one packet as it is; several as `U+FFFD <length> U+FFFD <packet>`.
 
-Decoders take a whole body. They check `Limits.payload`, the number of packets and `Limits.message` before they
-take memory.
+Decoders take a whole body. They check `Limits.payload`, the number of packets and `Limits.message` before
+they take memory.
 """
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 
 from sioload.engineio import packet as frames
 from sioload.engineio.packet import MESSAGE, Packet
@@ -27,6 +28,7 @@ TEXT = "text/plain;charset=UTF-8"
 BINARY = "application/octet-stream"
 
 _MARK = "\ufffd".encode()
+_ASCII = bytes(range(128))
 
 
 def decode_records(body: bytes, limits: Limits) -> list[Packet]:
@@ -70,25 +72,37 @@ def decode_lengths(body: bytes, limits: Limits, *, double: bool = False) -> list
         ProtocolError: the body is malformed (LimitError: too large; TextError: not UTF-8).
     """
     _check_body(body, limits)
-    decode = frames.decode_eio3_double if double else frames.decode_eio3
-    binary = body[0] <= 1
     packets: list[Packet] = []
     position = 0
+    octets = body[0] <= 1
+    decode = frames.decode_eio3_double if double and not octets else frames.decode_eio3
     while position < len(body):
         if len(packets) >= PACKETS:
             raise LimitError(f"payload of more than {PACKETS} packets")
-        if binary:
-            frame, position = _octet_frame(body, position, limits)
+        if octets:
+            frame, position = _octet_frame(body, position, limits, double)
         else:
-            length, position = _length(body, position, b":")
-            _check_size(length * 3 // 4 - 3 if body[position : position + 1] == b"b" else length - 1, limits)
-            frame, position = _units(body, position, length)
+            frame, position = _text_frame(body, position, limits)
         packets.append(decode(frame))
     return packets
 
 
-def _octet_frame(body: bytes, start: int, limits: Limits) -> tuple[frames.Frame, int]:
-    """One packet of octet-stream framing: 0 or 1 (binary), the length's digits as bytes, 0xff, the packet."""
+def _text_frame(body: bytes, start: int, limits: Limits) -> tuple[str, int]:
+    """One packet of text framing, and the position behind it: the length in UTF-16 units, ":", the packet."""
+    length, start = _length(body, start, b":")
+    _check_size(length * 3 // 4 - 3 if body[start : start + 1] == b"b" else length - 1, limits)
+    taken = _take(body, start, length)
+    if taken is None:
+        raise ProtocolError("payload ends within a packet")
+    return taken
+
+
+def _octet_frame(body: bytes, start: int, limits: Limits, old: bool) -> tuple[frames.Frame, int]:
+    """One packet of octet-stream framing, and the position behind it.
+
+    0 (text) or 1 (binary), the length's digits as bytes, 0xff, the packet. 1.0.0 counts a text's non-ASCII
+    bytes twice (engine.io-parser before 1.0.6); it shows when no packet begins where the length ends (`old`).
+    """
     kind = body[start]
     end = body.find(b"\xff", start + 1, start + LENGTH_DIGITS + 2)
     digits = body[start + 1 : end]
@@ -96,11 +110,19 @@ def _octet_frame(body: bytes, start: int, limits: Limits) -> tuple[frames.Frame,
         raise ProtocolError("malformed length in payload")
     length = int(bytes(digit + 48 for digit in digits))
     _check_size(length - 1, limits)
-    position = end + 1 + length
+    start, position = end + 1, end + 1 + length
+    if old and not kind and not (position == len(body) or body[position : position + 1] in (b"\0", b"\1")):
+        position = start + bisect_left(range(length), length, key=lambda n: n + _high(body, start, n))
     if position > len(body):
         raise ProtocolError("payload ends within a packet")
-    data = body[end + 1 : position]
+    data = body[start:position]
     return (data if kind else _text(data)), position
+
+
+def _high(body: bytes, start: int, count: int) -> int:
+    """How many of `count` bytes from `start` aren't ASCII; those behind the end count as such."""
+    part = body[start : start + count]
+    return len(part.translate(None, _ASCII)) + count - len(part)
 
 
 def encode_lengths(
@@ -108,8 +130,8 @@ def encode_lengths(
 ) -> tuple[bytes, str]:
     """The body of an Engine.IO 3 payload, and its content type.
 
-    Octet-stream framing is what every server of this protocol reads alike; text framing (`base64`) depends on how
-    the server encodes text.
+    Octet-stream framing is what every server of this protocol reads alike; text framing (`base64`) depends on
+    how the server encodes text.
 
     Args:
         packets: what to send.
@@ -152,11 +174,12 @@ def decode_v0(body: bytes, limits: Limits) -> list[Packet]:
             raise ProtocolError("malformed length in payload")
         length, start = _length(body, position + len(_MARK), _MARK)
         _check_size(length, limits)
-        text, position = _units(body, start, length)
-        if position < len(body) and not body.startswith(
-            _MARK, position
-        ):  # gevent-socketio counts code points
-            text, position = _units(body, start, length, _take_points)
+        taken = _take(body, start, length)
+        if taken is None or not (taken[1] == len(body) or body.startswith(_MARK, taken[1])):
+            taken = _take(body, start, length, points=True)  # as gevent-socketio counts
+        if taken is None:
+            raise ProtocolError("payload ends within a packet")
+        text, position = taken
         packets.append(frames.decode_v0(text))
     return packets
 
@@ -193,31 +216,22 @@ def _length(body: bytes, start: int, end: bytes) -> tuple[int, int]:
     return int(digits), stop + len(end)
 
 
-def _units(
-    body: bytes, start: int, count: int, take: Callable[[str, int], str] | None = None
-) -> tuple[str, int]:
-    """The text of `count` UTF-16 units (or what `take` counts) from `start`, and the position behind it."""
+def _take(body: bytes, start: int, count: int, points: bool = False) -> tuple[str, int] | None:
+    """The text of `count` UTF-16 units (or code points) from `start`, and the position behind it.
+
+    None if the text ends before, or within a surrogate pair.
+    """
     chunk = body[start : start + count]
     if chunk.isascii():
-        text = chunk.decode("ascii")
-    else:  # a unit takes three bytes at most, a code point four
-        try:
-            text, _ = codecs.utf_8_decode(body[start : start + 4 * count], "strict", False)
-        except UnicodeDecodeError as error:
-            raise TextError(f"payload is not UTF-8: {error.reason}") from None
-        text = (take or _take_units)(text, count)
-        chunk = text.encode()
-    if (len(text) if take else _utf16_length(text)) != count:
-        raise ProtocolError("payload ends within a packet")
-    return text, start + len(chunk)
-
-
-def _take_units(text: str, count: int) -> str:
-    return text.encode("utf-16-le")[: 2 * count].decode("utf-16-le", "ignore")
-
-
-def _take_points(text: str, count: int) -> str:
-    return text[:count]
+        return (chunk.decode("ascii"), start + count) if len(chunk) == count else None
+    try:  # a unit takes three bytes at most, a code point four; the tail may be cut within a character
+        text, _ = codecs.utf_8_decode(body[start : start + 4 * count], "strict", False)
+    except UnicodeDecodeError as error:
+        raise TextError(f"payload is not UTF-8: {error.reason}") from None
+    text = text[:count] if points else text.encode("utf-16-le")[: 2 * count].decode("utf-16-le", "ignore")
+    if (len(text) if points else _utf16_length(text)) != count:
+        return None
+    return text, start + len(text.encode())
 
 
 def _utf16_length(text: str) -> int:

@@ -1,0 +1,71 @@
+"""What a server's answer to a handshake tells of its generation, and what to say when it is the wrong one."""
+
+from __future__ import annotations
+
+import re
+
+import orjson
+
+from sioload.socketio.generations import V0, V1, V2, V4, Generation
+
+_LENGTHS = re.compile(rb"\d{1,10}:0\{")
+_OCTETS = re.compile(rb"[\0\1][\0-\x09]{1,10}\xff(0\{|\0\{)")
+
+
+def identify(status: int, body: bytes) -> Generation | None:
+    """The generation that answers so to a polling handshake; None when it is none.
+
+    Engine.IO 4 opens with `0{`; Engine.IO 3 with a length, as text (2.x) or in octets (1.x); 0.9 greets.
+    """
+    if status == 200:
+        if body.startswith(b"0{"):
+            return V4
+        if _LENGTHS.match(body):
+            return V2
+        if _OCTETS.match(body):
+            return V1
+        if body.startswith(b"Welcome to socket.io"):
+            return V0
+        if re.match(rb"[\w-]{4,64}:\d*:\d*:[a-z,-]+$", body):
+            return V0
+    return None
+
+
+def speaks(generation: Generation) -> str:
+    """A generation in words, for messages."""
+    if generation.eio is None:
+        return "Socket.IO 0.9"
+    majors = "3.x or 4.x" if generation.eio == "4" else "1.x or 2.x" if generation.version > 1 else "1.x"
+    return f"Socket.IO {majors} (Engine.IO {generation.eio})"
+
+
+def mismatch(wanted: Generation, status: int, body: bytes) -> str:
+    """Why an answer to a handshake can't be used, with the option to change."""
+    found = identify(status, body)
+    if found is not None:
+        return f'the server speaks {speaks(found)}: set the option version to {found.version} or "auto"'
+    text = body[:40].decode("utf-8", "replace").strip()
+    what = "an HTML page" if text[:1] == "<" else f"{text!r}" if text else "an empty body"
+    return f"no Socket.IO server answers here (got {what}): check the URL, its port and the option path"
+
+
+def refusal(status: int, body: bytes) -> str:
+    """What an HTTP error says, with a remedy where the cause is known."""
+    try:
+        said = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        said = None
+    if isinstance(said, dict) and isinstance(said.get("message"), str):
+        if said.get("code") == 5:
+            return f'HTTP {status}: {said["message"]} (set the option version, or leave it "auto")'
+        return f"HTTP {status}: {said['message']}"
+    if isinstance(said, str):
+        return f"HTTP {status}: {said}"
+    text = body[:60].decode("utf-8", "replace").strip()
+    if status == 404:
+        return "HTTP 404: no Socket.IO server at this path (check the option path and the URL)"
+    if 300 <= status < 400:
+        return f"HTTP {status}: the server redirects (use the URL that it redirects to)"
+    if text[:1] == "<" or not text:
+        return f"HTTP {status}"
+    return f"HTTP {status}: {text}"

@@ -1,0 +1,170 @@
+"""What a codec is, the msgpack parser, and parsers that a script brings along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgpack
+
+from sioload.errors import EncodeError, LimitError, ProtocolError
+from sioload.options import Limits
+from sioload.socketio.codec import ID_DIGITS, Message, culprit
+from sioload.socketio.packet import Packet, PacketType
+
+
+class Decoder(Protocol):
+    """Turns the Engine.IO messages of one connection into packets."""
+
+    def feed(self, message: Message) -> Packet | None:
+        """One message in; a packet out, or None while more messages belong to it.
+
+        Raises:
+            ProtocolError: the message breaks the protocol.
+        """
+
+
+class Parser(Protocol):
+    """What `Options.parser` may be beside "json" and "msgpack"."""
+
+    def encode(self, packet: Packet) -> list[Message]:
+        """The Engine.IO messages of a packet, all of which are sent in order."""
+
+    def decoder(self, limits: Limits) -> Decoder:
+        """A decoder for one connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How packets travel. Encoders raise EncodeError for data that can't be sent.
+
+    Attributes:
+        encode_event: (namespace, event, arguments, ack id or None) to messages.
+        encode_ack: (namespace, id, arguments) to messages.
+        encode_connect: (namespace, auth payload or query string or None) to messages.
+        encode_disconnect: (namespace) to messages.
+        decoder: makes a decoder for one connection.
+    """
+
+    encode_event: Callable[[str, str, Sequence[Any], int | None], list[Message]]
+    encode_ack: Callable[[str, int, Sequence[Any]], list[Message]]
+    encode_connect: Callable[[str, Any], list[Message]]
+    encode_disconnect: Callable[[str], list[Message]]
+    decoder: Callable[[Limits], Decoder]
+
+
+def codec_of(parser: Parser) -> Codec:
+    """The codec that uses a parser."""
+    encode = parser.encode
+    return Codec(
+        lambda namespace, event, args, id: encode(Packet(PacketType.EVENT, namespace, [event, *args], id)),
+        lambda namespace, id, args: encode(Packet(PacketType.ACK, namespace, [*args], id)),
+        lambda namespace, data: encode(Packet(PacketType.CONNECT, namespace, data)),
+        lambda namespace: encode(Packet(PacketType.DISCONNECT, namespace)),
+        parser.decoder,
+    )
+
+
+class MsgpackParser:
+    """socket.io-msgpack-parser: each packet is one binary message, a map of type, nsp, data and id."""
+
+    def encode(self, packet: Packet) -> list[Message]:
+        """The message of a packet.
+
+        Raises:
+            EncodeError: its data can't be sent as msgpack.
+        """
+        kind, namespace, data, number, _ = packet
+        if kind == PacketType.CONNECT and isinstance(data, str):  # a query, in Socket.IO 2
+            namespace, data = f"{namespace}?{data}", None
+        fields: dict[str, Any] = {"type": int(kind), "nsp": namespace}
+        if data is not None:
+            fields["data"] = data
+        if number is not None:
+            fields["id"] = number
+        try:
+            return [msgpack.packb(fields)]
+        except (TypeError, ValueError, OverflowError) as error:
+            args = data[1:] if kind == PacketType.EVENT else data
+            raise EncodeError(culprit(args, "data") or f"data: {error}") from None
+
+    def decoder(self, limits: Limits) -> MsgpackDecoder:
+        """A decoder for one connection."""
+        return MsgpackDecoder(limits)
+
+
+class MsgpackDecoder:
+    """Turns msgpack messages into packets."""
+
+    __slots__ = ("_limits",)
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    def feed(self, message: Message) -> Packet:
+        """One message in, one packet out.
+
+        Raises:
+            ProtocolError: it isn't the msgpack of a packet (LimitError: it goes beyond `Limits`).
+        """
+        if isinstance(message, str):
+            raise ProtocolError("text message: the msgpack parser sends binary only")
+        limits = self._limits
+        if len(message) > limits.message:
+            raise LimitError(f"packet of {len(message)} bytes, more than {limits.message}")
+        try:
+            scan = msgpack.Unpacker(max_buffer_size=limits.message)
+            scan.feed(message)
+            scan.skip()  # takes no memory: lengths which lie are found before memory is taken for them
+            fields = msgpack.unpackb(message, ext_hook=_ext)
+        except (ValueError, TypeError, msgpack.UnpackException) as error:
+            raise ProtocolError(f"not msgpack: {str(error) or type(error).__name__}") from None
+        _check_depth(fields, limits.nesting)
+        if not isinstance(fields, dict):
+            raise ProtocolError("packet that isn't a map")
+        return _packet(fields)
+
+
+def _ext(code: int, data: bytes) -> Any:
+    """JavaScript's undefined is ExtType(0, b"\\0")."""
+    return None if code == 0 and len(data) == 1 else msgpack.ExtType(code, data)
+
+
+def _check_depth(value: Any, nesting: int) -> None:
+    level = [value]
+    for _ in range(nesting + 2):  # the packet's map and a leaf around and in the data
+        level = [
+            item
+            for box in level
+            if isinstance(box, dict | list)
+            for item in (box.values() if isinstance(box, dict) else box)
+        ]
+        if not level:
+            return
+    raise LimitError(f"data nested deeper than {nesting} levels")
+
+
+def _packet(fields: dict[Any, Any]) -> Packet:
+    kind, namespace, data, number = (fields.get(name) for name in ("type", "nsp", "data", "id"))
+    if kind.__class__ is not int or not 0 <= kind <= PacketType.BINARY_ACK:
+        raise ProtocolError("unknown Socket.IO packet type")
+    if not isinstance(namespace, str) or namespace[:1] != "/":
+        raise ProtocolError("packet without a namespace")
+    if number is not None and (number.__class__ is not int or not 0 <= number < 10**ID_DIGITS):
+        raise ProtocolError("malformed id")
+    kind = PacketType(kind)
+    if kind in (PacketType.EVENT, PacketType.BINARY_EVENT):
+        if not isinstance(data, list) or not data or not isinstance(data[0], str):
+            raise ProtocolError("event without a name")
+        return Packet(PacketType.EVENT, namespace, data, number)
+    if kind in (PacketType.ACK, PacketType.BINARY_ACK):
+        if not isinstance(data, list) or number is None:
+            raise ProtocolError("ack without an id or with malformed arguments")
+        return Packet(PacketType.ACK, namespace, data, number)
+    if kind is PacketType.CONNECT and not isinstance(data, dict | None):
+        raise ProtocolError("connect packet with data that isn't an object")
+    return Packet(kind, namespace, None if kind is PacketType.DISCONNECT else data)
+
+
+MSGPACK = codec_of(MsgpackParser())
