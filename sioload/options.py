@@ -53,7 +53,7 @@ class Options:
     path: str = "/socket.io/"
     handshake_url: str | None = None
     transports: tuple[str, ...] = ("polling", "websocket")
-    namespaces: tuple[str, ...] = ("/",)
+    namespaces: tuple[str, ...] = ()
     query: Mapping[str, Any] | str = field(default_factory=dict)
     encode_query: bool = True
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,839 @@
+"""`SocketIOClient`, the object that a script holds as `self.sio`.
+
+Its signatures are those of python-socketio's `Client`. Several arguments of an event are a tuple, as there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from gevent.hub import Waiter, get_hub
+
+from sioload.dispatcher import Dispatcher, Handler, Job
+from sioload.emits import Emit, Unacked, Wait, value_of
+from sioload.engineio.urls import parse_url
+from sioload.errors import ConnectError, ConnectionLost, EmitError, NotConnected, UsageError
+from sioload.link import Link, Phase
+from sioload.net.clock import swarm_time
+from sioload.net.fleet import Fleet
+from sioload.options import Options, options_from
+from sioload.socketio.backoff import backoff
+
+INFINITY = float("inf")
+Handlers = Mapping[tuple[str, str], Handler]
+
+
+class _Eio:
+    """What code written for python-socketio uses of `client.eio`."""
+
+    __slots__ = ()
+
+    def create_event(self) -> Event:
+        """An event to wait on."""
+        return Event()
+
+
+class SocketIOClient:
+    """A Socket.IO connection of one simulated user.
+
+    Args:
+        fleet: what the process's connections share; one of its own without.
+        options: an `Options`, or a dict of them.
+        url: where `connect()` goes without a URL.
+        user: passed to the handlers in `handlers`, and asked for the hooks `on_handshake`, `on_connected` and
+            `on_disconnected`.
+        handlers: (namespace, event) to handler, of a user class.
+    """
+
+    __slots__ = ("_acks", "_blocked", "_dispatcher", "_due", "_handlers", "_link", "_next_id", "_own", "_timer",
+                 "_user", "_waits", "cookies", "fleet", "leaving", "options", "slot", "url")  # fmt: skip
+
+    eio = _Eio()
+
+    def __init__(
+        self,
+        fleet: Fleet | None = None,
+        options: Options | Mapping[str, Any] | None = None,
+        *,
+        url: str | None = None,
+        user: object = None,
+        handlers: Handlers | None = None,
+    ) -> None:
+        self.fleet = fleet if fleet is not None else Fleet()
+        self.options = options_from(options)
+        self.url = url
+        self.cookies: Callable[[], dict[str, str]] | None = None
+        self.slot: float | None = None
+        self.leaving = False
+        self._user = user
+        self._handlers: Handlers = handlers if handlers is not None else {}
+        self._own: dict[tuple[str, str], Handler] | None = None
+        self._link = Link(self.fleet, self.options, self)
+        self._dispatcher: Dispatcher | None = None
+        self._next_id = 0
+        self._acks: dict[int, Emit] = {}
+        self._waits: list[Wait] | None = None
+        self._blocked: list[Waiter[Any]] | None = None
+        self._due = INFINITY
+        self._timer: Any = None
+
+    # Connection.
+
+    @property
+    def connected(self) -> bool:
+        """Whether every namespace asked for is connected."""
+        return self._link.phase is Phase.UP
+
+    @property
+    def transport(self) -> str | None:
+        """"polling" or "websocket", None while there is no connection."""
+        connection = self._link.connection
+        return connection.transport if connection is not None else None
+
+    @property
+    def sid(self) -> str | None:
+        """The Engine.IO session's id, None while there is none."""
+        connection = self._link.connection
+        return (connection.sid or None) if connection is not None else None
+
+    @property
+    def recovered(self) -> bool:
+        """Whether the last connect restored the session of a lost connection (connection state recovery)."""
+        return any(n.recovered for n in self._link.namespaces.values())
+
+    def get_sid(self, namespace: str | None = None) -> str | None:
+        """The socket's id in a namespace, None while it isn't connected there."""
+        found = self._link.namespaces.get(namespace or "/")
+        return found.sid or None if found is not None else None
+
+    def connect(
+        self,
+        url: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        auth: Any = None,
+        transports: str | list[str] | tuple[str, ...] | None = None,
+        namespaces: str | list[str] | tuple[str, ...] | None = None,
+        socketio_path: str | None = None,
+        wait: bool = True,
+        wait_timeout: float | None = None,
+        retry: bool = False,
+    ) -> None:
+        """Open a session and join namespaces: one attempt, or with `retry` as many as reconnecting would make.
+
+        Handlers and hooks that are due meanwhile run in the caller's greenlet.
+
+        Args:
+            url: http, https, ws or wss; the user's host without.
+            headers: added to `options["headers"]`.
+            auth: dict or callable; the CONNECT payload, in place of `options["auth"]`.
+            transports: in place of `options["transports"]`.
+            namespaces: what to join; without, `options["namespaces"]`, else those that have handlers, else "/".
+            socketio_path: in place of `options["path"]`.
+            wait: return once every namespace has connected; False: return at once.
+            wait_timeout: seconds for all of it, in place of `options["connect_timeout"]`.
+            retry: try again after a failure, with backoff.
+
+        Raises:
+            ConnectError: the attempt failed; it has counted as a failure of each namespace's CONNECT row.
+            OptionError: an argument can't be used.
+        """
+        link = self._link
+        if link.phase is Phase.CLOSING:
+            self._until_idle()
+        if link.phase is not Phase.IDLE:
+            raise ConnectError("connect", "already connected")
+        options = self._options(headers, transports, socketio_path, wait_timeout)
+        endpoint = parse_url(url or self.url or "", options.path)
+        names = [namespaces] if isinstance(namespaces, str) else list(namespaces or options.namespaces)
+        if not names:
+            names = sorted({ns for ns, _ in [*self._handlers, *(self._own or ())] if ns != "*"}) or ["/"]
+        for name in names:
+            if not name.startswith("/"):
+                raise UsageError(f"namespace {name!r} must begin with '/'")
+        link.cookies = self.cookies
+        attempt = 0
+        while True:
+            try:
+                link.connect(endpoint, options, list(dict.fromkeys(names)), auth)
+                if wait:
+                    self._serve_until_up()
+                return
+            except ConnectError:
+                if not retry or attempt >= options.reconnection_attempts:
+                    raise
+                gevent.sleep(self.backoff(attempt))
+                attempt += 1
+
+    def backoff(self, attempt: int) -> float:
+        """Seconds to wait before connecting once more, as reconnecting does."""
+        options = self.options
+        return backoff(
+            attempt, options.reconnection_delay, options.reconnection_delay_max, options.randomization_factor
+        )
+
+    def _options(
+        self,
+        headers: Mapping[str, str] | None,
+        transports: str | list[str] | tuple[str, ...] | None,
+        path: str | None,
+        timeout: float | None,
+    ) -> Options:
+        """The options with what one call changes; the shared object itself when that is nothing."""
+        changes: dict[str, Any] = {}
+        if headers:
+            changes["headers"] = {**self.options.headers, **headers}
+        if transports is not None:
+            changes["transports"] = transports
+        if path is not None:
+            changes["path"] = path
+        if timeout is not None:
+            changes["connect_timeout"] = timeout
+        return self.options.but(**changes) if changes else self.options
+
+    def _serve_until_up(self) -> None:
+        """Be this connection's dispatcher until the attempt has succeeded or failed."""
+        dispatcher = self._dispatching()
+        mine = not dispatcher.busy
+        if mine:
+            dispatcher.busy = True
+        try:
+            while self._link.phase is Phase.CONNECTING:
+                if mine and len(dispatcher):
+                    dispatcher.serve()
+                else:
+                    self._sleep()
+            if mine:
+                dispatcher.serve()
+        except BaseException as error:
+            if not isinstance(error, ConnectError) and self._link.phase is Phase.CONNECTING:
+                self._link.shut("client")
+            raise
+        finally:
+            if mine:
+                dispatcher.hand_back()
+
+    def _sleep(self) -> None:
+        """Wait for the next thing that may have changed; raises what is thrown."""
+        waiter: Waiter[Any] = Waiter()
+        if self._blocked is None:
+            self._blocked = []
+        self._blocked.append(waiter)
+        waiter.get()
+
+    def _wake(self, error: BaseException | None = None) -> None:
+        """In the hub: resume whoever waits for the connection."""
+        blocked, self._blocked = self._blocked, None
+        for waiter in blocked or ():
+            if error is not None:
+                waiter.throw(error)
+            else:
+                waiter.switch(None)
+
+    def _until_idle(self) -> None:
+        while self._link.phase is Phase.CLOSING:
+            self._sleep()
+
+    def disconnect(self, namespace: str | None = None) -> None:
+        """Leave one namespace, or all of them and close the connection; returns once that is done.
+
+        Pending emits end as `indeterminate`. At the end of a run, or when Locust has stopped this user, nothing
+        happens at once: open emits get their time to be answered first, then the connection closes by itself.
+        """
+        if self.leaving or self.fleet.stopping:
+            return
+        if namespace is not None:
+            self._link.leave(namespace)
+        else:
+            self._link.shut("client")
+        self._until_idle()
+
+    def release(self) -> None:
+        """The user's greenlet is gone: close as soon as no emit is open any more."""
+        self.leaving = True
+        if not self._acks and not self._waits and not self.fleet.stopping:
+            self._link.shut("client")
+
+    def rejoin(self) -> None:
+        """Join the namespaces again that the server closed; `SocketIOUser` calls it before each task.
+
+        Raises:
+            ConnectError: that failed.
+        """
+        link = self._link
+        names = link.rejoin()
+        if not names:
+            return
+        if link.phase is Phase.CLOSING:
+            self._until_idle()
+        if link.phase is Phase.IDLE and link.endpoint is not None:
+            link.reopen()
+            self._serve_until_up()
+            return
+        until = perf_counter() + self.options.connect_timeout
+        while not all(link.usable(name) for name in names) and perf_counter() < until:
+            if any(link.namespaces[name].kicked for name in names if name in link.namespaces):
+                raise ConnectError("connect", f"namespace {', '.join(names)} refused")
+            self._wait_until(until)
+
+    @property
+    def kicked(self) -> bool:
+        """Whether the server closed a namespace that wasn't joined again yet."""
+        return any(n.kicked for n in self._link.namespaces.values())
+
+    def wait(self) -> None:
+        """Wait until the connection has ended for good."""
+        while self._link.phase is not Phase.IDLE:
+            self._sleep()
+
+    def sleep(self, seconds: float = 0) -> None:
+        """Let others run for some seconds."""
+        gevent.sleep(seconds)
+
+    # Emitting.
+
+    def emit(
+        self,
+        event: str,
+        data: Any = None,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
+        """Emit an event, with `callback` as an acknowledged one, which isn't waited for.
+
+        Blocks only while the connection's write buffer is above its high-water mark, or while a lost connection
+        is being restored (up to `ack_timeout`).
+
+        Args:
+            event: the event's name.
+            data: None for no argument, a tuple for several; bytes may be anywhere inside.
+            namespace: "/" without.
+            callback: called with the ack's arguments, in a greenlet.
+            name: the row's name in place of the event's.
+
+        Raises:
+            NotConnected: there was no connection in time; the outcome is `not_sent`.
+            EncodeError: the data can't be serialised; the outcome is `not_sent`.
+            Refused: the message is above the server's maxPayload; the outcome is `error`.
+        """
+        self._check_running()
+        namespace = namespace or "/"
+        ledger = self.fleet.recorder.ledger
+        if callback is None:
+            row = self.fleet.recorder.row("EMIT", self._row_name(namespace, name or event))
+            ledger.emits += 1
+            self.slot = None
+            self._transmit(namespace, event, data, None, Unacked(ledger, row))
+            return
+        entry = self._entry("CALL", self._row_name(namespace, name or event), namespace, event)
+        entry.callback = callback
+        entry.deadline = entry.written + self.options.ack_timeout
+        self._transmit(namespace, event, data, entry, entry)
+
+    def send(
+        self, data: Any, namespace: str | None = None, callback: Callable[..., Any] | None = None
+    ) -> None:
+        """Emit the event `message`."""
+        self.emit("message", data, namespace, callback)
+
+    def call(
+        self,
+        event: str,
+        data: Any = None,
+        namespace: str | None = None,
+        timeout: float | None = None,
+        *,
+        reply: str | None = None,
+        where: Callable[..., Any] | None = None,
+        ok: Callable[[Any], Any] | None = None,
+        name: str | None = None,
+    ) -> Any:
+        """Emit an event and wait for its answer.
+
+        Args:
+            event, data, namespace, name: as for `emit`.
+            timeout: seconds; `ack_timeout` without.
+            reply: the answer is this event instead of an ack.
+            where: which of these events, given its arguments; may not block.
+            ok: judges the value; false, or an exception, makes the row a failure. May not block.
+
+        Returns:
+            The answer's argument, a tuple when several, None when none.
+
+        Raises:
+            AckTimeout, ConnectionLost, UnexpectedReply, and what `emit` raises.
+        """
+        self._check_running()
+        namespace = namespace or "/"
+        shown = self._row_name(namespace, name or event)
+        entry = self._entry("CALL" if reply is None else "REPLY", shown if reply is None else f"{shown}>{reply}",
+                            namespace, event)  # fmt: skip
+        entry.ok = ok
+        entry.deadline = entry.written + (self.options.ack_timeout if timeout is None else timeout)
+        wait = None
+        if reply is not None:
+            wait = Wait(entry.row, namespace, reply, where, entry.started, entry.deadline, entry)
+            self._add_wait(wait)
+        entry.waiter = Waiter()
+        try:
+            self._transmit(namespace, event, data, entry if reply is None else None, entry, entry.deadline)
+            return entry.waiter.get()
+        except gevent.Timeout:
+            # The script's own patience is over.
+            entry.waiter = None
+            entry.end("timeout", "gave up waiting", perf_counter())
+            raise
+        except BaseException:
+            entry.waiter = None  # a killed user's emit stays open until its answer or its end
+            raise
+        finally:
+            if wait is not None and entry.finished and self._waits and wait in self._waits:
+                self._waits.remove(wait)
+
+    def write(self, raw: str | bytes) -> None:
+        """Send a Socket.IO packet written by hand, as it is: no ledger's ack, row EMIT `(raw)`.
+
+        The text is that of the server's generation with Engine.IO's type in front where it has one:
+        `42["add user","John"]`, in 0.9 `5:::{"name":"add user","args":["John"]}`.
+        """
+        self._check_running()
+        recorder = self.fleet.recorder
+        row = recorder.row("EMIT", "(raw)")
+        recorder.ledger.emits += 1
+        token = Unacked(recorder.ledger, row)
+        try:
+            self._usable("/", perf_counter() + self.options.ack_timeout, any_namespace=True)
+        except EmitError as error:
+            token.settle(error.outcome, str(error))
+            raise
+        if self._link.send_raw(raw, token):
+            token.settle("sent", "")
+
+    def _entry(self, kind: str, shown: str, namespace: str, event: str) -> Emit:
+        now = perf_counter()
+        slot, self.slot = self.slot, None
+        recorder = self.fleet.recorder
+        started = now if slot is None else slot
+        return Emit(recorder.ledger, recorder.row(kind, shown), namespace, event, started, now, slot is not None)
+
+    @staticmethod
+    def _row_name(namespace: str, name: str) -> str:
+        return name if namespace == "/" else f"{namespace} {name}"
+
+    def _check_running(self) -> None:
+        if self.fleet.stopping or self.leaving:
+            raise gevent.GreenletExit
+
+    def _transmit(
+        self,
+        namespace: str,
+        event: str,
+        data: Any,
+        ack: Emit | None,
+        token: Emit | Unacked,
+        until: float | None = None,
+    ) -> None:
+        """Send one event; `ack` wants an ack id. Whatever goes wrong ends `token` and is raised."""
+        if data is None:
+            args: list[Any] = []
+        elif data.__class__ is tuple:
+            args = list(data)
+        else:
+            args = [data]
+        link = self._link
+        number = None
+        try:
+            if not link.usable(namespace) or link.connection.buffered > self.options.limits.write_high_water:  # type: ignore[union-attr]
+                self._usable(namespace, until or perf_counter() + self.options.ack_timeout)
+            if ack is not None:
+                number = self._next_id
+                self._next_id = number + 1
+                ack.written = perf_counter() if ack.paced else ack.written
+                self._acks[number] = ack
+                if ack.deadline < self._due:
+                    self._rearm(ack.deadline)
+            if link.send_event(namespace, event, args, number, token):
+                if ack is None and token.__class__ is Unacked:
+                    token.settle("sent", "")
+        except EmitError as error:
+            if number is not None:
+                del self._acks[number]
+            self._give_up(token, error)
+            raise
+        except BaseException:
+            if number is None or number not in self._acks:
+                self._give_up(token, NotConnected("the user was stopped before it was sent"))
+            raise
+
+    def _give_up(self, token: Emit | Unacked, error: EmitError) -> None:
+        """An emit ends before it was written; its exception is raised to the caller."""
+        reason = str(error)
+        if isinstance(token, Emit):
+            token.waiter = None
+            token.end(error.outcome, reason, perf_counter())
+        else:
+            token.settle(error.outcome, reason)
+
+    def _usable(self, namespace: str, until: float, any_namespace: bool = False) -> None:
+        """Wait until something can be sent in a namespace and the write buffer has room."""
+        link = self._link
+        high = self.options.limits.write_high_water
+        while True:
+            if link.phase is Phase.UP and (any_namespace or link.usable(namespace)):
+                if link.connection is None or link.connection.buffered <= high:
+                    return
+            elif link.phase is Phase.UP or link.phase is Phase.IDLE or link.phase is Phase.CLOSING:
+                raise NotConnected(self._why_not(namespace))
+            if perf_counter() >= until:
+                raise NotConnected("no connection in time")
+            self._wait_until(until)
+
+    def _why_not(self, namespace: str) -> str:
+        found = self._link.namespaces.get(namespace)
+        if self._link.phase is not Phase.UP:
+            return "not connected"
+        if found is None:
+            return f"namespace {namespace} was not joined (name it in connect() or in the option namespaces)"
+        return f"namespace {namespace} was closed by the server"
+
+    def _wait_until(self, until: float) -> None:
+        """`_sleep`, for so long at most."""
+        deadlines = self.fleet.deadlines
+        waiter: Waiter[Any] = Waiter()
+        if self._blocked is None:
+            self._blocked = []
+        self._blocked.append(waiter)
+        timer = deadlines.at(until, waiter.switch)
+        try:
+            waiter.get()
+        finally:
+            deadlines.cancel(timer)
+            if self._blocked is not None and waiter in self._blocked:
+                self._blocked.remove(waiter)
+
+    # Waiting for events.
+
+    def wait_for(
+        self,
+        event: str,
+        where: Callable[..., Any] | None = None,
+        namespace: str | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Wait from now on until the server sends an event; returns its argument, a tuple when several.
+
+        Args:
+            event, namespace: which event.
+            where: which of these events, given its arguments; may not block.
+            timeout: seconds; `ack_timeout` without.
+
+        Raises:
+            AckTimeout: it didn't come in time.
+            ConnectionLost: the connection ended for good meanwhile.
+        """
+        with self.expect(event, where, namespace, timeout) as expected:
+            pass
+        return expected.args
+
+    def expect(
+        self,
+        event: str,
+        where: Callable[..., Any] | None = None,
+        namespace: str | None = None,
+        timeout: float | None = None,
+    ) -> Expectation:
+        """Listen for an event before a block of code runs, and wait for it at the block's end.
+
+        `with sio.expect("joined", timeout=5) as joined: ...`, then `joined.args`. The time runs from the start of
+        the block.
+        """
+        namespace = namespace or "/"
+        row = self.fleet.recorder.row("WAIT", self._row_name(namespace, event))
+        return Expectation(self, row, namespace, event, where, self.options.ack_timeout if timeout is None else timeout)
+
+    def _add_wait(self, wait: Wait) -> None:
+        if self._waits is None:
+            self._waits = []
+        self._waits.append(wait)
+        if wait.deadline < self._due:
+            self._rearm(wait.deadline)
+
+    def _remove_wait(self, wait: Wait) -> None:
+        if self._waits is not None and wait in self._waits:
+            self._waits.remove(wait)
+
+    # Handlers.
+
+    def on(
+        self, event: str, handler: Callable[..., Any] | None = None, namespace: str | None = None
+    ) -> Callable[..., Any]:
+        """Register a handler for an event, `"*"` for all others; also as a decorator.
+
+        Its return value answers a server that asks for an ack. `"*"` handlers get the event's name first.
+        """
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            if self._own is None:
+                self._own = {}
+            self._own[namespace or "/", event] = Handler(function)
+            return function
+
+        return register if handler is None else register(handler)
+
+    def on_message(self, event: str, *data: Any) -> None:
+        """What handlers written for Locust's own client call to have an event counted; it is counted already."""
+
+    def _handler(self, namespace: str, event: str) -> tuple[Handler | None, bool]:
+        """The handler of an event, and whether it is one for all events."""
+        for table in (self._own, self._handlers):
+            if table:
+                found = table.get((namespace, event))
+                if found is not None:
+                    return found, False
+        for table in (self._own, self._handlers):
+            if table:
+                found = table.get((namespace, "*"))
+                if found is not None:
+                    return found, True
+        return None, False
+
+    def _dispatching(self) -> Dispatcher:
+        if self._dispatcher is None:
+            self._dispatcher = Dispatcher(self, self.options.limits.handler_queue)
+        return self._dispatcher
+
+    def _call_handler(
+        self, handler: Handler, event: str, args: tuple[Any, ...], namespace: str, id: int | None
+    ) -> None:
+        """In a greenlet."""
+        result = handler.call(self._user, event, args)
+        if id is not None:
+            self._link.send_ack(namespace, id, list(result) if isinstance(result, tuple) else
+                                [] if result is None else [result])  # fmt: skip
+
+    def on_job_failed(self, job: Job, error: Exception) -> None:
+        """A handler, callback or hook raised: a failure row, and nothing else stops."""
+        function, args = job
+        if function == self._call_handler:
+            kind, name = "RECV", f"{self._row_name(args[3], args[1])} (handler)"
+        elif function == self._call_back:
+            kind, name = "CALL", f"{self._row_name(args[0].namespace, args[0].event)} (callback)"
+        else:
+            kind, name = "CONNECT", f"{getattr(function, '__name__', 'hook')} (hook)"
+        self.fleet.recorder.row(kind, name).fail(f"{type(error).__name__}: {error}")
+
+    def _call_back(self, entry: Emit, args: list[Any]) -> None:
+        assert entry.callback is not None
+        entry.callback(*args)
+
+    # The link's listener: in the hub.
+
+    def on_event(self, namespace: str, args: list[Any], id: int | None, auto: bool) -> None:
+        now = perf_counter()
+        event = args.pop(0)
+        recorder = self.fleet.recorder
+        shown = event if namespace == "/" else f"{namespace} {event}"
+        handler, is_catch_all = self._handler(namespace, event)
+        awaited = bool(self._waits) and self._answer_waits(namespace, event, args, now)
+        if handler is not None and handler.sent_at is not None and not is_catch_all:
+            try:
+                recorder.row("PUSH", shown).add(swarm_time() - handler.sent_at(*args))
+            except Exception as error:
+                recorder.row("PUSH", shown).fail(f"sent_at raised {type(error).__name__}: {error}")
+        elif not awaited:
+            recorder.row("RECV", shown).tick()
+        if handler is not None and handler.delivery is not None and not is_catch_all:
+            self._deliver(handler, shown, args)
+        if auto:
+            self._link.send_ack(namespace, id or 0, [])
+            id = None
+        if handler is None or handler.function is None:
+            if id is not None:
+                recorder.row("RECV", f"{shown} (ack)").fail("the server asked for an ack and no handler answers it")
+            return
+        given = (event, *args) if is_catch_all else tuple(args)
+        if not self._dispatching().add(self._call_handler, handler, event, given, namespace, id):
+            recorder.row("RECV", f"{shown} (handler)").fail("the handler queue is full")
+
+    def _deliver(self, handler: Handler, shown: str, args: list[Any]) -> None:
+        assert handler.delivery is not None
+        try:
+            stream, number = handler.delivery(*args)
+            self.fleet.recorder.delivery.arrived(shown, id(self), stream, number)
+        except Exception as error:
+            self.fleet.recorder.row("RECV", f"{shown} (delivery)").fail(f"{type(error).__name__}: {error}")
+
+    def _answer_waits(self, namespace: str, event: str, args: list[Any], now: float) -> bool:
+        """Give an event to the emit and to the waits that it answers; whether there were any."""
+        assert self._waits is not None
+        answered: list[Wait] = []
+        reply = False
+        for wait in self._waits:
+            if wait.emit is not None and (reply or wait.emit.finished):
+                continue
+            verdict = wait.matches(namespace, event, args)
+            if isinstance(verdict, str):
+                wait.row.fail(verdict)
+            elif verdict:
+                answered.append(wait)
+                reply = reply or wait.emit is not None
+        for wait in answered:
+            self._remove_wait(wait)
+        for wait in answered:
+            wait.answer(args, now)
+        return bool(answered)
+
+    def on_ack(self, id: int, args: list[Any]) -> None:
+        entry = self._acks.pop(id, None)
+        if entry is None:
+            self.fleet.recorder.ledger.late_acks += 1
+            return
+        if entry.finished:
+            self.fleet.recorder.ledger.late_acks += 1
+            return
+        if entry.callback is not None and not self._dispatching().add(self._call_back, entry, args):
+            self.fleet.recorder.row("CALL", f"{entry.event} (callback)").fail("the handler queue is full")
+        entry.answer(args, perf_counter())
+        if self.leaving:
+            self.release()
+
+    def on_up(self, again: bool) -> None:
+        hook = self.hook("on_connected")
+        if hook is not None:
+            self.run(hook)
+        self._system_event("connect")
+        self._wake()
+
+    def _system_event(self, event: str, *args: Any) -> None:
+        """python-socketio's own events, for handlers that were registered for them."""
+        for name in self._link.namespaces:
+            handler = (self._own or {}).get((name, event)) or self._handlers.get((name, event))
+            if handler is not None and handler.function is not None:
+                self._dispatching().add(self._call_handler, handler, event, args, name, None)
+
+    def on_attempt_failed(self, error: ConnectError) -> None:
+        self._wake(error)
+
+    def on_down(self, reason: str, namespace: str | None) -> None:
+        now = perf_counter()
+        text = f"connection lost: {reason}" if namespace is None else f"namespace lost: {reason}"
+        acks = self._acks
+        if namespace is None:
+            self._acks = {}
+            lost = list(acks.values())
+        else:
+            lost = [entry for entry in acks.values() if entry.namespace == namespace]
+            self._acks = {n: e for n, e in acks.items() if e.namespace != namespace}
+        final = self._link.phase is Phase.IDLE
+        for wait in list(self._waits or ()):
+            if (namespace is None or wait.namespace == namespace) and (wait.emit is not None or final):
+                self._remove_wait(wait)
+                wait.end("indeterminate", text, now)
+        for entry in lost:
+            entry.end("indeterminate", text, now)
+        self.fleet.recorder.delivery.reconnected(id(self))
+        if reason not in ("client", "given up"):
+            hook = self.hook("on_disconnected")
+            if hook is not None:
+                self.run(hook, reason)
+            self._system_event("disconnect", reason)
+        self._wake()
+
+    def on_writable(self) -> None:
+        self._wake()
+
+    def run(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call user code in a greenlet: whoever serves the queue, or one of its own while that one is busy."""
+        dispatcher = self._dispatching()
+        if self._link.phase is Phase.DOWN and dispatcher.busy:
+            gevent.spawn(self._run_alone, function, args)
+            return
+        dispatcher.add(function, *args)
+        if self._blocked is not None and self._link.phase is Phase.CONNECTING:
+            get_hub().loop.run_callback(self._wake)
+
+    def _run_alone(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        try:
+            function(*args)
+        except Exception as error:
+            self.on_job_failed((function, args), error)
+
+    def hook(self, name: str) -> Callable[..., Any] | None:
+        return getattr(self._user, name, None)
+
+    # Deadlines.
+
+    def _rearm(self, when: float) -> None:
+        self.fleet.deadlines.cancel(self._timer)
+        self._due = when
+        self._timer = self.fleet.deadlines.at(when, self._expire) if when < INFINITY else None
+
+    def _expire(self, now: float) -> None:
+        """End what is overdue and look when the next one will be."""
+        self._timer = None
+        self._due = INFINITY
+        overdue = [number for number, entry in self._acks.items() if entry.deadline <= now or entry.finished]
+        late = [wait for wait in self._waits or () if wait.deadline <= now]
+        for wait in late:
+            self._remove_wait(wait)
+        ended = [self._acks.pop(number) for number in overdue]
+        rest = [entry.deadline for entry in self._acks.values()] + [wait.deadline for wait in self._waits or ()]
+        if rest:
+            self._rearm(min(rest))
+        for entry in ended:
+            entry.end("timeout", "no ack in time", now)
+        for wait in late:
+            wait.end("timeout", "not received in time", now)
+        if self.leaving:
+            self.release()
+
+
+class Expectation:
+    """What `SocketIOClient.expect` returns.
+
+    Attributes:
+        args: after the block: the event's argument, a tuple when several, None when none.
+    """
+
+    __slots__ = ("_client", "_make", "_wait", "args")
+
+    def __init__(
+        self,
+        client: SocketIOClient,
+        row: Any,
+        namespace: str,
+        event: str,
+        where: Callable[..., Any] | None,
+        timeout: float,
+    ) -> None:
+        now = perf_counter()
+        self._client = client
+        self._wait = Wait(row, namespace, event, where, now, now + timeout)
+        self.args: Any = None
+
+    def __enter__(self) -> Expectation:
+        self._client._check_running()
+        self._client._add_wait(self._wait)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        wait = self._wait
+        if error is None and wait.args is None and wait.error is None and wait in (self._client._waits or ()):
+            wait.waiter = Waiter()
+            try:
+                wait.waiter.get()
+            finally:
+                wait.waiter = None
+                self._client._remove_wait(wait)
+        self._client._remove_wait(wait)
+        if error is None and wait.error is not None:
+            raise wait.error
+        self.args = wait.args
+
+
+__all__ = ["ConnectionLost", "Expectation", "SocketIOClient", "value_of"]

@@ -1,0 +1,124 @@
+"""Where user code runs: in greenlets only, one call at a time for each connection, in order of arrival."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import gevent
+
+logger = logging.getLogger(__name__)
+
+Job = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+class Handler:
+    """A function registered for an event, and what is measured of that event on arrival.
+
+    Attributes:
+        function: called as `function(*args)`, or `function(user, *args)` for the methods of a user class;
+            None when only measuring is wanted.
+        sent_at: gives the server's stamp in a push, in seconds as `stamp()` does.
+        delivery: gives `(stream, number)` of a push.
+        bound: whether `function` takes the user first.
+    """
+
+    __slots__ = ("_named", "bound", "delivery", "function", "sent_at")
+
+    def __init__(
+        self,
+        function: Callable[..., Any] | None,
+        sent_at: Callable[..., float] | None = None,
+        delivery: Callable[..., tuple[Any, int]] | None = None,
+        bound: bool = False,
+    ) -> None:
+        if function is not None and not callable(function):
+            raise TypeError(f"a handler must be callable, not {type(function).__name__}")
+        self.function = function
+        self.sent_at = sent_at
+        self.delivery = delivery
+        self.bound = bound
+        self._named = _takes_event(function, bound)
+
+    def call(self, user: object, event: str, args: tuple[Any, ...]) -> Any:
+        """Call the function. One that asks for exactly one argument more, named `event`, gets the event too."""
+        function = self.function
+        if function is None:
+            return None
+        if self._named == len(args) + 1:
+            args = (event, *args)
+        return function(user, *args) if self.bound else function(*args)
+
+
+def _takes_event(function: Callable[..., Any] | None, bound: bool) -> int:
+    """How many arguments a function requires whose first is named `event`; 0 for all others."""
+    if function is None:
+        return 0
+    try:
+        parameters = list(inspect.signature(function).parameters.values())[1 if bound else 0 :]
+    except (TypeError, ValueError):
+        return 0
+    required = [
+        p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    return len(required) if required and required[0].name == "event" else 0
+
+
+class Owner(Protocol):
+    """Whose jobs a dispatcher runs."""
+
+    def on_job_failed(self, job: Job, error: Exception) -> None:
+        """A job raised."""
+
+
+class Dispatcher:
+    """A bounded queue of calls, and the greenlet that makes them while there are any.
+
+    Between its calls a connection holds no greenlet. While a user's own greenlet serves the queue (inside
+    `connect()`), none is spawned.
+    """
+
+    __slots__ = ("_jobs", "_limit", "_owner", "busy")
+
+    def __init__(self, owner: Owner, limit: int) -> None:
+        self._owner = owner
+        self._limit = limit
+        self._jobs: deque[Job] = deque()
+        self.busy = False
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def add(self, function: Callable[..., Any], *args: Any) -> bool:
+        """Queue a call; False when the queue is full."""
+        if len(self._jobs) >= self._limit:
+            return False
+        self._jobs.append((function, args))
+        if not self.busy:
+            self.busy = True
+            gevent.spawn(self._run)
+        return True
+
+    def _run(self) -> None:
+        self.serve()
+        self.busy = False
+
+    def serve(self) -> None:
+        """Make the queued calls in this greenlet."""
+        jobs = self._jobs
+        while jobs:
+            job = jobs.popleft()
+            try:
+                job[0](*job[1])
+            except Exception as error:
+                self._owner.on_job_failed(job, error)
+
+    def hand_back(self) -> None:
+        """The greenlet that served the queue by itself goes on with something else."""
+        self.busy = False
+        if self._jobs:
+            self.busy = True
+            gevent.spawn(self._run)

@@ -1,0 +1,187 @@
+"""Open emits and waits: what each still owes to the ledger and to a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from gevent.hub import Waiter
+
+from sioload.errors import AckTimeout, ConnectionLost, EmitError, NotConnected, Refused, UnexpectedReply
+
+if TYPE_CHECKING:
+    from sioload.measure.ledger import Ledger
+    from sioload.measure.rows import Row
+
+_ERRORS: dict[str, type[EmitError]] = {
+    "timeout": AckTimeout,
+    "error": Refused,
+    "indeterminate": ConnectionLost,
+    "not_sent": NotConnected,
+}
+
+
+def value_of(args: list[Any] | tuple[Any, ...]) -> Any:
+    """Arguments as a script gets them: None for none, the value for one, a tuple for several."""
+    if len(args) == 1:
+        return args[0]
+    return tuple(args) if args else None
+
+
+class Emit:
+    """An emit that waits for its answer.
+
+    Attributes:
+        namespace, event: what was emitted.
+        row: CALL or REPLY, where its time goes.
+        started: when it was meant to go out (its slot, when paced); `written` when it did.
+        deadline: when it times out; all three in seconds of `perf_counter`.
+        waiter: who sleeps until its end; None when nobody does (any more).
+        callback: called with the ack's arguments, for `emit(..., callback=)`.
+        ok: the script's judgement of the answer.
+        paced: `started` is a slot, so the service time is recorded beside.
+    """
+
+    __slots__ = ("_ledger", "callback", "deadline", "event", "finished", "namespace", "ok", "paced", "row",
+                 "started", "waiter", "written")  # fmt: skip
+
+    def __init__(
+        self, ledger: Ledger, row: Row, namespace: str, event: str, started: float, now: float, paced: bool
+    ) -> None:
+        self._ledger = ledger
+        self.row = row
+        self.namespace = namespace
+        self.event = event
+        self.started = started
+        self.written = now
+        self.deadline = 0.0
+        self.waiter: Waiter[Any] | None = None
+        self.callback: Callable[..., Any] | None = None
+        self.ok: Callable[[Any], Any] | None = None
+        self.paced = paced
+        self.finished = False
+        ledger.emits += 1
+
+    def answer(self, args: list[Any], now: float) -> None:
+        """The ack or the answering event came. In the hub; resumes the waiting greenlet."""
+        self.finished = True
+        self._ledger.acked += 1
+        value = value_of(args)
+        ok = self.ok
+        if ok is not None:
+            complaint = judge(ok, (value,))
+            if complaint is not None:
+                self.row.fail(complaint, now - self.started)
+                if self.waiter is not None:
+                    self.waiter.throw(UnexpectedReply(f"{self.event}: {complaint}"))
+                return
+        self.row.add(now - self.started)
+        if self.paced:
+            self.row.service(now - self.written)
+        waiter = self.waiter
+        if waiter is not None:
+            waiter.switch(value)
+
+    def end(self, outcome: str, reason: str, now: float) -> None:
+        """It ends without an answer. In the hub, unless nobody waits for it."""
+        if self.finished:
+            return
+        self.finished = True
+        self._ledger.end(outcome)
+        self.row.fail(reason, now - self.started)
+        if self.waiter is not None:
+            self.waiter.throw(_ERRORS[outcome](f"{self.event}: {reason}"))
+
+    def settle(self, outcome: str, reason: str) -> None:
+        """What became of its bytes (`net.polling.Token`); only a refusal ends it here."""
+        if outcome == "error":
+            self.end(outcome, reason, perf_counter())
+
+
+class Unacked:
+    """An emit without ack that waits to be handed over (`net.polling.Token`)."""
+
+    __slots__ = ("_ledger", "_row")
+
+    def __init__(self, ledger: Ledger, row: Row) -> None:
+        self._ledger = ledger
+        self._row = row
+
+    def settle(self, outcome: str, reason: str) -> None:
+        self._ledger.end(outcome)
+        if outcome == "sent":
+            self._row.tick()
+        else:
+            self._row.fail(reason)
+
+
+class Wait:
+    """A wait for an event from the server.
+
+    Attributes:
+        emit: the emit that the event answers (REPLY), None for WAIT.
+        args: the event's arguments once it came.
+    """
+
+    __slots__ = ("args", "deadline", "emit", "error", "event", "namespace", "row", "started", "waiter", "where")
+
+    def __init__(
+        self,
+        row: Row,
+        namespace: str,
+        event: str,
+        where: Callable[..., Any] | None,
+        started: float,
+        deadline: float,
+        emit: Emit | None = None,
+    ) -> None:
+        self.row = row
+        self.namespace = namespace
+        self.event = event
+        self.where = where
+        self.started = started
+        self.deadline = deadline
+        self.emit = emit
+        self.waiter: Waiter[Any] | None = None
+        self.args: Any = None
+        self.error: BaseException | None = None
+
+    def matches(self, namespace: str, event: str, args: list[Any]) -> bool | str:
+        """Whether an event is the awaited one; a text when `where` raised."""
+        if event != self.event or namespace != self.namespace:
+            return False
+        if self.where is None:
+            return True
+        try:
+            return bool(self.where(*args))
+        except Exception as error:
+            return f"where raised {type(error).__name__}: {error}"
+
+    def answer(self, args: list[Any], now: float) -> None:
+        """The event came."""
+        self.args = value_of(args)
+        if self.emit is not None:
+            self.emit.answer(args, now)
+            return
+        self.row.add(now - self.started)
+        if self.waiter is not None:
+            self.waiter.switch(self.args)
+
+    def end(self, outcome: str, reason: str, now: float) -> None:
+        """It ends without the event."""
+        if self.emit is not None:
+            self.emit.end(outcome, reason, now)
+            return
+        self.row.fail(reason, now - self.started)
+        self.error = _ERRORS[outcome](f"{self.event}: {reason}")
+        if self.waiter is not None:
+            self.waiter.throw(self.error)
+
+
+def judge(ok: Callable[..., Any], args: tuple[Any, ...]) -> str | None:
+    """What a script's `ok` holds against an answer; None when it is content."""
+    try:
+        return None if ok(*args) else "unexpected reply: ok() returned false"
+    except Exception as error:
+        return f"unexpected reply: ok() raised {type(error).__name__}: {error}"

@@ -1,0 +1,554 @@
+"""One user's way to its server: attempts, namespaces, losing the connection and coming back.
+
+All of it runs in the hub, except where a docstring says that a greenlet may call it.
+Source: Socket.IO protocol 5, sections "Connection to a namespace" and "Disconnection from a namespace";
+reconnection as in socket.io-client's Manager.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from enum import Enum, auto
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sioload.engineio.urls import Endpoint, Request
+from sioload.errors import ConnectError, EncodeError, ProtocolError, Refused
+from sioload.net.connection import Connection
+from sioload.net.polling import Token
+from sioload.options import Options
+from sioload.socketio.backoff import backoff
+from sioload.socketio.generations import VERSIONS, Generation, codec_for
+from sioload.socketio.packet import Packet, PacketType
+
+if TYPE_CHECKING:
+    from sioload.net.fleet import Fleet
+
+#: An offset of connection state recovery: the time in base 64, and a counter within one millisecond.
+_OFFSET = re.compile(r"[0-9A-Za-z_-]{7,8}(\.[0-9A-Za-z_-]+)?$")
+#: Events that arrive before their namespace is connected; more than these end the connection.
+EARLY = 1000
+
+
+class Phase(Enum):
+    """Where a link is."""
+
+    IDLE = auto()
+    CONNECTING = auto()
+    UP = auto()
+    DOWN = auto()  # lost; an attempt to come back is under way or will be
+    CLOSING = auto()
+
+
+class Namespace:
+    """One namespace of a link.
+
+    Attributes:
+        sid: the socket's id in it, "" while not connected.
+        recovered: the last CONNECT restored the session (connection state recovery).
+        kicked: the server closed it (`41`); joined again before the user's next task.
+    """
+
+    __slots__ = ("asked", "connected", "early", "kicked", "name", "offset", "pid", "recovered", "sid")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.sid = ""
+        self.connected = False
+        self.kicked = False
+        self.recovered = False
+        self.pid: str | None = None
+        self.offset: str | None = None
+        self.asked = 0.0
+        self.early: list[Packet] | None = None
+
+
+class Listener(Protocol):
+    """The client above a link. Called in the hub."""
+
+    def on_event(self, namespace: str, args: list[Any], id: int | None, auto: bool) -> None:
+        """An event: `[name, *arguments]`; `id` asks for an ack."""
+
+    def on_ack(self, id: int, args: list[Any]) -> None:
+        """An ack."""
+
+    def on_up(self, again: bool) -> None:
+        """Every namespace is connected; `again` after a loss."""
+
+    def on_attempt_failed(self, error: ConnectError) -> None:
+        """An attempt that `connect` began came to nothing."""
+
+    def on_down(self, reason: str, namespace: str | None) -> None:
+        """The connection (or, with a name, one namespace) was lost: nothing pending will be answered."""
+
+    def on_writable(self) -> None:
+        """The write buffer is empty again."""
+
+    def run(self, function: Callable[..., None], *args: Any) -> None:
+        """Call user code in a greenlet."""
+
+    def hook(self, name: str) -> Callable[..., Any] | None:
+        """A hook that the user defined, None without."""
+
+
+class Link:
+    """See the module.
+
+    Attributes:
+        options: of the current connection.
+        namespaces: name to `Namespace`, those that are wanted.
+        connection: the current one, None without.
+    """
+
+    __slots__ = ("_attempts", "_auth", "_codec", "_decoder", "_deadline", "_failed", "_fleet", "_generation",
+                 "_listener", "_lost_at", "_lost_reason", "_retry", "connection", "cookies", "endpoint",
+                 "namespaces", "options", "phase")  # fmt: skip
+
+    def __init__(self, fleet: Fleet, options: Options, listener: Listener) -> None:
+        self._fleet = fleet
+        self._listener = listener
+        self.options = options
+        self.phase = Phase.IDLE
+        self.namespaces: dict[str, Namespace] = {}
+        self.connection: Connection | None = None
+        self.endpoint: Endpoint | None = None
+        self.cookies: Callable[[], dict[str, str]] | None = None
+        self._generation: Generation = VERSIONS[4]
+        self._codec = self._generation.codec
+        self._decoder: Any = None
+        self._auth: Any = None
+        self._attempts = 0
+        self._failed: tuple[str, str, object] | None = None
+        self._lost_at: float | None = None
+        self._lost_reason = ""
+        self._deadline: Any = None
+        self._retry: Any = None
+
+    # Connecting.
+
+    def connect(self, endpoint: Endpoint, options: Options, namespaces: list[str], auth: Any) -> None:
+        """Begin an attempt; `on_up` or `on_attempt_failed` follows. A greenlet may call it."""
+        self.endpoint = endpoint
+        self.options = options
+        self.namespaces = {name: Namespace(name) for name in namespaces}
+        self._auth = auth
+        self._attempts = 0
+        self._lost_at = None
+        self.phase = Phase.CONNECTING
+        self._attempt()
+
+    def _attempt(self) -> None:
+        options, endpoint = self.options, self.endpoint
+        assert endpoint is not None
+        self._failed = None
+        self._fleet.members.add(self)
+        self._deadline = self._fleet.deadlines.at(perf_counter() + options.connect_timeout, self._timed_out)
+        self._fleet.find_generation(endpoint, options, self._found)
+
+    def _found(self, generation: Generation | None, reason: str) -> None:
+        """The generation is known, or can't be found out."""
+        if self.phase not in (Phase.CONNECTING, Phase.DOWN):
+            return
+        if generation is None:
+            self._attempt_failed("open", reason)
+            return
+        options, endpoint = self.options, self.endpoint
+        assert endpoint is not None
+        self._generation = generation
+        self._codec = codec_for(generation, options.parser)
+        self._decoder = self._codec.decoder(options.limits)
+        cookies = dict(self.cookies() if self.cookies is not None else {}) | dict(options.cookies)
+        query = options.query
+        if options.auth_token is not None and generation.token == "query" and not isinstance(query, str):
+            query = {**query, "token": options.auth_token}
+        request = Request(
+            endpoint, options.transports[0], options.headers, query, cookies, options.encode_query
+        )
+        self.connection = Connection(self._fleet, options, generation, endpoint, request, self)
+        self.connection.start()
+
+    def _timed_out(self, now: float) -> None:
+        self._deadline = None
+        waiting = [n.name for n in self.namespaces.values() if not n.connected]
+        seconds = f"{self.options.connect_timeout:g} s"
+        connection = self.connection
+        if connection is not None and connection.is_open:
+            self._refuse("connect", f"no answer for namespace {', '.join(waiting)} in {seconds}", None)
+        elif connection is not None:
+            connection.drop("timeout", f"no answer in {seconds}")
+        else:
+            self._attempt_failed("open", f"no answer in {seconds}")
+
+    def _refuse(self, stage: str, reason: str, data: object) -> None:
+        """This attempt failed after its session was open: give the session up."""
+        self._failed = (stage, reason, data)
+        if self.connection is not None:
+            self.connection.close()
+
+    def _attempt_failed(self, stage: str, reason: str, data: object = None) -> None:
+        """Every failed attempt comes through here."""
+        self._fleet.deadlines.cancel(self._deadline)
+        self._deadline = None
+        for namespace in self.namespaces.values():
+            if not namespace.connected and not (stage == "connect" and data is not None):
+                self._fleet.recorder.row("CONNECT", namespace.name).fail(f"{stage}: {reason}")
+        self._reset_namespaces()
+        if self.phase is Phase.CONNECTING:
+            self.phase = Phase.IDLE
+            self._fleet.members.discard(self)
+            self._listener.on_attempt_failed(ConnectError(stage, reason, data))
+        elif self.phase is Phase.DOWN:
+            self._retry_later()
+        else:
+            self.phase = Phase.IDLE
+            self._fleet.members.discard(self)
+
+    def _reset_namespaces(self) -> None:
+        for namespace in self.namespaces.values():
+            namespace.connected = False
+            namespace.sid = ""
+            namespace.early = None
+
+    # Coming back.
+
+    def _retry_later(self) -> None:
+        options = self.options
+        if self._fleet.stopping or not options.reconnection or self._attempts >= options.reconnection_attempts:
+            self.phase = Phase.IDLE
+            self._fleet.members.discard(self)
+            if self._lost_at is not None:
+                row = self._fleet.recorder.row("RECONNECT", self._lost_reason)
+                row.fail("given up", perf_counter() - self._lost_at)
+            self._listener.on_down("given up", None)
+            return
+        seconds = backoff(
+            self._attempts, options.reconnection_delay, options.reconnection_delay_max, options.randomization_factor
+        )
+        self._attempts += 1
+        self._retry = self._fleet.deadlines.at(perf_counter() + seconds, self._retry_now)
+
+    def _retry_now(self, now: float) -> None:
+        self._retry = None
+        if self.phase is Phase.DOWN:
+            self._attempt()
+
+    def rejoin(self) -> list[str]:
+        """Ask again for the namespaces that the server closed; returns their names. A greenlet may call it."""
+        names = [n.name for n in self.namespaces.values() if n.kicked]
+        for name in names:
+            namespace = self.namespaces[name]
+            namespace.kicked = False
+            if self.phase is Phase.UP:
+                self._join(namespace)
+        return names
+
+    # Leaving.
+
+    def leave(self, name: str) -> None:
+        """Leave one namespace; with the last one the connection closes. A greenlet may call it."""
+        namespace = self.namespaces.pop(name, None)
+        if namespace is None:
+            return
+        if namespace.connected and self.connection is not None:
+            self.connection.send(self._codec.encode_disconnect(name))
+        if not self.namespaces:
+            self.shut("client")
+
+    def shut(self, reason: str) -> None:
+        """Close politely. A greenlet may call it; the listener hears `on_down` in the hub."""
+        self._fleet.deadlines.cancel(self._retry)
+        self._retry = None
+        connection = self.connection
+        if self.phase is Phase.CLOSING or (self.phase is Phase.IDLE and connection is None):
+            return
+        was_up = self.phase is Phase.UP
+        self.phase = Phase.CLOSING
+        if connection is None:
+            self._fleet.later(self._closed_idle)
+            return
+        if was_up and connection.is_open:
+            for namespace in self.namespaces.values():
+                if namespace.connected:
+                    connection.send(self._codec.encode_disconnect(namespace.name))
+        connection.close()
+
+    def _closed_idle(self) -> None:
+        self._fleet.deadlines.cancel(self._deadline)
+        self._deadline = None
+        self.phase = Phase.IDLE
+        self._fleet.members.discard(self)
+        self._listener.on_down("client", None)
+
+    def abandon(self) -> None:
+        """Drop everything at once (the drain's limit is over)."""
+        self._fleet.later(self._abandon)
+
+    def _abandon(self) -> None:
+        if self.connection is not None:
+            self.phase = Phase.CLOSING
+            self.connection.drop("client", "dropped at the end of the run")
+        elif self.phase is not Phase.IDLE:
+            self._closed_idle()
+
+    # Sending. Greenlets may call these.
+
+    def usable(self, name: str) -> bool:
+        """Whether something can be sent in a namespace now."""
+        namespace = self.namespaces.get(name)
+        return self.phase is Phase.UP and namespace is not None and namespace.connected
+
+    def send_event(
+        self, namespace: str, event: str, args: list[Any], id: int | None, token: Token | None
+    ) -> bool:
+        """Send an event; see `Connection.send`.
+
+        Raises:
+            EncodeError: an argument can't be serialised.
+            Refused: the message is above the server's maxPayload.
+        """
+        connection = self.connection
+        assert connection is not None
+        messages = self._codec.encode_event(namespace, event, args, id)
+        if connection.max_payload != float("inf"):
+            self._check_size(messages, connection.max_payload)
+        return connection.send(messages, token)
+
+    @staticmethod
+    def _check_size(messages: list[str | bytes], most: float) -> None:
+        for message in messages:
+            size = len(message)
+            if size * 4 > most and isinstance(message, str):
+                size = len(message.encode())
+            if size + 1 > most:
+                raise Refused(f"a message of {size} bytes is above the server's maxPayload of {most:.0f}")
+
+    def send_ack(self, namespace: str, id: int, args: list[Any]) -> None:
+        """Answer an event of the server; nothing happens when its namespace is gone."""
+        if self.usable(namespace) and self.connection is not None:
+            self.connection.send(self._codec.encode_ack(namespace, id, args))
+
+    def send_raw(self, raw: str | bytes, token: Token | None) -> bool:
+        """Send a packet written by hand."""
+        assert self.connection is not None
+        return self.connection.send([raw], token)
+
+    # The connection's listener.
+
+    def prepare(self, request: Request, then: Callable[[], None]) -> None:
+        hook = self._listener.hook("on_handshake")
+        if hook is None:
+            then()
+        else:
+            self._listener.run(self._prepare, hook, request, then)
+
+    def _prepare(self, hook: Callable[..., Any], request: Request, then: Callable[[], None]) -> None:
+        """In a greenlet."""
+        try:
+            hook(request)
+        except Exception as error:
+            self._fleet.later(self._prepare_failed, f"on_handshake raised {type(error).__name__}: {error}")
+        else:
+            self._fleet.later(self._then, then)
+
+    def _prepare_failed(self, reason: str) -> None:
+        if self.connection is not None:
+            self.connection.drop("client", reason)
+
+    def _then(self, then: Callable[..., None], *args: Any) -> None:
+        """A guarded callback of the hub."""
+        connection = self.connection
+        try:
+            then(*args)
+        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
+            if connection is not None:
+                connection.on_crash(error)
+            else:
+                self._fleet.crashed(error)
+
+    def on_open(self) -> None:
+        for namespace in self.namespaces.values():
+            if self._generation.opens_root == "server" and namespace.name == "/":
+                namespace.asked = perf_counter()
+            else:
+                self._join(namespace)
+
+    def _join(self, namespace: Namespace) -> None:
+        auth = self._auth if self._auth is not None else self.options.auth
+        if callable(auth):
+            self._listener.run(self._ask_auth, namespace, auth)
+        else:
+            self._send_connect(namespace, auth)
+
+    def _ask_auth(self, namespace: Namespace, auth: Callable[[], Any]) -> None:
+        """In a greenlet."""
+        try:
+            payload = auth()
+        except Exception as error:
+            self._fleet.later(self._then, self._refuse, "connect", f"auth raised {type(error).__name__}: {error}", None)
+        else:
+            self._fleet.later(self._then, self._send_connect, namespace, payload)
+
+    def _send_connect(self, namespace: Namespace, auth: Any) -> None:
+        connection, generation = self.connection, self._generation
+        if connection is None or not connection.is_open:
+            return
+        payload = auth
+        if generation.connect_payload == "auth":
+            if self.options.auth_token is not None and generation.token == "auth":
+                payload = {"token": self.options.auth_token, **(auth or {})}
+            if namespace.pid is not None and namespace.offset is not None:
+                payload = {**(payload or {}), "pid": namespace.pid, "offset": namespace.offset}
+        elif generation.connect_payload == "query":
+            payload = connection.request.query_string() if connection.request is not None else None
+        else:
+            payload = None
+        namespace.asked = perf_counter()
+        try:
+            messages = self._codec.encode_connect(namespace.name, payload)
+        except EncodeError as error:
+            self._refuse("connect", str(error), None)
+            return
+        connection.send(messages)
+
+    def on_message(self, data: str | bytes) -> None:
+        try:
+            packet = self._decoder.feed(data)
+        except ProtocolError as error:
+            if self.connection is not None:
+                self.connection.broken(error)
+            return
+        if packet is None:
+            return
+        kind = packet.type
+        if kind == PacketType.EVENT:
+            namespace = self.namespaces.get(packet.namespace)
+            if namespace is None:
+                return
+            if namespace.connected:
+                self._event(namespace, packet)
+            else:
+                self._event_too_early(namespace, packet)
+        elif kind == PacketType.ACK:
+            self._listener.on_ack(packet.id, packet.data)
+        elif kind == PacketType.CONNECT:
+            self._connected(packet)
+        elif kind == PacketType.CONNECT_ERROR:
+            self._connect_refused(packet)
+        else:
+            self._kicked(packet.namespace)
+
+    def _event(self, namespace: Namespace, packet: Packet) -> None:
+        args = packet.data
+        if namespace.pid is not None and packet.id is None and len(args) > 1:
+            last = args[-1]
+            if last.__class__ is str and _OFFSET.match(last):
+                namespace.offset = args.pop()
+        self._listener.on_event(namespace.name, args, packet.id, packet.auto)
+
+    def _event_too_early(self, namespace: Namespace, packet: Packet) -> None:
+        """Events may overtake the answer to CONNECT; they are delivered after it."""
+        if namespace.early is None:
+            namespace.early = []
+        namespace.early.append(packet)
+        if len(namespace.early) > EARLY and self.connection is not None:
+            self.connection.broken(ProtocolError(f"{EARLY} events before their namespace was connected"))
+
+    def _connected(self, packet: Packet) -> None:
+        namespace = self.namespaces.get(packet.namespace)
+        if namespace is None or namespace.connected:
+            return  # the root that old servers open unasked, or an echo
+        data = packet.data if isinstance(packet.data, dict) else {}
+        if self._generation.connect_payload == "auth" and not isinstance(data.get("sid"), str):
+            if self.connection is not None:
+                self.connection.broken(
+                    ProtocolError("CONNECT without a sid: the server speaks Socket.IO 2.x or older (set version)")
+                )
+            return
+        now = perf_counter()
+        namespace.connected = True
+        namespace.kicked = False
+        namespace.sid = data.get("sid", "")
+        pid = data.get("pid")
+        namespace.recovered = namespace.pid is not None and namespace.pid == pid
+        namespace.pid = pid if isinstance(pid, str) else None
+        self._fleet.recorder.row("CONNECT", namespace.name).add(now - namespace.asked)
+        if all(n.connected for n in self.namespaces.values()):
+            self._up(now)
+        early, namespace.early = namespace.early, None
+        for waiting in early or ():
+            self._event(namespace, waiting)
+
+    def _up(self, now: float) -> None:
+        if self.phase not in (Phase.CONNECTING, Phase.DOWN):
+            return
+        again = self._lost_at is not None
+        if self._lost_at is not None:
+            self._fleet.recorder.row("RECONNECT", self._lost_reason).add(now - self._lost_at)
+            self._lost_at = None
+        self._fleet.deadlines.cancel(self._deadline)
+        self._deadline = None
+        self._attempts = 0
+        self.phase = Phase.UP
+        self._listener.on_up(again)
+
+    def _connect_refused(self, packet: Packet) -> None:
+        namespace = self.namespaces.get(packet.namespace)
+        if namespace is None or namespace.connected:
+            return
+        data = packet.data
+        message = data.get("message") if isinstance(data, dict) else data
+        if isinstance(message, list) and message:
+            message = message[0]
+        reason = f"refused: {message}" if isinstance(message, str) else f"refused: {data!r}"[:100]
+        now = perf_counter()
+        self._fleet.recorder.row("CONNECT", namespace.name).fail(reason, now - namespace.asked)
+        if self.phase is Phase.UP:
+            namespace.kicked = True  # a rejoin that was refused: tried again before the next task
+            return
+        self._refuse("connect", f"namespace {namespace.name} {reason}", data if data is not None else reason)
+
+    def _kicked(self, name: str) -> None:
+        """The server closed a namespace."""
+        namespace = self.namespaces.get(name)
+        if namespace is None or not namespace.connected:
+            return
+        namespace.connected = False
+        namespace.kicked = True
+        namespace.sid = ""
+        namespace.pid = None
+        self._fleet.recorder.row("DISCONNECT", "namespace closed").fail("the server closed the namespace")
+        self._listener.on_down("namespace closed", name)
+        if not any(n.connected for n in self.namespaces.values()) and self.connection is not None:
+            self.phase = Phase.CLOSING
+            self.connection.close()
+
+    def on_closed(self, reason: str, detail: str) -> None:
+        connection, self.connection = self.connection, None
+        stage = connection.stage if connection is not None else "open"
+        self._decoder = None
+        phase = self.phase
+        if phase is Phase.CLOSING:
+            self.phase = Phase.IDLE
+            self._fleet.deadlines.cancel(self._deadline)
+            self._deadline = None
+            self._fleet.members.discard(self)
+            self._reset_namespaces()
+            self._fleet.recorder.row("DISCONNECT", "client").tick()
+            self._listener.on_down("client", None)
+        elif phase is Phase.UP:
+            self._reset_namespaces()
+            self._fleet.recorder.row("DISCONNECT", reason).fail(detail or reason)
+            self._lost_at = perf_counter()
+            self._lost_reason = reason
+            self.phase = Phase.DOWN
+            self._listener.on_down(reason, None)
+            if self.phase is Phase.DOWN:
+                self._retry_later()
+        elif self._failed is not None:
+            self._attempt_failed(*self._failed)
+        else:
+            self._attempt_failed(stage, detail or reason)
+
+    def on_drained(self) -> None:
+        self._listener.on_writable()

@@ -1,0 +1,293 @@
+"""Names to addresses, addresses to streams: resolving, connecting, TLS contexts, source addresses.
+
+Nothing here blocks the hub: names are resolved in its thread pool, once per process and refreshed; connecting is
+non-blocking; each step reports through callbacks in the hub.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import itertools
+import os
+import ssl
+from collections.abc import Callable, Iterator
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gevent.hub import get_hub
+
+from sioload.errors import OptionError
+from sioload.net.stream import WRITE, Owner, Stream, TLSStream
+from sioload.options import Options
+
+if TYPE_CHECKING:
+    from sioload.net.fleet import Fleet
+
+#: How long a resolved name is used before it is asked for again, in seconds.
+REFRESH = 60.0
+#: How long one address may take while others are left, in seconds.
+PATIENCE = 1.0
+
+IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: the port is chosen at connect, so ports are shared by destinations
+
+
+class Address(NamedTuple):
+    """What `getaddrinfo` gives for one TCP address."""
+
+    family: int
+    sockaddr: Any
+
+
+class Resolver:
+    """Names resolved once per process; concurrent askers share one look-up."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], tuple[float, list[Address]]] = {}
+        self._asked: dict[tuple[str, int], list[Callable[[list[Address], str | None], None]]] = {}
+
+    def resolve(self, host: str, port: int, done: Callable[[list[Address], str | None], None]) -> None:
+        """Call `done(addresses, reason)` in the hub, at once when the name is known."""
+        key = (host, port)
+        known = self._known.get(key)
+        if known and known[0] > perf_counter():
+            done(known[1], None)
+            return
+        waiting = self._asked.get(key)
+        if waiting is not None:
+            waiting.append(done)
+            return
+        self._asked[key] = [done]
+        job = get_hub().threadpool.spawn(_look_up, host, port)
+        job.rawlink(lambda result: self._answered(key, result.get()))
+
+    def prefer(self, host: str, port: int, good: Address) -> None:
+        """Try `good` first from now on: another address of that name didn't answer."""
+        known = self._known.get((host, port))
+        if known and known[1][0] != good:
+            known[1].sort(key=lambda address: address != good)
+
+    def _answered(self, key: tuple[str, int], answer: list[Address] | str) -> None:
+        waiting = self._asked.pop(key)
+        if isinstance(answer, str):
+            for done in waiting:
+                done([], answer)
+            return
+        self._known[key] = (perf_counter() + REFRESH, answer)
+        for done in waiting:
+            done(answer, None)
+
+
+def _look_up(host: str, port: int) -> list[Address] | str:
+    """Runs in a thread."""
+    try:
+        found = _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM)
+    except (_socket.gaierror, UnicodeError, OSError) as error:
+        return f"name not found ({getattr(error, 'strerror', None) or error})".lower()
+    return list(dict.fromkeys(Address(family, sockaddr) for family, _, _, _, sockaddr in found))
+
+
+def tls_context(options: Options) -> ssl.SSLContext:
+    """A client's context as the options say; verification is on unless `tls_verify` is False.
+
+    Raises:
+        OptionError: a certificate or key file can't be read.
+    """
+    try:
+        context = ssl.create_default_context(cafile=options.ca_file)
+        if options.cert_file:
+            context.load_cert_chain(options.cert_file, options.key_file)
+    except (OSError, ssl.SSLError) as error:
+        names = ", ".join(f for f in (options.ca_file, options.cert_file, options.key_file) if f)
+        raise OptionError(f"ca_file, cert_file, key_file: can't use {names}: {error}") from error
+    if not options.tls_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class Dialler:
+    """One attempt to get a stream: resolve, connect (each address in turn), TLS.
+
+    Calls `done(stream)` or `failed(stage, reason)` in the hub, exactly once, unless `cancel` comes first. The
+    stream's owner is the dialler until `done`, which must set its own.
+    """
+
+    __slots__ = ("_addresses", "_deadline", "_done", "_failed", "_fleet", "_host", "_options", "_port", "_reason",
+                 "_sock", "_started", "_stream", "_tls", "_waited_for", "_watcher")  # fmt: skip
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        host: str,
+        port: int,
+        options: Options,
+        tls: bool,
+        done: Callable[[Stream], None],
+        failed: Callable[[str, str], None],
+    ) -> None:
+        self._fleet = fleet
+        self._host = host
+        self._port = port
+        self._options = options
+        self._tls = tls
+        self._done = done
+        self._failed = failed
+        self._addresses: Iterator[tuple[Address, bool]] = iter(())
+        self._sock: _socket.socket | None = None
+        self._watcher: Any = None
+        self._stream: Stream | None = None
+        self._deadline: Any = None
+        self._reason = "no address"
+        self._waited_for: Address | None = None
+        self._started = perf_counter()
+        fleet.resolver.resolve(host, port, self._resolved)
+
+    def cancel(self) -> None:
+        """Stop; nothing is called any more."""
+        self._done = self._failed = _ignore
+        self._addresses = iter(())
+        self._drop()
+        if self._stream is not None:
+            self._stream.close()
+
+    def _drop(self) -> None:
+        self._fleet.deadlines.cancel(self._deadline)
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._watcher.close()
+            self._watcher = None
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+    def _resolved(self, addresses: list[Address], reason: str | None) -> None:
+        if self._failed is _ignore:
+            return
+        if reason is not None:
+            self._give_up("dial", reason)
+            return
+        last = len(addresses) - 1
+        self._addresses = iter([(a, i == last) for i, a in enumerate(addresses)])
+        self._next()
+
+    def _next(self) -> None:
+        for address, last in self._addresses:
+            try:
+                sock = _socket.socket(address.family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+            except OSError as error:
+                self._reason = _dial_reason(error)
+                continue
+            sock.setblocking(False)
+            sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+            self._sock = sock
+            self._waited_for = address
+            try:
+                self._bind(sock, address.family)
+                code = sock.connect_ex(address.sockaddr)
+            except OSError as error:
+                code = error.errno or errno.EINVAL
+            if code not in (0, errno.EINPROGRESS):
+                self._reason = _dial_reason(OSError(code, os.strerror(code)))
+                self._drop()
+                continue
+            if not last:
+                self._deadline = self._fleet.deadlines.at(perf_counter() + PATIENCE, self._too_slow)
+            self._watcher = get_hub().loop.io(sock.fileno(), WRITE)
+            self._watcher.start(self._connected)
+            return
+        self._give_up("dial", self._reason)
+
+    def _bind(self, sock: _socket.socket, family: int) -> None:
+        source = self._fleet.next_source(self._options, family)
+        if source is not None:
+            sock.setsockopt(_socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((source, 0))
+
+    def _too_slow(self, now: float) -> None:
+        self._reason = "timed out"
+        self._drop()
+        self._next()
+
+    def _connected(self) -> None:
+        try:
+            sock = self._sock
+            if sock is None:
+                return
+            code = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+            if code:
+                self._reason = _dial_reason(OSError(code, os.strerror(code)))
+                self._drop()
+                self._next()
+                return
+            self._sock = None
+            self._drop()
+            if self._waited_for is not None:
+                self._fleet.resolver.prefer(self._host, self._port, self._waited_for)
+            now = perf_counter()
+            self._fleet.recorder.row("DIAL", "tcp").add(now - self._started)
+            self._started = now
+            if self._tls:
+                name = self._options.server_hostname or self._host
+                tls = TLSStream(sock, self, self._fleet.recorder, self._fleet.tls_context(self._options), name)
+                self._stream = tls
+                tls.start()
+            else:
+                self._done(Stream(sock, self, self._fleet.recorder))
+        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
+            self.on_crash(error)
+
+    def _give_up(self, stage: str, reason: str) -> None:
+        row = self._fleet.recorder.row("DIAL", "tls" if stage == "tls" else "tcp")
+        row.fail(reason, perf_counter() - self._started)
+        # Later, because an attempt may fail while its starter still sets it up.
+        get_hub().loop.run_callback(self._report, stage, reason)
+
+    def _report(self, stage: str, reason: str) -> None:
+        failed, self._failed = self._failed, _ignore
+        try:
+            failed(stage, reason)
+        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
+            self._fleet.crashed(error)
+
+    # The owner of a TLS stream while it shakes hands.
+
+    def on_secure(self) -> None:
+        self._fleet.recorder.row("DIAL", "tls").add(perf_counter() - self._started)
+        stream, self._stream = self._stream, None
+        assert stream is not None
+        self._done(stream)
+
+    def on_lost(self, reason: str) -> None:
+        self._give_up("tls", reason)
+
+    def on_data(self, data: bytes) -> None:
+        self.on_lost("data before the handshake was complete")
+
+    def on_drained(self) -> None:
+        pass
+
+    def on_crash(self, error: BaseException) -> None:
+        self._fleet.crashed(error)
+        self._drop()
+        self._give_up("dial", "internal error")
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+def _dial_reason(error: OSError) -> str:
+    if error.errno == errno.EMFILE:
+        return "too many open files (raise ulimit -n)"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "no local port or source address left (add source_addresses)"
+    return (error.strerror or str(error)).lower()
+
+
+def rotate(addresses: tuple[str, ...]) -> Iterator[str]:
+    """The source addresses in turn, for ever."""
+    return itertools.cycle(addresses)
+
+
+__all__ = ["Address", "Dialler", "Owner", "Resolver", "rotate", "tls_context"]

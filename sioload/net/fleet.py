@@ -1,0 +1,131 @@
+"""What all connections of one process share: deadlines, names, TLS contexts, the recorder, the end of a run."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Protocol
+
+import gevent
+from gevent.hub import get_hub
+
+from sioload.engineio.urls import Endpoint, parse_url
+from sioload.measure.recorder import Recorder
+from sioload.net.deadlines import Deadlines
+from sioload.net.dial import Resolver, rotate, tls_context
+from sioload.options import Options
+
+if TYPE_CHECKING:
+    from _socket import AddressFamily
+
+logger = logging.getLogger(__name__)
+AF_INET6 = 10
+
+
+class Member(Protocol):
+    """A client that the fleet closes at the end of a run."""
+
+    def shut(self, reason: str) -> None:
+        """Close politely; nothing waits."""
+
+    def abandon(self) -> None:
+        """End every open entry as indeterminate or not sent, and drop the connection."""
+
+
+class Fleet:
+    """Everything that the simulated users of one process have in common.
+
+    Attributes:
+        recorder: where samples go.
+        members: the clients whose connections are open or opening.
+        stopping: True at the end of a run: no new emit starts.
+    """
+
+    def __init__(self, recorder: Recorder | None = None) -> None:
+        self.recorder = recorder if recorder is not None else Recorder()
+        self.deadlines = Deadlines(self.crashed)
+        self.resolver = Resolver()
+        self.members: set[Member] = set()
+        self.stopping = False
+        self._contexts: dict[tuple[Any, ...], ssl.SSLContext] = {}
+        self._endpoints: dict[str, Endpoint] = {}
+        self._born = int(time.time() * 1000)
+        self._serial = 0
+        self._sources: dict[tuple[str, ...], Iterator[str]] = {}
+
+    def tls_context(self, options: Options) -> ssl.SSLContext:
+        """The context for these options, made once per process."""
+        key = (options.tls_verify, options.ca_file, options.cert_file, options.key_file)
+        context = self._contexts.get(key)
+        if context is None:
+            context = self._contexts[key] = tls_context(options)
+        return context
+
+    def next_source(self, options: Options, family: int | AddressFamily) -> str | None:
+        """The local address to bind the next connection to, None to leave it to the kernel."""
+        matching = tuple(
+            a for a in options.source_addresses if (ipaddress.ip_address(a).version == 6) == (family == AF_INET6)
+        )
+        if not matching:
+            return None
+        return next(self._sources.setdefault(matching, rotate(matching)))
+
+    def endpoint(self, url: str) -> Endpoint:
+        """A URL given as an option, read once."""
+        found = self._endpoints.get(url)
+        if found is None:
+            found = self._endpoints[url] = parse_url(url)
+        return found
+
+    def next_timestamp(self) -> str:
+        """A value for the cache-busting parameter `t`: unique in this process."""
+        self._serial += 1
+        return f"{self._born:x}.{self._serial:x}"
+
+    def later(self, callback: Callable[..., None], *args: Any) -> None:
+        """Call something in the hub soon."""
+        get_hub().loop.run_callback(callback, *args)
+
+    def crashed(self, error: BaseException) -> None:
+        """A callback of the hub raised: a defect of this program, which makes the run end with exit code 4."""
+        logger.error("sioload: internal error", exc_info=error)
+        self.recorder.internal_error(f"{type(error).__name__}: {error}")
+
+    def drain(self, limit: float = 5.0) -> None:
+        """End a run: no new emit starts, open ones get up to `limit` seconds, then everything closes.
+
+        Call it from a greenlet once the users are gone. Idempotent.
+        """
+        self.stopping = True
+        ledger = self.recorder.ledger
+        until = perf_counter() + limit
+        while ledger.open > 0 and perf_counter() < until and self.members:
+            gevent.sleep(0.01)
+        for member in list(self.members):
+            member.shut("client")
+        until = perf_counter() + 1.0
+        while self.members and perf_counter() < until:
+            gevent.sleep(0.01)
+        for member in list(self.members):
+            member.abandon()
+
+    def reopen(self) -> None:
+        """A new run begins."""
+        self.stopping = False
+
+
+def fleet_of(environment: Any) -> Fleet:
+    """The fleet of a Locust environment, made on first use."""
+    fleet: Fleet | None = getattr(environment, "sioload", None)
+    if fleet is None:
+        fleet = environment.sioload = Fleet()
+    return fleet
+
+
+def in_hub() -> bool:
+    """Whether the caller runs in the hub, where nothing may block."""
+    return gevent.getcurrent() is get_hub()

@@ -1,0 +1,201 @@
+"""One HTTP/1.1 exchange at a time on a kept-alive stream, parsed by llhttp (`httptools`).
+
+Sizes are counted here, because the parser has no limits of its own: the header block against
+`Limits.headers`, the body (also once decompressed) against `Limits.payload`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import NamedTuple, Protocol
+
+import httptools
+
+from sioload.net.stream import Stream
+from sioload.options import Limits
+
+
+class Response(NamedTuple):
+    """A whole response; header names are lower case."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str:
+        """The first value of a header, "" without one."""
+        return next((value for key, value in self.headers if key == name), "")
+
+
+class Asker(Protocol):
+    """Who started an exchange. Called in the hub."""
+
+    def on_response(self, line: Line, response: Response) -> None:
+        """The exchange is complete; the line may be used again if `line.alive`."""
+
+    def on_failure(self, line: Line, reason: str) -> None:
+        """The exchange failed; the line is closed."""
+
+    def on_crash(self, error: BaseException) -> None:
+        """A callback raised."""
+
+
+class Line:
+    """A connection that carries one exchange after the other.
+
+    Attributes:
+        alive: whether another request may be sent on it.
+        idle_since: when the last exchange ended (set by the asker; Node closes idle lines after 5 s).
+    """
+
+    __slots__ = ("_asker", "_body", "_body_size", "_head_size", "_headers", "_limits", "_parser", "_unframed",
+                 "alive", "busy", "idle_since", "stream")  # fmt: skip
+
+    def __init__(self, stream: Stream, asker: Asker, limits: Limits) -> None:
+        self.stream = stream
+        stream.owner = self
+        self._asker = asker
+        self._limits = limits
+        self._parser: httptools.HttpResponseParser | None = None
+        self.alive = True
+        self.busy = False
+        self.idle_since = 0.0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._headers: list[tuple[str, str]] = []
+        self._body: list[bytes] = []
+        self._body_size = 0
+        self._head_size = 0
+        self._unframed = False
+
+    def request(self, message: bytes) -> None:
+        """Send a whole request (head and body)."""
+        self.busy = True
+        self._reset()
+        self._parser = httptools.HttpResponseParser(self)
+        self.stream.write(message)
+
+    def close(self) -> None:
+        """Close; the asker hears nothing of it."""
+        self.alive = self.busy = False
+        self._parser = None
+        self.stream.close()
+
+    # The stream's owner.
+
+    def on_data(self, data: bytes) -> None:
+        parser = self._parser
+        if parser is None:
+            self._fail("data that nobody asked for")
+            return
+        if not self._body_size:
+            # Counted in whole reads, so at most one read too much is taken.
+            self._head_size += len(data)
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail("the server switched protocols unasked")
+        except httptools.HttpParserError as error:
+            cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
+            self._fail(str(cause) if isinstance(cause, _TooLarge) else f"not HTTP: {error}"[:80])
+        else:
+            if self._parser is parser and not self._body and self._head_size > self._limits.headers:
+                self._fail(f"response headers of more than {self._limits.headers} bytes")
+
+    def on_lost(self, reason: str) -> None:
+        parser = self._parser
+        if parser is not None and self._unframed and reason == "closed by the peer":
+            self.alive = False
+            self._complete()
+            return
+        was_busy = self.busy
+        self.close()
+        if was_busy:
+            self._asker.on_failure(self, reason)
+
+    def on_drained(self) -> None:
+        pass
+
+    def on_crash(self, error: BaseException) -> None:
+        self._asker.on_crash(error)
+
+    # llhttp's callbacks.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        if self._head_size > self._limits.headers + 65536:
+            raise _TooLarge(f"response headers of more than {self._limits.headers} bytes")
+        names = {name for name, _ in self._headers}
+        self._unframed = not names & {"content-length", "transfer-encoding"}
+        length = next((v for k, v in self._headers if k == "content-length"), "")
+        if length.isdigit() and int(length) > self._limits.payload:
+            raise _TooLarge(f"response body of more than {self._limits.payload} bytes")
+
+    def on_body(self, data: bytes) -> None:
+        self._body_size += len(data)
+        if self._body_size > self._limits.payload:
+            raise _TooLarge(f"response body of more than {self._limits.payload} bytes")
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        parser = self._parser
+        if parser is None:
+            return
+        if 100 <= parser.get_status_code() < 200:
+            self._reset()
+            return
+        self.alive = parser.should_keep_alive()
+        self._complete()
+
+    def _complete(self) -> None:
+        parser = self._parser
+        assert parser is not None
+        status, headers = parser.get_status_code(), self._headers
+        encoding = next((v.strip().lower() for k, v in headers if k == "content-encoding"), "")
+        try:
+            body = _decompress(b"".join(self._body), encoding, self._limits.payload)
+        except (_TooLarge, zlib.error) as error:
+            self._fail(str(error))
+            return
+        self._parser = None
+        self._reset()
+        self.busy = False
+        if not self.alive:
+            self.stream.close()
+        self._asker.on_response(self, Response(status, headers, body))
+
+    def _fail(self, reason: str) -> None:
+        if not self.busy:
+            self.close()
+            return
+        self.close()
+        self._asker.on_failure(self, reason)
+
+
+class _TooLarge(Exception):
+    pass
+
+
+def _decompress(body: bytes, encoding: str, limit: int) -> bytes:
+    """Undo a content coding, stopping at `limit` bytes."""
+    if not encoding or encoding == "identity":
+        return body
+    if encoding not in ("gzip", "deflate"):
+        raise _TooLarge(f"content-encoding {encoding[:20]} that was not asked for")
+    inflater = zlib.decompressobj(wbits=47)
+    plain = inflater.decompress(body, limit)
+    if inflater.unconsumed_tail:
+        raise _TooLarge(f"response body of more than {limit} bytes once decompressed")
+    return plain
+
+
+def request(method: str, target: str, headers: list[tuple[str, str]], body: bytes | None = None) -> bytes:
+    """The bytes of a request; names and values were validated by `Options`."""
+    lines = [f"{method} {target} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    if body is not None:
+        lines.append(f"Content-Length: {len(body)}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8") + (body or b"")

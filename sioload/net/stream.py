@@ -1,0 +1,246 @@
+"""Non-blocking byte streams, TCP and TLS, driven by one watcher of gevent's hub each.
+
+No greenlet is involved: bytes that arrive are handed to the owner inside the hub, bytes to send are handed to
+the kernel at once, and only what it doesn't take waits in a buffer for a second watcher.
+"""
+
+from __future__ import annotations
+
+import _socket
+import ssl
+from collections import deque
+from typing import Any, Protocol
+
+from gevent.hub import get_hub
+
+READ, WRITE = 1, 2
+CHUNK = 65536
+
+
+class Owner(Protocol):
+    """Who gets a stream's bytes. All methods run in the hub (or inside `write`'s caller) and may not block."""
+
+    def on_data(self, data: bytes) -> None:
+        """Bytes arrived."""
+
+    def on_lost(self, reason: str) -> None:
+        """The stream ended by the peer or by an error; called once, never after `close`."""
+
+    def on_drained(self) -> None:
+        """The write buffer has been handed to the kernel."""
+
+    def on_crash(self, error: BaseException) -> None:
+        """A callback raised: a defect of this program."""
+
+
+def os_reason(error: OSError) -> str:
+    """A short reason for a failure row, without addresses."""
+    return (error.strerror or type(error).__name__).lower()
+
+
+class Meter(Protocol):
+    """Where streams count the bytes on the wire."""
+
+    bytes_sent: int
+    bytes_received: int
+
+
+class Stream:
+    """A connected TCP socket.
+
+    Attributes:
+        buffered: bytes taken by `write` and not yet by the kernel.
+    """
+
+    __slots__ = ("_meter", "_out", "_reader", "_sock", "_writer", "buffered", "closed", "owner")
+
+    def __init__(self, sock: _socket.socket, owner: Owner, meter: Meter) -> None:
+        self._sock = sock
+        self._meter = meter
+        self.owner = owner
+        self._out: deque[bytes] | None = None
+        self.buffered = 0
+        self.closed = False
+        self._writer: Any = None
+        self._reader: Any = get_hub().loop.io(sock.fileno(), READ)
+        self._reader.start(self._readable)
+
+    def write(self, data: bytes) -> None:
+        """Hand `data` to the kernel, or buffer what it doesn't take. Nothing happens on a closed stream."""
+        if self.closed:
+            return
+        if self._out:
+            self._out.append(data)
+            self.buffered += len(data)
+            return
+        try:
+            n = self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            n = 0
+        except OSError as error:
+            # The caller may be a user's greenlet; the owner hears of it in the hub.
+            get_hub().loop.run_callback(self._fail, os_reason(error))
+            return
+        self._meter.bytes_sent += n
+        if n != len(data):
+            self._out = deque((data[n:],))
+            self.buffered = len(data) - n
+            if self._writer is None:
+                self._writer = get_hub().loop.io(self._sock.fileno(), WRITE)
+            self._writer.start(self._writable)
+
+    def close(self) -> None:
+        """Close now; what is still buffered is dropped. The owner hears nothing of it."""
+        if self.closed:
+            return
+        self.closed = True
+        for watcher in (self._reader, self._writer):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
+        self._reader = self._writer = None
+        self._out = None
+        self._sock.close()
+
+    def abort(self) -> None:
+        """Close with a TCP reset."""
+        if not self.closed:
+            self._sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            self.close()
+
+    def _fail(self, reason: str) -> None:
+        if not self.closed:
+            self.close()
+            self.owner.on_lost(reason)
+
+    def _readable(self) -> None:
+        try:
+            try:
+                data = self._sock.recv(CHUNK)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self._fail(os_reason(error))
+                return
+            if data:
+                self._meter.bytes_received += len(data)
+                self._received(data)
+            else:
+                self._fail("closed by the peer")
+        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
+            self.owner.on_crash(error)
+
+    def _received(self, data: bytes) -> None:
+        self.owner.on_data(data)
+
+    def _writable(self) -> None:
+        try:
+            out = self._out
+            while out:
+                try:
+                    n = self._sock.send(out[0])
+                except (BlockingIOError, InterruptedError):
+                    return
+                except OSError as error:
+                    self._fail(os_reason(error))
+                    return
+                self._meter.bytes_sent += n
+                self.buffered -= n
+                if n == len(out[0]):
+                    out.popleft()
+                else:
+                    out[0] = out[0][n:]
+            if self.closed:
+                return
+            self._out = None
+            self._writer.stop()
+            self._writer.close()
+            self._writer = None
+            self.owner.on_drained()
+        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
+            self.owner.on_crash(error)
+
+
+class TLSStream(Stream):
+    """TLS over a connected TCP socket, through memory BIOs (`ssl.MemoryBIO`).
+
+    The handshake starts on creation; `on_secure` is called on the owner when it is complete, and `on_lost` when
+    it fails.
+    """
+
+    __slots__ = ("_incoming", "_outgoing", "_secure", "_tls")
+
+    def __init__(
+        self, sock: _socket.socket, owner: Owner, meter: Meter, context: ssl.SSLContext, server_hostname: str
+    ) -> None:
+        super().__init__(sock, owner, meter)
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+        self._secure = False
+
+    def start(self) -> None:
+        """Begin the handshake."""
+        self._shake()
+
+    def write(self, data: bytes) -> None:
+        """As `Stream.write`; `data` is plain text."""
+        if self.closed:
+            return
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:
+            get_hub().loop.run_callback(self._fail, tls_reason(error))
+            return
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            super().write(self._outgoing.read())
+
+    def _shake(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return
+        except (ssl.SSLError, ssl.CertificateError) as error:
+            self._flush()
+            self._fail(tls_reason(error))
+            return
+        self._flush()
+        self._secure = True
+        if not self.closed:
+            self.owner.on_secure()  # type: ignore[attr-defined]
+
+    def _received(self, data: bytes) -> None:
+        self._incoming.write(data)
+        if not self._secure:
+            self._shake()
+        while self._secure and not self.closed:
+            try:
+                plain = self._tls.read(CHUNK)
+            except ssl.SSLWantReadError:
+                break
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                plain = b""
+            except ssl.SSLError as error:
+                self._fail(tls_reason(error))
+                return
+            if not plain:
+                self._fail("closed by the peer")
+                return
+            self.owner.on_data(plain)
+        if not self.closed:
+            self._flush()
+
+
+def tls_reason(error: Exception) -> str:
+    """Why TLS failed, short, with the certificate's fault named."""
+    verify = getattr(error, "verify_message", None)
+    if verify:
+        return f"certificate not trusted: {verify}"
+    reason = getattr(error, "reason", None)
+    if reason == "WRONG_VERSION_NUMBER":
+        return "the server doesn't speak TLS on this port (use http:// or ws://)"
+    return f"TLS: {(reason or str(error)).replace('_', ' ').lower()}"

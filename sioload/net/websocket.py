@@ -1,0 +1,343 @@
+"""The websocket transport: a fast path for ordinary frames beside `websockets`' sans-I/O protocol.
+
+A frame that is final, uncompressed, unmasked, within the limit and whole in the buffer is taken here. Every
+other frame (control, fragmented, compressed, invalid, huge) goes to `websockets.protocol.Protocol`, which stays
+the single judge of protocol errors (RFC 6455).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Protocol as Interface
+
+from websockets.client import ClientProtocol
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidStatus
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import CLIENT, CONNECTING, OPEN, Protocol
+from websockets.speedups import apply_mask
+from websockets.uri import WebSocketURI
+
+from sioload.net.stream import Stream
+from sioload.options import Limits
+
+# The library logs whole packets at DEBUG: secrets must not reach the logs.
+_quiet = logging.getLogger("sioload.websockets")
+_quiet.disabled = True
+_quiet.setLevel(logging.CRITICAL)
+
+#: A frame beyond this size is collected by the protocol's own reader instead of by joining reads.
+JOIN = 65536
+
+_HEADS = {op: [bytes((0x80 | op, 0x80 | n)) for n in range(126)] for op in (1, 2)}
+
+
+class _Masks:
+    """Masking keys from the system's random source, read 4 KiB at a time (RFC 6455, section 5.3)."""
+
+    __slots__ = ("_at", "_pool")
+
+    def __init__(self) -> None:
+        self._pool = b""
+        self._at = 0
+
+    def next(self) -> bytes:
+        at = self._at
+        if at == len(self._pool):
+            self._pool = os.urandom(4096)
+            at = 0
+        self._at = at + 4
+        return self._pool[at : at + 4]
+
+
+_next_mask = _Masks().next
+
+
+def encode_frame(opcode: int, payload: bytes) -> bytes:
+    """A masked final frame of a client."""
+    n = len(payload)
+    mask = _next_mask()
+    if n < 126:
+        head = _HEADS[opcode][n]
+    elif n < 65536:
+        head = bytes((0x80 | opcode, 0xFE)) + n.to_bytes(2, "big")
+    else:
+        head = bytes((0x80 | opcode, 0xFF)) + n.to_bytes(8, "big")
+    return head + mask + apply_mask(payload, mask)
+
+
+class Listener(Interface):
+    """Who uses a websocket. Called in the hub."""
+
+    def on_ws_open(self, ws: WebSocket) -> None:
+        """The handshake is complete."""
+
+    def on_frame(self, ws: WebSocket, frame: str | bytes) -> None:
+        """A whole text or binary message."""
+
+    def on_ws_lost(self, ws: WebSocket, reason: str, status: int, body: bytes) -> None:
+        """The handshake was refused, or the connection ended. `status` and `body` tell of a refusal."""
+
+    def on_ws_drained(self, ws: WebSocket) -> None:
+        """The write buffer is empty again."""
+
+    def on_crash(self, error: BaseException) -> None:
+        """A callback raised."""
+
+
+class WebSocket:
+    """A client's websocket on a stream.
+
+    Attributes:
+        stream: the byte stream below.
+        response_headers: what the server answered to the handshake.
+    """
+
+    __slots__ = ("_compress", "_limit", "_listener", "_protocol", "_rest", "_text", "is_open", "response_headers",
+                 "stream")  # fmt: skip
+
+    def __init__(
+        self,
+        stream: Stream,
+        listener: Listener,
+        target: str,
+        headers: list[tuple[str, str]],
+        limits: Limits,
+        compress: bool = False,
+    ) -> None:
+        self.stream = stream
+        self._listener = listener
+        self._limit = limits.message
+        self._rest = b""
+        self._compress = False
+        self._text: list[bytes] | None = None
+        self.is_open = False
+        self.response_headers: list[tuple[str, str]] = []
+        extensions = [ClientPerMessageDeflateFactory(client_max_window_bits=True)] if compress else None
+        # The URI isn't used: host and target are those of the request below, sent as written.
+        uri = WebSocketURI(False, "localhost", 80, "/", "")
+        protocol = ClientProtocol(uri, extensions=extensions, max_size=limits.message, logger=_quiet)
+        own = protocol.connect().headers
+        sent = Headers(headers)
+        for name, value in own.raw_items():
+            if name != "Host":
+                sent[name] = value
+        protocol.send_request(Request(target, sent))
+        self._protocol: Protocol | None = protocol
+        stream.owner = self
+        self._flush()
+
+    # Sending.
+
+    def send(self, frame: str | bytes) -> None:
+        """Send one message."""
+        if self._compress:
+            protocol = self._protocol
+            assert protocol is not None
+            if isinstance(frame, str):
+                protocol.send_text(frame.encode())
+            else:
+                protocol.send_binary(frame)
+            self._flush()
+        elif isinstance(frame, str):
+            self.stream.write(encode_frame(1, frame.encode()))
+        else:
+            self.stream.write(encode_frame(2, frame))
+
+    def send_many(self, frames: list[str | bytes]) -> None:
+        """Send several messages in one write."""
+        if self._compress:
+            for frame in frames:
+                self.send(frame)
+        else:
+            self.stream.write(
+                b"".join(
+                    encode_frame(1, f.encode()) if isinstance(f, str) else encode_frame(2, f) for f in frames
+                )
+            )
+
+    def start_close(self, code: int | None = None) -> None:
+        """Send a close frame; frames are still taken until the peer's own (RFC 6455, section 7.1.2)."""
+        if self.is_open and not self.stream.closed:
+            protocol = self._slow()
+            if protocol.state is OPEN:
+                protocol.send_close(code)
+                self._flush()
+
+    def close(self, code: int | None = None) -> None:
+        """Send a close frame if none was sent, and close the stream. The listener hears nothing."""
+        self.start_close(code)
+        self.is_open = False
+        self.stream.close()
+
+    # The stream's owner.
+
+    def on_data(self, data: bytes) -> None:
+        if self._protocol is not None:
+            self._feed_protocol(data)
+            return
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        pos, size = 0, len(data)
+        deliver = self._listener.on_frame
+        while size - pos >= 2:
+            first, length = data[pos], data[pos + 1]
+            start = pos + 2
+            if length >= 126:
+                if length == 126:
+                    start = pos + 4
+                    length = data[pos + 2] << 8 | data[pos + 3] if size >= start else 0
+                elif length == 127:
+                    start = pos + 10
+                    length = int.from_bytes(data[pos + 2 : start], "big") if size >= start else 0
+                else:
+                    length = -1
+                if size < start:
+                    break
+            if (first != 0x81 and first != 0x82) or not 0 <= length <= self._limit:
+                self._feed_protocol(data[pos:])
+                return
+            end = start + length
+            if end > size:
+                if length > JOIN:
+                    self._feed_protocol(data[pos:])
+                    return
+                break
+            payload = data[start:end]
+            pos = end
+            if first == 0x81:
+                try:
+                    text = payload.decode()
+                except UnicodeDecodeError:
+                    self.fail(1007, "text that isn't UTF-8")
+                    return
+                deliver(self, text)
+            else:
+                deliver(self, payload)
+            # Delivering may resume a user, who may close this connection.
+            if not self.is_open:
+                return
+            if self._protocol is not None:
+                if pos < size:
+                    self._feed_protocol(data[pos:])
+                return
+        if pos < size:
+            self._rest = data[pos:]
+
+    def on_lost(self, reason: str) -> None:
+        protocol = self._protocol
+        if not self.is_open and protocol is not None:
+            protocol.receive_eof()
+            if self._refused(protocol):
+                return
+        self.is_open = False
+        self._listener.on_ws_lost(self, reason, 0, b"")
+
+    def on_drained(self) -> None:
+        self._listener.on_ws_drained(self)
+
+    def on_crash(self, error: BaseException) -> None:
+        self._listener.on_crash(error)
+
+    # The slow path.
+
+    def _slow(self) -> Protocol:
+        if self._protocol is None:
+            self._protocol = Protocol(CLIENT, state=OPEN, max_size=self._limit, logger=_quiet)
+        return self._protocol
+
+    def _feed_protocol(self, data: bytes) -> None:
+        protocol = self._slow()
+        protocol.receive_data(data)
+        self._flush()
+        if not self.is_open:
+            if self._refused(protocol):
+                return
+            if protocol.state is CONNECTING:
+                return
+        for event in protocol.events_received():
+            if isinstance(event, Frame):
+                self._take(event)
+            elif isinstance(event, Response):
+                self.is_open = True
+                self._compress = bool(protocol.extensions)
+                self.response_headers = [(k.lower(), v) for k, v in event.headers.raw_items()]
+                self._listener.on_ws_open(self)
+            if not self.is_open:
+                return
+        if protocol.parser_exc is not None:
+            reason = protocol.close_sent.reason if protocol.close_sent else ""
+            code = protocol.close_sent.code if protocol.close_sent else 1002
+            self._end(f"websocket protocol error {int(code)} {reason}".strip()[:100])
+        elif protocol.close_rcvd is not None:
+            self._end("closed by the server")
+        elif protocol.state is OPEN and not self._compress and protocol.current_size is None and not protocol.reader.buffer:
+            self._protocol = None
+
+    def _refused(self, protocol: Protocol) -> bool:
+        """Whether the handshake has failed; tells the listener."""
+        error = protocol.handshake_exc
+        if error is None:
+            return False
+        self.stream.close()
+        if isinstance(error, InvalidStatus):
+            response = error.response
+            status, body = response.status_code, response.body or b""
+            self._listener.on_ws_lost(self, f"HTTP {status}", status, bytes(body))
+        else:
+            self._listener.on_ws_lost(self, str(error)[:100], 0, b"")
+        return True
+
+    def _take(self, frame: Frame) -> None:
+        opcode = frame.opcode
+        if opcode in (Opcode.PING, Opcode.PONG, Opcode.CLOSE):
+            return  # answered by the protocol
+        payload = bytes(frame.data)
+        if opcode is Opcode.CONT or not frame.fin:
+            if opcode is not Opcode.CONT:
+                self._text = [b"\x01" if opcode is Opcode.TEXT else b"\x02"]
+            assert self._text is not None
+            self._text.append(payload)
+            if not frame.fin:
+                return
+            kind, *parts = self._text
+            self._text = None
+            is_text, payload = kind == b"\x01", b"".join(parts)
+        else:
+            is_text = opcode is Opcode.TEXT
+        if is_text:
+            try:
+                text = payload.decode()
+            except UnicodeDecodeError:
+                self.fail(1007, "text that isn't UTF-8")
+                return
+            self._listener.on_frame(self, text)
+        else:
+            self._listener.on_frame(self, payload)
+
+    def fail(self, code: int, reason: str) -> None:
+        """The peer broke the protocol: close with `code` and tell the listener."""
+        if self.is_open:
+            protocol = self._slow()
+            if protocol.state is OPEN:
+                protocol.fail(code, "")
+                self._flush()
+            self._end(reason)
+
+    def _end(self, reason: str) -> None:
+        self.is_open = False
+        self.stream.close()
+        self._listener.on_ws_lost(self, reason, 0, b"")
+
+    def _flush(self) -> None:
+        protocol = self._protocol
+        assert protocol is not None
+        data = b"".join(protocol.data_to_send())
+        if data:
+            self.stream.write(data)
+
+
