@@ -48,6 +48,8 @@ _ELSEWHERE: Final = {
     "connections": ("opened", "upgraded", "closed", "current"),
 }
 SELECTORS: Final = (*ROW_TYPES, *_ELSEWHERE)
+#: What people write for an operator.
+_MEANT: Final = {"=": "==", "===": "==", "=<": "<=", "=>": ">=", "<>": "!=", "!": "!=", "~=": "=="}
 _CLAUSES: Final = ("abort after", "warn", "min_samples")
 
 _SELECTOR = re.compile(r"\s*([^\s\[:]+)\s*(?:\[(.*)\])?\s*:(.*)", re.DOTALL)
@@ -136,7 +138,7 @@ def parse(text: str) -> Check:
     stat, op, value, clauses = (part.strip() for part in condition.groups())
     _check_stat(text, selector, stat)
     if op not in OPERATORS:
-        raise _unknown(text, "operator", op, OPERATORS)
+        raise _unknown(text, "operator", op, [_MEANT[op]] if op in _MEANT else OPERATORS)
     tokens = clauses.split()
     if tokens and (tokens[0] in UNITS or tokens[0] == "%"):
         value += tokens.pop(0)

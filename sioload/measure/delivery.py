@@ -141,10 +141,11 @@ class _Track:
 class Receiver:
     """One connection's view of its streams; made by `Delivery.receiver`."""
 
-    __slots__ = ("_delivery", "_tracks")
+    __slots__ = ("_delivery", "_resets", "_tracks")
 
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
+        self._resets = delivery.resets
         self._tracks: dict[tuple[str, Hashable], _Track] = {}
 
     def seen(self, name: str, stream: Hashable, number: int) -> None:
@@ -161,6 +162,9 @@ class Receiver:
         """
         if number.__class__ is not int or not -_MAX_NUMBER < number < _MAX_NUMBER:
             raise ValueError(f"delivery needs a whole number, not {number!r:.40}")
+        if self._resets != self._delivery.resets:
+            self._tracks.clear()
+            self._resets = self._delivery.resets
         counts = self._delivery.of(name)
         track = self._tracks.get((name, stream))
         if track is not None:
@@ -180,7 +184,8 @@ class Receiver:
 
     def close(self) -> None:
         """The receiver is gone: what it counted stays, what it remembers is freed. Repeatable."""
-        self._delivery.tracks -= len(self._tracks)
+        if self._resets == self._delivery.resets:
+            self._delivery.tracks -= len(self._tracks)
         self._tracks.clear()
 
 
@@ -189,13 +194,15 @@ class Delivery:
 
     Attributes:
         counts: row name to its counts.
+        resets: how often the counts were forgotten.
         tracks: streams followed now, over all receivers.
     """
 
-    __slots__ = ("counts", "tracks")
+    __slots__ = ("counts", "resets", "tracks")
 
     def __init__(self) -> None:
         self.counts: dict[str, DeliveryCounts] = {}
+        self.resets = 0
         self.tracks = 0
 
     def receiver(self) -> Receiver:
@@ -210,5 +217,7 @@ class Delivery:
         return counts
 
     def reset(self) -> None:
-        """Forget the counts, in place. Receivers go on from where they stand."""
+        """Forget everything, in place: to all receivers, the next push of a stream is its first."""
         self.counts.clear()
+        self.resets += 1
+        self.tracks = 0

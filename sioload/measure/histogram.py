@@ -15,8 +15,8 @@ from typing import Any, Final
 TICKS: Final = 10_000_000
 #: Values below have a bucket each.
 LINEAR: Final = 256
-#: Ten minutes, in ticks: this and everything above falls into the last bucket.
-TOP: Final = 600 * TICKS
+#: The first tick of the last bucket, just beyond 10 minutes; everything above falls into it too.
+TOP: Final = 179 << 25
 #: Ticks that min, max and sum can show: 3.8 hours. A wild stamp can't make the sum outgrow 64 bits.
 HIGHEST: Final = 1 << 37
 #: The percentiles of every report.
@@ -24,7 +24,7 @@ PERCENTILES: Final = (50.0, 90.0, 95.0, 99.0, 99.9)
 
 
 def bucket(ticks: int) -> int:
-    """The bucket of a value in ticks; below 0 is 0, and 10 minutes and more share the last bucket."""
+    """The bucket of a value in ticks; below 0 is 0, and all beyond 10 minutes share the last bucket."""
     if ticks < LINEAR:
         return ticks if ticks > 0 else 0
     if ticks > TOP:

@@ -32,9 +32,9 @@ class Names:
 
     def admit(self, type: str, name: str) -> str:
         """The name itself, or `(other)` when there is no more room for it."""
+        fixed = ROW_TYPES[type].fixed
         if name in self._fixed or name in self._free:
             return name
-        fixed = ROW_TYPES[type].fixed
         names, room = (self._fixed, FIXED_NAMES) if fixed else (self._free, MAX_NAMES - FIXED_NAMES - 1)
         if name == OTHER or len(names) >= room:
             return OTHER

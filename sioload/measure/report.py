@@ -145,6 +145,8 @@ def summary_text(report: Mapping[str, Any], width: int = 80, colour: bool = Fals
     for event in report["events"]:
         if event["service_ms"] is not None:
             lines.append(f"{event['type']} {event['name']}: service p99 {_ms(event['service_ms']['p99'])} ms")
+        if event.get("clock_error_ms"):
+            lines.append(f"PUSH {event['name']}: clocks agree within {_ms(event['clock_error_ms'])} ms")
         if event["skipped"]:
             lines.append(f"{event['type']} {event['name']}: {event['skipped']} starts skipped")
     lines += _errors(report["events"], width)

@@ -69,7 +69,7 @@ def normalise(text: str) -> str:
     Ids, session ids, long numbers (ephemeral ports, addresses) and the queries of URLs become placeholders;
     control characters become spaces; the result has at most 120 characters.
     """
-    return _normalise(text[:1000])
+    return _normalise(text[: 3 * _MESSAGE_LENGTH])
 
 
 @lru_cache(maxsize=1024)

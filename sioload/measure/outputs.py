@@ -1,0 +1,100 @@
+"""What a CI system reads of a report: JUnit XML, a Markdown summary, and GitHub's workflow commands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from xml.etree import ElementTree
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_MARKDOWN = re.compile(r"[&<>|`*_\[\]\\~#]")
+_MARKDOWN_ROWS = 30
+
+
+def junit_xml(report: Mapping[str, Any]) -> str:
+    """JUnit XML with one test case per check. A failed check with `warn` passes and says so in its output.
+
+    Why figures can't be trusted stands in the suite's `system-err`.
+    """
+    checks = report["checks"]
+    failed = sum(not check["ok"] and not check["warn"] for check in checks)
+    totals = {"tests": str(len(checks)), "failures": str(failed), "errors": "0", "skipped": "0"}
+    time = f"{report['duration_s']:.3f}"
+    root = ElementTree.Element("testsuites", {"name": "sioload", **totals, "time": time})
+    attributes = {"name": "sioload", **totals, "time": time, "timestamp": report["started"].rstrip("Z")}
+    suite = ElementTree.SubElement(root, "testsuite", attributes)
+    for check in checks:
+        name = _xml(check["check"])
+        case = ElementTree.SubElement(
+            suite, "testcase", {"classname": "sioload.checks", "name": name, "time": "0"}
+        )
+        if check["ok"]:
+            text = f"measured: {check['value']}"
+        elif check["warn"]:
+            text = f"warning: {check['reason']}"
+        else:
+            failure = ElementTree.SubElement(
+                case, "failure", {"type": "check", "message": _xml(check["reason"])}
+            )
+            failure.text = _xml(f"{check['check']}\n{check['reason']}")
+            continue
+        ElementTree.SubElement(case, "system-out").text = _xml(text)
+    if report["untrusted"]:
+        ElementTree.SubElement(suite, "system-err").text = _xml("\n".join(report["untrusted"]))
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _xml(text: str) -> str:
+    return _NOT_XML.sub("?", text)
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """A summary in Markdown, as for the file that GITHUB_STEP_SUMMARY names."""
+    users, seconds = report["users"]["peak"], report["duration_s"]
+    verdict = {0: "passed", 3: "a check failed", 4: "the figures can't be trusted"}
+    outcome = verdict.get(report["exit_code"], "failed")
+    lines = [f"## sioload: {outcome} (exit code {report['exit_code']})", ""]
+    lines += [f"{_md(report['host'])}, {users} users, {seconds:.1f} s", ""]
+    lines += [f"- **{_md(reason)}**" for reason in report["untrusted"]]
+    if report["checks"]:
+        lines += ["", "| check | | measured |", "|---|---|---|"]
+        for check in report["checks"]:
+            word = "ok" if check["ok"] else "warning" if check["warn"] else "**failed**"
+            measured = check["value"] if check["ok"] else check["reason"]
+            lines.append(f"| {_md(check['check'])} | {word} | {_md(measured)} |")
+    lines += ["", "| type | name | count | failures | per second | p50 ms | p99 ms | max ms |"]
+    lines.append("|---|---|--:|--:|--:|--:|--:|--:|")
+    for event in report["events"][:_MARKDOWN_ROWS]:
+        latency = event["latency_ms"] or {}
+        times = " | ".join(f"{latency[stat]:g}" if latency else "" for stat in ("p50", "p99", "max"))
+        cells = f"{event['count']} | {event['failures']} | {event['rate']:g} | {times}"
+        lines.append(f"| {event['type']} | {_md(event['name'])} | {cells} |")
+    if len(report["events"]) > _MARKDOWN_ROWS:
+        lines.append(f"\n...and {len(report['events']) - _MARKDOWN_ROWS} more rows in the report.")
+    ledger = ", ".join(f"{n} {_md(name)}" for name, n in report["ledger"].items())
+    health = report["health"]
+    lines += ["", f"Ledger: {ledger}", "", f"Generator: {health['verdict']}"]
+    lines += [f"- {_md(reason)}" for reason in health["reasons"]]
+    return "\n".join(lines) + "\n"
+
+
+def _md(text: str) -> str:
+    """Text that shows as it is: names come from servers and scripts."""
+    return _MARKDOWN.sub(lambda found: f"&#{ord(found[0])};", " ".join(text.split()))
+
+
+def github_lines(report: Mapping[str, Any]) -> str:
+    """GitHub's workflow commands: one `::error` or `::warning` line for each thing that is wrong."""
+    lines = [_command("error", "sioload figures", reason) for reason in report["untrusted"]]
+    for check in report["checks"]:
+        if not check["ok"]:
+            level = "warning" if check["warn"] else "error"
+            lines.append(_command(level, "sioload check", f"{check['check']}: {check['reason']}"))
+    return "".join(line + "\n" for line in lines)
+
+
+def _command(level: str, title: str, message: str) -> str:
+    escaped = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return f"::{level} title={title}::{escaped}"

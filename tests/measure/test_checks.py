@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import pytest
+
+from sioload.errors import CheckError
+from sioload.measure.checks import Watch, evaluate, parse, parse_toml
+from sioload.measure.merge import Figures, Swarm
+from sioload.measure.recorder import Recorder
+
+
+def figures_of(recorder: Recorder) -> Figures:
+    swarm = Swarm()
+    swarm.take("local", recorder.snapshot(1))
+    return swarm.figures()
+
+
+@pytest.fixture(scope="module")
+def figures() -> Figures:
+    recorder = Recorder()
+    for n in range(100):
+        recorder.row("CALL", "/chat message").add((n + 1) / 1000)
+        recorder.ledger.emits += 1
+        recorder.ledger.end("acked")
+    recorder.row("CALL", "echo").fail("timeout", 2.0)
+    recorder.ledger.emits += 1
+    recorder.ledger.end("timeout")
+    recorder.row("CALL", "echo").skipped += 4
+    recorder.row("CONNECT", "/").add(0.01)
+    recorder.row("OPEN", "(probe)").fail("refused")
+    recorder.row("EMIT", "a]: b").tick(7)
+    recorder.row("PUSH", "news").add(0.001)
+    receiver = recorder.delivery.receiver()
+    for number in (1, 2, 4, 3, 3, 6):
+        receiver.seen("news", "s", number)
+    recorder.connections.open("polling")
+    recorder.connections.upgrade("polling", "websocket")
+    return figures_of(recorder)
+
+
+@pytest.mark.parametrize(
+    ("text", "ok", "value"),
+    [
+        ("CALL[/chat message]: p99 < 250ms", True, "99 ms"),
+        ("CALL[/chat message]: p99 < 50ms", False, "99 ms"),
+        ("CALL[/chat message]:p50<=51ms", True, "50.05 ms"),
+        ("CALL[/chat*]: max == 100ms", True, "100 ms"),
+        ("CALL[*message]: min >= 1000us", True, "1 ms"),
+        ("CALL: max < 1 s", False, "2000 ms"),
+        ("CALL: p99.9 > 1.9s", True, "2000 ms"),
+        ("CALL: mean < 80ms", True, "69.8 ms"),
+        ("CALL: p90 < 95ms", True, "90.88 ms"),
+        ("CALL: p95 != 0ms", True, "96.06 ms"),
+        ("CALL: count == 101", True, "101"),
+        ("CALL: rate >= 10/s", True, "10.10/s"),
+        ("CALL: rate < 10", False, "10.10/s"),
+        ("CALL: failures <= 1", True, "1"),
+        ("CALL: fail_ratio < 1%", True, "0.9901%"),
+        ("CALL: fail_ratio < 0.005", False, "0.9901%"),
+        ("CALL: skipped == 4", True, "4"),
+        ("CONNECT: fail_ratio < 1%", True, "0%"),
+        ("EMIT[a]: b]: count == 7", True, "7"),
+        ("PUSH[news*]: lost == 0", False, "1"),
+        ("PUSH: lost == 1", True, "1"),
+        ("PUSH[news]: duplicated == 1", True, "1"),
+        ("PUSH[news]: reordered == 1", True, "1"),
+        ("ledger: timeout == 0", False, "1"),
+        ("ledger: acked == 100", True, "100"),
+        ("ledger: open == 0 min_samples 101", True, "0"),
+        ("ledger: open == 0 min_samples 102", False, "101 emits"),
+        ("run: peak_users >= 500", False, "20"),
+        ("run: duration >= 9.5s", True, "10.0 s"),
+        ("run: workers_lost == 0", True, "0"),
+        ("connections: upgraded == 1", True, "1"),
+        ("connections: opened > 1", False, "1"),
+        # Too few samples, or nothing that matches.
+        ("CALL[nothing]: p99 < 1s", False, "no samples"),
+        ("CALL[nothing]: failures == 0", False, "no samples"),
+        ("CALL[nothing]: failures == 0 min_samples 0", True, "0"),
+        ("CALL[nothing]: p99 < 1s min_samples 0", True, "no samples"),
+        ("CALL: p99 < 5s min_samples 101", True, "99.97 ms"),
+        ("CALL: p99 < 5s min_samples 102", False, "101 samples"),
+        ("PUSH[other]: lost == 0", False, "no samples"),
+        ("OPEN: failures == 0 min_samples 0", True, "0"),
+        ("OPEN[(probe)]: failures == 1", True, "1"),
+        ("OPEN[*]: failures == 1", True, "1"),
+    ],
+)
+def test_checks_judge_the_figures(figures: Figures, text: str, ok: bool, value: str) -> None:
+    result = evaluate(parse(text), figures, duration=10.0, peak_users=20)
+    assert result.ok is ok
+    if " ms" in value:
+        # Percentiles are known to half a percent.
+        assert result.value.endswith(" ms")
+        assert float(result.value[:-3]) == pytest.approx(float(value[:-3]), rel=0.005)
+    else:
+        assert result.value == value
+    assert result.failed is not ok
+    assert bool(result.reason) is not ok
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("CALLS: p99 < 1s", "unknown row type 'CALLS' (nearest: 'CALL')"),
+        ("call: p99 < 1s", "unknown row type 'call' (nearest: 'CALL')"),
+        ("ledgr: open == 0", "(nearest: 'ledger')"),
+        ("CALL: p98 < 1s", "unknown stat 'p98' (nearest: 'p9"),
+        ("CALL: avg < 1s", "unknown stat 'avg'"),
+        ("CALL: P99 < 1s", "unknown stat 'P99' (nearest: 'p99')"),
+        ("CALL: acked == 1", "unknown stat 'acked'"),
+        ("ledger: p99 < 1s", "unknown stat of ledger 'p99'"),
+        ("run: peak_user > 1", "(nearest: 'peak_users')"),
+        ("CALL: p99 = 1s", "unknown operator '=' (nearest: '==')"),
+        ("CALL: p99 =< 1s", "unknown operator '=<' (nearest: '<=')"),
+        ("CALL: p99 below 1s", "unknown operator 'below'"),
+        ("CALL: p99 < 250", "'250' needs a unit: us, ms or s"),
+        ("CALL: p99 < 250msec", "unknown unit 'msec' (nearest: 'ms')"),
+        ("CALL: p99 < 4m", "unknown unit 'm'"),
+        ("CALL: p99 < fast", "'fast' is no time"),
+        ("CALL: p99 < -5ms", "'-5ms' is no time"),
+        ("CALL: count > many", "'many' is no number"),
+        ("CALL: count > 5ms", "number without a unit"),
+        ("CALL: count > 5%", "number without a unit"),
+        ("CALL: fail_ratio < 1x", "unknown unit of a ratio 'x' (nearest: '%')"),
+        ("CALL: fail_ratio < 5", "a ratio is from 0 to 1"),
+        ("CALL: fail_ratio < 101%", "a ratio is from 0 to 1"),
+        ("EMIT: p99 < 1s", "EMIT rows carry no time"),
+        ("CALL: lost == 0", "'lost' is of pushes"),
+        ("ledger[x]: open == 0", "takes no name"),
+        ("CALL: p99 < 1s wran", "unknown word 'wran' (nearest: 'warn')"),
+        ("CALL: p99 < 1s warn warn", "'warn' stands twice"),
+        ("CALL: p99 < 1s abort", "abort after DURATION"),
+        ("CALL: p99 < 1s abort after", "abort after DURATION"),
+        ("CALL: p99 < 1s abort after 10", "'10' needs a unit"),
+        ("CALL: p99 < 1s abort after 10s abort after 10s", "'abort' stands twice"),
+        ("CALL: p99 < 1s min_samples", "min_samples takes a whole number"),
+        ("CALL: p99 < 1s min_samples -1", "min_samples takes a whole number"),
+        ("CALL: p99 < 1s min_samples 1.5", "min_samples takes a whole number"),
+        ("run: peak_users > 1 min_samples 3", "has no samples"),
+        ("CALL p99 < 1s", "SELECTOR: STAT OP VALUE"),
+        ("CALL: ", "STAT OP VALUE"),
+        ("CALL: p99", "STAT OP VALUE"),
+        ("CALL: p99 <", "STAT OP VALUE"),
+        ("", "SELECTOR: STAT OP VALUE"),
+    ],
+)
+def test_a_wrong_check_names_the_offender_and_what_is_near(text: str, said: str) -> None:
+    with pytest.raises(CheckError) as caught:
+        parse(text)
+    assert said in str(caught.value)
+    assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("clauses", "expected"),
+    [
+        ("", (None, False, None)),
+        ("warn", (None, True, None)),
+        ("abort after 500ms", (0.5, False, None)),
+        ("abort after 10s warn min_samples 50", (10.0, True, 50)),
+        ("min_samples 50 warn abort after 10s", (10.0, True, 50)),
+    ],
+)
+def test_clauses_come_in_any_order(clauses: str, expected: tuple[float | None, bool, int | None]) -> None:
+    check = parse(f"CALL: p99 < 250ms {clauses}")
+    assert (check.abort_after, check.warn, check.min_samples) == expected
+    assert check.limit == 0.25
+
+
+def test_a_warning_reports_without_failing(figures: Figures) -> None:
+    result = evaluate(parse("CALL: max < 1ms warn"), figures, duration=1, peak_users=1)
+    assert not result.ok and not result.failed and result.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "about_time"),
+    [
+        ("CALL: p99 < 1s", True),
+        ("CALL: max < 1s", True),
+        ("CALL: count > 1", False),
+        ("run: duration < 9s", False),
+    ],
+)
+def test_checks_of_latency_are_known_as_such(text: str, about_time: bool) -> None:
+    assert parse(text).about_time is about_time
+
+
+def test_a_name_pattern_knows_the_star_alone() -> None:
+    check = parse("RECV[a[b]?.*]: count == 1")
+    assert check.name == "a[b]?.*"
+    assert check.matches("a[b]?.x")
+    assert not check.matches("ab?.x")
+    assert not parse("RECV[news]: count == 1").matches("news 2")
+    assert parse("RECV[*]: count == 1").matches("any\nthing")
+
+
+def test_toml_holds_a_list_of_checks() -> None:
+    checks = parse_toml('checks = [\n  "CALL: p99 < 250ms",  # slow\n  "ledger: timeout == 0",\n]\n')
+    assert [check.text for check in checks] == ["CALL: p99 < 250ms", "ledger: timeout == 0"]
+    assert parse_toml("checks = []") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("checks = [", "isn't valid TOML"),
+        ("check = []", "'check'"),
+        ("", "must hold a list"),
+        ("checks = 'CALL: p99 < 1s'", "must hold a list"),
+        ("checks = [1]", "must hold a list"),
+        ("checks = ['CALL: p98 < 1s']", "unknown stat 'p98'"),
+    ],
+)
+def test_a_wrong_checks_file_says_what_is_wrong(text: str, said: str) -> None:
+    with pytest.raises(CheckError) as caught:
+        parse_toml(text)
+    assert said in str(caught.value)
+
+
+def watched(watch: Watch, recorder: Recorder, now: float) -> str | None:
+    result = watch.feed(figures_of(recorder), now=now, duration=now, peak_users=1)
+    return None if result is None else result.check.text
+
+
+def test_a_run_is_aborted_after_violation_without_a_break() -> None:
+    text = "CALL: failures == 0 abort after 3s"
+    recorder, watch = Recorder(), Watch([parse("CALL: count == 0"), parse(text)])
+    assert watched(watch, recorder, 0) is None, "no samples yet is no violation"
+    recorder.row("CALL", "echo").fail("no")
+    assert [watched(watch, recorder, now) for now in (100, 101, 102)] == [None] * 3
+    assert watched(watch, recorder, 103) == text
+
+
+def test_a_check_that_holds_again_starts_anew() -> None:
+    text = "CALL: fail_ratio < 50% abort after 2s"
+    recorder, watch = Recorder(), Watch([parse(text)])
+    recorder.row("CALL", "echo").fail("no")
+    assert [watched(watch, recorder, now) for now in (0, 1)] == [None] * 2
+    recorder.row("CALL", "echo").tick(9)
+    assert watched(watch, recorder, 2) is None
+    for _ in range(20):
+        recorder.row("CALL", "echo").fail("no")
+    assert [watched(watch, recorder, now) for now in (3, 4)] == [None] * 2
+    assert watched(watch, recorder, 5) == text

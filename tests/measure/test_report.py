@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sioload.measure.checks import CheckResult, evaluate, parse
+from sioload.measure.health import HealthTotals
+from sioload.measure.merge import Figures, Swarm
+from sioload.measure.recorder import Recorder
+from sioload.measure.report import exit_code, report, summary_text, untrusted
+
+
+def recorded() -> Recorder:
+    recorder = Recorder()
+    row = recorder.row("CALL", "echo")
+    for n in range(1000):
+        row.add((n + 1) / 100_000)
+        recorder.ledger.emits += 1
+        recorder.ledger.end("acked")
+    row.fail("no answer within 10 s", 10.0)
+    recorder.ledger.emits += 1
+    recorder.ledger.end("timeout")
+    recorder.row("CALL", "paced").add(3.0)
+    recorder.row("CALL", "paced").service(0.001)
+    recorder.row("CALL", "paced").skipped += 2
+    recorder.row("EMIT", "message").tick(5)
+    recorder.row("PUSH", "news").add(0.002)
+    recorder.row("RECV", "日本語" * 20).tick()
+    recorder.connections.open("polling")
+    recorder.connections.upgrade("polling", "websocket")
+    recorder.connections.close("websocket", "client")
+    receiver = recorder.delivery.receiver()
+    for number in (1, 2, 4):
+        receiver.seen("news", "s", number)
+    recorder.bytes_sent, recorder.bytes_received = 123, 456
+    return recorder
+
+
+def figures_of(recorder: Recorder) -> Figures:
+    swarm = Swarm()
+    swarm.take("local", recorder.snapshot(1))
+    return swarm.figures()
+
+
+def judged(figures: Figures, *texts: str) -> list[CheckResult]:
+    return [evaluate(parse(text), figures, duration=10, peak_users=7) for text in texts]
+
+
+def report_of(figures: Figures, checks: list[CheckResult] | None = None, **changes: Any) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "version": "0.1.0", "started": 1_767_225_600.0, "duration": 10.0, "host": "http://127.0.0.1:5000",
+        "peak_users": 7, "checks": checks or [],
+    }  # fmt: skip
+    return report(figures, **{**arguments, **changes})
+
+
+def test_the_report_has_every_field_of_schema_1() -> None:
+    figures = figures_of(recorded())
+    document = json.loads(json.dumps(report_of(figures, judged(figures, "CALL: count > 1"), workers=2)))
+    assert document["schema"] == 1
+    assert document["started"] == "2026-01-01T00:00:00Z"
+    assert (document["users"], document["workers"]) == ({"peak": 7}, {"expected": 2, "lost": 0})
+    events = {(event["type"], event["name"]): event for event in document["events"]}
+    call = events["CALL", "echo"]
+    assert (call["count"], call["failures"], call["rate"], call["skipped"]) == (1001, 1, 100.1, 0)
+    assert list(call["latency_ms"]) == ["min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"]
+    assert call["latency_ms"]["min"] == 0.01
+    assert call["latency_ms"]["p50"] == pytest.approx(5.01, rel=0.01)
+    assert call["latency_ms"]["max"] == 10_000
+    assert call["errors"] == {"no answer within 10 s": 1}
+    assert call["service_ms"] is None
+    paced = events["CALL", "paced"]
+    assert paced["service_ms"]["max"] == 1.0 and paced["latency_ms"]["max"] == 3000 and paced["skipped"] == 2
+    assert events["EMIT", "message"]["latency_ms"] is None
+    assert events["PUSH", "news"]["clock_error_ms"] == 0.0
+    assert document["ledger"] == {
+        "emits": 1001, "acked": 1000, "sent": 0, "timeout": 1, "error": 0, "indeterminate": 0, "not_sent": 0,
+        "open": 0, "late_acks": 0,
+    }  # fmt: skip
+    (delivery,) = document["delivery"]
+    assert delivery["name"] == "news" and (delivery["expected"], delivery["received"], delivery["lost"]) == (
+        4,
+        3,
+        1,
+    )
+    assert {"duplicated", "reordered", "reconnect_gaps"} <= set(delivery)
+    connections = document["connections"]
+    assert (connections["opened"], connections["upgraded"], connections["closed"]) == (1, 1, {"client": 1})
+    assert document["bytes"] == {"sent": 123, "received": 456}
+    assert {"verdict", "cpu_peak", "own_lag_p99_ms", "machine_lag_p99_ms", "reasons"} <= set(
+        document["health"]
+    )
+    (check,) = document["checks"]
+    assert (check["check"], check["ok"], check["value"]) == ("CALL: count > 1", True, "1002")
+    assert document["exit_code"] == 0
+
+
+def test_a_run_without_any_sample_makes_a_report() -> None:
+    document = report_of(Figures(), duration=0.0)
+    assert document["events"] == [] and document["ledger"]["emits"] == 0
+    assert "0 emits" in summary_text(document)
+
+
+def limited() -> HealthTotals:
+    return HealthTotals(windows=4, limited=4, cpu_peak=0.99)
+
+
+def test_exit_codes_take_the_first_reason_that_applies() -> None:
+    figures = figures_of(recorded())
+    assert exit_code(figures) == 0
+    assert exit_code(figures, locust=1) == 1
+    assert exit_code(figures, judged(figures, "CALL: count == 0 warn"), locust=1) == 1
+    assert exit_code(figures, judged(figures, "CALL: count == 0"), locust=1) == 3
+    figures.ledger.emits += 1
+    assert exit_code(figures, judged(figures, "CALL: count == 0"), locust=1) == 4
+
+
+def test_each_reason_for_distrust_is_named() -> None:
+    swarm, recorder = Swarm(), recorded()
+    recorder.internal_error("callback raised KeyError")
+    recorder.ledger.emits += 3
+    swarm.take("w1", recorder.snapshot(1), now=1.0)
+    swarm.lost("w1", now=3.0)
+    figures = swarm.figures()
+    figures.health = [("w1", limited())]
+    text = "\n".join(untrusted(figures))
+    for part in ("worker w1 was lost with up to 2.0 s", "3 emits", "callback raised KeyError", "generator"):
+        assert part in text
+
+
+def test_without_pacing_a_limited_generator_matters_to_checks_of_times_only() -> None:
+    figures = figures_of(recorded())
+    figures.health = [("local", limited())]
+    assert exit_code(figures) == 4
+    assert exit_code(figures, paced=False) == 0
+    assert exit_code(figures, judged(figures, "CALL: count > 0"), paced=False) == 0
+    assert exit_code(figures, judged(figures, "CALL: p99 < 20s"), paced=False) == 4
+    assert report_of(figures, paced=False)["health"]["verdict"] == "generator limited"
+
+
+def test_the_summary_fits_80_columns_and_shows_the_same_counts() -> None:
+    figures = figures_of(recorded())
+    checks = judged(figures, "CALL: count > 1", "CALL: max < 1ms", "CALL: max < 1ms warn")
+    text = summary_text(report_of(figures, checks, exit_code=3))
+    assert max(len(line) for line in text.splitlines()) <= 80
+    row = next(line.split() for line in text.splitlines() if line.startswith("CALL") and " echo " in line)
+    assert row[:4] == ["CALL", "echo", "1001", "1"]
+    emit = next(line.split() for line in text.splitlines() if line.startswith("EMIT"))
+    assert emit[-3:] == ["-", "-", "-"]
+    for part in ("1001 emits", "1000 acked", "it balances", "no answer within 10 s", "2 starts skipped"):
+        assert part in text
+    for part in (
+        "ok    CALL: count > 1",
+        "FAIL  CALL: max < 1ms",
+        "warn  CALL: max < 1ms warn",
+        "exit code 3",
+    ):
+        assert part in text
+    assert "news: 3 of 4 received, 1 lost" in " ".join(text.split())
+    assert "\x1b" not in text
+
+
+def test_the_clock_error_stands_beside_push() -> None:
+    figures = figures_of(recorded())
+    figures.clock_error = 0.0042
+    assert "PUSH news: clocks agree within 4.20 ms" in summary_text(report_of(figures))
+
+
+def test_colours_come_on_request_only() -> None:
+    figures = figures_of(recorded())
+    document = report_of(figures, judged(figures, "CALL: max < 1ms"), exit_code=3)
+    assert "\x1b[31mFAIL\x1b[0m" in summary_text(document, colour=True)
+
+
+def test_wide_names_keep_the_columns_straight() -> None:
+    text = summary_text(report_of(figures_of(recorded())))
+    lines = text.splitlines()
+    row = next(line for line in lines if line.startswith("RECV"))
+    wide = sum(ord(c) > 0x2E80 for c in row)
+    assert len(row) + wide == len(lines[2])
+
+
+def test_an_unbalanced_ledger_and_unverified_tls_are_shown() -> None:
+    figures = figures_of(recorded())
+    figures.ledger.emits += 2
+    text = summary_text(report_of(figures, exit_code=4, settings={"tls_verify": False}))
+    assert "2 open: IT DOESN'T BALANCE" in " ".join(text.split())
+    assert "UNTRUSTED" in text and "TLS certificates were not verified" in text
