@@ -1,0 +1,56 @@
+"""Fixtures shared by all tests: real servers, one process per kind and options for the whole session."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import serverkit
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Callable[..., serverkit.Server]]:
+    """`servers("sio4", "--ping-interval", "300")`: a running server, shared by all who ask for the same.
+
+    Tests that count call `server.reset()` first; tests that harm a server take `serverkit.running` instead.
+    """
+    started: dict[tuple[str, ...], serverkit.Server] = {}
+
+    def get(kind: str, *options: str) -> serverkit.Server:
+        key = (kind, *options)
+        if key not in started or started[key].process.popen.poll() is not None:
+            started[key] = serverkit.start(kind, *options)
+        return started[key]
+
+    yield get
+    for server in started.values():
+        server.process.close()
+
+
+@pytest.fixture
+def target(servers: Callable[..., serverkit.Server]) -> serverkit.Server:
+    """The embedded target, counting from zero."""
+    server = servers("target")
+    server.reset()
+    return server
+
+
+@pytest.fixture
+def node4(servers: Callable[..., serverkit.Server]) -> serverkit.Server:
+    """npm socket.io 4.8, counting from zero."""
+    server = servers("sio4")
+    server.reset()
+    return server
+
+
+@pytest.fixture
+def node3(servers: Callable[..., serverkit.Server]) -> serverkit.Server:
+    """npm socket.io 3.1, counting from zero."""
+    server = servers("sio3")
+    server.reset()
+    return server

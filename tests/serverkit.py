@@ -1,0 +1,337 @@
+"""Real servers and real runs for the tests: subprocesses that start with a deadline and always end."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SERVERS = ROOT / "tests" / "servers"
+READY = re.compile(r"^listening (?:http://\S+:)?(\d+)\n", re.MULTILINE)
+START_DEADLINE = 20.0  # seconds
+PR_SET_PDEATHSIG = 1
+
+#: The Node servers by the name of their package alias.
+NODE_LIBS = ("sio0", "sio1", "sio2", "sio3", "sio4")
+
+
+def missing(what: str, how: str) -> NoReturn:
+    """A tool of the tests isn't there: skip with the line that says how to get it, but fail in CI."""
+    reason = f"{what} is missing: {how}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def need_node(lib: str) -> str:
+    """The path of Node, when it and the package are there."""
+    node = shutil.which("node")
+    if node is None:
+        missing("Node", "install Node 18 or newer with npm (Debian: apt-get install nodejs npm)")
+    if not (SERVERS / "node_modules" / lib / "package.json").exists():
+        missing(f"the npm package {lib}", f"npm ci --prefix {SERVERS.relative_to(ROOT)}")
+    return node
+
+
+@cache
+def python_with(major: int) -> str:
+    """A Python that has python-socketio 4 or 5."""
+    if major == 5:
+        return sys.executable
+    requirements = f"tests/servers/requirements-pysio{major}.txt"
+    named = os.environ.get(f"SIOLOAD_PYSIO{major}")
+    python = Path(named) if named else SERVERS / ".venv" / f"pysio{major}" / "bin" / "python"
+    if not python.exists():
+        home = python.parent.parent
+        missing(
+            f"python-socketio {major}",
+            f"python3 -m venv {home} && {home}/bin/pip install -r {requirements}",
+        )
+    return str(python)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(more or {})}
+
+
+class Process:
+    """A subprocess with its children in a group of their own; its output goes to files, so it never blocks.
+
+    Usable as a context manager; leaving it ends the group.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        cwd: Path = ROOT,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.argv = [os.fspath(arg) for arg in argv]
+        self._out: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close())
+        self._err: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self.popen = subprocess.Popen(
+            self.argv,
+            cwd=cwd,
+            env=_environment(env),
+            stdin=subprocess.DEVNULL,
+            stdout=self._out,
+            stderr=self._err,
+            start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is its group's too."""
+        return self.popen.pid
+
+    @property
+    def out(self) -> str:
+        """Everything on its standard output so far."""
+        return self._read(self._out)
+
+    @property
+    def err(self) -> str:
+        """Everything on its standard error so far."""
+        return self._read(self._err)
+
+    @staticmethod
+    def _read(file: IO[bytes]) -> str:
+        # The child writes at this file's offset, which must stay where it is.
+        return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode("utf-8", "replace")
+
+    def wait_for(self, pattern: str | re.Pattern[str], timeout: float) -> re.Match[str]:
+        """The first match of `pattern` in its output (either stream), within `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while True:
+            ended = self.popen.poll() is not None
+            found = re.search(pattern, self.out) or re.search(pattern, self.err)
+            if found:
+                return found
+            if ended or time.monotonic() > deadline:
+                raise AssertionError(f"no {pattern!r} from {self}")
+            time.sleep(0.02)
+
+    def wait(self, timeout: float) -> int:
+        """Its exit code, within `timeout` seconds; else it is ended and the test fails with its output."""
+        try:
+            return self.popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            raise AssertionError(f"still running after {timeout:g} s: {self}") from None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process alone, not to its children."""
+        self.popen.send_signal(number)
+
+    def stop(self) -> None:
+        """End it and its children: SIGTERM, then SIGKILL to the group."""
+        if self.popen.poll() is None:
+            self.popen.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.popen.wait(5)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.popen.wait()
+
+    def close(self) -> None:
+        """End it and forget its output."""
+        self.stop()
+        self._out.close()
+        self._err.close()
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __str__(self) -> str:
+        return f"{' '.join(self.argv)}\n--- stdout\n{self.out[-4000:]}\n--- stderr\n{self.err[-4000:]}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a finished run left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def text(self) -> str:
+        """Both streams, for assertion messages."""
+        return f"exit code {self.code}\n--- stdout\n{self.out[-6000:]}\n--- stderr\n{self.err[-6000:]}"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server of the tests."""
+
+    kind: str
+    port: int
+    process: Process
+    scheme: str = "http"
+
+    @property
+    def url(self) -> str:
+        """Its address, without a trailing slash."""
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def counts(self) -> dict[str, Any]:
+        """What it received, acked and sent, per namespace and event."""
+        return counts(self.url)
+
+    def requests(self) -> list[dict[str, Any]]:
+        """The HTTP requests it got (Node servers only), the tests' own left out."""
+        seen: list[dict[str, Any]] = http_json(f"{self.url}/requests")
+        return seen
+
+    def reset(self) -> None:
+        """Let it count from zero."""
+        http_json(f"{self.url}/reset", method="POST")
+
+
+def http_json(url: str, *, method: str = "GET", timeout: float = 10.0) -> Any:
+    """One plain HTTP request, answered by JSON."""
+    with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=timeout) as answer:
+        return json.load(answer)
+
+
+def counts(url: str) -> dict[str, Any]:
+    """`GET /counts` of any server of the tests."""
+    got: dict[str, Any] = http_json(f"{url}/counts")
+    return got
+
+
+def total(table: Mapping[str, Mapping[str, int]], event: str) -> int:
+    """How often `event` stands in one table of the counts, over all namespaces."""
+    return sum(events.get(event, 0) for events in table.values())
+
+
+def free_port() -> int:
+    """A port of loopback that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def command(kind: str, *options: str) -> list[str]:
+    """The command line of a server.
+
+    Args:
+        kind: "target", "sio0" ... "sio4" (npm), "pysio4" or "pysio5" (python-socketio).
+        *options: more options of that server.
+    """
+    if kind == "target":
+        return [sys.executable, "-m", "sioload.target", "--port", "0", *options]
+    if kind in NODE_LIBS:
+        return [need_node(kind), "--no-deprecation", str(SERVERS / "server.js"), "--lib", kind, *options]
+    if kind.startswith("pysio"):
+        return [python_with(int(kind[-1])), str(SERVERS / "pysio.py"), *options]
+    raise ValueError(f"no server {kind!r}")
+
+
+def start(kind: str, *options: str) -> Server:
+    """Start a server and wait until it listens; the caller ends it (`server.process.close()`)."""
+    process = Process(command(kind, *options))
+    try:
+        port = int(process.wait_for(READY, START_DEADLINE).group(1))
+    except BaseException:
+        process.close()
+        raise
+    return Server(kind, port, process, "https" if "--cert" in options else "http")
+
+
+@contextlib.contextmanager
+def running(kind: str, *options: str) -> Iterator[Server]:
+    """A server of the test's own, ended when the block is left."""
+    server = start(kind, *options)
+    try:
+        yield server
+    finally:
+        server.process.close()
+
+
+def run(
+    argv: Sequence[str | os.PathLike[str]],
+    timeout: float,
+    *,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+) -> Run:
+    """Run a command to its end, within `timeout` seconds."""
+    with Process(argv, cwd=cwd, env=env) as process:
+        code = process.wait(timeout)
+        return Run(code, process.out, process.err)
+
+
+def locust(args: Sequence[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
+    """The command line of Locust in this Python."""
+    return [sys.executable, "-m", "locust", *args]
+
+
+def sioload(args: Sequence[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
+    """The command line of sioload in this Python."""
+    return [sys.executable, "-m", "sioload.cli.main", *args]
+
+
+def run_locust(
+    args: Sequence[str | os.PathLike[str]],
+    timeout: float = 60.0,
+    *,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+) -> Run:
+    """Run `locust` with these arguments."""
+    return run(locust(args), timeout, cwd=cwd, env=env)
+
+
+def run_sioload(
+    args: Sequence[str | os.PathLike[str]],
+    timeout: float = 60.0,
+    *,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+) -> Run:
+    """Run `sioload` with these arguments."""
+    return run(sioload(args), timeout, cwd=cwd, env=env)
+
+
+class Oracle:
+    """An official JavaScript client, run from a script (see `tests/servers/client.js`)."""
+
+    def __init__(self, lib: str) -> None:
+        self.lib = lib
+        self.node = need_node(lib)
+
+    def run(self, url: str, script: Sequence[Any], *options: str, timeout: float = 20.0) -> list[list[Any]]:
+        """Run the steps; `[step, args]` for each step that answers."""
+        argv = [self.node, "--no-deprecation", str(SERVERS / "client.js"), "--lib", self.lib, "--url", url]
+        done = run([*argv, *options, "--script", json.dumps(script)], timeout)
+        assert done.code == 0 and not done.err, done.text
+        return [[line["step"], line["args"]] for line in map(json.loads, done.out.splitlines())]
