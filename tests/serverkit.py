@@ -25,7 +25,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVERS = ROOT / "tests" / "servers"
-READY = re.compile(r"^listening (?:http://\S+:)?(\d+)\n", re.MULTILINE)
+READY = re.compile(r"^listening (?:on http://\S+:)?(\d+)\n", re.MULTILINE)
 START_DEADLINE = 20.0  # seconds
 PR_SET_PDEATHSIG = 1
 
