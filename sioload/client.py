@@ -18,6 +18,7 @@ from sioload.emits import Emit, Unacked, Wait, value_of
 from sioload.engineio.urls import parse_url
 from sioload.errors import ConnectError, ConnectionLost, EmitError, NotConnected, UsageError
 from sioload.link import Link, Phase
+from sioload.measure.delivery import Receiver
 from sioload.net.clock import swarm_time
 from sioload.net.fleet import Fleet
 from sioload.options import Options, options_from
@@ -49,8 +50,8 @@ class SocketIOClient:
         handlers: (namespace, event) to handler, of a user class.
     """
 
-    __slots__ = ("_acks", "_blocked", "_dispatcher", "_due", "_handlers", "_link", "_next_id", "_own", "_timer",
-                 "_user", "_waits", "cookies", "fleet", "leaving", "options", "slot", "url")  # fmt: skip
+    __slots__ = ("_acks", "_blocked", "_dispatcher", "_due", "_handlers", "_link", "_next_id", "_own", "_receiver", "_timer",
+                 "_user", "_waits", "fleet", "leaving", "options", "slot", "url")  # fmt: skip
 
     eio = _Eio()
 
@@ -66,7 +67,6 @@ class SocketIOClient:
         self.fleet = fleet if fleet is not None else Fleet()
         self.options = options_from(options)
         self.url = url
-        self.cookies: Callable[[], dict[str, str]] | None = None
         self.slot: float | None = None
         self.leaving = False
         self._user = user
@@ -77,6 +77,7 @@ class SocketIOClient:
         self._next_id = 0
         self._acks: dict[int, Emit] = {}
         self._waits: list[Wait] | None = None
+        self._receiver: Receiver | None = None
         self._blocked: list[Waiter[Any]] | None = None
         self._due = INFINITY
         self._timer: Any = None
@@ -154,7 +155,6 @@ class SocketIOClient:
         for name in names:
             if not name.startswith("/"):
                 raise UsageError(f"namespace {name!r} must begin with '/'")
-        link.cookies = self.cookies
         attempt = 0
         while True:
             try:
@@ -251,6 +251,11 @@ class SocketIOClient:
             self._link.shut("client")
         self._until_idle()
 
+    def close_quietly(self) -> None:
+        """Close whatever is open and return once it is closed, to connect anew."""
+        self._link.shut("client")
+        self._until_idle()
+
     def release(self) -> None:
         """The user's greenlet is gone: close as soon as no emit is open any more."""
         self.leaving = True
@@ -278,6 +283,28 @@ class SocketIOClient:
             if any(link.namespaces[name].kicked for name in names if name in link.namespaces):
                 raise ConnectError("connect", f"namespace {', '.join(names)} refused")
             self._wait_until(until)
+
+    def rejoin_patiently(self) -> None:
+        """`rejoin`, again with backoff until it succeeds or `reconnection_attempts` are used up.
+
+        Raises:
+            ConnectError: the last attempt's.
+        """
+        attempt = 0
+        while True:
+            try:
+                self.rejoin()
+                return
+            except ConnectError:
+                if attempt >= self.options.reconnection_attempts:
+                    raise
+                gevent.sleep(self.backoff(attempt))
+                attempt += 1
+
+    @property
+    def used(self) -> bool:
+        """Whether `connect()` was ever called."""
+        return self._link.endpoint is not None
 
     @property
     def kicked(self) -> bool:
@@ -664,7 +691,9 @@ class SocketIOClient:
         assert handler.delivery is not None
         try:
             stream, number = handler.delivery(*args)
-            self.fleet.recorder.delivery.arrived(shown, id(self), stream, number)
+            if self._receiver is None:
+                self._receiver = self.fleet.recorder.delivery.receiver()
+            self._receiver.seen(shown, stream, number)
         except Exception as error:
             self.fleet.recorder.row("RECV", f"{shown} (delivery)").fail(f"{type(error).__name__}: {error}")
 
@@ -690,11 +719,9 @@ class SocketIOClient:
 
     def on_ack(self, id: int, args: list[Any]) -> None:
         entry = self._acks.pop(id, None)
-        if entry is None:
-            self.fleet.recorder.ledger.late_acks += 1
-            return
-        if entry.finished:
-            self.fleet.recorder.ledger.late_acks += 1
+        if entry is None or entry.finished:
+            if id < self._next_id:  # else it answers a packet written by hand
+                self.fleet.recorder.ledger.late_acks += 1
             return
         if entry.callback is not None and not self._dispatching().add(self._call_back, entry, args):
             self.fleet.recorder.row("CALL", f"{entry.event} (callback)").fail("the handler queue is full")
@@ -736,7 +763,8 @@ class SocketIOClient:
                 wait.end("indeterminate", text, now)
         for entry in lost:
             entry.end("indeterminate", text, now)
-        self.fleet.recorder.delivery.reconnected(id(self))
+        if self._receiver is not None:
+            self._receiver.reconnected()
         if reason not in ("client", "given up"):
             hook = self.hook("on_disconnected")
             if hook is not None:
@@ -762,6 +790,11 @@ class SocketIOClient:
             function(*args)
         except Exception as error:
             self.on_job_failed((function, args), error)
+
+    def cookies(self, url: str) -> dict[str, str]:
+        """Cookies that the user's own HTTP session got from this server."""
+        give = self.hook("session_cookies")
+        return give(url) if give is not None else {}
 
     def hook(self, name: str) -> Callable[..., Any] | None:
         return getattr(self._user, name, None)
@@ -800,7 +833,7 @@ class Expectation:
         args: after the block: the event's argument, a tuple when several, None when none.
     """
 
-    __slots__ = ("_client", "_make", "_wait", "args")
+    __slots__ = ("_client", "_wait", "args")
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ from sioload.engineio.urls import Endpoint, Request
 from sioload.errors import ConnectError, EncodeError, ProtocolError, Refused
 from sioload.net.connection import Connection
 from sioload.net.polling import Token
+from sioload.net.probe import find_generation, forget_generation
 from sioload.options import Options
 from sioload.socketio.backoff import backoff
 from sioload.socketio.generations import VERSIONS, Generation, codec_for
@@ -88,6 +89,9 @@ class Listener(Protocol):
     def run(self, function: Callable[..., None], *args: Any) -> None:
         """Call user code in a greenlet."""
 
+    def cookies(self, url: str) -> dict[str, str]:
+        """Cookies of the user's own for the handshake."""
+
     def hook(self, name: str) -> Callable[..., Any] | None:
         """A hook that the user defined, None without."""
 
@@ -102,7 +106,7 @@ class Link:
     """
 
     __slots__ = ("_attempts", "_auth", "_codec", "_decoder", "_deadline", "_failed", "_fleet", "_generation",
-                 "_listener", "_lost_at", "_lost_reason", "_retry", "connection", "cookies", "endpoint",
+                 "_listener", "_lost_at", "_lost_reason", "_retry", "connection", "endpoint",
                  "namespaces", "options", "phase")  # fmt: skip
 
     def __init__(self, fleet: Fleet, options: Options, listener: Listener) -> None:
@@ -113,7 +117,6 @@ class Link:
         self.namespaces: dict[str, Namespace] = {}
         self.connection: Connection | None = None
         self.endpoint: Endpoint | None = None
-        self.cookies: Callable[[], dict[str, str]] | None = None
         self._generation: Generation = VERSIONS[4]
         self._codec = self._generation.codec
         self._decoder: Any = None
@@ -138,27 +141,29 @@ class Link:
         self.phase = Phase.CONNECTING
         self._attempt()
 
+    def reopen(self) -> None:
+        """Connect once more as last time. A greenlet may call it."""
+        assert self.endpoint is not None
+        self.connect(self.endpoint, self.options, list(self.namespaces), self._auth)
+
     def _attempt(self) -> None:
         options, endpoint = self.options, self.endpoint
         assert endpoint is not None
         self._failed = None
         self._fleet.members.add(self)
         self._deadline = self._fleet.deadlines.at(perf_counter() + options.connect_timeout, self._timed_out)
-        self._fleet.find_generation(endpoint, options, self._found)
+        find_generation(self._fleet, endpoint, options, self._found)
 
-    def _found(self, generation: Generation | None, reason: str) -> None:
-        """The generation is known, or can't be found out."""
+    def _found(self, generation: Generation) -> None:
+        """The server's generation is known."""
         if self.phase not in (Phase.CONNECTING, Phase.DOWN):
-            return
-        if generation is None:
-            self._attempt_failed("open", reason)
             return
         options, endpoint = self.options, self.endpoint
         assert endpoint is not None
         self._generation = generation
         self._codec = codec_for(generation, options.parser)
         self._decoder = self._codec.decoder(options.limits)
-        cookies = dict(self.cookies() if self.cookies is not None else {}) | dict(options.cookies)
+        cookies = {**self._listener.cookies(endpoint.origin + endpoint.path), **options.cookies}
         query = options.query
         if options.auth_token is not None and generation.token == "query" and not isinstance(query, str):
             query = {**query, "token": options.auth_token}
@@ -194,6 +199,8 @@ class Link:
             if not namespace.connected and not (stage == "connect" and data is not None):
                 self._fleet.recorder.row("CONNECT", namespace.name).fail(f"{stage}: {reason}")
         self._reset_namespaces()
+        if "the server speaks" in reason and self.endpoint is not None:
+            forget_generation(self._fleet, self.endpoint)
         if self.phase is Phase.CONNECTING:
             self.phase = Phase.IDLE
             self._fleet.members.discard(self)

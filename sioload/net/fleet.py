@@ -18,6 +18,7 @@ from sioload.measure.recorder import Recorder
 from sioload.net.deadlines import Deadlines
 from sioload.net.dial import Resolver, rotate, tls_context
 from sioload.options import Options
+from sioload.socketio.generations import Generation
 
 if TYPE_CHECKING:
     from _socket import AddressFamily
@@ -43,6 +44,7 @@ class Fleet:
         recorder: where samples go.
         members: the clients whose connections are open or opening.
         stopping: True at the end of a run: no new emit starts.
+        generations, probes: what `net.probe` found out, and who waits for it.
     """
 
     def __init__(self, recorder: Recorder | None = None) -> None:
@@ -52,6 +54,8 @@ class Fleet:
         self.members: set[Member] = set()
         self.stopping = False
         self._contexts: dict[tuple[Any, ...], ssl.SSLContext] = {}
+        self.generations: dict[Any, Generation] = {}
+        self.probes: dict[Any, list[Callable[[Generation], None]]] = {}
         self._endpoints: dict[str, Endpoint] = {}
         self._born = int(time.time() * 1000)
         self._serial = 0
@@ -88,7 +92,13 @@ class Fleet:
 
     def later(self, callback: Callable[..., None], *args: Any) -> None:
         """Call something in the hub soon."""
-        get_hub().loop.run_callback(callback, *args)
+        get_hub().loop.run_callback(self._guarded, callback, args)
+
+    def _guarded(self, callback: Callable[..., None], args: tuple[Any, ...]) -> None:
+        try:
+            callback(*args)
+        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
+            self.crashed(error)
 
     def crashed(self, error: BaseException) -> None:
         """A callback of the hub raised: a defect of this program, which makes the run end with exit code 4."""

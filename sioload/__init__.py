@@ -1,0 +1,89 @@
+"""sioload: load testing for Socket.IO servers of every generation, as a Locust user.
+
+`from sioload import SocketIOUser, on, stamp` in a locustfile is all it takes; see README.md.
+
+Names are imported on first use, because Locust applies gevent's monkey patch when it is imported, which a program
+that only wants a codec or a report shouldn't have to undergo.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sioload.client import SocketIOClient
+    from sioload.errors import (
+        AckTimeout,
+        CheckError,
+        ConnectError,
+        ConnectionLost,
+        EmitError,
+        EncodeError,
+        LimitError,
+        NotConnected,
+        OptionError,
+        ProtocolError,
+        Refused,
+        SioloadError,
+        UnexpectedReply,
+        UsageError,
+    )
+    from sioload.net.clock import stamp
+    from sioload.options import Limits, Options
+    from sioload.users.handlers import on
+    from sioload.users.user import SocketIOUser
+
+_HOMES = {
+    "SocketIOClient": "sioload.client",
+    "SocketIOUser": "sioload.users.user",
+    "on": "sioload.users.handlers",
+    "stamp": "sioload.net.clock",
+    "Options": "sioload.options",
+    "Limits": "sioload.options",
+}
+
+__all__ = [
+    "AckTimeout",
+    "CheckError",
+    "ConnectError",
+    "ConnectionLost",
+    "EmitError",
+    "EncodeError",
+    "LimitError",
+    "Limits",
+    "NotConnected",
+    "OptionError",
+    "Options",
+    "ProtocolError",
+    "Refused",
+    "SioloadError",
+    "SocketIOClient",
+    "SocketIOUser",
+    "UnexpectedReply",
+    "UsageError",
+    "on",
+    "stamp",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'sioload' has no attribute {name!r}")
+    if name in ("SocketIOClient", "SocketIOUser"):
+        importlib.import_module("locust")  # patches what must be patched before ssl is imported
+    if name == "SocketIOUser":
+        _install()
+    value = getattr(importlib.import_module(_HOMES.get(name, "sioload.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def _install() -> None:
+    """Give Locust this program's options, reports and exit codes."""
+    importlib.import_module("sioload.swarm").install()
+
+
+if "locust" in sys.modules:  # imported by a locustfile: its command line is read soon after
+    _install()

@@ -1,0 +1,1 @@
+"""Simulated users: the Locust `User`, its handlers, pacing."""

@@ -1,0 +1,158 @@
+"""`SocketIOUser`: a Locust user with a Socket.IO connection."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import random
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import gevent
+from gevent.pool import Group
+from locust import User
+from locust.clients import HttpSession
+from locust.exception import StopUser
+from requests import Request
+from requests.cookies import get_cookie_header
+
+from sioload.client import SocketIOClient
+from sioload.dispatcher import Handler
+from sioload.errors import ConnectError
+from sioload.net.fleet import fleet_of
+from sioload.options import Options, options_from
+from sioload.users.handlers import handlers_of
+
+logger = logging.getLogger(__name__)
+
+
+class SocketIOUser(User):
+    """A simulated user that holds one Socket.IO connection, `self.sio`.
+
+    Without a call of `self.sio.connect()` in `on_start`, it connects before its first task. A connect that fails is a
+    failed CONNECT row; `on_start` then runs again after the reconnection backoff, `reconnection_attempts` times.
+
+    The class may define `on_handshake(self, request)`, called before each HTTP request that opens or upgrades a
+    session (it may change `request.headers`, `.query` and `.cookies`), `on_connected(self)`, called when the session
+    is usable, after a reconnect too, and `on_disconnected(self, reason)`.
+
+    Attributes:
+        options: an `Options`, or a dict of them.
+        sio: the connection.
+        client: Locust's requests session, made on first use; its cookies go into the handshake.
+    """
+
+    abstract = True
+    options: ClassVar[Mapping[str, Any] | Options] = {}
+    sio: SocketIOClient
+
+    _handlers: ClassVar[dict[tuple[str, str], Handler]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._handlers = handlers_of(cls)
+        start: Any = cls.on_start
+        if not hasattr(start, "_sioload_persistent"):
+            cls.on_start = _persistent(start)  # type: ignore[method-assign]
+        cls.tasks = [_rejoining(task) for task in cls.tasks]
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        url = self.host or environment.host
+        self.sio = SocketIOClient(
+            fleet_of(environment), self.parsed_options(), url=url, user=self, handlers=self._handlers
+        )
+
+    @classmethod
+    def parsed_options(cls) -> Options:
+        """The options, validated once for each class.
+
+        Raises:
+            OptionError: one is unknown or has a value that can't be used.
+        """
+        parsed: tuple[Any, Options] | None = cls.__dict__.get("_parsed")
+        if parsed is None or parsed[0] is not cls.options:
+            parsed = (cls.options, options_from(cls.options))
+            cls._parsed = parsed  # type: ignore[attr-defined]
+        return parsed[1]
+
+    @functools.cached_property
+    def client(self) -> HttpSession:
+        """Locust's requests session, on the host of this user."""
+        return HttpSession(
+            base_url=_http(self.host or self.environment.host or ""),
+            request_event=self.environment.events.request,
+            user=self,
+        )
+
+    def session_cookies(self, url: str) -> dict[str, str]:
+        """Cookies that `self.client` holds for a URL."""
+        jar = getattr(self.__dict__.get("client"), "cookies", None)
+        if not jar:
+            return {}
+        header = get_cookie_header(jar, Request("GET", url).prepare()) or ""
+        return dict(pair.split("=", 1) for pair in header.split("; ") if "=" in pair)
+
+    def start(self, group: Group) -> gevent.Greenlet[..., Any]:
+        """Start this user's greenlet; its connection is let go once the greenlet has ended."""
+        greenlet: gevent.Greenlet[..., Any] = super().start(group)
+        greenlet.rawlink(self._gone)
+        return greenlet
+
+    def _gone(self, _: object) -> None:
+        self.sio.release()
+
+
+def _http(url: str) -> str:
+    """The URL for HTTP requests to the server of a ws:// or wss:// URL."""
+    return "http" + url[2:] if url.startswith(("ws://", "wss://")) else url
+
+
+def _persistent(on_start: Callable[[Any], None]) -> Callable[[Any], None]:
+    """`on_start`, run again with backoff until it gets its connection; then the connection is open."""
+
+    @functools.wraps(on_start)
+    def run(self: SocketIOUser) -> None:
+        if getattr(self, "_starting", False):
+            on_start(self)  # called by a subclass's
+            return
+        jitter = self.sio.options.connect_jitter
+        if jitter:
+            gevent.sleep(random.uniform(0.0, jitter))
+        attempt = 0
+        self._starting = True  # type: ignore[attr-defined]
+        try:
+            while True:
+                try:
+                    on_start(self)
+                    if not self.sio.used:
+                        self.sio.connect()
+                    return
+                except ConnectError as error:
+                    options = self.sio.options
+                    if attempt >= options.reconnection_attempts:
+                        logger.warning("sioload: a user gives up after %d attempts: %s", attempt + 1, error)
+                        raise StopUser from error
+                    self.sio.close_quietly()
+                    gevent.sleep(self.sio.backoff(attempt))
+                    attempt += 1
+        finally:
+            del self._starting  # type: ignore[attr-defined]
+
+    run._sioload_persistent = True  # type: ignore[attr-defined]
+    return run
+
+
+def _rejoining(task: Any) -> Any:
+    """A task before which namespaces that the server closed are joined again."""
+    if isinstance(task, type) or hasattr(task, "_sioload_rejoins"):
+        return task
+
+    @functools.wraps(task)
+    def run(user: SocketIOUser) -> Any:
+        if user.sio.kicked:
+            user.sio.rejoin_patiently()
+        return task(user)
+
+    run._sioload_rejoins = True  # type: ignore[attr-defined]
+    return run
