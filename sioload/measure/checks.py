@@ -297,9 +297,10 @@ def _measure(check: Check, figures: Figures, duration: float) -> tuple[float | N
             if check.matches(name):
                 pushes.merge(counts)
         return getattr(pushes, stat), pushes.expected
-    row = Totals(check.selector, "")
-    for other in figures.rows:
-        if other.type == check.selector and check.matches(other.name):
+    rows = [row for row in figures.rows if row.type == check.selector and check.matches(row.name)]
+    row = rows[0] if len(rows) == 1 else Totals(check.selector, "")
+    if len(rows) > 1:
+        for other in rows:
             row.merge(other)
     if stat in _TIMES:
         times = row.times

@@ -174,17 +174,22 @@ class Histogram:
         return sum(n for i, n in self.counts.items() if i < limit)
 
     def encode(self) -> dict[str, Any]:
-        """This histogram in plain numbers, for msgpack; `counts` alternates bucket and number of samples."""
-        flat = [number for pair in self.counts.items() for number in pair]
-        return {"counts": flat, "sum": self.sum_ticks, "min": self.min_ticks, "max": self.max_ticks}
+        """This histogram in plain numbers, for msgpack; two lists, as they are made and read fastest."""
+        return {
+            "buckets": list(self.counts),
+            "counts": list(self.counts.values()),
+            "sum": self.sum_ticks,
+            "min": self.min_ticks,
+            "max": self.max_ticks,
+        }
 
     @classmethod
     def decode(cls, data: dict[str, Any]) -> Histogram:
         """The histogram that `encode` was called on."""
-        flat = data["counts"]
-        counts = dict(zip(flat[::2], flat[1::2], strict=True))
         histogram = cls()
-        histogram.add_counts(counts, sum(counts.values()), data["sum"], data["min"], data["max"])
+        histogram.counts = dict(zip(data["buckets"], data["counts"], strict=True))
+        histogram.total = sum(data["counts"])
+        histogram.sum_ticks, histogram.min_ticks, histogram.max_ticks = data["sum"], data["min"], data["max"]
         return histogram
 
     def __eq__(self, other: object) -> bool:

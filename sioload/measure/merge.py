@@ -13,7 +13,7 @@ from sioload.measure.connections import Connections
 from sioload.measure.delivery import DeliveryCounts
 from sioload.measure.health import HealthTotals
 from sioload.measure.ledger import Ledger
-from sioload.measure.recorder import FIXED_NAMES, MAX_NAMES, OTHER, SNAPSHOT
+from sioload.measure.recorder import FIXED_NAMES, MAX_NAMES, OTHER, SNAPSHOT, Recorder
 from sioload.measure.rows import ROW_TYPES, Totals
 
 _ORDER = {type: position for position, type in enumerate(ROW_TYPES)}
@@ -66,10 +66,14 @@ class Figures:
 
 @dataclass(slots=True)
 class _Process:
+    """The newest state of one process; `data` is its snapshot without the rows."""
+
     worker: str
     epoch: str
-    snapshot: dict[str, Any]
+    seq: int
     heard: float
+    rows: list[Totals]
+    data: dict[str, Any]
 
 
 class Swarm:
@@ -103,15 +107,29 @@ class Swarm:
                 self._faults.append(text)
                 self._figures = None
             return False
-        key = (worker, snapshot["epoch"])
+        return self._put(worker, snapshot, [Totals.decode(row) for row in snapshot["rows"]], now)
+
+    def take_local(self, recorder: Recorder, now: float = 0.0) -> Figures:
+        """The figures of a run without workers: those of this process, as they are now.
+
+        They are merged like any worker's, but read straight from the recorder: copying all rows once a second
+        would hold up its users. The figures therefore hold until the next sample only.
+        """
+        seq = max((process.seq for process in self._processes.values()), default=0) + 1
+        self._put("local", recorder.state(seq), recorder.totals(), now)
+        return self.figures()
+
+    def _put(self, worker: str, data: dict[str, Any], rows: list[Totals], now: float) -> bool:
+        epoch, seq = data["epoch"], data["seq"]
+        key = (worker, epoch)
         known = self._processes.get(key)
-        if key in self._forgotten or (known is not None and snapshot["seq"] <= known.snapshot["seq"]):
+        if key in self._forgotten or (known is not None and seq <= known.seq):
             return False
         if known is None:
-            self._latest[worker] = snapshot["epoch"]
-        self._processes[key] = _Process(worker, snapshot["epoch"], snapshot, now)
+            self._latest[worker] = epoch
+        self._processes[key] = _Process(worker, epoch, seq, now, rows, data)
         lost = self._lost.get(worker)
-        if lost is not None and lost[0] in (None, snapshot["epoch"]):
+        if lost is not None and lost[0] in (None, epoch):
             del self._lost[worker]
         self._figures = None
         return True
@@ -135,18 +153,16 @@ class Swarm:
         self._figures = None
 
     def figures(self) -> Figures:
-        """The merged figures; the same object until something changes."""
+        """The merged figures; the same object until something changes. They are for reading only."""
         if self._figures is None:
             self._figures = self._merge()
         return self._figures
 
     def _merge(self) -> Figures:
         figures = Figures(internal_errors=list(self._faults), lost=[loss for _, loss in self._lost.values()])
-        rows: list[Totals] = []
         clock_errors: list[float | None] = []
         for process in self._processes.values():
-            data = process.snapshot
-            rows += [Totals.decode(row) for row in data["rows"]]
+            data = process.data
             figures.ledger.merge(Ledger.decode(data["ledger"]))
             connections = Connections.decode(data["connections"])
             gone = self._lost.get(process.worker, (None,))[0] == process.epoch
@@ -161,7 +177,7 @@ class Swarm:
             figures.internal_errors += [f"{process.worker}: {text}" for text in data["internal_errors"]]
             clock_errors.append(data["clock_error"])
         figures.clock_error = _between_two(clock_errors)
-        figures.rows = _bounded(rows)
+        figures.rows = _bounded([row for process in self._processes.values() for row in process.rows])
         return figures
 
 
@@ -187,12 +203,18 @@ def _bounded(rows: list[Totals]) -> list[Totals]:
         names = weight[fixed]
         names.pop(OTHER, None)
         kept.update(sorted(names, key=lambda name: (-names[name], name))[:room])
-    merged: dict[tuple[str, str], Totals] = {}
+    groups: dict[tuple[str, str], list[Totals]] = {}
     for row in rows:
-        key = (row.type, row.name if row.name in kept else OTHER)
-        if key not in merged:
-            merged[key] = Totals(*key)
-        merged[key].merge(row)
-    for row in merged.values():
-        row.bound_errors()
-    return sorted(merged.values(), key=lambda row: (_ORDER[row.type], row.name == OTHER, row.name))
+        groups.setdefault((row.type, row.name if row.name in kept else OTHER), []).append(row)
+    merged = [_merged(type, name, group) for (type, name), group in groups.items()]
+    return sorted(merged, key=lambda row: (_ORDER[row.type], row.name == OTHER, row.name))
+
+
+def _merged(type: str, name: str, group: list[Totals]) -> Totals:
+    if len(group) == 1 and group[0].name == name:
+        return group[0]
+    merged = Totals(type, name)
+    for row in group:
+        merged.merge(row)
+    merged.bound_errors()
+    return merged

@@ -133,11 +133,13 @@ class Recorder:
         Args:
             seq: grows with each snapshot of this process; the master keeps the highest only.
         """
+        return {"schema": SNAPSHOT, **self.state(seq), "rows": [totals.encode() for totals in self.totals()]}
+
+    def state(self, seq: int) -> dict[str, Any]:
+        """A snapshot without its rows, which are most of it."""
         return {
-            "schema": SNAPSHOT,
             "epoch": self.epoch,
             "seq": seq,
-            "rows": [totals.encode() for totals in self.totals()],
             "ledger": self.ledger.encode(),
             "connections": self.connections.encode(),
             "bytes": [self.bytes_sent, self.bytes_received],

@@ -207,6 +207,8 @@ class Totals:
 
     def bound_errors(self) -> None:
         """Keep the `MAX_ERRORS` most frequent messages and count the rest under one name."""
+        if len(self.errors) <= MAX_ERRORS:
+            return
         other = self.errors.pop(OTHER_ERRORS, 0)
         ranked = sorted(self.errors.items(), key=lambda item: (-item[1], item[0]))
         self.errors = dict(ranked[:MAX_ERRORS])
@@ -331,11 +333,13 @@ class Row:
         totals.untimed += self._untimed
         delta = self._pending
         if delta is None:
-            delta = self._pending = Delta(self.type, self.name)
-        for i, n in self._counts.items():
-            delta.counts[i] = delta.counts.get(i, 0) + n
-        for text, n in self._errors.items():
-            delta.errors[text] = delta.errors.get(text, 0) + n
+            # `_clear` makes new dicts, so these can be given away.
+            delta = self._pending = Delta(self.type, self.name, self._counts, errors=self._errors)
+        else:
+            for i, n in self._counts.items():
+                delta.counts[i] = delta.counts.get(i, 0) + n
+            for text, n in self._errors.items():
+                delta.errors[text] = delta.errors.get(text, 0) + n
         delta.timed += timed
         delta.untimed += self._untimed
         delta.sum_ticks += self._sum

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sioload.measure.clock import DRIFT, ClockOffset, SwarmClock
@@ -11,6 +11,7 @@ from sioload.measure.clock import DRIFT, ClockOffset, SwarmClock
 delays = st.floats(0.00001, 0.5)
 
 
+@settings(deadline=None, database=None)
 @given(st.floats(-1e6, 1e6), st.lists(st.tuples(delays, delays, delays), min_size=1, max_size=100))
 def test_the_true_offset_is_within_the_bound_however_uneven_the_ways(
     offset: float, trips: list[tuple[float, float, float]]

@@ -4,7 +4,7 @@ import random
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sioload.measure import delivery as module
@@ -45,6 +45,7 @@ def test_sequences_are_judged(
     assert counts.received == counts.expected - counts.lost
 
 
+@settings(deadline=None, database=None)
 @given(
     st.integers(1, 200),
     st.sets(st.integers(2, 199), max_size=30),

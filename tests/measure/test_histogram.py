@@ -4,7 +4,7 @@ import math
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sioload.measure.histogram import (
@@ -41,12 +41,14 @@ def test_buckets_are_contiguous_and_each_tick_lies_in_its_own() -> None:
     assert tick_bounds(LAST)[0] == TOP > 600 * TICKS
 
 
+@settings(deadline=None, database=None)
 @given(st.integers(0, TOP), st.integers(0, TOP))
 def test_buckets_are_monotone(a: int, b: int) -> None:
     low, high = sorted((a, b))
     assert bucket(low) <= bucket(high)
 
 
+@settings(deadline=None, database=None)
 @given(st.floats(min_value=10e-6, max_value=600))
 def test_relative_error_is_within_one_percent_from_10_us_to_10_minutes(seconds: float) -> None:
     assert abs(value(index(seconds)) - seconds) <= 0.01 * seconds
@@ -82,6 +84,7 @@ def test_empty_histogram_is_all_zero() -> None:
     assert empty.percentiles() == [0.0] * len(PERCENTILES)
 
 
+@settings(deadline=None, database=None)
 @given(st.lists(times, min_size=1, max_size=300))
 def test_percentiles_are_those_of_the_sorted_samples(samples: list[float]) -> None:
     histogram = histogram_of(samples)
@@ -100,6 +103,7 @@ def test_a_percentile_of_a_thousand_samples_takes_the_right_rank() -> None:
     assert histogram.percentiles([99.9, 50, 100]) == [histogram.percentile(p) for p in (99.9, 50, 100)]
 
 
+@settings(deadline=None, database=None)
 @given(st.lists(st.lists(times, max_size=40), max_size=6), st.randoms())
 def test_merged_histograms_equal_one_of_all_samples(parts: list[list[float]], random: object) -> None:
     histograms = [histogram_of(part) for part in parts]
@@ -112,12 +116,14 @@ def test_merged_histograms_equal_one_of_all_samples(parts: list[list[float]], ra
     assert merged.percentiles() == whole.percentiles()
 
 
+@settings(deadline=None, database=None)
 @given(st.lists(times, max_size=60))
 def test_encoding_survives_msgpack(samples: list[float]) -> None:
     histogram = histogram_of(samples)
     assert Histogram.decode(msgpack.unpackb(msgpack.packb(histogram.encode()))) == histogram
 
 
+@settings(deadline=None, database=None)
 @given(st.lists(times, max_size=40), st.lists(times, max_size=40))
 def test_since_gives_the_samples_that_came_later(before: list[float], after: list[float]) -> None:
     earlier = histogram_of(before)

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sioload.measure.histogram import Histogram
@@ -51,6 +51,7 @@ def record(recorder: Recorder, batch: list[tuple[str, float, bool]]) -> None:
     recorder.connections.open("websocket")
 
 
+@settings(deadline=None, database=None)
 @given(runs, st.randoms(use_true_random=False))
 def test_dropped_repeated_and_reordered_snapshots_change_nothing(
     workers: list[list[list[tuple[str, float, bool]]]], rng: random.Random
@@ -167,6 +168,30 @@ def test_rows_come_in_the_order_of_their_types() -> None:
     swarm.take("local", recorder.snapshot(1))
     found = [(row.type, row.name) for row in swarm.figures().rows]
     assert found == [("OPEN", "polling"), ("CALL", "a"), ("CALL", "b"), ("DISCONNECT", "client")]
+
+
+def test_a_run_without_workers_gives_the_same_figures_as_one_worker() -> None:
+    swarm, local, recorder = Swarm(), Swarm(), Recorder()
+    for seq in range(1, 4):
+        record(recorder, [("echo", 0.1, True), ("echo", 0.2, False), ("message", 700.0, True)])
+        swarm.take("w", sent(recorder, seq))
+        assert plain(local.take_local(recorder)) == plain(swarm.figures())
+    recorder.reset()
+    local.reset()
+    record(recorder, [("echo", 0.5, True)])
+    assert [row.count for row in local.take_local(recorder).rows] == [1]
+
+
+def test_merging_leaves_what_processes_reported_as_it_was() -> None:
+    swarm = Swarm()
+    for worker in ("a", "b"):
+        recorder = Recorder(worker)
+        record(recorder, [("echo", 0.1, True), ("echo", 0.2, False)])
+        swarm.take(worker, sent(recorder, 1))
+    first = plain(swarm.figures())
+    swarm.take("c", sent(Recorder("c"), 1))
+    assert plain(swarm.figures())["rows"] == first["rows"]
+    assert [row.count for row in swarm.figures().rows] == [4]
 
 
 def test_figures_are_kept_until_something_changes() -> None:

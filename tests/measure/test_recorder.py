@@ -64,8 +64,8 @@ def test_a_snapshot_is_plain_and_cumulative() -> None:
     recorder.row("CALL", "echo").add(0.2)
     second = msgpack.unpackb(msgpack.packb(recorder.snapshot(2)))
     assert [row["name"] for row in first["rows"]] == ["echo"], "rows that counted nothing stay away"
-    assert sum(first["rows"][0]["times"]["counts"][1::2]) == 1
-    assert sum(second["rows"][0]["times"]["counts"][1::2]) == 2
+    assert sum(first["rows"][0]["times"]["counts"]) == 1
+    assert sum(second["rows"][0]["times"]["counts"]) == 2
     assert (first["seq"], second["seq"], first["epoch"]) == (1, 2, second["epoch"])
 
 

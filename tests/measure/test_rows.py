@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sioload.measure.histogram import Histogram
@@ -31,6 +31,7 @@ def test_counts_include_failures_and_only_timed_ones_have_times() -> None:
     assert totals.fail_ratio == pytest.approx(2 / 6)
 
 
+@settings(deadline=None, database=None)
 @given(st.lists(st.one_of(st.floats(0, 700), st.none(), st.just("take"), st.just("totals")), max_size=80))
 def test_what_is_taken_adds_up_to_the_totals(steps: list[float | str | None]) -> None:
     row = Row("CALL", "echo")
@@ -151,6 +152,7 @@ def test_messages_of_equal_faults_become_equal(message: str, expected: str) -> N
     assert normalise(message) == expected
 
 
+@settings(deadline=None, database=None)
 @given(st.text(max_size=3000))
 def test_a_normalised_message_is_one_short_printable_line(text: str) -> None:
     out = normalise(text)
@@ -159,6 +161,7 @@ def test_a_normalised_message_is_one_short_printable_line(text: str) -> None:
     out.encode()
 
 
+@settings(deadline=None, database=None)
 @given(st.text(max_size=3000))
 def test_names_are_bounded_and_encodable(text: str) -> None:
     name = clean_name(text)
@@ -172,6 +175,7 @@ def locusts_own_rounding(ms: float) -> int:
     return int(round(ms, digits))
 
 
+@settings(deadline=None, database=None)
 @given(st.floats(10, 10_000_000))
 def test_rounding_from_10_ms_on_is_locusts_own(ms: float) -> None:
     assert round_ms(ms) == locusts_own_rounding(ms)
