@@ -69,7 +69,10 @@ function http(req, res) {
   else json(res, 404, { ok: false, error: `no ${req.method} ${path} here` });
 }
 
+const cutting = new Set(); // sids of polling sessions whose next GET is to be cut
+
 function record(req) {
+  if (cutting.delete(new URLSearchParams(req.url.split("?")[1]).get("sid"))) req.socket.destroy();
   const own = /^\/(health|counts|requests|reset)?(\?|$)/.test(req.url);
   if (!own && requests.length < REQUESTS_KEPT)
     requests.push({ method: req.method, url: req.url, headers: req.headers, at: Date.now() });
@@ -201,6 +204,7 @@ function cut(io, socket) {
   if (generation === 0) (carrier.socket || carrier.req.socket).destroy();
   else if (carrier.name === "websocket") carrier.socket._socket.destroy();
   else if (carrier.req) carrier.req.socket.destroy();
+  else cutting.add(socket.conn.id);
 }
 
 // From now on this connection gets no heartbeat and no answer to one.
