@@ -45,7 +45,7 @@ def decode_records(body: bytes, limits: Limits) -> list[Packet]:
 
 def _record(record: bytes, limits: Limits) -> Packet:
     if record[:1] == b"b":
-        _check_size(len(record) * 3 // 4 - 2, limits)
+        _check_size(_base64_size(record, 1, len(record)), limits)
         return Packet(MESSAGE, frames.from_base64(record[1:]))
     _check_size(len(record) - 1, limits)
     return frames.decode_eio4(_text(record))
@@ -90,7 +90,10 @@ def decode_lengths(body: bytes, limits: Limits, *, double: bool = False) -> list
 def _text_frame(body: bytes, start: int, limits: Limits) -> tuple[str, int]:
     """One packet of text framing, and the position behind it: the length in UTF-16 units, ":", the packet."""
     length, start = _length(body, start, b":")
-    _check_size(length * 3 // 4 - 3 if body[start : start + 1] == b"b" else length - 1, limits)
+    if body[start : start + 1] == b"b":
+        _check_size(_base64_size(body, start + 2, start + length), limits)
+    else:
+        _check_size(length - 1, limits)
     taken = _take(body, start, length)
     if taken is None:
         raise ProtocolError("payload ends within a packet")
@@ -205,6 +208,11 @@ def _check_body(body: bytes, limits: Limits) -> None:
 def _check_size(size: int, limits: Limits) -> None:
     if size > limits.message:
         raise LimitError(f"packet of {size} bytes, more than {limits.message}")
+
+
+def _base64_size(body: bytes, start: int, stop: int) -> int:
+    """How many bytes the base64 in `body[start:stop]` stands for."""
+    return (stop - start) * 3 // 4 - body[max(start, stop - 2) : max(start, stop)].count(b"=")
 
 
 def _length(body: bytes, start: int, end: bytes) -> tuple[int, int]:

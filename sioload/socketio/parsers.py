@@ -120,9 +120,9 @@ class MsgpackDecoder:
             fields = msgpack.unpackb(message, ext_hook=_ext)
         except (ValueError, TypeError, msgpack.UnpackException) as error:
             raise ProtocolError(f"not msgpack: {str(error) or type(error).__name__}") from None
-        _check_depth(fields, limits.nesting)
         if not isinstance(fields, dict):
             raise ProtocolError("packet that isn't a map")
+        _check_depth(fields, limits.nesting)
         return _packet(fields)
 
 
@@ -132,15 +132,11 @@ def _ext(code: int, data: bytes) -> Any:
 
 
 def _check_depth(value: Any, nesting: int) -> None:
-    level = [value]
-    for _ in range(nesting + 2):  # the packet's map and a leaf around and in the data
-        level = [
-            item
-            for box in level
-            if isinstance(box, dict | list)
-            for item in (box.values() if isinstance(box, dict) else box)
-        ]
-        if not level:
+    boxes = [value]
+    for _ in range(nesting + 1):  # the packet's own map is no part of the data
+        contents = [box.values() if isinstance(box, dict) else box for box in boxes]
+        boxes = [item for content in contents for item in content if isinstance(item, dict | list)]
+        if not boxes:
             return
     raise LimitError(f"data nested deeper than {nesting} levels")
 

@@ -89,7 +89,7 @@ class Decoder:
             error = {"reason": REASONS.get(reason, reason), "advice": ADVICE.get(advice, advice)}
             return Packet(PacketType.CONNECT_ERROR, namespace, error)
         if kind in ("0", "1"):
-            return Packet(PacketType(int(kind)), namespace)
+            return Packet(PacketType.CONNECT if kind == "1" else PacketType.DISCONNECT, namespace)
         raise ProtocolError(f"unknown Socket.IO 0.9 packet type {kind[:8]!r}")
 
     def _event(self, kind: str, data: str) -> list[Any]:
