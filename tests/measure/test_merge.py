@@ -104,6 +104,19 @@ def test_a_restarted_worker_adds_to_what_it_had_reported_before() -> None:
     assert [loss.worker for loss in figures.lost] == ["w"], "a restart doesn't undo the loss"
 
 
+def test_a_last_report_of_the_process_before_a_restart_counts_though_it_comes_late() -> None:
+    swarm, first, second = Swarm(), Recorder("pid 1"), Recorder("pid 2")
+    swarm.take("w", sent(first, 1))
+    second.connections.open("websocket")
+    swarm.take("w", sent(second, 1))
+    first.row("CALL", "echo").add(0.1)
+    first.connections.open("polling")
+    assert swarm.take("w", sent(first, 2))
+    figures = swarm.figures()
+    assert [row.count for row in figures.rows] == [1]
+    assert figures.connections.current == {"websocket": 1}
+
+
 def test_a_lost_worker_is_named_with_what_is_unreported() -> None:
     swarm, recorder = Swarm(), Recorder("pid 1")
     recorder.connections.open("websocket")
