@@ -32,10 +32,13 @@ function revive(key, value) {
 
 function plain(value) {
   if (value instanceof ArrayBuffer) value = Buffer.from(value);
-  if (ArrayBuffer.isView(value)) return { $bytes: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64") };
+  if (ArrayBuffer.isView(value)) {
+    const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+    return { $bytes: bytes.toString("base64") };
+  }
   if (Array.isArray(value)) return value.map(plain);
-  if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, plain(v)]));
-  return value === undefined ? null : value;
+  if (!value || typeof value !== "object") return value === undefined ? null : value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
 }
 
 function say(step, args) {
@@ -44,8 +47,9 @@ function say(step, args) {
 
 function settings() {
   const given = { "force new connection": true, forceNew: true, reconnection: false, reconnect: false };
-  if (options.transports)
-    given.transports = options.transports.split(",").map((t) => (generation === 0 && t === "polling" ? "xhr-polling" : t));
+  const transports = options.transports && options.transports.split(",");
+  if (transports && generation === 0) io.transports = transports.map((name) => name.replace(/^polling$/, "xhr-polling"));
+  else if (transports) given.transports = transports;
   if (options.auth) given.auth = JSON.parse(options.auth);
   if (options.query) given.query = options.query;
   if (options.msgpack) given.parser = require("socket.io-msgpack-parser");
@@ -70,9 +74,15 @@ function heard(event, args) {
   else came.push([event, args]);
 }
 
-for (const event of ["echo", "binary", "utf", "handshake", "message", "question", "answered", "broadcast", "burst", "tick", "news",
-  "chat_message", "room_joined", "disconnect", "connect_error", "error"])
-  socket.on(event, (...args) => heard(event, event === "disconnect" ? args.slice(0, 1) : args.map((a) => (a instanceof Error ? { message: a.message, data: a.data } : a))));
+const REFUSALS = ["connect_error", "connect_failed", "error"];
+const PUSHES = ["echo", "binary", "utf", "handshake", "message", "question", "answered", "broadcast", "burst", "tick"];
+const MORE = ["news", "chat_message", "room_joined", "disconnect"];
+
+for (const event of [...PUSHES, ...MORE, ...REFUSALS])
+  socket.on(event, (...args) => {
+    if (event === "disconnect") args = args.slice(0, 1); // 4.x adds details of its own
+    heard(event, args.map((arg) => (arg instanceof Error ? { message: arg.message, data: arg.data } : arg)));
+  });
 
 function wait(event) {
   const index = came.findIndex(([name]) => name === event);
@@ -97,5 +107,5 @@ async function run(steps) {
 }
 
 const steps = JSON.parse(options.script, revive);
-if (steps.length && steps[0][1] !== "connect_error" && steps[0][1] !== "error") socket.on("connect", () => run(steps.splice(0)));
-else run(steps);
+if (steps.length && REFUSALS.includes(steps[0][1])) run(steps);
+else socket.on("connect", () => run(steps.splice(0)));

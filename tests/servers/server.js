@@ -72,7 +72,9 @@ function http(req, res) {
 const cutting = new Set(); // sids of polling sessions whose next GET is to be cut
 
 function record(req) {
-  if (cutting.delete(new URLSearchParams(req.url.split("?")[1]).get("sid"))) req.socket.destroy();
+  const [path, query] = req.url.split("?");
+  const sid = new URLSearchParams(query).get("sid") || path.split("/")[4]; // 0.9: /socket.io/1/xhr-polling/<sid>
+  if (req.method === "GET" && cutting.delete(sid)) req.socket.destroy();
   const own = /^\/(health|counts|requests|reset)?(\?|$)/.test(req.url);
   if (!own && requests.length < REQUESTS_KEPT)
     requests.push({ method: req.method, url: req.url, headers: req.headers, at: Date.now() });
@@ -201,8 +203,10 @@ function close(io, socket) {
 // Ends the TCP connection in the middle of whatever it was doing, with nothing said.
 function cut(io, socket) {
   const carrier = transport(io, socket);
-  if (generation === 0) (carrier.socket || carrier.req.socket).destroy();
-  else if (carrier.name === "websocket") carrier.socket._socket.destroy();
+  if (generation === 0) {
+    if (carrier.open) carrier.req.socket.destroy();
+    else cutting.add(socket.id);
+  } else if (carrier.name === "websocket") carrier.socket._socket.destroy();
   else if (carrier.req) carrier.req.socket.destroy();
   else cutting.add(socket.conn.id);
 }
