@@ -48,6 +48,7 @@ class Recorder:
     Attributes:
         epoch: names this process and the time since its last reset; no two may be equal in a swarm.
         rows: type and name to row, in the order of first use.
+        row_class: what new rows are made of; one that also passes each sample on, while somebody listens.
         ledger, connections, delivery, health: see their modules.
         bytes_sent, bytes_received: of all connections.
         clock_error: bound of this process's clock offset to the swarm's clock in seconds; None if not
@@ -57,6 +58,7 @@ class Recorder:
 
     def __init__(self, epoch: str = "local") -> None:
         self.rows: dict[tuple[str, str], Row] = {}
+        self.row_class: type[Row] = Row
         self._names = Names()
         self.ledger = Ledger()
         self.connections = Connections()
@@ -87,7 +89,7 @@ class Recorder:
         name = self._names.admit(type, clean_name(name))
         row = self.rows.get((type, name))
         if row is None:
-            row = self.rows[type, name] = Row(type, name)
+            row = self.rows[type, name] = self.row_class(type, name)
         return row
 
     def internal_error(self, text: str) -> None:

@@ -1,0 +1,47 @@
+"""What a Locust run needs besides its users: options, the merge of workers, the drain, checks, exit codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import locust
+from locust.runners import MasterRunner, WorkerRunner
+
+from sioload.swarm.interrupts import Interrupts
+from sioload.swarm.local import Local
+from sioload.swarm.master import Master
+from sioload.swarm.options import add_options
+from sioload.swarm.producer import raise_descriptor_limit
+from sioload.swarm.statistics import replace_rounding
+from sioload.swarm.worker import Worker
+
+_installed = False
+
+
+def install() -> None:
+    """Hook into Locust's events; called when sioload is imported. `--processes` forks later: open nothing."""
+    global _installed
+    if _installed:
+        return
+    _installed = True
+    replace_rounding()
+    events: Any = locust.events
+    events.init_command_line_parser.add_listener(lambda parser, **_: add_options(parser))
+    events.init.add_listener(lambda environment, **_: attach(environment))
+
+
+def attach(environment: Any) -> Local | Worker | Master:
+    """Make this process's part of a run; `environment` must have its runner."""
+    raise_descriptor_limit()
+    runner = environment.runner
+    part: Local | Worker | Master
+    if isinstance(runner, WorkerRunner):
+        part = Worker(environment, runner)
+    elif isinstance(runner, MasterRunner):
+        part = Master(environment, runner)
+    else:
+        part = Local(environment)
+    environment.sioload_part = part
+    interrupts = Interrupts(part.hurry)
+    environment.events.quit.add_listener(lambda **_: interrupts.restore())
+    return part

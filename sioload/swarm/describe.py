@@ -1,0 +1,54 @@
+"""What a report says of a run besides its figures."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from sioload.measure.merge import Figures
+
+
+def host(environment: Any) -> str:
+    """The server's URL without credentials, query and fragment, which may hold secrets."""
+    hosts = [environment.host or "", *(str(cls.host or "") for cls in environment.user_classes)]
+    parts = urlsplit(next(filter(None, hosts), ""))
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def paced(environment: Any, figures: Figures) -> bool:
+    """Whether some user waits between its tasks or emits on a schedule. Else the generator is the limit."""
+    scheduled = any(row.service is not None or row.skipped for row in figures.rows)
+    return scheduled or not all(_never_waits(cls.wait_time) for cls in environment.user_classes)
+
+
+def _never_waits(wait_time: Any) -> bool:
+    name = getattr(wait_time, "__qualname__", "")
+    module = getattr(wait_time, "__module__", "")
+    return module == "locust.user.wait_time" and name.startswith("constant.") and wait_time(None) == 0
+
+
+def settings(environment: Any) -> dict[str, Any]:
+    """Options that weaken what the figures mean."""
+    verified = all(_option(cls, "tls_verify", True) for cls in environment.user_classes)
+    return {} if verified else {"tls_verify": False}
+
+
+def _option(user_class: Any, name: str, default: Any) -> Any:
+    options = getattr(user_class, "options", None)
+    return options.get(name, default) if isinstance(options, Mapping) else getattr(options, name, default)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Of sioload, Locust, gevent and Python."""
+    found = {"python": platform.python_version()}
+    for package in ("sioload", "locust", "gevent"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

@@ -1,0 +1,200 @@
+"""Judging a run: merged figures, checks while it goes on and at its end, the exit code."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import gevent
+import locust.log
+from gevent.lock import RLock
+from locust.runners import STATE_RUNNING, STATE_SPAWNING
+
+from sioload.measure.checks import Check, CheckResult, Watch, evaluate
+from sioload.measure.merge import Figures, Swarm
+from sioload.measure.recorder import Names
+from sioload.measure.report import exit_code, report
+from sioload.swarm import describe, outputs
+from sioload.swarm.guard import Guard
+from sioload.swarm.options import checks_of
+
+logger = logging.getLogger(__name__)
+
+
+class Judge:
+    """Runs where the figures of a whole run come together: in the only process, or on the master.
+
+    Attributes:
+        swarm: the newest snapshot of each process.
+        names: names of rows that are shown; later ones become `(other)`, here as in Locust's own table.
+        running: a test goes on.
+    """
+
+    def __init__(self, environment: Any, swarm: Swarm, gather: Callable[[], Figures]) -> None:
+        """
+        Args:
+            environment: Locust's.
+            swarm: what the figures are merged in.
+            gather: merges what there is by now.
+        """
+        self.environment = environment
+        self.swarm = swarm
+        self.names = Names()
+        self.running = False
+        self._gather = gather
+        self._checks = checks_of(environment.parsed_options)
+        self._watch = Watch(self._checks)
+        self._aborted: CheckResult | None = None
+        self._faults: list[str] = []
+        self._workers = 0
+        self._peak = 0
+        self._started = time.time()
+        self._since = self._until = time.monotonic()
+        self._settling = RLock()
+        self._report: dict[str, Any] | None = None
+        self._told = False
+
+    def listen(self, guard: Guard) -> None:
+        """Register what depends on the order of listeners: call it after all others of this process."""
+        guard.listen("test_stopping", self._on_test_stopping)
+        guard.listen("spawning_complete", self._on_spawning_complete)
+        # `quitting` fires in reverse: first in the list is last to run, after the script's own listeners.
+        guard.first("quitting", self.settle)
+        guard.listen("quit", self._on_quit)
+        gevent.spawn(self._pulse, guard.safe(self._look))
+
+    def begin(self, workers: int = 0) -> None:
+        """A test starts, on so many workers (0 without workers)."""
+        self.forget()
+        self._aborted = None
+        self._faults.clear()
+        self._workers = workers
+        self._peak = 0
+        self.running = True
+
+    def forget(self) -> None:
+        """Everything measured so far is forgotten, and the time it took too."""
+        self.swarm.reset()
+        self.names = Names()
+        self._watch = Watch(self._checks)
+        self._started = time.time()
+        self._since = self._until = time.monotonic()
+
+    def joined(self, workers: int) -> None:
+        """A worker joined the running test; there are so many now."""
+        self._workers = workers
+
+    def end(self) -> None:
+        """The users stop: rates count until now, not until the drain is over."""
+        if self.running:
+            self.running = False
+            self._until = time.monotonic()
+
+    def internal_error(self, text: str) -> None:
+        """Note a fault of sioload itself in this process."""
+        if len(self._faults) < 20:
+            self._faults.append(text)
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the test's start until now or until its users were stopped."""
+        return (time.monotonic() if self.running else self._until) - self._since
+
+    def figures(self) -> Figures:
+        """The merged figures as they are now."""
+        figures = self._gather()
+        return replace(figures, internal_errors=[*figures.internal_errors, *self._faults])
+
+    def report(self) -> dict[str, Any]:
+        """The report as it would be now; once the run is over, the final one."""
+        return self._report or self._compose(self.figures())
+
+    def _compose(self, figures: Figures) -> dict[str, Any]:
+        checks = [self._evaluate(check, figures) for check in self._checks]
+        paced = describe.paced(self.environment, figures)
+        code = exit_code(figures, checks, paced=paced, locust=self._locust_exit_code())
+        return report(
+            figures,
+            version=describe.versions()["sioload"],
+            started=self._started,
+            duration=self.duration,
+            host=describe.host(self.environment),
+            peak_users=self._peak,
+            workers=self._workers,
+            checks=checks,
+            exit_code=code,
+            paced=paced,
+            settings=describe.settings(self.environment),
+            versions=describe.versions(),
+        )
+
+    def _evaluate(self, check: Check, figures: Figures) -> CheckResult:
+        if self._aborted is not None and self._aborted.check is check:
+            return self._aborted
+        return evaluate(check, figures, duration=self.duration, peak_users=self._peak)
+
+    def settle(self, **_: Any) -> None:
+        """The process ends: evaluate, write what was asked for, set the exit code. The first call does."""
+        with self._settling:
+            if self._report is not None:
+                return
+            self.end()
+            outputs.renew_locust_files(self.environment)
+            options = self.environment.parsed_options
+            figures = self.figures()
+            final = self._compose(figures)
+            faults = outputs.write(options, final, figures, self._started)
+            if faults:
+                # The files that can be written shall tell of those that can't.
+                self._faults += faults
+                figures = self.figures()
+                final = self._compose(figures)
+                outputs.write(options, final, figures, self._started)
+            self._report = final
+            self.environment.process_exit_code = final["exit_code"]
+
+    def _locust_exit_code(self) -> int:
+        """What Locust's own rules (main.py) make of this run."""
+        runner, options = self.environment.runner, self.environment.parsed_options
+        if self.environment.process_exit_code is not None:
+            return int(self.environment.process_exit_code)
+        if runner.errors or runner.exceptions:
+            return int(getattr(options, "exit_code_on_error", 1))
+        return 2 if locust.log.unhandled_greenlet_exception else 0
+
+    def _on_quit(self, **_: Any) -> None:
+        """Locust has printed its tables; ours come last."""
+        if self._report is not None and not self._told:
+            self._told = True
+            outputs.tell(self._report, self.environment.parsed_options)
+
+    def _on_test_stopping(self, **_: Any) -> None:
+        self._peak = max(self._peak, self.environment.runner.user_count)
+
+    def _on_spawning_complete(self, user_count: int, **_: Any) -> None:
+        self._peak = max(self._peak, user_count)
+
+    def _pulse(self, look: Callable[[], None]) -> None:
+        while True:
+            gevent.sleep(1.0)
+            look()
+
+    def _look(self) -> None:
+        """Once a second while a test goes on: users, and the checks that may abort it."""
+        runner = self.environment.runner
+        if not self.running or runner.state not in (STATE_SPAWNING, STATE_RUNNING):
+            return
+        self._peak = max(self._peak, runner.user_count)
+        if self._aborted is None and any(check.abort_after is not None for check in self._checks):
+            self._aborted = self._watch.feed(
+                self.figures(), now=time.monotonic(), duration=self.duration, peak_users=self._peak
+            )
+            if self._aborted is not None:
+                logger.error(
+                    "sioload: stopping, check failed: %s (%s)", self._aborted.check.text, self._aborted.reason
+                )
+                headless = getattr(self.environment.parsed_options, "headless", False)
+                gevent.spawn(runner.quit if headless else runner.stop)

@@ -1,0 +1,193 @@
+"""The master's part: merging what workers report, waiting for the last of it, noticing lost workers."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import gevent
+from locust.runners import STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, MasterRunner
+
+from sioload.measure.merge import Figures, Swarm
+from sioload.swarm import statistics
+from sioload.swarm.guard import Guard
+from sioload.swarm.judge import Judge
+from sioload.swarm.messages import RESET, SNAPSHOT, STOP, TEST
+from sioload.swarm.options import DRAIN
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that the last reports may take beyond what stopping and draining may.
+GRACE: Final = 10.0
+
+
+@dataclass(slots=True)
+class Peer:
+    """What the master knows of one worker in the running test.
+
+    Attributes:
+        heard: when its newest sign of life came (monotonic seconds).
+        seq: number of its newest report; -1 before the first.
+        final: it stopped, drained, and reported all.
+        lost: it is gone without that, and this was said.
+    """
+
+    heard: float
+    seq: int = -1
+    final: bool = False
+    lost: bool = False
+
+
+class Master:
+    """Merges the workers' figures and ends the run when all of them are in."""
+
+    def __init__(self, environment: Any, runner: MasterRunner) -> None:
+        self.environment = environment
+        self.runner = runner
+        self.swarm = Swarm()
+        self.judge = Judge(environment, self.swarm, self._gather)
+        self.test = 0
+        self.peers: dict[str, Peer] = {}
+        self._until = 0.0
+        self._quit = False
+        guard = Guard(environment, self.judge.internal_error)
+        guard.first("worker_report", self.on_report)
+        guard.listen("worker_connect", self.on_connect)
+        guard.listen("heartbeat_sent", self.on_heartbeat)
+        guard.listen("test_start", self.on_test_start)
+        guard.listen("test_stopping", self.on_test_stopping)
+        guard.listen("test_stop", self.on_test_stop)
+        guard.listen("spawning_complete", self.on_spawning_complete)
+        guard.listen("reset_stats", self.on_reset)
+        guard.listen("quitting", self.on_quitting)
+        self.judge.listen(guard)
+        gevent.spawn(self._look_after, guard.safe(self._look))
+
+    def on_test_start(self, **_: Any) -> None:
+        self._next_test()
+        now = time.monotonic()
+        self.peers = {id: Peer(now) for id in self.runner.clients if self.alive(id)}
+        self.judge.begin(len(self.peers))
+
+    def _next_test(self) -> None:
+        if self.environment.parsed_options is not None:
+            self.test += 1
+            setattr(self.environment.parsed_options, TEST, self.test)
+
+    def on_connect(self, client_id: str, **_: Any) -> None:
+        """A worker that joins a running test gets users at once."""
+        if self.runner.state in (STATE_SPAWNING, STATE_RUNNING) and client_id not in self.peers:
+            self.peers[client_id] = Peer(time.monotonic())
+            self.judge.joined(len(self.peers))
+
+    def on_heartbeat(self, client_id: str, **_: Any) -> None:
+        if client_id in self.peers:
+            self.peers[client_id].heard = time.monotonic()
+
+    def on_report(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
+        """Runs before Locust's own listener, and decides with it what of a report counts."""
+        part = data.get(SNAPSHOT)
+        if part is None:
+            return
+        snapshot, peer = part["snapshot"], self.peers.get(client_id)
+        if peer is None or part["test"] != self.test or snapshot["seq"] <= peer.seq:
+            statistics.discard(data)
+            return
+        peer.seq, peer.final, peer.heard = snapshot["seq"], part["final"], time.monotonic()
+        admit = self.judge.names.admit
+        for row in snapshot["rows"]:
+            row["name"] = admit(row["type"], row["name"])
+        statistics.fold(data, admit)
+        self.swarm.take(client_id, snapshot, peer.heard)
+
+    def on_reset(self, **_: Any) -> None:
+        """Reports that are on their way hold what was forgotten: the number of the test tells them apart."""
+        self._next_test()
+        self.judge.forget()
+        for client_id, peer in self.peers.items():
+            peer.seq, peer.final = -1, False
+            if self.alive(client_id):
+                self.runner.send_message(RESET, {"test": self.test}, client_id=client_id)
+
+    def on_spawning_complete(self, **_: Any) -> None:
+        if self.environment.reset_stats and self.judge.running:
+            self.on_reset()
+
+    def on_test_stopping(self, **_: Any) -> None:
+        """Locust goes on dispatching users while it stops, if it hasn't reached their number yet."""
+        dispatcher = self.runner._users_dispatcher
+        if dispatcher is not None:
+            dispatcher._target_user_count = dispatcher._current_user_count
+        self.judge.end()
+
+    def on_test_stop(self, **_: Any) -> None:
+        self.gather()
+
+    def on_quitting(self, **_: Any) -> None:
+        """A signal ended the run. Registered last, it runs first: Locust still listens to workers."""
+        self.runner.stop(send_stop_to_client=False)
+        self.gather()
+
+    def alive(self, client_id: str) -> bool:
+        client = self.runner.clients.get(client_id)
+        return client is not None and client.state != STATE_MISSING
+
+    def awaited(self) -> list[str]:
+        """The workers whose last report is still to come."""
+        return [id for id, peer in self.peers.items() if not peer.final and self.alive(id)]
+
+    def gather(self) -> None:
+        """End the test on every worker and wait for all that they measured; bounded, and not for dead ones.
+
+        Locust itself tells workers to quit and stops listening half a second later.
+        """
+        for client_id in self.awaited():
+            self.runner.send_message(STOP, {"test": self.test}, client_id=client_id)
+        drain = getattr(self.environment.parsed_options, "sio_drain", DRAIN)
+        self._until = time.monotonic() + self.environment.stop_timeout + drain + GRACE
+        while self.awaited() and time.monotonic() < self._until:
+            self._listen(0.02)
+
+    def hurry(self) -> None:
+        """Wait for the workers no longer."""
+        self._until = 0.0
+
+    def _listen(self, seconds: float) -> None:
+        """Let messages of workers arrive. Called by the greenlet that receives them, receive them here."""
+        if getattr(gevent.getcurrent(), "_run", None) != self.runner.client_listener:
+            gevent.sleep(seconds)
+            return
+        server: Any = self.runner.server
+        if server.socket.poll(int(seconds * 1000)):
+            self.runner.handle_message(*server.recv_from_client())
+
+    def _look_after(self, look: Callable[[], None]) -> None:
+        while True:
+            gevent.sleep(1.0)
+            look()
+
+    def _look(self) -> None:
+        """Say at once when a worker is lost, and when it comes back."""
+        for client_id, peer in self.peers.items():
+            lost = not peer.final and not self.alive(client_id)
+            if lost and not peer.lost:
+                # It may have worked on for a second after its last heartbeat.
+                logger.error("sioload: %s", self.swarm.lost(client_id, peer.heard + 1.0))
+            elif peer.lost and not lost:
+                logger.warning("sioload: worker %s is back", client_id)
+            peer.lost = lost
+        headless = getattr(self.environment.parsed_options, "headless", False)
+        if headless and self.peers and all(peer.lost for peer in self.peers.values()) and not self._quit:
+            self._quit = True
+            gevent.spawn(self.runner.quit)
+
+    def _gather(self) -> Figures:
+        """The merged figures. Once the test is over, whoever hasn't reported its end is lost."""
+        if not self.judge.running:
+            for client_id, peer in self.peers.items():
+                if not peer.final:
+                    self.swarm.lost(client_id, peer.heard + 1.0)
+        return self.swarm.figures()

@@ -1,0 +1,14 @@
+"""Names that master and workers agree on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Key of sioload's part in a worker's report.
+SNAPSHOT: Final = "sioload"
+#: Option by which the number of the running test reaches the workers, with Locust's other options.
+TEST: Final = "sio_test"
+#: The master ends the test: stop, drain, report.
+STOP: Final = "sioload_stop"
+#: Forget everything counted.
+RESET: Final = "sioload_reset"

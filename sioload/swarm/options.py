@@ -1,0 +1,112 @@
+"""The options that sioload adds to Locust's command line, checked while they are parsed: before any load."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sioload.errors import CheckError
+from sioload.measure.checks import Check, parse, parse_toml
+
+#: Seconds that emits may stay open after the users are gone.
+DRAIN = 5.0
+
+
+def add_options(parser: Any) -> None:
+    """Add the `--sio-...` options to Locust's parser, its configuration files and environment variables.
+
+    Locust sends all values to the workers, so each is a plain string, number or list. What is wrong with one
+    is found by its `type` function, and argparse ends the process with exit code 2 and one line.
+    """
+    # Options of a group never show in the web UI's form, where they would come too late.
+    group = parser.add_argument_group("sioload options (Socket.IO)")
+
+    def add(name: str, kind: Callable[[str], Any], metavar: str, help: str, **more: Any) -> None:
+        env = f"LOCUST_{name.lstrip('-').replace('-', '_').upper()}"
+        group.add_argument(name, type=kind, metavar=metavar, help=help, env_var=env, **more)
+
+    add("--sio-check", check_text, "<check>",
+        "Fail the run (exit code 3) unless this holds, e.g. 'CALL[/chat message]: p99 < 250ms' or "
+        "'ledger: timeout == 0'. May be given several times.", action="append", default=[])  # fmt: skip
+    add(
+        "--sio-checks-file", checks_file, "<filename>", "TOML file with a list of such checks: checks = [...]"
+    )
+    add("--sio-report", writable_file, "<filename>", "Write sioload's report (JSON) to this file")
+    add("--sio-junit", writable_file, "<filename>", "Write the checks' results (JUnit XML) to this file")
+    add("--sio-html", writable_file, "<filename>", "Write sioload's own HTML report to this file")
+    add("--sio-metrics-port", port, "<port>", "Serve Prometheus metrics on this port of 127.0.0.1")
+    add("--sio-hlog", writable_directory, "<directory>", "Write one HdrHistogram log (.hlog) per row to here")
+    text = "How long emits may stay open after the users have stopped. Defaults to 5."
+    add("--sio-drain", seconds, "<seconds>", text, default=DRAIN)
+
+
+def checks_of(options: Any) -> list[Check]:
+    """All checks that the command line and the checks file ask for, in that order."""
+    checks = [parse(text) for text in getattr(options, "sio_check", None) or []]
+    if path := getattr(options, "sio_checks_file", None):
+        checks += parse_toml(Path(path).read_text(encoding="utf-8"))
+    return checks
+
+
+def check_text(text: str) -> str:
+    """A check that can be parsed, as it was given."""
+    try:
+        parse(text)
+    except CheckError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def checks_file(path: str) -> str:
+    """The path of a TOML file whose checks can all be parsed."""
+    try:
+        parse_toml(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"can't read {path}: {error.strerror}") from error
+    except (CheckError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error}") from error
+    return path
+
+
+def writable_file(path: str) -> str:
+    """A path that can be written to; its directory is made. A file that wasn't there isn't left behind."""
+    if not path.strip():
+        raise argparse.ArgumentTypeError("the file name is empty")
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        existed = target.exists()
+        with open(target, "ab"):
+            pass
+        if not existed:
+            target.unlink()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"can't write {path}: {error.strerror}") from error
+    return path
+
+
+def writable_directory(path: str) -> str:
+    """A directory that can be written to; it is made when it isn't there."""
+    writable_file(os.path.join(path, f".sioload-{os.getpid()}") if path.strip() else path)
+    return path
+
+
+def port(text: str) -> int:
+    """A TCP port, 0 for any that is free."""
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port (0 to 65535)")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A number of seconds, 0 to an hour."""
+    try:
+        value = float(text.removesuffix("s"))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds (0 to 3600)")
+    return value

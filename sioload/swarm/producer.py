@@ -1,0 +1,155 @@
+"""What a process that runs users does: batches into Locust, the drain at the end, watching its own health."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import gevent
+from gevent.lock import RLock
+from locust.runners import STATE_CLEANUP, STATE_STOPPED, Runner
+
+from sioload.net.fleet import Fleet, fleet_of
+from sioload.swarm import statistics
+from sioload.swarm.options import DRAIN
+from sioload.swarm.taps import Tap
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two ticks of the timer that measures this process's own lateness.
+TICK: Final = 0.02
+#: Seconds between two batches into Locust's statistics.
+BATCH: Final = 1.0
+
+
+class Producer:
+    """The users' side of a run, in the only process or in a worker.
+
+    Attributes:
+        fleet: what the connections of this process share.
+        drained: the users are gone and every emit has its outcome.
+    """
+
+    def __init__(self, environment: Any) -> None:
+        self.environment = environment
+        self.fleet: Fleet = fleet_of(environment)
+        self.drained = True
+        self._tap = Tap(self.fleet.recorder, environment.events.request)
+        self._ending = RLock()
+        self._warned = False
+        gevent.spawn(self._batches)
+        gevent.spawn(self._watch)
+
+    def begin(self) -> None:
+        """A test starts. Waits for the drain of the one before."""
+        with self._ending:
+            self.forget()
+            self._warned = False
+            self.drained = False
+            self._tap.look()
+            self.fleet.reopen()
+
+    def forget(self) -> None:
+        """Forget everything counted; emits that are open now count again, with their outcome to come."""
+        recorder = self.fleet.recorder
+        still_open = recorder.ledger.open
+        recorder.reset()
+        recorder.ledger.emits = still_open
+
+    def end(self) -> None:
+        """The users are gone: drain, so that every emit has its outcome. Idempotent."""
+        with self._ending:
+            self.fleet.recorder.health.end(time.monotonic(), self.fleet.recorder.window_p50())
+            limit = getattr(self.environment.parsed_options, "sio_drain", DRAIN)
+            self.fleet.drain(limit)
+            self._tap.finish()
+            self.flush()
+            self.drained = True
+
+    def hurry(self) -> None:
+        """Cut the end short: interrupt slow `on_stop` methods and close without waiting for acks."""
+        self.environment.runner.user_greenlets.kill(block=False)
+        self.fleet.drain(0.0)
+
+    def flush(self) -> None:
+        """Bring Locust's statistics up to date. Never blocks."""
+        deltas = [delta for row in self.fleet.recorder.rows.values() if (delta := row.take()) is not None]
+        statistics.log(self.environment.stats, deltas)
+
+    def ramped_up(self) -> None:
+        """All users are spawned: from here on, the generator's health counts."""
+        self.fleet.recorder.health.begin(time.monotonic())
+
+    def _batches(self) -> None:
+        while True:
+            gevent.sleep(BATCH)
+            self._tap.look()
+            self.flush()
+            self.fleet.recorder.health.left(descriptors_left(), ports_left(len(self.fleet.members)))
+
+    def _watch(self) -> None:
+        """Measure how late a timer of this process fires, and how much CPU the process used meanwhile."""
+        health = self.fleet.recorder.health
+        before, cpu_before = time.monotonic(), time.process_time()
+        while True:
+            gevent.sleep(TICK)
+            now, cpu = time.monotonic(), time.process_time()
+            if health.tick(now, now - before - TICK, cpu - cpu_before):
+                self._judge(now)
+            before, cpu_before = time.monotonic(), cpu
+
+    def _judge(self, now: float) -> None:
+        recorder = self.fleet.recorder
+        window = recorder.health.close(now, recorder.window_p50())
+        if window is not None and window.limited and not self._warned:
+            self._warned = True
+            logger.warning(
+                "sioload: this process is the bottleneck now (%.0f %% of a core, own lag p99 %.1f ms): "
+                "times measured meanwhile are too long. Use more workers (--processes) or fewer users.",
+                window.cpu * 100, window.own_p99 * 1000,
+            )  # fmt: skip
+
+
+def stop_users(runner: Runner) -> None:
+    """Stop the users of this process and wait until they are gone, whoever stops them."""
+    while runner.state == STATE_CLEANUP:
+        gevent.sleep(0.02)
+    if runner.state != STATE_STOPPED:
+        runner.stop()
+
+
+def raise_descriptor_limit() -> None:
+    """Allow as many open connections as the system lets this process have. Locust stops at 10,000."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (ValueError, OSError) as error:
+            logger.warning("sioload: the limit of open files stays at %s: %s", soft, error)
+
+
+def descriptors_left() -> int | None:
+    """How many more files and sockets this process may open, about; None when there is no limit."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit == resource.RLIM_INFINITY:
+        return None
+    try:
+        # The kernel gives the lowest free number. Listing thousands of open ones takes milliseconds.
+        lowest = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    os.close(lowest)
+    return max(0, limit - lowest)
+
+
+def ports_left(used: int) -> int | None:
+    """How many more connections one local address can make to one server; None if unknown."""
+    try:
+        low, high = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    except (OSError, ValueError):
+        return None
+    return max(0, int(high) - int(low) + 1 - used)
