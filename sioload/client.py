@@ -50,7 +50,7 @@ class SocketIOClient:
         handlers: (namespace, event) to handler, of a user class.
     """
 
-    __slots__ = ("_acks", "_blocked", "_dispatcher", "_due", "_handlers", "_link", "_next_id", "_own", "_receiver", "_timer",
+    __slots__ = ("_acks", "_blocked", "_dispatcher", "_due", "_full", "_handlers", "_link", "_next_id", "_own", "_receiver", "_timer",
                  "_user", "_waits", "fleet", "leaving", "options", "slot", "url")  # fmt: skip
 
     eio = _Eio()
@@ -79,6 +79,7 @@ class SocketIOClient:
         self._waits: list[Wait] | None = None
         self._receiver: Receiver | None = None
         self._blocked: list[Waiter[Any]] | None = None
+        self._full = False
         self._due = INFINITY
         self._timer: Any = None
 
@@ -475,7 +476,8 @@ class SocketIOClient:
         link = self._link
         number = None
         try:
-            if not link.usable(namespace) or link.connection.buffered > self.options.limits.write_high_water:  # type: ignore[union-attr]
+            found = link.ready.get(namespace)
+            if found is None or not found.connected or self._full:
                 self._usable(namespace, until or perf_counter() + self.options.ack_timeout)
             if ack is not None:
                 number = self._next_id
@@ -484,9 +486,11 @@ class SocketIOClient:
                 self._acks[number] = ack
                 if ack.deadline < self._due:
                     self._rearm(ack.deadline)
-            if link.send_event(namespace, event, args, number, token):
-                if ack is None and token.__class__ is Unacked:
-                    token.settle("sent", "")
+            if not link.send_event(namespace, event, args, number, token):
+                assert link.connection is not None
+                self._full = link.connection.buffered > self.options.limits.write_high_water
+            elif ack is None and token.__class__ is Unacked:
+                token.settle("sent", "")
         except EmitError as error:
             if number is not None:
                 del self._acks[number]
@@ -730,6 +734,7 @@ class SocketIOClient:
             self.release()
 
     def on_up(self, again: bool) -> None:
+        self._full = False
         hook = self.hook("on_connected")
         if hook is not None:
             self.run(hook)
@@ -773,6 +778,7 @@ class SocketIOClient:
         self._wake()
 
     def on_writable(self) -> None:
+        self._full = False
         self._wake()
 
     def run(self, function: Callable[..., Any], *args: Any) -> None:

@@ -31,6 +31,9 @@ _OFFSET = re.compile(r"[0-9A-Za-z_-]{7,8}(\.[0-9A-Za-z_-]+)?$")
 #: Events that arrive before their namespace is connected; more than these end the connection.
 EARLY = 1000
 
+# Looked up for each message; an attribute of an enumeration costs three times as much as a global.
+_EVENT, _ACK = PacketType.EVENT, PacketType.ACK
+
 
 class Phase(Enum):
     """Where a link is."""
@@ -63,6 +66,9 @@ class Namespace:
         self.offset: str | None = None
         self.asked = 0.0
         self.early: list[Packet] | None = None
+
+
+_NOTHING: dict[str, Namespace] = {}
 
 
 class Listener(Protocol):
@@ -102,12 +108,13 @@ class Link:
     Attributes:
         options: of the current connection.
         namespaces: name to `Namespace`, those that are wanted.
+        ready: the same while the link is up, else nothing.
         connection: the current one, None without.
     """
 
     __slots__ = ("_attempts", "_auth", "_codec", "_decoder", "_deadline", "_failed", "_fleet", "_generation",
                  "_listener", "_lost_at", "_lost_reason", "_retry", "connection", "endpoint",
-                 "namespaces", "options", "phase")  # fmt: skip
+                 "namespaces", "options", "phase", "ready")  # fmt: skip
 
     def __init__(self, fleet: Fleet, options: Options, listener: Listener) -> None:
         self._fleet = fleet
@@ -115,6 +122,7 @@ class Link:
         self.options = options
         self.phase = Phase.IDLE
         self.namespaces: dict[str, Namespace] = {}
+        self.ready = _NOTHING
         self.connection: Connection | None = None
         self.endpoint: Endpoint | None = None
         self._generation: Generation = VERSIONS[4]
@@ -128,6 +136,10 @@ class Link:
         self._deadline: Any = None
         self._retry: Any = None
 
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self.ready = self.namespaces if phase is Phase.UP else _NOTHING
+
     # Connecting.
 
     def connect(self, endpoint: Endpoint, options: Options, namespaces: list[str], auth: Any) -> None:
@@ -138,7 +150,7 @@ class Link:
         self._auth = auth
         self._attempts = 0
         self._lost_at = None
-        self.phase = Phase.CONNECTING
+        self._enter(Phase.CONNECTING)
         self._attempt()
 
     def reopen(self) -> None:
@@ -202,13 +214,13 @@ class Link:
         if "the server speaks" in reason and self.endpoint is not None:
             forget_generation(self._fleet, self.endpoint)
         if self.phase is Phase.CONNECTING:
-            self.phase = Phase.IDLE
+            self._enter(Phase.IDLE)
             self._fleet.members.discard(self)
             self._listener.on_attempt_failed(ConnectError(stage, reason, data))
         elif self.phase is Phase.DOWN:
             self._retry_later()
         else:
-            self.phase = Phase.IDLE
+            self._enter(Phase.IDLE)
             self._fleet.members.discard(self)
 
     def _reset_namespaces(self) -> None:
@@ -222,7 +234,7 @@ class Link:
     def _retry_later(self) -> None:
         options = self.options
         if self._fleet.stopping or not options.reconnection or self._attempts >= options.reconnection_attempts:
-            self.phase = Phase.IDLE
+            self._enter(Phase.IDLE)
             self._fleet.members.discard(self)
             if self._lost_at is not None:
                 row = self._fleet.recorder.row("RECONNECT", self._lost_reason)
@@ -270,7 +282,7 @@ class Link:
         if self.phase is Phase.CLOSING or (self.phase is Phase.IDLE and connection is None):
             return
         was_up = self.phase is Phase.UP
-        self.phase = Phase.CLOSING
+        self._enter(Phase.CLOSING)
         if connection is None:
             self._fleet.later(self._closed_idle)
             return
@@ -283,7 +295,7 @@ class Link:
     def _closed_idle(self) -> None:
         self._fleet.deadlines.cancel(self._deadline)
         self._deadline = None
-        self.phase = Phase.IDLE
+        self._enter(Phase.IDLE)
         self._fleet.members.discard(self)
         self._listener.on_down("client", None)
 
@@ -293,7 +305,7 @@ class Link:
 
     def _abandon(self) -> None:
         if self.connection is not None:
-            self.phase = Phase.CLOSING
+            self._enter(Phase.CLOSING)
             self.connection.drop("client", "dropped at the end of the run")
         elif self.phase is not Phase.IDLE:
             self._closed_idle()
@@ -302,8 +314,8 @@ class Link:
 
     def usable(self, name: str) -> bool:
         """Whether something can be sent in a namespace now."""
-        namespace = self.namespaces.get(name)
-        return self.phase is Phase.UP and namespace is not None and namespace.connected
+        namespace = self.ready.get(name)
+        return namespace is not None and namespace.connected
 
     def send_event(
         self, namespace: str, event: str, args: list[Any], id: int | None, token: Token | None
@@ -317,16 +329,14 @@ class Link:
         connection = self.connection
         assert connection is not None
         messages = self._codec.encode_event(namespace, event, args, id)
-        if connection.max_payload != float("inf"):
+        if len(messages) > 1 or len(messages[0]) * 4 >= connection.max_payload:
             self._check_size(messages, connection.max_payload)
         return connection.send(messages, token)
 
     @staticmethod
     def _check_size(messages: list[str | bytes], most: float) -> None:
         for message in messages:
-            size = len(message)
-            if size * 4 > most and isinstance(message, str):
-                size = len(message.encode())
+            size = len(message.encode()) if isinstance(message, str) else len(message)
             if size + 1 > most:
                 raise Refused(f"a message of {size} bytes is above the server's maxPayload of {most:.0f}")
 
@@ -427,17 +437,19 @@ class Link:
             return
         if packet is None:
             return
-        kind = packet.type
-        if kind == PacketType.EVENT:
-            namespace = self.namespaces.get(packet.namespace)
+        kind, name, data, id, auto = packet
+        if kind == _ACK:
+            self._listener.on_ack(id, data)
+        elif kind == _EVENT:
+            namespace = self.namespaces.get(name)
             if namespace is None:
                 return
-            if namespace.connected:
-                self._event(namespace, packet)
-            else:
+            if not namespace.connected:
                 self._event_too_early(namespace, packet)
-        elif kind == PacketType.ACK:
-            self._listener.on_ack(packet.id, packet.data)
+            elif namespace.pid is None:
+                self._listener.on_event(name, data, id, auto)
+            else:
+                self._event(namespace, packet)
         elif kind == PacketType.CONNECT:
             self._connected(packet)
         elif kind == PacketType.CONNECT_ERROR:
@@ -496,7 +508,7 @@ class Link:
         self._fleet.deadlines.cancel(self._deadline)
         self._deadline = None
         self._attempts = 0
-        self.phase = Phase.UP
+        self._enter(Phase.UP)
         self._listener.on_up(again)
 
     def _connect_refused(self, packet: Packet) -> None:
@@ -527,7 +539,7 @@ class Link:
         self._fleet.recorder.row("DISCONNECT", "namespace closed").fail("the server closed the namespace")
         self._listener.on_down("namespace closed", name)
         if not any(n.connected for n in self.namespaces.values()) and self.connection is not None:
-            self.phase = Phase.CLOSING
+            self._enter(Phase.CLOSING)
             self.connection.close()
 
     def on_closed(self, reason: str, detail: str) -> None:
@@ -536,7 +548,7 @@ class Link:
         self._decoder = None
         phase = self.phase
         if phase is Phase.CLOSING:
-            self.phase = Phase.IDLE
+            self._enter(Phase.IDLE)
             self._fleet.deadlines.cancel(self._deadline)
             self._deadline = None
             self._fleet.members.discard(self)
@@ -548,7 +560,7 @@ class Link:
             self._fleet.recorder.row("DISCONNECT", reason).fail(detail or reason)
             self._lost_at = perf_counter()
             self._lost_reason = reason
-            self.phase = Phase.DOWN
+            self._enter(Phase.DOWN)
             self._listener.on_down(reason, None)
             if self.phase is Phase.DOWN:
                 self._retry_later()

@@ -26,7 +26,7 @@ from sioload.net.dial import Dialler
 from sioload.net.http import Line, Response, request
 from sioload.net.polling import Polling, Token
 from sioload.net.stream import Stream
-from sioload.net.websocket import WebSocket
+from sioload.net.websocket import WebSocket, encode_frame
 from sioload.options import Options
 from sioload.socketio.detect import identify, mismatch, refusal
 from sioload.socketio.generations import Generation
@@ -157,15 +157,15 @@ class Connection:
         """
         ws = self._ws
         if ws is not None:
-            if len(messages) == 1:
-                text = messages[0]
-                if self._fast and text.__class__ is str:
-                    ws.send("4" + text)  # type: ignore[operator]
-                else:
-                    ws.send(self.generation.encode_frame(Packet(MESSAGE, text)))
-            else:
+            stream = ws.stream
+            text = messages[0]
+            if len(messages) > 1:
                 ws.send_many([self.generation.encode_frame(Packet(MESSAGE, m)) for m in messages])
-            if not ws.stream.buffered:
+            elif ws.on_message is not None and text.__class__ is str and not ws.compresses:
+                stream.write(encode_frame(1, b"4" + text.encode()))  # type: ignore[union-attr]
+            else:
+                ws.send(self.generation.encode_frame(Packet(MESSAGE, text)))
+            if not stream.buffered:
                 return True
             if token is not None:
                 if self._tokens is None:
@@ -306,10 +306,6 @@ class Connection:
             ws.send(self.generation.encode_frame(Packet(PacketType.PING, "probe")))
 
     def on_frame(self, ws: WebSocket, frame: str | bytes) -> None:
-        if ws is self._ws and self._fast and frame.__class__ is str and frame[:1] == "4":
-            if self._session.state is State.OPEN:
-                self._listener.on_message(frame[1:])
-                return
         try:
             packet = self.generation.decode_frame(frame)
         except ProtocolError as error:
@@ -523,8 +519,14 @@ class Connection:
                 token.settle("sent", "")
         self._fleet.recorder.row("UPGRADE", "websocket").add(perf_counter() - self._probe_asked)
         self._fleet.recorder.connections.upgrade("polling", "websocket")
+        self._shorten()
         self.request = None
         self._listener.on_drained()
+
+    def _shorten(self) -> None:
+        """Let messages pass from the websocket straight to the listener, and back, where no codec is needed."""
+        if self._fast and self._ws is not None:
+            self._ws.on_message = self._listener.on_message
 
     # Packets.
 
@@ -579,6 +581,7 @@ class Connection:
                 case Do.REQUEST_SESSION:
                     self._request_session()
                 case Do.ANNOUNCE_OPEN:
+                    self._shorten()
                     if self.transport == "websocket" and self._ws is not None:
                         self.request = None
                     self._listener.on_open()

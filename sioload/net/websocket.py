@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from typing import Protocol as Interface
 
 from websockets.client import ClientProtocol
@@ -93,11 +94,14 @@ class WebSocket:
 
     Attributes:
         stream: the byte stream below.
+        on_message: once a session runs on this websocket and its generation needs no codec for it: where the rest
+            of a text that begins with "4" (an Engine.IO message) goes, past the listener.
+        compresses: frames may be compressed, so all pass through the protocol.
         response_headers: what the server answered to the handshake.
     """
 
-    __slots__ = ("_compress", "_limit", "_listener", "_protocol", "_rest", "_text", "is_open", "response_headers",
-                 "stream")  # fmt: skip
+    __slots__ = ("_limit", "_listener", "_protocol", "_rest", "_text", "compresses", "is_open", "on_message",
+                 "response_headers", "stream")  # fmt: skip
 
     def __init__(
         self,
@@ -112,7 +116,8 @@ class WebSocket:
         self._listener = listener
         self._limit = limits.message
         self._rest = b""
-        self._compress = False
+        self.compresses = False
+        self.on_message: Callable[[str], None] | None = None
         self._text: list[bytes] | None = None
         self.is_open = False
         self.response_headers: list[tuple[str, str]] = []
@@ -134,7 +139,7 @@ class WebSocket:
 
     def send(self, frame: str | bytes) -> None:
         """Send one message."""
-        if self._compress:
+        if self.compresses:
             protocol = self._protocol
             assert protocol is not None
             if isinstance(frame, str):
@@ -149,7 +154,7 @@ class WebSocket:
 
     def send_many(self, frames: list[str | bytes]) -> None:
         """Send several messages in one write."""
-        if self._compress:
+        if self.compresses:
             for frame in frames:
                 self.send(frame)
         else:
@@ -207,17 +212,20 @@ class WebSocket:
                     self._feed_protocol(data[pos:])
                     return
                 break
-            payload = data[start:end]
             pos = end
             if first == 0x81:
                 try:
-                    text = payload.decode()
+                    text = data[start:end].decode()
                 except UnicodeDecodeError:
                     self.fail(1007, "text that isn't UTF-8")
                     return
-                deliver(self, text)
+                on_message = self.on_message
+                if on_message is not None and text[:1] == "4":
+                    on_message(text[1:])
+                else:
+                    deliver(self, text)
             else:
-                deliver(self, payload)
+                deliver(self, data[start:end])
             # Delivering may resume a user, who may close this connection.
             if not self.is_open:
                 return
@@ -264,7 +272,7 @@ class WebSocket:
                 self._take(event)
             elif isinstance(event, Response):
                 self.is_open = True
-                self._compress = bool(protocol.extensions)
+                self.compresses = bool(protocol.extensions)
                 self.response_headers = [(k.lower(), v) for k, v in event.headers.raw_items()]
                 self._listener.on_ws_open(self)
             if not self.is_open:
@@ -275,7 +283,7 @@ class WebSocket:
             self._end(f"websocket protocol error {int(code)} {reason}".strip()[:100])
         elif protocol.close_rcvd is not None:
             self._end("closed by the server")
-        elif protocol.state is OPEN and not self._compress and protocol.current_size is None and not protocol.reader.buffer:
+        elif protocol.state is OPEN and not self.compresses and protocol.current_size is None and not protocol.reader.buffer:
             self._protocol = None
 
     def _refused(self, protocol: Protocol) -> bool:
