@@ -285,6 +285,7 @@ def register(nsp: str) -> None:
 
     def connect(sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         query = query_of(environ)
+        auth = auth if isinstance(auth, dict) else None  # msgpack clients send "undefined"
         token = (auth or {}).get("token") or query.get("token")
         if (nsp == "/private" and token != "secret") or (nsp == "/" and query.get("deny") == "1"):
             counts["refused"][nsp] += 1
