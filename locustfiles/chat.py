@@ -1,7 +1,7 @@
 """A chat: users log in over HTTP, join a room of the namespace `/chat`, and talk.
 
-Each message is acknowledged (a CALL row) and is broadcast to the room it was said in (a PUSH row for each member,
-timed from the stamp that its sender put in).
+Each message is acknowledged (a CALL row) and is broadcast to the room it was said in (a PUSH row for each
+member, timed from the stamp that its sender put in).
 """
 
 import random

@@ -1,7 +1,7 @@
 """Dashboards: users who subscribe once and then mostly receive.
 
-`news` carries the server's stamp (PUSH rows tell how late it arrives) and a number: the delivery check finds what was
-lost, doubled or reordered.
+`news` carries the server's stamp (PUSH rows tell how late it arrives) and a number: the delivery check finds
+what was lost, doubled or reordered.
 """
 
 from locust import between, task

@@ -1,6 +1,6 @@
 """A crowd of users who hold a connection and say next to nothing: what does holding them cost the server?
 
-Heartbeats go on by themselves. `connect_jitter` spreads the users that Locust starts at one instant each second.
+Heartbeats go on by themselves. `connect_jitter` spreads the users that Locust starts at one instant.
 """
 
 from locust import between, task

@@ -9,8 +9,9 @@ from threading import Event
 
 import gevent
 from locust import HttpUser, between, task
-from sioload import SocketIOUser
 from socketio import Client
+
+from sioload import SocketIOUser
 
 
 class Visitor(SocketIOUser, HttpUser):
