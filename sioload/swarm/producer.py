@@ -55,10 +55,7 @@ class Producer:
 
     def forget(self) -> None:
         """Forget everything counted; emits that are open now count again, with their outcome to come."""
-        recorder = self.fleet.recorder
-        still_open = recorder.ledger.open
-        recorder.reset()
-        recorder.ledger.emits = still_open
+        self.fleet.recorder.reset()
 
     def end(self) -> None:
         """The users are gone: drain, so that every emit has its outcome. Idempotent."""
