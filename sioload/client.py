@@ -244,7 +244,7 @@ class SocketIOClient:
         Pending emits end as `indeterminate`. At the end of a run, or when Locust has stopped this user, nothing
         happens at once: open emits get their time to be answered first, then the connection closes by itself.
         """
-        if self.leaving or self.fleet.stopping:
+        if self.leaving or self.fleet.ending:
             return
         if namespace is not None:
             self._link.leave(namespace)
@@ -260,7 +260,7 @@ class SocketIOClient:
     def release(self) -> None:
         """The user's greenlet is gone: close as soon as no emit is open any more."""
         self.leaving = True
-        if not self._acks and not self._waits and not self.fleet.stopping:
+        if not self._acks and not self._waits and not self.fleet.ending:
             self._link.shut("client")
 
     def rejoin(self) -> None:
@@ -416,8 +416,10 @@ class SocketIOClient:
             entry.waiter = None
             entry.end("timeout", "gave up waiting", perf_counter())
             raise
-        except BaseException:
+        except BaseException as error:
             entry.waiter = None  # a killed user's emit stays open until its answer or its end
+            if isinstance(error, gevent.GreenletExit) and getattr(self._user, "_greenlet", None) is gevent.getcurrent():
+                self.leaving = True
             raise
         finally:
             if wait is not None and entry.finished and self._waits and wait in self._waits:

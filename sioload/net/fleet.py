@@ -43,7 +43,8 @@ class Fleet:
     Attributes:
         recorder: where samples go.
         members: the clients whose connections are open or opening.
-        stopping: True at the end of a run: no new emit starts.
+        ending: the run comes to its end: connections are closed by the drain, no longer by scripts.
+        stopping: no new emit starts.
         generations, probes: what `net.probe` found out, and who waits for it.
     """
 
@@ -52,6 +53,7 @@ class Fleet:
         self.deadlines = Deadlines(self.crashed)
         self.resolver = Resolver()
         self.members: set[Member] = set()
+        self.ending = False
         self.stopping = False
         self._contexts: dict[tuple[Any, ...], ssl.SSLContext] = {}
         self.generations: dict[Any, Generation] = {}
@@ -105,27 +107,34 @@ class Fleet:
         logger.error("sioload: internal error", exc_info=error)
         self.recorder.internal_error(f"{type(error).__name__}: {error}")
 
+    def end(self, *, emits: bool) -> None:
+        """The users are about to be stopped; `emits`: they may finish what they are at."""
+        self.ending = True
+        self.stopping = not emits
+
     def drain(self, limit: float = 5.0) -> None:
         """End a run: no new emit starts, open ones get up to `limit` seconds, then everything closes.
 
         Call it from a greenlet once the users are gone. Idempotent.
         """
-        self.stopping = True
+        self.end(emits=False)
         ledger = self.recorder.ledger
         until = perf_counter() + limit
         while ledger.open > 0 and perf_counter() < until and self.members:
             gevent.sleep(0.01)
         for member in list(self.members):
             member.shut("client")
-        until = perf_counter() + 1.0
+        left, until = len(self.members), perf_counter() + 1.0
         while self.members and perf_counter() < until:
             gevent.sleep(0.01)
+            if len(self.members) < left:  # thousands of goodbyes may take more than a second
+                left, until = len(self.members), perf_counter() + 1.0
         for member in list(self.members):
             member.abandon()
 
     def reopen(self) -> None:
         """A new run begins."""
-        self.stopping = False
+        self.ending = self.stopping = False
 
 
 def fleet_of(environment: Any) -> Fleet:
