@@ -31,6 +31,7 @@ class Local:
         self.judge.begin()
 
     def on_test_stopping(self, **_: Any) -> None:
+        self.producer.stopping()
         self.judge.end()
 
     def on_test_stop(self, **_: Any) -> None:

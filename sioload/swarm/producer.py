@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import resource
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two ticks of the timer that measures this process's own lateness.
 TICK: Final = 0.02
+#: Seconds that `on_stop` methods may take when a signal comes while users are being stopped.
+SLOW_STOP: Final = 10.0
 #: Seconds between two batches into Locust's statistics.
 BATCH: Final = 1.0
 
@@ -47,6 +50,7 @@ class Producer:
     def begin(self) -> None:
         """A test starts. Waits for the drain of the one before."""
         with self._ending:
+            gc.unfreeze()
             self.forget()
             self._warned = False
             self.drained = False
@@ -56,6 +60,10 @@ class Producer:
     def forget(self) -> None:
         """Forget everything counted; emits that are open now count again, with their outcome to come."""
         self.fleet.recorder.reset()
+
+    def stopping(self) -> None:
+        """The users are about to be stopped."""
+        self.fleet.end(emits=bool(self.environment.stop_timeout))
 
     def end(self) -> None:
         """The users are gone: drain, so that every emit has its outcome. Idempotent."""
@@ -78,7 +86,12 @@ class Producer:
         statistics.log(self.environment.stats, deltas)
 
     def ramped_up(self) -> None:
-        """All users are spawned: from here on, the generator's health counts."""
+        """All users are spawned: from here on, the generator's health counts.
+
+        What lives now will live long: a collector that walked it again and again would be the lag it measures.
+        """
+        gc.collect()
+        gc.freeze()
         self.fleet.recorder.health.begin(time.monotonic())
 
     def _batches(self) -> None:
@@ -113,9 +126,12 @@ class Producer:
 
 def stop_users(runner: Runner) -> None:
     """Stop the users of this process and wait until they are gone, whoever stops them."""
-    while runner.state == STATE_CLEANUP:
+    until = time.monotonic() + SLOW_STOP
+    while runner.state == STATE_CLEANUP and time.monotonic() < until:
         gevent.sleep(0.02)
-    if runner.state != STATE_STOPPED:
+    if runner.state == STATE_CLEANUP:
+        runner.user_greenlets.kill(timeout=1.0)
+    elif runner.state != STATE_STOPPED:
         runner.stop()
 
 

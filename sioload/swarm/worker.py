@@ -9,6 +9,7 @@ from locust.exception import RPCError
 from locust.rpc import Message
 from locust.runners import WorkerRunner
 
+from sioload.swarm.clocks import Clock
 from sioload.swarm.guard import Guard
 from sioload.swarm.messages import RESET, SNAPSHOT, STOP, TEST
 from sioload.swarm.producer import Producer, stop_users
@@ -32,15 +33,20 @@ class Worker:
         guard = Guard(environment, self.producer.fleet.recorder.internal_error)
         guard.first("report_to_master", self.on_report)
         guard.listen("test_start", self.on_test_start)
+        guard.listen("test_stopping", self.on_test_stopping)
         guard.listen("test_stop", self.on_test_stop)
         guard.listen("spawning_complete", self.on_spawning_complete)
         guard.listen("quitting", self.on_quitting)
+        self._clock = Clock(runner, self.producer.fleet.recorder, guard)
         runner.register_message(STOP, guard.safe(self.on_stop), concurrent=True)
         runner.register_message(RESET, guard.safe(self.on_reset))
 
     def on_test_start(self, **_: Any) -> None:
         self.producer.begin()
         self._test = getattr(self.environment.parsed_options, TEST, 0)
+
+    def on_test_stopping(self, **_: Any) -> None:
+        self.producer.stopping()
 
     def on_test_stop(self, **_: Any) -> None:
         self.producer.end()
@@ -84,6 +90,7 @@ class Worker:
     def on_report(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
         """Runs before Locust's own listener, which serialises and clears its statistics."""
         self.producer.flush()
+        self._clock.update()
         self._seq += 1
         data[SNAPSHOT] = {
             "test": self._test,
