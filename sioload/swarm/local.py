@@ -19,7 +19,7 @@ class Local:
         self.judge = Judge(environment, Swarm(), self._gather)
         guard = Guard(environment, self.judge.internal_error)
         guard.listen("test_start", self.on_test_start)
-        guard.listen("test_stopping", self.on_test_stopping)
+        guard.first("test_stopping", self.on_test_stopping)
         guard.listen("test_stop", self.on_test_stop)
         guard.listen("spawning_complete", self.on_spawning_complete)
         guard.listen("reset_stats", self.on_reset)
@@ -31,6 +31,7 @@ class Local:
         self.judge.begin()
 
     def on_test_stopping(self, **_: Any) -> None:
+        self.producer.stopping()
         self.producer.stopping()
         self.judge.end()
 

@@ -12,7 +12,7 @@ import gevent
 from locust.runners import STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
 from sioload.measure.merge import Figures, Swarm
-from sioload.swarm import statistics
+from sioload.swarm import clocks, statistics
 from sioload.swarm.guard import Guard
 from sioload.swarm.judge import Judge
 from sioload.swarm.messages import RESET, SNAPSHOT, STOP, TEST
@@ -51,7 +51,7 @@ class Master:
         self.judge = Judge(environment, self.swarm, self._gather)
         self.test = 0
         self.peers: dict[str, Peer] = {}
-        self._until = 0.0
+        self._until: float | None = None
         self._quit = False
         guard = Guard(environment, self.judge.internal_error)
         guard.first("worker_report", self.on_report)
@@ -64,6 +64,7 @@ class Master:
         guard.listen("reset_stats", self.on_reset)
         guard.listen("quitting", self.on_quitting)
         self.judge.listen(guard)
+        clocks.answer(runner, guard)
         gevent.spawn(self._look_after, guard.safe(self._look))
 
     def on_test_start(self, **_: Any) -> None:
@@ -73,6 +74,7 @@ class Master:
         self.judge.begin(len(self.peers))
 
     def _next_test(self) -> None:
+        self._until = None
         if self.environment.parsed_options is not None:
             self.test += 1
             setattr(self.environment.parsed_options, TEST, self.test)
@@ -144,12 +146,15 @@ class Master:
 
         Locust itself tells workers to quit and stops listening half a second later.
         """
-        for client_id in self.awaited():
-            self.runner.send_message(STOP, {"test": self.test}, client_id=client_id)
-        drain = getattr(self.environment.parsed_options, "sio_drain", DRAIN)
-        self._until = time.monotonic() + self.environment.stop_timeout + drain + GRACE
+        if self._until is None:
+            drain = getattr(self.environment.parsed_options, "sio_drain", DRAIN)
+            self._until = time.monotonic() + self.environment.stop_timeout + drain + GRACE
+            for client_id in self.awaited():
+                self.runner.send_message(STOP, {"test": self.test}, client_id=client_id)
         while self.awaited() and time.monotonic() < self._until:
             self._listen(0.02)
+        for client_id in self.awaited():
+            logger.error("sioload: worker %s didn't report its end in time: is an on_stop slow?", client_id)
 
     def hurry(self) -> None:
         """Wait for the workers no longer."""

@@ -12,3 +12,5 @@ TEST: Final = "sio_test"
 STOP: Final = "sioload_stop"
 #: Forget everything counted.
 RESET: Final = "sioload_reset"
+#: A worker asks for the master's time, and the answer.
+CLOCK: Final = "sioload_clock"

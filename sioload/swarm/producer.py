@@ -65,10 +65,13 @@ class Producer:
         """The users are about to be stopped."""
         self.fleet.end(emits=bool(self.environment.stop_timeout))
 
+    def stopping(self) -> None:
+        """The load ends: what this process does from here on says nothing about its health under load."""
+        self.fleet.recorder.health.end(time.monotonic(), self.fleet.recorder.window_p50())
+
     def end(self) -> None:
         """The users are gone: drain, so that every emit has its outcome. Idempotent."""
         with self._ending:
-            self.fleet.recorder.health.end(time.monotonic(), self.fleet.recorder.window_p50())
             limit = getattr(self.environment.parsed_options, "sio_drain", DRAIN)
             self.fleet.drain(limit)
             self._tap.finish()
