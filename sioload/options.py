@@ -94,8 +94,10 @@ class Options:
                 raise OptionError(f"transports: {unknown(transport, ('polling', 'websocket'))}")
         if not self.transports:
             raise OptionError("transports is empty: name polling, websocket or both")
-        if self.parser not in ("json", "msgpack") and not hasattr(self.parser, "encode"):
-            raise OptionError(f'parser must be "json", "msgpack" or an object with encode and decode, not {self.parser!r}')
+        if self.parser not in ("json", "msgpack") and not (
+            hasattr(self.parser, "encode") and hasattr(self.parser, "decoder")
+        ):
+            raise OptionError(f'parser must be "json", "msgpack" or an object with encode and decoder, not {self.parser!r}')
         for name in ("connect_timeout", "ack_timeout"):
             self._number(name, minimum=0.001)
         for name in ("reconnection_delay", "reconnection_delay_max", "connect_jitter", "reconnection_attempts"):

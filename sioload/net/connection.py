@@ -667,6 +667,8 @@ class Connection:
         before = self._session.state
         if before is State.CLOSED:
             return
+        if self._closing and reason != "internal error":
+            reason, detail = "client", ""  # however the goodbye went
         self._session.step(given)
         self._session.state = State.CLOSED
         self._fleet.deadlines.cancel(self._timer)
