@@ -1,0 +1,1 @@
+"""The `sioload` command: arguments in, calls out."""

@@ -1,0 +1,126 @@
+"""`sioload bench`: load on a server without a locustfile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+import click
+
+from sioload.cli import runner, values
+from sioload.options import options_from
+
+#: Options of the connection that have a flag of their own.
+FLAGS = {"version", "transports", "namespaces", "auth", "headers", "path", "ack_timeout"}
+
+POSITIVE = click.FloatRange(0, min_open=True)
+
+
+# fmt: off
+ARGUMENTS = (
+    click.argument("url", callback=values.server_url),
+    click.option("--users", "-u", type=click.IntRange(1), default=10, show_default=True, metavar="N",
+                 help="Simulated users."),
+    click.option("--spawn-rate", "-r", type=POSITIVE, default=50, show_default=True, metavar="N",
+                 help="Users started per second."),
+    click.option("--run-time", "-t", default="30s", show_default=True, callback=values.duration,
+                 metavar="TIME", help="e.g. 30s, 5m or 1h30m."),
+    click.option("--emit", "event", required=True, metavar="EVENT", help="The event to emit."),
+    click.option("--data", multiple=True, metavar="JSON", callback=values.json_value,
+                 help="Its argument; several times gives several arguments."),
+    click.option("--ack", is_flag=True, help="Ask for an ack and wait for it."),
+    click.option("--reply", metavar="EVENT", help="Wait for this event as the answer."),
+    click.option("--rate", default="1", show_default=True, metavar="N|max", callback=values.rate,
+                 help="Emits per second of each user; max waits for the answer only."),
+    click.option("--namespace", default="/", show_default=True, help="The only namespace that is joined."),
+    click.option("--version", default="auto", show_default=True, metavar="0-4|auto", callback=values.version,
+                 help="The server's Socket.IO major."),
+    click.option("--transports", default="polling,websocket", show_default=True, metavar="LIST",
+                 callback=values.names, help="websocket connects directly, polling never upgrades."),
+    click.option("--auth", metavar="JSON", callback=values.json_value, help="The auth payload, an object."),
+    click.option("--header", "-H", "headers", multiple=True, metavar="K:V", callback=values.headers,
+                 help="Sent with each request of the handshake."),
+    click.option("--path", default="/socket.io/", show_default=True, help="The server's path."),
+    click.option("--timeout", "ack_timeout", type=POSITIVE, default=10, show_default=True,
+                 metavar="SECONDS", help="Seconds to wait for an answer."),
+    click.option("--option", "more", multiple=True, metavar="NAME=VALUE", callback=values.assignments,
+                 help="Any other connection option, e.g. tls_verify=false."),
+    click.option("--processes", type=int, metavar="N", help="Worker processes; -1 makes one per core."),
+    click.option("--sio-check", multiple=True, metavar="CHECK", callback=values.checks,
+                 help="Fail (exit code 3) unless this holds, e.g. 'CALL: p99 < 250ms'."),
+    click.option("--sio-checks-file", metavar="FILE", help="TOML file with such checks."),
+    click.option("--sio-report", metavar="FILE", help="Write the report (JSON)."),
+    click.option("--sio-junit", metavar="FILE", help="Write the checks' results (JUnit XML)."),
+    click.option("--sio-html", metavar="FILE", help="Write the report (HTML)."),
+    click.option("--sio-hlog", metavar="DIR", help="Write an HdrHistogram log per row."),
+    click.option("--sio-metrics-port", type=int, metavar="N", help="Serve Prometheus metrics."),
+    click.option("--sio-drain", type=float, metavar="SECONDS",
+                 help="How long emits may stay open at the end.  [default: 5]"),
+    click.option("--html", metavar="FILE", callback=values.writable, help="Write Locust's HTML report."),
+    click.option("--csv", metavar="PREFIX", callback=values.writable, help="Write Locust's CSV files."),
+)
+# fmt: on
+
+
+def _arguments(function: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+    """Give a command these arguments; they are shown in their order."""
+    for argument in reversed(ARGUMENTS):
+        function = argument(function)
+    return function
+
+
+@click.command()
+@_arguments
+def bench(
+    url: str,
+    users: int,
+    spawn_rate: float,
+    run_time: str,
+    event: str,
+    data: list[Any],
+    ack: bool,
+    reply: str | None,
+    rate: float | None,
+    namespace: str,
+    more: dict[str, Any],
+    **rest: Any,
+) -> NoReturn:
+    """Let users emit an event to the server at URL, and tell how it did.
+
+    Exit codes: 0 fine, 1 failures, 2 bad usage, 3 a check failed, 4 the figures can't be trusted.
+    """
+    if ack and reply is not None:
+        raise click.UsageError("--ack and --reply exclude each other: the answer is an ack, or an event")
+    flags = {"namespaces": [namespace], **{name: rest.pop(name) for name in FLAGS & rest.keys()}}
+    scenario = {
+        "event": event,
+        "args": data,
+        "ack": ack,
+        "reply": reply,
+        "rate": rate,
+        "namespace": namespace,
+        "options": _options(flags, more),
+    }
+    run = ["--headless", "--host", url, "--users", users, "--spawn-rate", spawn_rate, "--run-time", run_time]
+    argv = runner.locust("bench_locustfile.py", [*run, *_flags(rest)])
+    runner.become(argv, {"SIOLOAD_BENCH": json.dumps(scenario, ensure_ascii=False)})
+
+
+def _options(flags: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """The connection's options, all of them known and valid."""
+    if doubled := FLAGS & more.keys():
+        raise click.UsageError(f"--option {min(doubled)}: there is a flag for that")
+    options = {**flags, **more}
+    options_from(options)
+    return options
+
+
+def _flags(given: Mapping[str, Any]) -> list[object]:
+    """Locust's arguments for options that have the same name there."""
+    args: list[object] = []
+    for name, value in given.items():
+        for one in value if isinstance(value, tuple) else [value]:
+            if one is not None:
+                args += ["--" + name.replace("_", "-"), one]
+    return args

@@ -1,0 +1,119 @@
+"""Values of command line options: each is checked before any load, and refused with its remedy."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+import orjson
+
+from sioload.engineio.urls import parse_url
+from sioload.errors import CheckError
+from sioload.measure.checks import parse
+
+
+def json_value(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """One JSON value, or a list of them when the option may be given several times."""
+    if value is None:
+        return None
+    if isinstance(value, tuple):
+        return [json_value(ctx, param, text) for text in value]
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise click.BadParameter(
+            f"{value!r} is no JSON ({error}); a text needs quotes within: '\"text\"'"
+        ) from error
+
+
+def server_url(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """A server's URL, which has no path: it would go unheeded."""
+    parse_url(value, "/")
+    path = urlsplit(value).path
+    if path not in ("", "/"):
+        raise click.BadParameter(
+            f"{value!r} has a path: give a namespace as --namespace {path}, the server's own path as --path"
+        )
+    return value
+
+
+def names(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
+    """Names between commas."""
+    return [name.strip() for name in value.split(",")]
+
+
+def rate(ctx: click.Context, param: click.Parameter, value: str) -> float | None:
+    """Emits per second of each user, None for "max"."""
+    if value == "max":
+        return None
+    try:
+        rate = float(value)
+    except ValueError:
+        rate = 0.0
+    if not 0.0 < rate < float("inf"):
+        raise click.BadParameter(f'{value!r} is no rate: give emits per second and user, e.g. 0.5, or "max"')
+    return rate
+
+
+def duration(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """A time span as Locust reads it."""
+    if not re.fullmatch(r"\d+|(?=\d)(\d+h)?(\d+m)?(\d+s)?", value):
+        raise click.BadParameter(f"{value!r} is no time: give e.g. 30s, 5m or 1h30m")
+    return value
+
+
+def headers(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> dict[str, str]:
+    """Headers of HTTP, by name."""
+    headers = {}
+    for text in value:
+        name, colon, content = text.partition(":")
+        if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+            raise click.BadParameter(f"{text!r} is no header: give 'Name: value'")
+        headers[name] = content.strip()
+    return headers
+
+
+def version(ctx: click.Context, param: click.Parameter, value: str) -> int | str:
+    """A major of Socket.IO."""
+    if value not in ("0", "1", "2", "3", "4", "auto"):
+        raise click.BadParameter(f"{value!r} is no Socket.IO major: give 0, 1, 2, 3, 4 or auto")
+    return value if value == "auto" else int(value)
+
+
+def writable(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A path that Locust will write to when the run is over; it finds out only then whether it can."""
+    if value is not None:
+        path = Path(value).absolute()
+        place = next(parent for parent in path.parents if parent.exists())
+        if path.is_dir() or not place.is_dir() or not os.access(path if path.exists() else place, os.W_OK):
+            raise click.BadParameter(f"can't write {value!r}: give another file")
+    return value
+
+
+def checks(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> Sequence[str]:
+    """Checks, as they were given; all of them can be parsed."""
+    for text in value:
+        try:
+            parse(text)
+        except CheckError as error:
+            raise click.BadParameter(str(error)) from error
+    return value
+
+
+def assignments(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> dict[str, Any]:
+    """Options of the connection that have no flag: NAME=VALUE, the value as JSON or else as text."""
+    given = {}
+    for text in value:
+        name, equals, content = text.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{text!r}: give NAME=VALUE, e.g. reconnection=false")
+        try:
+            given[name] = orjson.loads(content)
+        except orjson.JSONDecodeError:
+            given[name] = content
+    return given
