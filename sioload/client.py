@@ -92,7 +92,7 @@ class SocketIOClient:
 
     @property
     def transport(self) -> str | None:
-        """"polling" or "websocket", None while there is no connection."""
+        """ "polling" or "websocket", None while there is no connection."""
         connection = self._link.connection
         return connection.transport if connection is not None else None
 
@@ -418,7 +418,10 @@ class SocketIOClient:
             raise
         except BaseException as error:
             entry.waiter = None  # a killed user's emit stays open until its answer or its end
-            if isinstance(error, gevent.GreenletExit) and getattr(self._user, "_greenlet", None) is gevent.getcurrent():
+            if (
+                isinstance(error, gevent.GreenletExit)
+                and getattr(self._user, "_greenlet", None) is gevent.getcurrent()
+            ):
                 self.leaving = True
             raise
         finally:
@@ -449,7 +452,9 @@ class SocketIOClient:
         slot, self.slot = self.slot, None
         recorder = self.fleet.recorder
         started = now if slot is None else slot
-        return Emit(recorder.ledger, recorder.row(kind, shown), namespace, event, started, now, slot is not None)
+        return Emit(
+            recorder.ledger, recorder.row(kind, shown), namespace, event, started, now, slot is not None
+        )
 
     @staticmethod
     def _row_name(namespace: str, name: str) -> str:
@@ -587,7 +592,9 @@ class SocketIOClient:
         """
         namespace = namespace or "/"
         row = self.fleet.recorder.row("WAIT", self._row_name(namespace, event))
-        return Expectation(self, row, namespace, event, where, self.options.ack_timeout if timeout is None else timeout)
+        return Expectation(
+            self, row, namespace, event, where, self.options.ack_timeout if timeout is None else timeout
+        )
 
     def _add_wait(self, wait: Wait) -> None:
         if self._waits is None:
@@ -687,7 +694,9 @@ class SocketIOClient:
             id = None
         if handler is None or handler.function is None:
             if id is not None:
-                recorder.row("RECV", f"{shown} (ack)").fail("the server asked for an ack and no handler answers it")
+                recorder.row("RECV", f"{shown} (ack)").fail(
+                    "the server asked for an ack and no handler answers it"
+                )
             return
         given = (event, *args) if is_catch_all else tuple(args)
         if not self._dispatching().add(self._call_handler, handler, event, given, namespace, id):
@@ -823,7 +832,9 @@ class SocketIOClient:
         for wait in late:
             self._remove_wait(wait)
         ended = [self._acks.pop(number) for number in overdue]
-        rest = [entry.deadline for entry in self._acks.values()] + [wait.deadline for wait in self._waits or ()]
+        rest = [entry.deadline for entry in self._acks.values()] + [
+            wait.deadline for wait in self._waits or ()
+        ]
         if rest:
             self._rearm(min(rest))
         for entry in ended:
@@ -862,7 +873,9 @@ class Expectation:
         self._client._add_wait(self._wait)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
+    ) -> None:
         wait = self._wait
         if error is None and wait.args is None and wait.error is None and wait in (self._client._waits or ()):
             wait.waiter = Waiter()

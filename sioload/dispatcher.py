@@ -62,7 +62,9 @@ def _takes_event(function: Callable[..., Any] | None, bound: bool) -> int:
     except (TypeError, ValueError):
         return 0
     required = [
-        p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        p
+        for p in parameters
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
     return len(required) if required and required[0].name == "event" else 0
 

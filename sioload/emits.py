@@ -124,7 +124,18 @@ class Wait:
         args: the event's arguments once it came.
     """
 
-    __slots__ = ("args", "deadline", "emit", "error", "event", "namespace", "row", "started", "waiter", "where")
+    __slots__ = (
+        "args",
+        "deadline",
+        "emit",
+        "error",
+        "event",
+        "namespace",
+        "row",
+        "started",
+        "waiter",
+        "where",
+    )
 
     def __init__(
         self,

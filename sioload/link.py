@@ -233,7 +233,11 @@ class Link:
 
     def _retry_later(self) -> None:
         options = self.options
-        if self._fleet.stopping or not options.reconnection or self._attempts >= options.reconnection_attempts:
+        if (
+            self._fleet.stopping
+            or not options.reconnection
+            or self._attempts >= options.reconnection_attempts
+        ):
             self._enter(Phase.IDLE)
             self._fleet.members.discard(self)
             if self._lost_at is not None:
@@ -242,7 +246,10 @@ class Link:
             self._listener.on_down("given up", None)
             return
         seconds = backoff(
-            self._attempts, options.reconnection_delay, options.reconnection_delay_max, options.randomization_factor
+            self._attempts,
+            options.reconnection_delay,
+            options.reconnection_delay_max,
+            options.randomization_factor,
         )
         self._attempts += 1
         self._retry = self._fleet.deadlines.at(perf_counter() + seconds, self._retry_now)
@@ -402,7 +409,9 @@ class Link:
         try:
             payload = auth()
         except Exception as error:
-            self._fleet.later(self._then, self._refuse, "connect", f"auth raised {type(error).__name__}: {error}", None)
+            self._fleet.later(
+                self._then, self._refuse, "connect", f"auth raised {type(error).__name__}: {error}", None
+            )
         else:
             self._fleet.later(self._then, self._send_connect, namespace, payload)
 
@@ -437,9 +446,9 @@ class Link:
             return
         if packet is None:
             return
-        kind, name, data, id, auto = packet
+        kind, name, content, id, auto = packet
         if kind == _ACK:
-            self._listener.on_ack(id, data)
+            self._listener.on_ack(id, content)
         elif kind == _EVENT:
             namespace = self.namespaces.get(name)
             if namespace is None:
@@ -447,7 +456,7 @@ class Link:
             if not namespace.connected:
                 self._event_too_early(namespace, packet)
             elif namespace.pid is None:
-                self._listener.on_event(name, data, id, auto)
+                self._listener.on_event(name, content, id, auto)
             else:
                 self._event(namespace, packet)
         elif kind == PacketType.CONNECT:
@@ -481,7 +490,9 @@ class Link:
         if self._generation.connect_payload == "auth" and not isinstance(data.get("sid"), str):
             if self.connection is not None:
                 self.connection.broken(
-                    ProtocolError("CONNECT without a sid: the server speaks Socket.IO 2.x or older (set version)")
+                    ProtocolError(
+                        "CONNECT without a sid: the server speaks Socket.IO 2.x or older (set version)"
+                    )
                 )
             return
         now = perf_counter()

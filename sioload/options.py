@@ -97,10 +97,17 @@ class Options:
         if self.parser not in ("json", "msgpack") and not (
             hasattr(self.parser, "encode") and hasattr(self.parser, "decoder")
         ):
-            raise OptionError(f'parser must be "json", "msgpack" or an object with encode and decoder, not {self.parser!r}')
+            raise OptionError(
+                f'parser must be "json", "msgpack" or an object with encode and decoder, not {self.parser!r}'
+            )
         for name in ("connect_timeout", "ack_timeout"):
             self._number(name, minimum=0.001)
-        for name in ("reconnection_delay", "reconnection_delay_max", "connect_jitter", "reconnection_attempts"):
+        for name in (
+            "reconnection_delay",
+            "reconnection_delay_max",
+            "connect_jitter",
+            "reconnection_attempts",
+        ):
             self._number(name, minimum=0.0)
         self._number("randomization_factor", minimum=0.0, maximum=1.0)
         for name in ("encode_query", "base64", "compress", "reconnection", "tls_verify"):
@@ -114,14 +121,18 @@ class Options:
             if not isinstance(namespace, str) or not namespace.startswith("/"):
                 raise OptionError(f"namespaces: {namespace!r} must begin with '/'")
         if not callable(self.auth) and self.auth is not None and not isinstance(self.auth, Mapping):
-            raise OptionError(f"auth must be a dict or a callable that returns one, not {type(self.auth).__name__}")
+            raise OptionError(
+                f"auth must be a dict or a callable that returns one, not {type(self.auth).__name__}"
+            )
         for name in ("headers", "cookies"):
             self._strings(name)
 
     def _number(self, name: str, minimum: float, maximum: float = float("inf")) -> None:
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
-            span = f"between {minimum:g} and {maximum:g}" if maximum != float("inf") else f"at least {minimum:g}"
+            span = (
+                f"between {minimum:g} and {maximum:g}" if maximum != float("inf") else f"at least {minimum:g}"
+            )
             raise OptionError(f"{name} must be a number, {span}, not {value!r}")
 
     def _strings(self, name: str) -> None:

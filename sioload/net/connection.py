@@ -162,7 +162,7 @@ class Connection:
             if len(messages) > 1:
                 ws.send_many([self.generation.encode_frame(Packet(MESSAGE, m)) for m in messages])
             elif ws.on_message is not None and text.__class__ is str and not ws.compresses:
-                stream.write(encode_frame(1, b"4" + text.encode()))  # type: ignore[union-attr]
+                stream.write(encode_frame(1, b"4" + text.encode()))
             else:
                 ws.send(self.generation.encode_frame(Packet(MESSAGE, text)))
             if not stream.buffered:
@@ -220,7 +220,7 @@ class Connection:
 
     def dial(
         self, done: Callable[[Stream], None], failed: Callable[[str, str], None], opening: bool = False
-    ) -> Dialler | None:
+    ) -> Dialler:
         """Begin to connect a stream to the server (to `handshake_url`'s when a session is being opened)."""
         at = self._opening_endpoint() if opening else self.endpoint
         return Dialler(self._fleet, at.host, at.port, self.options, at.tls, done, failed)
@@ -344,7 +344,9 @@ class Connection:
     # Opening.
 
     def _opening_endpoint(self) -> Endpoint:
-        return self._fleet.endpoint(self.options.handshake_url) if self.options.handshake_url else self.endpoint
+        return (
+            self._fleet.endpoint(self.options.handshake_url) if self.options.handshake_url else self.endpoint
+        )
 
     def _target(self, at: Endpoint, transport: str) -> tuple[Endpoint, list[tuple[str, str]]]:
         """Path and parameters of a request, in the generation's form."""

@@ -58,7 +58,7 @@ class Resolver:
             waiting.append(done)
             return
         self._asked[key] = [done]
-        job = get_hub().threadpool.spawn(_look_up, host, port)
+        job: Any = get_hub().threadpool.spawn(_look_up, host, port)
         job.rawlink(lambda result: self._answered(key, result.get()))
 
     def prefer(self, host: str, port: int, good: Address) -> None:
@@ -229,7 +229,9 @@ class Dialler:
             self._started = now
             if self._tls:
                 name = self._options.server_hostname or self._host
-                tls = TLSStream(sock, self, self._fleet.recorder, self._fleet.tls_context(self._options), name)
+                tls = TLSStream(
+                    sock, self, self._fleet.recorder, self._fleet.tls_context(self._options), name
+                )
                 self._stream = tls
                 tls.start()
             else:

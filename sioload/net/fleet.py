@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import gevent
 from gevent.hub import get_hub
@@ -19,9 +19,6 @@ from sioload.net.deadlines import Deadlines
 from sioload.net.dial import Resolver, rotate, tls_context
 from sioload.options import Options
 from sioload.socketio.generations import Generation
-
-if TYPE_CHECKING:
-    from _socket import AddressFamily
 
 logger = logging.getLogger(__name__)
 AF_INET6 = 10
@@ -71,10 +68,12 @@ class Fleet:
             context = self._contexts[key] = tls_context(options)
         return context
 
-    def next_source(self, options: Options, family: int | AddressFamily) -> str | None:
+    def next_source(self, options: Options, family: int) -> str | None:
         """The local address to bind the next connection to, None to leave it to the kernel."""
         matching = tuple(
-            a for a in options.source_addresses if (ipaddress.ip_address(a).version == 6) == (family == AF_INET6)
+            a
+            for a in options.source_addresses
+            if (ipaddress.ip_address(a).version == 6) == (family == AF_INET6)
         )
         if not matching:
             return None

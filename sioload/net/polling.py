@@ -39,7 +39,18 @@ class Polling:
         pausing: no new GET starts; `on_polling_paused` follows once nothing is under way.
     """
 
-    __slots__ = ("_conn", "_dials", "_get", "_on_air", "_post", "_queue", "closed", "last_heard", "pausing", "queued")
+    __slots__ = (
+        "_conn",
+        "_dials",
+        "_get",
+        "_on_air",
+        "_post",
+        "_queue",
+        "closed",
+        "last_heard",
+        "pausing",
+        "queued",
+    )
 
     def __init__(self, conn: Connection) -> None:
         self._conn = conn
@@ -145,9 +156,9 @@ class Polling:
         for token in on_air:
             token.settle("indeterminate", reason)
         queue, self._queue = self._queue, deque()
-        for _, _, token in queue:
-            if token is not None:
-                token.settle("not_sent", reason)
+        for _, _, waiting in queue:
+            if waiting is not None:
+                waiting.settle("not_sent", reason)
 
     def take_queue(self) -> list[tuple[list[Packet], int, Token | None]]:
         """What still waits to be posted, for the transport that follows."""
@@ -207,5 +218,4 @@ class Polling:
             self._conn.on_dial_failed(stage, reason)
 
         dialler = self._conn.dial(done, failed, opening=then == self._dialled_get and not self._conn.sid)
-        if dialler is not None:
-            self._dials.append(dialler)
+        self._dials.append(dialler)

@@ -70,7 +70,9 @@ class _Probe:
 
     def _request(self, method: str, parameters: list[tuple[str, str]], body: bytes | None = None) -> bytes:
         options, endpoint = self._options, self._endpoint
-        asked = Request(endpoint, "polling", options.headers, options.query, options.cookies, options.encode_query)
+        asked = Request(
+            endpoint, "polling", options.headers, options.query, options.cookies, options.encode_query
+        )
         return request(method, asked.target(endpoint, parameters), asked.header_list(endpoint), body)
 
     def on_response(self, line: Line, response: Response) -> None:

@@ -283,7 +283,12 @@ class WebSocket:
             self._end(f"websocket protocol error {int(code)} {reason}".strip()[:100])
         elif protocol.close_rcvd is not None:
             self._end("closed by the server")
-        elif protocol.state is OPEN and not self.compresses and protocol.current_size is None and not protocol.reader.buffer:
+        elif (
+            protocol.state is OPEN
+            and not self.compresses
+            and protocol.current_size is None
+            and not protocol.reader.buffer
+        ):
             self._protocol = None
 
     def _refused(self, protocol: Protocol) -> bool:
@@ -347,5 +352,3 @@ class WebSocket:
         data = b"".join(protocol.data_to_send())
         if data:
             self.stream.write(data)
-
-

@@ -53,7 +53,7 @@ class SocketIOUser(User):
         cls._handlers = handlers_of(cls)
         start: Any = cls.on_start
         if not hasattr(start, "_sioload_persistent"):
-            cls.on_start = _persistent(start)  # type: ignore[method-assign]
+            cls.on_start = _persistent(start)  # type: ignore[assignment,method-assign]
         cls.tasks = [_rejoining(task) for task in cls.tasks]
 
     def __init__(self, environment: Any) -> None:
@@ -90,7 +90,8 @@ class SocketIOUser(User):
         jar = getattr(self.__dict__.get("client"), "cookies", None)
         if not jar:
             return {}
-        header = get_cookie_header(jar, Request("GET", url).prepare()) or ""
+        give: Any = get_cookie_header
+        header = give(jar, Request("GET", url).prepare()) or ""
         return dict(pair.split("=", 1) for pair in header.split("; ") if "=" in pair)
 
     def start(self, group: Group) -> gevent.Greenlet[..., Any]:
