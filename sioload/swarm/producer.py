@@ -62,12 +62,9 @@ class Producer:
         self.fleet.recorder.reset()
 
     def stopping(self) -> None:
-        """The users are about to be stopped."""
-        self.fleet.end(emits=bool(self.environment.stop_timeout))
-
-    def stopping(self) -> None:
-        """The load ends: what this process does from here on says nothing about its health under load."""
+        """The users are about to be stopped; how busy stopping them keeps this process doesn't count."""
         self.fleet.recorder.health.end(time.monotonic(), self.fleet.recorder.window_p50())
+        self.fleet.end(emits=bool(self.environment.stop_timeout))
 
     def end(self) -> None:
         """The users are gone: drain, so that every emit has its outcome. Idempotent."""
@@ -91,7 +88,7 @@ class Producer:
     def ramped_up(self) -> None:
         """All users are spawned: from here on, the generator's health counts.
 
-        What lives now will live long: a collector that walked it again and again would be the lag it measures.
+        What lives now will live long: a collector that walks it again and again would be the lag it measures.
         """
         gc.collect()
         gc.freeze()

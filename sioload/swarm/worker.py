@@ -33,7 +33,6 @@ class Worker:
         guard = Guard(environment, self.producer.fleet.recorder.internal_error)
         guard.first("report_to_master", self.on_report)
         guard.listen("test_start", self.on_test_start)
-        guard.listen("test_stopping", self.on_test_stopping)
         guard.first("test_stopping", self.on_test_stopping)
         guard.listen("test_stop", self.on_test_stop)
         guard.listen("spawning_complete", self.on_spawning_complete)
@@ -45,9 +44,6 @@ class Worker:
     def on_test_start(self, **_: Any) -> None:
         self.producer.begin()
         self._test = getattr(self.environment.parsed_options, TEST, 0)
-
-    def on_test_stopping(self, **_: Any) -> None:
-        self.producer.stopping()
 
     def on_test_stopping(self, **_: Any) -> None:
         self.producer.stopping()
