@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import sys
+from time import perf_counter
 from typing import Any
 
 import gevent
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
-from locust import User, constant, constant_pacing, events, task
+from locust import User, events, task
 from meter import Job, Tally, used_kib
 
 JOB = Job.given()
@@ -30,9 +31,9 @@ class BenchUser(Base):
     """Connects, then does its job's work."""
 
     host = JOB.url
-    wait_time = constant(3600) if JOB.mode != "ack" else constant_pacing(PERIOD) if PERIOD else constant(0)
     options = {"version": 4} if JOB.client == "sioload" else {}
     n = 0
+    slot = 0.0
 
     def on_start(self) -> None:
         if JOB.client != "empty":
@@ -41,6 +42,15 @@ class BenchUser(Base):
                 self.sio.connect(self.host, transports=JOB.transports, wait_timeout=60)
         TALLY.connected += 1
         gevent.sleep(random.uniform(0, PERIOD))
+        self.slot = perf_counter()
+
+    def wait_time(self) -> float:
+        """Until the next slot when there is a rate, else not at all; users without work sleep."""
+        if not PERIOD:
+            return 0 if JOB.mode == "ack" else 3600
+        now = perf_counter()
+        self.slot = max(now, self.slot + PERIOD)
+        return self.slot - now
 
     @task
     def work(self) -> None:
@@ -51,6 +61,14 @@ class BenchUser(Base):
         if reply["n"] != n:
             raise AssertionError(f"wrong ack: {reply}")
         TALLY.ops += 1
+
+
+if JOB.client == "sioload":
+    from sioload.dispatcher import Handler
+    from sioload.net.fleet import fleet_of
+
+    # The stamp in the push is read, and no code of the user's runs.
+    BenchUser._handlers = {("/", "news"): Handler(None, sent_at=lambda message: message["sent"])}
 
 
 def until(condition: Any, what: str) -> None:
@@ -93,8 +111,12 @@ def measure(runner: Any) -> dict[str, Any]:
 
 def count(runner: Any) -> None:
     """Pushes are counted by what the client's own statistics recorded."""
-    if JOB.mode == "push":
-        TALLY.ops = sum(row.num_requests for row in runner.stats.entries.values() if row.name == "news")
+    if JOB.mode != "push":
+        return
+    if JOB.client == "sioload":
+        TALLY.ops = fleet_of(runner.environment).recorder.row("PUSH", "news").totals().count
+    else:
+        TALLY.ops = runner.stats.entries["news", "WSR"].num_requests
 
 
 def run(runner: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -51,17 +52,18 @@ def details(row: Row, figures: Figures) -> list[str]:
     own = figures.get("sioload")
     if own and own[-1].rate is not None:
         last = own[-1]
-        lines.append(
-            f"sioload {last.rate:,.0f}/s, server {100 * (last.server_cpu or 0):.0f} % busy; {last.note}"
-        )
+        note = f"; {last.note}" if "reconciled" in last.note else ""
+        lines.append(f"sioload {last.rate:,.0f}/s, server {100 * (last.server_cpu or 0):.0f} % busy{note}")
     return lines
 
 
 def text(row: Row, figures: Figures) -> str:
-    """One row of the table for a terminal, at most 100 columns wide but for its details."""
+    """One row of the table for a terminal, at most 100 columns wide."""
     cells = "".join(f"{number(median(figures, program)):>10}" for program in COLUMNS)
     lines = [f"{row.label:<50}{cells}"[:100].rstrip()]
-    return "\n".join(lines + [f"    {line}" for line in details(row, figures)])
+    for line in details(row, figures):
+        lines += textwrap.wrap(line, 96, initial_indent="    ", subsequent_indent="      ")
+    return "\n".join(lines)
 
 
 def header() -> str:

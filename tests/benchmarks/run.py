@@ -20,11 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import report
 from generators import ARTILLERY, MODULES, ROOT, BenchError, Measured, Tools, measure
-from rows import ROWS, Row
+from rows import ROWS, WEBSOCKET, Row
 
 
 def arguments() -> argparse.Namespace:
@@ -37,6 +39,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rows", default=",".join(names), help=f"of {', '.join(names)} (default: all)")
     parser.add_argument("--rounds", type=int, default=0, help="rounds of each row (default: 3, quick: 1)")
+    parser.add_argument("--server", choices=("responder", "npm"), help="this server in every emit + ack row")
     parser.add_argument("--peers", action="store_true", help="Artillery too, if installed (make bench-peers)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--readme", action="store_true", help="write the table into README.md")
@@ -57,7 +60,7 @@ def measure_row(tools: Tools, row: Row, rounds: int, seconds: float) -> report.F
         for program in list(programs):
             try:
                 figures[program].append(measure(tools, row, program, seconds))
-            except BenchError as error:
+            except (BenchError, OSError) as error:
                 programs.remove(program)
                 figures[program].clear()
                 if program not in tools.missing:
@@ -67,11 +70,9 @@ def measure_row(tools: Tools, row: Row, rounds: int, seconds: float) -> report.F
 
 def versions(tools: Tools) -> dict[str, str]:
     found = {"Python": platform.python_version()}
-    for name in ("sioload", "locust", "gevent", "python-socketio"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed as a package"
+    found["sioload"] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for name in ("locust", "gevent", "python-socketio"):
+        found[name] = importlib.metadata.version(name)
     if "node" not in tools.missing:
         found["Node"] = subprocess.run(["node", "--version"], capture_output=True, text=True).stdout.strip(
             " v\n"
@@ -90,6 +91,19 @@ def versions(tools: Tools) -> dict[str, str]:
     return found
 
 
+def busy_share() -> float:
+    """How busy the machine is while nothing of the benchmark runs: a share of all its cores, over a second."""
+
+    def ticks() -> tuple[int, int]:
+        fields = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return sum(fields), fields[3] + fields[4]
+
+    total, idle = ticks()
+    time.sleep(1)
+    total, idle = ticks()[0] - total, ticks()[1] - idle
+    return 1 - idle / total
+
+
 def main() -> int:
     chosen = arguments()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -102,9 +116,16 @@ def main() -> int:
         print(", ".join(f"{name} {version}" for name, version in stand.items()))
         for name, why in tools.missing.items():
             print(f"not measured: {name} ({why})")
+        if (busy := busy_share()) > 0.05:
+            print(f"other programs use {100 * busy:.0f} % of this machine: figures are rough")
         print(f"{chosen.rounds} round(s), medians\n\n{report.header()}", flush=True)
         results = []
-        for row in (row.quick() if chosen.quick else row for row in ROWS if row.key in chosen.rows):
+        for row in ROWS:
+            if row.key not in chosen.rows:
+                continue
+            row = row.quick() if chosen.quick else row
+            if chosen.server and row.mode == "ack" and row.transports == WEBSOCKET:
+                row = replace(row, server=chosen.server)
             figures = measure_row(tools, row, chosen.rounds, 2.0 if chosen.quick else 4.0)
             results.append((row, figures))
             print(report.text(row, figures), flush=True)
