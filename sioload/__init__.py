@@ -2,8 +2,8 @@
 
 `from sioload import SocketIOUser, on, stamp` in a locustfile is all it takes; see README.md.
 
-Names are imported on first use, because Locust applies gevent's monkey patch when it is imported, which a program
-that only wants a codec or a report shouldn't have to undergo.
+Names are imported on first use, because Locust applies gevent's monkey patch when it is imported, which a
+program that only wants a codec or a report shouldn't have to undergo.
 """
 
 from __future__ import annotations

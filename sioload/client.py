@@ -50,8 +50,9 @@ class SocketIOClient:
         handlers: (namespace, event) to handler, of a user class.
     """
 
-    __slots__ = ("_acks", "_blocked", "_dispatcher", "_due", "_full", "_handlers", "_link", "_next_id", "_own", "_receiver", "_timer",
-                 "_user", "_waits", "fleet", "leaving", "options", "slot", "url")  # fmt: skip
+    __slots__ = ("_acks", "_blocked", "_dispatcher", "_due", "_full", "_handlers", "_link", "_next_id",
+                 "_own", "_receiver", "_timer", "_user", "_waits", "fleet", "leaving", "options", "slot",
+                 "url")  # fmt: skip
 
     eio = _Eio()
 
@@ -124,7 +125,8 @@ class SocketIOClient:
         wait_timeout: float | None = None,
         retry: bool = False,
     ) -> None:
-        """Open a session and join namespaces: one attempt, or with `retry` as many as reconnecting would make.
+        """Open a session and join namespaces: one attempt, or with `retry` as many as reconnecting would
+        make.
 
         Handlers and hooks that are due meanwhile run in the caller's greenlet.
 
@@ -133,7 +135,8 @@ class SocketIOClient:
             headers: added to `options["headers"]`.
             auth: dict or callable; the CONNECT payload, in place of `options["auth"]`.
             transports: in place of `options["transports"]`.
-            namespaces: what to join; without, `options["namespaces"]`, else those that have handlers, else "/".
+            namespaces: what to join; without, `options["namespaces"]`, else those that have handlers, else
+                "/".
             socketio_path: in place of `options["path"]`.
             wait: return once every namespace has connected; False: return at once.
             wait_timeout: seconds for all of it, in place of `options["connect_timeout"]`.
@@ -241,8 +244,9 @@ class SocketIOClient:
     def disconnect(self, namespace: str | None = None) -> None:
         """Leave one namespace, or all of them and close the connection; returns once that is done.
 
-        Pending emits end as `indeterminate`. At the end of a run, or when Locust has stopped this user, nothing
-        happens at once: open emits get their time to be answered first, then the connection closes by itself.
+        Pending emits end as `indeterminate`. At the end of a run, or when Locust has stopped this user,
+        nothing happens at once: open emits get their time to be answered first, then the connection closes
+        by itself.
         """
         if self.leaving or self.fleet.ending:
             return
@@ -334,8 +338,8 @@ class SocketIOClient:
     ) -> None:
         """Emit an event, with `callback` as an acknowledged one, which isn't waited for.
 
-        Blocks only while the connection's write buffer is above its high-water mark, or while a lost connection
-        is being restored (up to `ack_timeout`).
+        Blocks only while the connection's write buffer is above its high-water mark, or while a lost
+        connection is being restored (up to `ack_timeout`).
 
         Args:
             event: the event's name.
@@ -399,8 +403,10 @@ class SocketIOClient:
         self._check_running()
         namespace = namespace or "/"
         shown = self._row_name(namespace, name or event)
-        entry = self._entry("CALL" if reply is None else "REPLY", shown if reply is None else f"{shown}>{reply}",
-                            namespace, event)  # fmt: skip
+        if reply is None:
+            entry = self._entry("CALL", shown, namespace, event)
+        else:
+            entry = self._entry("REPLY", f"{shown}>{reply}", namespace, event)
         entry.ok = ok
         entry.deadline = entry.written + (self.options.ack_timeout if timeout is None else timeout)
         wait = None
@@ -587,8 +593,8 @@ class SocketIOClient:
     ) -> Expectation:
         """Listen for an event before a block of code runs, and wait for it at the block's end.
 
-        `with sio.expect("joined", timeout=5) as joined: ...`, then `joined.args`. The time runs from the start of
-        the block.
+        `with sio.expect("joined", timeout=5) as joined: ...`, then `joined.args`. The time runs from the
+        start of the block.
         """
         namespace = namespace or "/"
         row = self.fleet.recorder.row("WAIT", self._row_name(namespace, event))
@@ -626,7 +632,9 @@ class SocketIOClient:
         return register if handler is None else register(handler)
 
     def on_message(self, event: str, *data: Any) -> None:
-        """What handlers written for Locust's own client call to have an event counted; it is counted already."""
+        """What handlers written for Locust's own client call to have an event counted; it is counted
+        already.
+        """
 
     def _handler(self, namespace: str, event: str) -> tuple[Handler | None, bool]:
         """The handler of an event, and whether it is one for all events."""
@@ -683,7 +691,7 @@ class SocketIOClient:
         if handler is not None and handler.sent_at is not None and not is_catch_all:
             try:
                 recorder.row("PUSH", shown).add(swarm_time() - handler.sent_at(*args))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the script's own code
                 recorder.row("PUSH", shown).fail(f"sent_at raised {type(error).__name__}: {error}")
         elif not awaited:
             recorder.row("RECV", shown).tick()
@@ -709,7 +717,7 @@ class SocketIOClient:
             if self._receiver is None:
                 self._receiver = self.fleet.recorder.delivery.receiver()
             self._receiver.seen(shown, stream, number)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the script's own code
             self.fleet.recorder.row("RECV", f"{shown} (delivery)").fail(f"{type(error).__name__}: {error}")
 
     def _answer_waits(self, namespace: str, event: str, args: list[Any], now: float) -> bool:
@@ -793,7 +801,7 @@ class SocketIOClient:
         self._wake()
 
     def run(self, function: Callable[..., Any], *args: Any) -> None:
-        """Call user code in a greenlet: whoever serves the queue, or one of its own while that one is busy."""
+        """Call user code in a greenlet: the queue's, or one of its own while that is busy."""
         dispatcher = self._dispatching()
         if self._link.phase is Phase.DOWN and dispatcher.busy:
             gevent.spawn(self._run_alone, function, args)
@@ -805,7 +813,7 @@ class SocketIOClient:
     def _run_alone(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         try:
             function(*args)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the script's own code
             self.on_job_failed((function, args), error)
 
     def cookies(self, url: str) -> dict[str, str]:

@@ -44,7 +44,7 @@ class Handler:
         self._named = _takes_event(function, bound)
 
     def call(self, user: object, event: str, args: tuple[Any, ...]) -> Any:
-        """Call the function. One that asks for exactly one argument more, named `event`, gets the event too."""
+        """Call the function. One that asks for one argument more, named `event`, gets the event too."""
         function = self.function
         if function is None:
             return None
@@ -115,7 +115,7 @@ class Dispatcher:
             job = jobs.popleft()
             try:
                 job[0](*job[1])
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the script's own code
                 self._owner.on_job_failed(job, error)
 
     def hand_back(self) -> None:

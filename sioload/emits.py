@@ -166,7 +166,7 @@ class Wait:
             return True
         try:
             return bool(self.where(*args))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the script's own code
             return f"where raised {type(error).__name__}: {error}"
 
     def answer(self, args: list[Any], now: float) -> None:
@@ -194,5 +194,5 @@ def judge(ok: Callable[..., Any], args: tuple[Any, ...]) -> str | None:
     """What a script's `ok` holds against an answer; None when it is content."""
     try:
         return None if ok(*args) else "unexpected reply: ok() returned false"
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the script's own code
         return f"unexpected reply: ok() raised {type(error).__name__}: {error}"

@@ -112,9 +112,9 @@ class Link:
         connection: the current one, None without.
     """
 
-    __slots__ = ("_attempts", "_auth", "_codec", "_decoder", "_deadline", "_failed", "_fleet", "_generation",
-                 "_listener", "_lost_at", "_lost_reason", "_retry", "connection", "endpoint",
-                 "namespaces", "options", "phase", "ready")  # fmt: skip
+    __slots__ = ("_attempts", "_auth", "_codec", "_deadline", "_decoder", "_failed", "_fleet",
+                 "_generation", "_listener", "_lost_at", "_lost_reason", "_retry", "connection",
+                 "endpoint", "namespaces", "options", "phase", "ready")  # fmt: skip
 
     def __init__(self, fleet: Fleet, options: Options, listener: Listener) -> None:
         self._fleet = fleet
@@ -260,7 +260,7 @@ class Link:
             self._attempt()
 
     def rejoin(self) -> list[str]:
-        """Ask again for the namespaces that the server closed; returns their names. A greenlet may call it."""
+        """Ask again for namespaces that the server closed; returns their names. A greenlet may call it."""
         names = [n.name for n in self.namespaces.values() if n.kicked]
         for name in names:
             namespace = self.namespaces[name]
@@ -370,7 +370,7 @@ class Link:
         """In a greenlet."""
         try:
             hook(request)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the script's own code
             self._fleet.later(self._prepare_failed, f"on_handshake raised {type(error).__name__}: {error}")
         else:
             self._fleet.later(self._then, then)
@@ -408,7 +408,7 @@ class Link:
         """In a greenlet."""
         try:
             payload = auth()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the script's own code
             self._fleet.later(
                 self._then, self._refuse, "connect", f"auth raised {type(error).__name__}: {error}", None
             )

@@ -178,7 +178,8 @@ def options_from(given: Mapping[str, Any] | Options | None) -> Options:
     """The class attribute `options` of a user, as an `Options`.
 
     Raises:
-        OptionError: a name is unknown or a value can't be used; the message names it and the nearest valid one.
+        OptionError: a name is unknown or a value can't be used; the message names it and the nearest valid
+            one.
     """
     if isinstance(given, Options):
         return given

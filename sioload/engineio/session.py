@@ -1,6 +1,7 @@
 """The Engine.IO session: which inputs each state accepts, and when heartbeats are due.
 
-Pure: time enters as `now`, seconds of a monotonic clock. The driver (`sioload.net.connection`) feeds inputs to
+Pure: time enters as `now`, seconds of a monotonic clock. The driver (`sioload.net.connection`) feeds inputs
+    to
 `Session.step` and performs the actions that come back. Socket.IO 0.9 has no Engine.IO; its session opens,
 beats and closes in the same states, without the upgrade.
 
@@ -107,8 +108,8 @@ class Session:
 
     Attributes:
         state: the current `State`.
-        pinger: who sends pings: "server" (Engine.IO 4), "client" (2 and 3) or "echo" (Socket.IO 0.9: the server's
-            heartbeat is sent back).
+        pinger: who sends pings: "server" (Engine.IO 4), "client" (2 and 3) or "echo" (Socket.IO 0.9: the
+            server's heartbeat is sent back).
         interval, timeout: pingInterval and pingTimeout in seconds, infinite until the session is open.
     """
 
@@ -162,7 +163,7 @@ class Session:
         return "missed"
 
     def on_ping(self, now: float) -> float:
-        """The server's ping came and is answered at `now`; returns how late it was, in seconds, at least 0."""
+        """The server's ping came and is answered at `now`; returns how late it was, in seconds."""
         late = now - self._beat - self.interval
         self._beat = now
         return late if late > 0.0 else 0.0

@@ -80,8 +80,8 @@ class Request:
         method: "GET" (polls and posts of the session inherit what is added here).
         transport: "polling" or "websocket".
         url: the server's address and path, without parameters.
-        headers, query, cookies: dicts of strings, the user's own beside what options gave. `query` is a string
-            when it was given as one.
+        headers, query, cookies: dicts of strings, the user's own beside what options gave. `query` is a
+            string when it was given as one.
     """
 
     __slots__ = ("cookies", "encode", "endpoint", "headers", "method", "query", "transport")

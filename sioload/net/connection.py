@@ -94,9 +94,10 @@ class Connection:
         stage: "dial", "tls", "open" or "upgrade": where an attempt stands or failed.
     """
 
-    __slots__ = ("_asked", "_close_by", "_closing", "_dialler", "_fast", "_fleet", "_handshake_line", "_listener", "_probe",
-                 "_probe_asked", "_probe_deadline", "_session", "_timer", "_tokens", "_ws", "endpoint", "generation",
-                 "max_payload", "options", "polling", "request", "sid", "stage", "transport")  # fmt: skip
+    __slots__ = ("_asked", "_close_by", "_closing", "_dialler", "_fast", "_fleet", "_handshake_line",
+                 "_listener", "_probe", "_probe_asked", "_probe_deadline", "_session", "_timer", "_tokens",
+                 "_ws", "endpoint", "generation", "max_payload", "options", "polling", "request", "sid",
+                 "stage", "transport")  # fmt: skip
 
     def __init__(
         self,
@@ -507,7 +508,8 @@ class Connection:
         """The probe was answered and polling has come to rest: from now on the websocket is the transport."""
         polling, self.polling = self.polling, None
         ws, self._probe = self._probe, None
-        assert polling is not None and ws is not None
+        assert polling is not None
+        assert ws is not None
         self._ws = ws
         self.transport = "websocket"
         self._fleet.deadlines.cancel(self._probe_deadline)
@@ -526,7 +528,7 @@ class Connection:
         self._listener.on_drained()
 
     def _shorten(self) -> None:
-        """Let messages pass from the websocket straight to the listener, and back, where no codec is needed."""
+        """Let messages pass from the websocket straight to the listener where no codec is needed."""
         if self._fast and self._ws is not None:
             self._ws.on_message = self._listener.on_message
 

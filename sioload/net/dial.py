@@ -1,6 +1,7 @@
 """Names to addresses, addresses to streams: resolving, connecting, TLS contexts, source addresses.
 
-Nothing here blocks the hub: names are resolved in its thread pool, once per process and refreshed; connecting is
+Nothing here blocks the hub: names are resolved in its thread pool, once per process and refreshed;
+    connecting is
 non-blocking; each step reports through callbacks in the hub.
 """
 
@@ -113,8 +114,8 @@ class Dialler:
     stream's owner is the dialler until `done`, which must set its own.
     """
 
-    __slots__ = ("_addresses", "_deadline", "_done", "_failed", "_fleet", "_host", "_options", "_port", "_reason",
-                 "_sock", "_started", "_stream", "_tls", "_waited_for", "_watcher")  # fmt: skip
+    __slots__ = ("_addresses", "_deadline", "_done", "_failed", "_fleet", "_host", "_options", "_port",
+                 "_reason", "_sock", "_started", "_stream", "_tls", "_waited_for", "_watcher")  # fmt: skip
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What all connections of one process share: deadlines, names, TLS contexts, the recorder, the end of a run."""
+"""What all connections of one process share: deadlines, names, TLS contexts, the recorder, the end."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Fleet:
             self.crashed(error)
 
     def crashed(self, error: BaseException) -> None:
-        """A callback of the hub raised: a defect of this program, which makes the run end with exit code 4."""
+        """A callback of the hub raised: a defect of this program; the run ends with exit code 4."""
         logger.error("sioload: internal error", exc_info=error)
         self.recorder.internal_error(f"{type(error).__name__}: {error}")
 

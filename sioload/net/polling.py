@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sioload.engineio.packet import Packet
 from sioload.net.dial import Dialler
-from sioload.net.http import Line, Response, request
+from sioload.net.http import Line, Response
 from sioload.net.stream import Stream
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Polling:
     # Pausing and closing.
 
     def pause(self) -> None:
-        """Let the current GET and POST end, start no more, then report. What is sent meanwhile stays queued."""
+        """Let the current GET and POST end, start no more, then report. What is sent now stays queued."""
         self.pausing = True
         self._check_paused()
 

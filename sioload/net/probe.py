@@ -1,7 +1,7 @@
 """Finding out which generation a server speaks: one probe for a process and a server, shared by all users.
 
-A polling GET with EIO=4 tells (`sioload.socketio.detect`). A probe that fails tells nothing and isn't remembered:
-the attempt itself, made as for Socket.IO 4, then names the fault.
+A polling GET with EIO=4 tells (`sioload.socketio.detect`). A probe that fails tells nothing and isn't
+remembered: the attempt itself, made as for Socket.IO 4, then names the fault.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ _view = memoryview(_buffer)
 
 
 class Owner(Protocol):
-    """Who gets a stream's bytes. All methods run in the hub (or inside `write`'s caller) and may not block."""
+    """Who gets a stream's bytes. All methods run in the hub and may not block."""
 
     def on_data(self, data: bytes) -> None:
         """Bytes arrived."""
@@ -167,8 +167,8 @@ class Stream:
 class TLSStream(Stream):
     """TLS over a connected TCP socket, through memory BIOs (`ssl.MemoryBIO`).
 
-    The handshake starts on creation; `on_secure` is called on the owner when it is complete, and `on_lost` when
-    it fails.
+    The handshake starts on creation; `on_secure` is called on the owner when it is complete, and `on_lost`
+    when it fails.
     """
 
     __slots__ = ("_incoming", "_outgoing", "_secure", "_tls")

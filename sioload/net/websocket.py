@@ -1,8 +1,8 @@
 """The websocket transport: a fast path for ordinary frames beside `websockets`' sans-I/O protocol.
 
 A frame that is final, uncompressed, unmasked, within the limit and whole in the buffer is taken here. Every
-other frame (control, fragmented, compressed, invalid, huge) goes to `websockets.protocol.Protocol`, which stays
-the single judge of protocol errors (RFC 6455).
+other frame (control, fragmented, compressed, invalid, huge) goes to `websockets.protocol.Protocol`, which
+stays the single judge of protocol errors (RFC 6455).
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ class WebSocket:
 
     Attributes:
         stream: the byte stream below.
-        on_message: once a session runs on this websocket and its generation needs no codec for it: where the rest
-            of a text that begins with "4" (an Engine.IO message) goes, past the listener.
+        on_message: once a session runs on this websocket and its generation needs no codec for it: where the
+            rest of a text that begins with "4" (an Engine.IO message) goes, past the listener.
         compresses: frames may be compressed, so all pass through the protocol.
         response_headers: what the server answered to the handshake.
     """

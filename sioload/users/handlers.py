@@ -28,17 +28,17 @@ def on(
 ) -> Callable[[F], F]:
     """Make a method of a `SocketIOUser` the handler of an event.
 
-    The method runs in a greenlet, one event of a connection at a time, in order of arrival; it may block, emit and
-    call. What it returns answers a server that asks for an ack (a tuple for several arguments). Measuring is done on
-    arrival, whatever the method does.
+    The method runs in a greenlet, one event of a connection at a time, in order of arrival; it may block,
+    emit and call. What it returns answers a server that asks for an ack (a tuple for several arguments).
+    Measuring is done on arrival, whatever the method does.
 
     Args:
         event: the event's name, `"*"` for all that have no handler of their own (which get the name first).
         namespace: "/" without.
-        sent_at: given the event's arguments, returns the `stamp()` that is in it; the event then counts as PUSH,
-            with its way's time. May not block.
-        delivery: given the event's arguments, returns `(stream, number)`: numbers of one stream must arrive without
-            gaps, repeats or reordering. May not block.
+        sent_at: given the event's arguments, returns the `stamp()` that is in it; the event then counts as
+            PUSH, with its way's time. May not block.
+        delivery: given the event's arguments, returns `(stream, number)`: numbers of one stream must arrive
+            without gaps, repeats or reordering. May not block.
     """
     if not isinstance(event, str) or not event:
         raise UsageError(f"on(): the event must be a name, not {event!r}")

@@ -29,12 +29,13 @@ logger = logging.getLogger(__name__)
 class SocketIOUser(User):
     """A simulated user that holds one Socket.IO connection, `self.sio`.
 
-    Without a call of `self.sio.connect()` in `on_start`, it connects before its first task. A connect that fails is a
-    failed CONNECT row; `on_start` then runs again after the reconnection backoff, `reconnection_attempts` times.
+    Without a call of `self.sio.connect()` in `on_start`, it connects before its first task. A connect that
+    fails is a failed CONNECT row; `on_start` then runs again after the reconnection backoff,
+    `reconnection_attempts` times.
 
-    The class may define `on_handshake(self, request)`, called before each HTTP request that opens or upgrades a
-    session (it may change `request.headers`, `.query` and `.cookies`), `on_connected(self)`, called when the session
-    is usable, after a reconnect too, and `on_disconnected(self, reason)`.
+    The class may define `on_handshake(self, request)`, called before each HTTP request that opens or
+    upgrades a session (it may change `request.headers`, `.query` and `.cookies`), `on_connected(self)`,
+    called when the session is usable, after a reconnect too, and `on_disconnected(self, reason)`.
 
     Attributes:
         options: an `Options`, or a dict of them.
