@@ -1,0 +1,64 @@
+# make demo     the embedded server under load, in the web UI on http://127.0.0.1:8089, for 60 s (STAY=1: until Ctrl+C)
+# make test     the tests, in ten minutes or less after installing
+# make verify   the long tests, in an hour or less
+# make check    lint, format, types
+# make bench    what one operation costs, beside others (bench-peers: Artillery too; README=1: into README.md)
+# make clean    remove all that these made
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+SERVERS := tests/servers
+NODE_SERVERS := $(SERVERS)/node_modules/.package-lock.json
+PYSIO4 := $(SERVERS)/.venv/pysio4/.installed
+NPM := npm ci --ignore-scripts --no-audit --no-fund
+TESTS ?=
+
+.PHONY: demo test verify check bench bench-peers clean servers
+
+demo: $(INSTALLED)
+	$(BIN)/sioload demo $(if $(STAY),--stay)
+
+test: $(INSTALLED) servers
+	$(BIN)/python -m pytest -m "not verify" $(TESTS)
+
+verify: $(INSTALLED) servers
+	$(BIN)/python -m pytest -m verify $(TESTS)
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED) servers
+	$(BIN)/python tests/benchmarks/run.py $(if $(README),--readme)
+
+bench-peers: $(INSTALLED) servers
+	cd tests/benchmarks && npm install --ignore-scripts --no-audit --no-fund --no-package-lock
+	$(BIN)/python tests/benchmarks/run.py --peers
+
+clean:
+	rm -rf .venv out build *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(SERVERS)/node_modules $(SERVERS)/.venv tests/benchmarks/node_modules
+	find sioload tests locustfiles -name __pycache__ -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,dev]'
+	touch $@
+
+# Servers that the tests run against. What can't be had is skipped, with a line that says so; in CI nothing is.
+servers:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(NODE_SERVERS); else \
+	  echo "skipped: tests against Node servers (install Node 18 or newer with npm)"; test "$$CI" != true; fi
+	@$(MAKE) --no-print-directory $(PYSIO4) || { \
+	  echo "skipped: tests against python-socketio 4 (its packages can't be installed)"; test "$$CI" != true; }
+
+$(NODE_SERVERS): $(SERVERS)/package-lock.json
+	cd $(SERVERS) && $(NPM)
+	touch $@
+
+$(PYSIO4): $(SERVERS)/requirements-pysio4.txt
+	$(PYTHON) -m venv $(SERVERS)/.venv/pysio4
+	$(SERVERS)/.venv/pysio4/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
