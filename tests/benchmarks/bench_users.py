@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 import sys
 from time import perf_counter
@@ -14,12 +15,8 @@ from locust import User, events, task
 from meter import Job, Tally, used_kib
 
 JOB = Job.given()
-if JOB.client == "sioload":
-    from sioload import SocketIOUser as Base
-elif JOB.client == "locust":
-    from locust.contrib.socketio import SocketIOUser as Base
-else:
-    Base = User
+HOMES = {"sioload": "sioload", "locust": "locust.contrib.socketio"}
+Base: Any = importlib.import_module(HOMES[JOB.client]).SocketIOUser if JOB.client in HOMES else User
 
 TALLY = Tally()
 GO = Event()  # opened at once, except when connecting is what is measured
@@ -27,7 +24,7 @@ CONNECTING = BoundedSemaphore(50)
 PERIOD = JOB.users / JOB.rate if JOB.rate else 0.0
 
 
-class BenchUser(Base):
+class BenchUser(Base):  # type: ignore[misc]
     """Connects, then does its job's work."""
 
     host = JOB.url
@@ -127,8 +124,10 @@ def run(runner: Any) -> None:
     runner.quit()
 
 
-@events.test_start.add_listener
 def begin(environment: Any, **_: Any) -> None:
     if JOB.mode != "connect":
         GO.set()
     gevent.spawn(run, environment.runner)
+
+
+events.test_start.add_listener(begin)

@@ -92,7 +92,7 @@ def versions(tools: Tools) -> dict[str, str]:
 
 
 def busy_share() -> float:
-    """How busy the machine is while nothing of the benchmark runs: a share of all its cores, over a second."""
+    """How busy the machine is before anything of the benchmark runs: a share of all its cores."""
 
     def ticks() -> tuple[int, int]:
         fields = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
