@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 TICK: Final = 0.02
 #: Seconds that `on_stop` methods may take when a signal comes while users are being stopped.
 SLOW_STOP: Final = 10.0
+#: Batches after the last user was spawned until which users may still be connecting.
+SETTLE: Final = 5
 #: Seconds between two batches into Locust's statistics.
 BATCH: Final = 1.0
 
@@ -44,6 +46,7 @@ class Producer:
         self._tap = Tap(self.fleet.recorder, environment.events.request)
         self._ending = RLock()
         self._warned = False
+        self._settling = 0
         gevent.spawn(self._batches)
         gevent.spawn(self._watch)
 
@@ -53,6 +56,7 @@ class Producer:
             gc.unfreeze()
             self.forget()
             self._warned = False
+            self._settling = 0
             self.drained = False
             self._tap.look()
             self.fleet.reopen()
@@ -63,6 +67,7 @@ class Producer:
 
     def stopping(self) -> None:
         """The users are about to be stopped; how busy stopping them keeps this process doesn't count."""
+        self._settling = 0
         self.fleet.recorder.health.end(time.monotonic(), self.fleet.recorder.window_p50())
         self.fleet.end(emits=bool(self.environment.stop_timeout))
 
@@ -86,20 +91,28 @@ class Producer:
         statistics.log(self.environment.stats, deltas)
 
     def ramped_up(self) -> None:
-        """All users are spawned: from here on, the generator's health counts.
+        """All users are spawned.
 
         What lives now will live long: a collector that walks it again and again would be the lag it measures.
         """
         gc.collect()
         gc.freeze()
-        self.fleet.recorder.health.begin(time.monotonic())
+        self._settling = SETTLE
 
     def _batches(self) -> None:
         while True:
+            opened = self.fleet.recorder.connections.opened
             gevent.sleep(BATCH)
             self._tap.look()
             self.flush()
-            self.fleet.recorder.health.left(descriptors_left(), ports_left(len(self.fleet.members)))
+            recorder = self.fleet.recorder
+            recorder.health.left(descriptors_left(), ports_left(len(self.fleet.members)))
+            if self._settling:
+                # Users that were spawned still connect. From when no more do, the generator's health counts.
+                self._settling -= 1
+                if recorder.connections.opened == opened or not self._settling:
+                    self._settling = 0
+                    recorder.health.begin(time.monotonic())
 
     def _watch(self) -> None:
         """Measure how late a timer of this process fires, and how much CPU the process used meanwhile."""
