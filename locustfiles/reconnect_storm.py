@@ -1,6 +1,6 @@
 """Everyone comes back at once, as after a deployment: can the server take all the handshakes?
 
-At each full period of the clock all users leave and connect again. Some are thrown out by the server instead.
+At each full period of the clock all users leave and connect again.
 """
 
 import time
@@ -18,13 +18,8 @@ class Returning(SocketIOUser):
     def wait_time(self):
         return PERIOD - time.time() % PERIOD
 
-    @task(4)
+    @task
     def come_back(self):
         self.sio.disconnect()
         self.sio.connect()
         self.sio.call("echo", "back again", timeout=5)
-
-    @task(1)
-    def thrown_out(self):
-        """The server closes the namespace; the user joins it again before its next task."""
-        self.sio.emit("kick")

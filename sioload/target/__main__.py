@@ -13,7 +13,7 @@ from sioload.target.server import serve  # noqa: E402
 
 
 def main() -> int:
-    """Serve until SIGINT or SIGTERM; 1 when the address can't be bound."""
+    """Serve until SIGINT or SIGTERM: 0; 1 when the address can't be bound, 2 for options that can't be."""
     parser = argparse.ArgumentParser(prog="python -m sioload.target", description="sioload's embedded target")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback)")
     parser.add_argument("--port", type=int, default=5000, help="0 takes a free one (default: 5000)")
@@ -22,6 +22,8 @@ def main() -> int:
     args = parser.parse_args()
     try:
         serve(args.host, args.port, ping_interval=args.ping_interval, ping_timeout=args.ping_timeout)
+    except ValueError as error:
+        parser.error(str(error))
     except OSError as error:
         print(f"can't listen on {args.host}:{args.port}: {error.strerror}", file=sys.stderr)
         return 1

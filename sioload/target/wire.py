@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from engineio import packet as eio_packet
 from engineio.async_drivers.gevent import WebSocketWSGI
 from geventwebsocket.handler import WebSocketHandler
+from geventwebsocket.websocket import Header
 from socketio import packet as sio_packet
 
 Tally = defaultdict[str, Counter[str]]
@@ -110,6 +111,19 @@ class Packet(sio_packet.Packet):  # type: ignore[misc]  # python-socketio has no
         except (IndexError, TypeError) as error:
             raise ValueError("a placeholder without an attachment") from error
         return complete
+
+
+def unmask(header: Any, payload: bytes) -> bytearray:
+    """Take a client's mask off (RFC 6455, section 5.3) in one go.
+
+    gevent-websocket's own loop over bytes takes 5 ms for 64 KiB, while every other user waits.
+    """
+    size = len(payload)
+    mask = (bytes(header.mask) * (size // 4 + 1))[:size]
+    return bytearray((int.from_bytes(payload, "big") ^ int.from_bytes(mask, "big")).to_bytes(size, "big"))
+
+
+Header.unmask_payload = unmask
 
 
 class NoValidator:

@@ -103,7 +103,8 @@ async function run(steps) {
     else if (verb === "sleep") await new Promise((resolve) => setTimeout(resolve, what));
     else if (verb === "disconnect") socket.disconnect();
   }
-  setTimeout(() => process.exit(0), 50);
+  socket.disconnect();
+  setTimeout(() => process.exit(0), 100);
 }
 
 const steps = JSON.parse(options.script, revive);
