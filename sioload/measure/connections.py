@@ -15,13 +15,15 @@ class Connections:
         opened: sessions whose open packet came.
         upgraded: sessions that changed from polling to websocket.
         current: transport to sessions open now.
+        opening: connections that are being made, for the first time or again; written by the caller.
         closed: reason to sessions closed for it.
     """
 
-    __slots__ = ("closed", "current", "opened", "upgraded")
+    __slots__ = ("closed", "current", "opened", "opening", "upgraded")
 
     def __init__(self) -> None:
         self.opened = 0
+        self.opening = 0
         self.upgraded = 0
         self.current: dict[str, int] = {}
         self.closed: dict[str, int] = {}
@@ -52,6 +54,7 @@ class Connections:
     def merge(self, other: Connections) -> None:
         """Add all that another process counted."""
         self.opened += other.opened
+        self.opening += other.opening
         self.upgraded += other.upgraded
         for mine, theirs in ((self.current, other.current), (self.closed, other.closed)):
             for key, n in theirs.items():
@@ -62,6 +65,7 @@ class Connections:
         current = {transport: n for transport, n in self.current.items() if n}
         return {
             "opened": self.opened,
+            "opening": self.opening,
             "upgraded": self.upgraded,
             "current": current,
             "closed": dict(self.closed),
@@ -72,5 +76,6 @@ class Connections:
         """The counts that `encode` was called on."""
         connections = cls()
         connections.opened, connections.upgraded = data["opened"], data["upgraded"]
+        connections.opening = data["opening"]
         connections.current, connections.closed = dict(data["current"]), dict(data["closed"])
         return connections

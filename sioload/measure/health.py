@@ -39,6 +39,7 @@ class HealthTotals:
         cpu_peak: the busiest window's share of one core.
         own, machine: own and machine lag of all windows.
         worst_own: own lag at p99 of the worst limited window, in seconds.
+        cpu, own_p99, machine_p99: of the newest window, in cores and seconds.
         descriptors_left, ports_left: what could still be opened, at its lowest; None if unknown.
     """
 
@@ -48,6 +49,9 @@ class HealthTotals:
     own: Histogram = field(default_factory=Histogram)
     machine: Histogram = field(default_factory=Histogram)
     worst_own: float = 0.0
+    cpu: float = 0.0
+    own_p99: float = 0.0
+    machine_p99: float = 0.0
     descriptors_left: int | None = None
     ports_left: int | None = None
 
@@ -156,6 +160,7 @@ class Health:
         own, machine = self._own.percentile(99), self._machine.percentile(99)
         limited = cpu > CPU_LIMIT or own > max(LAG_FLOOR, LAG_SHARE * (call_p50 or 0.0))
         totals.windows += 1
+        totals.cpu, totals.own_p99, totals.machine_p99 = cpu, own, machine
         totals.cpu_peak = max(totals.cpu_peak, cpu)
         totals.own.merge(self._own)
         totals.machine.merge(self._machine)

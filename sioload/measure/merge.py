@@ -168,6 +168,7 @@ class Swarm:
             gone = self._lost.get(process.worker, (None,))[0] == process.epoch
             if gone or self._latest[process.worker] != process.epoch:
                 connections.current.clear()
+                connections.opening = 0
             figures.connections.merge(connections)
             figures.bytes_sent += data["bytes"][0]
             figures.bytes_received += data["bytes"][1]

@@ -31,6 +31,7 @@ class Judge:
         swarm: the newest snapshot of each process.
         names: names of rows that are shown; later ones become `(other)`, here as in Locust's own table.
         running: a test goes on.
+        makers: make more files at the end of a run, as `path -> text`, from its report and figures.
     """
 
     def __init__(self, environment: Any, swarm: Swarm, gather: Callable[[], Figures]) -> None:
@@ -44,6 +45,7 @@ class Judge:
         self.swarm = swarm
         self.names = Names()
         self.running = False
+        self.makers: list[outputs.Maker] = []
         self._gather = gather
         self._checks = checks_of(environment.parsed_options)
         self._watch = Watch(self._checks)
@@ -99,6 +101,11 @@ class Judge:
             self._faults.append(text)
 
     @property
+    def started(self) -> float:
+        """When counting began, in seconds since the epoch; another value after each reset."""
+        return self._started
+
+    @property
     def duration(self) -> float:
         """Seconds from the test's start until now or until its users were stopped."""
         return (time.monotonic() if self.running else self._until) - self._since
@@ -146,13 +153,13 @@ class Judge:
             options = self.environment.parsed_options
             figures = self.figures()
             final = self._compose(figures)
-            faults = outputs.write(options, final, figures, self._started)
+            faults = outputs.write(options, final, figures, self._started, self.makers)
             if faults:
                 # The files that can be written shall tell of those that can't.
                 self._faults += faults
                 figures = self.figures()
                 final = self._compose(figures)
-                outputs.write(options, final, figures, self._started)
+                outputs.write(options, final, figures, self._started, self.makers)
             self._report = final
             self.environment.process_exit_code = final["exit_code"]
 

@@ -37,7 +37,9 @@ def add_options(parser: Any) -> None:
     add("--sio-report", writable_file, "<filename>", "Write sioload's report (JSON) to this file")
     add("--sio-junit", writable_file, "<filename>", "Write the checks' results (JUnit XML) to this file")
     add("--sio-html", writable_file, "<filename>", "Write sioload's own HTML report to this file")
-    add("--sio-metrics-port", port, "<port>", "Serve Prometheus metrics on this port of 127.0.0.1")
+    add("--sio-metrics-port", port, "<port>", "Serve Prometheus metrics on this port, at /metrics")
+    text = "Address that the metrics are served on. Defaults to 127.0.0.1."
+    add("--sio-metrics-host", str, "<address>", text, default="127.0.0.1")
     add("--sio-hlog", writable_directory, "<directory>", "Write one HdrHistogram log (.hlog) per row to here")
     text = "How long emits may stay open after the users have stopped. Defaults to 5."
     add("--sio-drain", seconds, "<seconds>", text, default=DRAIN)

@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,13 @@ from sioload.measure.report import summary_text
 
 logger = logging.getLogger(__name__)
 
+#: Makes files, as `path -> text`, from a run's report and figures.
+Maker = Callable[[Mapping[str, Any], Figures], Mapping[str, str]]
 
-def write(options: Any, report: Mapping[str, Any], figures: Figures, started: float) -> list[str]:
+
+def write(
+    options: Any, report: Mapping[str, Any], figures: Figures, started: float, makers: Iterable[Maker] = ()
+) -> list[str]:
     """Write the files that were asked for; returns which could not be written, and why."""
     files: dict[str, str] = {}
     if path := getattr(options, "sio_report", None):
@@ -34,7 +39,14 @@ def write(options: Any, report: Mapping[str, Any], figures: Figures, started: fl
     if folder := getattr(options, "sio_hlog", None):
         text = hlog(figures.rows, started=started, duration=report["duration_s"])
         files[os.path.join(folder, "sioload.hlog")] = text
-    return [fault for path, text in files.items() if (fault := _write(path, text)) is not None]
+    faults = []
+    for make in makers:
+        try:
+            files.update(make(report, figures))
+        except Exception as error:
+            logger.exception("sioload: internal error in %s", make.__name__)
+            faults.append(f"{make.__name__}: {type(error).__name__}: {error}")
+    return faults + [fault for path, text in files.items() if (fault := _write(path, text)) is not None]
 
 
 def _write(path: str, text: str) -> str | None:
@@ -62,7 +74,7 @@ def tell(report: Mapping[str, Any], options: Any) -> None:
     out = sys.stderr if getattr(options, "json", False) else sys.stdout
     width = min(max(shutil.get_terminal_size().columns, 80), 120)
     print("\n" + summary_text(report, width=width, colour=out.isatty()), file=out, flush=True)
-    for name in ("sio_report", "sio_junit", "sio_hlog"):
+    for name in ("sio_report", "sio_html", "sio_junit", "sio_hlog"):
         if path := getattr(options, name, None):
             print(f"{name.removeprefix('sio_')}: {path}", file=out, flush=True)
     if os.environ.get("GITHUB_ACTIONS") == "true":

@@ -87,6 +87,8 @@ class Producer:
 
     def flush(self) -> None:
         """Bring Locust's statistics up to date. Never blocks."""
+        connections = self.fleet.recorder.connections
+        connections.opening = max(0, len(self.fleet.members) - sum(connections.current.values()))
         deltas = [delta for row in self.fleet.recorder.rows.values() if (delta := row.take()) is not None]
         statistics.log(self.environment.stats, deltas)
 

@@ -76,10 +76,17 @@ def test_open_connections_stay_counted_over_a_reset() -> None:
     recorder.connections.close("websocket", "server")
     recorder.connections.open("polling")
     encoded = recorder.connections.encode()
-    assert encoded == {"opened": 2, "upgraded": 1, "current": {"polling": 1}, "closed": {"server": 1}}
+    assert encoded == {
+        "opened": 2,
+        "opening": 0,
+        "upgraded": 1,
+        "current": {"polling": 1},
+        "closed": {"server": 1},
+    }
     recorder.reset()
     assert recorder.connections.encode() == {
         "opened": 0,
+        "opening": 0,
         "upgraded": 0,
         "current": {"polling": 1},
         "closed": {},
