@@ -11,6 +11,7 @@ import click
 from sioload.cli import runner
 from sioload.cli.bench import bench
 from sioload.cli.demo import demo
+from sioload.cli.doctor import doctor
 from sioload.cli.init import init
 from sioload.errors import UsageError
 
@@ -43,7 +44,7 @@ def target(host: str, port: int, ping_interval: int, ping_timeout: int) -> NoRet
     runner.become(runner.module("sioload.target", args), {})
 
 
-for command in (bench, demo, init):
+for command in (bench, demo, doctor, init):
     cli.add_command(command)
 
 

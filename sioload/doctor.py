@@ -1,0 +1,424 @@
+"""What a server is like before load is put on it: its generation, transports, nodes, and how many users fit.
+
+Every question is asked with a short timeout, so that an examination ends within ten seconds whatever is
+wrong.
+"""
+
+from __future__ import annotations
+
+import resource
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import requests
+
+from sioload.client import SocketIOClient
+from sioload.engineio.packet import Handshake
+from sioload.engineio.urls import Endpoint, parse_url
+from sioload.errors import ConnectError, ProtocolError
+from sioload.net.fleet import Fleet
+from sioload.options import Limits, Options
+from sioload.socketio.detect import identify, refusal
+from sioload.socketio.generations import V0, V4, VERSIONS, Generation
+
+#: Seconds that one question may take.
+PATIENCE = 2.0
+#: Seconds that the whole examination may take before the last questions are left out.
+BUDGET = 8.0
+#: Sessions opened to find out whether another node answers the second request.
+SESSIONS = 4
+#: Descriptors that a run needs beside one for each user.
+SPARE_DESCRIPTORS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that keeps a load test from running, or that will spoil it."""
+
+    fault: str
+    remedy: str
+    fatal: bool = True
+
+
+@dataclass(slots=True)
+class Diagnosis:
+    """What was found. Times are in milliseconds, intervals in seconds."""
+
+    url: str
+    generation: str | None = None
+    engine_io: str | None = None
+    socket_io: str | None = None
+    version: int | None = None
+    allows_eio3: bool | None = None
+    transports: dict[str, str] = field(default_factory=dict)
+    upgrade: str | None = None
+    ping_interval_s: float | None = None
+    ping_timeout_s: float | None = None
+    max_payload: int | None = None
+    namespace: str | None = None
+    nodes: str | None = None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    descriptors: int | None = None
+    ports: int | None = None
+    users_fit: int | None = None
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a load test can run."""
+        return not any(fault.fatal for fault in self.faults)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {**asdict(self), "ready": self.ready}
+
+
+class Examination:
+    """One examination of one server.
+
+    Args:
+        url: the server's URL.
+        path: the engine's path.
+        options: auth, headers, cookies, TLS and the like, as for a user.
+        namespace: the namespace to join.
+    """
+
+    def __init__(self, url: str, path: str, options: Options, namespace: str) -> None:
+        self._options = options.but(path=path)
+        self._endpoint: Endpoint = parse_url(url, self._options.path)
+        self._namespace = namespace
+        self._fleet = Fleet()
+        self._verify: bool | str = (self._options.ca_file or True) if self._options.tls_verify else False
+        self._until = perf_counter() + BUDGET
+        self.found = Diagnosis(url=self._endpoint.origin + self._endpoint.path)
+
+    def run(self) -> Diagnosis:
+        """Ask all questions that still make sense after the answers so far."""
+        self._look_at_limits()
+        if not self._look_up():
+            return self.found
+        opened = self._open()
+        if opened is None:
+            return self.found
+        generation, handshake, cookies = opened
+        self._describe(generation, handshake)
+        for question in (self._try_transports, lambda g: self._try_nodes(g, cookies), self._try_eio3):
+            if perf_counter() < self._until:
+                question(generation)
+        return self.found
+
+    def _fault(self, fault: str, remedy: str, fatal: bool = True) -> None:
+        self.found.faults.append(Fault(fault, remedy, fatal))
+
+    def _timed(self, name: str, ask: Callable[[], Any]) -> Any:
+        started = perf_counter()
+        answer = ask()
+        self._took(name, started)
+        return answer
+
+    def _took(self, name: str, started: float) -> None:
+        self.found.timings_ms[name] = round((perf_counter() - started) * 1000, 2)
+
+    def _look_at_limits(self) -> None:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        self.found.descriptors = None if hard == resource.RLIM_INFINITY else hard
+        fits = [hard - SPARE_DESCRIPTORS] if self.found.descriptors is not None else []
+        try:
+            low, high = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+        except OSError:
+            pass
+        else:
+            self.found.ports = int(high) - int(low) + 1
+            fits.append(self.found.ports * max(1, len(self._options.source_addresses)))
+        self.found.users_fit = min(fits, default=None)
+        if self.found.users_fit is not None and self.found.users_fit < 1000:
+            self._fault(
+                f"only {self.found.users_fit} users fit in one process here",
+                "raise the hard limit of open files (ulimit -Hn) or use more processes",
+                fatal=False,
+            )
+
+    def _look_up(self) -> bool:
+        host, port = self._endpoint.host, self._endpoint.port
+        try:
+            addresses = self._timed("dns", lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except OSError as error:
+            self._fault(f"the name {host} is not found ({error.strerror})", "check the host name in the URL")
+            return False
+        reasons = []
+        for family, _, _, _, address in addresses:
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.settimeout(PATIENCE)
+                try:
+                    started = perf_counter()
+                    probe.connect(address)
+                    self._took("tcp", started)
+                    return True
+                except OSError as error:
+                    reasons.append((error.strerror or "timed out").lower())
+        self._fault(
+            f"nothing answers on {host} port {port} ({reasons[-1]})",
+            "start the server, or check the URL's host and port",
+        )
+        return False
+
+    def _get(self, target: str, **more: Any) -> requests.Response:
+        """A request on a connection of its own."""
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.request(
+                more.pop("method", "GET"),
+                self._endpoint.origin + target,
+                timeout=PATIENCE,
+                verify=self._verify,
+                headers=dict(self._options.headers),
+                allow_redirects=False,
+                **more,
+            )
+
+    def _ask(self, parameters: str, **more: Any) -> requests.Response:
+        query = self._options.query
+        if isinstance(query, Mapping):
+            query = "&".join(f"{k}={v}" for k, v in query.items())
+        return self._get(f"{self._endpoint.path}?{f'{query}&' if query else ''}{parameters}", **more)
+
+    def _open(self) -> tuple[Generation, Handshake | None, dict[str, str]] | None:
+        """Find the generation; None when the answer allows no load test."""
+        cookies = dict(self._options.cookies)
+        try:
+            answer = self._timed("open", lambda: self._ask("EIO=4&transport=polling", cookies=cookies))
+        except requests.exceptions.SSLError as error:
+            self._fault(*_tls_fault(str(error)))
+            return None
+        except requests.exceptions.Timeout:
+            self._fault(
+                f"no answer to an HTTP request in {PATIENCE:g} s", "check that an HTTP server runs there"
+            )
+            return None
+        except requests.exceptions.RequestException as error:
+            wrong = "the port closes HTTP connections" if "Connection aborted" in str(error) else "not HTTP"
+            scheme = (
+                "http:// instead of https://" if self._endpoint.tls else "https://, if the server speaks TLS"
+            )
+            self._fault(f"{wrong}: {type(error).__name__}", f"check the port, or try {scheme}")
+            return None
+        generation = identify(answer.status_code, answer.content)
+        if generation is None:
+            return self._not_opened(answer, cookies)
+        cookies |= answer.cookies.get_dict()
+        if generation is V0:
+            return self._open_colon(cookies)
+        packets = generation.decode_payload(answer.content, Limits())
+        try:
+            handshake = generation.parse_handshake(str(packets[0].data))
+        except ProtocolError as error:
+            self._fault(
+                f"the handshake makes no sense: {error}", "check what stands between here and the server"
+            )
+            return None
+        return generation, handshake, cookies
+
+    def _open_colon(
+        self, cookies: dict[str, str]
+    ) -> tuple[Generation, Handshake | None, dict[str, str]] | None:
+        """0.9 greeted; its handshake is a request of its own."""
+        answer = self._get(f"{self._endpoint.path}1/", cookies=cookies)
+        try:
+            return V0, V0.parse_handshake(answer.text), cookies
+        except ProtocolError:
+            self._fault(
+                f"the 0.9 handshake is refused: {refusal(answer.status_code, answer.content)}",
+                "give what the server asks for (--header, --auth)",
+            )
+            return None
+
+    def _not_opened(
+        self, answer: requests.Response, cookies: dict[str, str]
+    ) -> tuple[Generation, Handshake | None, dict[str, str]] | None:
+        reason = refusal(answer.status_code, answer.content)
+        if "Transport unknown" in reason:
+            self.found.transports["polling"] = "disabled on the server"
+            return V4, None, cookies
+        if answer.status_code in (401, 403):
+            self._fault(
+                f"the server refuses the handshake: {reason}",
+                "give what it asks for (--header 'Authorization: ...')",
+            )
+        elif 300 <= answer.status_code < 400:
+            self._fault(f"the server redirects to {answer.headers.get('Location', '?')[:60]}", "use that URL")
+        elif answer.status_code >= 500:
+            self._fault(f"the server or a proxy before it fails: {reason}", "look at its logs; try again")
+        elif answer.status_code == 404:
+            self._fault(
+                "HTTP 404: something answers, but not Socket.IO at this path",
+                f"give the server's path with --path (asked for {self._endpoint.path})",
+            )
+        elif answer.status_code == 200:
+            self._fault(
+                "an HTTP server answers, but no Socket.IO server",
+                f"check the URL and --path (asked for {self._endpoint.path})",
+            )
+        else:
+            self._fault(f"the handshake fails: {reason}", "check the URL, --path and --header")
+        return None
+
+    def _describe(self, generation: Generation, handshake: Handshake | None) -> None:
+        found = self.found
+        found.generation, found.version = generation.name, generation.version
+        found.engine_io = generation.eio
+        found.socket_io = _majors(generation)
+        if handshake is not None:
+            found.ping_interval_s = handshake.ping_interval if handshake.ping_interval < 1e9 else None
+            found.ping_timeout_s = handshake.ping_timeout if handshake.ping_timeout < 1e9 else None
+            found.max_payload = handshake.max_payload
+
+    def _client(self, generation: Generation, *transports: str) -> SocketIOClient:
+        options = self._options.but(
+            version=generation.version, transports=transports, connect_timeout=PATIENCE, reconnection=False
+        )
+        return SocketIOClient(self._fleet, options, url=self._endpoint.origin)
+
+    def _try_transports(self, generation: Generation) -> None:
+        found = self.found
+        for name in ("polling", "websocket"):
+            if name not in found.transports:
+                found.transports[name] = self._try(generation, name, name)
+        works = [name for name, state in found.transports.items() if state == "works"]
+        if len(works) == 2 and generation.upgrade:
+            found.upgrade = self._try_upgrade(generation)
+            if found.upgrade != "works":
+                self._fault(
+                    f"the upgrade to websocket fails: {found.upgrade}",
+                    "let proxies pass upgrades, or test with transports polling alone",
+                    fatal=False,
+                )
+        if works:
+            found.namespace = "joined"
+            if "Session ID unknown" in str(found.transports):
+                self._not_sticky("sessions are")
+            elif len(works) == 1:
+                other = "websocket" if works == ["polling"] else "polling"
+                self._fault(
+                    f"{other} doesn't work: {found.transports[other]}",
+                    f"test with --transports {works[0]}",
+                    fatal=False,
+                )
+        else:
+            reason = found.transports["websocket"]
+            found.namespace = reason
+            remedy = (
+                "give what the server asks for (--auth)"
+                if "refused" in reason
+                else "look at the server's logs"
+            )
+            self._fault(f"namespace {self._namespace} can't be joined: {reason}", remedy)
+
+    def _try(self, generation: Generation, name: str, *transports: str) -> str:
+        client = self._client(generation, *transports)
+        try:
+            self._timed(name, lambda: client.connect(namespaces=[self._namespace]))
+        except ConnectError as error:
+            return error.reason
+        client.disconnect()
+        return "works"
+
+    def _try_upgrade(self, generation: Generation) -> str:
+        client = self._client(generation, "polling", "websocket")
+        row = self._fleet.recorder.row("UPGRADE", "websocket")
+        started = perf_counter()
+        try:
+            client.connect(namespaces=[self._namespace])
+            while client.transport != "websocket" and perf_counter() - started < PATIENCE:
+                if row.totals().errors:
+                    return next(iter(row.totals().errors))
+                client.sleep(0.01)
+        except ConnectError as error:
+            return error.reason
+        finally:
+            upgraded = client.transport == "websocket"
+            client.disconnect()
+        self.found.timings_ms["upgrade"] = round(row.totals().times.mean * 1000, 2)
+        return "works" if upgraded else f"no websocket after {PATIENCE:g} s"
+
+    def _try_nodes(self, generation: Generation, cookies: dict[str, str]) -> None:
+        """Whether a session is known on another connection: polling needs sticky sessions."""
+        if self.found.transports.get("polling") != "works" or generation.eio is None:
+            return
+        known = 0
+        for _ in range(SESSIONS):
+            opened = self._ask(f"EIO={generation.eio}&transport=polling", cookies=cookies)
+            packets = generation.decode_payload(opened.content, Limits()) if opened.status_code == 200 else []
+            if not packets:
+                continue
+            sid = generation.parse_handshake(str(packets[0].data)).sid
+            kept = {**cookies, **opened.cookies.get_dict()}
+            parameters = f"EIO={generation.eio}&transport=polling&sid={sid}"
+            body, kind = generation.encode_payload(_CLOSE, False)
+            answer = self._get_posted(parameters, kept, body, kind)
+            known += answer.status_code == 200
+        self.found.nodes = f"{known} of {SESSIONS} sessions were known on a second connection"
+        if known < SESSIONS:
+            self._not_sticky(f"{SESSIONS - known} of {SESSIONS} sessions were")
+
+    def _not_sticky(self, which: str) -> None:
+        self._fault(
+            f"{which} unknown on a second connection: several nodes without sticky sessions",
+            "turn on sticky sessions at the load balancer, or test with --transports websocket",
+            fatal=False,
+        )
+
+    def _get_posted(
+        self, parameters: str, cookies: dict[str, str], body: bytes, kind: str
+    ) -> requests.Response:
+        headers = {**self._options.headers, "Content-Type": kind}
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.post(
+                f"{self._endpoint.origin}{self._endpoint.path}?{parameters}",
+                data=body,
+                cookies=cookies,
+                headers=headers,
+                timeout=PATIENCE,
+                verify=self._verify,
+                allow_redirects=False,
+            )
+
+    def _try_eio3(self, generation: Generation) -> None:
+        """Whether a server of 3.x or 4.x takes clients of 2.x too."""
+        if generation.eio == "4" and self.found.transports.get("polling") == "works":
+            answer = self._ask("EIO=3&transport=polling&b64=1", cookies=dict(self._options.cookies))
+            other = identify(answer.status_code, answer.content)
+            self.found.allows_eio3 = other is not None and other.eio == "3"
+
+
+_CLOSE = VERSIONS[4].decode_payload(b"1", Limits())
+
+
+def _majors(generation: Generation) -> str:
+    if generation.eio is None:
+        return "0.9"
+    if generation.eio == "4":
+        return "3.x or 4.x"
+    return "1.x" if generation.version == 1 else "2.x"
+
+
+def _tls_fault(text: str) -> tuple[str, str]:
+    """A certificate's fault in words, and its remedy."""
+    lowered = text.lower()
+    if "wrong version number" in lowered or "record layer" in lowered:
+        return "the port doesn't speak TLS", "use http:// or ws:// in the URL"
+    remedies = {
+        "expired": ("the certificate has expired", "renew it; for a test of it as it is, --no-verify"),
+        "mismatch": ("the certificate is for another host", "use the host it names, or --no-verify"),
+        "self-signed": ("the certificate is self-signed", "give its CA with --ca-file, or --no-verify"),
+        "self signed": ("the certificate is self-signed", "give its CA with --ca-file, or --no-verify"),
+        "unable to get local issuer": ("the certificate's issuer is unknown", "give its CA with --ca-file"),
+    }
+    for mark, pair in remedies.items():
+        if mark in lowered:
+            return pair
+    return f"TLS fails: {text[:80]}", "check the server's TLS settings"

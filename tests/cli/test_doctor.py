@@ -1,0 +1,214 @@
+"""`sioload doctor` against real servers: what it says, and what it exits with."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import itertools
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serverkit
+import trustme
+
+GENERATIONS = {
+    "sio0": ("0.9", None),
+    "sio1": ("1.x", "3"),
+    "sio2": ("2.x", "3"),
+    "sio3": ("3.x or 4.x", "4"),
+    "sio4": ("3.x or 4.x", "4"),
+    "pysio5": ("3.x or 4.x", "4"),
+}
+
+
+def examine(url: str, *options: str, code: int) -> dict[str, Any]:
+    """The diagnosis, which must come within ten seconds of the examination."""
+    run = serverkit.run_sioload(["doctor", url, "--json", *options], timeout=20)
+    assert run.code == code, run.text
+    assert "Traceback" not in run.text
+    found: dict[str, Any] = json.loads(run.out)
+    return found
+
+
+@pytest.mark.parametrize("kind", GENERATIONS)
+def test_names_the_generation_and_what_works(kind: str, servers: Callable[..., serverkit.Server]) -> None:
+    server = servers(kind)
+    found = examine(server.url, code=0)
+    assert (found["socket_io"], found["engine_io"]) == GENERATIONS[kind]
+    assert found["transports"] == {"polling": "works", "websocket": "works"}
+    assert found["upgrade"] == (None if kind == "sio0" else "works")
+    assert found["ready"] is True
+    assert found["faults"] == []
+    assert found["users_fit"] > 0
+
+
+def test_takes_intervals_and_payload_from_the_handshake(servers: Callable[..., serverkit.Server]) -> None:
+    server = servers("sio4", "--ping-interval", "7000", "--ping-timeout", "3000", "--max-payload", "5000")
+    found = examine(server.url, code=0)
+    assert (found["ping_interval_s"], found["ping_timeout_s"], found["max_payload"]) == (7, 3, 5000)
+    assert found["allows_eio3"] is False
+
+
+def test_sees_that_older_clients_are_allowed(servers: Callable[..., serverkit.Server]) -> None:
+    assert examine(servers("sio4", "--allow-eio3").url, code=0)["allows_eio3"] is True
+
+
+def test_says_which_transport_is_disabled(servers: Callable[..., serverkit.Server]) -> None:
+    found = examine(servers("sio4", "--transports", "websocket").url, code=0)
+    assert found["transports"]["websocket"] == "works"
+    assert "disabled" in found["transports"]["polling"]
+    assert any("--transports websocket" in fault["remedy"] for fault in found["faults"])
+
+
+def test_reads_as_text_at_80_columns(servers: Callable[..., serverkit.Server]) -> None:
+    run = serverkit.run_sioload(["doctor", servers("sio4").url], timeout=20)
+    assert run.code == 0, run.text
+    assert "Socket.IO 3.x or 4.x (Engine.IO 4)" in run.out
+    assert "A load test can run." in run.out
+    assert max(map(len, run.out.splitlines())) <= 80
+
+
+def test_a_refused_namespace_is_a_fault_with_its_remedy(servers: Callable[..., serverkit.Server]) -> None:
+    url = servers("sio4").url
+    found = examine(url, "--namespace", "/private", code=1)
+    assert "not authorized" in found["faults"][0]["fault"]
+    assert "--auth" in found["faults"][0]["remedy"]
+    assert examine(url, "--namespace", "/private", "--auth", '{"token":"secret"}', code=0)["ready"] is True
+
+
+def test_a_wrong_path(servers: Callable[..., serverkit.Server]) -> None:
+    found = examine(servers("sio4").url, "--path", "/ws/", code=1)
+    assert "not Socket.IO at this path" in found["faults"][0]["fault"]
+    assert "/ws/" in found["faults"][0]["remedy"]
+
+
+def test_nothing_there() -> None:
+    found = examine(f"http://127.0.0.1:{serverkit.free_port()}", code=1)
+    assert "connection refused" in found["faults"][0]["fault"]
+
+
+def test_an_unknown_name() -> None:
+    assert "not found" in examine("http://nosuchhost.invalid", code=1)["faults"][0]["fault"]
+
+
+def test_a_web_server_that_is_no_socketio_server() -> None:
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>hello</html>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        found = examine(f"http://127.0.0.1:{server.server_port}", code=1)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert "no Socket.IO server" in found["faults"][0]["fault"]
+
+
+def test_a_port_that_takes_connections_and_never_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        found = examine(f"http://127.0.0.1:{silent.getsockname()[1]}", code=1)
+        assert time.monotonic() - started < 10
+    assert "no answer" in found["faults"][0]["fault"]
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Callable[[str], tuple[Path, Path, Path]]:
+    """Makes (CA, certificate, key) files for a host name."""
+
+    def make(host: str) -> tuple[Path, Path, Path]:
+        authority = trustme.CA()
+        leaf = authority.issue_cert(host)
+        ca, cert, key = tmp_path / "ca.pem", tmp_path / "cert.pem", tmp_path / "key.pem"
+        authority.cert_pem.write_to_path(str(ca))
+        leaf.cert_chain_pems[0].write_to_path(str(cert))
+        leaf.private_key_pem.write_to_path(str(key))
+        return ca, cert, key
+
+    return make
+
+
+def test_tls_faults_are_named(certificates: Callable[[str], tuple[Path, Path, Path]]) -> None:
+    ca, cert, key = certificates("127.0.0.1")
+    with serverkit.running("sio4", "--cert", str(cert), "--key", str(key)) as server:
+        found = examine(server.url, code=1)
+        assert "issuer is unknown" in found["faults"][0]["fault"]
+        assert "--ca-file" in found["faults"][0]["remedy"]
+        assert examine(server.url, "--ca-file", str(ca), code=0)["ready"] is True
+        plain = examine(server.url.replace("https", "http"), code=1)
+        assert "https://" in plain["faults"][0]["remedy"]
+    ca, cert, key = certificates("elsewhere.test")
+    with serverkit.running("sio4", "--cert", str(cert), "--key", str(key)) as server:
+        assert "another host" in examine(server.url, "--ca-file", str(ca), code=1)["faults"][0]["fault"]
+
+
+def test_tls_on_a_plain_port(servers: Callable[..., serverkit.Server]) -> None:
+    found = examine(servers("sio4").url.replace("http", "https"), code=1)
+    assert "doesn't speak TLS" in found["faults"][0]["fault"]
+
+
+@pytest.fixture
+def balancer(servers: Callable[..., serverkit.Server]) -> Iterator[str]:
+    """Two nodes behind a load balancer that hands connections out in turn, without sticky sessions."""
+    with serverkit.running("sio4") as one, serverkit.running("sio4") as other:
+        nodes = itertools.cycle((one.port, other.port))
+        ends: list[socket.socket] = []
+        pumps: list[threading.Thread] = []
+
+        def pump(source: socket.socket, sink: socket.socket) -> None:
+            with contextlib.suppress(OSError):
+                while data := source.recv(65536):
+                    sink.sendall(data)
+            shut(source, sink)
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    pair = listener.accept()[0], socket.create_connection(("127.0.0.1", next(nodes)))
+                    ends.extend(pair)
+                    for way in (pair, pair[::-1]):
+                        pumps.append(threading.Thread(target=pump, args=way))
+                        pumps[-1].start()
+
+        listener = socket.create_server(("127.0.0.1", 0))
+        accepting = threading.Thread(target=accept)
+        accepting.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        shut(listener, *ends)
+        for thread in (accepting, *pumps):
+            thread.join(10)
+        for end in (listener, *ends):
+            end.close()
+
+
+def shut(*ends: socket.socket) -> None:
+    """Wake whoever waits on these sockets."""
+    for end in ends:
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+
+
+def test_two_nodes_without_sticky_sessions(balancer: str) -> None:
+    found = examine(balancer, code=0)
+    assert any("sticky sessions" in fault["remedy"] for fault in found["faults"]), found["faults"]
+    assert found["transports"]["websocket"] == "works"
+
+
+def test_bad_usage_is_one_line_and_exit_code_2() -> None:
+    run = serverkit.run_sioload(["doctor", "ftp://127.0.0.1"], timeout=20)
+    assert run.code == 2
+    assert len(run.err.splitlines()) == 1
+    assert "must begin with http://" in run.err
