@@ -1,0 +1,258 @@
+"""How a run went over time: a bounded number of points, coarser with age.
+
+A point holds what was counted in a span of time. The newest points are as fine as they were fed; when there
+are more than `keep` of one fineness, the two oldest of them become one point of the next. A run of a day
+therefore takes some ten times as many points as one of two minutes, not 720 times.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sioload.measure.histogram import TICKS, tick_bounds
+from sioload.measure.merge import Figures
+from sioload.measure.rows import Totals
+
+#: Points of one fineness.
+KEEP: Final = 120
+#: Finenesses, each half as fine as the one before. Beyond the last, points are dropped: after three weeks of
+#: one a second.
+LEVELS: Final = 14
+#: Buckets of a histogram are joined by eight (3 bits): 16 to a doubling, their midpoint at most 3.2 % off.
+_JOINED: Final = 3
+#: What charts show of a span's times, in percent; and the longest time.
+PERCENTS: Final = (50.0, 95.0, 99.0, 99.9)
+STATS: Final = ("p50", "p95", "p99", "p99.9", "max")
+#: Key of `Point.connections` for connections that are being made.
+OPENING: Final = "opening"
+
+
+class Cell:
+    """One row in one span of time.
+
+    Attributes:
+        count: samples, with or without a time.
+        failures: how many of them failed.
+        buckets, samples: joined buckets in ascending order, and how many samples each holds.
+        top: the longest time in ticks, to the bucket; 0 without times.
+    """
+
+    __slots__ = ("_times", "buckets", "count", "failures", "samples", "top")
+
+    def __init__(self, count: int, failures: int, joined: Mapping[int, int], top: int) -> None:
+        self.count = count
+        self.failures = failures
+        self.buckets = array("H", sorted(joined))
+        self.samples = array("Q", (joined[i] for i in self.buckets))
+        self.top = top
+        self._times: tuple[float, ...] | None = None
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """Seconds, in the order of `STATS`; empty when no sample carries a time."""
+        if self._times is None:
+            self._times = self._percentiles() if self.samples else ()
+        return self._times
+
+    def _percentiles(self) -> tuple[float, ...]:
+        total = sum(self.samples)
+        found: list[float] = []
+        reached = 0
+        pending = [max(1, -(-round(percent * 1000) * total // 100_000)) for percent in PERCENTS]
+        for joined, samples in zip(self.buckets, self.samples, strict=True):
+            reached += samples
+            while len(found) < len(pending) and pending[len(found)] <= reached:
+                low, high = joined_bounds(joined)
+                found.append(min((low + high) / 2, self.top) / TICKS)
+        return (*found, self.top / TICKS)
+
+    def joined(self, other: Cell) -> Cell:
+        """Both as one."""
+        counts = dict(zip(self.buckets, self.samples, strict=True))
+        for i, n in zip(other.buckets, other.samples, strict=True):
+            counts[i] = counts.get(i, 0) + n
+        failures = self.failures + other.failures
+        return Cell(self.count + other.count, failures, counts, max(self.top, other.top))
+
+
+def joined_bounds(joined: int) -> tuple[int, int]:
+    """The first tick of a joined bucket and the first tick behind it."""
+    return tick_bounds(joined << _JOINED)[0], tick_bounds(((joined + 1) << _JOINED) - 1)[1]
+
+
+@dataclass(slots=True)
+class Point:
+    """What happened from `start` to `end`, in seconds since the run's start.
+
+    Attributes:
+        users: simulated users, on average.
+        connections: transport to open connections, and `OPENING` to those being made, on average.
+        opened, upgraded: sessions that were, in this span.
+        closed: reason to sessions closed for it in this span.
+        processes: process to the CPU it used (cores, on average), its own lag and the machine's lag at p99
+            (seconds, the worst); only processes that have measured themselves by now.
+        cells: number of a row to its cell, for rows that counted something.
+    """
+
+    start: float
+    end: float
+    users: float
+    connections: dict[str, float]
+    opened: int
+    upgraded: int
+    closed: dict[str, int]
+    processes: dict[str, tuple[float, float, float]]
+    cells: dict[int, Cell]
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.start
+
+    def joined(self, later: Point) -> Point:
+        """This point and the one that follows it as one."""
+        mine, theirs = self.seconds, later.seconds
+        share = mine / (mine + theirs) if mine + theirs > 0 else 0.5
+
+        def mean(one: float, other: float) -> float:
+            return one * share + other * (1 - share)
+
+        processes = {**self.processes, **later.processes}
+        for name in self.processes.keys() & later.processes.keys():
+            (cpu, *lags), (later_cpu, *later_lags) = self.processes[name], later.processes[name]
+            own, machine = map(max, lags, later_lags)
+            processes[name] = (mean(cpu, later_cpu), own, machine)
+        cells = {**self.cells, **later.cells}
+        for row in self.cells.keys() & later.cells.keys():
+            cells[row] = self.cells[row].joined(later.cells[row])
+        keys = {**self.connections, **later.connections}
+        return Point(
+            self.start,
+            later.end,
+            mean(self.users, later.users),
+            {key: mean(self.connections.get(key, 0.0), later.connections.get(key, 0.0)) for key in keys},
+            self.opened + later.opened,
+            self.upgraded + later.upgraded,
+            {
+                key: self.closed.get(key, 0) + later.closed.get(key, 0)
+                for key in {**self.closed, **later.closed}
+            },
+            processes,
+            cells,
+        )
+
+
+class _Counted:
+    """What a row had counted when it was last looked at."""
+
+    __slots__ = ("count", "counts", "failures")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.failures = 0
+        self.counts: dict[int, int] = {}
+
+    def advance(self, row: Totals) -> Cell | None:
+        """What it counted since; None if nothing."""
+        count, failures = row.count, row.failures
+        if count == self.count and failures == self.failures:
+            return None
+        if count < self.count:  # it was reset
+            self.count, self.failures, self.counts = 0, 0, {}
+        before, fine = self.counts, dict(row.times.counts)
+        joined: dict[int, int] = {}
+        highest = -1
+        for i, n in fine.items():
+            if (more := n - before.get(i, 0)) > 0:
+                joined[i >> _JOINED] = joined.get(i >> _JOINED, 0) + more
+                highest = max(highest, i)
+        top = min(tick_bounds(highest)[1] - 1, row.times.max_ticks) if joined else 0
+        cell = Cell(count - self.count, failures - self.failures, joined, top)
+        self.count, self.failures, self.counts = count, failures, fine
+        return cell
+
+
+class History:
+    """The points of one run, and the names of its rows.
+
+    Attributes:
+        rows: type and name of each row; a row's number is its position here.
+    """
+
+    def __init__(self, keep: int = KEEP, levels: int = LEVELS) -> None:
+        self._keep = keep
+        self._levels: list[deque[Point]] = [deque() for _ in range(levels)]
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything: the run starts anew."""
+        self.rows: list[tuple[str, str]] = []
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._counted: list[_Counted] = []
+        self._opened = self._upgraded = 0
+        self._closed: dict[str, int] = {}
+        self._end = 0.0
+        for level in self._levels:
+            level.clear()
+
+    @property
+    def points(self) -> list[Point]:
+        """Oldest first."""
+        return [point for level in reversed(self._levels) for point in level]
+
+    def number(self, type: str, name: str) -> int | None:
+        """A row's number; None while it hasn't counted anything."""
+        return self._numbers.get((type, name))
+
+    def feed(self, end: float, figures: Figures, users: int, rows: Iterable[Totals] | None = None) -> None:
+        """Add a point for what was counted since the last one.
+
+        Args:
+            end: seconds since the run's start. Nothing is added unless it is later than the last.
+            figures: everything counted since the run's start.
+            users: simulated users now.
+            rows: the figures' rows, as an iterator that may take its time.
+        """
+        if end <= self._end:
+            return
+        cells: dict[int, Cell] = {}
+        for row in figures.rows if rows is None else rows:
+            number = self._number(row)
+            cell = self._counted[number].advance(row)
+            if cell is not None:
+                cells[number] = cell
+        made, windows = figures.connections, figures.health
+        point = Point(
+            self._end,
+            end,
+            users,
+            {**{name: n for name, n in made.current.items() if n}, OPENING: made.opening},
+            max(0, made.opened - self._opened),
+            max(0, made.upgraded - self._upgraded),
+            {why: more for why, n in made.closed.items() if (more := n - self._closed.get(why, 0)) > 0},
+            {name: (total.cpu, total.own_p99, total.machine_p99) for name, total in windows if total.windows},
+            cells,
+        )
+        self._opened, self._upgraded, self._closed = made.opened, made.upgraded, dict(made.closed)
+        self._end = end
+        self._append(point)
+
+    def _number(self, row: Totals) -> int:
+        key = (row.type, row.name)
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self.rows)
+            self.rows.append(key)
+            self._counted.append(_Counted())
+        return number
+
+    def _append(self, point: Point) -> None:
+        for level in self._levels:
+            level.append(point)
+            if len(level) <= self._keep:
+                return
+            point = level.popleft()
+            point = point.joined(level.popleft())

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sioload.measure.connections import Connections
+from sioload.measure.health import Health
+from sioload.measure.history import STATS, History
+from sioload.measure.merge import Figures
+from sioload.measure.rows import Totals
+from sioload.measure.series import regular, series
+
+
+def run_of(seconds: int, keep: int = 10) -> History:
+    """A run with 10 CALLs of 5 ms, one of which fails, and 4 EMITs each second; a pause from 3 s to 4 s."""
+    history = History(keep=keep)
+    call, emit = Totals("CALL", "echo"), Totals("EMIT", "poke")
+    made, health = Connections(), Health()
+    for second in range(1, seconds + 1):
+        if second != 4:
+            call.times.add(0.005, 10)
+            call.errors["no"] = call.errors.get("no", 0) + 1
+            emit.untimed += 4
+            made.open("websocket")
+        if second == 6:
+            made.close("websocket", "ping timeout")
+            health.begin(5.0)
+            health.tick(6.0, 0.003, 0.002)
+            health.close(6.0, None)
+        history.feed(
+            float(second), Figures([call, emit], connections=made, health=[("w1", health.totals)]), second
+        )
+    return history
+
+
+def test_columns_are_as_long_as_the_run_and_show_what_happened() -> None:
+    history = run_of(6)
+    got = series(history.points, [0, 1])
+    assert got["end"] == [1, 2, 3, 4, 5, 6]
+    assert got["seconds"] == [1] * 6
+    assert got["users"] == [1, 2, 3, 4, 5, 6]
+    assert got["connections"] == {"websocket": [1, 2, 3, 3, 4, 4], "opening": [0] * 6}
+    assert got["opened"] == [1, 1, 1, 0, 1, 1]
+    assert got["closed"] == {"ping timeout": [0, 0, 0, 0, 0, 1]}
+    calls, emits = got["rows"][0], got["rows"][1]
+    assert calls["rate"] == [10, 10, 10, 0, 10, 10]
+    assert calls["failures"] == [1, 1, 1, 0, 1, 1]
+    assert (
+        calls["times"]["p50"] == [pytest.approx(5, rel=0.04)] * 3 + [None] + [pytest.approx(5, rel=0.04)] * 2
+    )
+    assert list(calls["times"]) == list(STATS)
+    assert emits["rate"] == [4, 4, 4, 0, 4, 4]
+    assert emits["times"] is None
+    process = got["processes"]["w1"]
+    assert process["cpu"] == [None] * 5 + [0.002]
+    assert process["own"][-1] == pytest.approx(2, rel=0.01)
+    assert process["machine"][-1] == pytest.approx(1, rel=0.01)
+
+
+def test_only_the_rows_asked_for_and_json_throughout() -> None:
+    got = series(run_of(5).points, [1])
+    assert list(got["rows"]) == [1]
+    assert json.loads(json.dumps(got, allow_nan=False))["rows"]["1"] == got["rows"][1]
+
+
+def test_rates_are_per_second_however_coarse_the_points() -> None:
+    history = run_of(200, keep=4)
+    points = history.points
+    assert points[0].seconds > points[-1].seconds
+    rates = series(points, [0])["rows"][0]["rate"]
+    assert rates[-1] == 10
+    assert min(rates[1:]) == 10
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(1, 10), (7, 10), (50, 10), (500, 60), (500, 1)])
+def test_regular_points_are_few_even_and_complete(seconds: int, most: int) -> None:
+    points = run_of(seconds).points
+    few = regular(points, most)
+    assert 1 <= len(few) <= most
+    assert (few[0].start, few[-1].end) == (0.0, float(seconds))
+    assert sum(point.cells[0].count for point in few if point.cells) == 10 * (seconds - (seconds >= 4))
+    longest = max(point.seconds for point in few)
+    assert all(point.seconds >= longest / 2 for point in few[:-1])
+
+
+def test_no_history_is_no_chart() -> None:
+    assert regular([], 100) == []
+    empty = series([], [])
+    assert empty["end"] == [] and empty["rows"] == {}
