@@ -34,7 +34,14 @@ MAX_LOGIN = 64 << 10  # bytes
 payload.Payload.max_decode_packets = 10_000
 
 log = logging.getLogger("sioload.target")
-log.addFilter(lambda record: record.exc_info is not None)  # our own faults only, never what clients do
+
+
+def _own_fault(record: logging.LogRecord) -> bool:
+    """Whether a log record tells of a fault of ours; what clients do, or leave unfinished, is none."""
+    return record.exc_info is not None and not isinstance(record.exc_info[1], OSError)
+
+
+log.addFilter(_own_fault)
 
 
 class BadArguments(ValueError):

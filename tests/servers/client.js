@@ -104,7 +104,7 @@ async function run(steps) {
     else if (verb === "disconnect") socket.disconnect();
   }
   socket.disconnect();
-  setTimeout(() => process.exit(0), 100);
+  setTimeout(() => process.exit(0), 2000).unref(); // Node ends by itself once the goodbye is out
 }
 
 const steps = JSON.parse(options.script, revive);
