@@ -61,7 +61,7 @@ class BenchUser(SocketIOUser):
             else:
                 self.sio.emit(EVENT, ARGS, SETTINGS["namespace"])
         except EmitError as error:
-            tell(f"{EVENT}: {error}")
+            tell(str(error))
             if not isinstance(error, AckTimeout):
                 gevent.sleep(REST)
 

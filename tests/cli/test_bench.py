@@ -1,0 +1,223 @@
+"""`sioload bench` against real servers: what it reports is what the server counted."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serverkit
+
+TRANSPORTS = ("polling", "websocket", "polling,websocket")
+SHORT = ("--users", "20", "--spawn-rate", "20", "--run-time", "2s")
+
+
+def bench(
+    url: str, tmp_path: Path, *args: str, run: tuple[str, ...] = SHORT
+) -> tuple[serverkit.Run, dict[str, Any]]:
+    """A finished bench and its report; sure that its figures are whole."""
+    path = tmp_path / "report.json"
+    done = serverkit.run_sioload(["bench", url, *run, "--sio-report", path, *args], cwd=tmp_path)
+    assert path.exists(), done.text
+    report = json.loads(path.read_text())
+    ledger = report["ledger"]
+    assert ledger["open"] == 0, done.text
+    assert ledger["emits"] == sum(n for key, n in ledger.items() if key not in ("emits", "open", "late_acks"))
+    assert report["exit_code"] == done.code, done.text
+    return done, report
+
+
+def row(report: dict[str, Any], kind: str, name: str) -> dict[str, Any]:
+    """One row of a report."""
+    return next(event for event in report["events"] if (event["type"], event["name"]) == (kind, name))
+
+
+@pytest.mark.parametrize("transports", TRANSPORTS)
+@pytest.mark.parametrize("lib", ["sio4", "sio3", "target"])
+def test_every_ack_counts_once_on_both_sides(servers, tmp_path, lib, transports):
+    server = servers(lib)
+    server.reset()
+    args = ("--emit", "echo", "--data", '{"a":1}', "--ack", "--rate", "max", "--transports", transports)
+    done, report = bench(server.url, tmp_path, *args)
+    assert done.code == 0, done.text
+    counted = server.counts()
+    emits = report["ledger"]["emits"]
+    assert emits > 100
+    assert (
+        report["ledger"]["acked"] == emits == counted["received"]["/"]["echo"] == counted["acks"]["/"]["echo"]
+    )
+    assert row(report, "CALL", "echo")["count"] == emits
+    assert row(report, "CONNECT", "/")["count"] == counted["connects"]["/"] == 20
+    assert report["connections"]["upgraded"] == (20 if transports == "polling,websocket" else 0)
+    assert f"{emits} emits: {emits} acked" in done.out
+
+
+def test_emits_without_ack_carry_no_time(node4, tmp_path):
+    done, report = bench(node4.url, tmp_path, "--emit", "noargs", "--rate", "10")
+    assert done.code == 0, done.text
+    emits = row(report, "EMIT", "noargs")
+    assert emits["latency_ms"] is None
+    assert emits["count"] == report["ledger"]["sent"] == node4.counts()["received"]["/"]["noargs"] > 0
+
+
+def test_an_event_may_be_the_answer(node4, tmp_path):
+    done, report = bench(
+        node4.url, tmp_path, "--emit", "echo", "--data", "null", "--reply", "echo", "--rate", "max"
+    )
+    assert done.code == 0, done.text
+    replies = row(report, "REPLY", "echo>echo")
+    assert replies["count"] == report["ledger"]["acked"] == node4.counts()["sent"]["/"]["echo"] > 0
+    assert {event["type"] for event in report["events"]}.isdisjoint({"EMIT", "CALL", "RECV"})
+
+
+def test_data_given_twice_is_two_arguments(node4, tmp_path):
+    args = ["bench", node4.url, "--users", "2", "--emit", "message", "--data", '{"b":[2]}', "--data", '"x"']
+    with serverkit.Process(serverkit.sioload(args), cwd=tmp_path):
+        heard = serverkit.Oracle("client4").run(node4.url, [["wait", "message"]])
+    assert heard == [["message", [{"b": [2]}, "x"]]]
+
+
+def test_a_namespace_is_joined_alone_with_its_auth(node4, tmp_path):
+    args = (
+        "--emit",
+        "echo",
+        "--ack",
+        "--namespace",
+        "/private",
+        "--auth",
+        '{"token":"secret"}',
+        "--header",
+        "X-Run: seven",
+    )
+    done, report = bench(node4.url, tmp_path, *args)
+    assert done.code == 0, done.text
+    counted = node4.counts()
+    assert counted["connects"] == {"/": 0, "/chat": 0, "/private": 20}
+    assert row(report, "CALL", "/private echo")["count"] == counted["received"]["/private"]["echo"]
+    assert all(request["headers"].get("x-run") == "seven" for request in node4.requests()[1:])
+
+
+def test_the_rate_is_each_users_own(node4, tmp_path):
+    run = ("--users", "5", "--spawn-rate", "5", "--run-time", "3s")
+    done, report = bench(node4.url, tmp_path, "--emit", "echo", "--ack", "--rate", "4", run=run)
+    assert done.code == 0, done.text
+    assert 5 < row(report, "CALL", "echo")["count"] <= 5 * (4 * 3 + 1)
+
+
+def test_processes_share_the_users(node4, tmp_path):
+    done, report = bench(node4.url, tmp_path, "--emit", "echo", "--ack", "--rate", "20", "--processes", "2")
+    assert done.code == 0, done.text
+    assert report["workers"] == {"expected": 2, "lost": 0}
+    assert node4.counts()["connects"]["/"] == 20
+    assert (
+        report["ledger"]["acked"] == node4.counts()["received"]["/"]["echo"] == report["ledger"]["emits"] > 0
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_ends_it_in_order(node4, tmp_path, number):
+    report = tmp_path / "report.json"
+    args = [
+        "bench",
+        node4.url,
+        "--users",
+        "20",
+        "--emit",
+        "echo",
+        "--ack",
+        "--rate",
+        "max",
+        "--sio-report",
+        report,
+    ]
+    with serverkit.Process(serverkit.sioload(args), cwd=tmp_path) as process:
+        process.wait_for(r"s  20 users", 30)
+        process.signal(number)
+        assert process.wait(20) == 0, str(process)
+    ledger = json.loads(report.read_text())["ledger"]
+    assert ledger["acked"] == ledger["emits"] == node4.counts()["received"]["/"]["echo"] > 0
+
+
+def test_a_failed_check_is_exit_code_3(node4, tmp_path):
+    junit = tmp_path / "junit.xml"
+    args = ("--emit", "echo", "--ack", "--sio-check", "CALL[echo]: count < 1", "--sio-junit", str(junit))
+    done, report = bench(node4.url, tmp_path, *args)
+    assert done.code == 3, done.text
+    assert [check["ok"] for check in report["checks"]] == [False]
+    assert "<failure" in junit.read_text()
+
+
+def test_progress_and_summary_are_all_that_is_printed(node4, tmp_path):
+    done, _ = bench(node4.url, tmp_path, "--emit", "echo", "--ack", run=("--run-time", "7s"))
+    assert done.code == 0, done.text
+    assert [line for line in done.err.splitlines() if "requests" not in line] == []
+    assert "10 users" in done.err and "0 failures" in done.err
+    assert "Aggregated" not in done.out
+    assert all(len(line) <= 80 for line in done.out.splitlines() if not line.startswith("report: ")), done.out
+
+
+# What goes wrong at run time: one clear line, a failure row, and an exit code that says so.
+
+
+def told(done: serverkit.Run) -> list[str]:
+    """The lines that say what is wrong."""
+    return [
+        line.partition("sioload bench: ")[2] for line in done.err.splitlines() if "sioload bench: " in line
+    ]
+
+
+def test_nobody_listens_there(tmp_path):
+    url = f"http://127.0.0.1:{serverkit.free_port()}"
+    done, report = bench(url, tmp_path, "--emit", "echo", "--ack")
+    assert done.code == 1, done.text
+    assert told(done) == [f"can't connect to {url}: dial: connection refused"]
+    assert row(report, "CONNECT", "/")["failures"] == row(report, "CONNECT", "/")["count"] >= 20
+    assert report["ledger"]["emits"] == 0
+
+
+def test_refused_auth(target, tmp_path):
+    done, report = bench(
+        target.url, tmp_path, "--emit", "echo", "--ack", "--namespace", "/chat", "--auth", '{"token":"no"}'
+    )
+    assert done.code == 1, done.text
+    assert len(told(done)) == 1 and told(done)[0].startswith(f"can't connect to {target.url}: ")
+    assert "/chat refused: not authorized" in told(done)[0]
+    assert set(row(report, "CONNECT", "/chat")["errors"]) == {"refused: not authorized"}
+    assert row(report, "CONNECT", "/chat")["failures"] == target.counts()["refused"]["/chat"] >= 20
+
+
+def test_a_server_that_is_no_socketio(tmp_path):
+    port = serverkit.free_port()
+    argv = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+    with serverkit.Process(argv, cwd=tmp_path) as web:
+        web.wait_for("Serving HTTP", 10)
+        done, report = bench(f"http://127.0.0.1:{port}", tmp_path, "--emit", "echo", "--ack")
+    assert done.code == 1, done.text
+    assert len(told(done)) == 1 and "HTTP 404" in told(done)[0] and "path" in told(done)[0]
+    assert row(report, "OPEN", "polling")["failures"] > 0
+
+
+def test_a_message_that_is_too_large(tmp_path):
+    with serverkit.running("sio4", "--max-payload", "1000") as server:
+        done, report = bench(
+            server.url, tmp_path, "--emit", "echo", "--data", json.dumps("x" * 2000), "--ack", "--rate", "max"
+        )
+    assert done.code == 1, done.text
+    assert len(told(done)) == 1 and "maxPayload" in told(done)[0]
+    assert report["ledger"]["error"] == report["ledger"]["emits"] == row(report, "CALL", "echo")["failures"]
+    assert report["ledger"]["emits"] <= 20 * 4, "a fault that comes at once must not spin"
+
+
+def test_a_server_that_never_acks(node4, tmp_path):
+    done, report = bench(node4.url, tmp_path, "--emit", "silent", "--ack", "--timeout", "0.5")
+    assert done.code == 1, done.text
+    assert told(done) == ["silent: no ack in time"], done.text
+    assert (
+        report["ledger"]["timeout"]
+        == report["ledger"]["emits"]
+        == node4.counts()["received"]["/"]["silent"]
+        > 0
+    )

@@ -1,0 +1,69 @@
+"""`sioload demo` as a newcomer runs it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import urllib.error
+import urllib.request
+
+import pytest
+import serverkit
+
+ROWS = ("OPEN", "UPGRADE", "CONNECT", "CALL", "EMIT", "RECV", "PUSH", "HEARTBEAT")
+
+
+def test_short_demo_agrees_with_the_server(tmp_path):
+    done = serverkit.run_sioload(
+        ["demo", "--headless", "--run-time", "10s", "--users", "40"], 60, cwd=tmp_path
+    )
+    assert done.code == 0, done.text
+    assert "reconciled with the server: all 11 counts agree" in done.out
+    report = json.loads((tmp_path / "out" / "demo.json").read_text())
+    assert {event["type"] for event in report["events"]} >= set(ROWS)
+    assert not any(event["failures"] for event in report["events"])
+    assert report["users"]["peak"] == 40
+    assert re.search(r"Locust's report: +out/demo-locust.html\n", done.out)
+    assert "<html" in (tmp_path / "out" / "demo-locust.html").read_text()
+
+
+@pytest.mark.verify
+def test_whole_demo_has_rows_worth_looking_at(tmp_path):
+    with serverkit.Process(
+        serverkit.sioload(["demo", "--web-port", str(port := serverkit.free_port())]), cwd=tmp_path
+    ) as process:
+        process.wait_for(rf"live on http://127.0.0.1:{port}\n", 20)
+        assert process.wait(90) == 0, str(process)
+    events = json.loads((tmp_path / "out" / "demo.json").read_text())["events"]
+    for kind in ROWS:
+        least = 10 if kind == "HEARTBEAT" else 100
+        assert sum(event["count"] for event in events if event["type"] == kind) >= least, kind
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_demo_that_stays_ends_in_order(tmp_path, number):
+    port = serverkit.free_port()
+    args = ["demo", "--stay", "--users", "20", "--web-port", str(port)]
+    with serverkit.Process(serverkit.sioload(args), cwd=tmp_path) as process:
+        url = process.wait_for(r"users on (\S+) until Ctrl\+C, live on", 20).group(1)
+        process.wait_for(r"s  20 users", 30)
+        rows = serverkit.http_json(f"http://127.0.0.1:{port}/stats/requests")["stats"]
+        assert {"OPEN", "CONNECT", "CALL"} <= {row["method"] for row in rows}
+        process.signal(number)
+        assert process.wait(30) == 0, str(process)
+        assert "reconciled with the server" in process.out
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"{url}/counts", timeout=5)
+
+
+def test_port_that_is_taken(tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = serverkit.run_sioload(["demo", "--web-port", str(port)], 20, cwd=tmp_path)
+    assert done.code == 2, done.text
+    assert f"port {port} of 127.0.0.1 is taken" in done.err and "--web-port" in done.err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,83 @@
+"""Bad usage: one line that names the offender and the remedy, exit code 2, and no load."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import serverkit
+
+URL = "http://127.0.0.1:9"  # nothing may ever be sent there
+EMIT = ("--emit", "echo")
+
+BAD = [
+    ((), "missing command"),
+    (("benhc",), "Did you mean 'bench'"),
+    (("bench", URL, *EMIT, "--userz", "3"), "--users"),
+    (("demo", "--headles"), "--headless"),
+    (("init", "--force"), "--force"),
+    (("target", "--prot", "1"), "--port"),
+    (("bench", URL), "--emit"),
+    (("bench", *EMIT), "URL"),
+    (("bench", "127.0.0.1:5000", *EMIT), "must begin with http://"),
+    (("bench", "htp://x", *EMIT), "'htp://x' must begin with http://"),
+    (("bench", "http://", *EMIT), "names no host"),
+    (("bench", "http://x:70000", *EMIT), "port must be a number"),
+    (("bench", f"{URL}/chat", *EMIT), "--namespace /chat"),
+    (("bench", URL, *EMIT, "--data", "{a:1}"), "'{a:1}' is no JSON"),
+    (("bench", URL, *EMIT, "--data", "1", "--data", "text"), "'text' is no JSON"),
+    (("bench", URL, *EMIT, "--data", "NaN"), "'NaN' is no JSON"),
+    (("bench", URL, *EMIT, "--data", '"\\ud800"'), "is no JSON"),
+    (("bench", URL, *EMIT, "--auth", "{"), "'{' is no JSON"),
+    (("bench", URL, *EMIT, "--auth", "[1]"), "auth must be a dict"),
+    (("bench", URL, *EMIT, "--header", "X-Run"), "'X-Run' is no header: give 'Name: value'"),
+    (("bench", URL, *EMIT, "--header", "X Run: 1"), "is no header"),
+    (("bench", URL, *EMIT, "--header", "X: a\r\nY: b"), "line break"),
+    (("bench", URL, *EMIT, "--version", "5"), "'5' is no Socket.IO major: give 0, 1, 2, 3, 4 or auto"),
+    (("bench", URL, *EMIT, "--rate", "0"), "'0' is no rate"),
+    (("bench", URL, *EMIT, "--rate", "fast"), '"max"'),
+    (("bench", URL, *EMIT, "--run-time", "soon"), "'soon' is no time: give e.g. 30s"),
+    (("bench", URL, *EMIT, "--run-time", ""), "is no time"),
+    (("bench", URL, *EMIT, "--users", "0"), "--users"),
+    (("bench", URL, *EMIT, "--spawn-rate", "0"), "--spawn-rate"),
+    (("bench", URL, *EMIT, "--transports", "websocket,poling"), "nearest: 'polling'"),
+    (("bench", URL, *EMIT, "--namespace", "chat"), "'chat' must begin with '/'"),
+    (("bench", URL, *EMIT, "--option", "reconection=false"), "nearest: 'reconnection'"),
+    (("bench", URL, *EMIT, "--option", "compress=maybe"), "compress must be True or False"),
+    (("bench", URL, *EMIT, "--option", "compress"), "give NAME=VALUE"),
+    (("bench", URL, *EMIT, "--option", "path=/x"), "there is a flag"),
+    (("bench", URL, *EMIT, "--ack", "--reply", "echo"), "exclude each other"),
+    (("bench", URL, *EMIT, "--sio-check", "CALL: p98 < 1ms"), "nearest: 'p99'"),
+    (("bench", URL, *EMIT, "--sio-check", "CALL: p99 < 1"), "unit"),
+    (("bench", URL, *EMIT, "--html", "/dev/null/x.html"), "can't write '/dev/null/x.html'"),
+    (("demo", "--run-time", "1 minute"), "'1 minute' is no time"),
+    (("demo", "--web-port", "0"), "--web-port"),
+    (("demo", "--headless", "--out", "/dev/null/out"), "choose another --out"),
+    (("init", "/dev/null/x"), "can't write"),
+]
+
+
+@pytest.mark.parametrize(
+    "args, says", BAD, ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else ""
+)
+def test_bad_usage_is_one_line(args, says, tmp_path):
+    done = serverkit.run_sioload(args, 20, cwd=tmp_path)
+    assert done.code == 2, done.text
+    assert done.out == ""
+    assert says.lower() in done.err.lower(), done.text
+    assert done.err.count("\n") == 1, done.text
+
+
+def test_help_names_every_command():
+    done = serverkit.run_sioload(["--help"], 20)
+    assert done.code == 0
+    for command in ("bench", "demo", "init", "target"):
+        assert f"\n  {command} " in done.out
+
+
+def test_a_file_of_the_current_directory_hides_no_module(tmp_path):
+    (tmp_path / "socketio.py").write_text("raise SystemExit('the wrong module')")
+    port = serverkit.free_port()
+    args = ["bench", f"http://127.0.0.1:{port}", *EMIT, "--run-time", "3s", "--users", "1"]
+    done = serverkit.run([sys.executable, "-P", *serverkit.sioload(args)[1:]], 20, cwd=tmp_path)
+    assert done.code == 1 and "the wrong module" not in done.err, done.text
