@@ -130,4 +130,5 @@ def begin(environment: Any, **_: Any) -> None:
     gevent.spawn(run, environment.runner)
 
 
-events.test_start.add_listener(begin)
+hook: Any = events.test_start
+hook.add_listener(begin)

@@ -105,6 +105,8 @@ def running_server(tools: Tools, row: Row, users: int) -> Iterator[Server]:
         command = [str(tools.directory / "responder")]
         if row.mode == "push":
             command += [str(row.rate), str(users)]
+        elif row.spins:
+            command.append("spin")
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -52,8 +52,12 @@ def details(row: Row, figures: Figures) -> list[str]:
     own = figures.get("sioload")
     if own and own[-1].rate is not None:
         last = own[-1]
-        note = f"; {last.note}" if "reconciled" in last.note else ""
-        lines.append(f"sioload {last.rate:,.0f}/s, server {100 * (last.server_cpu or 0):.0f} % busy{note}")
+        notes = [f"sioload {last.rate:,.0f}/s"]
+        if not row.spins:
+            notes.append(f"server {100 * (last.server_cpu or 0):.0f} % busy")
+        if "reconciled" in last.note:
+            notes.append(last.note)
+        lines.append("; ".join(notes))
     return lines
 
 

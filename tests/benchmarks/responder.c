@@ -4,7 +4,9 @@
  * its own arguments, sends heartbeats, and can push an event to every connection at a fixed rate.
  * GET /counts returns what it received and sent.
  *
- * usage: responder [PUSH_RATE PUSH_AFTER]
+ * usage: responder [spin | PUSH_RATE PUSH_AFTER]
+ *   spin        never sleep, as a busy server doesn't: else a client slower than this server would pay
+ *               for waking it at every send, and a fast one wouldn't
  *   PUSH_RATE   events per second for each connection, once PUSH_AFTER connections have joined
  * It listens on a free port of 127.0.0.1 and prints that port. */
 #define _GNU_SOURCE
@@ -323,6 +325,7 @@ int main(int argc, char **argv) {
     struct epoll_event events[512];
     double rate = argc > 2 ? atof(argv[1]) : 0;
     long push_after = argc > 2 ? atol(argv[2]) : 0;
+    int patience = argc == 2 && !strcmp(argv[1], "spin") ? 0 : -1;
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), push_timer = -1;
     uint64_t ticks;
 
@@ -334,7 +337,7 @@ int main(int argc, char **argv) {
     watch(listener, EPOLLIN, EPOLL_CTL_ADD);
     int beat_timer = timer(1);
     for (;;) {
-        int n = epoll_wait(poll_fd, events, 512, -1);
+        int n = epoll_wait(poll_fd, events, 512, patience);
         if (n < 0 && errno != EINTR) fail("epoll_wait");
         for (int i = 0; i < n; i++) {
             int fd = events[i].data.fd;

@@ -69,6 +69,11 @@ class Row:
         return "KiB" if self.mode == "idle" else "us"
 
     @property
+    def spins(self) -> bool:
+        """Whether the server never sleeps, because its clients send as fast as they can."""
+        return self.server == "responder" and self.mode == "ack" and not self.rate
+
+    @property
     def label(self) -> str:
         return self.title.format(users=f"{self.users:,}")
 
