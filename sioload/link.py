@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sioload.engineio.urls import Endpoint, Request
-from sioload.errors import ConnectError, EncodeError, ProtocolError, Refused
+from sioload.errors import ConnectError, EncodeError, OptionError, ProtocolError, Refused
 from sioload.net.connection import Connection
 from sioload.net.polling import Token
 from sioload.net.probe import find_generation, forget_generation
@@ -164,12 +164,31 @@ class Link:
         self._failed = None
         self._fleet.members.add(self)
         self._deadline = self._fleet.deadlines.at(perf_counter() + options.connect_timeout, self._timed_out)
-        find_generation(self._fleet, endpoint, options, self._found)
+        self._begin(find_generation, self._fleet, endpoint, options, self._found)
+
+    def _begin(self, step: Callable[..., None], *args: Any) -> None:
+        """A step of an attempt that has no connection yet; the attempt fails if it raises."""
+        try:
+            step(*args)
+        except OptionError as error:
+            self._fleet.later(self._give_up, str(error))
+        except Exception as error:  # noqa: BLE001 - one user's fault must not leave it connecting for ever
+            self._fleet.crashed(error)
+            self._fleet.later(self._give_up, "internal error")
+
+    def _give_up(self, reason: str) -> None:
+        if self.connection is not None:
+            self.connection.drop("internal error", reason)
+        elif self.phase in (Phase.CONNECTING, Phase.DOWN):
+            self._attempt_failed("open", reason)
 
     def _found(self, generation: Generation) -> None:
         """The server's generation is known."""
-        if self.phase not in (Phase.CONNECTING, Phase.DOWN):
-            return
+        if self.phase not in (Phase.CONNECTING, Phase.DOWN) or self.connection is not None:
+            return  # given up meanwhile, or an earlier attempt's answer served already
+        self._begin(self._open, generation)
+
+    def _open(self, generation: Generation) -> None:
         options, endpoint = self.options, self.endpoint
         assert endpoint is not None
         self._generation = generation
@@ -243,7 +262,7 @@ class Link:
             if self._lost_at is not None:
                 row = self._fleet.recorder.row("RECONNECT", self._lost_reason)
                 row.fail("given up", perf_counter() - self._lost_at)
-            self._listener.on_down("given up", None)
+            self._down("given up")
             return
         seconds = backoff(
             self._attempts,
@@ -304,7 +323,7 @@ class Link:
         self._deadline = None
         self._enter(Phase.IDLE)
         self._fleet.members.discard(self)
-        self._listener.on_down("client", None)
+        self._down("client")
 
     def abandon(self) -> None:
         """Drop everything at once (the drain's limit is over)."""
@@ -355,7 +374,7 @@ class Link:
     def send_raw(self, raw: str | bytes, token: Token | None) -> bool:
         """Send a packet written by hand."""
         assert self.connection is not None
-        return self.connection.send([raw], token)
+        return self.connection.send_raw(raw, token)
 
     # The connection's listener.
 
@@ -510,7 +529,7 @@ class Link:
             self._event(namespace, waiting)
 
     def _up(self, now: float) -> None:
-        if self.phase not in (Phase.CONNECTING, Phase.DOWN):
+        if self.phase not in (Phase.CONNECTING, Phase.DOWN) or self._failed is not None:
             return
         again = self._lost_at is not None
         if self._lost_at is not None:
@@ -565,20 +584,27 @@ class Link:
             self._fleet.members.discard(self)
             self._reset_namespaces()
             self._fleet.recorder.row("DISCONNECT", "client").tick()
-            self._listener.on_down("client", None)
+            self._down("client")
         elif phase is Phase.UP:
             self._reset_namespaces()
             self._fleet.recorder.row("DISCONNECT", reason).fail(detail or reason)
             self._lost_at = perf_counter()
             self._lost_reason = reason
             self._enter(Phase.DOWN)
-            self._listener.on_down(reason, None)
+            self._down(reason)
             if self.phase is Phase.DOWN:
                 self._retry_later()
         elif self._failed is not None:
             self._attempt_failed(*self._failed)
         else:
             self._attempt_failed(stage, detail or reason)
+
+    def _down(self, reason: str) -> None:
+        """Tell the client; whatever becomes of that, this link goes on."""
+        try:
+            self._listener.on_down(reason, None)
+        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
+            self._fleet.crashed(error)
 
     def on_drained(self) -> None:
         self._listener.on_writable()

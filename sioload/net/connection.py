@@ -169,9 +169,7 @@ class Connection:
             if not stream.buffered:
                 return True
             if token is not None:
-                if self._tokens is None:
-                    self._tokens = []
-                self._tokens.append(token)
+                self._keep(token)
             return False
         if self.polling is None:
             if token is not None:
@@ -520,12 +518,25 @@ class Connection:
         for packets, _, token in queue:
             ws.send_many([self.generation.encode_frame(p) for p in packets])
             if token is not None:
-                token.settle("sent", "")
+                self._handed_over(token)
         self._fleet.recorder.row("UPGRADE", "websocket").add(perf_counter() - self._probe_asked)
         self._fleet.recorder.connections.upgrade("polling", "websocket")
         self._shorten()
         self.request = None
         self._listener.on_drained()
+
+    def _keep(self, token: Token) -> None:
+        """Its bytes wait in the write buffer."""
+        if self._tokens is None:
+            self._tokens = []
+        self._tokens.append(token)
+
+    def _handed_over(self, token: Token) -> None:
+        """Its bytes were written to the websocket: to the kernel, or to the buffer in front of it."""
+        if self._ws is not None and self._ws.stream.buffered:
+            self._keep(token)
+        else:
+            token.settle("sent", "")
 
     def _shorten(self) -> None:
         """Let messages pass from the websocket straight to the listener where no codec is needed."""
@@ -635,7 +646,10 @@ class Connection:
             if self._timer[2] is not None and self._timer[0] <= when:
                 return  # it fires earlier and looks again
             self._fleet.deadlines.cancel(self._timer)
-        self._timer = self._fleet.deadlines.at(when, self._check)
+        self._timer = self._fleet.deadlines.at(when, self._due)
+
+    def _due(self, now: float) -> None:
+        self._guarded(self._check, now)
 
     def _check(self, now: float) -> None:
         self._timer = None
@@ -675,6 +689,14 @@ class Connection:
             reason, detail = "client", ""  # however the goodbye went
         self._session.step(given)
         self._session.state = State.CLOSED
+        try:
+            self._release(before, reason, detail)
+        except BaseException as error:  # noqa: BLE001 - whoever waits for this connection must hear of its end
+            self._fleet.crashed(error)
+        self._listener.on_closed(reason, detail)
+
+    def _release(self, before: State, reason: str, detail: str) -> None:
+        """Let go of all that the session held, and count its end."""
         self._fleet.deadlines.cancel(self._timer)
         self._timer = None
         self._drop_probe()
@@ -694,7 +716,6 @@ class Connection:
             token.settle("indeterminate", reason)
         if before not in (State.IDLE, State.OPENING):
             self._fleet.recorder.connections.close(self.transport, reason)
-        self._listener.on_closed(reason, detail)
 
     def _later(self, callback: Callable[..., None], *args: Any) -> None:
         self._fleet.later(self._guarded, callback, *args)

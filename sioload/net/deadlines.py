@@ -56,17 +56,24 @@ class Deadlines:
             self._cancelled = 0
 
     def _arm(self, when: float) -> None:
+        loop = get_hub().loop
+        try:
+            timer = loop.timer(max(0.0, when - perf_counter()))
+            timer.start(self._sweep)
+        except (MemoryError, OSError) as error:
+            self._on_crash(error)
+            loop.run_callback(self._sweep)  # no memory for a timer: deadlines that never come would be worse
+            return
+        self._timer.stop()
+        self._timer.close()
+        self._timer = timer
         self._armed = when
-        timer = self._timer
-        timer.stop()
-        timer.close()
-        self._timer = timer = get_hub().loop.timer(max(0.0, when - perf_counter()))
-        timer.start(self._sweep)
 
     def _sweep(self) -> None:
         try:
-            now = perf_counter()
-            while self._heap and self._heap[0][0] <= now:  # type: ignore[operator]
+            now, last = perf_counter(), self._serial
+            # What a callback adds waits for the next sweep, or this one might never end.
+            while self._heap and self._heap[0][0] <= now and self._heap[0][1] <= last:  # type: ignore[operator]
                 entry = heappop(self._heap)
                 callback = entry[2]
                 if callback is None:

@@ -59,8 +59,13 @@ class Resolver:
             waiting.append(done)
             return
         self._asked[key] = [done]
-        job: Any = get_hub().threadpool.spawn(_look_up, host, port)
-        job.rawlink(lambda result: self._answered(key, result.get()))
+        try:
+            job: Any = get_hub().threadpool.spawn(_look_up, host, port)
+        except (MemoryError, OSError, RuntimeError) as error:
+            del self._asked[key]
+            done([], f"name not resolved ({error})".lower())
+            return
+        job.rawlink(lambda job: self._answered(key, job.value or f"name not resolved ({job.exception})"))
 
     def prefer(self, host: str, port: int, good: Address) -> None:
         """Try `good` first from now on: another address of that name didn't answer."""
@@ -70,13 +75,11 @@ class Resolver:
 
     def _answered(self, key: tuple[str, int], answer: list[Address] | str) -> None:
         waiting = self._asked.pop(key)
-        if isinstance(answer, str):
-            for done in waiting:
-                done([], answer)
-            return
-        self._known[key] = (perf_counter() + REFRESH, answer)
+        addresses, reason = ([], answer) if isinstance(answer, str) else (answer, None)
+        if reason is None:
+            self._known[key] = (perf_counter() + REFRESH, addresses)
         for done in waiting:
-            done(answer, None)
+            done(addresses, reason)
 
 
 def _look_up(host: str, port: int) -> list[Address] | str:
@@ -163,6 +166,12 @@ class Dialler:
             self._sock = None
 
     def _resolved(self, addresses: list[Address], reason: str | None) -> None:
+        try:
+            self._try(addresses, reason)
+        except BaseException as error:  # noqa: BLE001 - others may wait for the same name
+            self.on_crash(error)
+
+    def _try(self, addresses: list[Address], reason: str | None) -> None:
         if self._failed is _ignore:
             return
         if reason is not None:
@@ -179,11 +188,11 @@ class Dialler:
             except OSError as error:
                 self._reason = _dial_reason(error)
                 continue
-            sock.setblocking(False)
-            sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
             self._sock = sock
             self._waited_for = address
             try:
+                sock.setblocking(False)
+                sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
                 self._bind(sock, address.family)
                 code = sock.connect_ex(address.sockaddr)
             except OSError as error:
@@ -208,14 +217,20 @@ class Dialler:
     def _too_slow(self, now: float) -> None:
         self._reason = "timed out"
         self._drop()
-        self._next()
+        try:
+            self._next()
+        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
+            self.on_crash(error)
 
     def _connected(self) -> None:
         try:
             sock = self._sock
             if sock is None:
                 return
-            code = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+            try:
+                code = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+            except OSError as error:
+                code = error.errno or errno.EINVAL
             if code:
                 self._reason = _dial_reason(OSError(code, os.strerror(code)))
                 self._drop()
@@ -228,16 +243,37 @@ class Dialler:
             now = perf_counter()
             self._fleet.recorder.row("DIAL", "tcp").add(now - self._started)
             self._started = now
-            if self._tls:
-                name = self._options.server_hostname or self._host
-                tls = TLSStream(
-                    sock, self, self._fleet.recorder, self._fleet.tls_context(self._options), name
-                )
-                self._stream = tls
-                tls.start()
+            try:
+                self._stream = self._wrap(sock)
+            except (OptionError, ssl.SSLError, ValueError) as error:
+                sock.close()
+                self._give_up("tls", str(error))
+                return
+            except BaseException:
+                sock.close()
+                raise
+            if isinstance(self._stream, TLSStream):
+                self._stream.start()
             else:
-                self._done(Stream(sock, self, self._fleet.recorder))
+                self._finish()
         except BaseException as error:  # noqa: BLE001 - a hub callback never raises
+            self.on_crash(error)
+
+    def _wrap(self, sock: _socket.socket) -> Stream:
+        meter = self._fleet.recorder
+        if not self._tls:
+            return Stream(sock, self, meter)
+        name = self._options.server_hostname or self._host
+        return TLSStream(sock, self, meter, self._fleet.tls_context(self._options), name)
+
+    def _finish(self) -> None:
+        """Hand the stream over."""
+        stream, self._stream = self._stream, None
+        assert stream is not None
+        try:
+            self._done(stream)
+        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
+            stream.close()
             self.on_crash(error)
 
     def _give_up(self, stage: str, reason: str) -> None:
@@ -257,9 +293,7 @@ class Dialler:
 
     def on_secure(self) -> None:
         self._fleet.recorder.row("DIAL", "tls").add(perf_counter() - self._started)
-        stream, self._stream = self._stream, None
-        assert stream is not None
-        self._done(stream)
+        self._finish()
 
     def on_lost(self, reason: str) -> None:
         self._give_up("tls", reason)
@@ -273,6 +307,8 @@ class Dialler:
     def on_crash(self, error: BaseException) -> None:
         self._fleet.crashed(error)
         self._drop()
+        if self._stream is not None:
+            self._stream.close()
         self._give_up("dial", "internal error")
 
 

@@ -37,7 +37,11 @@ def find_generation(fleet: Fleet, endpoint: Endpoint, options: Options, found: F
         fleet.probes[key].append(found)
     else:
         fleet.probes[key] = [found]
-        _Probe(fleet, endpoint, options)
+        try:
+            _Probe(fleet, endpoint, options)
+        except BaseException:
+            del fleet.probes[key]  # or all who come later would wait for it
+            raise
 
 
 def forget_generation(fleet: Fleet, endpoint: Endpoint) -> None:

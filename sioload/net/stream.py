@@ -81,8 +81,7 @@ class Stream:
         except (BlockingIOError, InterruptedError):
             n = 0
         except OSError as error:
-            # The caller may be a user's greenlet; the owner hears of it in the hub.
-            get_hub().loop.run_callback(self._fail, os_reason(error))
+            self._fail_later(data, os_reason(error))
             return
         self._meter.bytes_sent += n
         if n != len(data):
@@ -115,6 +114,20 @@ class Stream:
         if not self.closed:
             self.close()
             self.owner.on_lost(reason)
+
+    def _fail_later(self, data: bytes, reason: str) -> None:
+        """`data` can't be sent. The caller may be a user's greenlet; the owner hears of it in the hub."""
+        if self._out is None:
+            self._out = deque()
+        self._out.append(data)  # so that nobody takes it for handed over
+        self.buffered += len(data)
+        get_hub().loop.run_callback(self._failed, reason)
+
+    def _failed(self, reason: str) -> None:
+        try:
+            self._fail(reason)
+        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
+            self.owner.on_crash(error)
 
     def _readable(self) -> None:
         try:
@@ -176,11 +189,11 @@ class TLSStream(Stream):
     def __init__(
         self, sock: _socket.socket, owner: Owner, meter: Meter, context: ssl.SSLContext, server_hostname: str
     ) -> None:
-        super().__init__(sock, owner, meter)
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
         self._secure = False
+        super().__init__(sock, owner, meter)  # last: it starts to listen
 
     def start(self) -> None:
         """Begin the handshake."""
@@ -193,7 +206,7 @@ class TLSStream(Stream):
         try:
             self._tls.write(data)
         except ssl.SSLError as error:
-            get_hub().loop.run_callback(self._fail, tls_reason(error))
+            self._fail_later(data, tls_reason(error))
             return
         self._flush()
 
