@@ -13,7 +13,7 @@ from enum import Enum, auto
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sioload.engineio.urls import Endpoint, Request
+from sioload.engineio.urls import Endpoint, Request, with_token
 from sioload.errors import ConnectError, EncodeError, OptionError, ProtocolError, Refused
 from sioload.net.connection import Connection
 from sioload.net.polling import Token
@@ -113,7 +113,7 @@ class Link:
     """
 
     __slots__ = ("_attempts", "_auth", "_codec", "_deadline", "_decoder", "_failed", "_fleet",
-                 "_generation", "_listener", "_lost_at", "_lost_reason", "_retry", "connection",
+                 "_generation", "_listener", "_lost_at", "_lost_reason", "_query", "_retry", "connection",
                  "endpoint", "namespaces", "options", "phase", "ready")  # fmt: skip
 
     def __init__(self, fleet: Fleet, options: Options, listener: Listener) -> None:
@@ -129,6 +129,7 @@ class Link:
         self._codec = self._generation.codec
         self._decoder: Any = None
         self._auth: Any = None
+        self._query: str | None = None
         self._attempts = 0
         self._failed: tuple[str, str, object] | None = None
         self._lost_at: float | None = None
@@ -196,8 +197,8 @@ class Link:
         self._decoder = self._codec.decoder(options.limits)
         cookies = {**self._listener.cookies(endpoint.origin + endpoint.path), **options.cookies}
         query = options.query
-        if options.auth_token is not None and generation.token == "query" and not isinstance(query, str):
-            query = {**query, "token": options.auth_token}
+        if options.auth_token is not None and generation.token == "query":
+            query = with_token(query, options.auth_token)
         request = Request(
             endpoint, options.transports[0], options.headers, query, cookies, options.encode_query
         )
@@ -371,7 +372,7 @@ class Link:
         if self.usable(namespace) and self.connection is not None:
             self.connection.send(self._codec.encode_ack(namespace, id, args))
 
-    def send_raw(self, raw: str | bytes, token: Token | None) -> bool:
+    def send_raw(self, raw: str | bytes, token: Token) -> bool:
         """Send a packet written by hand."""
         assert self.connection is not None
         return self.connection.send_raw(raw, token)
@@ -410,6 +411,8 @@ class Link:
                 self._fleet.crashed(error)
 
     def on_open(self) -> None:
+        request = self.connection.request if self.connection is not None else None
+        self._query = request.query_string() if request and self._generation.connect_payload == "query" else None
         for namespace in self.namespaces.values():
             if self._generation.opens_root == "server" and namespace.name == "/":
                 namespace.asked = perf_counter()
@@ -418,7 +421,7 @@ class Link:
 
     def _join(self, namespace: Namespace) -> None:
         auth = self._auth if self._auth is not None else self.options.auth
-        if callable(auth):
+        if callable(auth) and self._generation.connect_payload == "auth":
             self._listener.run(self._ask_auth, namespace, auth)
         else:
             self._send_connect(namespace, auth)
@@ -445,7 +448,7 @@ class Link:
             if namespace.pid is not None and namespace.offset is not None:
                 payload = {**(payload or {}), "pid": namespace.pid, "offset": namespace.offset}
         elif generation.connect_payload == "query":
-            payload = connection.request.query_string() if connection.request is not None else None
+            payload = self._query
         else:
             payload = None
         namespace.asked = perf_counter()
@@ -546,7 +549,7 @@ class Link:
         if namespace is None or namespace.connected:
             return
         data = packet.data
-        message = data.get("message") if isinstance(data, dict) else data
+        message = data.get("message", data.get("reason")) if isinstance(data, dict) else data
         if isinstance(message, list) and message:
             message = message[0]
         reason = f"refused: {message}" if isinstance(message, str) else f"refused: {data!r}"[:100]

@@ -67,6 +67,12 @@ def encode_eio4(packet: Packet) -> Frame:
     return _DIGITS[packet.type] + data if isinstance(data, str) else data
 
 
+def encode_eio4_base64(packet: Packet) -> Frame:
+    """As `encode_eio4`, with binary as text for proxies that let no binary frames pass."""
+    frame = encode_eio4(packet)
+    return frame if isinstance(frame, str) else "b" + to_base64(frame)
+
+
 def decode_eio3(frame: Frame) -> Packet:
     """A packet from a websocket frame of Engine.IO 3: digit and data, `b4<base64>`, or type byte and data.
 
@@ -91,6 +97,12 @@ def encode_eio3(packet: Packet) -> Frame:
     return _DIGITS[kind] + data if isinstance(data, str) else bytes((kind,)) + data
 
 
+def encode_eio3_base64(packet: Packet) -> Frame:
+    """As `encode_eio3`, with binary as text for proxies that let no binary frames pass."""
+    kind, data = packet
+    return _DIGITS[kind] + data if isinstance(data, str) else f"b{_DIGITS[kind]}{to_base64(data)}"
+
+
 def decode_eio3_double(frame: Frame) -> Packet:
     """As `decode_eio3`, for servers that encode text as UTF-8 twice (1.0.x) or may do so (unknown ones)."""
     return decode_eio3(undouble(frame) if isinstance(frame, str) else frame)
@@ -100,6 +112,11 @@ def encode_eio3_double(packet: Packet) -> Frame:
     """As `encode_eio3`, for servers that want text encoded as UTF-8 twice (1.0.x)."""
     frame = encode_eio3(packet)
     return double(frame) if isinstance(frame, str) else frame
+
+
+def encode_eio3_double_base64(packet: Packet) -> Frame:
+    """As `encode_eio3_double`, with binary as text."""
+    return double(str(encode_eio3_base64(packet)))
 
 
 def decode_v0(frame: Frame) -> Packet:

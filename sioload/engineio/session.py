@@ -86,6 +86,7 @@ TRANSITIONS: dict[State, dict[Input, tuple[State | None, tuple[Do, ...]]]] = {
         Input.OPENED: (State.OPEN, (Do.ANNOUNCE_OPEN,)),
         Input.OPENED_UPGRADABLE: (State.PROBING, (Do.ANNOUNCE_OPEN, Do.PROBE)),
         Input.CLOSE_PACKET: (State.CLOSED, ()),
+        Input.HEARTBEAT_MISSED: (State.CLOSED, ()),
         Input.NOOP: (None, ()),
     },
     State.PROBING: {
@@ -167,6 +168,11 @@ class Session:
         late = now - self._beat - self.interval
         self._beat = now
         return late if late > 0.0 else 0.0
+
+    def on_heard(self, now: float) -> None:
+        """A poll was answered, which is a sign of life where polling has no heartbeats of its own (0.9)."""
+        if self.pinger == "echo":
+            self._beat = now
 
     def on_pong(self, now: float) -> float | None:
         """The answer to our ping came; returns the round trip in seconds, None if none was asked for."""

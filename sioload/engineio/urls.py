@@ -73,6 +73,13 @@ def _shown(url: str) -> str:
     return url.partition("?")[0].rpartition("@")[2] if "@" in url else url.partition("?")[0]
 
 
+def with_token(query: Mapping[str, Any] | str, token: str) -> Mapping[str, Any] | str:
+    """A user's query with the parameter `token` behind it."""
+    if isinstance(query, str):
+        return f"{query}&token={quote(token, safe=_UNRESERVED)}" if query else {"token": token}
+    return {**query, "token": token}
+
+
 class Request:
     """What a session's HTTP requests carry. `on_handshake(request)` may change headers, query and cookies.
 

@@ -36,6 +36,7 @@ class Generation:
         polling: name of the long-polling transport.
         parse_handshake: reads the OPEN packet's data (0.9: the handshake's body).
         decode_frame, encode_frame: websocket frame to packet and back.
+        encode_base64: as `encode_frame`, with binary as text (`Options.base64`).
         decode_payload, encode_payload: polling body (and its content type) to packets and back.
         codec: packets of Socket.IO, with the JSON parser.
         timestamp: polling requests carry `t`, as those of the JavaScript client of that generation.
@@ -46,6 +47,8 @@ class Generation:
         double_utf8: websocket text is encoded as UTF-8 twice.
         dashed_acks: acks have the form of 1.0.0 to 1.0.2.
         ascii: JSON is sent with non-ASCII characters escaped.
+        greeting: how the first message of a session's transport begins, before which nothing may be sent (0.9).
+        unknown_session: how the message begins that says that the server doesn't know the session (0.9).
     """
 
     name: str
@@ -59,6 +62,7 @@ class Generation:
     parse_handshake: Callable[[str], Handshake]
     decode_frame: Callable[[Frame], EnginePacket]
     encode_frame: Callable[[EnginePacket], Frame]
+    encode_base64: Callable[[EnginePacket], Frame]
     decode_payload: Callable[[bytes, Limits], list[EnginePacket]]
     encode_payload: Callable[[Sequence[EnginePacket], bool], tuple[bytes, str]]
     codec: Codec
@@ -70,6 +74,8 @@ class Generation:
     double_utf8: bool = False
     dashed_acks: bool = False
     ascii: bool = False
+    greeting: str = ""
+    unknown_session: str = ""
 
 
 _JSON = Codec(json.encode_event, json.encode_ack, json.encode_connect, json.encode_disconnect, json.Decoder)
@@ -89,6 +95,7 @@ V4 = Generation(
     parse_handshake=frames.parse_handshake,
     decode_frame=frames.decode_eio4,
     encode_frame=frames.encode_eio4,
+    encode_base64=frames.encode_eio4_base64,
     decode_payload=payload.decode_records,
     encode_payload=payload.encode_records,
     codec=_JSON,
@@ -110,6 +117,7 @@ V2 = Generation(
     parse_handshake=frames.parse_handshake,
     decode_frame=frames.decode_eio3,
     encode_frame=frames.encode_eio3,
+    encode_base64=frames.encode_eio3_base64,
     decode_payload=payload.decode_lengths,
     encode_payload=payload.encode_lengths,
     codec=replace(_JSON, encode_connect=json.encode_connect_query),
@@ -138,6 +146,7 @@ V1_0_3 = replace(
     connect_payload="none",
     decode_frame=frames.decode_eio3_double,
     encode_frame=frames.encode_eio3_double,
+    encode_base64=frames.encode_eio3_double_base64,
     codec=_JSON_BARE,
     double_utf8=True,
     ascii=False,
@@ -167,11 +176,14 @@ V0 = Generation(
     parse_handshake=frames.parse_handshake_v0,
     decode_frame=frames.decode_v0,
     encode_frame=frames.encode_v0,
+    encode_base64=frames.encode_v0,
     decode_payload=payload.decode_v0,
     encode_payload=payload.encode_v0,
     codec=Codec(v0.encode_event, v0.encode_ack, v0.encode_connect, v0.encode_disconnect, v0.Decoder),
     binary=False,
     upgrade=False,
+    greeting="1::",
+    unknown_session="7:::1",
 )
 
 #: All records by name.
