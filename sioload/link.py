@@ -412,7 +412,9 @@ class Link:
 
     def on_open(self) -> None:
         request = self.connection.request if self.connection is not None else None
-        self._query = request.query_string() if request and self._generation.connect_payload == "query" else None
+        self._query = (
+            request.query_string() if request and self._generation.connect_payload == "query" else None
+        )
         for namespace in self.namespaces.values():
             if self._generation.opens_root == "server" and namespace.name == "/":
                 namespace.asked = perf_counter()

@@ -21,7 +21,7 @@ from sioload.engineio.packet import (
 )
 from sioload.engineio.session import Do, Input, Session, State
 from sioload.engineio.urls import Endpoint, Request
-from sioload.errors import ProtocolError
+from sioload.errors import ProtocolError, Refused
 from sioload.net.dial import Dialler
 from sioload.net.http import Line, Response, request
 from sioload.net.polling import Polling, Token
@@ -49,6 +49,9 @@ REASONS = (
     "timeout",
     "internal error",
 )
+
+#: What to do about a server that closes websockets without a word.
+CHECK = "check the URL, its port and the option path"
 
 #: Polling is quiet when no GET brought anything for so long, in seconds.
 QUIET = 0.05
@@ -94,7 +97,7 @@ class Connection:
         stage: "dial", "tls", "open" or "upgrade": where an attempt stands or failed.
     """
 
-    __slots__ = ("_asked", "_close_by", "_closing", "_dialler", "_fast", "_fleet", "_handshake_line",
+    __slots__ = ("_asked", "_close_by", "_closing", "_dialler", "_encode", "_fast", "_fleet", "_handshake_line",
                  "_listener", "_probe", "_probe_asked", "_probe_deadline", "_session", "_timer", "_tokens",
                  "_ws", "endpoint", "generation", "max_payload", "options", "polling", "request", "sid",
                  "stage", "transport")  # fmt: skip
@@ -115,6 +118,7 @@ class Connection:
         self.request: Request | None = request
         self._listener = listener
         self._session = Session(generation.pinger)
+        self._encode = generation.encode_base64 if options.base64 else generation.encode_frame
         self._fast = generation.decode_frame in _PLAIN and generation.encode_frame in _PLAIN
         self.sid = ""
         self.stage = "dial"
@@ -161,11 +165,11 @@ class Connection:
             stream = ws.stream
             text = messages[0]
             if len(messages) > 1:
-                ws.send_many([self.generation.encode_frame(Packet(MESSAGE, m)) for m in messages])
+                ws.send_many([self._encode(Packet(MESSAGE, m)) for m in messages])
             elif ws.on_message is not None and text.__class__ is str and not ws.compresses:
                 stream.write(encode_frame(1, b"4" + text.encode()))
             else:
-                ws.send(self.generation.encode_frame(Packet(MESSAGE, text)))
+                ws.send(self._encode(Packet(MESSAGE, text)))
             if not stream.buffered:
                 return True
             if token is not None:
@@ -177,6 +181,29 @@ class Connection:
             return False
         size = sum(len(m.encode()) if isinstance(m, str) else len(m) * 4 // 3 + 4 for m in messages)
         self.polling.send([Packet(MESSAGE, m) for m in messages], size + 2 * len(messages), token)
+        return False
+
+    def send_raw(self, frame: str | bytes, token: Token) -> bool:
+        """Send one Engine.IO packet as it is written; returns what `send` does.
+
+        Raises:
+            Refused: on polling, it begins with no packet type that this generation knows.
+        """
+        ws = self._ws
+        if ws is None and self.polling is not None:
+            try:
+                packet = self.generation.decode_frame(frame)
+            except ProtocolError as error:
+                raise Refused(f"not a packet of this generation: {error}") from None
+            self.polling.send([packet], len(frame) * 4, token)
+            return False
+        if ws is None:
+            token.settle("not_sent", "not connected")
+            return False
+        ws.send(frame)
+        if not ws.stream.buffered:
+            return True
+        self._keep(token)
         return False
 
     def close(self) -> None:
@@ -215,6 +242,13 @@ class Connection:
         else:
             self._rearm(now + QUIET)
 
+    def _gone(self) -> None:
+        """The session ended while we were leaving: what is being posted still gets its answer."""
+        if self.polling is not None and self.polling.posting:
+            self.polling.pause()
+        else:
+            self._end(Input.CLOSE, "client", "")
+
     # What the polling transport needs.
 
     def dial(
@@ -249,10 +283,11 @@ class Connection:
         """A GET was answered."""
         if response.status != 200:
             if self._closing:
-                self._end(Input.CLOSE, "client", "")
+                self._gone()
             else:
                 self._refused(response.status, response.body, "polling")
             return
+        self._session.on_heard(perf_counter())
         try:
             packets = self._packets(response)
         except ProtocolError as error:
@@ -269,7 +304,10 @@ class Connection:
             self._refused(response.status, response.body, "polling")
 
     def on_polling_paused(self) -> None:
-        self._perform(Input.POLLING_PAUSED)
+        if self._closing:
+            self._end(Input.CLOSE, "client", "")
+        else:
+            self._perform(Input.POLLING_PAUSED)
 
     def on_polling_failed(self, reason: str) -> None:
         """A line broke in the middle of an exchange."""
@@ -302,7 +340,7 @@ class Connection:
     def on_ws_open(self, ws: WebSocket) -> None:
         self.keep_cookies(ws.response_headers)
         if ws is self._probe:
-            ws.send(self.generation.encode_frame(Packet(PacketType.PING, "probe")))
+            ws.send(self._encode(Packet(PacketType.PING, "probe")))
 
     def on_frame(self, ws: WebSocket, frame: str | bytes) -> None:
         try:
@@ -329,6 +367,8 @@ class Connection:
             self._end(Input.CLOSE, "client", "")
         elif status:
             self._refused(status, body, "websocket")
+        elif self._session.state is State.OPENING and not reason.startswith("websocket protocol error"):
+            self._lost("transport closed", f"{reason} before the session was open: {CHECK}")
         elif reason in ("closed by the server", "closed by the peer"):
             self._lost("transport closed", reason)
         elif reason.startswith(("websocket protocol error", "text that")):
@@ -371,7 +411,7 @@ class Connection:
     def _timestamp(self, transport: str) -> str | None:
         wanted = self.options.timestamp
         if wanted is None:
-            wanted = transport == "polling" and self.generation.timestamp
+            wanted = transport != "websocket" and self.generation.timestamp
         return self._fleet.next_timestamp() if wanted else None
 
     def _request_session(self) -> None:
@@ -416,14 +456,22 @@ class Connection:
         except ProtocolError:
             self.broken(ProtocolError(mismatch(self.generation, response.status, response.body)))
             return
-        if self.transport == "polling" and self.generation.polling not in handshake.upgrades:
-            self.transport = "websocket"
-        self._opened(handshake)
+        for transport in ("websocket", "polling"):  # there is no upgrade: what the upgrade would lead to
+            if transport in self.options.transports and self._named(transport) in handshake.upgrades:
+                self.transport = transport
+                self._opened(handshake)
+                return
+        offered = ", ".join(handshake.upgrades)
+        self._lost(
+            "transport error",
+            f"the server has no other transports than {offered}: change the option transports",
+        )
 
     def _dialled_websocket(self, stream: Stream) -> None:
         self._dialler = None
-        self._asked = perf_counter()
-        self.stage = "open"
+        if not self.sid:
+            self._asked = perf_counter()
+            self.stage = "open"
         self._ws = self._websocket(stream, self._opening_endpoint() if not self.sid else self.endpoint)
 
     def _websocket(self, stream: Stream, at: Endpoint) -> WebSocket:
@@ -449,12 +497,14 @@ class Connection:
             and "websocket" in self.options.transports
             and "websocket" in handshake.upgrades
         )
-        if self.generation.eio is None:
+        if self.generation.greeting:
             self._start_transport()
-        self._perform(Input.OPENED_UPGRADABLE if upgradable else Input.OPENED)
+        else:
+            self._perform(Input.OPENED_UPGRADABLE if upgradable else Input.OPENED)
 
     def _start_transport(self) -> None:
-        """0.9: the session has its id; now its transport begins."""
+        """0.9: the session has its id; now its transport begins, and is open with the server's greeting."""
+        self.stage = "connect"
         if self.transport == "polling":
             self.polling = Polling(self)
             self._later(self.polling.poll)
@@ -514,9 +564,9 @@ class Connection:
         self._probe_deadline = None
         queue = polling.take_queue()
         polling.close("upgraded")
-        ws.send(self.generation.encode_frame(Packet(PacketType.UPGRADE, "")))
+        ws.send(self._encode(Packet(PacketType.UPGRADE, "")))
         for packets, _, token in queue:
-            ws.send_many([self.generation.encode_frame(p) for p in packets])
+            ws.send_many([self._encode(p) for p in packets])
             if token is not None:
                 self._handed_over(token)
         self._fleet.recorder.row("UPGRADE", "websocket").add(perf_counter() - self._probe_asked)
@@ -563,17 +613,26 @@ class Connection:
         if given is None:
             self._lost("protocol error", f"unexpected packet of type {kind}")
         elif given is Input.MESSAGE:
-            if self.is_open:
-                self._listener.on_message(packet.data)
-            elif self._session.state is not State.CLOSED:
-                self._lost("protocol error", "a message before the open packet")
+            self._take_message(packet.data)
         elif given is Input.CLOSE_PACKET:
             if self._closing:
-                self._end(Input.CLOSE, "client", "")
+                self._gone()
             else:
                 self._end(given, "server", "closed by the server")
         else:
             self._perform(given)
+
+    def _take_message(self, data: str | bytes) -> None:
+        generation, state = self.generation, self._session.state
+        if generation.greeting and str(data).startswith(generation.unknown_session):
+            self._lost("session unknown", "the server doesn't know the session")
+        elif self.is_open:
+            self._listener.on_message(data)
+        elif state is State.OPENING and generation.greeting and str(data).startswith(generation.greeting):
+            self._perform(Input.OPENED)
+            self._listener.on_message(data)
+        elif state is not State.CLOSED:
+            self._lost("protocol error", "a message before the open packet")
 
     def _take_open(self, packet: Packet) -> None:
         if self._session.state is not State.OPENING:
@@ -597,9 +656,9 @@ class Connection:
                     self._request_session()
                 case Do.ANNOUNCE_OPEN:
                     self._shorten()
-                    if self.transport == "websocket" and self._ws is not None:
-                        self.request = None
                     self._listener.on_open()
+                    if self._ws is not None:
+                        self.request = None
                 case Do.BEAT:
                     self._beat(given)
                 case Do.PROBE:
@@ -635,7 +694,7 @@ class Connection:
 
     def _send_engine(self, packet: Packet) -> None:
         if self._ws is not None:
-            self._ws.send(self.generation.encode_frame(packet))
+            self._ws.send(self._encode(packet))
         elif self.polling is not None:
             self.polling.send([packet], 1, None)
 
