@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import gevent
 from gevent.hub import get_hub
 
 from sioload.errors import OptionError
@@ -60,7 +61,8 @@ class Resolver:
             return
         self._asked[key] = [done]
         try:
-            job: Any = get_hub().threadpool.spawn(_look_up, host, port)
+            # From a greenlet, because the pool makes its callers wait while all its threads are busy.
+            job: Any = gevent.spawn(get_hub().threadpool.apply, _look_up, key)
         except (MemoryError, OSError, RuntimeError) as error:
             del self._asked[key]
             done([], f"name not resolved ({error})".lower())

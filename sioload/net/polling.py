@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 POST_IDLE = 4.0
 
 
+#: Packets of one POST. python-engineio closes a session that posts more than 16 at once; it answers `OK`, so
+#: that another answer to the first POST lifts the limit.
+FEW, PACKETS = 16, 10_000
+
+
 class Token(Protocol):
     """An emit that wants to know what became of its bytes."""
 
@@ -43,6 +48,7 @@ class Polling:
         "_conn",
         "_dials",
         "_get",
+        "_most",
         "_on_air",
         "_post",
         "_queue",
@@ -63,6 +69,7 @@ class Polling:
         self.last_heard = 0.0
         self.pausing = False
         self.closed = False
+        self._most = FEW
 
     @property
     def posting(self) -> bool:
@@ -113,7 +120,9 @@ class Polling:
         room = self._conn.max_payload
         batch: list[Packet] = []
         tokens: list[Token] = []
-        while self._queue and (not batch or self._queue[0][1] <= room):
+        while self._queue and (
+            not batch or (self._queue[0][1] <= room and len(batch) + len(self._queue[0][0]) <= self._most)
+        ):
             packets, size, token = self._queue.popleft()
             room -= size
             self.queued -= size
@@ -187,6 +196,8 @@ class Polling:
     def _posted(self, response: Response) -> None:
         tokens, self._on_air = self._on_air or [], None
         if response.status == 200:
+            if response.body != b"OK":
+                self._most = PACKETS
             for token in tokens:
                 token.settle("sent", "")
         elif response.status == 413:
