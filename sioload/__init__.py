@@ -33,12 +33,16 @@ if TYPE_CHECKING:
     from sioload.net.clock import stamp
     from sioload.options import Limits, Options
     from sioload.users.handlers import on
+    from sioload.users.pacing import paced
+    from sioload.users.shapes import Arrivals
     from sioload.users.user import SocketIOUser
 
 _HOMES = {
     "SocketIOClient": "sioload.client",
     "SocketIOUser": "sioload.users.user",
     "on": "sioload.users.handlers",
+    "paced": "sioload.users.pacing",
+    "Arrivals": "sioload.users.shapes",
     "stamp": "sioload.net.clock",
     "Options": "sioload.options",
     "Limits": "sioload.options",
@@ -46,6 +50,7 @@ _HOMES = {
 
 __all__ = [
     "AckTimeout",
+    "Arrivals",
     "CheckError",
     "ConnectError",
     "ConnectionLost",
@@ -64,6 +69,7 @@ __all__ = [
     "UnexpectedReply",
     "UsageError",
     "on",
+    "paced",
     "stamp",
 ]
 

@@ -22,6 +22,7 @@ from sioload.measure.delivery import Receiver
 from sioload.net.clock import swarm_time
 from sioload.net.fleet import Fleet
 from sioload.options import Options, options_from
+from sioload.schedule import Pace, Schedule
 from sioload.socketio.backoff import backoff
 
 INFINITY = float("inf")
@@ -51,8 +52,8 @@ class SocketIOClient:
     """
 
     __slots__ = ("_acks", "_blocked", "_dispatcher", "_due", "_full", "_handlers", "_link", "_next_id",
-                 "_own", "_receiver", "_timer", "_user", "_waits", "fleet", "leaving", "options", "slot",
-                 "url")  # fmt: skip
+                 "_own", "_receiver", "_schedules", "_timer", "_user", "_waits", "fleet", "leaving",
+                 "options", "pace", "url")  # fmt: skip
 
     eio = _Eio()
 
@@ -68,7 +69,7 @@ class SocketIOClient:
         self.fleet = fleet if fleet is not None else Fleet()
         self.options = options_from(options)
         self.url = url
-        self.slot: float | None = None
+        self.pace: Pace | None = None
         self.leaving = False
         self._user = user
         self._handlers: Handlers = handlers if handlers is not None else {}
@@ -79,6 +80,7 @@ class SocketIOClient:
         self._acks: dict[int, Emit] = {}
         self._waits: list[Wait] | None = None
         self._receiver: Receiver | None = None
+        self._schedules: list[Schedule] | None = None
         self._blocked: list[Waiter[Any]] | None = None
         self._full = False
         self._due = INFINITY
@@ -250,6 +252,7 @@ class SocketIOClient:
         """
         if self.leaving or self.fleet.ending:
             return
+        self._end_schedules(namespace)
         if namespace is not None:
             self._link.leave(namespace)
         else:
@@ -258,12 +261,14 @@ class SocketIOClient:
 
     def close_quietly(self) -> None:
         """Close whatever is open and return once it is closed, to connect anew."""
+        self._end_schedules()
         self._link.shut("client")
         self._until_idle()
 
     def release(self) -> None:
         """The user's greenlet is gone: close as soon as no emit is open any more."""
         self.leaving = True
+        self._end_schedules()
         if not self._acks and not self._waits and not self.fleet.ending:
             self._link.shut("client")
 
@@ -359,7 +364,8 @@ class SocketIOClient:
         if callback is None:
             row = self.fleet.recorder.row("EMIT", self._row_name(namespace, name or event))
             ledger.emits += 1
-            self.slot = None
+            if self.pace is not None:
+                self.pace.take(row, perf_counter())
             self._transmit(namespace, event, data, None, Unacked(ledger, row))
             return
         entry = self._entry("CALL", self._row_name(namespace, name or event), namespace, event)
@@ -434,6 +440,79 @@ class SocketIOClient:
             if wait is not None and entry.finished and self._waits and wait in self._waits:
                 self._waits.remove(wait)
 
+    def schedule(
+        self,
+        event: str,
+        data: Any = None,
+        *,
+        rate: float,
+        max_outstanding: int = 1000,
+        namespace: str | None = None,
+        duration: float | None = None,
+        name: str | None = None,
+    ) -> Schedule:
+        """Emit an event at a constant rate from now on, without waiting for earlier acks. Returns at once.
+
+        The emits are acknowledged ones. Each has a time that counts from when it was meant to go out, and a
+        service time that counts from when it did. It goes on over reconnects, and ends with the user, its
+        `disconnect()` or the run. `schedule(...).wait()` waits for its end.
+
+        Args:
+            event, namespace, name: as for `emit`.
+            data: as for `emit`; or a function without arguments that returns it, called for each emit in
+                the event loop, where it may not block.
+            rate: emits per second.
+            max_outstanding: emits that may be open; while they are, the next ones are left out, and counted
+                as skipped.
+            duration: seconds; without, until `stop()` of what this returns.
+
+        Raises:
+            NotConnected: there is no connection, or the namespace wasn't joined.
+            UsageError: an argument can't be used.
+        """
+        self._check_running()
+        namespace = namespace or "/"
+        if self._link.phase not in (Phase.UP, Phase.DOWN) or namespace not in self._link.namespaces:
+            raise NotConnected(self._why_not(namespace))
+        row = self.fleet.recorder.row("CALL", self._row_name(namespace, name or event))
+        schedule = Schedule(self, row, namespace, event, data, rate, max_outstanding, duration,
+                            self.options.ack_timeout)  # fmt: skip
+        if self._schedules is None:
+            self._schedules = []
+        self._schedules.append(schedule)
+        return schedule
+
+    @property
+    def over(self) -> bool:
+        """Whether the user or the run has ended: no new emit starts."""
+        return self.fleet.stopping or self.leaving
+
+    def ready(self, namespace: str) -> bool:
+        """Whether an emit would go out without waiting."""
+        link = self._link
+        if not link.usable(namespace) or link.connection is None:
+            return False
+        return not self._full or link.connection.buffered <= self.options.limits.write_high_water
+
+    def transmit(self, entry: Emit, data: Any) -> None:
+        """Send an acknowledged emit now, which must be possible; raises the `EmitError` that ended it."""
+        self._full = False
+        self._transmit(entry.namespace, entry.event, data, entry, entry)
+
+    def forget_schedule(self, schedule: Schedule) -> None:
+        """A schedule has come to its end."""
+        if self._schedules is not None and schedule in self._schedules:
+            self._schedules.remove(schedule)
+
+    def _end_schedules(self, namespace: str | None = None) -> None:
+        for schedule in list(self._schedules or ()):
+            if namespace is None or schedule.namespace == namespace:
+                schedule.end()
+
+    def _flush_schedules(self) -> None:
+        for schedule in list(self._schedules or ()):
+            schedule.flush()
+
     def write(self, raw: str | bytes) -> None:
         """Send a Socket.IO packet written by hand, as it is: no ledger's ack, row EMIT `(raw)`.
 
@@ -447,27 +526,27 @@ class SocketIOClient:
         token = Unacked(recorder.ledger, row)
         try:
             self._usable("/", perf_counter() + self.options.ack_timeout, any_namespace=True)
+            handed = self._link.send_raw(raw, token)
         except EmitError as error:
             token.settle(error.outcome, str(error))
             raise
-        if self._link.send_raw(raw, token):
+        if handed:
             token.settle("sent", "")
 
     def _entry(self, kind: str, shown: str, namespace: str, event: str) -> Emit:
         now = perf_counter()
-        slot, self.slot = self.slot, None
         recorder = self.fleet.recorder
+        row = recorder.row(kind, shown)
+        slot = None if self.pace is None else self.pace.take(row, now)
         started = now if slot is None else slot
-        return Emit(
-            recorder.ledger, recorder.row(kind, shown), namespace, event, started, now, slot is not None
-        )
+        return Emit(recorder.ledger, row, namespace, event, started, now, slot is not None)
 
     @staticmethod
     def _row_name(namespace: str, name: str) -> str:
         return name if namespace == "/" else f"{namespace} {name}"
 
     def _check_running(self) -> None:
-        if self.fleet.stopping or self.leaving:
+        if self.over:
             raise gevent.GreenletExit
 
     def _transmit(
@@ -758,6 +837,7 @@ class SocketIOClient:
         if hook is not None:
             self.run(hook)
         self._system_event("connect")
+        self._flush_schedules()
         self._wake()
 
     def _system_event(self, event: str, *args: Any) -> None:
@@ -785,6 +865,8 @@ class SocketIOClient:
             if (namespace is None or wait.namespace == namespace) and (wait.emit is not None or final):
                 self._remove_wait(wait)
                 wait.end("indeterminate", text, now)
+        if not self._acks and not self._waits:
+            self._rearm(INFINITY)
         for entry in lost:
             entry.end("indeterminate", text, now)
         if self._receiver is not None:
@@ -795,9 +877,12 @@ class SocketIOClient:
                 self.run(hook, reason)
             self._system_event("disconnect", reason)
         self._wake()
+        if final and not self._acks and not self._waits:
+            self._rearm(INFINITY)
 
     def on_writable(self) -> None:
         self._full = False
+        self._flush_schedules()
         self._wake()
 
     def run(self, function: Callable[..., Any], *args: Any) -> None:

@@ -22,6 +22,7 @@ from sioload.errors import ConnectError
 from sioload.net.fleet import fleet_of
 from sioload.options import Options, options_from
 from sioload.users.handlers import handlers_of
+from sioload.users.pacing import Paced, end_pace
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +102,13 @@ class SocketIOUser(User):
         greenlet.rawlink(self._gone)
         return greenlet
 
+    def stop(self, force: bool = False) -> bool:
+        """Stop this user, as Locust does it; iterations that it owes by now are counted as skipped."""
+        end_pace(self)
+        return bool(super().stop(force))
+
     def _gone(self, _: object) -> None:
+        end_pace(self)
         self.sio.release()
 
 
@@ -129,6 +136,9 @@ def _persistent(on_start: Callable[[Any], None]) -> Callable[[Any], None]:
                     on_start(self)
                     if not self.sio.used:
                         self.sio.connect()
+                    wait_time: object = type(self).wait_time
+                    if isinstance(wait_time, Paced):
+                        wait_time.begin(self)
                     return
                 except ConnectError as error:
                     options = self.sio.options

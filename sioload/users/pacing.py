@@ -1,0 +1,65 @@
+"""`paced`: a `wait_time` that keeps a user to a rate, and tells the truth about what came late."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+from locust import TaskSet
+
+from sioload.errors import UsageError
+from sioload.schedule import Pace, checked_rate
+
+if TYPE_CHECKING:
+    from sioload.users.user import SocketIOUser
+
+
+def paced(rate: float) -> Any:
+    """A `wait_time` for a `SocketIOUser` that begins `rate` iterations per second.
+
+    Iteration k is meant to begin `k / rate` seconds after the user's first one. Its first emit is timed from
+    then, so a slow answer shows in all iterations that it held up; the time from when that emit really went
+    out is the row's service time, beside. An iteration that comes late begins at once, until the user has
+    caught up. Those that didn't begin before the user was stopped are counted as skipped.
+
+    Args:
+        rate: iterations per second and user.
+
+    Raises:
+        UsageError: the rate isn't a number above 0.
+    """
+    return Paced(checked_rate(rate, "paced()"))
+
+
+class Paced:
+    """What `paced` returns. Locust calls it like a method of the user, or of a task set, after each task."""
+
+    def __init__(self, rate: float) -> None:
+        self._interval = 1.0 / rate
+
+    def __get__(self, owner: object, kind: type | None = None) -> Any:
+        return self if owner is None else MethodType(self, owner)
+
+    def __call__(self, owner: Any) -> float:
+        """Seconds to wait before the next iteration."""
+        user = owner.user if isinstance(owner, TaskSet) else owner
+        client = getattr(user, "sio", None)
+        if client is None:
+            raise UsageError("paced() is a wait_time of SocketIOUser; other users have constant_throughput()")
+        if client.pace is None:
+            self.begin(user)
+        return float(client.pace.next(perf_counter()))
+
+    def begin(self, user: Any) -> None:
+        """The first iteration of a `SocketIOUser` begins now, in this greenlet."""
+        user.sio.pace = Pace(self._interval, perf_counter())
+
+
+def end_pace(user: SocketIOUser) -> None:
+    """The user is stopped: count the iterations it owes in the row of its last paced emit. Repeatable."""
+    pace = user.sio.pace
+    owed = pace.close(perf_counter()) if pace is not None else 0
+    if pace is not None and owed:
+        row = pace.row or user.sio.fleet.recorder.row("CALL", "(no emit)")
+        row.skipped += owed

@@ -1,0 +1,182 @@
+"""`Arrivals`: a load shape of sessions that arrive at a rate and last for a while, however many are there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from itertools import count
+from time import perf_counter
+from typing import Any, ClassVar, Final
+
+import gevent
+import locust
+from locust import LoadTestShape, User
+from locust.dispatch import UsersDispatcher
+from locust.runners import (
+    STATE_RUNNING,
+    STATE_SPAWNING,
+    MasterRunner,
+    Runner,
+    WorkerRunner,
+    locust_exception_handler,
+)
+from locust.user.task import LOCUST_STATE_STOPPING
+
+from sioload.errors import UsageError
+from sioload.net.fleet import fleet_of
+from sioload.schedule import checked_rate
+
+#: The master tells a worker to begin a session.
+ARRIVE: Final = "sioload_arrive"
+
+
+class Arrivals(LoadTestShape):
+    """An open model of users: sessions begin at fixed times, whether earlier ones got on or not.
+
+    Subclass it in the locustfile and set the attributes. Where Locust's own number of users stays level when
+    the server slows down, here the number of sessions grows, as that of people does. A session is one user;
+    its class is chosen by `weight`. Once its length is over it ends after the task that is running. With
+    workers, the master deals the sessions out in turn.
+
+    Attributes:
+        rate: new sessions per second.
+        session_length: seconds that a session lasts; or a function without arguments that returns them,
+            called for each session (`lambda: random.expovariate(1 / 60)`).
+        duration: seconds until the run ends; None for `--run-time`, or else until it is stopped.
+    """
+
+    abstract: ClassVar[bool] = True
+    use_common_options: ClassVar[bool] = True
+
+    rate: float
+    session_length: float | Callable[[], float]
+    duration: float | None = None
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        name = type(self).__name__
+        if not hasattr(self, "rate") or not hasattr(self, "session_length"):
+            raise UsageError(f"{name} needs a rate (sessions per second) and a session_length (seconds)")
+        checked_rate(self.rate, name)
+        lengths = {"duration": self.duration, "session_length": type(self).session_length}
+        for what, value in lengths.items():
+            if value is not None and not callable(value) and not 0 < value < math.inf:
+                raise UsageError(f"{name}: {what} must be seconds above 0, not {value!r}")
+        self._arriving: gevent.Greenlet[..., None] | None = None
+        self._until = math.inf
+
+    def tick(self) -> tuple[int, float] | None:
+        """Locust asks each second how many users it shall keep: none, as they come and go by themselves."""
+        runner = self.runner
+        assert runner is not None
+        if runner.shape_last_tick is None:
+            self._begin(runner)
+        elif perf_counter() >= self._until:
+            return None
+        return 0, 1.0
+
+    def _begin(self, runner: Runner) -> None:
+        """A run begins."""
+        environment: Any = runner.environment
+        environment.dispatcher_class = _dispatcher(environment)
+        if self._arriving is not None:
+            self._arriving.kill(block=False)
+        self._until = math.inf
+        self._arriving = runner.greenlet.spawn(self._arrive, runner)
+        self._arriving.link_exception(locust_exception_handler(environment))
+
+    def duration_of(self, runner: Runner) -> float:
+        """Seconds that the run lasts."""
+        options = runner.environment.parsed_options
+        return self.duration or getattr(options, "run_time", None) or math.inf
+
+    def _arrive(self, runner: Runner) -> None:
+        """Begin the sessions, each at its time."""
+        while not ready(runner):
+            gevent.sleep(0.005)
+        origin = perf_counter()
+        self._until = origin + self.duration_of(runner)
+        length = type(self).session_length  # through the class: a function there is no method
+        classes = weighted(runner.user_classes)
+        for number in count():
+            slot = origin + number / self.rate
+            if slot >= self._until:
+                return
+            gevent.sleep(max(0.0, slot - perf_counter()))
+            if runner.state not in (STATE_RUNNING, STATE_SPAWNING):
+                return
+            deal(runner, number, next(classes).__name__, length() if callable(length) else length)
+
+
+class _Dispatcher(UsersDispatcher):
+    """Locust's own, but its messages to workers name no user, so that no session is stopped or doubled."""
+
+    def _dispatcher(self) -> Iterator[dict[str, dict[str, int]]]:  # type: ignore[override]
+        self._rebalance = False
+        yield {node.id: {} for node in self._worker_nodes}
+
+
+def _dispatcher(environment: Any) -> Callable[..., UsersDispatcher]:
+    """A maker of dispatchers: another shape may be chosen in the web UI before the next run."""
+    usual = getattr(environment.dispatcher_class, "usual", environment.dispatcher_class)
+
+    def make(worker_nodes: list[Any], user_classes: list[type[User]]) -> UsersDispatcher:
+        kind = _Dispatcher if isinstance(environment.shape_class, Arrivals) else usual
+        return kind(worker_nodes=worker_nodes, user_classes=user_classes)
+
+    make.usual = usual  # type: ignore[attr-defined]
+    return make
+
+
+def weighted(classes: list[type[User]]) -> Iterator[type[User]]:
+    """The classes over and over, each as often as its `weight` says, evenly mixed."""
+    heavy = [cls for cls in classes if cls.weight > 0] or classes
+    done = dict.fromkeys(heavy, 0)
+    while True:
+        chosen = min(heavy, key=lambda cls: (done[cls] + 1) / (cls.weight or 1))
+        done[chosen] += 1
+        yield chosen
+
+
+def ready(runner: Any) -> bool:
+    """Whether sessions can begin: the test runs, and each worker has heard of it."""
+    waiting = runner.clients.ready + runner.clients.spawning if isinstance(runner, MasterRunner) else []
+    return runner.state == STATE_RUNNING and not waiting
+
+
+def deal(runner: Any, number: int, name: str, length: float) -> None:
+    """Begin a session in this process, or in the worker whose turn it is."""
+    if not isinstance(runner, MasterRunner):
+        begin(runner, name, length)
+        return
+    workers = sorted(worker.id for worker in runner.clients.running)
+    if workers:
+        data = {"name": name, "length": length}
+        runner.send_message(ARRIVE, data, client_id=workers[number % len(workers)])
+
+
+def begin(runner: Any, name: str, length: float) -> None:
+    """Begin a session of so many seconds in this process."""
+    if runner.state not in (STATE_RUNNING, STATE_SPAWNING):
+        return
+    user = runner.user_classes_by_name[name](runner.environment)
+    user.start(runner.user_greenlets)
+
+    def over(now: float) -> None:
+        if user._state != LOCUST_STATE_STOPPING and not user.greenlet.dead:
+            gevent.spawn(user.stop)
+
+    fleet_of(runner.environment).deadlines.at(perf_counter() + length, over)
+
+
+def _listen(environment: Any, **_: Any) -> None:
+    """In a worker: begin the sessions that the master deals out."""
+    runner = environment.runner
+    if isinstance(runner, WorkerRunner):
+        runner.register_message(
+            ARRIVE, lambda environment, msg: begin(runner, msg.data["name"], msg.data["length"])
+        )
+
+
+_events: Any = locust.events
+_events.init.add_listener(_listen)
