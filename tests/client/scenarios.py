@@ -1,0 +1,424 @@
+"""What a script sees of `SocketIOClient`, tried in a process of its own (Locust's monkey patch goes with it).
+
+usage: python scenarios.py URL TRANSPORTS
+Prints a line of JSON for each scenario: its name, and what went wrong (null when nothing did).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import locust  # noqa: F401  # patches first
+
+import gevent  # isort: skip
+
+from sioload.client import SocketIOClient
+from sioload.errors import (
+    AckTimeout,
+    ConnectError,
+    ConnectionLost,
+    EncodeError,
+    NotConnected,
+    OptionError,
+    Refused,
+    UnexpectedReply,
+    UsageError,
+)
+
+URL, TRANSPORTS = sys.argv[1], sys.argv[2].split(",")
+SCENARIOS: dict[str, Callable[[], None]] = {}
+
+
+def scenario(function: Callable[[], None]) -> Callable[[], None]:
+    SCENARIOS[function.__name__] = function
+    return function
+
+
+def client(**options: Any) -> SocketIOClient:
+    options = {"transports": TRANSPORTS, "reconnection_delay": 0.1, "ack_timeout": 3.0, **options}
+    return SocketIOClient(None, options, url=URL)
+
+
+def connected(*namespaces: str, **options: Any) -> SocketIOClient:
+    sio = client(**options)
+    sio.connect(namespaces=list(namespaces) or None)
+    return sio
+
+
+def outcomes(sio: SocketIOClient) -> dict[str, int]:
+    """The ledger's counts that aren't zero."""
+    return {name: n for name, n in sio.fleet.recorder.ledger.encode().items() if n}
+
+
+def row(sio: SocketIOClient, kind: str, name: str) -> tuple[int, dict[str, int]]:
+    totals = sio.fleet.recorder.row(kind, name).totals()
+    return totals.count, totals.errors
+
+
+def until(condition: Callable[[], Any], seconds: float = 3.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        gevent.sleep(0.005)
+
+
+def raises(
+    kind: type[Exception] | tuple[type[Exception], ...], function: Callable[[], Any], *words: str
+) -> Any:
+    try:
+        function()
+    except kind as error:
+        missing = [word for word in words if word not in str(error)]
+        if missing:
+            raise AssertionError(f"{missing} not in {error}") from error
+        return error
+    raise AssertionError(f"no {kind}")
+
+
+@scenario
+def arguments_of_calls_and_events() -> None:
+    sio = connected()
+    assert sio.call("echo") is None
+    assert sio.call("echo", "one") == "one"
+    assert sio.call("echo", ("a", 2, None)) == ("a", 2, None)
+    assert sio.call("echo", [1, {"x": [True]}]) == [1, {"x": [True]}]
+    assert sio.call("echo", "€😀é") == "€😀é"
+    assert outcomes(sio) == {"emits": 5, "acked": 5}
+    assert row(sio, "CALL", "echo") == (5, {})
+
+
+@scenario
+def binary_anywhere_in_the_data() -> None:
+    sio = connected()
+    blob = bytes(range(256))
+    assert sio.call("echo", {"deep": [{"blob": blob}], "second": b"\x00"}) == {
+        "deep": [{"blob": blob}],
+        "second": b"\x00",
+    }
+
+
+@scenario
+def a_callback_gets_the_arguments_of_the_ack() -> None:
+    sio = connected()
+    got: list[Any] = []
+    sio.emit("echo", ("x", 2), callback=lambda *args: got.append(args))
+    until(lambda: got)
+    assert got == [("x", 2)]
+    assert row(sio, "CALL", "echo") == (1, {})
+
+
+@scenario
+def emits_without_ack_carry_no_time() -> None:
+    sio = connected()
+    with sio.expect("echo") as expected:
+        sio.emit("echo", "back")
+    assert expected.args == "back"
+    until(lambda: outcomes(sio) == {"emits": 1, "sent": 1})
+    totals = sio.fleet.recorder.row("EMIT", "echo").totals()
+    assert (totals.count, totals.times.total) == (1, 0)
+
+
+@scenario
+def send_is_the_event_message() -> None:
+    sio = connected()
+    got: list[Any] = []
+    sio.send({"text": "hi"}, callback=got.append)
+    until(lambda: got)
+    assert row(sio, "CALL", "message") == (1, {})
+
+
+@scenario
+def name_replaces_the_event_in_the_row() -> None:
+    sio = connected()
+    sio.call("echo", 1, name="ping the server")
+    assert row(sio, "CALL", "ping the server") == (1, {})
+    assert ("CALL", "echo") not in sio.fleet.recorder.rows
+
+
+@scenario
+def an_answer_by_event_is_one_row() -> None:
+    sio = connected()
+    assert sio.call("echo", "joined", reply="echo") == "joined"
+    assert row(sio, "REPLY", "echo>echo") == (1, {})
+    assert not {("EMIT", "echo"), ("RECV", "echo")} & set(sio.fleet.recorder.rows)
+    raises(AckTimeout, lambda: sio.call("echo", "x", reply="echo", where=lambda v: v == "y", timeout=0.3))
+    assert outcomes(sio) == {"emits": 2, "acked": 1, "timeout": 1}
+
+
+@scenario
+def ok_judges_the_answer() -> None:
+    sio = connected()
+    assert sio.call("echo", 5, ok=lambda value: value == 5) == 5
+    raises(UnexpectedReply, lambda: sio.call("echo", 5, ok=lambda value: value == 6), "returned false")
+    raises(UnexpectedReply, lambda: sio.call("echo", 5, ok=lambda value: value["x"]), "TypeError")
+    count, errors = row(sio, "CALL", "echo")
+    assert count == 3
+    assert sum(errors.values()) == 2
+    assert outcomes(sio) == {"emits": 3, "acked": 3}
+
+
+@scenario
+def waits_for_events_that_nobody_asked_for() -> None:
+    sio = connected()
+    gevent.spawn_later(0.1, sio.emit, "echo", ("a", "b"))
+    assert sio.wait_for("echo") == ("a", "b")
+    raises(AckTimeout, lambda: sio.wait_for("never", timeout=0.1))
+    assert row(sio, "WAIT", "echo") == (1, {})
+    assert row(sio, "WAIT", "never")[0] == 1
+
+
+@scenario
+def an_event_that_came_while_the_block_ran_counts() -> None:
+    sio = connected()
+    with sio.expect("echo", where=lambda n: n == 2, timeout=2) as expected:
+        sio.emit("echo", 1)
+        sio.emit("echo", 2)
+        gevent.sleep(0.3)
+    assert expected.args == 2
+
+
+@scenario
+def handlers_run_in_order_and_may_call() -> None:
+    sio = connected()
+    order: list[Any] = []
+
+    def slow(n: int) -> None:
+        gevent.sleep(0.02 if n % 2 else 0)
+        order.append(sio.call("echo", n))
+
+    sio.on("back", slow)
+    sio.on("echo", slow)
+    for n in range(6):
+        sio.emit("echo", n)
+    until(lambda: len(order) == 6)
+    assert order == list(range(6))
+
+
+@scenario
+def a_raising_handler_callback_or_predicate_is_a_failure_row() -> None:
+    sio = connected()
+    sio.on("echo", lambda n: 1 / n)
+    sio.emit("echo", 0)
+    sio.emit("noargs", callback=lambda *args: [][1])
+    until(lambda: row(sio, "CALL", "noargs (callback)")[0] and row(sio, "RECV", "echo (handler)")[0])
+    assert "ZeroDivisionError" in str(row(sio, "RECV", "echo (handler)")[1])
+    assert "IndexError" in str(row(sio, "CALL", "noargs (callback)")[1])
+    assert sio.call("echo", "still here") == "still here"
+    assert row(sio, "RECV", "echo")[0] == 1
+
+
+@scenario
+def catch_all_handlers_get_the_name() -> None:
+    sio = connected()
+    got: list[Any] = []
+    sio.on("*", lambda event, *args: got.append((event, args)))
+    sio.emit("echo", ("a", "b"))
+    sio.emit("echo")
+    until(lambda: len(got) == 2)
+    assert got == [("echo", ("a", "b")), ("echo", ())]
+
+
+@scenario
+def a_handler_that_wants_the_event_gets_it() -> None:
+    sio = connected()
+    got: list[Any] = []
+
+    def handler(event: str, data: str) -> None:
+        got.append((event, data))
+
+    sio.on("echo", handler)
+    sio.emit("echo", "x")
+    until(lambda: got)
+    assert got == [("echo", "x")]
+
+
+@scenario
+def the_server_may_ask_for_an_ack() -> None:
+    sio = connected()
+    sio.on("question", lambda *args: ("an answer", 42))
+    with sio.expect("answered") as expected:
+        sio.emit("ask", "what?")
+    assert "an answer" in str(expected.args), expected.args
+    quiet = connected()
+    quiet.emit("ask", "anyone?")
+    until(lambda: row(quiet, "RECV", "question (ack)")[0])
+    assert "no handler" in str(row(quiet, "RECV", "question (ack)")[1])
+
+
+@scenario
+def several_namespaces_without_the_root() -> None:
+    sio = connected("/chat")
+    assert sio.call("echo", "c", namespace="/chat") == "c"
+    assert row(sio, "CALL", "/chat echo") == (1, {})
+    raises(NotConnected, lambda: sio.call("echo", "r"), "was not joined")
+    both = connected("/", "/chat")
+    assert (both.call("echo", 1), both.call("echo", 2, namespace="/chat")) == (1, 2)
+    assert both.get_sid() != both.get_sid("/chat")
+    both.disconnect("/chat")
+    raises(NotConnected, lambda: both.call("echo", 1, namespace="/chat"))
+    assert both.call("echo", "root stays") == "root stays"
+
+
+@scenario
+def a_refused_namespace_raises_with_the_servers_words() -> None:
+    sio = client()
+    error = raises(ConnectError, lambda: sio.connect(namespaces=["/private"], auth={"token": "wrong"}))
+    assert error.stage == "connect"
+    assert error.data == {"message": "not authorized", "data": {"code": 401}}
+    count, errors = row(sio, "CONNECT", "/private")
+    assert (count, errors) == (1, {"refused: not authorized": 1})
+    sio.connect(namespaces=["/private"], auth=lambda: {"token": "secret"})
+    assert sio.call("echo", 1, namespace="/private") == 1
+
+
+@scenario
+def the_server_closes_a_namespace() -> None:
+    sio = connected()
+    sio.emit("kick")
+    until(lambda: sio.kicked)
+    raises(NotConnected, lambda: sio.call("echo", 1))
+    sio.rejoin_patiently()
+    assert sio.call("echo", "back") == "back"
+    assert row(sio, "DISCONNECT", "namespace closed")[0] == 1
+
+
+@scenario
+def a_lost_connection_comes_back() -> None:
+    sio = connected()
+    ids: list[Any] = [sio.sid]
+    seen: list[str] = []
+    sio.on("disconnect", lambda reason: seen.append(reason))
+    sio.emit("close")
+    until(lambda: sio.connected and sio.sid != ids[0])
+    assert sio.call("echo", "again") == "again"
+    assert (
+        sum(row(sio, "RECONNECT", reason)[0] for reason in ("transport closed", "server", "transport error"))
+        == 1
+    )
+    assert len(seen) == 1
+
+
+@scenario
+def pending_emits_end_when_the_connection_is_lost() -> None:
+    sio = connected()
+    job = gevent.spawn(lambda: raises(ConnectionLost, lambda: sio.call("delay", 5)))
+    gevent.sleep(0.2)
+    sio.emit("close")
+    job.get(timeout=4)
+    # On polling, the emit that asked the server to close may be cut off with its POST.
+    until(lambda: outcomes(sio).get("indeterminate", 0) >= 1 and "open" not in outcomes(sio))
+
+
+@scenario
+def timeouts_and_late_acks() -> None:
+    sio = connected()
+    raises(AckTimeout, lambda: sio.call("delay", 0.5, timeout=0.1))
+    try:
+        with gevent.Timeout(0.1):
+            sio.call("delay", 0.5)
+    except gevent.Timeout:
+        pass
+    until(lambda: outcomes(sio).get("late_acks") == 2)
+    assert outcomes(sio) == {"emits": 2, "timeout": 2, "late_acks": 2}
+    totals = sio.fleet.recorder.row("CALL", "delay").totals()
+    assert totals.times.min >= 0.09, "a timeout counts with the time that passed"
+
+
+@scenario
+def what_cannot_be_sent_is_refused_at_once() -> None:
+    sio = connected()
+    raises(EncodeError, lambda: sio.emit("echo", {"when": {1, 2}}), "data[0].when", "set")
+    assert outcomes(sio) == {"emits": 1, "not_sent": 1}
+    assert sio.call("echo", "fine") == "fine"
+
+
+@scenario
+def a_message_above_the_servers_limit_is_an_error_and_the_user_goes_on() -> None:
+    sio = connected()
+    # Servers of 4.x tell their limit beforehand, those of 3.x refuse the body or close the connection.
+    raises((Refused, ConnectionLost), lambda: sio.call("echo", "x" * 2_000_000))
+    assert sio.call("echo", "fine") == "fine"
+    assert outcomes(sio)["acked"] == 1
+
+
+@scenario
+def raw_packets() -> None:
+    sio = connected()
+    with sio.expect("echo") as expected:
+        sio.write('42["echo","by hand"]')
+    assert expected.args == "by hand"
+    until(lambda: outcomes(sio) == {"emits": 1, "sent": 1})
+    assert row(sio, "EMIT", "(raw)") == (1, {})
+
+
+@scenario
+def a_burst_arrives_whole_and_in_order() -> None:
+    sio = connected()
+    got: list[int] = []
+    sio.on("burst", got.append)
+    sio.emit("burst", 500)
+    until(lambda: len(got) == 500)
+    assert got == list(range(500))
+    assert row(sio, "RECV", "burst") == (500, {})
+
+
+@scenario
+def a_full_handler_queue_drops_calls_and_never_stops_reading() -> None:
+    sio = connected(limits={"handler_queue": 10})
+    gate = gevent.event.Event()
+    sio.on("burst", lambda n: gate.wait())
+    sio.emit("burst", 100)
+    until(lambda: row(sio, "RECV", "burst")[0] == 100)
+    assert sio.call("echo", 1) == 1
+    gate.set()
+    count, errors = row(sio, "RECV", "burst (handler)")
+    assert 85 <= count <= 90, count
+    assert list(errors) == ["the handler queue is full"]
+
+
+@scenario
+def bad_usage_is_refused_before_anything_is_sent() -> None:
+    raises(OptionError, lambda: client(transprts=["polling"]), "transprts", "transports")
+    raises(OptionError, lambda: client(version=5), "version")
+    raises(OptionError, lambda: client().connect("ftp://127.0.0.1"), "http://")
+    raises(UsageError, lambda: client().connect(namespaces=["chat"]), "'/'")
+    raises(NotConnected, lambda: client().emit("echo", 1), "not connected")
+    sio = connected()
+    raises(ConnectError, lambda: sio.connect(), "already connected")
+
+
+@scenario
+def disconnect_and_connect_again() -> None:
+    sio = connected()
+    waiting = gevent.spawn(sio.wait)
+    sio.disconnect()
+    waiting.get(timeout=2)
+    assert not sio.connected
+    assert sio.sid is None
+    sio.connect()
+    assert sio.call("echo", 1) == 1
+    sio.disconnect()
+    sio.disconnect()
+    assert sio.fleet.recorder.connections.encode()["closed"] == {"client": 2}
+    assert len(sio.fleet.deadlines) == 0, "no deadline outlives its connection"
+    assert not sio.fleet.members
+
+
+def main() -> None:
+    for name, function in SCENARIOS.items():
+        try:
+            with gevent.Timeout(15, AssertionError("it hangs")):
+                function()
+        except Exception:  # noqa: BLE001 - told to the test that asked
+            print(json.dumps([name, traceback.format_exc()]), flush=True)
+        else:
+            print(json.dumps([name, None]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""The client's behaviour towards scripts, on real servers and on every transport (see scenarios.py)."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+import serverkit
+
+PROGRAM = Path(__file__).with_name("scenarios.py")
+NAMES = [
+    node.name
+    for node in ast.parse(PROGRAM.read_text()).body
+    if isinstance(node, ast.FunctionDef) and node.decorator_list
+]
+TRANSPORTS = {"polling": "polling", "websocket": "websocket", "upgrade": "polling,websocket"}
+
+
+@pytest.fixture(scope="module")
+def results(servers: Callable[..., serverkit.Server]) -> Callable[[str, str], dict[str, str | None]]:
+    """All scenarios of one server and transport, run once: name to what went wrong."""
+
+    @cache
+    def run(kind: str, transports: str) -> dict[str, str | None]:
+        done = serverkit.run([sys.executable, PROGRAM, servers(kind).url, transports], timeout=100)
+        assert done.code == 0, done.text
+        return dict(json.loads(line) for line in done.out.splitlines() if line.startswith("["))
+
+    return run
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("kind", ["sio4", "sio3"])
+def test_scenario(
+    kind: str, transport: str, name: str, results: Callable[[str, str], dict[str, str | None]]
+) -> None:
+    fault = results(kind, TRANSPORTS[transport])[name]
+    assert fault is None, fault
