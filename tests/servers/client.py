@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import threading
 import time
 from collections import defaultdict, deque
-from threading import Condition
 from typing import Any
 
 import engineio.payload
@@ -31,7 +31,7 @@ parser.add_argument("--script", type=json.loads, required=True)
 options = parser.parse_args()
 
 came: defaultdict[str, deque[list[Any]]] = defaultdict(deque)
-changed = Condition()
+changed = threading.Condition()
 
 
 def revive(value: Any) -> Any:
@@ -101,3 +101,6 @@ for verb, what, *args in revive(options.script):
     elif verb == "disconnect":
         client.disconnect()
 client.disconnect()
+for thread in threading.enumerate():  # its own threads say goodbye, and Python wouldn't wait for them
+    if thread is not threading.current_thread():
+        thread.join(PATIENCE)

@@ -5,7 +5,7 @@
 
 It prints `listening PORT`. Namespaces: `/` (refused with the query deny=1), `/chat` (open) and `/private`
 (wants token=secret in the auth payload or the query). HTTP: GET /health, GET /counts, GET /requests, POST
-/reset. Acks are the library's own, whatever it does with events that have no handler.
+/reset, POST /login. Acks are the library's own, whatever it does with events that have no handler.
 """
 
 from __future__ import annotations
@@ -353,12 +353,16 @@ def app(environ: dict[str, Any], start_response: Any) -> Any:
         ("GET", "/counts"): counts,
         ("GET", "/requests"): requests,
         ("POST", "/reset"): {"ok": True},
+        ("POST", "/login"): {"ok": True, "token": "secret"},
     }
     found = routes.get((method, path))
     body = json.dumps(found).encode()
     if (method, path) == ("POST", "/reset"):
         reset()
-    start_response("404 Not Found" if found is None else "200 OK", [("Content-Type", "application/json")])
+    headers = [("Content-Type", "application/json")]
+    if (method, path) == ("POST", "/login"):
+        headers.append(("Set-Cookie", "session=1; Path=/; HttpOnly"))
+    start_response("404 Not Found" if found is None else "200 OK", headers)
     return [body]
 
 

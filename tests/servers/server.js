@@ -5,7 +5,8 @@
 //     [--refuse-upgrade] [--cert file --key file]
 //
 // It prints `listening PORT`. Namespaces: `/` (refused with the query deny=1), `/chat` (open) and `/private` (wants
-// token=secret in the auth payload or the query). HTTP: GET /health, GET /counts, GET /requests, POST /reset.
+// token=secret in the auth payload or the query). HTTP: GET /health, GET /counts, GET /requests, POST /reset,
+// POST /login (sets a cookie, whoever asks).
 "use strict";
 
 const fs = require("fs");
@@ -55,8 +56,8 @@ reset();
 
 // ---- plain HTTP
 
-function json(res, status, body) {
-  res.writeHead(status, { "content-type": "application/json" });
+function json(res, status, body, more = {}) {
+  res.writeHead(status, { "content-type": "application/json", ...more });
   res.end(JSON.stringify(body));
 }
 
@@ -66,7 +67,10 @@ function http(req, res) {
   else if (path === "/counts") json(res, 200, counts);
   else if (path === "/requests") json(res, 200, requests);
   else if (path === "/reset" && req.method === "POST") json(res, 200, { ok: true }, reset());
-  else json(res, 404, { ok: false, error: `no ${req.method} ${path} here` });
+  else if (path === "/login" && req.method === "POST") {
+    req.resume();
+    json(res, 200, { ok: true, token: "secret" }, { "set-cookie": "session=1; Path=/; HttpOnly" });
+  } else json(res, 404, { ok: false, error: `no ${req.method} ${path} here` });
 }
 
 const cutting = new Set(); // sids of polling sessions whose next GET is to be cut
@@ -75,7 +79,7 @@ function record(req) {
   const [path, query] = req.url.split("?");
   const sid = new URLSearchParams(query).get("sid") || path.split("/")[4]; // 0.9: /socket.io/1/xhr-polling/<sid>
   if (req.method === "GET" && cutting.delete(sid)) req.socket.destroy();
-  const own = /^\/(health|counts|requests|reset)?(\?|$)/.test(req.url);
+  const own = /^\/(health|counts|requests|reset|login)?(\?|$)/.test(req.url);
   if (!own && requests.length < REQUESTS_KEPT)
     requests.push({ method: req.method, url: req.url, headers: req.headers, at: Date.now() });
 }
