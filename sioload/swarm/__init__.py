@@ -27,11 +27,14 @@ def install() -> None:
     replace_rounding()
     events: Any = locust.events
     events.init_command_line_parser.add_listener(lambda parser, **_: add_options(parser))
-    events.init.add_listener(lambda environment, **_: attach(environment))
+    events.init.add_listener(lambda environment, **_: _attach_interruptible(environment))
 
 
 def attach(environment: Any) -> Local | Worker | Master:
-    """Make this process's part of a run; `environment` must have its runner."""
+    """Make this process's part of a run; `environment` must have its runner.
+
+    Locust's command line does so by itself; a program that makes its own `Environment` has to.
+    """
     raise_descriptor_limit()
     runner = environment.runner
     part: Local | Worker | Master
@@ -42,6 +45,9 @@ def attach(environment: Any) -> Local | Worker | Master:
     else:
         part = Local(environment)
     environment.sioload_part = part
-    interrupts = Interrupts(part.hurry)
-    environment.events.quit.add_listener(lambda **_: interrupts.restore())
     return part
+
+
+def _attach_interruptible(environment: Any) -> None:
+    interrupts = Interrupts(attach(environment).hurry)
+    environment.events.quit.add_listener(lambda **_: interrupts.restore())

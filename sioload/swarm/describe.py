@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from sioload.measure.merge import Figures
 
@@ -15,8 +15,8 @@ from sioload.measure.merge import Figures
 def host(environment: Any) -> str:
     """The server's URL without credentials, query and fragment, which may hold secrets."""
     hosts = [environment.host or "", *(str(cls.host or "") for cls in environment.user_classes)]
-    parts = urlsplit(next(filter(None, hosts), ""))
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    url = re.split("[?#]", next(filter(None, hosts), ""), maxsplit=1)[0]
+    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/]*@", r"\1", url)
 
 
 def paced(environment: Any, figures: Figures) -> bool:

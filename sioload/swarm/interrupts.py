@@ -7,6 +7,7 @@ exception.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +33,7 @@ class Interrupts:
             self._hurry()
         else:
             self.restore()
+            os.kill(os.getpid(), signal.SIGINT)
 
     def restore(self) -> None:
         """Leave SIGINT to Python again."""

@@ -148,20 +148,27 @@ class Judge:
         with self._settling:
             if self._report is not None:
                 return
-            self.end()
-            outputs.renew_locust_files(self.environment)
-            options = self.environment.parsed_options
+            try:
+                self._settle()
+            except Exception:
+                self.environment.process_exit_code = 4
+                raise
+
+    def _settle(self) -> None:
+        self.end()
+        outputs.renew_locust_files(self.environment)
+        options = self.environment.parsed_options
+        figures = self.figures()
+        final = self._compose(figures)
+        faults = outputs.write(options, final, figures, self._started, self.makers)
+        if faults:
+            # The files that can be written shall tell of those that can't.
+            self._faults += faults
             figures = self.figures()
             final = self._compose(figures)
-            faults = outputs.write(options, final, figures, self._started, self.makers)
-            if faults:
-                # The files that can be written shall tell of those that can't.
-                self._faults += faults
-                figures = self.figures()
-                final = self._compose(figures)
-                outputs.write(options, final, figures, self._started, self.makers)
-            self._report = final
-            self.environment.process_exit_code = final["exit_code"]
+            outputs.write(options, final, figures, self._started, self.makers)
+        self._report = final
+        self.environment.process_exit_code = final["exit_code"]
 
     def _locust_exit_code(self) -> int:
         """What Locust's own rules (main.py) make of this run."""

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import gevent
+from locust.rpc import Message
 from locust.runners import STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
 from sioload.measure.merge import Figures, Swarm
 from sioload.swarm import clocks, statistics
 from sioload.swarm.guard import Guard
 from sioload.swarm.judge import Judge
-from sioload.swarm.messages import RESET, SNAPSHOT, STOP, TEST
+from sioload.swarm.messages import CLOCK, RESET, SNAPSHOT, STOP, TEST
 from sioload.swarm.options import DRAIN
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Master:
         self.test = 0
         self.peers: dict[str, Peer] = {}
         self._until: float | None = None
+        self._deferred: list[tuple[str, Message]] = []
         self._quit = False
         guard = Guard(environment, self.judge.internal_error)
         guard.first("worker_report", self.on_report)
@@ -82,8 +84,12 @@ class Master:
     def on_connect(self, client_id: str, **_: Any) -> None:
         """A worker that joins a running test gets users at once."""
         if self.runner.state in (STATE_SPAWNING, STATE_RUNNING) and client_id not in self.peers:
-            self.peers[client_id] = Peer(time.monotonic())
-            self.judge.joined(len(self.peers))
+            self._join(client_id)
+
+    def _join(self, client_id: str) -> Peer:
+        peer = self.peers[client_id] = Peer(time.monotonic())
+        self.judge.joined(len(self.peers))
+        return peer
 
     def on_heartbeat(self, client_id: str, **_: Any) -> None:
         if client_id in self.peers:
@@ -95,6 +101,8 @@ class Master:
         if part is None:
             return
         snapshot, peer = part["snapshot"], self.peers.get(client_id)
+        if peer is None and part["test"] == self.test and not part["final"]:
+            peer = self._join(client_id)  # it was missing when the test started, and is back
         if peer is None or part["test"] != self.test or snapshot["seq"] <= peer.seq:
             statistics.discard(data)
             return
@@ -155,19 +163,28 @@ class Master:
             self._listen(0.02)
         for client_id in self.awaited():
             logger.error("sioload: worker %s didn't report its end in time: is an on_stop slow?", client_id)
+        while self._deferred:
+            self.runner.handle_message(*self._deferred.pop(0))
 
     def hurry(self) -> None:
         """Wait for the workers no longer."""
         self._until = 0.0
 
     def _listen(self, seconds: float) -> None:
-        """Let messages of workers arrive. Called by the greenlet that receives them, receive them here."""
+        """Let messages of workers arrive. Called by the greenlet that receives them, receive them here.
+
+        The script's own messages wait meanwhile: one of them may be what ended the run.
+        """
         if getattr(gevent.getcurrent(), "_run", None) != self.runner.client_listener:
             gevent.sleep(seconds)
             return
         server: Any = self.runner.server
         if server.socket.poll(int(seconds * 1000)):
-            self.runner.handle_message(*server.recv_from_client())
+            client_id, message = server.recv_from_client()
+            if message.type in self.runner.custom_messages and message.type != CLOCK:
+                self._deferred.append((client_id, message))
+            else:
+                self.runner.handle_message(client_id, message)
 
     def _look_after(self, look: Callable[[], None]) -> None:
         while True:

@@ -82,7 +82,7 @@ class Producer:
 
     def hurry(self) -> None:
         """Cut the end short: interrupt slow `on_stop` methods and close without waiting for acks."""
-        self.environment.runner.user_greenlets.kill(block=False)
+        interrupt_users(self.environment.runner)
         self.fleet.drain(0.0)
 
     def flush(self) -> None:
@@ -145,9 +145,16 @@ def stop_users(runner: Runner) -> None:
     while runner.state == STATE_CLEANUP and time.monotonic() < until:
         gevent.sleep(0.02)
     if runner.state == STATE_CLEANUP:
-        runner.user_greenlets.kill(timeout=1.0)
+        interrupt_users(runner)
+        runner.user_greenlets.join(timeout=1.0)
     elif runner.state != STATE_STOPPED:
         runner.stop()
+
+
+def interrupt_users(runner: Runner) -> None:
+    """End users that are being stopped already, in the middle of their `on_stop`; their group wouldn't again."""
+    for greenlet in list(runner.user_greenlets):
+        greenlet.kill(block=False)
 
 
 def raise_descriptor_limit() -> None:

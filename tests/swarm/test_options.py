@@ -1,0 +1,93 @@
+"""What is wrong with sioload's options is said in one line, with exit code 2, before any load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import serverkit
+
+USERS = Path(__file__).parent / "lone_users.py"
+#: A port that nothing listens on: these runs must never get as far as connecting.
+NOWHERE = ["--host", "http://127.0.0.1:9", "--headless", "-t", "1s"]
+
+
+def refused(args: list[str | Path], folder: Path, env: dict[str, str] | None = None) -> str:
+    """The one line by which a run was refused."""
+    done = serverkit.run_locust(["-f", USERS, *NOWHERE, *args], 30, cwd=folder, env=env)
+    assert done.code == 2, done.text
+    lines = done.err.splitlines()
+    assert len(lines) == 1 and not done.out, done.text
+    assert not (folder / "report.json").exists()
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    "check, said",
+    [
+        ("CAL[echo]: p99 < 1s", "'CALL'"),
+        ("CALL: p98 < 1s", "'p9"),
+        ("CALL: p99 < 250", "unit"),
+        ("CALL: p99 is 250ms", "operator"),
+        ("nonsense", "SELECTOR: STAT OP VALUE"),
+    ],
+)
+def test_a_check_that_makes_no_sense(check: str, said: str, tmp_path: Path) -> None:
+    line = refused(["--sio-check", "CALL: p99 < 1s", "--sio-check", check], tmp_path)
+    assert "--sio-check" in line and check in line and said in line
+
+
+def test_an_unknown_option_is_answered_by_the_nearest(tmp_path: Path) -> None:
+    done = serverkit.run_locust(["-f", USERS, *NOWHERE, "--sio-raport", "r.json"], 30, cwd=tmp_path)
+    assert done.code == 2 and "--sio-report" in done.err, done.text
+
+
+@pytest.mark.parametrize("option", ["--sio-report", "--sio-junit", "--sio-html"])
+def test_a_file_that_cant_be_written(option: str, tmp_path: Path) -> None:
+    line = refused([option, "/proc/nowhere/r.json"], tmp_path)
+    assert option in line and "/proc/nowhere/r.json" in line
+
+
+def test_a_directory_that_cant_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "Not a directory" in refused(["--sio-hlog", "file/logs"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (None, "No such file"),
+        ("checks = [", "TOML"),
+        ('check = ["CALL: p99 < 1s"]', "check"),
+        ("checks = [1]", "list"),
+        ('checks = ["CALL: p99 < 1s", "CALL: p99"]', "CALL: p99"),
+        (b"checks = ['\xff']", "utf-8"),
+    ],
+)
+def test_a_checks_file_that_makes_no_sense(content: str | bytes | None, said: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "c.toml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    line = refused(["--sio-checks-file", "c.toml"], tmp_path)
+    assert "c.toml" in line and said in line
+
+
+@pytest.mark.parametrize(
+    "option, value", [("--sio-metrics-port", "70000"), ("--sio-drain", "-1"), ("--sio-drain", "soon")]
+)
+def test_a_number_that_makes_no_sense(option: str, value: str, tmp_path: Path) -> None:
+    line = refused([option, value], tmp_path)
+    assert option in line and value in line
+
+
+def test_configuration_files_and_the_environment_are_checked_too(tmp_path: Path) -> None:
+    assert "p98" in refused([], tmp_path, {"LOCUST_SIO_CHECK": "CALL: p98 < 1s"})
+    (tmp_path / "locust.conf").write_text("sio-check = CALL[/chat message]: p97 < 1s\n")
+    assert "p97" in refused([], tmp_path)
+
+
+def test_the_check_of_a_path_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "kept.json").write_text("kept")
+    args = ["--sio-report", "new.json", "--sio-junit", "kept.json", "--sio-check", "nonsense"]
+    refused(args, tmp_path)
+    assert (tmp_path / "kept.json").read_text() == "kept"
+    assert not (tmp_path / "new.json").exists()

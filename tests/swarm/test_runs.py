@@ -1,0 +1,161 @@
+"""No sample is lost at the end of a run, however it is driven and ended, and all places show the same."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from typing import Any
+
+import pytest
+
+#: Acks that come half a second after users were told to stop, and an `on_stop` that takes a second.
+SLOW = {"SLOW_CALL": "1", "SLOW_STOP": "1"}
+
+
+def test_one_process_ends_by_its_run_time(swarm: Any) -> None:
+    assert swarm.run(swarm.args("-t", "4s"), SLOW) == 0
+    swarm.assert_everything_agrees()
+    counts = swarm.counts()
+    assert counts["DISCONNECT", "client"] == counts["CONNECT", "/"] == (20, 0)
+    assert counts["EMIT", "echo"][0] > 20
+    assert swarm.report["users"]["peak"] == 20
+
+
+def test_workers_that_are_forked_end_by_their_run_time(swarm: Any) -> None:
+    code = swarm.run(swarm.args("-t", "5s", "--processes", "2", *swarm.swarm_port()), SLOW)
+    assert code == 0, str(swarm.processes[0])
+    swarm.assert_everything_agrees()
+    assert swarm.report["workers"] == {"expected": 2, "lost": 0}
+    assert swarm.report["users"]["peak"] == 20
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_signal_ends_a_run_like_its_run_time(swarm: Any, number: signal.Signals, workers: int) -> None:
+    more = ["--processes", str(workers), *swarm.swarm_port()] if workers else []
+    process = swarm.start(swarm.args(*more), SLOW)
+    assert swarm.interrupt(process, number, after=1.5) == 0, str(process)
+    swarm.assert_everything_agrees()
+
+
+def test_master_and_workers_as_processes_of_their_own(swarm: Any) -> None:
+    port = swarm.swarm_port()
+    master = swarm.start(swarm.args("-t", "4s", "--master", "--expect-workers", "2", *port), SLOW)
+    plain = ["-f", swarm.args()[1], "--worker", "--master-host", "127.0.0.1", *port[-2:]]
+    workers = [swarm.start(plain, SLOW) for _ in range(2)]
+    assert master.wait(40) == 0, str(master)
+    assert [worker.wait(10) for worker in workers] == [0, 0]
+    swarm.assert_everything_agrees()
+    error = [e["clock_error_ms"] for e in swarm.report["events"] if e["type"] == "PUSH"]
+    assert all(0 < bound < 5 for bound in error)
+
+
+def test_a_worker_that_is_told_to_end_alone_reports_all(swarm: Any) -> None:
+    port = swarm.swarm_port()
+    master = swarm.start(swarm.args("-t", "5s", "--master", "--expect-workers", "2", *port), SLOW)
+    plain = ["-f", swarm.args()[1], "--worker", "--master-host", "127.0.0.1", *port[-2:]]
+    workers = [swarm.start(plain, SLOW) for _ in range(2)]
+    master.wait_for("All users spawned", 20)
+    workers[0].signal(signal.SIGTERM)
+    assert master.wait(40) == 0, str(master)
+    swarm.assert_everything_agrees()
+
+
+def test_a_run_that_ends_while_it_ramps_up(swarm: Any) -> None:
+    args = [*swarm.args("-t", "3s", "--processes", "2", *swarm.swarm_port()), "-u", "400", "-r", "10"]
+    assert swarm.run(args, SLOW) == 0, str(swarm.processes[0])
+    swarm.assert_everything_agrees()
+    assert swarm.report["users"]["peak"] < 100
+
+
+def test_a_killed_worker_is_named_and_fails_the_run(swarm: Any) -> None:
+    port = swarm.swarm_port()
+    master = swarm.start(swarm.args("-t", "12s", "--master", "--expect-workers", "2", *port))
+    plain = ["-f", swarm.args()[1], "--worker", "--master-host", "127.0.0.1", *port[-2:]]
+    workers = [swarm.start(plain) for _ in range(2)]
+    master.wait_for("All users spawned", 20)
+    time.sleep(4)
+    workers[0].popen.kill()
+    assert master.wait(40) == 4, str(master)
+    report = swarm.report
+    assert report["exit_code"] == 4
+    assert report["workers"] == {"expected": 2, "lost": 1}
+    loss = re.search(r"worker (\S+) was lost with up to ([\d.]+) s of its samples unreported", master.err)
+    assert loss, str(master)
+    assert 0 < float(loss[2]) <= 6
+    assert any(loss[1] in reason for reason in report["untrusted"])
+    assert "UNTRUSTED" in master.out
+    assert swarm.csv_counts() == swarm.counts()
+
+
+def test_a_second_signal_hurries_the_end(swarm: Any) -> None:
+    process = swarm.start(swarm.args(), {"SLOW_STOP": "60"})
+    process.wait_for("All users spawned", 20)
+    time.sleep(1)
+    process.signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.signal(signal.SIGINT)
+    assert process.wait(15) == 0, str(process)
+    swarm.assert_everything_agrees()
+
+
+def test_failures_are_counted_alike_everywhere(swarm: Any) -> None:
+    args = swarm.args("-t", "3s", "--processes", "2", *swarm.swarm_port())
+    assert swarm.run(args, {"FAIL": "1"}) == 1
+    swarm.assert_everything_agrees()
+    count, failures = swarm.counts()["CALL", "refused"]
+    assert count == failures > 0
+    assert swarm.report["exit_code"] == 1
+
+
+def test_json_on_standard_output_stays_json(swarm: Any) -> None:
+    assert swarm.run(swarm.args("-t", "2s", "--json")) == 0
+    rows = json.loads(swarm.processes[0].out)
+    assert {(r["method"], r["name"]): (r["num_requests"], r["num_failures"]) for r in rows} == swarm.counts()
+    assert "ledger" in swarm.processes[0].err
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_listeners_of_the_request_event_get_every_sample(swarm: Any, workers: int) -> None:
+    heard: dict[tuple[str, str], tuple[int, ...]] = {}
+    more = ["--processes", str(workers), *swarm.swarm_port()] if workers else []
+    env = {"LISTEN": str(swarm.folder / "heard"), "FAIL": "1"}
+    assert swarm.run(swarm.args("-t", "3s", *more), env) == 1, str(swarm.processes[0])
+    swarm.assert_everything_agrees()
+    for file in swarm.folder.glob("heard*"):
+        for line in file.read_text().splitlines():
+            kind, name, *numbers = line.split("\t")
+            before = heard.get((kind, name), (0, 0, 0))
+            heard[kind, name] = tuple(a + int(b) for a, b in zip(before, numbers, strict=True))
+    assert {row: numbers[:2] for row, numbers in heard.items()} == swarm.counts()
+    assert heard["EMIT", "echo"][2] == 0
+    assert heard["CALL", "echo"][2] == heard["CALL", "echo"][0]
+
+
+def test_names_beyond_the_limit_fall_under_other(swarm: Any) -> None:
+    args = swarm.args("-t", "4s", "--processes", "2", *swarm.swarm_port())
+    assert swarm.run(args, {"NAMES": "300", "WAIT": "0.01"}) == 0, str(swarm.processes[0])
+    swarm.assert_everything_agrees()
+    names = {name for _, name in swarm.counts()}
+    assert 150 < len(names) <= 200
+    assert swarm.counts()["CALL", "(other)"][0] > 100
+
+
+def test_a_message_from_a_worker_may_end_the_run(swarm: Any) -> None:
+    """Locust hands it over in the greenlet that receives what the master then waits for."""
+    script = swarm.folder / "finish.py"
+    script.write_text(
+        f"exec(open({str(swarm.args()[1])!r}).read())\n"
+        "@events.init.add_listener\n"
+        "def register(environment, runner, **_):\n"
+        "    if hasattr(runner, 'clients'):\n"
+        "        runner.register_message('finish', lambda **_: runner.quit())\n"
+        "    else:\n"
+        "        gevent.spawn_later(3, runner.send_message, 'finish')\n"
+    )
+    args = swarm.args("-t", "60s", "--processes", "2", *swarm.swarm_port())
+    args[1] = script
+    assert swarm.run(args, SLOW, timeout=30) == 0, str(swarm.processes[0])
+    swarm.assert_everything_agrees()

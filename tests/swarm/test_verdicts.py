@@ -1,0 +1,94 @@
+"""Checks, exit codes and the files that a CI system reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
+
+
+def test_checks_that_hold_and_files_for_ci(swarm: Any) -> None:
+    folder: Path = swarm.folder
+    (folder / "checks.toml").write_text('checks = ["OPEN: fail_ratio < 1%", "run: peak_users == 20"]')
+    (folder / "locust.conf").write_text("sio-check = CALL[echo]: count > 10\n")
+    args = swarm.args(
+        "-t", "3s", "--sio-checks-file", "checks.toml", "--sio-junit", "new/j.xml", "--sio-hlog", "logs"
+    )
+    env = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
+    assert swarm.run(args, env) == 0, str(swarm.processes[0])
+    swarm.assert_everything_agrees()
+    assert [check["ok"] for check in swarm.report["checks"]] == [True] * 3
+    suite = ElementTree.parse(folder / "new" / "j.xml").getroot()[0]
+    assert suite.get("tests") == "3" and suite.get("failures") == "0"
+    assert "CALL&#91;echo&#93;" in (folder / "summary.md").read_text()
+    assert "::error" not in swarm.processes[0].out
+
+    logged = {}
+    reader = HistogramLogReader(str(folder / "logs" / "sioload.hlog"), HdrHistogram(1, 1 << 50, 3))
+    while (histogram := reader.get_next_interval_histogram()) is not None:
+        logged[histogram.get_tag()] = histogram.total_count
+    reader.close()
+    assert logged["CALL:echo"] == swarm.counts()["CALL", "echo"][0]
+
+
+def test_a_failed_check_fails_the_run(swarm: Any) -> None:
+    checks = ["CALL[nothing]: p99 < 1s", "ledger: acked == 0", "CALL: count == 0 warn", "CALL: p50 < 1s"]
+    more = [part for check in checks for part in ("--sio-check", check)]
+    env = {"GITHUB_ACTIONS": "true"}
+    args = swarm.args("-t", "2s", "--sio-junit", "j.xml", *more, "--processes", "2", *swarm.swarm_port())
+    assert swarm.run(args, env) == 3, str(swarm.processes[0])
+    assert swarm.report["exit_code"] == 3
+    assert [check["ok"] for check in swarm.report["checks"]] == [False, False, False, True]
+    suite = ElementTree.parse(swarm.folder / "j.xml").getroot()[0]
+    assert suite.get("failures") == "2"
+    out = swarm.processes[0].out
+    assert out.count("::error title=") == 2 and out.count("::warning title=") == 1
+    assert "exit code 3" in out
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_check_aborts_the_run(swarm: Any, workers: int) -> None:
+    more = ["--processes", str(workers), *swarm.swarm_port()] if workers else []
+    check = "CALL: max < 1us abort after 1s"
+    args = swarm.args("-t", "60s", "--sio-check", check, *more)
+    assert swarm.run(args, timeout=30) == 3, str(swarm.processes[0])
+    swarm.assert_everything_agrees()
+    assert swarm.report["duration_s"] < 20
+    assert check in swarm.processes[0].err
+
+
+def test_a_report_that_cant_be_written_is_an_error(swarm: Any) -> None:
+    args = swarm.args("-t", "1s", "--sio-report", "/dev/full", "--sio-junit", "j.xml")
+    assert swarm.run(args) == 4, str(swarm.processes[0])
+    assert "can't write /dev/full" in swarm.processes[0].out
+    suite = ElementTree.parse(swarm.folder / "j.xml").getroot()[0]
+    assert "can't write /dev/full" in "".join(suite.itertext())
+
+
+def test_the_scripts_own_exit_code_stands_below_ours(swarm: Any) -> None:
+    script = swarm.folder / "own.py"
+    script.write_text(
+        f"exec(open({str(swarm.args()[1])!r}).read())\n"
+        "@events.quitting.add_listener\n"
+        "def judge(environment, **_):\n"
+        "    environment.process_exit_code = 7\n"
+    )
+    args = swarm.args("-t", "1s")
+    args[1] = script
+    assert swarm.run(args) == 7, str(swarm.processes[0])
+    assert swarm.report["exit_code"] == 7
+    assert swarm.run([*args, "--sio-check", "ledger: acked == 0"]) == 3
+
+
+def test_reports_hold_no_credentials(swarm: Any) -> None:
+    args = swarm.args("-t", "1s")
+    args[3] = swarm.target.url.replace("//", "//ada:canary@") + "/?token=canary#canary"
+    swarm.run(args)
+    assert swarm.report["host"] == swarm.target.url + "/"
+    assert "canary" not in json.dumps(swarm.report)
+    assert "canary" not in swarm.processes[0].out

@@ -1,0 +1,90 @@
+"""Tests that are started and stopped in Locust's web UI, one after the other in the same processes."""
+
+from __future__ import annotations
+
+import time
+import urllib.parse
+import urllib.request
+from typing import Any
+
+import pytest
+import serverkit
+
+
+class WebUi:
+    """A browser's part."""
+
+    def __init__(self, swarm: Any, *more: str) -> None:
+        port = serverkit.free_port()
+        self.swarm = swarm
+        self.url = f"http://127.0.0.1:{port}"
+        args = [arg for arg in swarm.args() if arg not in ("--headless", "--only-summary")]
+        web = ["--web-host", "127.0.0.1", "--web-port", str(port)]
+        self.process = swarm.start([*args, *web, *more], {"SLOW_CALL": "1", "SLOW_STOP": "1"})
+
+    def post(self, path: str, **form: Any) -> None:
+        data = urllib.parse.urlencode(form).encode()
+        with urllib.request.urlopen(f"{self.url}{path}", data, timeout=30) as answer:
+            assert answer.status == 200
+
+    def rows(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Counts and failures per row, as the page shows them; its answers are up to 2 s old."""
+        time.sleep(2.1)
+        rows = serverkit.http_json(f"{self.url}/stats/requests")["stats"]
+        return {
+            (row["method"], row["name"]): (row["num_requests"], row["num_failures"])
+            for row in rows
+            if row["name"] != "Aggregated"
+        }
+
+    def until(self, state: str) -> None:
+        for _ in range(100):
+            if serverkit.http_json(f"{self.url}/stats/requests")["state"] == state:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"never {state}: {self.process}")
+
+    def start(self, workers: int) -> None:
+        self.process.wait_for("(?s)" + "reported as ready.*" * workers, 20)
+        self.process.wait_for("Starting web interface", 20)
+        for _ in range(50):
+            try:
+                return self.post("/swarm", user_count=10, spawn_rate=10, host=self.swarm.target.url)
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError(f"no web UI: {self.process}")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_two_tests_and_a_reset(swarm: Any, workers: int) -> None:
+    more = ["--processes", str(workers), *swarm.swarm_port()] if workers else []
+    web = WebUi(swarm, *more)
+    web.start(workers)
+    web.until("running")
+    time.sleep(3)
+    assert web.rows()["CALL", "echo"][0] > 10  # seen live
+    web.post("/stop")
+    web.until("stopped")
+    first, server = web.rows(), swarm.target.counts()
+    assert first["EMIT", "echo"][0] + first["CALL", "echo"][0] == server["received"]["/"]["echo"]
+    assert first["CALL", "delay"][0] == server["acks"]["/"]["delay"]
+
+    swarm.target.reset()
+    web.start(workers)
+    web.until("running")
+    time.sleep(1)
+    web.post("/stats/reset")
+    time.sleep(4)
+    web.post("/stop")
+    web.until("stopped")
+    rows = web.rows()
+    assert ("CONNECT", "/") not in rows or rows["CONNECT", "/"] == (0, 0)
+    web.process.signal(serverkit.signal.SIGINT)
+    assert web.process.wait(30) == 0, str(web.process)
+    report = swarm.report
+    assert swarm.counts() == {row: counts for row, counts in rows.items() if counts != (0, 0)}, str(
+        web.process
+    )
+    assert report["untrusted"] == [] and report["ledger"]["open"] == 0
+    assert 0 < report["ledger"]["emits"] < sum(swarm.target.counts()["received"]["/"].values())
+    assert report["workers"] == {"expected": workers, "lost": 0}
