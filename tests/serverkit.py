@@ -291,8 +291,19 @@ def run(
 
 
 def locust(args: Sequence[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
-    """The command line of Locust in this Python."""
-    return [sys.executable, "-m", "locust", *args]
+    """The command line of Locust in this Python.
+
+    A swarm made by `--processes` gets a port of its own: on Locust's default one, workers of two runs on the
+    same machine join the same master.
+    """
+    ports = swarm_ports() if "--processes" in args and "--master-bind-port" not in args else []
+    return [sys.executable, "-m", "locust", *args, *ports]
+
+
+def swarm_ports() -> list[str]:
+    """The options that tell master and workers of one swarm a free port."""
+    port = str(free_port())
+    return ["--master-bind-port", port, "--master-port", port]
 
 
 def sioload(args: Sequence[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
