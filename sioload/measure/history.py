@@ -53,7 +53,7 @@ class Cell:
 
     @property
     def times(self) -> tuple[float, ...]:
-        """Seconds, in the order of `STATS`; empty when no sample carries a time."""
+        """Milliseconds to four digits, in the order of `STATS`; empty when no sample carries a time."""
         if self._times is None:
             self._times = self._percentiles() if self.samples else ()
         return self._times
@@ -67,8 +67,8 @@ class Cell:
             reached += samples
             while len(found) < len(pending) and pending[len(found)] <= reached:
                 low, high = joined_bounds(joined)
-                found.append(min((low + high) / 2, self.top) / TICKS)
-        return (*found, self.top / TICKS)
+                found.append(min((low + high) / 2, self.top))
+        return tuple(float(f"{ticks * 1000 / TICKS:.4g}") for ticks in (*found, self.top))
 
     def joined(self, other: Cell) -> Cell:
         """Both as one."""
@@ -250,9 +250,12 @@ class History:
         return number
 
     def _append(self, point: Point) -> None:
-        for level in self._levels:
-            level.append(point)
-            if len(level) <= self._keep:
+        """Add a point, and join one pair: enough to keep the bound, and never much work at a time."""
+        self._levels[0].append(point)
+        for i in reversed(range(len(self._levels))):
+            level = self._levels[i]
+            if len(level) > self._keep:
+                joined = level.popleft().joined(level.popleft())
+                if i + 1 < len(self._levels):
+                    self._levels[i + 1].append(joined)
                 return
-            point = level.popleft()
-            point = point.joined(level.popleft())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sioload.measure.history import STATS, Cell, Point
+from sioload.measure.history import STATS, Point
 
 
 def regular(points: Sequence[Point], most: int) -> list[Point]:
@@ -23,65 +23,62 @@ def regular(points: Sequence[Point], most: int) -> list[Point]:
     return found
 
 
-def series(points: Sequence[Point], rows: Iterable[int]) -> dict[str, Any]:
-    """The points as columns for charts: plain numbers, `None` where there is nothing to show.
+def series(points: Sequence[Point]) -> dict[str, Any]:
+    """The points as columns: plain numbers, `None` where there is nothing to show.
 
     Args:
         points: oldest first.
-        rows: numbers of the rows whose rates and times are wanted.
 
     Returns:
         `end` and `seconds` of each point; `users`; `connections` by transport; `opened`, `upgraded` and
-        `closed` (by reason) per second; `processes` with `cpu` in cores and `own` and `machine` lag in ms; `rows`
-        by number with `rate` and `failures` per second, and `times` in ms by `STATS`, None for a row without
-        times.
+        `closed` (by reason) per second; `processes` with `cpu` in cores and `own` and `machine` lag in ms.
     """
-    span = [max(point.seconds, 1e-9) for point in points]
-
-    def per_second(counts: Iterable[int]) -> list[float]:
-        return [_short(n / seconds) for n, seconds in zip(counts, span, strict=True)]
-
+    span = _spans(points)
     transports = sorted({key for point in points for key in point.connections})
     reasons = sorted({key for point in points for key in point.closed})
     processes = sorted({key for point in points for key in point.processes})
     return {
         "end": [round(point.end, 2) for point in points],
         "seconds": [round(point.seconds, 2) for point in points],
-        "users": [_short(point.users) for point in points],
-        "connections": {key: [_short(p.connections.get(key, 0)) for p in points] for key in transports},
-        "opened": per_second(point.opened for point in points),
-        "upgraded": per_second(point.upgraded for point in points),
-        "closed": {key: per_second(point.closed.get(key, 0) for point in points) for key in reasons},
+        "users": [round(point.users, 1) for point in points],
+        "connections": {key: [round(p.connections.get(key, 0), 1) for p in points] for key in transports},
+        "opened": _per_second((point.opened for point in points), span),
+        "upgraded": _per_second((point.upgraded for point in points), span),
+        "closed": {key: _per_second((p.closed.get(key, 0) for p in points), span) for key in reasons},
         "processes": {
             name: {
                 column: [
-                    None if (found := point.processes.get(name)) is None else _short(found[i] * factor)
+                    None if (found := point.processes.get(name)) is None else round(found[i] * factor, 3)
                     for point in points
                 ]
                 for i, (column, factor) in enumerate((("cpu", 1), ("own", 1000), ("machine", 1000)))
             }
             for name in processes
         },
-        "rows": {number: _row([point.cells.get(number) for point in points], span) for number in rows},
     }
 
 
-def _row(cells: Sequence[Cell | None], span: Sequence[float]) -> dict[str, Any]:
-    pairs = list(zip(cells, span, strict=True))
-    timed = any(cell is not None and cell.times for cell in cells)
+def row_series(points: Sequence[Point], number: int) -> dict[str, Any]:
+    """One row's columns over the same points.
+
+    Returns:
+        `rate` and `failures` per second, and `times` in ms by `STATS`; None for a row without times.
+    """
+    span = _spans(points)
+    cells = [point.cells.get(number) for point in points]
+    times = [() if cell is None else cell.times for cell in cells]
     return {
-        "rate": [0 if cell is None else _short(cell.count / seconds) for cell, seconds in pairs],
-        "failures": [0 if cell is None else _short(cell.failures / seconds) for cell, seconds in pairs],
-        "times": {
-            stat: [None if cell is None or not cell.times else _short(cell.times[i] * 1000) for cell in cells]
-            for i, stat in enumerate(STATS)
-        }
-        if timed
+        "rate": _per_second((0 if cell is None else cell.count for cell in cells), span),
+        "failures": _per_second((0 if cell is None else cell.failures for cell in cells), span),
+        "times": {stat: [found[i] if found else None for found in times] for i, stat in enumerate(STATS)}
+        if any(times)
         else None,
     }
 
 
-def _short(value: float) -> float | int:
-    """Four significant digits: enough for a chart, and half the size."""
-    short = float(f"{value:.4g}")
-    return int(short) if short.is_integer() else short
+def _spans(points: Sequence[Point]) -> list[float]:
+    return [max(point.seconds, 1e-9) for point in points]
+
+
+def _per_second(counts: Iterable[int], span: Sequence[float]) -> list[float]:
+    return [n and round(n / seconds, 3) for n, seconds in zip(counts, span, strict=True)]

@@ -9,7 +9,7 @@ from sioload.measure.health import Health
 from sioload.measure.history import STATS, History
 from sioload.measure.merge import Figures
 from sioload.measure.rows import Totals
-from sioload.measure.series import regular, series
+from sioload.measure.series import regular, row_series, series
 
 
 def run_of(seconds: int, keep: int = 10) -> History:
@@ -36,14 +36,14 @@ def run_of(seconds: int, keep: int = 10) -> History:
 
 def test_columns_are_as_long_as_the_run_and_show_what_happened() -> None:
     history = run_of(6)
-    got = series(history.points, [0, 1])
+    got = series(history.points)
     assert got["end"] == [1, 2, 3, 4, 5, 6]
     assert got["seconds"] == [1] * 6
     assert got["users"] == [1, 2, 3, 4, 5, 6]
     assert got["connections"] == {"websocket": [1, 2, 3, 3, 4, 4], "opening": [0] * 6}
     assert got["opened"] == [1, 1, 1, 0, 1, 1]
     assert got["closed"] == {"ping timeout": [0, 0, 0, 0, 0, 1]}
-    calls, emits = got["rows"][0], got["rows"][1]
+    calls, emits = row_series(history.points, 0), row_series(history.points, 1)
     assert calls["rate"] == [10, 10, 10, 0, 10, 10]
     assert calls["failures"] == [1, 1, 1, 0, 1, 1]
     assert (
@@ -58,17 +58,17 @@ def test_columns_are_as_long_as_the_run_and_show_what_happened() -> None:
     assert process["machine"][-1] == pytest.approx(1, rel=0.01)
 
 
-def test_only_the_rows_asked_for_and_json_throughout() -> None:
-    got = series(run_of(5).points, [1])
-    assert list(got["rows"]) == [1]
-    assert json.loads(json.dumps(got, allow_nan=False))["rows"]["1"] == got["rows"][1]
+def test_columns_are_json() -> None:
+    points = run_of(6).points
+    for columns in (series(points), row_series(points, 0), row_series(points, 1)):
+        assert json.loads(json.dumps(columns, allow_nan=False)) == columns
 
 
 def test_rates_are_per_second_however_coarse_the_points() -> None:
     history = run_of(200, keep=4)
     points = history.points
     assert points[0].seconds > points[-1].seconds
-    rates = series(points, [0])["rows"][0]["rate"]
+    rates = row_series(points, 0)["rate"]
     assert rates[-1] == 10
     assert min(rates[1:]) == 10
 
@@ -86,5 +86,4 @@ def test_regular_points_are_few_even_and_complete(seconds: int, most: int) -> No
 
 def test_no_history_is_no_chart() -> None:
     assert regular([], 100) == []
-    empty = series([], [])
-    assert empty["end"] == [] and empty["rows"] == {}
+    assert series([])["end"] == [] and row_series([], 0)["rate"] == []
