@@ -534,6 +534,8 @@ class Link:
             self._event(namespace, waiting)
 
     def _up(self, now: float) -> None:
+        if self.phase is Phase.UP:
+            self._listener.on_writable()  # a namespace was joined again
         if self.phase not in (Phase.CONNECTING, Phase.DOWN) or self._failed is not None:
             return
         again = self._lost_at is not None
@@ -559,6 +561,7 @@ class Link:
         self._fleet.recorder.row("CONNECT", namespace.name).fail(reason, now - namespace.asked)
         if self.phase is Phase.UP:
             namespace.kicked = True  # a rejoin that was refused: tried again before the next task
+            self._listener.on_writable()
             return
         self._refuse("connect", f"namespace {namespace.name} {reason}", data if data is not None else reason)
 

@@ -98,9 +98,9 @@ class Connection:
     """
 
     __slots__ = ("_asked", "_close_by", "_closing", "_dialler", "_encode", "_fast", "_fleet",
-                 "_handshake_line", "_listener", "_probe", "_probe_asked", "_probe_deadline", "_session", "_timer", "_tokens",
-                 "_ws", "endpoint", "generation", "max_payload", "options", "polling", "request", "sid",
-                 "stage", "transport")  # fmt: skip
+                 "_handshake_line", "_listener", "_probe", "_probe_asked", "_probe_deadline",
+                 "_session", "_timer", "_tokens", "_ws", "endpoint", "generation", "max_payload",
+                 "options", "polling", "request", "sid", "stage", "transport")  # fmt: skip
 
     def __init__(
         self,
