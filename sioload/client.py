@@ -271,6 +271,8 @@ class SocketIOClient:
         self._end_schedules()
         if not self._acks and not self._waits and not self.fleet.ending:
             self._link.shut("client")
+        if self._receiver is not None and self._link.phase is Phase.IDLE:
+            self._receiver.close()
 
     def rejoin(self) -> None:
         """Join the namespaces again that the server closed; `SocketIOUser` calls it before each task.
@@ -871,6 +873,8 @@ class SocketIOClient:
             entry.end("indeterminate", text, now)
         if self._receiver is not None:
             self._receiver.reconnected()
+            if final and self.leaving:
+                self._receiver.close()
         if reason not in ("client", "given up"):
             hook = self.hook("on_disconnected")
             if hook is not None:
