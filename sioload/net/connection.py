@@ -485,6 +485,8 @@ class Connection:
         """The open packet came."""
         now = perf_counter()
         self.sid = handshake.sid
+        if self.polling is not None and self.options.handshake_url:
+            self.polling.leave_line()
         if handshake.max_payload is not None:
             self.max_payload = handshake.max_payload
         self._session.start_heartbeat(handshake.ping_interval, handshake.ping_timeout, now)
@@ -504,7 +506,6 @@ class Connection:
 
     def _start_transport(self) -> None:
         """0.9: the session has its id; now its transport begins, and is open with the server's greeting."""
-        self.stage = "connect"
         if self.transport == "polling":
             self.polling = Polling(self)
             self._later(self.polling.poll)
@@ -759,7 +760,7 @@ class Connection:
         self._fleet.deadlines.cancel(self._timer)
         self._timer = None
         self._drop_probe()
-        if before is State.OPENING and self.stage in ("open",):
+        if before is State.OPENING and self.stage == "open" and not self.sid:
             row = self._fleet.recorder.row("OPEN", self._named(self.transport))
             row.fail(detail or reason, perf_counter() - self._asked)
         if self._handshake_line is not None:

@@ -86,6 +86,12 @@ class Polling:
         else:
             self._dial(self._dialled_get)
 
+    def leave_line(self) -> None:
+        """Connect anew for the next GET: the session was opened elsewhere (`handshake_url`)."""
+        if self._get is not None:
+            self._get.close()
+            self._get = None
+
     def _dialled_get(self, stream: Stream) -> None:
         self._get = Line(stream, self, self._conn.options.limits)
         self._get.request(self._conn.polling_request("GET"))
