@@ -164,6 +164,8 @@ def decode_v0(body: bytes, limits: Limits) -> list[Packet]:
     Raises:
         ProtocolError: the body is malformed (LimitError: too large; TextError: not UTF-8).
     """
+    if not body:
+        return []  # as Node answers the poll of a session that it has just ended
     _check_body(body, limits)
     if not body.startswith(_MARK):
         _check_size(len(body), limits)
