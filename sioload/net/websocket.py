@@ -240,7 +240,8 @@ class WebSocket:
         protocol = self._protocol
         if not self.is_open and protocol is not None:
             protocol.receive_eof()
-            if self._refused(protocol):
+            # Unless a refusal's body was still to come, `reason` says more than that the answer is incomplete.
+            if isinstance(protocol.handshake_exc, InvalidStatus) and self._refused(protocol):
                 return
         self.is_open = False
         self._listener.on_ws_lost(self, reason, 0, b"")
