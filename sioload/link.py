@@ -183,11 +183,14 @@ class Link:
         elif self.phase in (Phase.CONNECTING, Phase.DOWN):
             self._attempt_failed("open", reason)
 
-    def _found(self, generation: Generation) -> None:
-        """The server's generation is known."""
+    def _found(self, generation: Generation, complaint: str) -> None:
+        """The server's generation is known, or known to be another than the option version says."""
         if self.phase not in (Phase.CONNECTING, Phase.DOWN) or self.connection is not None:
             return  # given up meanwhile, or an earlier attempt's answer served already
-        self._begin(self._open, generation)
+        if complaint:
+            self._attempt_failed("open", complaint)
+        else:
+            self._begin(self._open, generation)
 
     def _open(self, generation: Generation) -> None:
         options, endpoint = self.options, self.endpoint
@@ -231,8 +234,6 @@ class Link:
             if not namespace.connected and not (stage == "connect" and data is not None):
                 self._fleet.recorder.row("CONNECT", namespace.name).fail(f"{stage}: {reason}")
         self._reset_namespaces()
-        if "the server speaks" in reason and self.endpoint is not None:
-            forget_generation(self._fleet, self.endpoint)
         if self.phase is Phase.CONNECTING:
             self._enter(Phase.IDLE)
             self._fleet.members.discard(self)
@@ -605,6 +606,8 @@ class Link:
         elif self._failed is not None:
             self._attempt_failed(*self._failed)
         else:
+            if reason in ("protocol error", "timeout") and self.endpoint is not None:
+                forget_generation(self._fleet, self.endpoint, self.options)
             self._attempt_failed(stage, detail or reason)
 
     def _down(self, reason: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
 
 from sioload.engineio.packet import (
     Handshake,
@@ -23,12 +24,12 @@ from sioload.engineio.session import Do, Input, Session, State
 from sioload.engineio.urls import Endpoint, Request
 from sioload.errors import ProtocolError, Refused
 from sioload.net.dial import Dialler
-from sioload.net.http import Line, Response, request
+from sioload.net.http import BAD_HTTP, Line, Response, request
 from sioload.net.polling import Polling, Token
 from sioload.net.stream import Stream
 from sioload.net.websocket import WebSocket, encode_frame
 from sioload.options import Options
-from sioload.socketio.detect import identify, mismatch, refusal
+from sioload.socketio.detect import identify, mismatch, refusal, refuses_version
 from sioload.socketio.generations import Generation
 
 if TYPE_CHECKING:
@@ -313,8 +314,10 @@ class Connection:
         """A line broke in the middle of an exchange."""
         if self._closing:
             self._end(Input.CLOSE, "client", "")
+        elif reason == "closed by the peer":
+            self._lost("transport closed", reason)
         else:
-            self._lost("transport closed" if reason == "closed by the peer" else "transport error", reason)
+            self._lost("protocol error" if reason.startswith(BAD_HTTP) else "transport error", reason)
 
     def on_dial_failed(self, stage: str, reason: str) -> None:
         """A stream could not be connected."""
@@ -392,7 +395,7 @@ class Connection:
         generation = self.generation
         stamp = self._timestamp(transport)
         if generation.eio is None:
-            where = f"{self._named(transport)}/{self.sid}" if self.sid else ""
+            where = f"{self._named(transport)}/{quote(self.sid, safe='')}" if self.sid else ""
             path = at.path if at is not self.endpoint else f"{at.path}1/{where}"
             return replace(at, path=path), [("t", stamp)] if stamp else []
         parameters = [("EIO", generation.eio), ("transport", transport)]
@@ -728,8 +731,10 @@ class Connection:
 
     def _refused(self, status: int, body: bytes, transport: str) -> None:
         reason = refusal(status, body)
-        unknown = "Session ID unknown" in reason or "Invalid session" in reason
-        self._lost("session unknown" if unknown else "transport error", reason)
+        if "Session ID unknown" in reason or "Invalid session" in reason:
+            self._lost("session unknown", reason)
+        else:
+            self._lost("protocol error" if refuses_version(status, body) else "transport error", reason)
 
     def broken(self, error: ProtocolError) -> None:
         """The server broke the protocol."""

@@ -54,7 +54,7 @@ class Fleet:
         self.stopping = False
         self._contexts: dict[tuple[Any, ...], ssl.SSLContext] = {}
         self.generations: dict[Any, Generation] = {}
-        self.probes: dict[Any, list[Callable[[Generation], None]]] = {}
+        self.probes: dict[Any, list[Callable[[Generation, str], None]]] = {}
         self._endpoints: dict[str, Endpoint] = {}
         self._born = int(time.time() * 1000)
         self._serial = 0

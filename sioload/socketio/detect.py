@@ -6,16 +6,18 @@ import re
 
 import orjson
 
-from sioload.socketio.generations import V0, V1, V2, V4, Generation
+from sioload.socketio.generations import UNKNOWN_3, V0, V1, V2, V4, Generation
 
 _LENGTHS = re.compile(rb"\d{1,10}:0\{")
 _OCTETS = re.compile(rb"[\0\1][\0-\x09]{1,10}\xff(0\{|\0\{)")
+_ROOT_TOO = b"\0\x02\xff40"
 
 
 def identify(status: int, body: bytes) -> Generation | None:
     """The generation that answers so to a polling handshake; None when it is none.
 
-    Engine.IO 4 opens with `0{`; Engine.IO 3 with a length, as text (2.x) or in octets (1.x); 0.9 greets.
+    Engine.IO 4 opens with `0{`; Engine.IO 3 with a length, as text (2.x) or in octets (1.x, but also
+    python-socketio 4, which opens "/" in the same body as 2.x does); 0.9 greets.
     """
     if status == 200:
         if body.startswith(b"0{"):
@@ -23,7 +25,7 @@ def identify(status: int, body: bytes) -> Generation | None:
         if _LENGTHS.match(body):
             return V2
         if _OCTETS.match(body):
-            return V1
+            return V2 if body.endswith(_ROOT_TOO) else V1
         if body.startswith(b"Welcome to socket.io"):
             return V0
         if re.match(rb"[\w-]{4,64}:\d*:\d*:[a-z,-]+$", body):
@@ -35,18 +37,44 @@ def speaks(generation: Generation) -> str:
     """A generation in words, for messages."""
     if generation.eio is None:
         return "Socket.IO 0.9"
-    majors = "3.x or 4.x" if generation.eio == "4" else "1.x or 2.x" if generation.version > 1 else "1.x"
+    majors = "3.x or 4.x" if generation.eio == "4" else f"{generation.version}.x"
+    if generation is UNKNOWN_3:
+        majors = "1.x or 2.x"
     return f"Socket.IO {majors} (Engine.IO {generation.eio})"
+
+
+def accepts(wanted: Generation, found: Generation) -> bool:
+    """Whether a server that speaks `found` is right for the option version that means `wanted`.
+
+    3.x and 4.x are alike on the wire. A server that opens websockets only may be of 1.x or 2.x.
+    """
+    return speaks(wanted) == speaks(found) or (found is UNKNOWN_3 and wanted.eio == found.eio)
+
+
+def wrong_version(found: Generation) -> str:
+    """That the option version is wrong, and what to change."""
+    fitting = '"auto"' if found is UNKNOWN_3 else f'{found.version} or "auto"'
+    return f"the server speaks {speaks(found)}: set the option version to {fitting}"
 
 
 def mismatch(wanted: Generation, status: int, body: bytes) -> str:
     """Why an answer to a handshake can't be used, with the option to change."""
     found = identify(status, body)
     if found is not None:
-        return f'the server speaks {speaks(found)}: set the option version to {found.version} or "auto"'
+        return wrong_version(found)
     text = body[:40].decode("utf-8", "replace").strip()
     what = "an HTML page" if text[:1] == "<" else f"{text!r}" if text else "an empty body"
     return f"no Socket.IO server answers here (got {what}): check the URL, its port and the option path"
+
+
+def refuses_version(status: int, body: bytes) -> bool:
+    """Whether an answer says that the server doesn't speak the revision of Engine.IO that was asked for."""
+    return status == 400 and (b"nsupported protocol version" in body or b"unsupported version" in body)
+
+
+def refuses_transport(status: int, body: bytes) -> bool:
+    """Whether an answer says that the server's polling is switched off."""
+    return status == 400 and (b"Transport unknown" in body or b"Invalid transport" in body)
 
 
 def refusal(status: int, body: bytes) -> str:
@@ -55,12 +83,11 @@ def refusal(status: int, body: bytes) -> str:
         said = orjson.loads(body)
     except orjson.JSONDecodeError:
         said = None
-    if isinstance(said, dict) and isinstance(said.get("message"), str):
-        if said.get("code") == 5:
-            return f'HTTP {status}: {said["message"]} (set the option version, or leave it "auto")'
-        return f"HTTP {status}: {said['message']}"
+    if isinstance(said, dict):
+        said = said.get("message")
     if isinstance(said, str):
-        return f"HTTP {status}: {said}"
+        remedy = ' (set the option version, or leave it "auto")' if refuses_version(status, body) else ""
+        return f"HTTP {status}: {said}{remedy}"
     text = body[:60].decode("utf-8", "replace").strip()
     if status == 404:
         return "HTTP 404: no Socket.IO server at this path (check the option path and the URL)"

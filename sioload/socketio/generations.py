@@ -47,7 +47,7 @@ class Generation:
         double_utf8: websocket text is encoded as UTF-8 twice.
         dashed_acks: acks have the form of 1.0.0 to 1.0.2.
         ascii: JSON is sent with non-ASCII characters escaped.
-        greeting: how the first message of a session's transport begins, before which nothing may be sent (0.9).
+        greeting: how the first message of a session's transport begins; nothing may be sent before (0.9).
         unknown_session: how the message begins that says that the server doesn't know the session (0.9).
     """
 
