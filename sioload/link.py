@@ -557,7 +557,7 @@ class Link:
         message = data.get("message", data.get("reason")) if isinstance(data, dict) else data
         if isinstance(message, list) and message:
             message = message[0]
-        reason = f"refused: {message}" if isinstance(message, str) else f"refused: {data!r}"[:100]
+        reason = f"refused: {message if isinstance(message, str) else repr(data)}"[:200]
         now = perf_counter()
         self._fleet.recorder.row("CONNECT", namespace.name).fail(reason, now - namespace.asked)
         if self.phase is Phase.UP:

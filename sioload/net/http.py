@@ -1,7 +1,7 @@
 """One HTTP/1.1 exchange at a time on a kept-alive stream, parsed by llhttp (`httptools`).
 
-Sizes are counted here, because the parser has no limits of its own: the header block against
-`Limits.headers`, the body (also once decompressed) against `Limits.payload`.
+Sizes are counted here, because the parser has no limits of its own: all that is no body (header block, framing
+of chunks, trailers) against `Limits.headers`, the body (also once decompressed) against `Limits.payload`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,12 @@ import httptools
 
 from sioload.net.stream import Stream
 from sioload.options import Limits
+
+
+#: How the reasons begin that a peer's broken HTTP is named with.
+BAD_HTTP = ("not HTTP", "response ", "content-encoding ", "the server switched protocols")
+#: Bytes of framing that a byte of a chunked body may come with: "1\r\nx\r\n" and a little more.
+FRAMING = 8
 
 
 class Response(NamedTuple):
@@ -48,8 +54,8 @@ class Line:
         idle_since: when the last exchange ended (set by the asker; Node closes idle lines after 5 s).
     """
 
-    __slots__ = ("_asker", "_body", "_body_size", "_head_size", "_headers", "_limits", "_parser", "_unframed",
-                 "alive", "busy", "idle_since", "stream")  # fmt: skip
+    __slots__ = ("_asker", "_body", "_body_size", "_ended", "_headers", "_limits", "_parser", "_taken",
+                 "_unframed", "alive", "busy", "idle_since", "stream")  # fmt: skip
 
     def __init__(self, stream: Stream, asker: Asker, limits: Limits) -> None:
         self.stream = stream
@@ -66,8 +72,9 @@ class Line:
         self._headers: list[tuple[str, str]] = []
         self._body: list[bytes] = []
         self._body_size = 0
-        self._head_size = 0
+        self._taken = 0
         self._unframed = False
+        self._ended = False
 
     def request(self, message: bytes) -> None:
         """Send a whole request (head and body)."""
@@ -89,18 +96,27 @@ class Line:
         if parser is None:
             self._fail("data that nobody asked for")
             return
-        if not self._body_size:
-            # Counted in whole reads, so at most one read too much is taken.
-            self._head_size += len(data)
+        self._taken += len(data)
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._fail("the server switched protocols unasked")
         except httptools.HttpParserError as error:
             cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
-            self._fail(str(cause) if isinstance(cause, _TooLarge) else f"not HTTP: {error}"[:80])
+            if isinstance(cause, _Refused):
+                self._fail(str(cause))
+            elif cause is not None:
+                raise
+            elif self._ended:  # something behind a response that is whole
+                self.alive = False
+                self._complete()
+            else:
+                self._fail(f"not HTTP: {error}"[:80])
         else:
-            if self._parser is parser and not self._body and self._head_size > self._limits.headers:
+            if self._ended:
+                self._complete()
+            # Counted in whole reads, so at most one read too much is taken.
+            elif self._taken > self._limits.headers + FRAMING * self._body_size:
                 self._fail(f"response headers of more than {self._limits.headers} bytes")
 
     def on_lost(self, reason: str) -> None:
@@ -125,19 +141,23 @@ class Line:
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
 
+    def on_message_begin(self) -> None:
+        if self._ended:
+            raise _Refused("response that nobody asked for")
+
     def on_headers_complete(self) -> None:
-        if self._head_size > self._limits.headers + 65536:
-            raise _TooLarge(f"response headers of more than {self._limits.headers} bytes")
+        if self._taken > self._limits.headers + 65536:
+            raise _Refused(f"response headers of more than {self._limits.headers} bytes")
         names = {name for name, _ in self._headers}
         self._unframed = not names & {"content-length", "transfer-encoding"}
         length = next((v for k, v in self._headers if k == "content-length"), "")
         if length.isdigit() and int(length) > self._limits.payload:
-            raise _TooLarge(f"response body of more than {self._limits.payload} bytes")
+            raise _Refused(f"response body of more than {self._limits.payload} bytes")
 
     def on_body(self, data: bytes) -> None:
         self._body_size += len(data)
         if self._body_size > self._limits.payload:
-            raise _TooLarge(f"response body of more than {self._limits.payload} bytes")
+            raise _Refused(f"response body of more than {self._limits.payload} bytes")
         self._body.append(data)
 
     def on_message_complete(self) -> None:
@@ -145,20 +165,24 @@ class Line:
         if parser is None:
             return
         if 100 <= parser.get_status_code() < 200:
-            self._reset()
+            self._headers.clear()
             return
         self.alive = parser.should_keep_alive()
-        self._complete()
+        self._ended = True
 
     def _complete(self) -> None:
+        """Outside of the parser, whose callbacks may not start the next exchange."""
         parser = self._parser
         assert parser is not None
         status, headers = parser.get_status_code(), self._headers
         encoding = next((v.strip().lower() for k, v in headers if k == "content-encoding"), "")
         try:
             body = _decompress(b"".join(self._body), encoding, self._limits.payload)
-        except (_TooLarge, zlib.error) as error:
+        except _Refused as error:
             self._fail(str(error))
+            return
+        except zlib.error:
+            self._fail(f"content-encoding {encoding} of a body that can't be decompressed")
             return
         self._parser = None
         self._reset()
@@ -175,20 +199,22 @@ class Line:
         self._asker.on_failure(self, reason)
 
 
-class _TooLarge(Exception):
-    pass
+class _Refused(Exception):
+    """A response that isn't taken, and why."""
 
 
 def _decompress(body: bytes, encoding: str, limit: int) -> bytes:
     """Undo a content coding, stopping at `limit` bytes."""
-    if not encoding or encoding == "identity":
+    if not body or not encoding or encoding == "identity":
         return body
     if encoding not in ("gzip", "deflate"):
-        raise _TooLarge(f"content-encoding {encoding[:20]} that was not asked for")
+        raise _Refused(f"content-encoding {encoding[:20]} that was not asked for")
     inflater = zlib.decompressobj(wbits=47)
-    plain = inflater.decompress(body, limit)
-    if inflater.unconsumed_tail:
-        raise _TooLarge(f"response body of more than {limit} bytes once decompressed")
+    plain = inflater.decompress(body, limit + 1)
+    if len(plain) > limit:
+        raise _Refused(f"response body of more than {limit} bytes once decompressed")
+    if not inflater.eof:
+        raise _Refused("response body whose compressed data is incomplete")
     return plain
 
 

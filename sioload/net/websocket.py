@@ -36,31 +36,17 @@ JOIN = 65536
 _HEADS = {op: [bytes((0x80 | op, 0x80 | n)) for n in range(126)] for op in (1, 2)}
 
 
-class _Masks:
-    """Masking keys from the system's random source, read 4 KiB at a time (RFC 6455, section 5.3)."""
-
-    __slots__ = ("_at", "_pool")
-
-    def __init__(self) -> None:
-        self._pool = b""
-        self._at = 0
-
-    def next(self) -> bytes:
-        at = self._at
-        if at == len(self._pool):
-            self._pool = os.urandom(4096)
-            at = 0
-        self._at = at + 4
-        return self._pool[at : at + 4]
-
-
-_next_mask = _Masks().next
+#: Masking keys from the system's random source, taken 4 KiB at a time (RFC 6455, section 5.3).
+_masks: list[bytes] = []
 
 
 def encode_frame(opcode: int, payload: bytes) -> bytes:
     """A masked final frame of a client."""
     n = len(payload)
-    mask = _next_mask()
+    if not _masks:
+        pool = os.urandom(4096)
+        _masks.extend([pool[i : i + 4] for i in range(0, 4096, 4)])
+    mask = _masks.pop()
     if n < 126:
         head = _HEADS[opcode][n]
     elif n < 65536:
@@ -100,8 +86,8 @@ class WebSocket:
         response_headers: what the server answered to the handshake.
     """
 
-    __slots__ = ("_limit", "_listener", "_protocol", "_rest", "_text", "compresses", "is_open", "on_message",
-                 "response_headers", "stream")  # fmt: skip
+    __slots__ = ("_fragments", "_limit", "_listener", "_protocol", "_rest", "compresses", "is_open",
+                 "on_message", "response_headers", "stream")  # fmt: skip
 
     def __init__(
         self,
@@ -118,7 +104,7 @@ class WebSocket:
         self._rest = b""
         self.compresses = False
         self.on_message: Callable[[str], None] | None = None
-        self._text: list[bytes] | None = None
+        self._fragments: tuple[bool, bytearray] | None = None
         self.is_open = False
         self.response_headers: list[tuple[str, str]] = []
         extensions = [ClientPerMessageDeflateFactory(client_max_window_bits=True)] if compress else None
@@ -142,6 +128,8 @@ class WebSocket:
         if self.compresses:
             protocol = self._protocol
             assert protocol is not None
+            if protocol.state is not OPEN:
+                return  # nothing may follow the close frame
             if isinstance(frame, str):
                 protocol.send_text(frame.encode())
             else:
@@ -240,7 +228,7 @@ class WebSocket:
         protocol = self._protocol
         if not self.is_open and protocol is not None:
             protocol.receive_eof()
-            # Unless a refusal's body was still to come, `reason` says more than that the answer is incomplete.
+            # Unless a refusal's body was still to come, `reason` says more than that the answer is cut off.
             if isinstance(protocol.handshake_exc, InvalidStatus) and self._refused(protocol):
                 return
         self.is_open = False
@@ -313,14 +301,14 @@ class WebSocket:
         payload = bytes(frame.data)
         if opcode is Opcode.CONT or not frame.fin:
             if opcode is not Opcode.CONT:
-                self._text = [b"\x01" if opcode is Opcode.TEXT else b"\x02"]
-            assert self._text is not None
-            self._text.append(payload)
+                self._fragments = (opcode is Opcode.TEXT, bytearray())
+            assert self._fragments is not None
+            is_text, parts = self._fragments
+            parts += payload
             if not frame.fin:
                 return
-            kind, *parts = self._text
-            self._text = None
-            is_text, payload = kind == b"\x01", b"".join(parts)
+            self._fragments = None
+            payload = bytes(parts)
         else:
             is_text = opcode is Opcode.TEXT
         if is_text:
