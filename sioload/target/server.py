@@ -305,7 +305,9 @@ def make(
     if ping_interval < 1 or ping_timeout < 1:
         raise ValueError("ping_interval and ping_timeout are whole seconds, 1 or more")
     target = Target(ping_interval, ping_timeout, max_payload, list(transports))
-    server = WSGIServer((host, port), App(target), backlog=1024, log=None, handler_class=Handler)
+    server = WSGIServer(
+        (host, port), App(target), backlog=1024, log=None, error_log=None, handler_class=Handler
+    )
     server.logger = log  # type: ignore[attr-defined]  # where gevent-websocket looks for it
     return server
 

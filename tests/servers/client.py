@@ -21,6 +21,7 @@ import socketio
 
 engineio.payload.Payload.max_decode_packets = 10_000  # its 16 would lose pushes on polling
 PATIENCE = 10.0  # seconds
+GOODBYE = 2.0  # seconds
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--url", required=True)
@@ -101,6 +102,7 @@ for verb, what, *args in revive(options.script):
     elif verb == "disconnect":
         client.disconnect()
 client.disconnect()
+deadline = time.monotonic() + GOODBYE
 for thread in threading.enumerate():  # its own threads say goodbye, and Python wouldn't wait for them
     if thread is not threading.current_thread():
-        thread.join(PATIENCE)
+        thread.join(max(0.0, deadline - time.monotonic()))

@@ -20,7 +20,7 @@ def test_every_scenario_runs_as_it_stands(target: Server, tmp_path: Path) -> Non
         for scenario in SCENARIOS:
             copy = tmp_path / scenario.name
             copy.write_text(scenario.read_text().replace("127.0.0.1:5000", f"127.0.0.1:{target.port}"))
-            args = [
+            args: list[str | Path] = [
                 "-f",
                 copy,
                 "--headless",
@@ -36,10 +36,11 @@ def test_every_scenario_runs_as_it_stands(target: Server, tmp_path: Path) -> Non
             runs[copy] = stack.enter_context(Process(locust(args)))
         for copy, process in runs.items():
             code = process.wait(60)
+            assert copy.with_suffix(".json").exists(), str(process)
             report = json.loads(copy.with_suffix(".json").read_text())
-            assert code == (0 if report["health"]["verdict"] == "ok" else 4), process
-            assert [row for row in report["events"] if row["failures"]] == [], process
-            assert report["ledger"]["open"] == 0 and report["ledger"]["emits"] > 0, process
-            assert "Traceback" not in process.err, process
+            assert code == (0 if report["health"]["verdict"] == "ok" else 4), str(process)
+            assert [row for row in report["events"] if row["failures"]] == [], str(process)
+            assert report["ledger"]["open"] == 0 and report["ledger"]["emits"] > 0, str(process)
+            assert "Traceback" not in process.err, str(process)
             emits += report["ledger"]["emits"]
     assert emits == sum(sum(events.values()) for events in target.counts()["received"].values())
