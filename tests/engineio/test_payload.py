@@ -93,7 +93,7 @@ MALFORMED: dict[str, list[bytes]] = {
     ],
     "v0": [
         text.encode()
-        for text in ("", "\ufffd", "\ufffd5\ufffd8::", "\ufffdx\ufffd8::", "\ufffd3\ufffd8::8::")
+        for text in ("\ufffd", "\ufffd5\ufffd8::", "\ufffdx\ufffd8::", "\ufffd3\ufffd8::8::")
     ],
 }
 

@@ -346,7 +346,8 @@ def app(environ: dict[str, Any], start_response: Any) -> Any:
         try:
             return io.handle_request(environ, start_response)
         finally:
-            carriers.pop(sid, None)
+            if carriers.get(sid) is environ["test.socket"]:  # else the upgrade has begun meanwhile
+                del carriers[sid]
     routes = {
         ("GET", "/"): {"ok": True},
         ("GET", "/health"): {"ok": True, "lib": f"pysio{MAJOR}"},
