@@ -87,8 +87,8 @@ def __getattr__(name: str) -> Any:
 
 
 def _install() -> None:
-    """Give Locust this program's options, reports and exit codes."""
-    importlib.import_module("sioload.swarm").install()
+    """Give Locust this program's options, pages, reports and exit codes."""
+    importlib.import_module("sioload.web").install()
 
 
 if "locust" in sys.modules:  # imported by a locustfile: its command line is read soon after

@@ -203,6 +203,11 @@ class History:
         """Oldest first."""
         return [point for level in reversed(self._levels) for point in level]
 
+    @property
+    def newest(self) -> Point | None:
+        """The newest point."""
+        return self._levels[0][-1] if self._levels[0] else None
+
     def number(self, type: str, name: str) -> int | None:
         """A row's number; None while it hasn't counted anything."""
         return self._numbers.get((type, name))

@@ -55,6 +55,11 @@ class Local:
         stop_users(self.environment.runner)
         self.producer.end()
 
+    @property
+    def settled(self) -> bool:
+        """No test goes on, and the figures of the last one are final."""
+        return not self.judge.running and self.producer.drained
+
     def hurry(self) -> None:
         self.producer.hurry()
 

@@ -149,6 +149,16 @@ class Master:
         """The workers whose last report is still to come."""
         return [id for id, peer in self.peers.items() if not peer.final and self.alive(id)]
 
+    @property
+    def settled(self) -> bool:
+        """No test goes on, and the figures of the last one are final."""
+        return not self.judge.running and not self.awaited()
+
+    @property
+    def reports(self) -> dict[str, int]:
+        """Number of the newest report of each worker that takes part and is alive."""
+        return {id: peer.seq for id, peer in self.peers.items() if self.alive(id)}
+
     def gather(self) -> None:
         """End the test on every worker and wait for all that they measured; bounded, and not for dead ones.
 

@@ -1,0 +1,55 @@
+"""What people look at: the tab in Locust's web UI, the chart page, HTML report, metrics, the live line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gevent
+import locust
+
+from sioload import swarm
+from sioload.swarm.guard import Guard
+from sioload.swarm.worker import Worker
+from sioload.web import metrics, pages, tab, terminal
+from sioload.web.html_report import Reporter
+from sioload.web.live import LOOK, Live
+
+_installed = False
+
+
+def install() -> None:
+    """Hook into Locust's events; called when sioload is imported. `--processes` forks later: open nothing."""
+    global _installed
+    if _installed:
+        return
+    _installed = True
+    swarm.install()
+    events: Any = locust.events
+    events.init.add_listener(lambda environment, **_: attach(environment))
+
+
+def attach(environment: Any) -> Live | None:
+    """Show the run of this process, or of all workers on a master; a worker itself shows nothing.
+
+    Raises:
+        SystemExit: the metrics can't be served (exit code 2).
+    """
+    part = environment.sioload_part
+    if isinstance(part, Worker):
+        return None
+    live = Live(environment, part)
+    guard = Guard(environment, part.judge.internal_error)
+    gevent.spawn(_watch, guard.safe(live.watch))
+    part.judge.makers.append(Reporter(live).make)
+    if environment.web_ui is not None:
+        tab.add_tab(environment.web_ui, live, guard.safe)
+        pages.add_pages(environment.web_ui, live)
+    metrics.serve_if_asked(live, guard)
+    terminal.show_if_headless(live, guard)
+    return live
+
+
+def _watch(look: Any) -> None:
+    while True:
+        gevent.sleep(LOOK)
+        look()

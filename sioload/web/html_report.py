@@ -1,0 +1,88 @@
+"""The report of a run as one HTML file: no network, nothing beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from sioload.measure.merge import Figures
+from sioload.measure.series import regular
+from sioload.options import Options
+from sioload.web import view
+from sioload.web.live import Live
+
+#: Points of a chart, and rows whose charts are in the file: together they bound its size.
+POINTS: Final = 240
+ROWS: Final = 100
+#: Options of Locust and of sioload that tell what was run, by the name they have on the command line.
+_RUN: Final = (
+    "num_users",
+    "spawn_rate",
+    "run_time",
+    "stop_timeout",
+    "sio_drain",
+    "processes",
+    "tags",
+    "exclude_tags",
+)
+#: Options of a user class that tell what was run, and never hold a secret.
+_USER: Final = ("version", "transports", "namespaces", "parser", "base64", "compress", "connect_timeout",
+                "ack_timeout", "reconnection", "connect_jitter", "tls_verify")  # fmt: skip
+
+
+class Reporter:
+    """Makes the file of `--sio-html`."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def make(self, report: Mapping[str, Any], figures: Figures) -> dict[str, str]:
+        """The file that was asked for, as `path -> text`, at the end of the run."""
+        path = getattr(self._live.environment.parsed_options, "sio_html", None)
+        if not path:
+            return {}
+        self._live.sample(figures)
+        return {path: self.html(report, figures)}
+
+    def html(self, report: Mapping[str, Any], figures: Figures) -> str:
+        """The whole page."""
+        history = self._live.history
+        busiest = sorted(view.rows(history, figures), key=lambda row: -row["count"])[:ROWS]
+        points = regular(history.points, POINTS)
+        data = view.charts(history, figures, points, [row["row"] for row in busiest])
+        return view.page(
+            "report.html",
+            **view.facts(report, final=True),
+            chosen=settings(self._live.environment),
+            # Markup is for what is safe as it is: files of this package, and JSON that is escaped already.
+            styles=Markup(_static("uPlot.min.css") + _static("sioload.css")),
+            scripts=Markup(_static("uPlot.min.js") + _static("charts.js")),
+            data=Markup(view.script_json(data)),
+        )
+
+
+def _static(name: str) -> str:
+    return (view.STATIC / name).read_text(encoding="utf-8")
+
+
+def settings(environment: Any) -> list[tuple[str, str]]:
+    """What was run, as pairs of a name and a value. Headers, auth, queries and cookies are left out."""
+    options = environment.parsed_options
+    pairs = [("locustfile", str(environment.locustfile or "-"))]
+    pairs += [(f"--{name.replace('_', '-')}".replace("--num-users", "--users"), str(value))
+              for name in _RUN if (value := getattr(options, name, None)) not in (None, [], "")]  # fmt: skip
+    for user_class in environment.user_classes:
+        given = getattr(user_class, "options", {})
+        if isinstance(given, Options):
+            given = {name: getattr(given, name) for name in _USER}
+        told = [f"{name} {_plain(given[name])}" for name in _USER if name in given]
+        pairs.append((user_class.__name__, ", ".join(told) or "default options"))
+    return pairs
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "+".join(map(str, value))
+    return str(value) if isinstance(value, str | int | float | None) else type(value).__name__

@@ -1,0 +1,275 @@
+"""Prometheus metrics of a run, served where its figures come together (`--sio-metrics-port`)."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+import gevent
+from gevent import pywsgi
+from gevent.hub import get_hub
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from sioload.measure.histogram import TICKS, Histogram, bucket
+from sioload.measure.merge import Figures
+from sioload.swarm import describe
+from sioload.swarm.guard import Guard
+from sioload.web.live import Live
+
+logger = logging.getLogger(__name__)
+
+#: Processes that have series of their own; further ones have none.
+MOST_PROCESSES: Final = 200
+#: Longest wait at the end of a run until Prometheus has read the final figures, in seconds.
+LAST_READ: Final = 60.0
+
+
+def _boundaries() -> list[int]:
+    """Bounds of the histogram's buckets in ticks: four to a doubling from 1 ms to 100 ms, else two.
+
+    Each is the first tick of a bucket of ours, so that counts are exact.
+    """
+    found = []
+    for octave in range(9, 30):  # 51 us to 54 s
+        fine = 13 <= octave <= 19  # 0.8 ms to 105 ms
+        found += [m << (octave - 7) for m in ((128, 152, 181, 215) if fine else (128, 181))]
+    return found
+
+
+#: Upper bounds in ticks, the bucket of ours that begins there, and the label in seconds.
+BOUNDS: Final = [(bucket(ticks), repr(ticks / TICKS)) for ticks in _boundaries()]
+
+
+def cumulative(times: Histogram) -> list[tuple[str, int]]:
+    """Samples below each bound, as Prometheus wants them: one pass over the buckets that hold some."""
+    found: list[tuple[str, int]] = []
+    reached = 0
+    filled = iter(sorted(times.counts.items()))
+    pending = next(filled, None)
+    for first, label in BOUNDS:
+        while pending is not None and pending[0] < first:
+            reached += pending[1]
+            pending = next(filled, None)
+        found.append((label, reached))
+    return [*found, ("+Inf", times.total)]
+
+
+class Collector:
+    """The run's figures as metric families."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def collect(self) -> Iterable[Metric]:
+        """All families, as they are now."""
+        figures = self._live.judge.figures()
+        yield from _rows(figures)
+        yield from _emits(figures)
+        yield from _connections(figures)
+        yield from _delivery(figures)
+        yield from _generator(figures)
+        yield from self._run(figures)
+
+    def _run(self, figures: Figures) -> Iterator[Metric]:
+        live, report = self._live, self._live.report()
+        yield _gauge("sioload_users", "Simulated users now", live.environment.runner.user_count)
+        yield _gauge("sioload_run_active", "1 while a test goes on", int(live.judge.running))
+        yield _gauge("sioload_run_duration_seconds", "Time that rates are over", live.judge.duration)
+        yield _gauge("sioload_workers", "Workers that take part in the test", report["workers"]["expected"])
+        yield _gauge("sioload_workers_lost", "Workers lost during the test", len(figures.lost))
+        yield _gauge("sioload_internal_errors", "Faults of sioload itself", len(figures.internal_errors))
+        checks = GaugeMetricFamily("sioload_check_ok", "1 if a check holds by now", labels=["check"])
+        for check in report["checks"]:
+            checks.add_metric([check["check"]], int(check["ok"]))
+        yield checks
+        info = GaugeMetricFamily(
+            "sioload_build_info", "Version of sioload, the value is 1", labels=["version"]
+        )
+        info.add_metric([describe.versions()["sioload"]], 1)
+        yield info
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _rows(figures: Figures) -> Iterator[Metric]:
+    labels = ["type", "name"]
+    times = HistogramMetricFamily("sioload_event_duration_seconds", "Times of events, by row", labels=labels)
+    events = CounterMetricFamily(
+        "sioload_events", "Events counted, failures among them, by row", labels=labels
+    )
+    failures = CounterMetricFamily("sioload_failures", "Failures, by row", labels=labels)
+    skipped = CounterMetricFamily(
+        "sioload_skipped_starts", "Starts that a schedule left out, by row", labels=labels
+    )
+    for row in figures.rows:
+        values = [row.type, row.name]
+        if row.times.total:
+            times.add_metric(values, cumulative(row.times), row.times.sum_ticks / TICKS)
+        events.add_metric(values, row.count)
+        failures.add_metric(values, row.failures)
+        if row.skipped:
+            skipped.add_metric(values, row.skipped)
+    yield from (times, events, failures, skipped)
+
+
+def _emits(figures: Figures) -> Iterator[Metric]:
+    ledger = figures.ledger.encode()
+    emits = CounterMetricFamily("sioload_emits", "Emits that ended, by outcome", labels=["outcome"])
+    for outcome, n in ledger.items():
+        if outcome not in ("emits", "open", "late_acks"):
+            emits.add_metric([outcome], n)
+    yield emits
+    yield _gauge("sioload_emits_open", "Emits without an outcome yet", ledger["open"])
+    late = CounterMetricFamily("sioload_late_acks", "Acks that came after their emit had ended")
+    late.add_metric([], ledger["late_acks"])
+    yield late
+
+
+def _connections(figures: Figures) -> Iterator[Metric]:
+    made = figures.connections
+    now = GaugeMetricFamily(
+        "sioload_connections", "Connections now, by state and transport", labels=["state", "transport"]
+    )
+    for transport, n in made.current.items():
+        now.add_metric(["open", transport], n)
+    now.add_metric(["opening", ""], made.opening)
+    yield now
+    for name, text, n in (
+        ("opened", "Sessions opened", made.opened),
+        ("upgraded", "Sessions upgraded to websocket", made.upgraded),
+    ):
+        family = CounterMetricFamily(f"sioload_connections_{name}", text)
+        family.add_metric([], n)
+        yield family
+    closed = CounterMetricFamily(
+        "sioload_connections_closed", "Sessions closed, by reason", labels=["reason"]
+    )
+    for reason, n in made.closed.items():
+        closed.add_metric([reason], n)
+    yield closed
+    moved = CounterMetricFamily("sioload_transferred_bytes", "Bytes sent and received", labels=["direction"])
+    moved.add_metric(["sent"], figures.bytes_sent)
+    moved.add_metric(["received"], figures.bytes_received)
+    yield moved
+
+
+def _delivery(figures: Figures) -> Iterator[Metric]:
+    # No counter: what comes late is lost no more.
+    pushes = GaugeMetricFamily(
+        "sioload_delivery_pushes", "Numbered pushes by what became of them", labels=["name", "result"]
+    )
+    for name, counts in figures.delivery.items():
+        for result, n in counts.encode().items():
+            pushes.add_metric([name, result], n)
+    yield pushes
+
+
+def _generator(figures: Figures) -> Iterator[Metric]:
+    labels = ["worker"]
+    own = GaugeMetricFamily(
+        "sioload_generator_lag_seconds", "Own lag at p99 in the newest window of 5 s", labels=labels
+    )
+    machine = GaugeMetricFamily(
+        "sioload_machine_lag_seconds", "Lag at p99 that the machine caused, in that window", labels=labels
+    )
+    cpu = GaugeMetricFamily("sioload_generator_cpu_cores", "CPU used in that window, in cores", labels=labels)
+    limited = GaugeMetricFamily(
+        "sioload_generator_limited", "1 if the process limits the load, so far", labels=labels
+    )
+    for worker, totals in figures.health[:MOST_PROCESSES]:
+        own.add_metric([worker], totals.own_p99)
+        machine.add_metric([worker], totals.machine_p99)
+        cpu.add_metric([worker], totals.cpu)
+        limited.add_metric([worker], int(totals.verdict != "ok"))
+    yield from (own, machine, cpu, limited)
+
+
+class Endpoint:
+    """A small web server: `/metrics`, and nothing else.
+
+    Attributes:
+        port: what it listens on.
+    """
+
+    def __init__(self, live: Live, host: str, port: int) -> None:
+        """
+        Raises:
+            OSError: it can't listen there.
+        """
+        self._live = live
+        self._collector = Collector(live)
+        self._reads: list[float] = []
+        self._server = pywsgi.WSGIServer((host, port), self._answer, log=None, error_log=logger)
+        self._server.start()
+        self.port = int(self._server.server_port or port)
+
+    def _answer(self, environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        if environ["PATH_INFO"] != "/metrics" or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            start("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
+            return [b"The metrics are at /metrics\n"]
+        self._reads = [*self._reads[-1:], time.monotonic()]
+        body = self._body()
+        start("200 OK", [("Content-Type", CONTENT_TYPE_LATEST), ("Content-Length", str(len(body)))])
+        return [body]
+
+    def _body(self) -> bytes:
+        """The text; made in a thread, because the users of this process can't wait for it."""
+        families = list(self._collector.collect())
+        return bytes(get_hub().threadpool.apply(generate_latest, (_Collected(families),)))
+
+    def finish(self) -> None:
+        """The run's process ends: wait until whoever reads has read the final figures, if anyone does.
+
+        Someone reads if there were two reads, and the next is due. Ctrl+C ends the wait.
+        """
+        if len(self._reads) < 2:
+            return
+        settled = time.monotonic()
+        interval = self._reads[-1] - self._reads[-2]
+        until = min(self._reads[-1] + 1.5 * interval + 1.0, settled + LAST_READ)
+        if until > settled:
+            logger.info("sioload: waiting up to %.0f s for the last read of the metrics", until - settled)
+        try:
+            while self._reads[-1] < settled and time.monotonic() < until:
+                gevent.sleep(0.05)
+            gevent.sleep(0.1)  # the answer leaves
+        except KeyboardInterrupt:
+            logger.info("sioload: the metrics' last read was cut short")
+
+
+class _Collected:
+    """Families that are there already, in the place of a registry."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Metric]:
+        return self._families
+
+
+def serve_if_asked(live: Live, guard: Guard) -> None:
+    """Serve the metrics if `--sio-metrics-port` was given.
+
+    Raises:
+        SystemExit: the port can't be listened on (exit code 2).
+    """
+    options = live.environment.parsed_options
+    port = getattr(options, "sio_metrics_port", None)
+    if port is None:
+        return
+    host = options.sio_metrics_host
+    try:
+        endpoint = Endpoint(live, host, port)
+    except OSError as error:
+        reason = error.strerror or error
+        print(f"sioload: can't serve metrics on {host}:{port}: {reason}", file=sys.stderr)
+        raise SystemExit(2) from error
+    shown = f"[{host}]" if ":" in host else host
+    logger.info("sioload: metrics on http://%s:%s/metrics", shown, endpoint.port)
+    guard.listen("quit", lambda **_: endpoint.finish())

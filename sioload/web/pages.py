@@ -1,0 +1,133 @@
+"""The chart page under `./sioload/` of Locust's web UI, what it asks for, and the downloads."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from flask import Blueprint, Response, abort, request, send_from_directory
+
+from sioload.measure.hlog import hlog
+from sioload.swarm import describe
+from sioload.web import view
+from sioload.web.html_report import Reporter
+from sioload.web.live import Live
+
+#: Rows whose columns one request may ask for.
+MOST: Final = 40
+#: Nothing from elsewhere, and nothing inline: names that a server chose are on the page.
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+#: Statistics of a row in the CSV file, by the report's names.
+_TIMES: Final = ("min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max")
+
+
+def add_pages(web_ui: Any, live: Live) -> None:
+    """Add the pages to Locust's web UI: below its base path, behind its login."""
+    options = live.environment.parsed_options
+    base = (getattr(options, "web_base_path", "") or "").rstrip("/")
+    pages = Blueprint("sioload", __name__, url_prefix=f"{base}/sioload")
+    views = Views(live)
+    for path, function in (
+        ("/", views.index),
+        ("/tables", views.tables),
+        ("/data", views.data),
+        ("/report.json", views.report_json),
+        ("/events.csv", views.events_csv),
+        ("/sioload.hlog", views.hlog),
+        ("/report.html", views.report_html),
+        ("/static/<path:name>", views.static),
+    ):
+        pages.add_url_rule(path, function.__name__, web_ui.auth_required_if_enabled(function))
+    web_ui.app.register_blueprint(pages)
+
+
+class Views:
+    """One method for each address."""
+
+    def __init__(self, live: Live) -> None:
+        self.live = live
+
+    def index(self) -> Response:
+        """The page."""
+        text = view.page("live.html", **self._facts(), version=describe.versions()["sioload"])
+        return Response(text, headers={"Content-Security-Policy": POLICY, "Cache-Control": "no-store"})
+
+    def tables(self) -> Response:
+        """The parts of the page that aren't charts, as they are now."""
+        return Response(view.page("tables.html", **self._facts()), headers={"Cache-Control": "no-store"})
+
+    def data(self) -> Response:
+        """What the charts draw; `?rows=1,2,3` names the rows whose columns are wanted."""
+        try:
+            wanted = [int(row) for row in request.args.get("rows", "").split(",") if row]
+        except ValueError:
+            abort(400)
+        history = self.live.history
+        known = [row for row in wanted[:MOST] if 0 <= row < len(history.rows)]
+        data = view.charts(history, self.live.judge.figures(), history.points, known)
+        text = json.dumps({"state": self.live.state, "final": self._final, **data}, separators=(",", ":"))
+        return Response(text, mimetype="application/json", headers={"Cache-Control": "no-store"})
+
+    def report_json(self) -> Response:
+        """The report, as `--sio-report` writes it."""
+        text = json.dumps(self.live.report(), indent=1, ensure_ascii=False) + "\n"
+        return _download(text, "application/json", "sioload.json")
+
+    def events_csv(self) -> Response:
+        """The report's rows as a table."""
+        return _download(events_csv(self.live.report()), "text/csv", "sioload.csv")
+
+    def hlog(self) -> Response:
+        """The rows' histograms, as `--sio-hlog` writes them."""
+        judge = self.live.judge
+        text = hlog(judge.figures().rows, started=judge.started, duration=judge.duration)
+        return _download(text, "text/plain", "sioload.hlog")
+
+    def report_html(self) -> Response:
+        """The report in one file, as `--sio-html` writes it."""
+        text = Reporter(self.live).html(self.live.report(), self.live.judge.figures())
+        return _download(text, "text/html", "sioload.html")
+
+    def static(self, name: str) -> Response:
+        """Scripts and styles of this package."""
+        return send_from_directory(view.STATIC, name)
+
+    @property
+    def _final(self) -> bool:
+        return self.live.settled_at is not None
+
+    def _facts(self) -> dict[str, Any]:
+        report = self.live.report()
+        users = self.live.environment.runner.user_count
+        return {**view.facts(report, final=self._final), "state": self.live.state, "users": users}
+
+
+def _download(text: str, mimetype: str, name: str) -> Response:
+    disposition = f'attachment; filename="{name}"'
+    return Response(text, mimetype=mimetype, headers={"Content-Disposition": disposition})
+
+
+def events_csv(report: Mapping[str, Any]) -> str:
+    """The report's rows as CSV; times in milliseconds, empty where a row carries none."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(["type", "name", "count", "failures", "rate_per_s", *(f"{stat}_ms" for stat in _TIMES),
+                     "skipped"])  # fmt: skip
+    for event in report["events"]:
+        times = event["latency_ms"] or {}
+        writer.writerow([
+            event["type"], _cell(event["name"]), event["count"], event["failures"], event["rate"],
+            *(times.get(stat, "") for stat in _TIMES), event["skipped"],
+        ])  # fmt: skip
+    return out.getvalue()
+
+
+def _cell(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: servers choose some names."""
+    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

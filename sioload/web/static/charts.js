@@ -1,0 +1,403 @@
+// The charts of a run: of a finished one from the data in this page, of a running one by asking for it.
+(() => {
+  "use strict";
+  const POLL = 2000; // ms between two questions
+  const LINES = 8; // most lines in one chart
+  const STEP = 6; // latency charts that "Show more" adds
+  const HEIGHT = 220;
+  const DARK = ["#6ea8fe", "#f5b54a", "#4ade80", "#f27ab4", "#b69cff", "#5fd4d6", "#ff8f6b", "#c9cf5f"];
+  const LIGHT = ["#1d5fc4", "#b06a00", "#15803d", "#b3186b", "#6b45c9", "#0b7f86", "#c2410c", "#6b7200"];
+  const BANDS = [["p50", "p95", 0.34], ["p95", "p99", 0.22], ["p99", "p99.9", 0.14], ["p99.9", "max", 0.08]];
+
+  const $ = (id) => document.getElementById(id);
+  const embedded = $("sioload-data");
+  const view = { zoom: null, range: 0, log: true, filter: "", type: "", shown: STEP };
+  const charts = new Map(); // key to chart
+  let data = null;
+
+  // Colours.
+
+  function dark() {
+    const chosen = document.documentElement.dataset.theme;
+    return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  }
+  function css(name) {
+    return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  }
+  function colour(i) {
+    const palette = dark() ? DARK : LIGHT;
+    return palette[i % palette.length];
+  }
+  function stored(value) {
+    // Locust's own page keeps its theme there; a page from disk may have no storage.
+    try {
+      if (value !== undefined) localStorage.theme = value;
+      return localStorage.theme;
+    } catch {
+      return undefined;
+    }
+  }
+
+  // Numbers as text.
+
+  function clock(seconds) {
+    const whole = Math.round(seconds);
+    const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+    const two = (n) => String(n).padStart(2, "0");
+    return parts[0] ? `${parts[0]}:${two(parts[1])}:${two(parts[2])}` : `${parts[1]}:${two(parts[2])}`;
+  }
+  function short(value) {
+    if (value === null || value === undefined) return "–";
+    const size = Math.abs(value);
+    if (size >= 1e6) return `${+(value / 1e6).toPrecision(3)}M`;
+    if (size >= 1e4) return `${+(value / 1e3).toPrecision(3)}k`;
+    return String(size >= 100 ? Math.round(value) : +value.toPrecision(3));
+  }
+
+  // One chart.
+
+  class Chart {
+    constructor(parent, title, unit) {
+      this.unit = unit;
+      this.box = document.createElement("figure");
+      const caption = document.createElement("figcaption");
+      const small = document.createElement("small");
+      caption.append(title, " ", small);
+      small.textContent = unit;
+      this.note = small;
+      this.plot = document.createElement("div");
+      this.plot.className = "plot";
+      this.plot.tabIndex = 0;
+      this.plot.setAttribute("role", "img");
+      this.title = title;
+      this.box.append(caption, this.plot);
+      parent.append(this.box);
+      this.plot.addEventListener("keydown", (event) => this.key(event));
+    }
+
+    // lines: [{label, values, colour, dash, fill}], bands: [[upper line, lower line, opacity]]
+    show(x, lines, bands = [], log = false) {
+      const shape = JSON.stringify([lines.map((line) => [line.label, line.dash]), log, dark(), this.width()]);
+      this.x = x;
+      const columns = [x, ...lines.map((line) => (log ? line.values.map((v) => (v === null ? v : Math.max(v, 0.001))) : line.values))];
+      if (shape !== this.shape) {
+        this.shape = shape;
+        this.uplot?.destroy();
+        this.uplot = new uPlot(this.options(lines, bands, log), columns, this.plot);
+      } else {
+        this.uplot.setData(columns, false);
+      }
+      const [min, max] = bounds(x);
+      this.uplot.setScale("x", { min, max });
+      this.last();
+      this.plot.setAttribute("aria-label", this.spoken(lines));
+    }
+
+    options(lines, bands, log) {
+      const text = css("--dim");
+      const axis = { stroke: text, grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line"), width: 1 }, font: "12px system-ui, sans-serif" };
+      return {
+        width: this.width(),
+        height: HEIGHT,
+        cursor: { sync: { key: "sioload" }, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
+        scales: {
+          x: { time: false },
+          y: log ? { distr: 3 } : { range: (u, low, high) => [0, high > 0 ? high * 1.08 : 1] },
+        },
+        axes: [
+          { ...axis, values: (u, ticks) => ticks.map(clock), space: 64, size: 32 },
+          { ...axis, values: (u, ticks) => ticks.map((v) => (v === null ? "" : short(v))), size: 52 },
+        ],
+        series: [
+          { label: "at", value: (u, v) => (v === null ? "–" : clock(v)) },
+          ...lines.map((line) => ({
+            label: line.label,
+            stroke: line.colour,
+            width: line.width ?? 1.75,
+            dash: line.dash,
+            fill: line.fill,
+            spanGaps: false,
+            points: { show: (u, i) => alone(u.data[i]), size: 4 },
+            value: (u, v) => short(v),
+          })),
+        ],
+        bands: bands.map(([high, low, opacity]) => ({ series: [high + 1, low + 1], fill: `rgba(${css("--band")}, ${opacity})` })),
+        hooks: { setSelect: [(u) => this.zoomed(u)], ready: [(u) => u.over.addEventListener("mouseleave", () => this.last())] },
+      };
+    }
+
+    width() {
+      return Math.max(200, Math.floor(this.plot.clientWidth || this.box.clientWidth - 16));
+    }
+
+    zoomed(u) {
+      if (u.select.width < 4) return;
+      view.zoom = [u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")];
+      u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+      draw();
+    }
+
+    // Without a pointer the legend tells the newest values.
+    last() {
+      if (this.x.length && document.activeElement !== this.plot) this.uplot.setLegend({ idx: this.x.length - 1 });
+    }
+
+    key(event) {
+      const [low, high] = bounds(this.x);
+      const seen = this.x.map((at, i) => i).filter((i) => this.x[i] >= low && this.x[i] <= high);
+      if (!seen.length) return;
+      const now = seen.indexOf(this.at ?? seen[seen.length - 1]);
+      const to = { ArrowLeft: now - 1, ArrowRight: now + 1, PageUp: now - 10, PageDown: now + 10, Home: 0, End: seen.length - 1 }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      this.at = seen[Math.min(Math.max(to, 0), seen.length - 1)];
+      this.uplot.setCursor({ left: this.uplot.valToPos(this.x[this.at], "x"), top: HEIGHT / 3 });
+      this.uplot.setLegend({ idx: this.at });
+    }
+
+    spoken(lines) {
+      const newest = lines.map((line) => `${line.label} ${short(line.values[line.values.length - 1])}`);
+      return `${this.title}, ${this.unit}. Newest: ${newest.join(", ")}. Left and right arrow keys read other times.`;
+    }
+
+    remove() {
+      this.uplot?.destroy();
+      this.box.remove();
+    }
+  }
+
+  // A value between two gaps has no line to be seen by.
+  function alone(values) {
+    return values.some((v, i) => v !== null && (values[i - 1] ?? null) === null && (values[i + 1] ?? null) === null);
+  }
+
+  function bounds(x) {
+    const end = x.length ? x[x.length - 1] : 1;
+    if (view.zoom) return view.zoom;
+    return [view.range ? Math.max(0, end - view.range) : 0, Math.max(end, 1)];
+  }
+
+  function chart(parent, key, title, unit) {
+    let found = charts.get(key);
+    if (!found) charts.set(key, (found = new Chart(parent, title, unit)));
+    found.used = true;
+    return found;
+  }
+
+  // What to draw.
+
+  const label = (row) => `${row.type} ${row.name}`;
+  function matching() {
+    const words = view.filter.toLowerCase().split(/\s+/).filter(Boolean);
+    return data.rows
+      .filter((row) => (!view.type || row.type === view.type) && words.every((word) => label(row).toLowerCase().includes(word)))
+      .sort((one, other) => other.count - one.count || one.row - other.row);
+  }
+  // The busiest of some rows, in an order that doesn't change when their counts do.
+  function most(rows, n) {
+    return rows.slice(0, n).sort((one, other) => one.row - other.row);
+  }
+  function timed() {
+    return most(matching().filter((row) => row.timed), view.shown);
+  }
+  function busiest() {
+    return most(matching(), LINES);
+  }
+  function failing() {
+    return most(matching().filter((row) => row.failures), LINES);
+  }
+  function wanted() {
+    return [...new Set([...timed(), ...busiest(), ...failing()].map((row) => row.row))];
+  }
+
+  function draw() {
+    if (!data) return;
+    charts.forEach((one) => (one.used = false));
+    overview();
+    latency();
+    charts.forEach((one, key) => {
+      if (!one.used) {
+        one.remove();
+        charts.delete(key);
+      }
+    });
+    $("unzoom").hidden = !view.zoom;
+  }
+
+  function lines(pairs) {
+    return pairs.map(([name, values, more], i) => ({ label: name, values, colour: colour(i), ...more }));
+  }
+  function ofRows(rows, column) {
+    return lines(rows.filter((row) => data.series[row.row]).map((row) => [label(row), data.series[row.row][column]]));
+  }
+
+  function overview() {
+    const at = $("overview");
+    const { columns } = data;
+    const x = columns.end;
+    const people = [["users", columns.users, { dash: [6, 4] }], ...Object.entries(columns.connections)];
+    chart(at, "users", "Users and connections", "now").show(x, lines(people));
+    const rows = busiest();
+    const all = matching().length;
+    chart(at, "rates", "Events", all > rows.length ? `per second, the ${rows.length} busiest of ${all}` : "per second").show(x, ofRows(rows, "rate"));
+    const lost = Object.entries(columns.closed).map(([why, values]) => [why === "client" ? "closed by the client" : why, values]);
+    chart(at, "closed", "Connections opened and closed", "per second, by reason").show(x, lines([["opened", columns.opened], ...lost]));
+    const failed = failing();
+    if (failed.length) chart(at, "failures", "Failures", "per second").show(x, ofRows(failed, "failures"));
+    const processes = Object.entries(columns.processes).slice(0, LINES);
+    if (processes.length) {
+      const many = Object.keys(columns.processes).length;
+      const which = many > processes.length ? `, the first ${processes.length} of ${many} processes` : "";
+      const names = processes.map(([name]) => brief(name));
+      chart(at, "cpu", "Generator: CPU", `cores${which}`).show(x, lines(processes.map(([, p], i) => [names[i], p.cpu])));
+      const lags = processes.flatMap(([, p], i) => [
+        { label: `${names[i]} own`, values: p.own, colour: colour(i) },
+        { label: `${names[i]} machine`, values: p.machine, colour: colour(i), dash: [2, 4], width: 1.25 },
+      ]);
+      chart(at, "lag", "Generator: lag p99", `ms${which}`).show(x, lags);
+    }
+  }
+
+  // Locust's worker ids end in 32 random digits; a few tell them apart.
+  function brief(name) {
+    return name.replace(/_([0-9a-f]{6})[0-9a-f]{26}$/, " $1");
+  }
+
+  function latency() {
+    const rows = timed();
+    const all = matching().filter((row) => row.timed).length;
+    const without = rows.some((row) => !data.series[row.row]);
+    $("more").hidden = all <= rows.length;
+    $("found").textContent = data.rows.length
+      ? (all > rows.length ? `The ${rows.length} busiest of ${all} rows with times.` : `${all} rows with times.`) + (without ? " Charts of the least busy rows aren't in this file." : "")
+      : "Nothing was counted yet.";
+    for (const row of rows) {
+      const times = data.series[row.row]?.times;
+      if (!times) continue;
+      const names = ["p50", "p95", "p99", "p99.9", "max"];
+      const found = names.map((name, i) => ({
+        label: name,
+        values: times[name],
+        colour: i === 0 ? css("--link") : `rgba(${css("--band")}, ${[1, 0.85, 0.7, 0.5, 0.35][i]})`,
+        width: i === 0 ? 2 : 1,
+      }));
+      const bands = BANDS.map(([low, high, opacity]) => [names.indexOf(high), names.indexOf(low), opacity]);
+      const one = chart($("latency"), `row ${row.row}`, label(row), "ms");
+      one.note.textContent = `ms, ${short(row.count)} samples`;
+      one.show(data.columns.end, found, bands, view.log);
+    }
+    const at = $("latency");
+    const boxes = rows.map((row) => charts.get(`row ${row.row}`)?.box).filter(Boolean);
+    if (boxes.some((box, i) => at.children[i] !== box) && !at.contains(document.activeElement)) at.append(...boxes);
+  }
+
+  function types() {
+    const select = $("type");
+    const have = new Set(Array.from(select.options, (option) => option.value));
+    for (const row of data.rows) {
+      if (have.has(row.type)) continue;
+      have.add(row.type);
+      select.add(new Option(row.type, row.type));
+    }
+  }
+
+  // Asking a running test.
+
+  let failures = 0;
+  async function ask() {
+    try {
+      if (!data) data = await json("data");
+      data = await json(`data?rows=${wanted().join(",")}`);
+      await tables();
+      failures = 0;
+    } catch (error) {
+      failures += 1;
+      if (!(error instanceof TypeError || error instanceof SyntaxError || error instanceof Gone)) throw error;
+    } finally {
+      $("gone").hidden = failures < 2;
+      setTimeout(ask, document.hidden ? POLL * 5 : Math.min(POLL * 2 ** failures, 60_000));
+    }
+    types();
+    draw();
+  }
+  class Gone extends Error {}
+  async function get(address) {
+    const answer = await fetch(address, { credentials: "same-origin" });
+    if (!answer.ok || answer.redirected) throw new Gone(answer.status);
+    return answer;
+  }
+  async function json(address) {
+    return (await get(address)).json();
+  }
+  async function tables() {
+    const page = new DOMParser().parseFromString(await (await get("tables")).text(), "text/html");
+    for (const id of ["top", "tables"]) {
+      const old = $(id);
+      const fresh = page.getElementById(id);
+      if (!fresh || old.innerHTML === fresh.innerHTML) continue;
+      const scrolled = scrolling(old);
+      const focused = scrolled.findIndex(([box]) => box === document.activeElement);
+      old.replaceWith(document.adoptNode(fresh));
+      scrolling($(id)).forEach(([box], i) => {
+        if (scrolled[i]) box.scrollLeft = scrolled[i][1];
+        if (i === focused) box.focus({ preventScroll: true });
+      });
+    }
+  }
+  function scrolling(part) {
+    return Array.from(part.querySelectorAll(".scroll"), (box) => [box, box.scrollLeft]);
+  }
+
+  // Controls.
+
+  function listen() {
+    const redraw = (change) => (event) => {
+      change(event.target);
+      draw();
+      if (!embedded) refresh();
+    };
+    $("range").addEventListener("change", redraw((at) => ((view.range = Number(at.value)), (view.zoom = null))));
+    $("unzoom").addEventListener("click", redraw(() => (view.zoom = null)));
+    $("filter").addEventListener("input", redraw((at) => ((view.filter = at.value), (view.shown = STEP))));
+    $("type").addEventListener("change", redraw((at) => ((view.type = at.value), (view.shown = STEP))));
+    $("log").addEventListener("change", redraw((at) => (view.log = at.checked)));
+    $("more").addEventListener("click", redraw(() => (view.shown += STEP)));
+    $("theme").addEventListener("click", () => {
+      const theme = dark() ? "light" : "dark";
+      document.documentElement.dataset.theme = theme;
+      stored(theme);
+      draw();
+    });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+    let width = innerWidth;
+    addEventListener("resize", () => {
+      if (innerWidth !== width) {
+        width = innerWidth;
+        draw();
+      }
+    });
+  }
+  let waiting = 0;
+  function refresh() {
+    clearTimeout(waiting);
+    waiting = setTimeout(async () => {
+      try {
+        data = await json(`data?rows=${wanted().join(",")}`);
+        draw();
+      } catch (error) {
+        if (!(error instanceof TypeError || error instanceof SyntaxError || error instanceof Gone)) throw error;
+      }
+    }, 150);
+  }
+
+  const theme = stored();
+  if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
+  listen();
+  if (embedded) {
+    data = JSON.parse(embedded.textContent);
+    types();
+    draw();
+  } else {
+    ask();
+  }
+})();

@@ -1,0 +1,159 @@
+"""The tab "Socket.IO" in Locust's web UI: one table, through the hooks that Locust gives for that."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from flask import Response, request
+from locust.web import DEFAULT_CACHE_TIME
+
+from sioload.web.live import Live
+
+KEY: Final = "socketio"
+TITLE: Final = "Socket.IO"
+#: Keys of a row, and the columns' titles. Locust sorts rows by the key `name`, which isn't shown.
+COLUMNS: Final = {
+    "kind": "",
+    "what": "Name",
+    "count": "Count",
+    "rate": "/s",
+    "p50": "p50 ms",
+    "p95": "p95 ms",
+    "p99": "p99 ms",
+    "p999": "p99.9 ms",
+    "max": "max ms",
+    "failures": "Failures",
+    "notes": "Notes",
+}
+#: Column to the report's statistic in it.
+_TIMES: Final = {"p50": "p50", "p95": "p95", "p99": "p99", "p999": "p99.9", "max": "max"}
+#: The answer that the tab's rows travel in, and the page.
+_ANSWER, _INDEX = "locust.request_stats", "locust.index"
+_SCRIPT: Final = b'<script src="./sioload/static/tab.js" defer></script></body>'
+
+
+def add_tab(web_ui: Any, live: Live, safe: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
+    """Add the tab to Locust's web UI.
+
+    Args:
+        web_ui: Locust's.
+        live: what it shows.
+        safe: wraps a function so that its faults are noted instead of raised.
+    """
+    structure = [{"key": key, "title": title} for key, title in COLUMNS.items()]
+    arguments = web_ui.template_args
+    arguments.setdefault("extended_tabs", []).append({"title": TITLE, "key": KEY})
+    arguments.setdefault("extended_tables", []).append({"key": KEY, "structure": structure})
+    arguments.setdefault("extended_csv_files", []).append({"href": "./sioload/", "title": "Socket.IO charts"})
+    extend = safe(lambda response: _extend(response, live))
+    link = safe(_link)
+
+    def after(response: Response) -> Response:
+        if response.status_code == 200 and request.endpoint == _ANSWER:
+            extend(response)
+        elif response.status_code == 200 and request.endpoint == _INDEX:
+            link(response)
+        return response
+
+    web_ui.app.after_request(after)
+
+
+def _extend(response: Response, live: Live) -> None:
+    """Put our rows into the answer of Locust's statistics, which may be one that Locust gave before."""
+    data = response.get_json()
+    if data is None:
+        return
+    others = [table for table in data.get("extended_stats", []) if table["key"] != KEY]
+    data["extended_stats"] = [
+        *others,
+        {"key": KEY, "data": table(live.report(), final=live.settled_at is not None)},
+    ]
+    data["state"] = shown_state(live, time.monotonic())
+    response.set_data(live.environment.web_ui.app.json.dumps(data))
+
+
+def shown_state(live: Live, now: float) -> str:
+    """The state that Locust's page gets. It asks no more once a test has ended, so an end is told when all
+    figures are final and those that Locust remembers from before have been forgotten."""
+    settled = live.settled_at is not None and now - live.settled_at > DEFAULT_CACHE_TIME + 0.5
+    return live.state if settled or live.state not in ("cleanup", "stopping", "stopped") else "running"
+
+
+def _link(response: Response) -> None:
+    response.set_data(response.get_data().replace(b"</body>", _SCRIPT, 1))
+
+
+def table(report: Mapping[str, Any], *, final: bool) -> list[dict[str, Any]]:
+    """The rows of the tab, in order.
+
+    Args:
+        report: as it stands.
+        final: the test is over; before that, a ledger with open emits is no fault.
+    """
+    faults = [{"kind": "UNTRUSTED", "notes": reason} for reason in report["untrusted"] if final]
+    rows = [
+        *faults,
+        *_checks(report),
+        *_connections(report),
+        *_events(report),
+        *_rest(report),
+        *_generator(report),
+    ]
+    empty = dict.fromkeys(COLUMNS, "")
+    return [{"name": f"{i:05d}", **empty, **row} for i, row in enumerate(rows)]
+
+
+def _checks(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for check in report["checks"]:
+        word = "ok" if check["ok"] else "warning" if check["warn"] else "FAILED"
+        reason = f": {check['reason']}" if check["reason"] else ""
+        yield {"kind": "check", "what": check["check"], "notes": f"{word}, {check['value']}{reason}"}
+
+
+def _connections(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    made, seconds = report["connections"], report["duration_s"] or 1.0
+    for transport, n in made["current"].items():
+        yield {"kind": "connections", "what": f"open, {transport}", "count": n}
+    yield {"kind": "connections", "what": "opening", "count": made["opening"]}
+    totals = {"opened": made["opened"], "upgraded": made["upgraded"]}
+    for reason, n in made["closed"].items():
+        totals["closed" if reason == "client" else f"lost: {reason}"] = n
+    for what, n in totals.items():
+        yield {"kind": "connections", "what": what, "count": n, "rate": round(n / seconds, 1)}
+
+
+def _events(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for event in report["events"]:
+        times = event["latency_ms"] or {}
+        notes = [f"{n} × {error}" for error, n in sorted(event["errors"].items(), key=lambda item: -item[1])]
+        if event["skipped"]:
+            notes.insert(0, f"{event['skipped']} starts skipped")
+        yield {
+            "kind": event["type"],
+            "what": event["name"],
+            "count": event["count"],
+            "rate": round(event["rate"], 1),
+            **{key: round(times[stat], 2) for key, stat in _TIMES.items() if times},
+            "failures": event["failures"],
+            "notes": "; ".join(notes[:3]) + (f"; {len(notes) - 3} more kinds" if len(notes) > 3 else ""),
+        }
+
+
+def _rest(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    ledger = report["ledger"]
+    outcomes = [f"{n} {name}" for name, n in ledger.items() if n and name != "emits"]
+    yield {"kind": "ledger", "what": "emits", "count": ledger["emits"], "notes": ", ".join(outcomes)}
+    for counts in report["delivery"]:
+        notes = "of {expected}: {duplicated} duplicated, {reordered} reordered, {reconnect_gaps} while down"
+        yield {"kind": "delivery", "what": counts["name"], "count": counts["received"],
+               "failures": counts["lost"], "notes": notes.format(**counts)}  # fmt: skip
+
+
+def _generator(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for process in report["health"]["processes"]:
+        figures = "CPU up to {cpu_peak:.0%} of a core, own lag p99 {own_lag_p99_ms} ms, machine lag p99 " \
+                  "{machine_lag_p99_ms} ms".format(**process)  # fmt: skip
+        shown = f"{process['verdict']}: {figures}" if process["windows"] else "not measured yet"
+        yield {"kind": "generator", "what": process["name"], "notes": shown}

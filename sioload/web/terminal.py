@@ -1,0 +1,122 @@
+"""One live line in the terminal while a headless run goes on."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any, Final, TextIO
+
+import gevent
+import locust.stats
+
+from sioload.measure.history import OPENING, Cell, Point
+from sioload.swarm.guard import Guard
+from sioload.web.live import Live
+
+#: Seconds between two lines: on a terminal, where a line replaces the one before, and elsewhere.
+LIVE, LOGGED = 1.0, 5.0
+#: Longest line.
+WIDTH: Final = 79
+_CLEAR: Final = "\r\x1b[K"
+_RED, _PLAIN = "\x1b[31m", "\x1b[0m"
+
+
+class Screen:
+    """Where the line is written: over and over in one place on a terminal, else line after line."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self.live = out.isatty()
+        self._shown = False
+
+    def show(self, text: str, *, bad: bool) -> None:
+        """Show the newest line; `bad` marks it in red, on a terminal."""
+        if not self.live:
+            print(text, file=self._out, flush=True)
+            return
+        self._out.write(_CLEAR + (f"{_RED}{text}{_PLAIN}" if bad else text))
+        self._out.flush()
+        self._shown = True
+
+    def clear(self) -> None:
+        """Make room for something else."""
+        if self._shown:
+            self._shown = False
+            self._out.write(_CLEAR)
+            self._out.flush()
+
+
+class Broom(logging.Handler):
+    """Comes before the handlers that print, and clears the line out of their way."""
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__()
+        self._screen = screen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """A record is about to be printed."""
+        self._screen.clear()
+
+
+def show_if_headless(live: Live, guard: Guard) -> None:
+    """Show the line in this process, if it has no web UI."""
+    if live.environment.web_ui is not None or not getattr(live.environment.parsed_options, "headless", False):
+        return
+    screen = Screen(sys.stderr)
+    if screen.live:
+        for log in (logging.getLogger(), logging.getLogger("locust"), locust.stats.console_logger):
+            log.handlers.insert(0, Broom(screen))
+    guard.listen("quitting", lambda **_: screen.clear())
+    gevent.spawn(_show, screen, guard.safe(lambda: _update(live, screen)))
+
+
+def _show(screen: Screen, update: Callable[[], None]) -> None:
+    while True:
+        gevent.sleep(LIVE if screen.live else LOGGED)
+        update()
+
+
+def _update(live: Live, screen: Screen) -> None:
+    point = live.history.newest
+    if live.judge.running and point is not None:
+        figures: Any = live.judge.figures()
+        failures = sum(row.failures for row in figures.rows)
+        screen.show(line(point, live.history.rows, failures), bad=failures > 0)
+    elif live.settled_at is None:
+        screen.show("waiting for the last acks and reports", bad=False)
+
+
+def line(point: Point, rows: list[tuple[str, str]], failures: int) -> str:
+    """How the run stands, in at most `WIDTH` columns.
+
+    Args:
+        point: what happened last.
+        rows: the history's rows.
+        failures: of the whole run.
+    """
+    opening = point.connections.get(OPENING, 0)
+    is_open = sum(point.connections.values()) - opening
+    minutes, seconds = divmod(round(point.end), 60)
+    parts = [f"{minutes}:{seconds:02}", f"{point.users:,.0f} users", f"{is_open:,.0f} open"]
+    if opening:
+        parts.append(f"{opening:,.0f} opening")
+    rate = sum(cell.count for cell in point.cells.values()) / point.seconds
+    parts.append(f"{rate:,.0f} events/s")
+    answered: Cell | None = None
+    for row, cell in point.cells.items():
+        if rows[row][0] in ("CALL", "REPLY"):
+            answered = cell if answered is None else answered.joined(cell)
+    if answered is not None and answered.times:
+        p50, _, p99, *_ = answered.times
+        parts.append(f"p50 {_ms(p50)} ms  p99 {_ms(p99)} ms")
+    parts.append(f"{failures:,} failed")
+    if point.processes:
+        parts.append(f"CPU {max(cpu for cpu, *_ in point.processes.values()):.0%}")
+    while len("  ".join(parts)) > WIDTH:
+        parts.pop()
+    return "  ".join(parts)
+
+
+def _ms(value: float) -> str:
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"

@@ -1,0 +1,113 @@
+"""The report as HTML, and the history as data for the charts: the same for the live page and for a file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader
+
+from sioload.measure.history import History, Point
+from sioload.measure.merge import Figures
+from sioload.measure.series import row_series, series
+
+STATIC: Final = Path(__file__).with_name("static")
+TEMPLATES: Final = Path(__file__).with_name("templates")
+
+
+def number(value: float | None) -> str:
+    """A count, or a rate, with thousands separated; a dash for none."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:,.1f}"
+
+
+def ms(value: float | None) -> str:
+    """Milliseconds to three digits or so; a dash for none."""
+    if value is None:
+        return "–"
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def size(value: float) -> str:
+    """Bytes, as KiB, MiB or GiB."""
+    steps = min(3, int(math.log2(value) // 10)) if value >= 1 else 0
+    return f"{value / 1024**steps:,.{1 if steps else 0}f} {('B', 'KiB', 'MiB', 'GiB')[steps]}"
+
+
+def span(seconds: float) -> str:
+    """A time span, as 1:02:03 or 2:03 or 3.4 s."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+#: Escapes all that a template shows: names come from servers.
+_jinja = Environment(
+    loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+)
+_jinja.filters.update(number=number, ms=ms, size=size, span=span)
+
+
+def page(template: str, **values: Any) -> str:
+    """A template of this package with these values."""
+    return _jinja.get_template(template).render(values)
+
+
+def facts(report: Mapping[str, Any], *, final: bool) -> dict[str, Any]:
+    """What the templates show.
+
+    Args:
+        report: as it stands.
+        final: the run is over.
+    """
+    events = report["events"]
+    errors = [
+        (n, event["type"], event["name"], text) for event in events for text, n in event["errors"].items()
+    ]
+    made = report["connections"]
+    lost = {reason: n for reason, n in made["closed"].items() if reason != "client"}
+    return {
+        "report": report,
+        "final": final,
+        "failures": sum(event["failures"] for event in events),
+        "errors": sorted(errors, key=lambda error: (-error[0], error[1:])),
+        "lost": lost,
+        "failed": [check for check in report["checks"] if not check["ok"] and not check["warn"]],
+        "verdict": {0: "passed", 3: "a check failed", 4: "figures can't be trusted"}.get(
+            report["exit_code"], "failures"
+        ),
+    }
+
+
+def rows(history: History, figures: Figures) -> list[dict[str, Any]]:
+    """Each row that the history knows, in the report's order; `row` is its number there."""
+    listed = []
+    for row in figures.rows:
+        found = history.number(row.type, row.name)
+        if found is not None:
+            listed.append({"row": found, "type": row.type, "name": row.name, "count": row.count,
+                           "failures": row.failures, "timed": row.times.total > 0})  # fmt: skip
+    return listed
+
+
+def charts(
+    history: History, figures: Figures, points: Sequence[Point], wanted: Iterable[int]
+) -> dict[str, Any]:
+    """What the charts draw: the columns of all points, all rows by name, and the columns of those wanted."""
+    return {
+        "rows": rows(history, figures),
+        "columns": series(points),
+        "series": {str(row): row_series(points, row) for row in wanted},
+    }
+
+
+def script_json(data: Any) -> str:
+    """JSON that can stand in a page's `<script>`: nothing in it ends the element."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
