@@ -152,7 +152,7 @@ def stop_users(runner: Runner) -> None:
 
 
 def interrupt_users(runner: Runner) -> None:
-    """End users that are being stopped already, in the middle of their `on_stop`; their group wouldn't again."""
+    """End users that are being stopped, in the middle of their `on_stop`; their group would skip them."""
     for greenlet in list(runner.user_greenlets):
         greenlet.kill(block=False)
 

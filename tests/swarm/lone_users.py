@@ -51,6 +51,6 @@ if LISTEN:
 
     @events.quit.add_listener
     def write(**_):
-        with open(f"{LISTEN}{os.getpid()}", "w") as file:
+        with open(LISTEN, "w") as file:
             for (kind, name), numbers in heard.items():
                 print(kind, name, *numbers, sep="\t", file=file)

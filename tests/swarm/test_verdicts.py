@@ -37,7 +37,7 @@ def test_checks_that_hold_and_files_for_ci(swarm: Any) -> None:
 
 
 def test_a_failed_check_fails_the_run(swarm: Any) -> None:
-    checks = ["CALL[nothing]: p99 < 1s", "ledger: acked == 0", "CALL: count == 0 warn", "CALL: p50 < 1s"]
+    checks = ["CALL[nothing]: p99 < 1s", "run: peak_users > 1000", "CALL: count == 0 warn", "CALL: p50 < 1s"]
     more = [part for check in checks for part in ("--sio-check", check)]
     env = {"GITHUB_ACTIONS": "true"}
     args = swarm.args("-t", "2s", "--sio-junit", "j.xml", *more, "--processes", "2", *swarm.swarm_port())
@@ -82,7 +82,7 @@ def test_the_scripts_own_exit_code_stands_below_ours(swarm: Any) -> None:
     args[1] = script
     assert swarm.run(args) == 7, str(swarm.processes[0])
     assert swarm.report["exit_code"] == 7
-    assert swarm.run([*args, "--sio-check", "ledger: acked == 0"]) == 3
+    assert swarm.run([*args, "--sio-check", "run: peak_users > 1000"]) == 3
 
 
 def test_reports_hold_no_credentials(swarm: Any) -> None:

@@ -61,7 +61,7 @@ def test_two_tests_and_a_reset(swarm: Any, workers: int) -> None:
     web = WebUi(swarm, *more)
     web.start(workers)
     web.until("running")
-    time.sleep(3)
+    time.sleep(1)
     assert web.rows()["CALL", "echo"][0] > 10  # seen live
     web.post("/stop")
     web.until("stopped")
@@ -72,9 +72,9 @@ def test_two_tests_and_a_reset(swarm: Any, workers: int) -> None:
     swarm.target.reset()
     web.start(workers)
     web.until("running")
-    time.sleep(1)
+    time.sleep(1.5)  # all have connected
     web.post("/stats/reset")
-    time.sleep(4)
+    time.sleep(3)
     web.post("/stop")
     web.until("stopped")
     rows = web.rows()
