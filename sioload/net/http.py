@@ -1,7 +1,7 @@
 """One HTTP/1.1 exchange at a time on a kept-alive stream, parsed by llhttp (`httptools`).
 
-Sizes are counted here, because the parser has no limits of its own: all that is no body (header block, framing
-of chunks, trailers) against `Limits.headers`, the body (also once decompressed) against `Limits.payload`.
+Sizes are counted here, because the parser has no limits of its own: all that is no body (head, framing of
+chunks, trailers) against `Limits.headers`, the body (also once decompressed) against `Limits.payload`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import httptools
 
 from sioload.net.stream import Stream
 from sioload.options import Limits
-
 
 #: How the reasons begin that a peer's broken HTTP is named with.
 BAD_HTTP = ("not HTTP", "response ", "content-encoding ", "the server switched protocols")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from sioload.engineio.packet import Packet, PacketType
 from sioload.engineio.urls import Endpoint, Request
@@ -136,7 +137,7 @@ class _Probe:
         payload, content_type = generation.encode_payload([Packet(PacketType.CLOSE, "")], False)
         target, headers = self._request("polling")
         headers.append(("Content-Type", content_type))
-        line.request(request("POST", f"{target}&sid={sid}", headers, payload))
+        line.request(request("POST", f"{target}&sid={quote(sid, safe='')}", headers, payload))
 
     def on_failure(self, line: Line, reason: str) -> None:
         self._failed()
