@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sioload.measure.histogram import TICKS, tick_bounds
+from sioload.measure.ledger import OUTCOMES, Ledger
 from sioload.measure.merge import Figures
 from sioload.measure.rows import Totals
 
@@ -93,6 +94,7 @@ class Point:
         connections: transport to open connections, and `OPENING` to those being made, on average.
         opened, upgraded: sessions that were, in this span.
         closed: reason to sessions closed for it in this span.
+        outcomes: outcome to emits that ended with it in this span.
         processes: process to the CPU it used (cores, on average), its own lag and the machine's lag at p99
             (seconds, the worst); only processes that have measured themselves by now.
         cells: number of a row to its cell, for rows that counted something.
@@ -105,6 +107,7 @@ class Point:
     opened: int
     upgraded: int
     closed: dict[str, int]
+    outcomes: dict[str, int]
     processes: dict[str, tuple[float, float, float]]
     cells: dict[int, Cell]
 
@@ -136,13 +139,23 @@ class Point:
             {key: mean(self.connections.get(key, 0.0), later.connections.get(key, 0.0)) for key in keys},
             self.opened + later.opened,
             self.upgraded + later.upgraded,
-            {
-                key: self.closed.get(key, 0) + later.closed.get(key, 0)
-                for key in {**self.closed, **later.closed}
-            },
+            _sum(self.closed, later.closed),
+            _sum(self.outcomes, later.outcomes),
             processes,
             cells,
         )
+
+
+def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {key: one.get(key, 0) + other.get(key, 0) for key in {**one, **other}}
+
+
+def _more(now: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
+    return {key: more for key, n in now.items() if (more := n - before.get(key, 0)) > 0}
+
+
+def _outcomes(ledger: Ledger) -> dict[str, int]:
+    return {outcome: getattr(ledger, outcome) for outcome in OUTCOMES}
 
 
 class _Counted:
@@ -194,6 +207,7 @@ class History:
         self._counted: list[_Counted] = []
         self._opened = self._upgraded = 0
         self._closed: dict[str, int] = {}
+        self._outcomes: dict[str, int] = {}
         self._end = 0.0
         for level in self._levels:
             level.clear()
@@ -229,7 +243,7 @@ class History:
             cell = self._counted[number].advance(row)
             if cell is not None:
                 cells[number] = cell
-        made, windows = figures.connections, figures.health
+        made, windows, outcomes = figures.connections, figures.health, _outcomes(figures.ledger)
         point = Point(
             self._end,
             end,
@@ -237,11 +251,13 @@ class History:
             {**{name: n for name, n in made.current.items() if n}, OPENING: made.opening},
             max(0, made.opened - self._opened),
             max(0, made.upgraded - self._upgraded),
-            {why: more for why, n in made.closed.items() if (more := n - self._closed.get(why, 0)) > 0},
+            _more(made.closed, self._closed),
+            _more(outcomes, self._outcomes),
             {name: (total.cpu, total.own_p99, total.machine_p99) for name, total in windows if total.windows},
             cells,
         )
         self._opened, self._upgraded, self._closed = made.opened, made.upgraded, dict(made.closed)
+        self._outcomes = outcomes
         self._end = end
         self._append(point)
 

@@ -6,14 +6,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sioload.measure.history import STATS, Point
+from sioload.measure.ledger import OUTCOMES
 
 
 def regular(points: Sequence[Point], most: int) -> list[Point]:
     """The same history in at most `most` points of about the same length."""
     if not points:
         return []
-    step = (points[-1].end - points[0].start) / most
-    step = max(step, *(point.seconds for point in points)) * 0.999
+    longest = max(point.seconds for point in points)
+    # Points of one fineness are only about as long as each other, and of two the next is twice as long.
+    step = max((points[-1].end - points[0].start) / most, 0.7 * longest)
     found: list[Point] = []
     for point in points:
         if found and found[-1].seconds < step:
@@ -31,11 +33,13 @@ def series(points: Sequence[Point]) -> dict[str, Any]:
 
     Returns:
         `end` and `seconds` of each point; `users`; `connections` by transport; `opened`, `upgraded` and
-        `closed` (by reason) per second; `processes` with `cpu` in cores and `own` and `machine` lag in ms.
+        `closed` (by reason) and `outcomes` of emits per second; `processes` with `cpu` in cores and `own` and
+        `machine` lag in ms.
     """
     span = _spans(points)
     transports = sorted({key for point in points for key in point.connections})
     reasons = sorted({key for point in points for key in point.closed})
+    outcomes = [key for key in OUTCOMES if any(key in point.outcomes for point in points)]
     processes = sorted({key for point in points for key in point.processes})
     return {
         "end": [round(point.end, 2) for point in points],
@@ -45,6 +49,7 @@ def series(points: Sequence[Point]) -> dict[str, Any]:
         "opened": _per_second((point.opened for point in points), span),
         "upgraded": _per_second((point.upgraded for point in points), span),
         "closed": {key: _per_second((p.closed.get(key, 0) for p in points), span) for key in reasons},
+        "outcomes": {key: _per_second((p.outcomes.get(key, 0) for p in points), span) for key in outcomes},
         "processes": {
             name: {
                 column: [

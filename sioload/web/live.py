@@ -80,7 +80,7 @@ class Live:
     def _due(self) -> bool:
         passed = time.monotonic() - self._fed
         if isinstance(self.part, Local):
-            return passed >= STEP
+            return passed >= STEP - LOOK / 2
         if passed >= PATIENCE:
             return True
         # A point holds as many reports of each worker, else rates would swing with when reports come.

@@ -60,7 +60,7 @@ class Views:
 
     def tables(self) -> Response:
         """The parts of the page that aren't charts, as they are now."""
-        return Response(view.page("tables.html", **self._facts()), headers={"Cache-Control": "no-store"})
+        return Response(view.page("fragment.html", **self._facts()), headers={"Cache-Control": "no-store"})
 
     def data(self) -> Response:
         """What the charts draw; `?rows=1,2,3` names the rows whose columns are wanted."""

@@ -7,6 +7,7 @@ import pytest
 from sioload.measure.connections import Connections
 from sioload.measure.health import Health
 from sioload.measure.history import STATS, History
+from sioload.measure.ledger import Ledger
 from sioload.measure.merge import Figures
 from sioload.measure.rows import Totals
 from sioload.measure.series import regular, row_series, series
@@ -14,7 +15,7 @@ from sioload.measure.series import regular, row_series, series
 
 def run_of(seconds: int, keep: int = 10) -> History:
     """A run with 10 CALLs of 5 ms, one of which fails, and 4 EMITs each second; a pause from 3 s to 4 s."""
-    history = History(keep=keep)
+    history, ledger = History(keep=keep), Ledger()
     call, emit = Totals("CALL", "echo"), Totals("EMIT", "poke")
     made, health = Connections(), Health()
     for second in range(1, seconds + 1):
@@ -22,6 +23,10 @@ def run_of(seconds: int, keep: int = 10) -> History:
             call.times.add(0.005, 10)
             call.errors["no"] = call.errors.get("no", 0) + 1
             emit.untimed += 4
+            ledger.emits += 14
+            ledger.acked += 9
+            ledger.error += 1
+            ledger.sent += 4
             made.open("websocket")
         if second == 6:
             made.close("websocket", "ping timeout")
@@ -29,7 +34,7 @@ def run_of(seconds: int, keep: int = 10) -> History:
             health.tick(6.0, 0.003, 0.002)
             health.close(6.0, None)
         history.feed(
-            float(second), Figures([call, emit], connections=made, health=[("w1", health.totals)]), second
+            float(second), Figures([call, emit], ledger, made, health=[("w1", health.totals)]), second
         )
     return history
 
@@ -43,6 +48,9 @@ def test_columns_are_as_long_as_the_run_and_show_what_happened() -> None:
     assert got["connections"] == {"websocket": [1, 2, 3, 3, 4, 4], "opening": [0] * 6}
     assert got["opened"] == [1, 1, 1, 0, 1, 1]
     assert got["closed"] == {"ping timeout": [0, 0, 0, 0, 0, 1]}
+    assert got["outcomes"] == {
+        "acked": [9, 9, 9, 0, 9, 9], "sent": [4, 4, 4, 0, 4, 4], "error": [1, 1, 1, 0, 1, 1]
+    }  # fmt: skip
     calls, emits = row_series(history.points, 0), row_series(history.points, 1)
     assert calls["rate"] == [10, 10, 10, 0, 10, 10]
     assert calls["failures"] == [1, 1, 1, 0, 1, 1]

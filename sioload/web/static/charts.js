@@ -9,6 +9,9 @@
   const LIGHT = ["#1d5fc4", "#b06a00", "#15803d", "#b3186b", "#6b45c9", "#0b7f86", "#c2410c", "#6b7200"];
   const BANDS = [["p50", "p95", 0.34], ["p95", "p99", 0.22], ["p99", "p99.9", 0.14], ["p99.9", "max", 0.08]];
 
+  // Types of rows that scripts name; the others tell of connections, and come after these.
+  const EVENTS = new Set(["CALL", "REPLY", "EMIT", "PUSH", "RECV", "WAIT"]);
+
   const $ = (id) => document.getElementById(id);
   const embedded = $("sioload-data");
   const view = { zoom: null, range: 0, log: true, filter: "", type: "", shown: STEP };
@@ -89,7 +92,6 @@
       }
       const [min, max] = bounds(x);
       this.uplot.setScale("x", { min, max });
-      this.last();
       this.plot.setAttribute("aria-label", this.spoken(lines));
     }
 
@@ -109,20 +111,20 @@
           { ...axis, values: (u, ticks) => ticks.map((v) => (v === null ? "" : short(v))), size: 52 },
         ],
         series: [
-          { label: "at", value: (u, v) => (v === null ? "–" : clock(v)) },
+          { label: "at", value: (u, v, s, i) => (this.x.length ? clock(i === null ? this.x[this.x.length - 1] : v) : "–") },
           ...lines.map((line) => ({
             label: line.label,
             stroke: line.colour,
             width: line.width ?? 1.75,
             dash: line.dash,
             fill: line.fill,
-            spanGaps: false,
-            points: { show: (u, i) => alone(u.data[i]), size: 4 },
-            value: (u, v) => short(v),
+            spanGaps: line.sparse,
+            points: line.points ? { size: 4, space: 6 } : { show: (u, s) => !line.sparse && alone(u.data[s]), size: 4 },
+            value: (u, v, s, i) => short(i === null ? newest(u.data[s]) : v),
           })),
         ],
         bands: bands.map(([high, low, opacity]) => ({ series: [high + 1, low + 1], fill: `rgba(${css("--band")}, ${opacity})` })),
-        hooks: { setSelect: [(u) => this.zoomed(u)], ready: [(u) => u.over.addEventListener("mouseleave", () => this.last())] },
+        hooks: { setSelect: [(u) => this.zoomed(u)] },
       };
     }
 
@@ -137,11 +139,6 @@
       draw();
     }
 
-    // Without a pointer the legend tells the newest values.
-    last() {
-      if (this.x.length && document.activeElement !== this.plot) this.uplot.setLegend({ idx: this.x.length - 1 });
-    }
-
     key(event) {
       const [low, high] = bounds(this.x);
       const seen = this.x.map((at, i) => i).filter((i) => this.x[i] >= low && this.x[i] <= high);
@@ -152,12 +149,11 @@
       event.preventDefault();
       this.at = seen[Math.min(Math.max(to, 0), seen.length - 1)];
       this.uplot.setCursor({ left: this.uplot.valToPos(this.x[this.at], "x"), top: HEIGHT / 3 });
-      this.uplot.setLegend({ idx: this.at });
     }
 
     spoken(lines) {
-      const newest = lines.map((line) => `${line.label} ${short(line.values[line.values.length - 1])}`);
-      return `${this.title}, ${this.unit}. Newest: ${newest.join(", ")}. Left and right arrow keys read other times.`;
+      const last = lines.map((line) => `${line.label} ${short(newest(line.values))}`);
+      return `${this.title}, ${this.unit}. Newest: ${last.join(", ")}. Left and right arrow keys read other times.`;
     }
 
     remove() {
@@ -166,6 +162,11 @@
     }
   }
 
+  // What the legend tells while nothing points at a time.
+  function newest(values) {
+    for (let i = values.length - 1; i >= 0; i--) if (values[i] !== null) return values[i];
+    return null;
+  }
   // A value between two gaps has no line to be seen by.
   function alone(values) {
     return values.some((v, i) => v !== null && (values[i - 1] ?? null) === null && (values[i + 1] ?? null) === null);
@@ -191,7 +192,7 @@
     const words = view.filter.toLowerCase().split(/\s+/).filter(Boolean);
     return data.rows
       .filter((row) => (!view.type || row.type === view.type) && words.every((word) => label(row).toLowerCase().includes(word)))
-      .sort((one, other) => other.count - one.count || one.row - other.row);
+      .sort((one, other) => EVENTS.has(other.type) - EVENTS.has(one.type) || other.count - one.count || one.row - other.row);
   }
   // The busiest of some rows, in an order that doesn't change when their counts do.
   function most(rows, n) {
@@ -242,6 +243,8 @@
     chart(at, "rates", "Events", all > rows.length ? `per second, the ${rows.length} busiest of ${all}` : "per second").show(x, ofRows(rows, "rate"));
     const lost = Object.entries(columns.closed).map(([why, values]) => [why === "client" ? "closed by the client" : why, values]);
     chart(at, "closed", "Connections opened and closed", "per second, by reason").show(x, lines([["opened", columns.opened], ...lost]));
+    const outcomes = Object.entries(columns.outcomes).map(([name, values]) => [name.replace("_", " "), values]);
+    if (outcomes.length) chart(at, "outcomes", "Emits by outcome", "per second").show(x, lines(outcomes));
     const failed = failing();
     if (failed.length) chart(at, "failures", "Failures", "per second").show(x, ofRows(failed, "failures"));
     const processes = Object.entries(columns.processes).slice(0, LINES);
@@ -269,7 +272,7 @@
     const without = rows.some((row) => !data.series[row.row]);
     $("more").hidden = all <= rows.length;
     $("found").textContent = data.rows.length
-      ? (all > rows.length ? `The ${rows.length} busiest of ${all} rows with times.` : `${all} rows with times.`) + (without ? " Charts of the least busy rows aren't in this file." : "")
+      ? (all > rows.length ? `${rows.length} of ${all} rows with times, busiest first.` : `${all} rows with times.`) + (without ? " Charts of the least busy rows aren't in this file." : "")
       : "Nothing was counted yet.";
     for (const row of rows) {
       const times = data.series[row.row]?.times;
@@ -280,6 +283,8 @@
         values: times[name],
         colour: i === 0 ? css("--link") : `rgba(${css("--band")}, ${[1, 0.85, 0.7, 0.5, 0.35][i]})`,
         width: i === 0 ? 2 : 1,
+        sparse: true,
+        points: i === 0,
       }));
       const bands = BANDS.map(([low, high, opacity]) => [names.indexOf(high), names.indexOf(low), opacity]);
       const one = chart($("latency"), `row ${row.row}`, label(row), "ms");
