@@ -56,6 +56,11 @@ def encode_frame(opcode: int, payload: bytes) -> bytes:
     return head + mask + apply_mask(payload, mask)
 
 
+def _between_frames(protocol: Protocol) -> bool:
+    """Whether the protocol waits for a frame to begin: an empty buffer may mean that one's head was read."""
+    return getattr(protocol.parser.gi_yieldfrom, "__name__", "") == "at_eof"
+
+
 class Listener(Interface):
     """Who uses a websocket. Called in the hub."""
 
@@ -176,7 +181,19 @@ class WebSocket:
             data = self._rest + data
             self._rest = b""
         pos, size = 0, len(data)
-        deliver = self._listener.on_frame
+        deliver, on_message = self._listener.on_frame, self.on_message
+        if on_message is not None and size < 128 and data.startswith(b"\x81") and data[1] == size - 2:
+            # One small text and nothing else, as most reads bring it.
+            try:
+                text = data[2:].decode()
+            except UnicodeDecodeError:
+                self.fail(1007, "text that isn't UTF-8")
+            else:
+                if text.startswith("4"):
+                    on_message(text[1:])
+                else:
+                    deliver(self, text)
+            return
         while size - pos >= 2:
             first, length = data[pos], data[pos + 1]
             start = pos + 2
@@ -207,9 +224,8 @@ class WebSocket:
                 except UnicodeDecodeError:
                     self.fail(1007, "text that isn't UTF-8")
                     return
-                on_message = self.on_message
-                if on_message is not None and text[:1] == "4":
-                    on_message(text[1:])
+                if self.on_message is not None and text.startswith("4"):
+                    self.on_message(text[1:])
                 else:
                     deliver(self, text)
             else:
@@ -276,7 +292,7 @@ class WebSocket:
             protocol.state is OPEN
             and not self.compresses
             and protocol.current_size is None
-            and not protocol.reader.buffer
+            and _between_frames(protocol)
         ):
             self._protocol = None
 
