@@ -58,7 +58,8 @@ def encode_frame(opcode: int, payload: bytes) -> bytes:
 
 def _between_frames(protocol: Protocol) -> bool:
     """Whether the protocol waits for a frame to begin: an empty buffer may mean that one's head was read."""
-    return getattr(protocol.parser.gi_yieldfrom, "__name__", "") == "at_eof"
+    waiting = getattr(protocol.parser, "gi_yieldfrom", None)
+    return getattr(waiting, "__name__", "") == "at_eof"
 
 
 class Listener(Interface):
