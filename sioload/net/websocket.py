@@ -183,7 +183,7 @@ class WebSocket:
             self._rest = b""
         pos, size = 0, len(data)
         deliver, on_message = self._listener.on_frame, self.on_message
-        if on_message is not None and size < 128 and data.startswith(b"\x81") and data[1] == size - 2:
+        if on_message is not None and 1 < size < 128 and data.startswith(b"\x81") and data[1] == size - 2:
             # One small text and nothing else, as most reads bring it.
             try:
                 text = data[2:].decode()
