@@ -17,10 +17,10 @@ from sioload.engineio.urls import Endpoint, Request, with_token
 from sioload.errors import ConnectError, EncodeError, OptionError, ProtocolError, Refused
 from sioload.net.connection import Connection
 from sioload.net.polling import Token
-from sioload.net.probe import find_generation, forget_generation
+from sioload.net.probe import find_generation, forget_generation, remember_generation
 from sioload.options import Options
 from sioload.socketio.backoff import backoff
-from sioload.socketio.generations import VERSIONS, Generation, codec_for
+from sioload.socketio.generations import V1_0, VERSIONS, Generation, codec_for
 from sioload.socketio.packet import Packet, PacketType
 
 if TYPE_CHECKING:
@@ -371,7 +371,18 @@ class Link:
     def send_ack(self, namespace: str, id: int, args: list[Any]) -> None:
         """Answer an event of the server; nothing happens when its namespace is gone."""
         if self.usable(namespace) and self.connection is not None:
+            if getattr(self._decoder, "dashed_acks", False) and not self._generation.dashed_acks:
+                self._learn(V1_0)
             self.connection.send(self._codec.encode_ack(namespace, id, args))
+
+    def _learn(self, generation: Generation) -> None:
+        """The server has shown which of the older generations it speaks exactly."""
+        assert self.connection is not None
+        assert self.endpoint is not None
+        self._generation = generation
+        self._codec = codec_for(generation, self.options.parser)
+        self.connection.speak(generation)
+        remember_generation(self._fleet, self.endpoint, self.options, generation)
 
     def send_raw(self, raw: str | bytes, token: Token) -> bool:
         """Send a packet written by hand."""

@@ -114,19 +114,17 @@ class Connection:
     ) -> None:
         self._fleet = fleet
         self.options = options
-        self.generation = generation
         self.endpoint = endpoint
         self.request: Request | None = request
         self._listener = listener
         self._session = Session(generation.pinger)
-        self._encode = generation.encode_base64 if options.base64 else generation.encode_frame
-        self._fast = generation.decode_frame in _PLAIN and generation.encode_frame in _PLAIN
+        self._ws: WebSocket | None = None
+        self.speak(generation)
         self.sid = ""
         self.stage = "dial"
         self.transport = options.transports[0]
         self.max_payload: float = INFINITY
         self.polling: Polling | None = None
-        self._ws: WebSocket | None = None
         self._probe: WebSocket | None = None
         self._dialler: Dialler | None = None
         self._handshake_line: Line | None = None
@@ -150,6 +148,14 @@ class Connection:
         if self._ws is not None:
             return self._ws.stream.buffered
         return self.polling.queued if self.polling is not None else 0
+
+    def speak(self, generation: Generation) -> None:
+        """Take and send packets as this generation does from now on."""
+        self.generation = generation
+        self._encode = generation.encode_base64 if self.options.base64 else generation.encode_frame
+        self._fast = generation.decode_frame in _PLAIN and generation.encode_frame in _PLAIN
+        if self._ws is not None and not self._fast:
+            self._ws.on_message = None
 
     def start(self) -> None:
         """Ask for a session."""

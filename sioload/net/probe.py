@@ -36,7 +36,7 @@ PATIENCE = 3.0
 
 def find_generation(fleet: Fleet, endpoint: Endpoint, options: Options, found: Found) -> None:
     """Call `found(generation, complaint)`, at once when it is known; a complaint ends the attempt."""
-    at = fleet.endpoint(options.handshake_url) if options.handshake_url else endpoint
+    at = _opening(fleet, endpoint, options)
     key = _key(at, options)
     known = fleet.generations.get(key)
     if known is not None:
@@ -52,10 +52,18 @@ def find_generation(fleet: Fleet, endpoint: Endpoint, options: Options, found: F
             raise
 
 
+def remember_generation(fleet: Fleet, endpoint: Endpoint, options: Options, generation: Generation) -> None:
+    """A server turned out to speak this one exactly."""
+    fleet.generations[_key(_opening(fleet, endpoint, options), options)] = generation
+
+
 def forget_generation(fleet: Fleet, endpoint: Endpoint, options: Options) -> None:
     """A server turned out to speak something else: probe again next time."""
-    at = fleet.endpoint(options.handshake_url) if options.handshake_url else endpoint
-    fleet.generations.pop(_key(at, options), None)
+    fleet.generations.pop(_key(_opening(fleet, endpoint, options), options), None)
+
+
+def _opening(fleet: Fleet, endpoint: Endpoint, options: Options) -> Endpoint:
+    return fleet.endpoint(options.handshake_url) if options.handshake_url else endpoint
 
 
 def _key(endpoint: Endpoint, options: Options) -> tuple[Any, ...]:
@@ -70,7 +78,7 @@ class _Probe:
         self._endpoint = endpoint
         self._options = options
         self._wanted = None if options.version == "auto" else VERSIONS[options.version]
-        self._eio = self._wanted.eio if self._wanted is not None and self._wanted.eio else "4"
+        self._eio: str = self._wanted.eio if self._wanted is not None and self._wanted.eio else "4"
         self._turned = False
         self._answered = False
         self._asked = perf_counter()
