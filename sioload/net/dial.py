@@ -59,6 +59,11 @@ class Resolver:
         if waiting is not None:
             waiting.append(done)
             return
+        literal = _look_up(host, port, _socket.AI_NUMERICHOST)
+        if not isinstance(literal, str):
+            self._known[key] = (perf_counter() + REFRESH, literal)
+            done(literal, None)
+            return
         self._asked[key] = [done]
         try:
             # From a greenlet, because the pool makes its callers wait while all its threads are busy.
@@ -84,10 +89,10 @@ class Resolver:
             done(addresses, reason)
 
 
-def _look_up(host: str, port: int) -> list[Address] | str:
-    """Runs in a thread."""
+def _look_up(host: str, port: int, flags: int = 0) -> list[Address] | str:
+    """Runs in a thread, but for addresses that need no look-up."""
     try:
-        found = _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM)
+        found = _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM, 0, flags)
     except (_socket.gaierror, UnicodeError, OSError) as error:
         return f"name not found ({getattr(error, 'strerror', None) or error})".lower()
     return list(dict.fromkeys(Address(family, sockaddr) for family, _, _, _, sockaddr in found))
