@@ -58,7 +58,7 @@ def main() -> None:
     server = SERVERS[given.server]
     names = [
         name for name, (row, _) in BEHAVIOURS.items()
-        if given.transport in row.transports and row.applies(server) and (not given.only or name in given.only)
+        if row.applies(server, given.transport) and (not given.only or name in given.only)
     ]  # fmt: skip
     pool = Pool(AT_ONCE)
     slow_first = sorted(names, key=lambda name: not name.startswith("heartbeats"))

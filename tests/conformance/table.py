@@ -81,19 +81,25 @@ class Behaviour:
         name: unique.
         transports: on which it can be seen at all.
         alone: it counts what the server counted, so nothing else may happen meanwhile.
-        missing: kinds of servers that can't do it, as `cannot` says why.
-        cannot: the reason.
+        only: the servers that it is about; without, all.
+        missing: kinds of these servers that can't do it: "not applicable".
+        cannot: why.
     """
 
     name: str
     transports: tuple[str, ...] = tuple(TRANSPORTS)
     alone: bool = False
+    only: Callable[[Server], bool] | None = None
     missing: frozenset[str] = frozenset()
     cannot: str = ""
 
-    def applies(self, server: Server) -> bool:
-        """Whether the server can do it."""
-        return server.kind not in self.missing
+    def is_cell(self, server: Server, transport: str) -> bool:
+        """Whether the table has a cell here, be it "not applicable"."""
+        return transport in self.transports and (self.only is None or self.only(server))
+
+    def applies(self, server: Server, transport: str) -> bool:
+        """Whether it is to be tried here."""
+        return self.is_cell(server, transport) and server.kind not in self.missing
 
 
 #: Every behaviour by name, in the order of the modules in `behaviours/`, with the function that shows it.
@@ -105,6 +111,7 @@ def behaviour(
     transports: tuple[str, ...] = tuple(TRANSPORTS),
     *,
     alone: bool = False,
+    only: Callable[[Server], bool] | None = None,
     missing: tuple[str, ...] = (),
     cannot: str = "",
 ) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
@@ -112,7 +119,7 @@ def behaviour(
 
     def enter(function: Callable[[Any], None]) -> Callable[[Any], None]:
         assert name not in BEHAVIOURS, name
-        BEHAVIOURS[name] = Behaviour(name, transports, alone, frozenset(missing), cannot), function
+        BEHAVIOURS[name] = Behaviour(name, transports, alone, only, frozenset(missing), cannot), function
         return function
 
     return enter

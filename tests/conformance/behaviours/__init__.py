@@ -1,5 +1,5 @@
 """The behaviours, by what they are about."""
 
-from conformance.behaviours import events, requests, sessions
+from conformance.behaviours import events, requests, sessions, versions
 
-__all__ = ["events", "requests", "sessions"]
+__all__ = ["events", "requests", "sessions", "versions"]

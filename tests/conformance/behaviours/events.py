@@ -187,8 +187,7 @@ def binary_ack(cell: Cell) -> None:
     asked(cell, (NESTED, BYTES), [NESTED, BYTES])
 
 
-@behaviour("bytes are refused before they are sent where there is no binary", missing=(
-    "sio1", "sio2", "sio3", "sio4", "pysio4", "pysio5"), cannot="binary can be sent")  # fmt: skip
+@behaviour("bytes are refused before they are sent where there is no binary", only=lambda s: s.eio is None)
 def binary_refused(cell: Cell) -> None:
     sio = cell.connected()
     try:
@@ -248,6 +247,16 @@ def replies(cell: Cell) -> None:
     sio = cell.connected()
     same(sio.call("join_room", {"room": "r1"}, reply="room_joined", where=lambda room: room == "r1"), "r1")
     same(cell.row("REPLY", "join_room>room_joined"), (1, 0), "row REPLY")
+
+
+@behaviour("send(): the event message")
+def message(cell: Cell) -> None:
+    sio = cell.connected("/", "/chat")
+    seen: list[Any] = []
+    for namespace in ("/", "/chat"):
+        sio.send({"room": "nobody"}, namespace, seen.append)
+    cell.until(lambda: len(seen) == 2, "both acks")
+    same(seen, [{"ok": True}, {"ok": True}])
 
 
 @behaviour("raw write: in the generation's own text")

@@ -306,8 +306,7 @@ def unknown_sid_upgrading(cell: Cell) -> None:
     same((sio.call("echo", 1), sio.transport), (1, "polling"))
 
 
-@behaviour("unknown session id, of 0.9's websocket", ("websocket", "upgrade"), missing=(
-    "sio1", "sio2", "sio3", "sio4", "pysio4", "pysio5"), cannot="a websocket opens its session")  # fmt: skip
+@behaviour("unknown session id, of 0.9's websocket", ("websocket", "upgrade"), only=lambda s: s.eio is None)
 def unknown_sid_opening(cell: Cell) -> None:
     wire = cell.wire(edit=lambda data: re.sub(rb"/1/websocket/[^? ]+", b"/1/websocket/unknown", data))
     error = refused(cell, url=wire.url)

@@ -1,0 +1,35 @@
+"""The option `version` fixed to a wrong value: an error, soon, that says what to change."""
+
+from __future__ import annotations
+
+from conformance.behaviours.sessions import refused
+from conformance.cell import Cell, same, true
+from conformance.table import Server, behaviour
+
+#: What the error calls the server, by the version that fits it.
+SPEAKS = {
+    0: "Socket.IO 0.9",
+    1: "Socket.IO 1.x (Engine.IO 3)",
+    2: "Socket.IO 2.x (Engine.IO 3)",
+    3: "Socket.IO 3.x or 4.x (Engine.IO 4)",
+    4: "Socket.IO 3.x or 4.x (Engine.IO 4)",
+}
+
+
+def enter(version: int) -> None:
+    """One row of the table."""
+
+    def is_wrong(server: Server) -> bool:
+        return version != server.version and version not in server.also
+
+    @behaviour(f"version fixed to {version}, which is wrong", only=is_wrong)
+    def wrong(cell: Cell) -> None:
+        error = refused(cell, version=version)
+        same(error.stage, "open", "stage")
+        true(SPEAKS[cell.server.version] in str(error), f"it doesn't name what the server speaks: {error}")
+        true("option version" in str(error), f"it doesn't name the option: {error}")
+        same(cell.row("CONNECT", "/"), (1, 1), "row CONNECT")
+
+
+for number in range(5):
+    enter(number)
