@@ -785,7 +785,7 @@ class Connection:
         tokens, self._tokens = self._tokens, None
         for token in tokens or ():
             token.settle("indeterminate", reason)
-        if before not in (State.IDLE, State.OPENING):
+        if self.sid:
             self._fleet.recorder.connections.close(self.transport, reason)
 
     def _later(self, callback: Callable[..., None], *args: Any) -> None:
