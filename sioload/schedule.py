@@ -130,7 +130,7 @@ class Schedule:
     Attributes:
         namespace: where it emits.
         started: emits begun; each of them is in the ledger.
-        skipped: emits left out because `max_outstanding` were open.
+        skipped: emits left out, because `max_outstanding` were open or the run ended just then.
         outstanding: emits begun that have no outcome yet.
     """
 
@@ -178,7 +178,7 @@ class Schedule:
 
     def stop(self) -> None:
         """Begin no more emits; those that are open get their answers still."""
-        self._over = True
+        self._finish(perf_counter())
         self._rearm()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -187,12 +187,23 @@ class Schedule:
 
     def end(self) -> None:
         """The user, its connection or the run has ended: what waits to be sent never will be."""
-        self._over = True
         now = perf_counter()
+        self._finish(now)
         waiting, self._waiting = self._waiting, deque()
         for entry, _ in waiting:
             entry.end("not_sent", "the user stopped before it could be sent", now)
         self._rearm()
+
+    def _finish(self, now: float) -> None:
+        """No more emits begin; those that were due by now, but for a busy event loop, were left out."""
+        while not self._over and self._slot <= now and self._slot < self._until:
+            self._number += 1
+            self._skip()
+        self._over = True
+
+    def _skip(self) -> None:
+        self.skipped += 1
+        self._row.skipped += 1
 
     def flush(self) -> None:
         """In the hub: send what waits, if that is possible now."""
@@ -245,8 +256,7 @@ class Schedule:
 
     def _begin(self, slot: float, now: float) -> None:
         if self.outstanding >= self._most:
-            self.skipped += 1
-            self._row.skipped += 1
+            self._skip()
             return
         ledger = self._sender.fleet.recorder.ledger
         entry = _Scheduled(ledger, self._row, self.namespace, self._event, slot, now, True)
