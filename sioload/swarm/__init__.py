@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import locust
+from gevent.hub import get_hub
 from locust.runners import MasterRunner, WorkerRunner
 
 from sioload.swarm.interrupts import Interrupts
@@ -49,5 +50,8 @@ def attach(environment: Any) -> Local | Worker | Master:
 
 
 def _attach_interruptible(environment: Any) -> None:
+    # The event loop hasn't run since the imports began. Locust's timer of `--run-time`, set by the loop's own
+    # idea of now, would end the run that much too early.
+    get_hub().loop.update_now()
     interrupts = Interrupts(attach(environment).hurry)
     environment.events.quit.add_listener(lambda **_: interrupts.restore())

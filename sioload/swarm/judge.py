@@ -115,9 +115,9 @@ class Judge:
         figures = self._gather()
         return replace(figures, internal_errors=[*figures.internal_errors, *self._faults])
 
-    def report(self) -> dict[str, Any]:
-        """The report as it would be now; once the run is over, the final one."""
-        return self._report or self._compose(self.figures())
+    def report(self, figures: Figures | None = None) -> dict[str, Any]:
+        """The report as it would be now, or of these figures; once the run is over, the final one."""
+        return self._report or self._compose(self.figures() if figures is None else figures)
 
     def _compose(self, figures: Figures) -> dict[str, Any]:
         checks = [self._evaluate(check, figures) for check in self._checks]

@@ -35,7 +35,7 @@ class Worker:
         guard.listen("test_start", self.on_test_start)
         guard.first("test_stopping", self.on_test_stopping)
         guard.listen("test_stop", self.on_test_stop)
-        guard.listen("spawning_complete", self.on_spawning_complete)
+        guard.first("spawning_complete", self.on_spawning_complete)
         guard.listen("quitting", self.on_quitting)
         self._clock = Clock(runner, self.producer.fleet.recorder, guard)
         runner.register_message(STOP, guard.safe(self.on_stop), concurrent=True)
@@ -70,19 +70,17 @@ class Worker:
         self.report()
 
     def on_reset(self, environment: Any, msg: Message) -> None:
-        """Someone pressed "Reset Stats" on the master."""
-        self.forget()
+        """Someone pressed "Reset Stats" on the master, or it runs with `--reset-stats`."""
+        self.producer.forget()
+        self.runner.stats.reset_all()
         self._test = msg.data["test"]
         self.report()
 
     def on_spawning_complete(self, **_: Any) -> None:
-        self.producer.ramped_up()
+        """With `--reset-stats`, Locust resets its statistics next; the master has just let us forget ours."""
         if self.environment.reset_stats:
-            self.forget()
-
-    def forget(self) -> None:
-        self.producer.forget()
-        self.runner.stats.reset_all()
+            self.report()
+        self.producer.ramped_up()
 
     def hurry(self) -> None:
         self.producer.hurry()

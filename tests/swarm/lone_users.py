@@ -6,12 +6,16 @@ import random
 import gevent
 from locust import constant, events, task
 
-from sioload import SocketIOUser
+from sioload import SocketIOUser, on, stamp
+from sioload.net import clock
 
 SLOW_STOP = float(os.environ.get("SLOW_STOP", "0"))
 NAMES = int(os.environ.get("NAMES", "0"))
 LISTEN = os.environ.get("LISTEN")
 heard = {}
+
+# A machine whose clock is wrong.
+clock._base += float(os.environ.get("SKEW", "0"))
 
 
 class Talker(SocketIOUser):
@@ -22,6 +26,8 @@ class Talker(SocketIOUser):
     def talk(self):
         self.sio.call("echo", {"n": 1}, timeout=5)
         self.sio.emit("echo")
+        if "SKEW" in os.environ and random.random() < 0.1:
+            self.sio.emit("message", {"sent": stamp()})
         if NAMES:
             name = f"{os.getpid()}-{random.randrange(NAMES)}"
             self.sio.call("echo", 1, name=name)
@@ -33,6 +39,10 @@ class Talker(SocketIOUser):
         """Most users are killed in here: the ack comes after they are gone."""
         if "SLOW_CALL" in os.environ:
             self.sio.call("delay", 0.5, timeout=5)
+
+    @on("message", sent_at=lambda message: message["sent"])
+    def told(self, message):
+        pass
 
     def on_stop(self):
         gevent.sleep(SLOW_STOP)

@@ -47,12 +47,23 @@ def test_master_and_workers_as_processes_of_their_own(swarm: Any) -> None:
     port = swarm.swarm_port()
     master = swarm.start(swarm.args("-t", "4s", "--master", "--expect-workers", "2", *port), SLOW)
     plain = ["-f", swarm.args()[1], "--worker", "--master-host", "127.0.0.1", *port[-2:]]
-    workers = [swarm.start(plain, SLOW) for _ in range(2)]
+    workers = [swarm.start(plain, SLOW | {"SKEW": str(skew)}) for skew in (0, 3)]
     assert master.wait(40) == 0, str(master)
     assert [worker.wait(10) for worker in workers] == [0, 0]
     swarm.assert_everything_agrees()
-    error = [e["clock_error_ms"] for e in swarm.report["events"] if e["type"] == "PUSH"]
-    assert all(0 < bound < 5 for bound in error)
+    (push,) = [event for event in swarm.report["events"] if event["type"] == "PUSH"]
+    assert push["count"] > 100 and push["failures"] == 0
+    assert push["latency_ms"]["max"] < 1500, "one worker's clock is 3 s ahead"
+    assert 0 < push["clock_error_ms"] < 5
+
+
+def test_statistics_that_are_reset_when_all_users_are_there(swarm: Any) -> None:
+    args = swarm.args("-t", "4s", "--reset-stats", "--processes", "2", *swarm.swarm_port())
+    assert swarm.run([*args, "-r", "10"], SLOW) == 0, str(swarm.processes[0])
+    counts = swarm.counts()
+    assert counts == {row: n for row, n in swarm.csv_counts().items() if n != (0, 0)}, str(swarm.processes[0])
+    assert counts["DISCONNECT", "client"] == (20, 0) != counts.get(("CONNECT", "/"))
+    assert swarm.report["ledger"]["open"] == 0 and swarm.report["untrusted"] == []
 
 
 def test_a_worker_that_is_told_to_end_alone_reports_all(swarm: Any) -> None:
