@@ -14,6 +14,9 @@ from sioload.options import options_from
 #: Options of the connection that have a flag of their own.
 FLAGS = {"version", "transports", "namespaces", "auth", "headers", "path", "ack_timeout"}
 
+#: Seconds over which connects are spread, and so all that follows; Locust starts users at once, each second.
+JITTER = 1.0
+
 POSITIVE = click.FloatRange(0, min_open=True)
 
 
@@ -111,7 +114,7 @@ def _options(flags: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any
     """The connection's options, all of them known and valid."""
     if doubled := FLAGS & more.keys():
         raise click.UsageError(f"--option {min(doubled)}: there is a flag for that")
-    options = {**flags, **more}
+    options = {"connect_jitter": JITTER, **flags, **more}
     options_from(options)
     return options
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-from typing import Any
 
 import gevent
-from locust import constant, constant_throughput, task
+from locust import constant, task
 
 from sioload import AckTimeout, ConnectError, EmitError, SocketIOUser
-from sioload.cli import progress
+from sioload.cli import quiet
+from sioload.users.pacing import paced
 
 SETTINGS = json.loads(os.environ["SIOLOAD_BENCH"])
 EVENT, ARGS = SETTINGS["event"], tuple(SETTINGS["args"])
@@ -26,11 +26,6 @@ logger = logging.getLogger("sioload.bench")
 told: set[str] = set()
 
 
-def wait_between_emits(rate: float | None) -> Any:
-    """Locust's `wait_time` for so many emits per second of each user; None: no wait but the answer's."""
-    return constant(0) if rate is None else constant_throughput(rate)
-
-
 def tell(text: str) -> None:
     """Say once what is wrong, while it can be mended."""
     if text not in told and len(told) < TOLD:
@@ -42,7 +37,7 @@ class BenchUser(SocketIOUser):
     """Emits one event, over and over."""
 
     options = SETTINGS["options"]
-    wait_time = wait_between_emits(SETTINGS["rate"])
+    wait_time = constant(0) if SETTINGS["rate"] is None else paced(SETTINGS["rate"])
 
     def on_start(self) -> None:
         """Connect, or say why not."""
@@ -66,4 +61,4 @@ class BenchUser(SocketIOUser):
                 gevent.sleep(REST)
 
 
-progress.install()
+quiet.install()

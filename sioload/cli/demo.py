@@ -63,7 +63,7 @@ def demo(users: int, run_time: str, stay: bool, headless: bool, web_port: int, o
         _check_free(web_port)
     files = _reports(out)
     with _target() as url:
-        args = ["--host", url, "--users", users, "--spawn-rate", max(1, users // 10)]
+        args = ["--host", url, "--users", users, "--spawn-rate", max(1, users // 5)]
         args += [] if stay else ["--run-time", run_time]
         if headless:
             args.append("--headless")

@@ -6,7 +6,7 @@ import gevent
 from locust import between, constant, task
 
 from sioload import SocketIOUser, on, stamp
-from sioload.cli import progress
+from sioload.cli import quiet
 
 
 class Talker(SocketIOUser):
@@ -72,4 +72,4 @@ class Visitor(SocketIOUser):
         self.sio.disconnect()
 
 
-progress.install()
+quiet.install()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
 import socket
+import time
 import urllib.error
 import urllib.request
 
@@ -26,6 +28,7 @@ def test_short_demo_agrees_with_the_server(tmp_path):
     assert not any(event["failures"] for event in report["events"])
     assert report["users"]["peak"] == 40
     assert re.search(r"Locust's report: +out/demo-locust.html\n", done.out)
+    assert re.search(r"sioload's report: +out/demo-sioload.html\n", done.out)
     assert "<html" in (tmp_path / "out" / "demo-locust.html").read_text()
 
 
@@ -48,14 +51,23 @@ def test_demo_that_stays_ends_in_order(tmp_path, number):
     args = ["demo", "--stay", "--users", "20", "--web-port", str(port)]
     with serverkit.Process(serverkit.sioload(args), cwd=tmp_path) as process:
         url = process.wait_for(r"users on (\S+) until Ctrl\+C, live on", 20).group(1)
-        process.wait_for(r"s  20 users", 30)
-        rows = serverkit.http_json(f"http://127.0.0.1:{port}/stats/requests")["stats"]
-        assert {"OPEN", "CONNECT", "CALL"} <= {row["method"] for row in rows}
+        wait_until(f"http://127.0.0.1:{port}/stats/requests", {"OPEN", "CONNECT", "CALL", "PUSH"})
         process.signal(number)
         assert process.wait(30) == 0, str(process)
         assert "reconciled with the server" in process.out
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"{url}/counts", timeout=5)
+
+
+def wait_until(url: str, rows: set[str]) -> None:
+    """Wait until Locust's web UI shows rows of these types."""
+    deadline = time.monotonic() + 30
+    shown: set[str] = set()
+    while not rows <= shown:
+        assert time.monotonic() < deadline, f"only {shown}"
+        time.sleep(0.2)
+        with contextlib.suppress(urllib.error.URLError):
+            shown = {row["method"] for row in serverkit.http_json(url)["stats"]}
 
 
 def test_port_that_is_taken(tmp_path):

@@ -7,6 +7,9 @@ import sys
 import pytest
 import serverkit
 
+from sioload.cli import runner
+from sioload.cli.main import main
+
 URL = "http://127.0.0.1:9"  # nothing may ever be sent there
 EMIT = ("--emit", "echo")
 
@@ -57,15 +60,31 @@ BAD = [
 ]
 
 
+@pytest.fixture
+def no_load(monkeypatch):
+    """A command that gets as far as starting something would replace the tests' own process."""
+
+    def started(argv: list[str], env: object) -> None:
+        raise AssertionError(f"started {argv}")
+
+    monkeypatch.setattr(runner, "become", started)
+
+
 @pytest.mark.parametrize(
     "args, says", BAD, ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else ""
 )
-def test_bad_usage_is_one_line(args, says, tmp_path):
-    done = serverkit.run_sioload(args, 20, cwd=tmp_path)
-    assert done.code == 2, done.text
-    assert done.out == ""
-    assert says.lower() in done.err.lower(), done.text
-    assert done.err.count("\n") == 1, done.text
+def test_bad_usage_is_one_line(no_load, capsys, tmp_path, monkeypatch, args, says):
+    monkeypatch.chdir(tmp_path)
+    code = main(args)
+    printed = capsys.readouterr()
+    assert (code, printed.out) == (2, "")
+    assert says.lower() in printed.err.lower()
+    assert printed.err.count("\n") == 1
+
+
+def test_exit_code_reaches_the_shell(tmp_path):
+    done = serverkit.run_sioload(["bench", URL, "--emit", "echo", "--data", "{"], 20, cwd=tmp_path)
+    assert done.code == 2 and done.out == "" and done.err.count("\n") == 1, done.text
 
 
 def test_help_names_every_command():
