@@ -11,7 +11,7 @@ from sioload import swarm
 from sioload.swarm.guard import Guard
 from sioload.swarm.worker import Worker
 from sioload.web import metrics, pages, tab, terminal
-from sioload.web.html_report import Reporter
+from sioload.web.html_report import Maker
 from sioload.web.live import LOOK, Live
 
 _installed = False
@@ -40,7 +40,7 @@ def attach(environment: Any) -> Live | None:
     live = Live(environment, part)
     guard = Guard(environment, part.judge.internal_error)
     gevent.spawn(_watch, guard.safe(live.watch))
-    part.judge.makers.append(Reporter(live).make)
+    part.judge.makers.append(Maker(live))
     if environment.web_ui is not None:
         tab.add_tab(environment.web_ui, live, guard.safe)
         pages.add_pages(environment.web_ui, live)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -11,7 +12,7 @@ from sioload.measure.merge import Figures
 from sioload.measure.series import regular
 from sioload.options import Options
 from sioload.web import view
-from sioload.web.live import Live
+from sioload.web.live import Live, Look
 
 #: Points of a chart, and rows whose charts are in the file: together they bound its size.
 POINTS: Final = 240
@@ -32,35 +33,38 @@ _USER: Final = ("version", "transports", "namespaces", "parser", "base64", "comp
                 "ack_timeout", "reconnection", "connect_jitter", "tls_verify")  # fmt: skip
 
 
-class Reporter:
-    """Makes the file of `--sio-html`."""
+class Maker:
+    """Makes the file of `--sio-html` at the end of a run."""
+
+    __name__ = "HTML report"
 
     def __init__(self, live: Live) -> None:
         self._live = live
 
-    def make(self, report: Mapping[str, Any], figures: Figures) -> dict[str, str]:
-        """The file that was asked for, as `path -> text`, at the end of the run."""
-        path = getattr(self._live.environment.parsed_options, "sio_html", None)
+    def __call__(self, report: Mapping[str, Any], figures: Figures) -> dict[str, str]:
+        """The file that was asked for, as `path -> text`."""
+        environment = self._live.environment
+        path = getattr(environment.parsed_options, "sio_html", None)
         if not path:
             return {}
         self._live.sample(figures)
-        return {path: self.html(report, figures)}
+        look = replace(self._live.look(), report=report, figures=figures, final=True)
+        return {path: html(look, environment)}
 
-    def html(self, report: Mapping[str, Any], figures: Figures) -> str:
-        """The whole page."""
-        history = self._live.history
-        busiest = sorted(view.rows(history, figures), key=lambda row: -row["count"])[:ROWS]
-        points = regular(history.points, POINTS)
-        data = view.charts(history, figures, points, [row["row"] for row in busiest])
-        return view.page(
-            "report.html",
-            **view.facts(report, final=True),
-            chosen=settings(self._live.environment),
-            # Markup is for what is safe as it is: files of this package, and JSON that is escaped already.
-            styles=Markup(_static("uPlot.min.css") + _static("sioload.css")),
-            scripts=Markup(_static("uPlot.min.js") + _static("charts.js")),
-            data=Markup(view.script_json(data)),
-        )
+
+def html(look: Look, environment: Any) -> str:
+    """The whole page."""
+    busiest = sorted(view.rows(look), key=lambda row: -row["count"])[:ROWS]
+    data = view.charts(look, regular(look.points, POINTS), [row["row"] for row in busiest])
+    return view.page(
+        "report.html",
+        **view.facts(look),
+        chosen=settings(environment),
+        # Markup is for what is safe as it is: files of this package, and JSON that is escaped already.
+        styles=Markup(_static("uPlot.min.css") + _static("sioload.css")),
+        scripts=Markup(_static("uPlot.min.js") + _static("charts.js")),
+        data=Markup(view.script_json(data)),
+    )
 
 
 def _static(name: str) -> str:

@@ -1,15 +1,23 @@
-"""A run while it goes on: its history, and its report as it stands, for pages, metrics and the terminal."""
+"""A run while it goes on: its history, and its report as it stands, for pages, metrics and the terminal.
+
+Looking must not slow down the users of this process, whose samples would show it. What takes long is
+therefore done aside, in a thread, with copies of what users go on writing.
+"""
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import Any, Final, ParamSpec, TypeVar
 
 import gevent
 from gevent.lock import RLock
+from gevent.threadpool import ThreadPool
 
-from sioload.measure.history import History
+from sioload.measure.history import History, Point
 from sioload.measure.merge import Figures
 from sioload.measure.rows import Totals
 from sioload.swarm.local import Local
@@ -23,6 +31,36 @@ STEP: Final = 1.0
 PATIENCE: Final = 6.0
 #: Seconds that a report is shown before it is made anew.
 FRESH: Final = 1.0
+#: Seconds after which a thread lets the event loop go on. Python's own 5 ms would be seen in the samples.
+SWITCH: Final = 0.0005
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A run at one moment; it changes no more, so a thread may read it.
+
+    Attributes:
+        report, figures: of the run as it stands.
+        points, rows: its history, and the types and names of the history's rows.
+        state: Locust's word for how the test stands.
+        users: simulated users now.
+        running: users are simulated, and rates are over the time until now.
+        final: no test goes on, and all figures are in.
+        duration: seconds that rates are over.
+    """
+
+    report: Mapping[str, Any]
+    figures: Figures
+    points: list[Point]
+    rows: list[tuple[str, str]]
+    state: str
+    users: int
+    running: bool
+    final: bool
+    duration: float
 
 
 class Live:
@@ -45,7 +83,10 @@ class Live:
         self._counted_from = self.judge.started
         self._since = self._fed = time.monotonic()
         self._seen: Mapping[str, int] = {}
-        self._report: tuple[float, dict[str, Any]] | None = None
+        self._look: tuple[float, Look] | None = None
+        self._looking = RLock()
+        self._pool = ThreadPool(1)
+        sys.setswitchinterval(SWITCH)
 
     def watch(self) -> None:
         """Look once; to be called every `LOOK` seconds."""
@@ -57,7 +98,7 @@ class Live:
                 self.sample()
         elif self.settled_at is None and self.part.settled:
             self.sample()
-            self._report = None
+            self._look = None
             self.settled_at = time.monotonic()
 
     def sample(self, figures: Figures | None = None) -> None:
@@ -74,7 +115,7 @@ class Live:
         with self._lock:
             self._counted_from = self.judge.started
             self._since = time.monotonic() - max(0.0, time.time() - self._counted_from)
-            self._report = None
+            self._look = None
             self.history.clear()
 
     def _due(self) -> bool:
@@ -90,17 +131,45 @@ class Live:
     def _reports(self) -> Mapping[str, int]:
         return {} if isinstance(self.part, Local) else self.part.reports
 
-    def report(self) -> dict[str, Any]:
-        """The report as it stands; the final one at the end."""
-        now = time.monotonic()
-        if self._report is None or now - self._report[0] >= FRESH:
-            self._report = (now, self.judge.report())
-        return self._report[1]
+    def look(self) -> Look:
+        """The run as it stands, not older than `FRESH`; while a test ends, as it stood before it did.
 
-    @property
-    def state(self) -> str:
-        """Locust's word for how the test stands."""
-        return str(self.environment.runner.state)
+        Workers whose last report is on its way would be taken for lost ones.
+        """
+        with self._looking:
+            now, settling = time.monotonic(), not self.judge.running and self.settled_at is None
+            if self._look is None or (now - self._look[0] >= FRESH and not settling):
+                self._look = (now, self._new_look())
+            return self._look[1]
+
+    def _new_look(self) -> Look:
+        figures, points, rows = _copied(self.judge.figures()), self.history.points, list(self.history.rows)
+        running, final, duration = self.judge.running, self.settled_at is not None, self.judge.duration
+        runner = self.environment.runner
+        state, users = str(runner.state), int(runner.user_count)
+        report = self.aside(self.judge.report, figures)
+        return Look(report, figures, points, rows, state, users, running, final, duration)
+
+    def aside(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function in a thread and wait for it; users of this process go on. One call at a time."""
+        result: T = self._pool.apply(function, args, kwargs)
+        return result
+
+
+def _copied(figures: Figures) -> Figures:
+    """The same figures, whose rows no longer grow."""
+    return replace(figures, rows=[_copied_row(row) for row in figures.rows])
+
+
+def _copied_row(row: Totals) -> Totals:
+    twin = copy(row)
+    twin.errors = dict(row.errors)
+    twin.times = copy(row.times)
+    twin.times.counts = dict(row.times.counts)
+    if row.service is not None:
+        twin.service = copy(row.service)
+        twin.service.counts = dict(row.service.counts)
+    return twin
 
 
 def _in_turn(rows: Iterable[Totals]) -> Iterator[Totals]:

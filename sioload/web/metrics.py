@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import gevent
 from gevent import pywsgi
-from gevent.hub import get_hub
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
@@ -18,7 +17,7 @@ from sioload.measure.histogram import TICKS, Histogram, bucket
 from sioload.measure.merge import Figures
 from sioload.swarm import describe
 from sioload.swarm.guard import Guard
-from sioload.web.live import Live
+from sioload.web.live import Live, Look
 
 logger = logging.getLogger(__name__)
 
@@ -59,38 +58,36 @@ def cumulative(times: Histogram) -> list[tuple[str, int]]:
 
 
 class Collector:
-    """The run's figures as metric families."""
+    """A run's figures as metric families; takes the place of a registry."""
 
-    def __init__(self, live: Live) -> None:
-        self._live = live
+    def __init__(self, look: Look) -> None:
+        self._look = look
 
     def collect(self) -> Iterable[Metric]:
-        """All families, as they are now."""
-        figures = self._live.judge.figures()
+        """All families."""
+        figures = self._look.figures
         yield from _rows(figures)
         yield from _emits(figures)
         yield from _connections(figures)
         yield from _delivery(figures)
         yield from _generator(figures)
-        yield from self._run(figures)
+        yield from _run(self._look)
 
-    def _run(self, figures: Figures) -> Iterator[Metric]:
-        live, report = self._live, self._live.report()
-        yield _gauge("sioload_users", "Simulated users now", live.environment.runner.user_count)
-        yield _gauge("sioload_run_active", "1 while a test goes on", int(live.judge.running))
-        yield _gauge("sioload_run_duration_seconds", "Time that rates are over", live.judge.duration)
-        yield _gauge("sioload_workers", "Workers that take part in the test", report["workers"]["expected"])
-        yield _gauge("sioload_workers_lost", "Workers lost during the test", len(figures.lost))
-        yield _gauge("sioload_internal_errors", "Faults of sioload itself", len(figures.internal_errors))
-        checks = GaugeMetricFamily("sioload_check_ok", "1 if a check holds by now", labels=["check"])
-        for check in report["checks"]:
-            checks.add_metric([check["check"]], int(check["ok"]))
-        yield checks
-        info = GaugeMetricFamily(
-            "sioload_build_info", "Version of sioload, the value is 1", labels=["version"]
-        )
-        info.add_metric([describe.versions()["sioload"]], 1)
-        yield info
+
+def _run(look: Look) -> Iterator[Metric]:
+    yield _gauge("sioload_users", "Simulated users now", look.users)
+    yield _gauge("sioload_run_active", "1 while a test goes on", int(look.running))
+    yield _gauge("sioload_run_duration_seconds", "Time that rates are over", look.duration)
+    yield _gauge("sioload_workers", "Workers that take part in the test", look.report["workers"]["expected"])
+    yield _gauge("sioload_workers_lost", "Workers lost during the test", len(look.figures.lost))
+    yield _gauge("sioload_internal_errors", "Faults of sioload itself", len(look.figures.internal_errors))
+    checks = GaugeMetricFamily("sioload_check_ok", "1 if a check holds by now", labels=["check"])
+    for check in look.report["checks"]:
+        checks.add_metric([check["check"]], int(check["ok"]))
+    yield checks
+    info = GaugeMetricFamily("sioload_build_info", "Version of sioload, the value is 1", labels=["version"])
+    info.add_metric([describe.versions()["sioload"]], 1)
+    yield info
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -203,7 +200,6 @@ class Endpoint:
             OSError: it can't listen there.
         """
         self._live = live
-        self._collector = Collector(live)
         self._reads: list[float] = []
         self._server = pywsgi.WSGIServer((host, port), self._answer, log=None, error_log=logger)
         self._server.start()
@@ -214,20 +210,16 @@ class Endpoint:
             start("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
             return [b"The metrics are at /metrics\n"]
         self._reads = [*self._reads[-1:], time.monotonic()]
-        body = self._body()
+        body = self._live.aside(generate_latest, Collector(self._live.look()))
         start("200 OK", [("Content-Type", CONTENT_TYPE_LATEST), ("Content-Length", str(len(body)))])
         return [body]
-
-    def _body(self) -> bytes:
-        """The text; made in a thread, because the users of this process can't wait for it."""
-        families = list(self._collector.collect())
-        return bytes(get_hub().threadpool.apply(generate_latest, (_Collected(families),)))
 
     def finish(self) -> None:
         """The run's process ends: wait until whoever reads has read the final figures, if anyone does.
 
         Someone reads if there were two reads, and the next is due. Ctrl+C ends the wait.
         """
+        self._live.watch()
         if len(self._reads) < 2:
             return
         settled = time.monotonic()
@@ -241,16 +233,6 @@ class Endpoint:
             gevent.sleep(0.1)  # the answer leaves
         except KeyboardInterrupt:
             logger.info("sioload: the metrics' last read was cut short")
-
-
-class _Collected:
-    """Families that are there already, in the place of a registry."""
-
-    def __init__(self, families: list[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> list[Metric]:
-        return self._families
 
 
 def serve_if_asked(live: Live, guard: Guard) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import orjson
 from flask import Blueprint, Response, abort, request, send_from_directory
 
 from sioload.measure.hlog import hlog
 from sioload.swarm import describe
 from sioload.web import view
-from sioload.web.html_report import Reporter
-from sioload.web.live import Live
+from sioload.web.html_report import html
+from sioload.web.live import Live, Look
 
 #: Rows whose columns one request may ask for.
 MOST: Final = 40
@@ -35,7 +36,6 @@ def add_pages(web_ui: Any, live: Live) -> None:
     views = Views(live)
     for path, function in (
         ("/", views.index),
-        ("/tables", views.tables),
         ("/data", views.data),
         ("/report.json", views.report_json),
         ("/events.csv", views.events_csv),
@@ -51,61 +51,57 @@ class Views:
     """One method for each address."""
 
     def __init__(self, live: Live) -> None:
-        self.live = live
+        self._live = live
 
     def index(self) -> Response:
         """The page."""
-        text = view.page("live.html", **self._facts(), version=describe.versions()["sioload"])
+        text = self._live.aside(index, self._live.look())
         return Response(text, headers={"Content-Security-Policy": POLICY, "Cache-Control": "no-store"})
 
-    def tables(self) -> Response:
-        """The parts of the page that aren't charts, as they are now."""
-        return Response(view.page("fragment.html", **self._facts()), headers={"Cache-Control": "no-store"})
-
     def data(self) -> Response:
-        """What the charts draw; `?rows=1,2,3` names the rows whose columns are wanted."""
+        """What is on the page, as it is now; `?rows=1,2,3` names the rows whose charts are wanted."""
         try:
             wanted = [int(row) for row in request.args.get("rows", "").split(",") if row]
         except ValueError:
             abort(400)
-        history = self.live.history
-        known = [row for row in wanted[:MOST] if 0 <= row < len(history.rows)]
-        data = view.charts(history, self.live.judge.figures(), history.points, known)
-        text = json.dumps({"state": self.live.state, "final": self._final, **data}, separators=(",", ":"))
+        text = self._live.aside(data, self._live.look(), wanted[:MOST])
         return Response(text, mimetype="application/json", headers={"Cache-Control": "no-store"})
 
     def report_json(self) -> Response:
         """The report, as `--sio-report` writes it."""
-        text = json.dumps(self.live.report(), indent=1, ensure_ascii=False) + "\n"
+        text = json.dumps(self._live.look().report, indent=1, ensure_ascii=False) + "\n"
         return _download(text, "application/json", "sioload.json")
 
     def events_csv(self) -> Response:
         """The report's rows as a table."""
-        return _download(events_csv(self.live.report()), "text/csv", "sioload.csv")
+        return _download(events_csv(self._live.look().report), "text/csv", "sioload.csv")
 
     def hlog(self) -> Response:
         """The rows' histograms, as `--sio-hlog` writes them."""
-        judge = self.live.judge
-        text = hlog(judge.figures().rows, started=judge.started, duration=judge.duration)
+        look, started = self._live.look(), self._live.judge.started
+        text = self._live.aside(hlog, look.figures.rows, started=started, duration=look.duration)
         return _download(text, "text/plain", "sioload.hlog")
 
     def report_html(self) -> Response:
         """The report in one file, as `--sio-html` writes it."""
-        text = Reporter(self.live).html(self.live.report(), self.live.judge.figures())
+        text = self._live.aside(html, self._live.look(), self._live.environment)
         return _download(text, "text/html", "sioload.html")
 
     def static(self, name: str) -> Response:
         """Scripts and styles of this package."""
         return send_from_directory(view.STATIC, name)
 
-    @property
-    def _final(self) -> bool:
-        return self.live.settled_at is not None
 
-    def _facts(self) -> dict[str, Any]:
-        report = self.live.report()
-        users = self.live.environment.runner.user_count
-        return {**view.facts(report, final=self._final), "state": self.live.state, "users": users}
+def index(look: Look) -> str:
+    """The page."""
+    return view.page("live.html", **view.facts(look), version=describe.versions()["sioload"])
+
+
+def data(look: Look, wanted: Sequence[int]) -> bytes:
+    """What is on the page as JSON: its tables as HTML, and what its charts draw."""
+    known = [row for row in wanted if 0 <= row < len(look.rows)]
+    fragment = view.page("fragment.html", **view.facts(look))
+    return orjson.dumps({"fragment": fragment, **view.charts(look, look.points, known)})
 
 
 def _download(text: str, mimetype: str, name: str) -> Response:

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+import orjson
 from flask import Response, request
 from locust.web import DEFAULT_CACHE_TIME
 
-from sioload.web.live import Live
+from sioload.web.live import Live, Look
 
 KEY: Final = "socketio"
 TITLE: Final = "Socket.IO"
@@ -62,23 +63,24 @@ def add_tab(web_ui: Any, live: Live, safe: Callable[[Callable[..., None]], Calla
 
 def _extend(response: Response, live: Live) -> None:
     """Put our rows into the answer of Locust's statistics, which may be one that Locust gave before."""
-    data = response.get_json()
-    if data is None:
-        return
+    state = shown_state(live, time.monotonic())
+    response.set_data(live.aside(extended, response.get_data(), live.look(), state))
+
+
+def extended(answer: bytes, look: Look, state: str) -> bytes:
+    """The answer of Locust's statistics with our rows and this state in it."""
+    data = orjson.loads(answer)
     others = [table for table in data.get("extended_stats", []) if table["key"] != KEY]
-    data["extended_stats"] = [
-        *others,
-        {"key": KEY, "data": table(live.report(), final=live.settled_at is not None)},
-    ]
-    data["state"] = shown_state(live, time.monotonic())
-    response.set_data(live.environment.web_ui.app.json.dumps(data))
+    rows = table(look.report, final=look.final)
+    return orjson.dumps({**data, "extended_stats": [*others, {"key": KEY, "data": rows}], "state": state})
 
 
 def shown_state(live: Live, now: float) -> str:
     """The state that Locust's page gets. It asks no more once a test has ended, so an end is told when all
     figures are final and those that Locust remembers from before have been forgotten."""
     settled = live.settled_at is not None and now - live.settled_at > DEFAULT_CACHE_TIME + 0.5
-    return live.state if settled or live.state not in ("cleanup", "stopping", "stopped") else "running"
+    state = str(live.environment.runner.state)
+    return state if settled or state not in ("cleanup", "stopping", "stopped") else "running"
 
 
 def _link(response: Response) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
 from jinja2 import Environment, FileSystemLoader
 
-from sioload.measure.history import History, Point
-from sioload.measure.merge import Figures
+from sioload.measure.history import Point
 from sioload.measure.series import row_series, series
+from sioload.web.live import Look
 
 STATIC: Final = Path(__file__).with_name("static")
 TEMPLATES: Final = Path(__file__).with_name("templates")
@@ -59,13 +59,9 @@ def page(template: str, **values: Any) -> str:
     return _jinja.get_template(template).render(values)
 
 
-def facts(report: Mapping[str, Any], *, final: bool) -> dict[str, Any]:
-    """What the templates show.
-
-    Args:
-        report: as it stands.
-        final: the run is over.
-    """
+def facts(look: Look) -> dict[str, Any]:
+    """What the templates show."""
+    report = look.report
     events = report["events"]
     errors = [
         (n, event["type"], event["name"], text) for event in events for text, n in event["errors"].items()
@@ -74,7 +70,9 @@ def facts(report: Mapping[str, Any], *, final: bool) -> dict[str, Any]:
     lost = {reason: n for reason, n in made["closed"].items() if reason != "client"}
     return {
         "report": report,
-        "final": final,
+        "final": look.final,
+        "state": look.state,
+        "users": look.users,
         "failures": sum(event["failures"] for event in events),
         "errors": sorted(errors, key=lambda error: (-error[0], error[1:])),
         "lost": lost,
@@ -85,23 +83,27 @@ def facts(report: Mapping[str, Any], *, final: bool) -> dict[str, Any]:
     }
 
 
-def rows(history: History, figures: Figures) -> list[dict[str, Any]]:
+def rows(look: Look) -> list[dict[str, Any]]:
     """Each row that the history knows, in the report's order; `row` is its number there."""
-    listed = []
-    for row in figures.rows:
-        found = history.number(row.type, row.name)
-        if found is not None:
-            listed.append({"row": found, "type": row.type, "name": row.name, "count": row.count,
-                           "failures": row.failures, "timed": row.times.total > 0})  # fmt: skip
-    return listed
+    numbers = {key: number for number, key in enumerate(look.rows)}
+    return [
+        {
+            "row": numbers[row.type, row.name],
+            "type": row.type,
+            "name": row.name,
+            "count": row.count,
+            "failures": row.failures,
+            "timed": row.times.total > 0,
+        }
+        for row in look.figures.rows
+        if (row.type, row.name) in numbers
+    ]
 
 
-def charts(
-    history: History, figures: Figures, points: Sequence[Point], wanted: Iterable[int]
-) -> dict[str, Any]:
-    """What the charts draw: the columns of all points, all rows by name, and the columns of those wanted."""
+def charts(look: Look, points: Sequence[Point], wanted: Iterable[int]) -> dict[str, Any]:
+    """What the charts draw: columns of these points, all rows by name, and the columns of those wanted."""
     return {
-        "rows": rows(history, figures),
+        "rows": rows(look),
         "columns": series(points),
         "series": {str(row): row_series(points, row) for row in wanted},
     }
@@ -109,5 +111,5 @@ def charts(
 
 def script_json(data: Any) -> str:
     """JSON that can stand in a page's `<script>`: nothing in it ends the element."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = orjson.dumps(data).decode()
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -313,7 +313,7 @@
     try {
       if (!data) data = await json("data");
       data = await json(`data?rows=${wanted().join(",")}`);
-      await tables();
+      tables(data.fragment);
       failures = 0;
     } catch (error) {
       failures += 1;
@@ -326,16 +326,13 @@
     draw();
   }
   class Gone extends Error {}
-  async function get(address) {
+  async function json(address) {
     const answer = await fetch(address, { credentials: "same-origin" });
     if (!answer.ok || answer.redirected) throw new Gone(answer.status);
-    return answer;
+    return answer.json();
   }
-  async function json(address) {
-    return (await get(address)).json();
-  }
-  async function tables() {
-    const page = new DOMParser().parseFromString(await (await get("tables")).text(), "text/html");
+  function tables(fragment) {
+    const page = new DOMParser().parseFromString(fragment, "text/html");
     for (const id of ["top", "tables"]) {
       const old = $(id);
       const fresh = page.getElementById(id);
