@@ -1,7 +1,7 @@
 """Simulated users in a process of their own, told by lines of JSON on standard input what to do.
 
-Each command is answered by one line of JSON. One process runs many scenarios, each on a fleet of its own, which
-shows by itself that the process outlives every fault.
+Each command is answered by one line of JSON. One process runs many scenarios, each on a fleet of its own,
+which shows by itself that the process outlives every fault.
 """
 
 from __future__ import annotations

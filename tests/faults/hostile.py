@@ -1,4 +1,4 @@
-"""Scripted servers for what no real server does: each connection is handed to a function, in a thread of its own."""
+"""Scripted servers for what no real server does: a function gets each connection, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -135,12 +135,12 @@ class Peer:
         while acks:
             opcode, payload = self.frame_in()
             if opcode == 1 and payload.startswith(b"42"):
-                digits, bracket, _ = payload[2:].partition(b"[")
+                digits = payload[2:].partition(b"[")[0]
                 self.text(f"43{digits.decode()}[1]")
                 acks -= 1
 
     def hold(self) -> None:
-        """Say nothing more until the client has gone, or a websocket's close frame came, or the test is over."""
+        """Say nothing more until the client has gone or sent a close frame, or the test is over."""
         with contextlib.suppress(OSError, Gone):
             while not self.over.is_set() and not (self.websocket and b"\x88" in self._rest):
                 self._rest = self._rest[-16:]

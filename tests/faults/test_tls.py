@@ -1,0 +1,212 @@
+"""TLS that can't be trusted or isn't there, names that lead nowhere."""
+
+from __future__ import annotations
+
+import datetime
+import socket
+import ssl
+import time
+from pathlib import Path
+
+import pytest
+import serverkit
+import trustme
+from faults.hostile import Hostile, Peer
+from faults.kit import POLLING, TRANSPORTS, WEBSOCKET, Driver, failures
+from faults.proxy import Fault, Proxy
+
+HOUR = datetime.timedelta(hours=1)
+NOW = datetime.datetime.now(datetime.UTC)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, str]:
+    ca = trustme.CA()
+    path = tmp_path_factory.mktemp("tls") / "ca.pem"
+    ca.cert_pem.write_to_path(str(path))
+    return ca, str(path)
+
+
+def context(cert: trustme.LeafCert) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    cert.configure_cert(made)
+    return made
+
+
+def session(peer: Peer) -> None:
+    peer.connected()
+    peer.serve(1000)
+
+
+UNTRUSTED = {
+    "expired": "certificate not trusted: certificate has expired",
+    "not yet valid": "certificate not trusted: certificate is not yet valid",
+    "wrong host": "certificate not trusted: ip address mismatch",
+    "self-signed": "certificate not trusted: unable to get local issuer certificate",
+}
+
+
+@pytest.mark.parametrize("what", UNTRUSTED)
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+def test_a_certificate_that_must_not_be_trusted(
+    driver: Driver, authority: tuple[trustme.CA, str], what: str, transport: str
+) -> None:
+    """Nothing is sent to such a server."""
+    ca, path = authority
+    cert = {
+        "expired": lambda: ca.issue_cert("127.0.0.1", not_before=NOW - 2 * HOUR, not_after=NOW - HOUR),
+        "not yet valid": lambda: ca.issue_cert("127.0.0.1", not_before=NOW + HOUR, not_after=NOW + 2 * HOUR),
+        "wrong host": lambda: ca.issue_cert("192.0.2.1", "example.invalid"),
+        "self-signed": lambda: trustme.CA().issue_cert("127.0.0.1"),
+    }[what]()
+    heard: list[bytes] = []
+    with Hostile(lambda peer: heard.append(peer.take(1)), context(cert)) as server:
+        driver.open("victims", server.url, {**TRANSPORTS[transport], "ca_file": path})
+        seen = driver.wait("victims", "refused", 2)
+        figures = driver.judged()
+    stage, reason = seen["refused"][0]
+    assert stage == "tls"
+    assert reason.lower().startswith(UNTRUSTED[what])
+    assert failures(figures, "DIAL", "tls")
+    assert heard == []
+
+
+def test_by_default_a_certificate_is_verified(driver: Driver, authority: tuple[trustme.CA, str]) -> None:
+    ca, _ = authority
+    with Hostile(session, context(ca.issue_cert("127.0.0.1"))) as server:
+        driver.open("victims", server.url, WEBSOCKET)
+        seen = driver.wait("victims", "refused", 1)
+        driver.judged()
+    assert seen["refused"][0][0] == "tls"
+
+
+@pytest.mark.parametrize("how", ["ca_file", "tls_verify"])
+def test_a_private_authority_or_none(driver: Driver, authority: tuple[trustme.CA, str], how: str) -> None:
+    ca, path = authority
+    more = {"ca_file": path} if how == "ca_file" else {"tls_verify": False}
+    with Hostile(session, context(ca.issue_cert("127.0.0.1"))) as server:
+        driver.open("victims", server.url, {**WEBSOCKET, **more}, users=2)
+        driver.wait("victims", "done", 10)
+        figures = driver.judged()
+    assert figures["groups"]["victims"]["refused"] == []
+
+
+@pytest.mark.parametrize("transport", ["websocket", "upgrade"])
+def test_tls_in_segments_of_one_byte(
+    driver: Driver, authority: tuple[trustme.CA, str], tmp_path: Path, transport: str
+) -> None:
+    ca, path = authority
+    cert = ca.issue_cert("127.0.0.1")
+    cert.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
+    pem = str(tmp_path / "server.pem")
+    with serverkit.running("sio4", "--cert", pem, "--key", pem) as server:
+        with Proxy(server.port, Fault(slice=1), Fault(slice=1)) as proxy:
+            url = proxy.url.replace("http", "https")
+            driver.open("victims", url, {**TRANSPORTS[transport], "ca_file": path})
+            driver.wait("victims", "done", 5)
+            figures = driver.judged()
+    victims = figures["groups"]["victims"]
+    assert (victims["raised"], victims["lost"], victims["refused"]) == ({}, [], [])
+
+
+def test_plain_http_on_a_tls_port(driver: Driver) -> None:
+    """The URL says https, the server speaks HTTP."""
+    with Hostile(lambda peer: peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as server:
+        driver.open("victims", server.url.replace("http", "https"), WEBSOCKET)
+        seen = driver.wait("victims", "refused", 1)
+        driver.judged()
+    assert seen["refused"][0] == ["tls", "the server doesn't speak TLS on this port (use http:// or ws://)"]
+
+
+def test_tls_on_a_plain_port(driver: Driver, authority: tuple[trustme.CA, str]) -> None:
+    """The URL says http, the server speaks TLS."""
+    ca, _ = authority
+    with Hostile(session, context(ca.issue_cert("127.0.0.1"))) as server:
+        driver.open("victims", server.url.replace("https", "http"), {**POLLING, "connect_timeout": 1.0})
+        seen = driver.wait("victims", "refused", 1)
+        driver.judged()
+    assert seen["refused"][0][0] == "open"
+
+
+@pytest.mark.parametrize("end", ["cut", "reset", "stall", "corrupt"])
+def test_a_tls_handshake_that_breaks(driver: Driver, authority: tuple[trustme.CA, str], end: str) -> None:
+    ca, path = authority
+    with Hostile(session, context(ca.issue_cert("127.0.0.1"))) as server:
+        with Proxy(server.port, down=Fault(**{end: 300})) as proxy:
+            options = {**WEBSOCKET, "ca_file": path, "connect_timeout": 0.5}
+            driver.open("victims", proxy.url.replace("http", "https"), options)
+            seen = driver.wait("victims", "refused", 1)
+            driver.judged()
+    stage, reason = seen["refused"][0]
+    assert stage == ("dial" if end == "stall" else "tls")
+    assert reason
+
+
+def test_a_broken_record_ends_a_session(driver: Driver, authority: tuple[trustme.CA, str]) -> None:
+    def script(peer: Peer) -> None:
+        peer.connected()
+        peer.text('42["' + "x" * 20_000 + '"]')
+        peer.hold()
+
+    ca, path = authority
+    with Hostile(script, context(ca.issue_cert("127.0.0.1"))) as server:
+        with Proxy(server.port, down=Fault(corrupt=10_000)) as proxy:
+            url = proxy.url.replace("http", "https")
+            driver.open("victims", url, {**WEBSOCKET, "ca_file": path})
+            seen = driver.wait("victims", "lost", 1)
+            figures = driver.judged()
+    assert seen["lost"] == ["transport error"]
+    assert any(text.startswith("TLS: ") for text in failures(figures, "DISCONNECT"))
+
+
+def test_a_certificate_file_that_is_not_there(driver: Driver) -> None:
+    with Hostile(Peer.hold) as server:
+        url = server.url.replace("http", "https")
+        driver.open("victims", url, {**WEBSOCKET, "ca_file": "/nonexistent/ca.pem"})
+        seen = driver.wait("victims", "refused", 1)
+        driver.judged()
+    stage, reason = seen["refused"][0]
+    assert stage == "tls" and "ca_file" in reason and "/nonexistent/ca.pem" in reason
+
+
+# Names.
+
+
+def test_a_name_that_does_not_exist(driver: Driver) -> None:
+    driver.open("victims", "http://nowhere.invalid:5000", {**WEBSOCKET, "connect_timeout": 10.0})
+    seen = driver.wait("victims", "refused", 1)
+    figures = driver.judged()
+    stage, reason = seen["refused"][0]
+    assert stage == "dial" and "name" in reason
+    assert failures(figures, "DIAL", "tcp")
+
+
+@pytest.mark.parametrize("dead", ["refusing", "silent"])
+def test_one_dead_address_of_two(driver: Driver, dead: str) -> None:
+    """The other one is taken, and first of all from then on."""
+    name = "two.invalid"
+    with serverkit.running("target") as server, socket.socket() as holder:
+        holder.bind(("127.0.0.2", server.port))
+        crowd = []
+        if dead == "silent":
+            holder.listen(0)
+            for _ in range(4):
+                crowd.append(sock := socket.socket())
+                sock.setblocking(False)
+                sock.connect_ex(("127.0.0.2", server.port))
+        where = [(socket.AF_INET, ["127.0.0.2", server.port]), (socket.AF_INET, ["127.0.0.1", server.port])]
+        names = {f"{name}:{server.port}": where}
+        begun = time.monotonic()
+        driver.open("victims", f"http://{name}:{server.port}", WEBSOCKET, users=2, names=names)
+        driver.wait("victims", "done", 4)
+        took = time.monotonic() - begun
+        again = time.monotonic()
+        driver.open("later", f"http://{name}:{server.port}", WEBSOCKET, users=2)
+        driver.wait("later", "done", 4)
+        took_again = time.monotonic() - again
+        figures = driver.judged()
+        for sock in crowd:
+            sock.close()
+    assert figures["groups"]["victims"]["refused"] == []
+    assert took < 2.5
+    assert dead == "refusing" or took_again < 0.9 < took  # the dead one costs its second only once
