@@ -14,6 +14,8 @@ from sioload.errors import OptionError
 
 #: What JavaScript's encodeURIComponent leaves as it is, beside letters and digits.
 _UNRESERVED = "-_.!~*'()"
+#: Cookies that a session keeps, and the length of each: what RFC 6265, section 6.1, asks of browsers.
+COOKIES, COOKIE_LENGTH = 50, 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,5 +149,7 @@ class Request:
             if name == "set-cookie":
                 pair = value.partition(";")[0]
                 key, _, content = pair.partition("=")
-                if key.strip():
-                    self.cookies[key.strip()] = content.strip()
+                key = key.strip()
+                room = key in self.cookies or len(self.cookies) < COOKIES
+                if key and room and len(pair) <= COOKIE_LENGTH:
+                    self.cookies[key] = content.strip()

@@ -101,6 +101,11 @@ class Driver:
         seconds: float = self._do("clock")["time"]
         return seconds
 
+    def rss(self) -> int:
+        """Its memory now, in KiB; the peak that `end` tells of counts from here."""
+        kib: int = self._do("rss")["kib"]
+        return kib
+
     def end(self, drain: float = 1.0) -> dict[str, Any]:
         """Stop the scenario; its figures, not judged."""
         return self._do("end", drain=drain)
