@@ -19,7 +19,7 @@ from sioload.engineio.urls import parse_url
 from sioload.errors import ConnectError, ConnectionLost, EmitError, NotConnected, UsageError
 from sioload.link import Link, Phase
 from sioload.measure.delivery import Receiver
-from sioload.net.clock import swarm_time
+from sioload.net import clock
 from sioload.net.fleet import Fleet
 from sioload.options import Options, options_from
 from sioload.schedule import Pace, Schedule
@@ -370,9 +370,8 @@ class SocketIOClient:
                 self.pace.take(row, perf_counter())
             self._transmit(namespace, event, data, None, Unacked(ledger, row))
             return
-        entry = self._entry("CALL", self._row_name(namespace, name or event), namespace, event)
+        entry = self._entry("CALL", self._row_name(namespace, name or event), namespace, event, None)
         entry.callback = callback
-        entry.deadline = entry.written + self.options.ack_timeout
         self._transmit(namespace, event, data, entry, entry)
 
     def send(
@@ -408,23 +407,24 @@ class SocketIOClient:
         Raises:
             AckTimeout, ConnectionLost, UnexpectedReply, and what `emit` raises.
         """
-        self._check_running()
-        namespace = namespace or "/"
-        shown = self._row_name(namespace, name or event)
-        if reply is None:
-            entry = self._entry("CALL", shown, namespace, event)
-        else:
-            entry = self._entry("REPLY", f"{shown}>{reply}", namespace, event)
-        entry.ok = ok
-        entry.deadline = entry.written + (self.options.ack_timeout if timeout is None else timeout)
+        if self.leaving or self.fleet.stopping:
+            raise gevent.GreenletExit
+        if namespace is None:
+            namespace = "/"
+        shown = name or event if namespace == "/" else f"{namespace} {name or event}"
         wait = None
-        if reply is not None:
+        if reply is None:
+            entry = self._entry("CALL", shown, namespace, event, timeout)
+        else:
+            entry = self._entry("REPLY", f"{shown}>{reply}", namespace, event, timeout)
             wait = Wait(entry.row, namespace, reply, where, entry.started, entry.deadline, entry)
             self._add_wait(wait)
-        entry.waiter = Waiter()
+        entry.ok = ok
+        waiter: Waiter[Any] = Waiter()
+        entry.waiter = waiter
         try:
-            self._transmit(namespace, event, data, entry if reply is None else None, entry, entry.deadline)
-            return entry.waiter.get()
+            self._transmit(namespace, event, data, entry if wait is None else None, entry, entry.deadline)
+            return waiter.get()
         except gevent.Timeout:
             # The script's own patience is over.
             entry.waiter = None
@@ -535,13 +535,16 @@ class SocketIOClient:
         if handed:
             token.settle("sent", "")
 
-    def _entry(self, kind: str, shown: str, namespace: str, event: str) -> Emit:
+    def _entry(self, kind: str, shown: str, namespace: str, event: str, timeout: float | None) -> Emit:
         now = perf_counter()
         recorder = self.fleet.recorder
-        row = recorder.row(kind, shown)
+        row = recorder.rows.get((kind, shown)) or recorder.row(kind, shown)
         slot = None if self.pace is None else self.pace.take(row, now)
-        started = now if slot is None else slot
-        return Emit(recorder.ledger, row, namespace, event, started, now, slot is not None)
+        entry = Emit(
+            recorder.ledger, row, namespace, event, now if slot is None else slot, now, slot is not None
+        )
+        entry.deadline = now + (self.options.ack_timeout if timeout is None else timeout)
+        return entry
 
     @staticmethod
     def _row_name(namespace: str, name: str) -> str:
@@ -576,7 +579,8 @@ class SocketIOClient:
             if ack is not None:
                 number = self._next_id
                 self._next_id = number + 1
-                ack.written = perf_counter() if ack.paced else ack.written
+                if ack.paced:
+                    ack.written = perf_counter()
                 self._acks[number] = ack
                 if ack.deadline < self._due:
                     self._rearm(ack.deadline)
@@ -719,16 +723,11 @@ class SocketIOClient:
 
     def _handler(self, namespace: str, event: str) -> tuple[Handler | None, bool]:
         """The handler of an event, and whether it is one for all events."""
-        for table in (self._own, self._handlers):
-            if table:
-                found = table.get((namespace, event))
+        for name in (event, "*"):
+            for table in (self._own, self._handlers):
+                found = table.get((namespace, name)) if table else None
                 if found is not None:
-                    return found, False
-        for table in (self._own, self._handlers):
-            if table:
-                found = table.get((namespace, "*"))
-                if found is not None:
-                    return found, True
+                    return found, name == "*"
         return None, False
 
     def _dispatching(self) -> Dispatcher:
@@ -767,16 +766,20 @@ class SocketIOClient:
         event = args.pop(0)
         recorder = self.fleet.recorder
         shown = event if namespace == "/" else f"{namespace} {event}"
-        handler, is_catch_all = self._handler(namespace, event)
-        awaited = bool(self._waits) and self._answer_waits(namespace, event, args, now)
-        if handler is not None and handler.sent_at is not None and not is_catch_all:
+        is_catch_all = False
+        handler = self._handlers.get((namespace, event)) if self._own is None else None
+        if handler is None:
+            handler, is_catch_all = self._handler(namespace, event)
+        awaited = self._waits and self._answer_waits(namespace, event, args, now)
+        if handler is not None and handler.sent_at is not None:
+            row = recorder.rows.get(("PUSH", shown)) or recorder.row("PUSH", shown)
             try:
-                recorder.row("PUSH", shown).add(swarm_time() - handler.sent_at(*args))
+                row.add(clock.zero + now - handler.sent_at(*args))
             except Exception as error:  # noqa: BLE001 - the script's own code
-                recorder.row("PUSH", shown).fail(f"sent_at raised {type(error).__name__}: {error}")
+                row.fail(f"sent_at raised {type(error).__name__}: {error}")
         elif not awaited:
             recorder.row("RECV", shown).tick()
-        if handler is not None and handler.delivery is not None and not is_catch_all:
+        if handler is not None and handler.delivery is not None:
             self._deliver(handler, shown, args)
         if auto:
             self._link.send_ack(namespace, id or 0, [])
@@ -786,6 +789,8 @@ class SocketIOClient:
                 recorder.row("RECV", f"{shown} (ack)").fail(
                     "the server asked for an ack and no handler answers it"
                 )
+            return
+        if handler.empty and id is None:
             return
         given = (event, *args) if is_catch_all else tuple(args)
         if not self._dispatching().add(self._call_handler, handler, event, given, namespace, id):

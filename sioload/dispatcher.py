@@ -24,9 +24,10 @@ class Handler:
         sent_at: gives the server's stamp in a push, in seconds as `stamp()` does.
         delivery: gives `(stream, number)` of a push.
         bound: whether `function` takes the user first.
+        empty: `function` does nothing, so nobody needs to call it.
     """
 
-    __slots__ = ("_named", "bound", "delivery", "function", "sent_at")
+    __slots__ = ("_named", "bound", "delivery", "empty", "function", "sent_at")
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Handler:
         self.sent_at = sent_at
         self.delivery = delivery
         self.bound = bound
+        self.empty = _is_empty(function)
         self._named = _takes_event(function, bound)
 
     def call(self, user: object, event: str, args: tuple[Any, ...]) -> Any:
@@ -51,6 +53,15 @@ class Handler:
         if self._named == len(args) + 1:
             args = (event, *args)
         return function(user, *args) if self.bound else function(*args)
+
+
+def _nothing(*_: object) -> None: ...
+
+
+def _is_empty(function: Callable[..., Any] | None) -> bool:
+    """Whether a function's body is `...` or `pass`, as of one that is there for its decorator's sake."""
+    code = getattr(function, "__code__", None)
+    return code is not None and code.co_code == _nothing.__code__.co_code and code.co_consts[-1] is None
 
 
 def _takes_event(function: Callable[..., Any] | None, bound: bool) -> int:

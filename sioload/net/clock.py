@@ -6,18 +6,15 @@ import time
 from time import perf_counter
 
 _base = time.time() - perf_counter()
-_offset = 0.0
 
-
-def swarm_time() -> float:
-    """Seconds since the Unix epoch in the swarm's clock."""
-    return _base + _offset + perf_counter()
+#: The swarm's clock at `perf_counter() == 0`, in seconds since the Unix epoch.
+zero = _base
 
 
 def shift(seconds: float) -> None:
     """The master's clock is ahead of this process's own by so much."""
-    global _offset
-    _offset = seconds
+    global zero
+    zero = _base + seconds
 
 
 def unshifted() -> float:
@@ -30,4 +27,4 @@ def stamp() -> float:
 
     Servers that stamp by themselves give seconds since the Unix epoch (in JavaScript `Date.now() / 1000`).
     """
-    return swarm_time()
+    return zero + perf_counter()

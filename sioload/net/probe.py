@@ -186,13 +186,15 @@ class _Probe:
 
     def _not_dialled(self, stage: str, reason: str) -> None:
         self._dialler = None
-        self._failed()
+        self._failed(reached=False)
 
     def _timed_out(self, now: float) -> None:
         self._failed()
 
-    def _failed(self) -> None:
-        """Nothing was learnt, and nothing is remembered."""
+    def _failed(self, reached: bool = True) -> None:
+        """Nothing was learnt. A fixed version is then taken at its word, by the users who come later too."""
+        if self._wanted is not None and reached:
+            self._fleet.generations[_key(self._endpoint, self._options)] = self._wanted
         self._answer(self._wanted or V4, "")
         self._stop()
 

@@ -52,8 +52,11 @@ class Stream:
     """A connected TCP socket.
 
     Attributes:
+        plain: what arrives is what the owner gets.
         buffered: bytes taken by `write` and not yet by the kernel.
     """
+
+    plain = True
 
     __slots__ = ("_meter", "_out", "_reader", "_sock", "_writer", "buffered", "closed", "owner")
 
@@ -140,14 +143,18 @@ class Stream:
                 return
             if n:
                 self._meter.bytes_received += n
-                self._received(bytes(_view[:n]))
+                if self.plain:
+                    self.owner.on_data(bytes(_view[:n]))
+                else:
+                    self._received(bytes(_view[:n]))
             else:
                 self._fail("closed by the peer")
         except BaseException as error:  # noqa: BLE001 - a hub callback never raises
             self.owner.on_crash(error)
 
     def _received(self, data: bytes) -> None:
-        self.owner.on_data(data)
+        """What another layer than this one has to read first."""
+        raise AssertionError("a plain stream's bytes go to its owner")
 
     def _writable(self) -> None:
         try:
@@ -184,6 +191,7 @@ class TLSStream(Stream):
     when it fails.
     """
 
+    plain = False
     __slots__ = ("_incoming", "_outgoing", "_secure", "_tls")
 
     def __init__(

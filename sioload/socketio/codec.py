@@ -29,7 +29,7 @@ SEND_DEPTH = 254
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 _KINDS: dict[str, PacketType] = {str(kind.value): kind for kind in PacketType}
 _EVENT, _ACK, _CONNECT = PacketType.EVENT, PacketType.ACK, PacketType.CONNECT
-_from_json = orjson.loads
+_from_json, _to_json = orjson.loads, orjson.dumps
 _new = tuple.__new__  # a third faster than the class itself
 _NON_ASCII = re.compile("[^\0-\x7f]")
 _BRACKETS = bytes.maketrans(b"{}", b"[]")
@@ -57,6 +57,16 @@ def encode_event(
     Raises:
         EncodeError: an argument can't be sent as JSON; the message names its type and place.
     """
+    if not ascii:
+        # The hottest path, short: nothing but JSON in the root.
+        try:
+            text = _to_json([event, *args], None, _OPTIONS).decode()
+        except TypeError:
+            pass  # it holds binary, or something that can't be sent
+        else:
+            if namespace != "/":
+                return [_head("2", namespace, id) + text]
+            return ["2" + text] if id is None else [f"2{id}{text}"]
     text, attachments = to_json([event, *args], args)
     kind = f"5{len(attachments)}-" if attachments else "2"
     return [_head(kind, namespace, id) + (_escape(text) if ascii else text), *attachments]
@@ -210,15 +220,17 @@ class Decoder:
             ProtocolError: the message breaks the protocol (LimitError: it goes beyond `Limits`). The decoder
                 is of no further use then.
         """
-        if self._packet is not None or not isinstance(message, str):
+        if message.__class__ is not str or self._packet is not None:
             return self._attach(message)
-        kind = _KINDS.get(message[:1])
-        if kind is not _EVENT and kind is not _ACK:
-            return self._rare(kind, message)
         namespace, number, start = "/", None, 1
-        mark = message[1:2]
-        if mark != "[":
-            if mark == "/":
+        if message.startswith("2["):  # by far the most frequent packets: events and acks of the root
+            kind = _EVENT
+        else:
+            known = _KINDS.get(message[:1])
+            if known is not _EVENT and known is not _ACK:
+                return self._rare(known, message)
+            kind = known
+            if message.startswith("/", 1):
                 comma = message.find(",")
                 if comma < 0:
                     raise ProtocolError("namespace without its end")
