@@ -19,8 +19,6 @@ from sioload.net.stream import Stream
 if TYPE_CHECKING:
     from sioload.net.connection import Connection
 
-#: python-engineio drops what is beyond this many packets in one body, and answers as if it had taken them.
-POST_PACKETS = 16
 #: Node closes a kept-alive connection after 5 s; a POST must never meet that.
 POST_IDLE = 4.0
 
