@@ -1,4 +1,4 @@
-"""What a behaviour gets: clients for its server and transport, a wire in between, and questions to the server."""
+"""What a behaviour gets: clients for its server and transport, a wire between, and what the server saw."""
 
 from __future__ import annotations
 
@@ -138,6 +138,19 @@ class Cell:
         with gevent.Timeout(timeout, AssertionError(f"not in {timeout:g} s: {what}")):
             while not condition():
                 gevent.sleep(0.02)
+
+    def alone(self, *namespaces: str) -> dict[str, int]:
+        """Wait until all sessions but this one have ended; how many the server saw ending, by namespace."""
+
+        def ended() -> bool:
+            now = self.counts()
+            return all(
+                now["connects"][n] == now["disconnects"][n] + (n in namespaces) for n in now["connects"]
+            )
+
+        self.until(ended, "the end of the sessions of other behaviours", 10)
+        disconnects: dict[str, int] = self.counts()["disconnects"]
+        return disconnects
 
     def row(self, type: str, name: str) -> tuple[int, int]:
         """Count and failures of a row."""

@@ -57,7 +57,9 @@ class Columns:
 
     def summary(self) -> dict[str, dict[str, bool]]:
         """`server|transport` to behaviour to success, of the columns that ran."""
-        done = {name: future for name, future in self.running.items() if future.done() and not future.cancelled()}
+        done = {
+            name: future for name, future in self.running.items() if future.done() and not future.cancelled()
+        }
         return {
             "|".join(name): {behaviour: line["ok"] for behaviour, line in future.result().items()}
             for name, future in done.items()
@@ -68,7 +70,9 @@ class Columns:
 @pytest.fixture(scope="session")
 def columns(request: pytest.FixtureRequest) -> Iterator[Columns]:
     """All columns that collected tests ask for, begun at once."""
-    asked = [getattr(item, "callspec", None) for item in request.session.items if "columns" in item.fixturenames]
+    asked = [
+        getattr(item, "callspec", None) for item in request.session.items if "columns" in item.fixturenames
+    ]
     wanted = [(spec.params["server"], spec.params["transport"]) for spec in asked if spec is not None]
     running = Columns(list(dict.fromkeys(wanted)))
     yield running

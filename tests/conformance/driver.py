@@ -18,11 +18,13 @@ from pathlib import Path  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import conformance.behaviours  # noqa: E402
 import gevent  # noqa: E402
+from conformance import behaviours  # noqa: E402
 from conformance.cell import Cell  # noqa: E402
 from conformance.table import BEHAVIOURS, SERVERS, Server  # noqa: E402
 from gevent.pool import Pool  # noqa: E402
+
+assert behaviours  # importing it fills the table
 
 PATIENCE = 25.0  # seconds for one behaviour
 AT_ONCE = 16
@@ -39,7 +41,7 @@ def show(server: Server, transport: str, url: str, name: str) -> None:
                 function(cell)
             finally:
                 cell.close()
-    except Exception as raised:
+    except Exception as raised:  # noqa: BLE001 - all of it is the result
         where = traceback.extract_tb(raised.__traceback__)
         lines = [f"{Path(f.filename).name}:{f.lineno}" for f in where if "conformance" in f.filename]
         error = f"{type(raised).__name__}: {raised} ({' < '.join(reversed(lines))})"

@@ -79,7 +79,9 @@ class Wire:
                 data = self.edit(data)
             sent.append(data)
             if self.refuse_websocket and re.search(rb"\r\nupgrade: *websocket", data, re.IGNORECASE):
-                client.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 7\r\nConnection: close\r\n\r\nrefused")
+                client.sendall(
+                    b"HTTP/1.1 400 Bad Request\r\nContent-Length: 7\r\nConnection: close\r\n\r\nrefused"
+                )
                 return
             server.sendall(data)
 
@@ -115,7 +117,9 @@ class Wire:
     def _probes(self) -> list[list[bytes]]:
         """What went over the connection that the client made first, to find out what the server speaks."""
         first = self._sent[:1]
-        return first if first and re.match(rb"GET /\S*EIO=\d&transport=polling HTTP", b"".join(first[0])) else []
+        return (
+            first if first and re.match(rb"GET /\S*EIO=\d&transport=polling HTTP", b"".join(first[0])) else []
+        )
 
     def requests(self) -> list[Request]:
         """The HTTP requests of all connections in their order, but for those of the client's probe."""

@@ -32,7 +32,7 @@ def no_argument(cell: Cell) -> None:
 @behaviour("events: one argument")
 def one_argument(cell: Cell) -> None:
     sio = cell.connected()
-    for value in ("one", "", 0, -1.5, True, [], {}, ["a", ["b"]], {"a": {"b": None}}, "a:b,c/d[\"e\\"):
+    for value in ("one", "", 0, -1.5, True, [], {}, ["a", ["b"]], {"a": {"b": None}}, 'a:b,c/d["e\\'):
         same(heard(sio, "echo", value), value)
 
 

@@ -45,7 +45,10 @@ def query_of_a_namespace(cell: Cell) -> None:
     if cell.server.eio == 4:
         true(b"/chat?" not in sent, "a query in a CONNECT that has none")
     else:
-        true((b"1::/chat:?a=b%20c" if cell.server.eio is None else b"40/chat?a=b%20c") in sent, "no query in the CONNECT")
+        true(
+            (b"1::/chat:?a=b%20c" if cell.server.eio is None else b"40/chat?a=b%20c") in sent,
+            "no query in the CONNECT",
+        )
 
 
 @behaviour("headers")
@@ -101,8 +104,8 @@ def sticky(cell: Cell) -> None:
     cell.settled(sio)
     same(sio.call("echo", 1), 1)
     later = [r for r in wire.requests() if r.parameter("sid") or re.search("/1/.+/", r.target)]
-    true(later and all("route=node7" in r.headers.get("cookie", "") and "a=1" in r.headers["cookie"] for r in later),
-         f"cookies sent: {[r.headers.get('cookie') for r in wire.requests()]}")  # fmt: skip
+    sent = [r.headers.get("cookie", "") for r in later]
+    true(later and all("route=node7" in cookie and "a=1" in cookie for cookie in sent), f"cookies: {sent}")
 
 
 @behaviour("timestamp")
@@ -133,7 +136,11 @@ def on_handshake(cell: Cell) -> None:
     saw = sio.call("handshake", namespace="/chat")
     same((saw["headers"].get("x-hook"), saw["query"].get("hook")), ("1", "a b"), "what the server saw")
     true("hook=c" in (saw["cookie"] or ""), "the cookie")
-    same(len(user.requests), 2 if cell.transport == "upgrade" and cell.server.eio is not None else 1, "requests shown")
+    same(
+        len(user.requests),
+        2 if cell.transport == "upgrade" and cell.server.eio is not None else 1,
+        "requests shown",
+    )
 
 
 @behaviour("on_handshake that raises fails the connect")

@@ -149,9 +149,11 @@ def root_refused(cell: Cell) -> None:
 @behaviour("the client leaves a namespace", alone=True)
 def leave(cell: Cell) -> None:
     sio = cell.connected("/", "/chat")
-    before = cell.counts()["disconnects"]
+    before = cell.alone("/", "/chat")
     sio.disconnect("/chat")
-    cell.until(lambda: cell.counts()["disconnects"]["/chat"] == before["/chat"] + 1, "the server noticed")
+    cell.until(
+        lambda: cell.counts()["disconnects"] == {**before, "/chat": before["/chat"] + 1}, "it was noticed"
+    )
     same(sio.call("echo", 1), 1)
     try:
         sio.emit("echo", 1, namespace="/chat")
@@ -166,13 +168,12 @@ def leave(cell: Cell) -> None:
 
 @behaviour("the client disconnects", alone=True)
 def disconnect(cell: Cell) -> None:
-    wire = cell.wire()
-    sio = cell.connected("/", "/chat", url=wire.url)
-    before = cell.counts()["disconnects"]
+    sio = cell.connected("/", "/chat")
+    before = cell.alone("/", "/chat")
     sio.disconnect()
     same((sio.connected, sio.transport, sio.sid), (False, None, None), "state")
-    for name in ("/", "/chat"):
-        cell.until(lambda: cell.counts()["disconnects"][name] == before[name] + 1, f"the server noticed {name}", 3)
+    ended = {**before, "/": before["/"] + 1, "/chat": before["/chat"] + 1}
+    cell.until(lambda: cell.counts()["disconnects"] == ended, "it was noticed", PING_INTERVAL / 1000)
     same(cell.row("DISCONNECT", "client"), (1, 0), "row DISCONNECT")
     same(cell.names("DISCONNECT"), ["client"], "rows DISCONNECT")
 
@@ -245,7 +246,10 @@ def lost(cell: Cell, event: str) -> None:
     sio.emit(event)
     cell.until(lambda: user.reasons, "the client noticed")
     waiting.failed_as(ConnectionLost)
-    true(cell.fleet.recorder.ledger.indeterminate in (1, 2), "the pending call (and the POST cut off) indeterminate")
+    true(
+        cell.fleet.recorder.ledger.indeterminate in (1, 2),
+        "the pending call (and the POST cut off) indeterminate",
+    )
     same([sio.call("echo", n, namespace=n) for n in ("/", "/chat")], ["/", "/chat"], "after coming back")
     true(sio.sid != sid, "the same session")
     (reason,) = user.reasons
@@ -291,7 +295,7 @@ def unknown_sid(cell: Cell) -> None:
     same(user.reasons, ["session unknown"], "reason")
 
 
-@behaviour("unknown session id, of an upgrade", ("upgrade",), **NO_UPGRADE)
+@behaviour("upgrade with an unknown session id", ("upgrade",), **NO_UPGRADE)
 def unknown_sid_upgrading(cell: Cell) -> None:
     wire = cell.wire()
     sio = cell.client(url=wire.url)
@@ -329,7 +333,9 @@ def heartbeats(cell: Cell) -> None:
     sid = sio.sid
     gevent.sleep(4.4 * PING_INTERVAL / 1000)
     same((sio.connected, sio.sid), (True, sid), "the session")
-    if not (cell.server.eio is None and cell.final == "polling"):  # there, a poll that ends is the sign of life
+    if not (
+        cell.server.eio is None and cell.final == "polling"
+    ):  # there, a poll that ends is the sign of life
         name = "pong" if cell.server.eio == 3 else "ping"
         count, failures = cell.row("HEARTBEAT", name)
         true(count >= 3 and not failures, f"row HEARTBEAT {name}: {count}, {failures}")
@@ -352,7 +358,9 @@ def silent_server(cell: Cell) -> None:
     same(user.reasons, ["ping timeout"], "reason")
 
 
-@behaviour("heartbeats: the client falls silent", missing=("pysio4",), cannot="python-socketio 4.6.1 doesn't cut it")
+@behaviour(
+    "heartbeats: the client falls silent", missing=("pysio4",), cannot="python-socketio 4.6.1 doesn't cut it"
+)
 def silent_client(cell: Cell) -> None:
     wire = cell.wire()
     sio = cell.connected("/chat", url=wire.url)
