@@ -13,7 +13,8 @@ from gevent import pywsgi
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from sioload.measure.histogram import TICKS, Histogram, bucket
+from sioload.measure.buckets import cumulative
+from sioload.measure.histogram import TICKS
 from sioload.measure.merge import Figures
 from sioload.swarm import describe
 from sioload.swarm.guard import Guard
@@ -25,36 +26,6 @@ logger = logging.getLogger(__name__)
 MOST_PROCESSES: Final = 200
 #: Longest wait at the end of a run until Prometheus has read the final figures, in seconds.
 LAST_READ: Final = 60.0
-
-
-def _boundaries() -> list[int]:
-    """Bounds of the histogram's buckets in ticks: four to a doubling from 1 ms to 100 ms, else two.
-
-    Each is the first tick of a bucket of ours, so that counts are exact.
-    """
-    found = []
-    for octave in range(9, 30):  # 51 us to 54 s
-        fine = 13 <= octave <= 19  # 0.8 ms to 105 ms
-        found += [m << (octave - 7) for m in ((128, 152, 181, 215) if fine else (128, 181))]
-    return found
-
-
-#: Upper bounds in ticks, the bucket of ours that begins there, and the label in seconds.
-BOUNDS: Final = [(bucket(ticks), repr(ticks / TICKS)) for ticks in _boundaries()]
-
-
-def cumulative(times: Histogram) -> list[tuple[str, int]]:
-    """Samples below each bound, as Prometheus wants them: one pass over the buckets that hold some."""
-    found: list[tuple[str, int]] = []
-    reached = 0
-    filled = iter(sorted(times.counts.items()))
-    pending = next(filled, None)
-    for first, label in BOUNDS:
-        while pending is not None and pending[0] < first:
-            reached += pending[1]
-            pending = next(filled, None)
-        found.append((label, reached))
-    return [*found, ("+Inf", times.total)]
 
 
 class Collector:

@@ -9,15 +9,22 @@
     ["./sioload/sioload.hlog", ".hlog"],
   ];
   var nav = document.createElement("nav");
+  nav.id = "sioload-links";
   nav.setAttribute("aria-label", "Socket.IO charts and downloads");
-  nav.style.cssText = "display:flex;flex-wrap:wrap;gap:.5rem 1.25rem;margin:0 0 1rem;font:inherit";
   LINKS.forEach(function (link) {
     var a = document.createElement("a");
     a.href = link[0];
     a.textContent = link[1];
-    a.style.cssText = "color:#15803d;font-family:Roboto,Helvetica,Arial,sans-serif";
     nav.appendChild(a);
   });
+  var style = document.createElement("style");
+  style.textContent =
+    "#sioload-links{display:flex;flex-wrap:wrap;gap:.5rem 1.25rem;margin:0 0 1rem}" +
+    "#sioload-links a{color:inherit;font-family:Roboto,Helvetica,Arial,sans-serif}" +
+    "#sioload-links+* th,#sioload-links+* td{white-space:nowrap;padding:7px 12px}" +
+    "#sioload-links+* :is(th,td):nth-child(2),#sioload-links+* :is(th,td):last-child{white-space:normal;min-width:170px}" +
+    "#sioload-links+* :is(th,td):nth-child(n+3):nth-child(-n+10){text-align:right;font-variant-numeric:tabular-nums}";
+  document.head.appendChild(style);
   function place() {
     var tab = Array.from(document.querySelectorAll('[role="tab"]')).find(function (one) {
       return one.textContent === "Socket.IO";
@@ -30,6 +37,7 @@
       nav.remove();
     }
   }
-  new MutationObserver(place).observe(document.getElementById("root"), { childList: true, subtree: true, attributes: true, attributeFilter: ["aria-selected"] });
+  var watched = { childList: true, subtree: true, attributes: true, attributeFilter: ["aria-selected"] };
+  new MutationObserver(place).observe(document.getElementById("root"), watched);
   place();
 })();
