@@ -94,6 +94,9 @@ class User:
         self._tried(lambda: self.sio.emit("silent", self.group.payload))
         gevent.sleep(PAUSE)
 
+    def unanswered(self) -> None:
+        self._tried(lambda: self.sio.call("silent"))
+
     def flood(self) -> None:
         self._tried(lambda: self.sio.emit("silent", self.group.payload))
 

@@ -86,6 +86,10 @@ class Proxy:
         """From now on nothing passes on any connection, and no one is told."""
         self._stalled.set()
 
+    def resume(self) -> None:
+        """Let pass what was held back, and all that follows."""
+        self._stalled.clear()
+
     def cut(self) -> None:
         """End all connections with FIN."""
         self._end(list(self._sockets), reset=False)
@@ -148,10 +152,10 @@ class Proxy:
                 time.sleep(fault.delay)
             if fault.rate:
                 time.sleep(len(piece) / fault.rate)
-            if self._stalled.is_set():
-                while not self._closed:
-                    time.sleep(0.02)
-                return
+            while self._stalled.is_set():
+                time.sleep(0.02)
+                if self._closed:
+                    return
             sink.sendall(piece)
 
     def _end(self, sockets: Iterable[socket.socket], reset: bool) -> None:
