@@ -26,11 +26,7 @@ PATIENCE = 5.0
 
 
 #: What is written, by the option that asks for it.
-REPORTS = {
-    "--html": ("demo-locust.html", "Locust's report"),
-    "--sio-html": ("demo-sioload.html", "sioload's report"),
-    "--sio-report": ("demo.json", "sioload's report for programs"),
-}
+REPORTS = {"--html": "demo-locust.html", "--sio-html": "demo.html", "--sio-report": "demo.json"}
 
 
 @click.command()
@@ -76,9 +72,8 @@ def demo(users: int, run_time: str, stay: bool, headless: bool, web_port: int, o
         click.echo(f"sioload demo: {users} users on {url} {until}, {where}")
         code = _run(runner.locust("demo_locustfile.py", args))
         agreed = _reconciled(files["--sio-report"], url)
-    for option, path in files.items():
-        if path.exists():
-            click.echo(f"{REPORTS[option][1] + ':':<31}{path}")
+    if files["--html"].exists():
+        click.echo(f"Locust's own report: {files['--html']}")
     return code if agreed else 4
 
 
@@ -96,7 +91,7 @@ def _check_free(port: int) -> None:
 
 def _reports(out: Path) -> dict[str, Path]:
     """Where reports go; those of an earlier run are removed, lest they pass for this one's."""
-    paths = {option: out / name for option, (name, _) in REPORTS.items()}
+    paths = {option: out / name for option, name in REPORTS.items()}
     try:
         out.mkdir(parents=True, exist_ok=True)
         for path in paths.values():

@@ -12,8 +12,8 @@ from sioload.cli import quiet
 class Talker(SocketIOUser):
     """Logs in over HTTP, joins the chat, says something now and then and hears what all say."""
 
-    weight = 4
-    wait_time = between(4, 8)
+    weight = 2
+    wait_time = between(3, 6)
     options = {"auth": {"token": "secret"}, "connect_jitter": 1.0}
 
     def on_start(self) -> None:
@@ -36,8 +36,8 @@ class Talker(SocketIOUser):
 class Reader(SocketIOUser):
     """Follows the news, and pokes the server without waiting for it."""
 
-    weight = 4
-    wait_time = between(2, 4)
+    weight = 6
+    wait_time = between(3, 6)
     options = {"connect_jitter": 1.0}
 
     def on_start(self) -> None:
