@@ -32,6 +32,8 @@ Found = Callable[[Generation, str], None]
 
 #: Seconds that a probe may take.
 PATIENCE = 3.0
+#: Seconds after which a websocket that was silent for so long will tell nothing.
+SILENCE = 1.0
 
 
 def find_generation(fleet: Fleet, endpoint: Endpoint, options: Options, found: Found) -> None:
@@ -79,8 +81,8 @@ class _Probe:
         self._options = options
         self._wanted = None if options.version == "auto" else VERSIONS[options.version]
         self._eio: str = self._wanted.eio if self._wanted is not None and self._wanted.eio else "4"
-        self._turned = False
-        self._answered = False
+        self._turned = self._opened = self._answered = False
+        self._silence: Any = None
         self._asked = perf_counter()
         self._line: Line | None = None
         self._ws: WebSocket | None = None
@@ -155,20 +157,30 @@ class _Probe:
     def _dialled_websocket(self, stream: Stream) -> None:
         self._dialler = None
         self._ws = WebSocket(stream, self, *self._request("websocket"), self._options.limits)
+        self._silence = self._fleet.deadlines.at(perf_counter() + SILENCE, self._silent)
 
     def on_ws_open(self, ws: WebSocket) -> None:
         pass
 
     def on_frame(self, ws: WebSocket, frame: str | bytes) -> None:
-        if frame[:2] == "0{":
-            ws.send("2")  # only servers of Engine.IO 3 take a ping; the others end the session
-            self._eio = ""
-        elif frame in ("40", "3"):
+        if frame in ("40", "3"):
             self._done(UNKNOWN_3)
+        elif isinstance(frame, str) and frame.startswith("0{"):
+            self._opened = True
+            if self._eio == "4" and '"maxPayload"' in frame:
+                self._done(V4)
+            else:
+                ws.send("2")  # only servers of Engine.IO 3 answer a ping; others ignore it or end the session
 
     def on_ws_lost(self, ws: WebSocket, reason: str, status: int, body: bytes) -> None:
-        self._ws = None
-        if not self._eio:
+        self._silent(0.0)
+
+    def _silent(self, now: float) -> None:
+        """The websocket told nothing, or no more."""
+        self._fleet.deadlines.cancel(self._silence)
+        if self._ws is not None:
+            self._ws.close()
+        if self._opened:
             self._done(V4)
         elif self._turn():
             self._dial(self._dialled_websocket)
@@ -224,6 +236,7 @@ class _Probe:
 
     def _stop(self) -> None:
         self._fleet.deadlines.cancel(self._deadline)
+        self._fleet.deadlines.cancel(self._silence)
         if self._dialler is not None:
             self._dialler.cancel()
         for connection in (self._line, self._ws):

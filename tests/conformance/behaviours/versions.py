@@ -27,6 +27,8 @@ def enter(version: int) -> None:
         error = refused(cell, version=version)
         same(error.stage, "open", "stage")
         spoken = {SPEAKS[fitting] for fitting in (cell.server.version, *cell.server.also)}
+        if cell.server.eio == 3:
+            spoken.add("Socket.IO 1.x or 2.x (Engine.IO 3)")  # as far as websockets tell
         true(any(text in str(error) for text in spoken), f"it doesn't name what the server speaks: {error}")
         true("option version" in str(error), f"it doesn't name the option: {error}")
         same(cell.row("CONNECT", "/"), (1, 1), "row CONNECT")

@@ -1,0 +1,60 @@
+"""`sioload bench --version auto` finds out what each server speaks, and every emit is acked and counted once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serverkit
+from conformance.table import SERVERS, TRANSPORTS
+
+#: Runs at the same time: a generator that gets too little of the machine says so and fails.
+AT_ONCE = 2
+CELLS = [(server, transport) for server in SERVERS for transport in TRANSPORTS]
+
+
+Result = tuple[serverkit.Run, dict[str, Any], dict[str, Any]]
+
+
+def bench(server: str, transport: str, folder: Path) -> Result:
+    """A run against a server of its own, its report, and what the server counted."""
+    with serverkit.running(SERVERS[server].kind, *SERVERS[server].options) as running:
+        path = folder / f"{server} {transport}.json"
+        done = serverkit.run_sioload(
+            ["bench", running.url, "--users", "5", "--spawn-rate", "50", "--run-time", "2s", "--emit", "echo",
+             "--data", '{"text":"€😀é"}', "--ack", "--rate", "max", "--version", "auto",
+             "--transports", ",".join(TRANSPORTS[transport]),
+             "--option", f"parser={SERVERS[server].parser}", "--sio-report", path],
+            timeout=60,
+        )  # fmt: skip
+        counts = running.counts()
+    assert path.exists(), done.text
+    return done, json.loads(path.read_text()), counts
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], Future[Result]]]:
+    """All runs, two at a time."""
+    folder = tmp_path_factory.mktemp("auto")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {cell: pool.submit(bench, *cell, folder) for cell in CELLS}
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("server", "transport"), CELLS)
+def test_every_emit_is_acked_and_counted(
+    runs: dict[tuple[str, str], Future[Result]], server: str, transport: str
+) -> None:
+    done, report, counts = runs[server, transport].result()
+    assert done.code == 0, done.text
+    ledger, received, acked = report["ledger"], *(serverkit.total(counts[t], "echo") for t in ("received", "acks"))
+    assert ledger["emits"] == ledger["acked"] == received == acked > 50
+    rows = {(row["type"], row["name"]): row for row in report["events"]}
+    assert rows["CALL", "echo"]["count"] == ledger["emits"]
+    assert rows["OPEN", "(probe)"]["count"] == 1
+    assert not any(row["failures"] for row in rows.values())
