@@ -124,20 +124,22 @@ class Health:
             self._since = now
             self._clear()
 
-    def tick(self, now: float, lateness: float, cpu: float) -> bool:
+    def tick(self, now: float, lateness: float, cpu: float, own: float | None = None) -> bool:
         """The timer fired.
 
         Args:
             now: monotonic seconds.
             lateness: seconds by which it fired late.
             cpu: CPU seconds, user and system, that the process used since the previous tick.
+            own: seconds of the lateness in which this process was computing, if the caller knows better than
+                `cpu`, which holds what was used before the timer was due too.
 
         Returns:
             Whether a window is full and `close` is due.
         """
         if self._since is None:
             return False
-        own = max(0.0, min(lateness, cpu))
+        own = max(0.0, min(lateness, cpu if own is None else own))
         self._own.add(own)
         self._machine.add(max(0.0, lateness - own))
         self._cpu += cpu

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import gevent
+from gevent.hub import get_hub
 from gevent.lock import RLock
 from locust.runners import STATE_CLEANUP, STATE_STOPPED, Runner
 
@@ -21,8 +22,9 @@ from sioload.swarm.taps import Tap
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two ticks of the timer that measures this process's own lateness.
-TICK: Final = 0.02
+#: Seconds of the timer that measures this process's own lateness, and how many of them make a tick.
+STEP: Final = 0.005
+STEPS: Final = 4
 #: Seconds that `on_stop` methods may take when a signal comes while users are being stopped.
 SLOW_STOP: Final = 10.0
 #: Batches after the last user was spawned until which users may still be connecting.
@@ -117,15 +119,27 @@ class Producer:
                     recorder.health.begin(time.monotonic())
 
     def _watch(self) -> None:
-        """Measure how late a timer fires, and how much CPU the thread of all users used meanwhile."""
+        """Measure how late a timer of this process fires, and how much CPU the process used meanwhile.
+
+        The timer is the first that the event loop looks at, so that what piled up while the machine was busy
+        elsewhere isn't taken for its cause; and it is short, so that little of the CPU time was used before
+        it was due. The worst of a few such steps is one tick.
+        """
+        hub: Any = get_hub()
         health = self.fleet.recorder.health
-        before, cpu_before = time.monotonic(), time.thread_time()
+        before, cpu_before = time.monotonic(), time.process_time()
         while True:
-            gevent.sleep(TICK)
-            now, cpu = time.monotonic(), time.thread_time()
-            if health.tick(now, now - before - TICK, cpu - cpu_before):
+            late = own = used = 0.0
+            for _ in range(STEPS):
+                with hub.loop.timer(STEP, priority=hub.loop.MAXPRI) as timer:
+                    hub.wait(timer)
+                now, cpu = time.monotonic(), time.process_time()
+                late = max(late, now - before - STEP)
+                own = max(own, min(now - before - STEP, cpu - cpu_before))
+                used += cpu - cpu_before
+                before, cpu_before = now, cpu
+            if health.tick(now, late, used, own):
                 self._judge(now)
-            before, cpu_before = time.monotonic(), cpu
 
     def _judge(self, now: float) -> None:
         recorder = self.fleet.recorder
