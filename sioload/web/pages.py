@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 from flask import Blueprint, Response, abort, request, send_from_directory
+from werkzeug.exceptions import HTTPException
 
 from sioload.measure.hlog import hlog
 from sioload.swarm import describe
@@ -43,8 +45,22 @@ def add_pages(web_ui: Any, live: Live) -> None:
         ("/report.html", views.report_html),
         ("/static/<path:name>", views.static),
     ):
-        pages.add_url_rule(path, function.__name__, web_ui.auth_required_if_enabled(function))
+        view_function = web_ui.auth_required_if_enabled(_answered(function))
+        pages.add_url_rule(path, function.__name__, view_function)
     web_ui.app.register_blueprint(pages)
+
+
+def _answered(function: Callable[..., Response]) -> Callable[..., Response]:
+    """`function`, answering itself what it can't serve: Locust's login takes exceptions for its own."""
+
+    @functools.wraps(function)
+    def answer(**kwargs: Any) -> Response:
+        try:
+            return function(**kwargs)
+        except HTTPException as error:
+            return Response(f"{error.description}\n", error.code, mimetype="text/plain")
+
+    return answer
 
 
 class Views:

@@ -1,0 +1,132 @@
+"""The tab and the chart page over HTTP: what they tell equals the report, and is escaped."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hdrh.histogram import HdrHistogram
+
+CHECKS = ("--sio-check", "CALL[echo]: p99 < 10s", "--sio-check", "ledger: acked < 5 warn")
+#: What the scenario's names look like when they aren't escaped.
+LIVE_MARKUP = ("<script>boom", "<img src=x")
+ADDRESSES = ("/sioload/", "/sioload/data", "/sioload/report.json", "/sioload/events.csv",
+             "/sioload/sioload.hlog", "/sioload/report.html", "/sioload/static/charts.js")  # fmt: skip
+
+
+def counts(report: dict[str, Any]) -> dict[tuple[str, str], tuple[int, int]]:
+    return {(e["type"], e["name"]): (e["count"], e["failures"]) for e in report["events"]}
+
+
+def test_a_finished_run_is_shown_as_it_is_reported(shown: Callable[..., Any]) -> None:
+    run = shown("--autostart", "-t", "4s", *CHECKS)
+    assert run.counting()["CALL", "echo"][0] > 0, "rows are shown while the run goes on"
+    run.until("stopped")
+
+    rows, report = run.tab(), run.json("/sioload/report.json")
+    assert run.tab_counts() == counts(report)
+    shown_times = {(row["kind"], row["what"]): row for row in rows}
+    for event in report["events"]:
+        times, row = event["latency_ms"], shown_times[event["type"], event["name"]]
+        for key, stat in (("p50", "p50"), ("p95", "p95"), ("p99", "p99"), ("p999", "p99.9"), ("max", "max")):
+            assert row[key] == (round(times[stat], 2) if times else ""), (event["name"], stat)
+    assert {row["kind"] for row in rows} >= {"check", "connections", "ledger", "delivery", "generator"}
+    notes = {row["what"]: row["notes"] for row in rows if row["kind"] == "check"}
+    assert notes["CALL[echo]: p99 < 10s"].startswith("ok")
+    assert notes["ledger: acked < 5 warn"].startswith("warning")
+    opened = {row["what"]: row["count"] for row in rows if row["kind"] == "connections"}
+    assert (opened["opened"], opened["upgraded"], opened["closed"]) == (10, 10, 10)
+    refused = next(row for row in rows if row["what"] == "refused")
+    assert refused["failures"] == refused["count"] > 0 and "× " in refused["notes"]
+
+    table = {
+        (row["type"], row["name"]): row for row in csv.DictReader(io.StringIO(run.get("/sioload/events.csv")))
+    }
+    assert len(table) == len(report["events"])
+    assert ("CALL", '\'=1+1&"quoted"') in table, "no spreadsheet takes a name for a formula"
+    for event in report["events"]:
+        row = table.get((event["type"], event["name"]))
+        if row is not None:
+            assert (int(row["count"]), int(row["failures"])) == (event["count"], event["failures"])
+            assert row["p99_ms"] == ("" if event["latency_ms"] is None else str(event["latency_ms"]["p99"]))
+    tagged = dict(
+        line[4:].split(",", 1) for line in run.get("/sioload/sioload.hlog").splitlines() if "Tag=" in line
+    )
+    echo = HdrHistogram.decode(tagged["CALL:echo"].rsplit(",", 1)[1])
+    assert echo.get_total_count() == counts(report)["CALL", "echo"][0]
+
+    data = run.json("/sioload/data?rows=0,1,99999")
+    assert {(row["type"], row["name"]): (row["count"], row["failures"]) for row in data["rows"]} == counts(
+        report
+    )
+    assert set(data["series"]) == {"0", "1"}
+    totals = {str(row["row"]): row["count"] for row in data["rows"]}
+    for number, columns in data["series"].items():
+        pairs = zip(columns["rate"], data["columns"]["seconds"], strict=True)
+        total = sum(rate * seconds for rate, seconds in pairs)
+        assert total == pytest.approx(totals[number], rel=0.02, abs=1), "the history holds every sample"
+    assert max(data["columns"]["users"]) == 10
+    assert max(data["columns"]["connections"]["websocket"]) == 10
+
+    final = run.end()
+    assert counts(final) == counts(report)
+    written = (run.folder / "report.html").read_text()
+    for page in (data["fragment"], written):
+        assert "&lt;script&gt;boom()" in page
+        assert not any(markup in page for markup in LIVE_MARKUP)
+        assert "canary" not in page and "secret" not in page
+    assert "http://" not in written.replace(final["host"], "").replace("http://www.w3.org", "")
+
+
+def test_every_address_is_behind_the_login_and_below_the_base_path(shown: Callable[..., Any]) -> None:
+    run = shown("--web-login", "--autostart", "-t", "60s", base="/load", env={"LOGIN": "1"})
+    for path in (*ADDRESSES, "/stats/requests"):
+        status, headers, body = run.ask(path)
+        assert status == 302 and headers["Location"].startswith("/load/login"), path
+        assert b"echo" not in body
+    run.ask("/enter", {"username": "ann", "password": "wrong"})
+    assert run.ask("/sioload/")[0] == 302
+    run.ask("/enter", {"username": "ann", "password": "right"})
+    for path in ADDRESSES:
+        assert run.ask(path)[0] == 200, path
+    assert run.counting()
+    status, headers, page = run.ask("/sioload/")
+    assert "script-src 'self'" in headers["Content-Security-Policy"]
+    assert b"<script>" not in page and b'"/' not in page, (
+        "no inline script, no address that forgets the base path"
+    )
+    for path in ("/sioload/static/../__init__.py", "/sioload/static/nothing.js", "/sioload/nothing"):
+        assert run.ask(path)[0] == 404, path
+    assert run.ask("/sioload/data?rows=1;2")[0] == 400
+    assert run.ask("/sioload/data?rows=" + ",".join(map(str, range(500))))[0] == 200
+
+
+def test_a_new_test_and_a_reset_begin_a_new_history(shown: Callable[..., Any]) -> None:
+    run = shown("--processes", "2")
+    run.process.wait_for("(?s)reported as ready.*reported as ready", 20)
+    start = {"user_count": 10, "spawn_rate": 10}
+    run.ask("/swarm", start)
+    run.until("running")
+    time.sleep(4.5)
+    assert run.ended() > 2.5
+    run.ask("/stats/reset", {})
+    time.sleep(1.2)
+    assert run.ended() < 2.5
+    time.sleep(2)
+    run.ask("/stop", {})
+    run.until("stopped")
+    report = run.json("/sioload/report.json")
+    assert run.tab_counts() == counts(report)
+    assert sum(row["kind"] == "generator" for row in run.tab()) == 2, "one row for each worker"
+    run.ask("/swarm", start)
+    run.until("running")
+    time.sleep(1.2)
+    assert run.ended() < 2.5
+    run.ask("/stop", {})
+    run.until("stopped")
+    shown_counts = run.tab_counts()
+    assert counts(run.end()) == shown_counts
