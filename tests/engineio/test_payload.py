@@ -92,8 +92,7 @@ MALFORMED: dict[str, list[bytes]] = {
         *(b"\x00\x01\xff4\x02", b"\x00" + b"\x09" * 11 + b"\xff4", b"\x00\x01\xff9"),
     ],
     "v0": [
-        text.encode()
-        for text in ("\ufffd", "\ufffd5\ufffd8::", "\ufffdx\ufffd8::", "\ufffd3\ufffd8::8::")
+        text.encode() for text in ("\ufffd", "\ufffd5\ufffd8::", "\ufffdx\ufffd8::", "\ufffd3\ufffd8::8::")
     ],
 }
 

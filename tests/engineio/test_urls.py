@@ -1,0 +1,101 @@
+"""URLs, parameters, headers and cookies of a session's requests."""
+
+from __future__ import annotations
+
+import pytest
+
+from sioload.engineio.urls import Endpoint, Request, parse_url
+from sioload.errors import OptionError
+
+HERE = Endpoint(False, "127.0.0.1", 5000, "/socket.io/")
+
+
+def request(query: object = (), **more: object) -> Request:
+    query = query if isinstance(query, str) else dict(query)  # type: ignore[call-overload]
+    defaults: dict[str, object] = {"headers": {}, "cookies": {}, "encode": True}
+    return Request(HERE, "polling", query=query, **{**defaults, **more})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://a.test", Endpoint(False, "a.test", 80, "/socket.io/")),
+        ("https://a.test:8443/ignored", Endpoint(True, "a.test", 8443, "/socket.io/")),
+        ("ws://a.test/?x=1", Endpoint(False, "a.test", 80, "/socket.io/", "x=1")),
+        ("wss://[::1]", Endpoint(True, "::1", 443, "/socket.io/")),
+    ],
+)
+def test_urls_of_servers(url: str, expected: Endpoint) -> None:
+    assert parse_url(url, "/socket.io/") == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("", "no URL"),
+        ("a.test", "http://"),
+        ("ftp://a.test", "http://"),
+        ("http://", "no host"),
+        ("http://a.test:99999", "port"),
+        ("http://a.test:x", "port"),
+        ("http://a b", "space"),
+    ],
+)
+def test_bad_urls_name_the_remedy(url: str, words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        parse_url(url)
+
+
+def test_a_message_about_a_url_hides_its_credentials() -> None:
+    with pytest.raises(OptionError) as caught:
+        parse_url("ftp://user:canary@a.test/?token=canary")
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "authority"),
+    [
+        (Endpoint(False, "a.test", 80, "/"), "a.test"),
+        (Endpoint(True, "a.test", 443, "/"), "a.test"),
+        (Endpoint(True, "a.test", 80, "/"), "a.test:80"),
+        (Endpoint(False, "::1", 5000, "/"), "[::1]:5000"),
+    ],
+)
+def test_the_host_header(endpoint: Endpoint, authority: str) -> None:
+    assert endpoint.authority == authority
+
+
+def test_parameters_come_in_the_order_of_the_javascript_client() -> None:
+    parameters = [("EIO", "4"), ("transport", "polling"), ("t", "abc"), ("sid", "x/y")]
+    target = request({"foo": "bar baz", "u": "é&="}).target(HERE, parameters)
+    assert target == "/socket.io/?foo=bar%20baz&u=%C3%A9%26%3D&EIO=4&transport=polling&t=abc&sid=x%2Fy"
+
+
+def test_a_query_is_sent_as_written_when_asked_for() -> None:
+    assert request({"a": "b+c%20d"}, encode=False).query_string() == "a=b+c%20d"
+    assert request("?raw=a+b&c").query_string() == "raw=a+b&c"
+
+
+def test_the_urls_own_query_stays() -> None:
+    at = parse_url("http://127.0.0.1:5000/?room=7", "/socket.io/")
+    assert request().target(at, [("EIO", "4")]) == "/socket.io/?room=7&EIO=4"
+
+
+def test_headers_and_cookies() -> None:
+    asked = request(headers={"Authorization": "Bearer t", "host": "other.test"}, cookies={"a": "1", "b": "2"})
+    assert asked.header_list(HERE) == [
+        ("host", "other.test"),
+        ("Authorization", "Bearer t"),
+        ("Cookie", "a=1; b=2"),
+    ]
+
+
+def test_a_cookie_header_of_the_users_own_wins() -> None:
+    asked = request(headers={"Cookie": "mine=1"}, cookies={"a": "1"})
+    assert [value for name, value in asked.header_list(HERE) if name.lower() == "cookie"] == ["mine=1"]
+
+
+def test_cookies_that_a_response_sets_come_back() -> None:
+    asked = request(cookies={"a": "1"})
+    asked.keep_cookies([("set-cookie", "node=n2; Path=/; HttpOnly"), ("set-cookie", "a=2"), ("x", "y")])
+    assert asked.cookies == {"a": "2", "node": "n2"}

@@ -1,0 +1,48 @@
+"""Telling a server's generation from its answer to a handshake."""
+
+from __future__ import annotations
+
+import pytest
+
+from sioload.socketio.detect import identify, mismatch, refusal
+from sioload.socketio.generations import V0, V1, V2, V4, Generation
+
+OPEN = b'{"sid":"abc","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":60000}'
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, b"0" + OPEN, V4),
+        (200, b"97:0" + OPEN, V2),
+        (200, b"\x00\x09\x07\xff0" + OPEN, V1),
+        (200, b"Welcome to socket.io.", V0),
+        (200, b"4e1cbd12345678901234:60:60:websocket,xhr-polling", V0),
+        (200, b"<html>hello</html>", None),
+        (200, b"", None),
+        (404, b"0" + OPEN, None),
+    ],
+)
+def test_identify(status: int, body: bytes, expected: Generation | None) -> None:
+    assert identify(status, body) is expected
+
+
+def test_a_mismatch_names_what_is_spoken_and_the_option_to_change() -> None:
+    text = mismatch(V4, 200, b"97:0" + OPEN)
+    assert "Socket.IO 2.x" in text
+    assert "version to 2" in text
+    assert "no Socket.IO server answers here" in mismatch(V4, 200, b"<html>")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (400, b'{"code":1,"message":"Session ID unknown"}', "Session ID unknown"),
+        (400, b'{"code":5,"message":"Unsupported protocol version"}', "set the option version"),
+        (404, b"Not Found", "check the option path"),
+        (302, b"", "redirects"),
+        (503, b"<html>down</html>", "HTTP 503"),
+    ],
+)
+def test_refusals_in_words(status: int, body: bytes, words: str) -> None:
+    assert words in refusal(status, body)

@@ -1,0 +1,70 @@
+"""Options: what is taken, and how what can't be is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sioload.errors import OptionError
+from sioload.options import Limits, Options, options_from
+
+
+def test_defaults_are_safe() -> None:
+    options = options_from(None)
+    assert options.tls_verify is True
+    assert options.version == "auto"
+    assert options.transports == ("polling", "websocket")
+    limits = options.limits
+    assert (limits.message, limits.payload, limits.attachments, limits.nesting) == (1 << 20, 16 << 20, 64, 64)
+
+
+def test_an_options_object_is_taken_as_it_is() -> None:
+    options = Options(version=2)
+    assert options_from(options) is options
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"transprts": ["polling"]}, "'transprts' is unknown (nearest: 'transports')"),
+        ({"version": 5}, "version must be 0, 1, 2, 3, 4"),
+        ({"version": True}, "version must be"),
+        ({"transports": ["webtransport"]}, "'webtransport' is unknown"),
+        ({"transports": []}, "transports is empty"),
+        ({"connect_timeout": 0}, "connect_timeout must be a number, at least 0.001"),
+        ({"ack_timeout": "5"}, "ack_timeout must be a number"),
+        ({"randomization_factor": 2}, "between 0 and 1"),
+        ({"base64": "yes"}, "base64 must be True or False"),
+        ({"namespaces": ["chat"]}, "'chat' must begin with '/'"),
+        ({"headers": {"X": "a\r\nY: b"}}, "'X' holds a line break"),
+        ({"headers": {"X": 5}}, "must map a string to a string"),
+        ({"auth": "secret"}, "auth must be a dict or a callable"),
+        ({"parser": "xml"}, "parser must be"),
+        ({"limits": {"message": 0}}, "limits: message must be a positive whole number"),
+        ({"limits": {"mesage": 1}}, "'mesage' is unknown (nearest: 'message')"),
+        ([], "options must be a dict"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_its_remedy(given: Any, words: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        options_from(given)
+    assert words in str(caught.value)
+
+
+def test_options_of_other_clients_are_taken_and_warned_of_once() -> None:
+    with pytest.warns(UserWarning, match="'engineio_logger' means nothing here"):
+        assert options_from({"engineio_logger": True}) == Options()
+    assert options_from({"engineio_logger": True}) == Options()
+
+
+def test_single_values_and_paths_are_completed() -> None:
+    options = options_from({"transports": "websocket", "namespaces": "/chat", "path": "ws"})
+    assert (options.transports, options.namespaces, options.path) == (("websocket",), ("/chat",), "/ws/")
+
+
+def test_a_changed_copy_is_validated_too() -> None:
+    assert Options().but(connect_timeout=1.5).connect_timeout == 1.5
+    with pytest.raises(OptionError, match="nearest: 'connect_timeout'"):
+        Options().but(conect_timeout=1)
+    assert Options(limits=Limits(nesting=5)).limits.nesting == 5
