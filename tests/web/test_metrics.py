@@ -1,0 +1,135 @@
+"""The Prometheus endpoint: equal to the report, bounded, on loopback only."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serverkit
+from prometheus_client.parser import text_string_to_metric_families
+
+USERS = Path(__file__).with_name("users.py")
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def args(target: serverkit.Server, folder: Path, *more: str) -> list[str]:
+    load = ["-u", "6", "-r", "6", "--headless", "--only-summary", "--sio-report", str(folder / "report.json")]
+    return ["-f", str(USERS), "--host", target.url, *load, "--sio-metrics-port", "0", *more]
+
+
+def read(port: int) -> Samples:
+    """All samples, by name and sorted labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain")
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+
+
+def reads(process: serverkit.Process, port: int) -> Iterator[Samples]:
+    """Read as Prometheus does, until the process has ended."""
+    while process.popen.poll() is None:
+        try:
+            yield read(port)
+        except OSError:
+            return
+        time.sleep(1.0)
+
+
+def started(process: serverkit.Process) -> int:
+    return int(process.wait_for(r"metrics on http://127\.0\.0\.1:(\d+)/metrics", 20)[1])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_last_read_equals_the_report(target: serverkit.Server, tmp_path: Path, workers: int) -> None:
+    master = str(serverkit.free_port())
+    ports = ["--master-bind-host", "127.0.0.1", "--master-bind-port", master, "--master-port", master]
+    more = ["--processes", str(workers), *ports] if workers else []
+    with serverkit.Process(
+        serverkit.locust(args(target, tmp_path, "-t", "5s", "--sio-check", "CALL: p99 < 9s", *more))
+    ) as process:
+        found = list(reads(process, started(process)))
+        process.wait(30)
+        report: dict[str, Any] = json.loads((tmp_path / "report.json").read_text())
+    last = found[-1]
+
+    def value(name: str, /, **labels: str) -> float:
+        return last[name, tuple(sorted(labels.items()))]
+
+    for event in report["events"]:
+        row = {"type": event["type"], "name": event["name"]}
+        assert value("sioload_events_total", **row) == event["count"], row
+        assert value("sioload_failures_total", **row) == event["failures"], row
+        if event["latency_ms"] is not None:
+            timed = value("sioload_event_duration_seconds_count", **row)
+            assert timed == value("sioload_event_duration_seconds_bucket", **row, le="+Inf") <= event["count"]
+            mean = value("sioload_event_duration_seconds_sum", **row) / timed
+            assert mean * 1000 == pytest.approx(event["latency_ms"]["mean"], abs=0.001)
+    for outcome in ("acked", "sent", "timeout", "error", "indeterminate", "not_sent"):
+        assert value("sioload_emits_total", outcome=outcome) == report["ledger"][outcome]
+    made = report["connections"]
+    assert value("sioload_connections_opened_total") == made["opened"]
+    assert value("sioload_connections_closed_total", reason="client") == made["closed"]["client"]
+    assert (
+        value("sioload_delivery_pushes", name="news", result="received") == report["delivery"][0]["received"]
+    )
+    assert value("sioload_check_ok", check="CALL: p99 < 9s") == 1
+    assert value("sioload_run_active") == 0
+    workers_seen = {
+        dict(labels)["worker"] for name, labels in last if name == "sioload_generator_lag_seconds"
+    }
+    assert len(workers_seen) == max(workers, 1) and value("sioload_workers") == workers
+    live = [samples for samples in found if samples["sioload_run_active", ()] == 1]
+    assert max(samples["sioload_users", ()] for samples in live) == 6
+    state = (("state", "open"), ("transport", "websocket"))
+    assert max(samples.get(("sioload_connections", state), 0) for samples in live) == 6
+
+
+def test_many_names_make_few_series_and_no_secret_is_told(target: serverkit.Server, tmp_path: Path) -> None:
+    with serverkit.Process(
+        serverkit.locust(args(target, tmp_path, "-t", "30s")), env={"NAMES": "400"}
+    ) as process:
+        port = started(process)
+        deadline = time.monotonic() + 20
+        while True:
+            samples = read(port)
+            names = {dict(labels)["name"] for name, labels in samples if name == "sioload_events_total"}
+            if "(other)" in names:
+                break
+            assert time.monotonic() < deadline, len(names)
+            time.sleep(0.3)
+        assert len(names) <= 200
+        assert "<script>boom()</script>" in names, "labels are escaped, not cut"
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        assert "canary" not in text and "secret" not in text
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10)
+        listening = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
+        addresses = re.findall(rf"\s([0-9A-F]+):{port:04X} \S+ 0A", listening)
+        assert addresses == ["0100007F"], "nothing but 127.0.0.1"
+
+
+def test_a_port_that_is_taken_is_bad_usage(target: serverkit.Server, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = args(target, tmp_path, "-t", "5s", "--sio-metrics-port", port)
+        done = serverkit.run_locust(command)
+    assert done.code == 2, done.text
+    assert f"can't serve metrics on 127.0.0.1:{port}" in done.err
+    assert target.counts()["connects"] == {}, "before any load"
+
+
+def test_nobody_who_reads_is_waited_for(target: serverkit.Server, tmp_path: Path) -> None:
+    before = time.monotonic()
+    done = serverkit.run_locust(args(target, tmp_path, "-t", "2s"))
+    assert done.code in (0, 1, 4), done.text
+    assert "last read" not in done.err
+    assert time.monotonic() - before < 30

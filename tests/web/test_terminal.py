@@ -1,0 +1,89 @@
+"""The live line of headless runs, in a terminal and in a log."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import serverkit
+
+USERS = Path(__file__).with_name("users.py")
+LINE = re.compile(
+    r"(\d+:\d\d)  6 users  6 open  (\d+) events/s  p50 [\d.]+ ms  p99 [\d.,]+ ms  (\d+) failed(  CPU \d+%)?"
+)
+
+
+def args(target: serverkit.Server, *more: str) -> list[str]:
+    return [
+        "-f",
+        str(USERS),
+        "--host",
+        target.url,
+        "-u",
+        "6",
+        "-r",
+        "6",
+        "--headless",
+        "--only-summary",
+        *more,
+    ]
+
+
+def test_a_log_gets_a_line_every_few_seconds(target: serverkit.Server) -> None:
+    done = serverkit.run_locust(args(target, "-t", "7s"))
+    lines = [line for line in done.err.splitlines() if LINE.fullmatch(line)]
+    assert len(lines) == 1, done.text
+    assert int(LINE.fullmatch(lines[0])[2]) > 10  # type: ignore[index]
+    assert "\x1b" not in done.err + done.out and "\r" not in done.err + done.out
+    assert all(len(line) < 80 for line in lines)
+
+
+def terminal(command: list[str], seconds: float) -> str:
+    """All that a command writes to a terminal of 80 columns."""
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "PYTHONPATH": str(serverkit.ROOT), "COLUMNS": "80"}
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=env)
+    os.close(theirs)
+    written, deadline = b"", time.monotonic() + seconds
+    try:
+        while time.monotonic() < deadline:
+            if not select.select([ours], [], [], 0.2)[0]:
+                continue
+            try:
+                written += os.read(ours, 65536)
+            except OSError:  # the other side is closed
+                break
+        process.wait(5)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        os.close(ours)
+    return written.decode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
+def test_a_terminal_shows_one_line_in_one_place(target: serverkit.Server) -> None:
+    shown = terminal(
+        [str(part) for part in serverkit.locust(args(target, "-t", "5s", "--loglevel", "DEBUG"))], 40
+    )
+    written = re.finditer(r"\r\x1b\[K(?:\x1b\[31m)?([^\r\n\x1b]+)", shown)
+    updates = [update for update in written if LINE.fullmatch(update[1])]
+    assert len(updates) >= 3, shown[-3000:]
+    for update in updates:
+        after = shown[update.end() :].removeprefix("\x1b[0m")
+        assert after.startswith("\r\x1b[K"), f"written into the line: {after[:80]!r}"
+    for line in shown.split("\r\n"):
+        for part in re.sub(r"\x1b\[[0-9;]*m", "", line).split("\r\x1b[K"):
+            assert LINE.search(part) is None or LINE.fullmatch(part), part
+    summary = shown[shown.index("sioload: http") :]
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", summary)
+    assert max(map(len, plain.split("\r\n"))) <= 80
+    assert summary != plain, "colours on a terminal"
