@@ -63,13 +63,15 @@ class Cell:
 
     Attributes:
         server, transport, url: where it is tried.
+        version: the option, unless a behaviour says otherwise.
         fleet: of all its clients; rows and ledger are its recorder's.
     """
 
-    def __init__(self, server: Server, transport: str, url: str) -> None:
+    def __init__(self, server: Server, transport: str, url: str, version: Any) -> None:
         self.server = server
         self.transport = transport
         self.url = url
+        self.version = version
         self.fleet = Fleet()
         self._clients: list[SocketIOClient] = []
         self._wires: list[Wire] = []
@@ -84,7 +86,7 @@ class Cell:
     def client(self, *, url: str | None = None, user: object = None, **options: Any) -> SocketIOClient:
         """A client that isn't connected yet; without reconnection unless asked for."""
         options = {
-            "version": self.server.version,
+            "version": self.version,
             "transports": TRANSPORTS[self.transport],
             "parser": self.server.parser,
             "connect_timeout": 8.0,

@@ -1,6 +1,8 @@
 """All behaviours of one server and one transport, at once: prints one JSON line for each.
 
-python driver.py --server NAME --transport NAME --url URL [--only BEHAVIOUR ...]
+python driver.py --server NAME --transport NAME --url URL [--auto] [--only BEHAVIOUR ...]
+
+With --auto the version isn't told.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import sys  # noqa: E402
 import time  # noqa: E402
 import traceback  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -30,10 +33,10 @@ PATIENCE = 25.0  # seconds for one behaviour
 AT_ONCE = 16
 
 
-def show(server: Server, transport: str, url: str, name: str) -> None:
+def show(server: Server, transport: str, url: str, name: str, version: Any) -> None:
     """Try one behaviour and print what came of it."""
     function = BEHAVIOURS[name][1]
-    cell = Cell(server, transport, url)
+    cell = Cell(server, transport, url, version)
     began, error = time.perf_counter(), ""
     try:
         with gevent.Timeout(PATIENCE, AssertionError(f"not done in {PATIENCE:g} s")):
@@ -56,21 +59,23 @@ def main() -> None:
     parser.add_argument("--transport", required=True)
     parser.add_argument("--url", required=True)
     parser.add_argument("--only", action="append")
+    parser.add_argument("--auto", action="store_true")
     given = parser.parse_args()
     server = SERVERS[given.server]
     names = [
         name for name, (row, _) in BEHAVIOURS.items()
         if row.applies(server, given.transport) and (not given.only or name in given.only)
     ]  # fmt: skip
+    version = "auto" if given.auto else server.version
     pool = Pool(AT_ONCE)
     slow_first = sorted(names, key=lambda name: not name.startswith("heartbeats"))
     for name in slow_first:
         if not BEHAVIOURS[name][0].alone:
-            pool.spawn(show, server, given.transport, given.url, name)
+            pool.spawn(show, server, given.transport, given.url, name, version)
     pool.join()
     for name in names:
         if BEHAVIOURS[name][0].alone:
-            show(server, given.transport, given.url, name)
+            show(server, given.transport, given.url, name, version)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`sioload bench --version auto` finds out what each server speaks, and every emit is acked and counted once."""
+"""`sioload bench --version auto` finds out what each server speaks; every emit is acked and counted once."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ def test_every_emit_is_acked_and_counted(
 ) -> None:
     done, report, counts = runs[server, transport].result()
     assert done.code == 0, done.text
-    ledger, received, acked = report["ledger"], *(serverkit.total(counts[t], "echo") for t in ("received", "acks"))
+    ledger, received, acked = (
+        report["ledger"],
+        *(serverkit.total(counts[t], "echo") for t in ("received", "acks")),
+    )
     assert ledger["emits"] == ledger["acked"] == received == acked > 50
     rows = {(row["type"], row["name"]): row for row in report["events"]}
     assert rows["CALL", "echo"]["count"] == ledger["emits"]

@@ -5,7 +5,9 @@ The wrong versions on servers that poll too are rows of the matrix (`behaviours/
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import serverkit
@@ -34,3 +36,38 @@ def test_without_polling(servers: Callable[..., serverkit.Server], name: str) ->
     found = run_driver(name, "websocket", server.url, *asked)
     assert len(found) == 1 + len(wrong)
     assert {behaviour: line["error"] for behaviour, line in found.items() if line["error"]} == {}
+
+
+#: What differs between 1.0.x, 1.x and 2.x, and a client that can't know which it talks to must get right.
+DIFFERENT = (
+    "acks of the client: one argument",
+    "acks of the server: one argument",
+    "events: three arguments",
+    "heartbeats over several intervals",
+    "namespaces: several on one connection",
+    "text: non-ASCII and astral, made by the server",
+    "text: non-ASCII and astral, to the server and back",
+)
+
+
+def told_nothing(name: str, url: str, *more: str) -> dict[str, str]:
+    """What goes wrong with `version` "auto" on websockets."""
+    asked = [arg for behaviour in (*DIFFERENT, *more) for arg in ("--only", behaviour)]
+    found = run_driver(name, "websocket", url, "--auto", *asked)
+    assert len(found) == len(DIFFERENT) + len(more)
+    return {behaviour: line["error"] for behaviour, line in found.items() if line["error"]}
+
+
+@pytest.mark.parametrize("name", ["socket.io 1.7.4", "socket.io 2.5.1"])
+def test_old_servers_that_cannot_be_told_apart(servers: Callable[..., serverkit.Server], name: str) -> None:
+    server = servers(*SERVERS[name].command, *SHUT)
+    assert told_nothing(name, server.url, "binary: both ways", "binary: the client's ack") == {}
+
+
+def test_the_forms_of_1_0_0_are_learnt() -> None:
+    script = Path(__file__).resolve().parent / "old_server.py"
+    with serverkit.Process([sys.executable, script]) as process:
+        url = f"http://127.0.0.1:{process.wait_for(serverkit.READY, 20).group(1)}"
+        assert told_nothing("socket.io 1.7.4", url) == {}
+        assert serverkit.http_json(f"{url}/harm") == []
+        assert process.err == ""
