@@ -18,8 +18,8 @@ def test_three_generations_in_one_process(servers: Callable[..., serverkit.Serve
         server.reset()
     report_file = tmp_path / "report.json"
     done = serverkit.run_locust(
-        ["-f", Path(__file__).parent / "mixed_locustfile.py", "--headless", "-u", "12", "-r", "12", "-t", "4s",
-         "--sio-report", report_file],
+        ["-f", Path(__file__).parent / "mixed_locustfile.py", "--headless", "-u", "12", "-r", "12",
+         "-t", "4s", "--sio-report", report_file],
         env={f"SERVER_{label[0]}": server.url for label, server in running.items()},
     )  # fmt: skip
     assert done.code == 0, done.text
