@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import locust
+import locust.stats
 from gevent.hub import get_hub
 from locust.runners import MasterRunner, WorkerRunner
 
@@ -12,6 +13,7 @@ from sioload.swarm.interrupts import Interrupts
 from sioload.swarm.local import Local
 from sioload.swarm.master import Master
 from sioload.swarm.options import add_options
+from sioload.swarm.outputs import CsvFiles
 from sioload.swarm.producer import raise_descriptor_limit
 from sioload.swarm.statistics import replace_rounding
 from sioload.swarm.worker import Worker
@@ -26,6 +28,7 @@ def install() -> None:
         return
     _installed = True
     replace_rounding()
+    locust.stats.StatsCSVFileWriter = CsvFiles  # type: ignore[misc]
     events: Any = locust.events
     events.init_command_line_parser.add_listener(lambda parser, **_: add_options(parser))
     events.init.add_listener(lambda environment, **_: _attach_interruptible(environment))

@@ -48,6 +48,7 @@ class Judge:
         self.makers: list[outputs.Maker] = []
         self._gather = gather
         self._checks = checks_of(environment.parsed_options)
+        self._html_file = outputs.take_over_html(environment.parsed_options)
         self._watch = Watch(self._checks)
         self._aborted: CheckResult | None = None
         self._faults: list[str] = []
@@ -156,7 +157,7 @@ class Judge:
 
     def _settle(self) -> None:
         self.end()
-        outputs.renew_locust_files(self.environment)
+        self._faults += outputs.write_locust_files(self.environment, self._html_file)
         options = self.environment.parsed_options
         figures = self.figures()
         final = self._compose(figures)

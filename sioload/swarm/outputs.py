@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gevent
 import locust.html
@@ -87,18 +87,69 @@ def tell(report: Mapping[str, Any], options: Any) -> None:
             logger.warning("sioload: can't write GITHUB_STEP_SUMMARY: %s", error)
 
 
-def renew_locust_files(environment: Any) -> None:
-    """Let Locust's own files show what came in since it wrote them.
+class CsvFiles(locust.stats.StatsCSVFileWriter):
+    """Locust's CSV files. A disk that is full spoils them, but neither the run nor its end.
 
-    Its HTML report is written before users are stopped when a signal ends the run. Its CSV files are written
-    by a greenlet once a second, and closed without a last look.
+    Attributes:
+        faults: which could not be written, and why, of all runs of this process.
+    """
+
+    faults: ClassVar[list[str]] = []
+
+    def stats_writer(self) -> None:
+        """Runs in a greenlet of its own until the process ends."""
+        try:
+            super().stats_writer()
+        except OSError as error:
+            self._failed(error)
+
+    def close_files(self) -> None:
+        """The process ends."""
+        for file in (
+            self.requests_csv_filehandle,
+            self.stats_history_csv_filehandle,
+            self.failures_csv_filehandle,
+            self.exceptions_csv_filehandle,
+        ):
+            try:
+                file.close()
+            except OSError as error:
+                self._failed(error)
+
+    def _failed(self, error: OSError) -> None:
+        fault = f"can't write {self.base_filepath}_*.csv: {error.strerror or error}"
+        if fault not in self.faults:
+            self.faults.append(fault)
+            logger.error("sioload: %s", fault)
+
+
+def take_over_html(options: Any) -> str | None:
+    """The path of Locust's HTML report, which is ours to write from now on.
+
+    Locust would write it before users are stopped when a signal ends the run, and write nothing else when it
+    can't be written.
+    """
+    path: str | None = getattr(options, "html_file", None)
+    if path:
+        options.html_file = None
+    return path
+
+
+def write_locust_files(environment: Any, html_file: str | None) -> list[str]:
+    """Let Locust's own files show all that was counted; returns which could not be written, and why.
+
+    Its CSV files are written by a greenlet once a second, and closed without a last look.
     """
     options = environment.parsed_options
+    faults = []
     if getattr(options, "csv_prefix", None):
         gevent.sleep(1.2 * locust.stats.CSV_STATS_INTERVAL_SEC)
-    if getattr(options, "html_file", None):
+        faults += CsvFiles.faults
+    if html_file:
+        options.html_file = html_file
         locust.html.process_html_filename(options)
         render: Any = locust.html.get_html_report
-        html = render(environment, show_download_link=False)
-        if fault := _write(options.html_file, html):
-            logger.error("sioload: %s", fault)
+        fault = _write(options.html_file, render(environment, show_download_link=False))
+        if fault is not None:
+            faults.append(fault)
+    return faults
