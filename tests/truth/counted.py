@@ -1,7 +1,8 @@
 """Users that make a known number of emits, each with a number of its own, and tell what became of them.
 
-On the master of a run with MESS=1, the workers' reports get lost, come twice, and come late: an old one after a
-newer one. Only the last one of a worker comes as it should, or the run would rightly say that it is missing.
+On the master of a run with MESS=1, the workers' reports get lost, come twice, and come late: an old one
+after a newer one. Only the last one of a worker comes as it should, or the run would rightly say that it is
+missing.
 """
 
 import os

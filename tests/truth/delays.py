@@ -2,15 +2,17 @@
 
 import os
 import random
+from time import perf_counter
 
 import gevent
 import hooks
-from locust import constant, events, task
+from locust import constant, task
 
 from sioload import SocketIOUser
 
 #: Seconds, and how many users ask for them.
 DELAYS = {float(delay): int(users) for delay, users in (p.split(":") for p in os.environ["DELAYS"].split())}
+SECONDS = float(os.environ["SECONDS"])
 differences = hooks.told["differences"] = {}
 
 
@@ -22,10 +24,14 @@ class Asking(SocketIOUser):
 
     def on_start(self):
         self.sio.connect()
-        gevent.sleep(2.0 + random.random() / 10)  # what is compared is the run, not its ramp-up
+        # What is compared is neither the ramp-up nor the end of the run.
+        self.until = perf_counter() + 2.0 + SECONDS
+        gevent.sleep(2.0 + random.random() / 10)
 
     @task
     def ask(self):
+        if perf_counter() + self.delay > self.until:
+            gevent.sleep(60)
         name = f"delay {self.delay:g}"
         measured = self.sio.call("delay", self.delay, name=name)
         # Nothing else ran since this sample was recorded: the ack resumes its user at once.

@@ -1,4 +1,4 @@
-"""A user that waits for each answer and one that doesn't, both at a fixed rate, and a server that stalls once."""
+"""A user that waits for each answer and one that doesn't, both at a fixed rate; the server stalls once."""
 
 import os
 from time import perf_counter

@@ -2,16 +2,16 @@
 
     python server.py [--port 0] [--log FILE] [--stall AFTER --for SECONDS]
 
-It prints `listening PORT`. Websocket only, Engine.IO 4, one thread, one selector, no library: what it measures
-and counts is what happened on its sockets. Events:
+It prints `listening PORT`. Websocket only, Engine.IO 4, one thread, one selector, no library: what it
+measures and counts is what happened on its sockets. Events:
 
 - `delay` [seconds]: acked after that long, with the seconds it measured itself between receiving and acking.
-- `work` [text]: the text is in the log file before it is acked. `--stall` holds up the whole server once, so many
-  seconds after the first `work`.
+- `work` [text]: the text is in the log file before it is acked. `--stall` holds up the whole server once, so
+  many seconds after the first `work`.
 - `subscribe` [who]: pushes `news` {"n"} from the number that is due by then, see `Stream`.
 - any other event is acked at once.
 
-GET /counts tells what it received and acked, and the numbers it pushed to whom.
+GET /counts tells what it received and acked, the numbers it pushed to whom, and how long it really stalled.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Connection:
 
     def message(self, text: str, now: float) -> None:
         if text == "40":
-            self.send('40{"sid":"%d"}' % self.number)
+            self.send(f'40{{"sid":"{self.number}"}}')
         elif text == "41":
             self.close()
         elif text.startswith("42"):
@@ -203,7 +203,7 @@ class Stream:
         for step in plan.get(self.n % 40, (0,)):
             for connection, who in list(self.receivers.items()):
                 self.sent[who].append(self.n + step)
-                connection.send('42["news",{"n":%d}]' % (self.n + step))
+                connection.send(f'42["news",{{"n":{self.n + step}}}]')
         if self.n % 200 == 150:
             for connection, who in list(self.receivers.items()):
                 if int(who) % 3 == 0:
@@ -222,6 +222,7 @@ class Server:
         self.selector = selectors.DefaultSelector()
         self.received: Counter[str] = Counter()
         self.acked: Counter[str] = Counter()
+        self.stalled = 0.0
         self.timers: list[tuple[float, int, Callable[[], None]]] = []
         self.serial = count()
         self.stream = Stream(self)
@@ -235,12 +236,22 @@ class Server:
 
     def work(self, text: str) -> None:
         if self.received["work"] == 1 and self.options.stall is not None:
-            self.at(time.perf_counter() + self.options.stall, lambda: time.sleep(self.options.duration))
+            self.at(time.perf_counter() + self.options.stall, self.stall)
         if self.log is not None:
             os.write(self.log, f"{text}\n".encode())
 
+    def stall(self) -> None:
+        begun = time.perf_counter()
+        time.sleep(self.options.duration)
+        self.stalled = time.perf_counter() - begun
+
     def counts(self) -> dict[str, Any]:
-        return {"received": self.received, "acked": self.acked, "sent": self.stream.sent}
+        return {
+            "received": self.received,
+            "acked": self.acked,
+            "sent": self.stream.sent,
+            "stalled": self.stalled,
+        }
 
     def run(self) -> None:
         print(f"listening {self.listener.getsockname()[1]}", flush=True)

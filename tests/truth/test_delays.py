@@ -1,4 +1,4 @@
-"""Delays that the server injects come back: what is reported is what the server measured, and the way there."""
+"""Delays that the server injects come back: what is reported is what it measured, and the way there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from truthkit import Bench, Outcome, quantile
 #: Seconds, and how many users ask for them in a process.
 DELAYS = {0.0: 2, 0.001: 2, 0.005: 2, 0.02: 2, 0.1: 4, 0.5: 10, 2.0: 20}
 PAUSE = 0.05
-SECONDS = 9
+#: Of asking; the run is 3 s longer.
+SECONDS = 5
 #: Other work on the machine may hit one of the two clients alone; not every time.
 ATTEMPTS = 4
 
@@ -19,14 +20,15 @@ def tolerance(delay: float) -> float:
 
 
 def beside(bench: Bench, workers: int) -> tuple[Outcome, dict[float, list[float]], dict[float, list[float]]]:
-    """A run and a C client at the same time: microseconds by which each is later than the server, by delay."""
+    """A run and a C client at the same time: by delay, the microseconds that each says beyond the server."""
     server, client = bench.server(), bench.compiled("client.c")
     users = [word for delay, n in DELAYS.items() for word in (str(delay), str(n))]
-    env = {"DELAYS": " ".join(f"{delay}:{n}" for delay, n in DELAYS.items()), "PAUSE": str(PAUSE)}
+    env = {"DELAYS": " ".join(f"{delay}:{n}" for delay, n in DELAYS.items()), "PAUSE": str(PAUSE),
+           "SECONDS": str(SECONDS)}  # fmt: skip
     total = str(sum(DELAYS.values()))
-    finish = bench.start("delays.py", server.url, "-u", total, "-r", total, "-t", f"{SECONDS}s",
+    finish = bench.start("delays.py", server.url, "-u", total, "-r", total, "-t", f"{SECONDS + 3}s",
                          workers=workers, env=env)  # fmt: skip
-    other = bench.process([client, str(server.port), str(SECONDS + 1), str(PAUSE), *users])
+    other = bench.process([client, str(server.port), str(SECONDS + 2), str(PAUSE), *users])
     outcome = finish(60)
     assert other.wait(30) == 0, str(other)
     ours: dict[float, list[float]] = {delay: [] for delay in DELAYS}
@@ -57,9 +59,9 @@ def test_injected_delays_come_back(bench: Bench, workers: int) -> None:
     said = []
     for _ in range(ATTEMPTS):
         outcome, ours, theirs = beside(bench, workers)
-        assert outcome.code == 0, outcome.text
+        assert outcome.sound and outcome.code in (0, 4), outcome.text
         for delay, values in ours.items():
-            assert len(values) > SECONDS / 3 / (delay + PAUSE), outcome.text
+            assert len(values) > SECONDS / 2 / (delay + PAUSE), outcome.text
             assert outcome.shows_all_samples("CALL", f"delay {delay:g}")
         said.append(faults(ours, theirs))
         if not said[-1]:

@@ -25,7 +25,7 @@ def test_ledger_and_server_agree_and_workers_merge_exactly(bench: Bench, emits: 
     server = bench.server("--log", log)
     env = {"USERS": str(USERS), "EMITS": str(emits), "MESS": "1"}
     outcome = bench.start("counted.py", server.url, workers=4, env=env)(1400)
-    assert outcome.code == 0, outcome.text
+    assert outcome.sound and outcome.code in (0, 4), outcome.text
     ledger, counts = outcome.report["ledger"], server.counts()
     assert ledger["emits"] == ledger["acked"] == emits
     assert counts["received"] == counts["acked"] == {"work": emits}
@@ -38,13 +38,13 @@ def test_ledger_and_server_agree_and_workers_merge_exactly(bench: Bench, emits: 
     assert min(mess.values()) > 0, f"nothing went wrong with the reports: {mess}"
 
 
-@pytest.mark.parametrize("emits", [QUICK // 2, LONG])
+@pytest.mark.parametrize("emits", [QUICK // 5, LONG])
 def test_a_killed_server_leaves_no_false_claims(bench: Bench, emits: int) -> None:
     log = bench.folder / "log"
     server = bench.server("--log", log)
     env = {"USERS": str(USERS), "EMITS": str(emits)}
     finish = bench.start("counted.py", server.url, workers=4, env=env)
-    for share, pause in ((0.25, 0.5), (0.5, 3.0)):  # the second time, emits that wait for it give up
+    for share, pause in ((0.25, 0.5), (0.5, 2.6)):  # the second time, emits that wait for it give up
         while not log.exists() or log.read_bytes().count(b"\n") < emits * share:
             time.sleep(0.1)
         server.process.popen.kill()
@@ -52,7 +52,7 @@ def test_a_killed_server_leaves_no_false_claims(bench: Bench, emits: int) -> Non
         time.sleep(pause)
         server = bench.server("--log", log, "--port", str(server.port))
     outcome = finish(1400)
-    assert outcome.code == 1, outcome.text  # there were failures, and nothing worse
+    assert outcome.sound and outcome.code in (1, 4), outcome.text
     told = {
         fate: {number for process in outcome.told for number in process.get(fate, ())}
         for fate in ("acked", "not_sent", "unknown")

@@ -40,6 +40,11 @@ class Outcome:
         """What each process of the run told through `hooks`."""
         return [json.loads(file.read_text()) for file in sorted(self.folder.glob("told.*"))]
 
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong with the figures but that the machine may have been too slow."""
+        return set(self.report["untrusted"]) <= {"the load generator itself was the limit"}
+
     def event(self, kind: str, name: str) -> dict[str, Any]:
         """One row of the report."""
         found = [e for e in self.report["events"] if (e["type"], e["name"]) == (kind, name)]
@@ -92,16 +97,22 @@ class Bench:
         self._runs += 1
         folder = self.folder / f"run{self._runs}"
         folder.mkdir()
-        files = ["--sio-report", folder / "report.json", "--csv", folder / "run"]
+        files = ["--sio-report", folder / "report.json"]
         more = ["--processes", str(workers), *swarm_port()] if workers else []
         argv = ["-f", HERE / file, "--host", url, "--headless", "--only-summary", *files, *more, *args]
         process = self.process(serverkit.locust(argv), {"TRUTH": str(folder / "told"), **(env or {})})
 
         def finish(timeout: float) -> Outcome:
             code = process.wait(timeout)
-            return Outcome(folder, code, f"{process}")
+            return Outcome(folder, code, process.out + process.err)
 
         return finish
+
+    def worker(self, file: str, port: list[str], env: dict[str, str]) -> serverkit.Process:
+        """A worker as a process of its own, for the run that was started last."""
+        argv = ["-f", HERE / file, "--worker", "--master-host", "127.0.0.1", *port[-2:]]
+        told = str(self.folder / f"run{self._runs}" / "told")
+        return self.process(serverkit.locust(argv), {"TRUTH": told, **env})
 
     def compiled(self, source: str, *options: str) -> Path:
         """A C program of this folder, as `cc` makes it."""

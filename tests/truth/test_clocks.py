@@ -1,0 +1,28 @@
+"""A push between workers whose wall clocks differ takes as long as it took."""
+
+from __future__ import annotations
+
+import serverkit
+from truthkit import Bench, swarm_port
+
+APART = 3  # seconds
+
+
+def test_wall_clocks_that_differ_dont_matter(bench: Bench, target: serverkit.Server) -> None:
+    shim = bench.compiled("wallclock.c", "-shared", "-fPIC")
+    port = swarm_port()
+    finish = bench.start("talk.py", target.url, "--master", "--expect-workers", "2", "-u", "8", "-r", "8",
+                         "-t", "5s", *port)  # fmt: skip
+    for moved in (0, APART):
+        env = {"LD_PRELOAD": str(shim), "WALLCLOCK": str(moved)}
+        bench.worker("talk.py", port, env)
+    outcome = finish(60)
+    assert outcome.sound and outcome.code in (0, 4), outcome.text
+    walls = sorted(told["wall"] for told in outcome.told if told["pairs"])
+    assert len(walls) == 2 and abs(walls[1] - walls[0] - APART) < 0.5, "the clocks weren't apart"
+    bound = outcome.event("PUSH", "message")["clock_error_ms"] / 1000
+    assert 0 < bound <= 0.005, outcome.text
+    pairs = [pair for told in outcome.told for pair in told["pairs"]]
+    assert len(pairs) > 300, outcome.text
+    for reported, true in pairs:
+        assert abs(reported - true) <= bound, f"{reported} s reported, {true} s true\n{outcome.text}"
