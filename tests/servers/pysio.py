@@ -44,6 +44,7 @@ auths: dict[tuple[str, str], Any] = {}
 tickers: dict[str, Any] = {}
 ticked: Counter[str] = Counter()
 carriers: dict[str, socket.socket] = {}  # Engine.IO sid -> the TCP connection of its waiting GET
+upgraded: dict[str, socket.socket] = {}  # Engine.IO sid -> that of its websocket, if polling came before
 cutting: set[str] = set()  # Engine.IO sids whose next GET is to be cut
 asked = local()
 
@@ -230,10 +231,11 @@ class Events:
     @staticmethod
     def cut(nsp: str, sid: str, *args: Any) -> Any:
         eio_sid = engine_sid(sid, nsp)
-        if eio_sid in carriers:
+        if io.eio.transport(eio_sid) == "websocket":
+            carrier = upgraded.get(eio_sid) or io.environ[eio_sid]["test.socket"]
+            carrier.shutdown(socket.SHUT_RDWR)
+        elif eio_sid in carriers:
             carriers[eio_sid].shutdown(socket.SHUT_RDWR)
-        elif io.eio.transport(eio_sid) == "websocket":
-            io.environ[eio_sid]["test.socket"].shutdown(socket.SHUT_RDWR)
         else:
             cutting.add(eio_sid)
 
@@ -339,15 +341,15 @@ def app(environ: dict[str, Any], start_response: Any) -> Any:
             )
         if method == "POST" or not sid:
             return io.handle_request(environ, start_response)
-        carriers[sid] = environ["test.socket"]
+        table = upgraded if "HTTP_UPGRADE" in environ else carriers
+        table[sid] = environ["test.socket"]
         if sid in cutting:
             cutting.discard(sid)
-            carriers[sid].shutdown(socket.SHUT_RDWR)
+            table[sid].shutdown(socket.SHUT_RDWR)
         try:
             return io.handle_request(environ, start_response)
         finally:
-            if carriers.get(sid) is environ["test.socket"]:  # else the upgrade has begun meanwhile
-                del carriers[sid]
+            table.pop(sid, None)
     routes = {
         ("GET", "/"): {"ok": True},
         ("GET", "/health"): {"ok": True, "lib": f"pysio{MAJOR}"},
