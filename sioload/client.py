@@ -260,10 +260,11 @@ class SocketIOClient:
         self._until_idle()
 
     def close_quietly(self) -> None:
-        """Close whatever is open and return once it is closed, to connect anew."""
+        """Close whatever is open and return once it is closed, as if `connect()` had never been called."""
         self._end_schedules()
         self._link.shut("client")
         self._until_idle()
+        self._link.endpoint = None
 
     def release(self) -> None:
         """The user's greenlet is gone: close as soon as no emit is open any more."""

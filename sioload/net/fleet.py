@@ -15,12 +15,15 @@ from gevent.hub import get_hub
 
 from sioload.engineio.urls import Endpoint, parse_url
 from sioload.measure.recorder import Recorder
+from sioload.measure.rows import normalise
 from sioload.net.deadlines import Deadlines
 from sioload.net.dial import Resolver, rotate, tls_context
 from sioload.options import Options
 from sioload.socketio.generations import Generation
 
 logger = logging.getLogger(__name__)
+#: Distinct faults that are logged in one run.
+COMPLAINTS = 50
 AF_INET6 = 10
 
 
@@ -55,6 +58,7 @@ class Fleet:
         self._contexts: dict[tuple[Any, ...], ssl.SSLContext] = {}
         self.generations: dict[Any, Generation] = {}
         self.probes: dict[Any, list[Callable[[Generation, str], None]]] = {}
+        self._complaints: set[str] = set()
         self._endpoints: dict[str, Endpoint] = {}
         self._born = int(time.time() * 1000)
         self._serial = 0
@@ -101,6 +105,13 @@ class Fleet:
         except BaseException as error:  # noqa: BLE001 - a hub callback never raises
             self.crashed(error)
 
+    def complain(self, text: str) -> None:
+        """Log what keeps users from their work: each distinct fault once, since thousands may meet it."""
+        text = normalise(text)
+        if text not in self._complaints and len(self._complaints) < COMPLAINTS:
+            self._complaints.add(text)
+            logger.error("sioload: %s (said once; the failures table counts it)", text)
+
     def crashed(self, error: BaseException) -> None:
         """A callback of the hub raised: a defect of this program; the run ends with exit code 4."""
         logger.error("sioload: internal error", exc_info=error)
@@ -134,6 +145,7 @@ class Fleet:
     def reopen(self) -> None:
         """A new run begins."""
         self.ending = self.stopping = False
+        self._complaints.clear()
 
 
 def fleet_of(environment: Any) -> Fleet:

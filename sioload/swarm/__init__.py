@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import locust
@@ -9,6 +10,8 @@ import locust.stats
 from gevent.hub import get_hub
 from locust.runners import MasterRunner, WorkerRunner
 
+from sioload.engineio.urls import parse_url
+from sioload.errors import UsageError
 from sioload.swarm.interrupts import Interrupts
 from sioload.swarm.local import Local
 from sioload.swarm.master import Master
@@ -52,9 +55,24 @@ def attach(environment: Any) -> Local | Worker | Master:
     return part
 
 
+def _check_users(environment: Any) -> None:
+    """Refuse user classes whose options or host can't be used: one line and exit code 2, before any load."""
+    for user_class in environment.user_classes:
+        if not hasattr(user_class, "parsed_options"):
+            continue
+        try:
+            user_class.parsed_options()
+            if host := environment.host or user_class.host:
+                parse_url(host)
+        except UsageError as error:
+            print(f"sioload: {user_class.__name__}: {error}", file=sys.stderr)
+            raise SystemExit(2) from error
+
+
 def _attach_interruptible(environment: Any) -> None:
     # The event loop hasn't run since the imports began. Locust's timer of `--run-time`, set by the loop's own
     # idea of now, would end the run that much too early.
     get_hub().loop.update_now()
+    _check_users(environment)
     interrupts = Interrupts(attach(environment).hurry)
     environment.events.quit.add_listener(lambda **_: interrupts.restore())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import random
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -18,13 +17,11 @@ from requests.cookies import get_cookie_header
 
 from sioload.client import SocketIOClient
 from sioload.dispatcher import Handler
-from sioload.errors import ConnectError
+from sioload.errors import ConnectError, EmitError, UsageError
 from sioload.net.fleet import fleet_of
 from sioload.options import Options, options_from
 from sioload.users.handlers import handlers_of
 from sioload.users.pacing import Paced, end_pace
-
-logger = logging.getLogger(__name__)
 
 
 class SocketIOUser(User):
@@ -56,7 +53,7 @@ class SocketIOUser(User):
         start: Any = cls.on_start
         if not hasattr(start, "_sioload_persistent"):
             cls.on_start = _persistent(start)  # type: ignore[assignment,method-assign]
-        cls.tasks = [_rejoining(task) for task in cls.tasks]
+        cls.tasks = [_guarded(task) for task in cls.tasks]
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
@@ -142,12 +139,17 @@ def _persistent(on_start: Callable[[Any], None]) -> Callable[[Any], None]:
                     return
                 except ConnectError as error:
                     options = self.sio.options
+                    self.sio.fleet.complain(f"users of {type(self).__name__} can't connect: {error}")
                     if attempt >= options.reconnection_attempts:
-                        logger.warning("sioload: a user gives up after %d attempts: %s", attempt + 1, error)
                         raise StopUser from error
                     self.sio.close_quietly()
                     gevent.sleep(self.sio.backoff(attempt))
                     attempt += 1
+                except UsageError as error:
+                    # No attempt will ever succeed; what can be told before the load starts was told then.
+                    self.sio.fleet.recorder.row("CONNECT", "/").fail(str(error))
+                    self.sio.fleet.complain(f"users of {type(self).__name__} can't start: {error}")
+                    raise StopUser from error
         finally:
             del self._starting  # type: ignore[attr-defined]
 
@@ -155,16 +157,28 @@ def _persistent(on_start: Callable[[Any], None]) -> Callable[[Any], None]:
     return run
 
 
-def _rejoining(task: Any) -> Any:
-    """A task before which namespaces that the server closed are joined again."""
-    if isinstance(task, type) or hasattr(task, "_sioload_rejoins"):
+def _guarded(task: Any) -> Any:
+    """A task before which namespaces that the server closed are joined again.
+
+    An emit that fails ends the task. It is a failure row already, so it is said once and isn't an exception
+    to Locust, which would log a traceback for each.
+    """
+    if isinstance(task, type):  # a TaskSet, whose tasks get it instead of the user
+        if isinstance(getattr(task, "tasks", None), list):
+            task.tasks = [_guarded(inner) for inner in task.tasks]  # type: ignore[attr-defined]
+        return task
+    if hasattr(task, "_sioload_guarded"):
         return task
 
     @functools.wraps(task)
-    def run(user: SocketIOUser) -> Any:
-        if user.sio.kicked:
-            user.sio.rejoin_patiently()
-        return task(user)
+    def run(owner: Any) -> Any:
+        sio: SocketIOClient = getattr(owner, "user", owner).sio
+        if sio.kicked:
+            sio.rejoin_patiently()
+        try:
+            return task(owner)
+        except EmitError as error:
+            sio.fleet.complain(f"{task.__name__}: {error}")
 
-    run._sioload_rejoins = True  # type: ignore[attr-defined]
+    run._sioload_guarded = True  # type: ignore[attr-defined]
     return run
