@@ -5,6 +5,7 @@
   const LINES = 8; // most lines in one chart
   const STEP = 6; // latency charts that "Show more" adds
   const HEIGHT = 220;
+  const TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400, 172800, 604800]; // s
   const DARK = ["#6ea8fe", "#f5b54a", "#4ade80", "#f27ab4", "#b69cff", "#5fd4d6", "#ff8f6b", "#c9cf5f"];
   const LIGHT = ["#1d5fc4", "#b06a00", "#15803d", "#b3186b", "#6b45c9", "#0b7f86", "#c2410c", "#6b7200"];
   const BANDS = [["p50", "p95", 0.34], ["p95", "p99", 0.22], ["p99", "p99.9", 0.14], ["p99.9", "max", 0.08]];
@@ -107,7 +108,7 @@
           y: log ? { distr: 3 } : { range: (u, low, high) => [0, high > 0 ? high * 1.08 : 1] },
         },
         axes: [
-          { ...axis, values: (u, ticks) => ticks.map(clock), space: 64, size: 32 },
+          { ...axis, values: (u, ticks) => ticks.map(clock), incrs: TICKS, space: 64, size: 32 },
           { ...axis, values: (u, ticks) => ticks.map((v) => (v === null ? "" : short(v))), size: 52 },
         ],
         series: [

@@ -1,0 +1,193 @@
+"""Chromium on real runs: the tab and the chart page in Locust's web UI, and the report from disk."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import serverkit
+from browser.chromium import Page, browser
+
+#: Share of a canvas that something was drawn on.
+DRAWN = """
+[...document.querySelectorAll('canvas')].map(canvas => {
+  const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  let drawn = 0;
+  for (let i = 3; i < pixels.length; i += 4) drawn += pixels[i] > 0;
+  return drawn / (pixels.length / 4);
+})
+"""
+ROWS = (
+    "[...document.querySelectorAll('main tbody tr')].map(row => [...row.cells].map(cell => cell.innerText))"
+)
+Counts = dict[tuple[str, str], tuple[int, int]]
+
+
+def rows_of_tab(page: Page) -> Counts:
+    """Counts and failures of the rows that are the report's too, as a reader sees them."""
+    rows = [row for row in page.run(ROWS) if row[0].isupper() and row[2]]
+    return {(row[0], row[1]): (int(row[2]), int(row[9])) for row in rows}
+
+
+def rows_of_report(report: dict[str, Any]) -> Counts:
+    return {(e["type"], e["name"]): (e["count"], e["failures"]) for e in report["events"]}
+
+
+def captions(page: Page) -> list[str]:
+    return list(page.run("[...document.querySelectorAll('figcaption')].map(one => one.innerText)"))
+
+
+def download(page: Page, folder: Path, selector: str, name: str) -> str:
+    """Click a link and read the file that it brings."""
+    page.run(f"document.querySelector({selector!r}).click()")
+    path, deadline = folder / name, time.monotonic() + 20
+    while not path.exists() or not path.stat().st_size:
+        assert time.monotonic() < deadline, f"{name} doesn't come"
+        time.sleep(0.1)
+    return path.read_text()
+
+
+def check_sizes(page: Page, url: str) -> None:
+    """The page fits small and large windows, and follows the scheme that is asked for."""
+    grounds = set()
+    for width in (1280, 400):
+        for dark in (False, True):
+            page.size(width, 900, dark=dark)
+            page.open(url)
+            page.until("document.querySelectorAll('canvas').length >= 6")
+            assert page.run("document.documentElement.scrollWidth") <= width
+            assert all(part > 0.003 for part in page.run(DRAWN)), "a chart is empty"
+            grounds.add(page.run("getComputedStyle(document.body).backgroundColor"))
+    assert len(grounds) == 2
+    page.size(1280, 900)
+
+
+def test_a_run_from_login_to_report(shown: Callable[..., Any], tmp_path: Path) -> None:
+    run = shown("--web-login", "--autostart", "-t", "120s", base="/load", env={"LOGIN": "1"})
+    enter = {"username": "ann", "password": "right"}
+    run.ask("/enter", enter)
+    with browser() as page:
+        page.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+        page.size(1280, 900)
+        page.open(f"{run.url}/sioload/")
+        assert "/load/login" in page.run("location.href"), "nothing is shown before the login"
+        form = "new URLSearchParams({username: 'ann', password: 'right'})"
+        page.run(f"fetch('/load/enter', {{method: 'POST', body: {form}}}).then(answer => answer.ok)")
+
+        page.open(f"{run.url}/?tab=socketio")
+        page.until("[...document.querySelectorAll('td')].some(cell => cell.innerText === 'CALL')")
+        first = rows_of_tab(page)["CALL", "echo"][0]
+        page.until(f"{ROWS}.some(row => row[0] === 'CALL' && row[1] === 'echo' && +row[2] > {first})")
+        page.run(
+            "[...document.querySelectorAll('#sioload-links a')].find(a => a.innerText === 'Charts').click()"
+        )
+        page.until("document.querySelectorAll('canvas').length >= 6")
+        assert page.run("location.pathname") == "/load/sioload/"
+
+        watch_the_charts(page)
+        check_sizes(page, f"{run.url}/sioload/")
+        report = json.loads(download(page, tmp_path, "a[href='report.json']", "sioload.json"))
+        assert rows_of_report(report)["CALL", "echo"][0] > first
+        table = list(
+            csv.DictReader(io.StringIO(download(page, tmp_path, "a[href='events.csv']", "sioload.csv")))
+        )
+        assert {row["type"] for row in table} >= {"CALL", "EMIT", "PUSH"}
+        assert "Tag=CALL:echo" in download(page, tmp_path, "a[href='sioload.hlog']", "sioload.hlog")
+        assert "sioload-data" in download(page, tmp_path, "a[href='report.html']", "sioload.html")
+
+        page.open(f"{run.url}/?tab=socketio")
+        page.until("[...document.querySelectorAll('td')].some(cell => cell.innerText === 'CALL')")
+        run.ask("/stop", {})
+        page.until("document.body.innerText.includes('STOPPED')", 30)
+        assert rows_of_tab(page) == rows_of_report(run.json("/sioload/report.json")), (
+            "without loading it again"
+        )
+        assert page.run("window.boomed") is None and page.complaints() == []
+
+
+def watch_the_charts(page: Page) -> None:
+    """The chart page lives, can be searched, and is reached with the keyboard alone."""
+    page.until("document.querySelector('figcaption')?.innerText.startsWith('Users')")
+    emits = "+[...document.querySelectorAll('.cards dt')].find(dt => dt.innerText === 'Emits')" \
+            ".nextElementSibling.innerText.replace(',', '')"  # fmt: skip
+    page.until(f"{emits} > {page.run(emits)}")
+    page.until(
+        "[...document.querySelectorAll('figcaption')].some(one => one.innerText.startsWith('Generator: CPU'))"
+    )
+    assert all(part > 0.003 for part in page.run(DRAWN)), "a chart is empty"
+    assert {"PUSH news", "CALL echo"} <= {caption.split(" ms,")[0] for caption in captions(page)}
+    assert any("<script>boom()" in caption for caption in captions(page)), "a hostile name is text"
+
+    page.run("document.getElementById('filter').focus()")
+    for letter in "news":
+        page.command("Input.dispatchKeyEvent", type="char", text=letter)
+    page.until("document.querySelectorAll('#latency figure').length === 1")
+    assert captions(page)[-1].startswith("PUSH news")
+    for _ in range(20):
+        press(page, "Tab", 9)
+        if page.run("document.activeElement.closest('#latency') !== null"):
+            break
+    legend = "document.activeElement.querySelector('.u-value').innerText"
+    newest = page.run(legend)
+    press(page, "Home", 36)
+    assert page.run(legend) < newest, "arrow keys read other times"
+    page.run("document.getElementById('filter').value = ''")
+    page.run("document.getElementById('filter').dispatchEvent(new Event('input'))")
+    page.until("document.querySelectorAll('#latency figure').length > 1")
+
+
+def press(page: Page, key: str, code: int) -> None:
+    for kind in ("keyDown", "keyUp"):
+        page.command("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+
+def test_a_distributed_run(shown: Callable[..., Any]) -> None:
+    run = shown(
+        "--processes",
+        "2",
+        "--autostart",
+        "--expect-workers",
+        "2",
+        "-t",
+        "6s",
+        "--sio-check",
+        "CALL: p99 < 9s",
+    )
+    with browser() as page:
+        page.size(1280, 900)
+        page.open(f"{run.url}/?tab=socketio")
+        page.until("document.body.innerText.includes('STOPPED')", 40)
+        seen, kinds = rows_of_tab(page), [row[0] for row in page.run(ROWS)]
+        page.open(f"{run.url}/sioload/")
+        page.until("document.querySelectorAll('canvas').length >= 4")
+        assert all(part > 0.003 for part in page.run(DRAWN)), "a chart is empty"
+        assert page.complaints() == []
+    assert kinds.count("generator") == 2 and kinds.count("check") == 1
+    report = run.end()
+    assert report["workers"] == {"expected": 2, "lost": 0}
+    assert seen == rows_of_report(report)
+
+
+def test_the_report_of_a_long_run_opens_from_disk_without_network(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    script = serverkit.ROOT / "tests" / "web" / "long_run.py"
+    subprocess.run([sys.executable, str(script), str(path), "3600", "50"], check=True, timeout=60,
+                   env={"PYTHONPATH": str(serverkit.ROOT)})  # fmt: skip
+    assert path.stat().st_size < 2 << 20
+    with browser() as page:
+        page.offline()
+        check_sizes(page, path.as_uri())
+        assert "6 of 50 rows" in page.run("document.getElementById('found').innerText")
+        page.run("document.getElementById('more').click()")
+        assert page.run("document.querySelectorAll('#latency canvas').length") == 12
+        assert all(part > 0.003 for part in page.run(DRAWN)), "a chart is empty"
+        assert len(page.run("[...document.querySelectorAll('.figures tbody tr')]")) >= 50
+        assert page.run("performance.getEntriesByType('resource').length") == 0, "nothing is asked for"
+        assert page.complaints() == []

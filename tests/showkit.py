@@ -1,0 +1,126 @@
+"""Runs with a web UI, looked at over HTTP while they go on and after they ended."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from http.cookiejar import CookieJar
+from pathlib import Path
+from typing import Any
+
+import serverkit
+
+USERS = Path(__file__).parent / "web" / "users.py"
+
+
+class Shown:
+    """A run with a web UI.
+
+    Attributes:
+        url: of the web UI, with its base path and without a trailing slash.
+        folder: where its files are written.
+    """
+
+    def __init__(
+        self, target: str, folder: Path, *more: str, base: str = "", env: Mapping[str, str] | None = None
+    ) -> None:
+        port = serverkit.free_port()
+        self.url = f"http://127.0.0.1:{port}{base}"
+        self.folder = folder
+        self.report = folder / "report.json"
+        args = ["-f", str(USERS), "--host", target, "-u", "10", "-r", "10", "--web-host", "127.0.0.1",
+                "--web-port", str(port), "--sio-report", str(self.report),
+                "--sio-html", str(folder / "report.html"), *more]  # fmt: skip
+        if base:
+            args += ["--web-base-path", base]
+        if "--processes" in more:
+            master = str(serverkit.free_port())
+            args += ["--master-bind-host", "127.0.0.1", "--master-bind-port", master, "--master-port", master]
+        self._opener = urllib.request.build_opener(
+            urllib.request.HTTPCookieProcessor(CookieJar()), _NoRedirect()
+        )
+        self.process = serverkit.Process(serverkit.locust(args), cwd=folder, env=env)
+        try:
+            self._until_it_answers()
+        except BaseException:
+            self.process.close()
+            raise
+
+    def _until_it_answers(self) -> None:
+        self.process.wait_for("Starting web interface", 30)
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                self.ask("/")
+                return
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError(f"no web UI: {self.process}")
+
+    def ask(self, path: str, form: Mapping[str, Any] | None = None) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body of an answer; redirects aren't followed."""
+        body = None if form is None else urllib.parse.urlencode(form).encode()
+        try:
+            with self._opener.open(f"{self.url}{path}", body, timeout=30) as answer:
+                return answer.status, dict(answer.headers), answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, dict(error.headers), error.read()
+
+    def get(self, path: str) -> str:
+        """The text of an answer that must be fine."""
+        status, _, body = self.ask(path)
+        assert status == 200, f"{path}: {status} {body[:500]!r}"
+        return body.decode()
+
+    def json(self, path: str) -> Any:
+        """The JSON of an answer that must be fine."""
+        return json.loads(self.get(path))
+
+    def tab(self) -> list[dict[str, Any]]:
+        """The rows of the tab as Locust's page gets them."""
+        tables = {table["key"]: table["data"] for table in self.json("/stats/requests")["extended_stats"]}
+        return list(tables["socketio"])
+
+    def tab_counts(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Counts and failures of the tab's rows that are rows of the report too."""
+        return {(row["kind"], row["what"]): (row["count"], row["failures"]) for row in self.tab()
+                if row["kind"].isupper() and row["count"] != ""}  # fmt: skip
+
+    def counting(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """The same, once something was called."""
+        deadline = time.monotonic() + 20
+        while True:
+            found = self.tab_counts()
+            if any(kind == "CALL" for kind, _ in found):
+                return found
+            assert time.monotonic() < deadline, f"nothing is called: {self.process}"
+            time.sleep(0.2)
+
+    def ended(self) -> float:
+        """Where the history ends, in seconds since the test's start."""
+        columns = self.json("/sioload/data")["columns"]
+        return float((columns["end"] or [0.0])[-1])
+
+    def until(self, state: str, timeout: float = 30.0) -> None:
+        """Wait until Locust's page is told this state."""
+        deadline = time.monotonic() + timeout
+        while self.json("/stats/requests")["state"] != state:
+            assert time.monotonic() < deadline, f"never {state}: {self.process}"
+            time.sleep(0.2)
+
+    def end(self) -> dict[str, Any]:
+        """Let the process end, and return the report it wrote."""
+        self.process.popen.terminate()
+        self.process.wait(40)
+        report: dict[str, Any] = json.loads(self.report.read_text())
+        return report
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
