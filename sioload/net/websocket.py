@@ -58,7 +58,9 @@ def encode_frame(opcode: int, payload: bytes) -> bytes:
 
 def _between_frames(protocol: Protocol) -> bool:
     """Whether the protocol waits for a frame to begin: an empty buffer may mean that one's head was read."""
-    waiting = getattr(protocol.parser, "gi_yieldfrom", None)
+    waiting: object = protocol.parser
+    while (inner := getattr(waiting, "gi_yieldfrom", None)) is not None:
+        waiting = inner  # behind a handshake, the parser of frames runs within that of the handshake
     return getattr(waiting, "__name__", "") == "at_eof"
 
 
