@@ -14,18 +14,18 @@ from gevent.event import Event
 from gevent.hub import Waiter, get_hub
 
 from sioload.dispatcher import Dispatcher, Handler, Job
-from sioload.emits import Emit, Unacked, Wait, value_of
+from sioload.emits import Emit, Unacked
 from sioload.engineio.urls import parse_url
-from sioload.errors import ConnectError, ConnectionLost, EmitError, NotConnected, UsageError
+from sioload.errors import ConnectError, EmitError, NotConnected, UsageError
 from sioload.link import Link, Phase
 from sioload.measure.delivery import Receiver
 from sioload.net import clock
 from sioload.net.fleet import Fleet
 from sioload.options import Options, options_from
+from sioload.pending import Expectation, Pending, Wait
 from sioload.schedule import Pace, Schedule
 from sioload.socketio.backoff import backoff
 
-INFINITY = float("inf")
 Handlers = Mapping[tuple[str, str], Handler]
 
 
@@ -51,9 +51,8 @@ class SocketIOClient:
         handlers: (namespace, event) to handler, of a user class.
     """
 
-    __slots__ = ("_acks", "_blocked", "_dispatcher", "_due", "_full", "_handlers", "_link", "_next_id",
-                 "_own", "_receiver", "_schedules", "_timer", "_user", "_waits", "fleet", "leaving",
-                 "options", "pace", "url")  # fmt: skip
+    __slots__ = ("_blocked", "_dispatcher", "_full", "_handlers", "_link", "_own", "_pending", "_receiver",
+                 "_schedules", "_user", "fleet", "leaving", "options", "pace", "url")  # fmt: skip
 
     eio = _Eio()
 
@@ -76,15 +75,11 @@ class SocketIOClient:
         self._own: dict[tuple[str, str], Handler] | None = None
         self._link = Link(self.fleet, self.options, self)
         self._dispatcher: Dispatcher | None = None
-        self._next_id = 0
-        self._acks: dict[int, Emit] = {}
-        self._waits: list[Wait] | None = None
+        self._pending = Pending(self.fleet, self._expired)
         self._receiver: Receiver | None = None
         self._schedules: list[Schedule] | None = None
         self._blocked: list[Waiter[Any]] | None = None
         self._full = False
-        self._due = INFINITY
-        self._timer: Any = None
 
     # Connection.
 
@@ -270,7 +265,7 @@ class SocketIOClient:
         """The user's greenlet is gone: close as soon as no emit is open any more."""
         self.leaving = True
         self._end_schedules()
-        if not self._acks and not self._waits and not self.fleet.ending:
+        if not self._pending and not self.fleet.ending:
             self._link.shut("client")
         if self._receiver is not None and self._link.phase is Phase.IDLE:
             self._receiver.close()
@@ -419,7 +414,7 @@ class SocketIOClient:
         else:
             entry = self._entry("REPLY", f"{shown}>{reply}", namespace, event, timeout)
             wait = Wait(entry.row, namespace, reply, where, entry.started, entry.deadline, entry)
-            self._add_wait(wait)
+            self._pending.add_wait(wait)
         entry.ok = ok
         waiter: Waiter[Any] = Waiter()
         entry.waiter = waiter
@@ -440,8 +435,8 @@ class SocketIOClient:
                 self.leaving = True
             raise
         finally:
-            if wait is not None and entry.finished and self._waits and wait in self._waits:
-                self._waits.remove(wait)
+            if wait is not None and entry.finished:
+                self._pending.remove_wait(wait)
 
     def schedule(
         self,
@@ -578,13 +573,9 @@ class SocketIOClient:
             if found is None or not found.connected or self._full:
                 self._usable(namespace, until or perf_counter() + self.options.ack_timeout)
             if ack is not None:
-                number = self._next_id
-                self._next_id = number + 1
                 if ack.paced:
                     ack.written = perf_counter()
-                self._acks[number] = ack
-                if ack.deadline < self._due:
-                    self._rearm(ack.deadline)
+                number = self._pending.add_ack(ack)
             if not link.send_event(namespace, event, args, number, token):
                 assert link.connection is not None
                 self._full = link.connection.buffered > self.options.limits.write_high_water
@@ -592,11 +583,11 @@ class SocketIOClient:
                 token.settle("sent", "")
         except EmitError as error:
             if number is not None:
-                del self._acks[number]
+                del self._pending.acks[number]
             self._give_up(token, error)
             raise
         except BaseException:
-            if number is None or number not in self._acks:
+            if number is None or number not in self._pending.acks:
                 self._give_up(token, NotConnected("the user was stopped before it was sent"))
             raise
 
@@ -683,21 +674,11 @@ class SocketIOClient:
         start of the block.
         """
         namespace = namespace or "/"
+        self._check_running()
         row = self.fleet.recorder.row("WAIT", self._row_name(namespace, event))
-        return Expectation(
-            self, row, namespace, event, where, self.options.ack_timeout if timeout is None else timeout
-        )
-
-    def _add_wait(self, wait: Wait) -> None:
-        if self._waits is None:
-            self._waits = []
-        self._waits.append(wait)
-        if wait.deadline < self._due:
-            self._rearm(wait.deadline)
-
-    def _remove_wait(self, wait: Wait) -> None:
-        if self._waits is not None and wait in self._waits:
-            self._waits.remove(wait)
+        now = perf_counter()
+        until = now + (self.options.ack_timeout if timeout is None else timeout)
+        return Expectation(self._pending, Wait(row, namespace, event, where, now, until))
 
     # Handlers.
 
@@ -771,7 +752,7 @@ class SocketIOClient:
         handler = self._handlers.get((namespace, event)) if self._own is None else None
         if handler is None:
             handler, is_catch_all = self._handler(namespace, event)
-        awaited = self._waits and self._answer_waits(namespace, event, args, now)
+        awaited = self._pending.answered(namespace, event, args, now)
         if handler is not None and handler.sent_at is not None:
             row = recorder.rows.get(("PUSH", shown)) or recorder.row("PUSH", shown)
             try:
@@ -807,30 +788,10 @@ class SocketIOClient:
         except Exception as error:  # noqa: BLE001 - the script's own code
             self.fleet.recorder.row("RECV", f"{shown} (delivery)").fail(f"{type(error).__name__}: {error}")
 
-    def _answer_waits(self, namespace: str, event: str, args: list[Any], now: float) -> bool:
-        """Give an event to the emit and to the waits that it answers; whether there were any."""
-        assert self._waits is not None
-        answered: list[Wait] = []
-        reply = False
-        for wait in self._waits:
-            if wait.emit is not None and (reply or wait.emit.finished):
-                continue
-            verdict = wait.matches(namespace, event, args)
-            if isinstance(verdict, str):
-                wait.row.fail(verdict)
-            elif verdict:
-                answered.append(wait)
-                reply = reply or wait.emit is not None
-        for wait in answered:
-            self._remove_wait(wait)
-        for wait in answered:
-            wait.answer(args, now)
-        return bool(answered)
-
     def on_ack(self, id: int, args: list[Any]) -> None:
-        entry = self._acks.pop(id, None)
+        entry = self._pending.acks.pop(id, None)
         if entry is None or entry.finished:
-            if id < self._next_id:  # else it answers a packet written by hand
+            if id < self._pending.next_id:  # else it answers a packet written by hand
                 self.fleet.recorder.ledger.late_acks += 1
             return
         if entry.callback is not None and not self._dispatching().add(self._call_back, entry, args):
@@ -859,24 +820,9 @@ class SocketIOClient:
         self._wake(error)
 
     def on_down(self, reason: str, namespace: str | None) -> None:
-        now = perf_counter()
         text = f"connection lost: {reason}" if namespace is None else f"namespace lost: {reason}"
-        acks = self._acks
-        if namespace is None:
-            self._acks = {}
-            lost = list(acks.values())
-        else:
-            lost = [entry for entry in acks.values() if entry.namespace == namespace]
-            self._acks = {n: e for n, e in acks.items() if e.namespace != namespace}
         final = self._link.phase is Phase.IDLE
-        for wait in list(self._waits or ()):
-            if (namespace is None or wait.namespace == namespace) and (wait.emit is not None or final):
-                self._remove_wait(wait)
-                wait.end("indeterminate", text, now)
-        if not self._acks and not self._waits:
-            self._rearm(INFINITY)
-        for entry in lost:
-            entry.end("indeterminate", text, now)
+        self._pending.lose(namespace, text, final)
         if self._receiver is not None:
             self._receiver.reconnected()
             if final and self.leaving:
@@ -887,8 +833,8 @@ class SocketIOClient:
                 self.run(hook, reason)
             self._system_event("disconnect", reason)
         self._wake()
-        if final and not self._acks and not self._waits:
-            self._rearm(INFINITY)
+        if final:
+            self._pending.settle()
 
     def on_writable(self) -> None:
         self._full = False
@@ -919,78 +865,6 @@ class SocketIOClient:
     def hook(self, name: str) -> Callable[..., Any] | None:
         return getattr(self._user, name, None)
 
-    # Deadlines.
-
-    def _rearm(self, when: float) -> None:
-        self.fleet.deadlines.cancel(self._timer)
-        self._due = when
-        self._timer = self.fleet.deadlines.at(when, self._expire) if when < INFINITY else None
-
-    def _expire(self, now: float) -> None:
-        """End what is overdue and look when the next one will be."""
-        self._timer = None
-        self._due = INFINITY
-        overdue = [number for number, entry in self._acks.items() if entry.deadline <= now or entry.finished]
-        late = [wait for wait in self._waits or () if wait.deadline <= now]
-        for wait in late:
-            self._remove_wait(wait)
-        ended = [self._acks.pop(number) for number in overdue]
-        rest = [entry.deadline for entry in self._acks.values()] + [
-            wait.deadline for wait in self._waits or ()
-        ]
-        if rest:
-            self._rearm(min(rest))
-        for entry in ended:
-            entry.end("timeout", "no ack in time", now)
-        for wait in late:
-            wait.end("timeout", "not received in time", now)
+    def _expired(self) -> None:
         if self.leaving:
             self.release()
-
-
-class Expectation:
-    """What `SocketIOClient.expect` returns.
-
-    Attributes:
-        args: after the block: the event's argument, a tuple when several, None when none.
-    """
-
-    __slots__ = ("_client", "_wait", "args")
-
-    def __init__(
-        self,
-        client: SocketIOClient,
-        row: Any,
-        namespace: str,
-        event: str,
-        where: Callable[..., Any] | None,
-        timeout: float,
-    ) -> None:
-        now = perf_counter()
-        self._client = client
-        self._wait = Wait(row, namespace, event, where, now, now + timeout)
-        self.args: Any = None
-
-    def __enter__(self) -> Expectation:
-        self._client._check_running()
-        self._client._add_wait(self._wait)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
-    ) -> None:
-        wait = self._wait
-        if error is None and wait.args is None and wait.error is None and wait in (self._client._waits or ()):
-            wait.waiter = Waiter()
-            try:
-                wait.waiter.get()
-            finally:
-                wait.waiter = None
-                self._client._remove_wait(wait)
-        self._client._remove_wait(wait)
-        if error is None and wait.error is not None:
-            raise wait.error
-        self.args = wait.args
-
-
-__all__ = ["ConnectionLost", "Expectation", "SocketIOClient", "value_of"]

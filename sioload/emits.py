@@ -1,4 +1,4 @@
-"""Open emits and waits: what each still owes to the ledger and to a row."""
+"""Open emits: what each still owes to the ledger and to its row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from sioload.measure.ledger import Ledger
     from sioload.measure.rows import Row
 
-_ERRORS: dict[str, type[EmitError]] = {
+#: The exception of each outcome that is none of success.
+ERRORS: dict[str, type[EmitError]] = {
     "timeout": AckTimeout,
     "error": Refused,
     "indeterminate": ConnectionLost,
@@ -91,7 +92,7 @@ class Emit:
         self._ledger.end(outcome)
         self.row.fail(reason, now - self.started)
         if self.waiter is not None:
-            self.waiter.throw(_ERRORS[outcome](f"{self.event}: {reason}"))
+            self.waiter.throw(ERRORS[outcome](f"{self.event}: {reason}"))
 
     def settle(self, outcome: str, reason: str) -> None:
         """What became of its bytes (`net.polling.Token`); only a refusal ends it here."""
@@ -114,80 +115,6 @@ class Unacked:
             self._row.tick()
         else:
             self._row.fail(reason)
-
-
-class Wait:
-    """A wait for an event from the server.
-
-    Attributes:
-        emit: the emit that the event answers (REPLY), None for WAIT.
-        args: the event's arguments once it came.
-    """
-
-    __slots__ = (
-        "args",
-        "deadline",
-        "emit",
-        "error",
-        "event",
-        "namespace",
-        "row",
-        "started",
-        "waiter",
-        "where",
-    )
-
-    def __init__(
-        self,
-        row: Row,
-        namespace: str,
-        event: str,
-        where: Callable[..., Any] | None,
-        started: float,
-        deadline: float,
-        emit: Emit | None = None,
-    ) -> None:
-        self.row = row
-        self.namespace = namespace
-        self.event = event
-        self.where = where
-        self.started = started
-        self.deadline = deadline
-        self.emit = emit
-        self.waiter: Waiter[Any] | None = None
-        self.args: Any = None
-        self.error: BaseException | None = None
-
-    def matches(self, namespace: str, event: str, args: list[Any]) -> bool | str:
-        """Whether an event is the awaited one; a text when `where` raised."""
-        if event != self.event or namespace != self.namespace:
-            return False
-        if self.where is None:
-            return True
-        try:
-            return bool(self.where(*args))
-        except Exception as error:  # noqa: BLE001 - the script's own code
-            return f"where raised {type(error).__name__}: {error}"
-
-    def answer(self, args: list[Any], now: float) -> None:
-        """The event came."""
-        self.args = value_of(args)
-        if self.emit is not None:
-            self.emit.answer(args, now)
-            return
-        self.row.add(now - self.started)
-        if self.waiter is not None:
-            self.waiter.switch(self.args)
-
-    def end(self, outcome: str, reason: str, now: float) -> None:
-        """It ends without the event."""
-        if self.emit is not None:
-            self.emit.end(outcome, reason, now)
-            return
-        self.row.fail(reason, now - self.started)
-        self.error = _ERRORS[outcome](f"{self.event}: {reason}")
-        if self.waiter is not None:
-            self.waiter.throw(self.error)
 
 
 def judge(ok: Callable[..., Any], args: tuple[Any, ...]) -> str | None:

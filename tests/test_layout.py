@@ -18,7 +18,7 @@ FLOORS = (
     ("socketio",),
     ("measure",),
     ("net",),
-    ("client", "link", "emits", "dispatcher", "schedule"),
+    ("client", "link", "emits", "pending", "dispatcher", "schedule"),
     ("users", "doctor"),
     ("swarm",),
     ("web",),

@@ -1,0 +1,247 @@
+"""What one connection still waits for: acks, answering events, and events that a script waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+from gevent.hub import Waiter
+
+from sioload.emits import ERRORS, Emit, value_of
+from sioload.measure.rows import Row
+from sioload.net.fleet import Fleet
+
+INFINITY = float("inf")
+
+
+class Wait:
+    """A wait for an event from the server.
+
+    Attributes:
+        emit: the emit that the event answers (REPLY), None for WAIT.
+        args: the event's arguments once it came.
+    """
+
+    __slots__ = (
+        "args",
+        "deadline",
+        "emit",
+        "error",
+        "event",
+        "namespace",
+        "row",
+        "started",
+        "waiter",
+        "where",
+    )
+
+    def __init__(
+        self,
+        row: Row,
+        namespace: str,
+        event: str,
+        where: Callable[..., Any] | None,
+        started: float,
+        deadline: float,
+        emit: Emit | None = None,
+    ) -> None:
+        self.row = row
+        self.namespace = namespace
+        self.event = event
+        self.where = where
+        self.started = started
+        self.deadline = deadline
+        self.emit = emit
+        self.waiter: Waiter[Any] | None = None
+        self.args: Any = None
+        self.error: BaseException | None = None
+
+    def matches(self, namespace: str, event: str, args: list[Any]) -> bool | str:
+        """Whether an event is the awaited one; a text when `where` raised."""
+        if event != self.event or namespace != self.namespace:
+            return False
+        if self.where is None:
+            return True
+        try:
+            return bool(self.where(*args))
+        except Exception as error:  # noqa: BLE001 - the script's own code
+            return f"where raised {type(error).__name__}: {error}"
+
+    def answer(self, args: list[Any], now: float) -> None:
+        """The event came."""
+        self.args = value_of(args)
+        if self.emit is not None:
+            self.emit.answer(args, now)
+            return
+        self.row.add(now - self.started)
+        if self.waiter is not None:
+            self.waiter.switch(self.args)
+
+    def end(self, outcome: str, reason: str, now: float) -> None:
+        """It ends without the event."""
+        if self.emit is not None:
+            self.emit.end(outcome, reason, now)
+            return
+        self.row.fail(reason, now - self.started)
+        self.error = ERRORS[outcome](f"{self.event}: {reason}")
+        if self.waiter is not None:
+            self.waiter.throw(self.error)
+
+
+class Pending:
+    """The open emits and waits of one connection, and the one deadline that looks after them.
+
+    Attributes:
+        acks: ack id to emit.
+        next_id: the id of the next emit that asks for an ack.
+    """
+
+    __slots__ = ("_due", "_expired", "_fleet", "_timer", "_waits", "acks", "next_id")
+
+    def __init__(self, fleet: Fleet, expired: Callable[[], None]) -> None:
+        """
+        Args:
+            fleet: whose deadlines are used.
+            expired: called in the hub after something was ended because its time was over.
+        """
+        self._fleet = fleet
+        self._expired = expired
+        self._waits: list[Wait] = []
+        self._due = INFINITY
+        self._timer: Any = None
+        self.acks: dict[int, Emit] = {}
+        self.next_id = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.acks or self._waits)
+
+    def add_ack(self, entry: Emit) -> int:
+        """An emit goes out; returns the id that its ack will carry."""
+        number = self.next_id
+        self.next_id = number + 1
+        self.acks[number] = entry
+        if entry.deadline < self._due:
+            self._rearm(entry.deadline)
+        return number
+
+    def add_wait(self, wait: Wait) -> None:
+        """Something waits for an event from now on."""
+        self._waits.append(wait)
+        if wait.deadline < self._due:
+            self._rearm(wait.deadline)
+
+    def remove_wait(self, wait: Wait) -> None:
+        """It waits no longer; harmless when it had ended before."""
+        if wait in self._waits:
+            self._waits.remove(wait)
+
+    def holds(self, wait: Wait) -> bool:
+        """Whether it still waits."""
+        return wait in self._waits
+
+    def answered(self, namespace: str, event: str, args: list[Any], now: float) -> bool:
+        """Give an event to the emit and to the waits that it answers; whether there were any. In the hub."""
+        if not self._waits:
+            return False
+        found: list[Wait] = []
+        reply = False
+        for wait in self._waits:
+            if wait.emit is not None and (reply or wait.emit.finished):
+                continue
+            verdict = wait.matches(namespace, event, args)
+            if isinstance(verdict, str):
+                wait.row.fail(verdict)
+            elif verdict:
+                found.append(wait)
+                reply = reply or wait.emit is not None
+        for wait in found:
+            self._waits.remove(wait)
+        for wait in found:
+            wait.answer(args, now)
+        return bool(found)
+
+    def lose(self, namespace: str | None, reason: str, final: bool) -> None:
+        """The connection is lost, or one namespace of it: no ack will come any more. In the hub.
+
+        Args:
+            namespace: which one; None for the connection.
+            reason: for the rows.
+            final: it won't be restored, so waits for events end too.
+        """
+        now = perf_counter()
+        lost = {n: e for n, e in self.acks.items() if namespace is None or e.namespace == namespace}
+        self.acks = {n: e for n, e in self.acks.items() if n not in lost}
+        ended = [
+            wait
+            for wait in self._waits
+            if (namespace is None or wait.namespace == namespace) and (wait.emit is not None or final)
+        ]
+        self._waits = [wait for wait in self._waits if wait not in ended]
+        if not self:
+            self._rearm(INFINITY)
+        for wait in ended:
+            wait.end("indeterminate", reason, now)
+        for entry in lost.values():
+            entry.end("indeterminate", reason, now)
+
+    def settle(self) -> None:
+        """Forget the deadline when nothing is waited for any more."""
+        if not self:
+            self._rearm(INFINITY)
+
+    def _rearm(self, when: float) -> None:
+        self._fleet.deadlines.cancel(self._timer)
+        self._due = when
+        self._timer = self._fleet.deadlines.at(when, self._expire) if when < INFINITY else None
+
+    def _expire(self, now: float) -> None:
+        """End what is overdue and look when the next one will be."""
+        self._timer = None
+        self._due = INFINITY
+        overdue = [number for number, entry in self.acks.items() if entry.deadline <= now or entry.finished]
+        ended = [self.acks.pop(number) for number in overdue]
+        late = [wait for wait in self._waits if wait.deadline <= now]
+        self._waits = [wait for wait in self._waits if wait.deadline > now]
+        rest = [entry.deadline for entry in self.acks.values()] + [wait.deadline for wait in self._waits]
+        if rest:
+            self._rearm(min(rest))
+        for entry in ended:
+            entry.end("timeout", "no ack in time", now)
+        for wait in late:
+            wait.end("timeout", "not received in time", now)
+        self._expired()
+
+
+class Expectation:
+    """What `SocketIOClient.expect` returns.
+
+    Attributes:
+        args: after the block: the event's argument, a tuple when several, None when none.
+    """
+
+    __slots__ = ("_pending", "_wait", "args")
+
+    def __init__(self, pending: Pending, wait: Wait) -> None:
+        self._pending = pending
+        self._wait = wait
+        self.args: Any = None
+
+    def __enter__(self) -> Expectation:
+        self._pending.add_wait(self._wait)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
+    ) -> None:
+        wait = self._wait
+        try:
+            if error is None and self._pending.holds(wait):
+                wait.waiter = Waiter()
+                wait.waiter.get()
+        finally:
+            wait.waiter = None
+            self._pending.remove_wait(wait)
+        if error is None and wait.error is not None:
+            raise wait.error
+        self.args = wait.args
