@@ -160,6 +160,7 @@ def test_a_distributed_run(shown: Callable[..., Any]) -> None:
         "--sio-check",
         "CALL: p99 < 9s",
     )
+    run.until("running")  # a page that was opened before doesn't notice
     with browser() as page:
         page.size(1280, 900)
         page.open(f"{run.url}/?tab=socketio")
