@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -30,6 +31,8 @@ COLUMNS: Final = {
 }
 #: Column to the report's statistic in it.
 _TIMES: Final = {"p50": "p50", "p95": "p95", "p99": "p99", "p999": "p99.9", "max": "max"}
+#: Locust's id of a worker ends in 32 random digits; a few tell workers apart.
+_WORKER: Final = re.compile(r"(_[0-9a-f]{6})[0-9a-f]{26}$")
 #: The answer that the tab's rows travel in, and the page.
 _ANSWER, _INDEX = "locust.request_stats", "locust.index"
 _SCRIPT: Final = b'<script src="./sioload/static/tab.js" defer></script></body>'
@@ -110,8 +113,8 @@ def table(report: Mapping[str, Any], *, final: bool) -> list[dict[str, Any]]:
 def _checks(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for check in report["checks"]:
         word = "ok" if check["ok"] else "warning" if check["warn"] else "FAILED"
-        reason = f": {check['reason']}" if check["reason"] else ""
-        yield {"kind": "check", "what": check["check"], "notes": f"{word}, {check['value']}{reason}"}
+        measured = check["value"] if check["ok"] else check["reason"]
+        yield {"kind": "check", "what": check["check"], "notes": f"{word}: {measured}"}
 
 
 def _connections(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -158,4 +161,5 @@ def _generator(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         figures = "CPU up to {cpu_peak:.0%} of a core, own lag p99 {own_lag_p99_ms} ms, machine lag p99 " \
                   "{machine_lag_p99_ms} ms".format(**process)  # fmt: skip
         shown = f"{process['verdict']}: {figures}" if process["windows"] else "not measured yet"
-        yield {"kind": "generator", "what": process["name"], "notes": shown}
+        name = _WORKER.sub(r"\1…", process["name"])
+        yield {"kind": "generator", "what": name, "notes": shown}

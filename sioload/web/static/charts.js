@@ -197,7 +197,7 @@
   }
   // The busiest of some rows, in an order that doesn't change when their counts do.
   function most(rows, n) {
-    return rows.slice(0, n).sort((one, other) => one.row - other.row);
+    return rows.slice(0, n).sort((one, other) => EVENTS.has(other.type) - EVENTS.has(one.type) || one.row - other.row);
   }
   function timed() {
     return most(matching().filter((row) => row.timed), view.shown);
