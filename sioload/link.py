@@ -17,7 +17,7 @@ from sioload.engineio.urls import Endpoint, Request, with_token
 from sioload.errors import ConnectError, EncodeError, OptionError, ProtocolError, Refused
 from sioload.net.connection import Connection
 from sioload.net.polling import Token
-from sioload.net.probe import find_generation, forget_generation, remember_generation
+from sioload.net.probe import doubt_generation, find_generation, remember_generation
 from sioload.options import Options
 from sioload.socketio.backoff import backoff
 from sioload.socketio.generations import V1_0, VERSIONS, Generation, codec_for
@@ -617,8 +617,8 @@ class Link:
         elif self._failed is not None:
             self._attempt_failed(*self._failed)
         else:
-            if reason in ("protocol error", "timeout") and self.endpoint is not None:
-                forget_generation(self._fleet, self.endpoint, self.options)
+            if stage == "open" and self.endpoint is not None:
+                doubt_generation(self._fleet, self.endpoint, self.options)
             self._attempt_failed(stage, detail or reason)
 
     def _down(self, reason: str) -> None:

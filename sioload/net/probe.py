@@ -41,7 +41,7 @@ def find_generation(fleet: Fleet, endpoint: Endpoint, options: Options, found: F
     at = _opening(fleet, endpoint, options)
     key = _key(at, options)
     known = fleet.generations.get(key)
-    if known is not None:
+    if known is not None and key not in fleet.doubted:
         found(known, "")
     elif key in fleet.probes:
         fleet.probes[key].append(found)
@@ -59,9 +59,9 @@ def remember_generation(fleet: Fleet, endpoint: Endpoint, options: Options, gene
     fleet.generations[_key(_opening(fleet, endpoint, options), options)] = generation
 
 
-def forget_generation(fleet: Fleet, endpoint: Endpoint, options: Options) -> None:
-    """A server turned out to speak something else: probe again next time."""
-    fleet.generations.pop(_key(_opening(fleet, endpoint, options), options), None)
+def doubt_generation(fleet: Fleet, endpoint: Endpoint, options: Options) -> None:
+    """A session couldn't be opened, perhaps because the server speaks something else now: probe next time."""
+    fleet.doubted.add(_key(_opening(fleet, endpoint, options), options))
 
 
 def _opening(fleet: Fleet, endpoint: Endpoint, options: Options) -> Endpoint:
@@ -207,8 +207,15 @@ class _Probe:
         """Nothing was learnt. A fixed version is then taken at its word, by the users who come later too."""
         if self._wanted is not None and reached:
             self._fleet.generations[_key(self._endpoint, self._options)] = self._wanted
-        self._answer(self._wanted or V4, "")
+        self._answer(self._default(), "")
         self._stop()
+
+    def _default(self) -> Generation:
+        """What to speak when the probe found nothing."""
+        return self._wanted or self._fleet.generations.get(self._key()) or V4
+
+    def _key(self) -> tuple[Any, ...]:
+        return _key(self._endpoint, self._options)
 
     def _done(self, generation: Generation | None) -> None:
         """The server gave an answer."""
@@ -219,8 +226,9 @@ class _Probe:
         if wanted is not None and generation is not None and not accepts(wanted, generation):
             complaint = wrong_version(generation)
         elif wanted is not None or generation is not None:
-            self._fleet.generations[_key(self._endpoint, self._options)] = wanted or generation or V4
-        self._answer(wanted or generation or V4, complaint)
+            self._fleet.generations[self._key()] = wanted or generation or V4
+            self._fleet.doubted.discard(self._key())
+        self._answer(wanted or generation or self._default(), complaint)
         if self._line is None or not self._line.busy:
             self._stop()
 
@@ -228,7 +236,7 @@ class _Probe:
         if self._answered:
             return
         self._answered = True
-        for found in self._fleet.probes.pop(_key(self._endpoint, self._options), []):
+        for found in self._fleet.probes.pop(self._key(), []):
             try:
                 found(generation, complaint)
             except BaseException as error:  # noqa: BLE001 - one user's fault must not reach the others

@@ -71,3 +71,12 @@ def test_the_forms_of_1_0_0_are_learnt() -> None:
         assert told_nothing("socket.io 1.7.4", url) == {}
         assert serverkit.http_json(f"{url}/harm") == []
         assert process.err == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("sio2", "sio4"), ("sio4", "sio2"), ("sio0", "sio4"), ("sio3", "sio0")]
+)
+def test_a_server_of_another_generation_takes_over(before: str, after: str) -> None:
+    script = Path(__file__).resolve().parent / "replaced.py"
+    done = serverkit.run([sys.executable, script, before, after], 60)
+    assert done.code == 0 and done.out.count("ok") == 3, done.text
