@@ -1,0 +1,203 @@
+"""What a script sees of `SocketIOClient.schedule`, tried in a process of its own.
+
+usage: python schedules.py URL TRANSPORTS
+Prints a line of JSON for each scenario: its name, and what went wrong (null when nothing did).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import locust  # noqa: F401  # patches first
+
+import gevent  # isort: skip
+
+from sioload.client import SocketIOClient
+from sioload.errors import NotConnected, UsageError
+
+URL, TRANSPORTS = sys.argv[1], sys.argv[2].split(",")
+SCENARIOS: dict[str, Callable[[], None]] = {}
+
+
+def scenario(function: Callable[[], None]) -> Callable[[], None]:
+    SCENARIOS[function.__name__] = function
+    return function
+
+
+def connected(**options: Any) -> SocketIOClient:
+    options = {"transports": TRANSPORTS, "reconnection_delay": 0.1, "reconnection_delay_max": 0.1, **options}
+    sio = SocketIOClient(None, options, url=URL)
+    sio.connect()
+    return sio
+
+
+def outcomes(sio: SocketIOClient) -> dict[str, int]:
+    """The ledger's counts that aren't zero."""
+    return {name: n for name, n in sio.fleet.recorder.ledger.encode().items() if n}
+
+
+def refused(kind: type[Exception], function: Callable[[], Any], *words: str) -> None:
+    try:
+        function()
+    except kind as error:
+        missing = [word for word in words if word not in str(error)]
+        if missing:
+            raise AssertionError(f"{missing} not in {error}") from error
+        return
+    raise AssertionError(f"no {kind}")
+
+
+@scenario
+def emits_go_out_at_their_rate_and_are_all_answered() -> None:
+    sio = connected()
+    begun = perf_counter()
+    schedule = sio.schedule("echo", ("a", 1), rate=100, duration=0.5)
+    assert schedule.active and schedule.wait(5) and not schedule.active
+    assert perf_counter() - begun >= 0.5
+    assert (schedule.started, schedule.skipped, schedule.outstanding) == (50, 0, 0)
+    assert outcomes(sio) == {"emits": 50, "acked": 50}
+    totals = sio.fleet.recorder.row("CALL", "echo").totals()
+    assert totals.count == 50 and totals.service is not None and totals.service.total == 50
+
+
+@scenario
+def answers_are_not_waited_for_and_too_many_are_skipped() -> None:
+    sio = connected()
+    schedule = sio.schedule("delay", 0.4, rate=100, max_outstanding=10, duration=0.3, name="late")
+    assert schedule.wait(5)
+    assert schedule.started == 10 and schedule.skipped == 20
+    totals = sio.fleet.recorder.row("CALL", "late").totals()
+    assert (totals.count, totals.skipped, totals.failures) == (10, 20, 0)
+    assert outcomes(sio) == {"emits": 10, "acked": 10}
+
+
+@scenario
+def data_is_made_for_each_emit() -> None:
+    sio = connected()
+    numbers = iter(range(3))
+    schedule = sio.schedule("echo", lambda: {"n": next(numbers)}, rate=50, duration=0.1)
+    assert schedule.wait(5)
+    totals = sio.fleet.recorder.row("CALL", "echo").totals()
+    assert (totals.count, totals.failures) == (5, 2), "the third has data, the last two a StopIteration"
+    assert outcomes(sio) == {"emits": 5, "acked": 3, "not_sent": 2}
+    assert list(totals.errors) == ["data raised StopIteration:"]
+
+
+@scenario
+def data_that_cant_be_sent_is_a_failure_of_each_emit() -> None:
+    sio = connected()
+    schedule = sio.schedule("echo", object(), rate=50, duration=0.1)
+    assert schedule.wait(5)
+    assert outcomes(sio) == {"emits": 5, "not_sent": 5}
+    assert sio.call("echo", 1) == 1
+
+
+@scenario
+def stopping_lets_open_emits_be_answered() -> None:
+    sio = connected()
+    schedule = sio.schedule("delay", 0.2, rate=50)
+    gevent.sleep(0.1)
+    schedule.stop()
+    started = schedule.started
+    assert schedule.wait(5)
+    assert schedule.started == started and 4 <= started <= 6
+    assert outcomes(sio) == {"emits": started, "acked": started}
+
+
+@scenario
+def two_at_once_share_a_connection() -> None:
+    sio = connected()
+    pair = [sio.schedule("echo", i, rate=40, duration=0.25, name=f"s{i}") for i in range(2)]
+    assert all(schedule.wait(5) for schedule in pair)
+    assert [sio.fleet.recorder.row("CALL", f"s{i}").totals().count for i in range(2)] == [10, 10]
+
+
+@scenario
+def emits_that_fall_into_an_outage_wait_for_its_end() -> None:
+    sio = connected()
+    schedule = sio.schedule("echo", 1, rate=100, duration=1.0)
+    gevent.sleep(0.2)
+    sio.emit("cut")
+    assert schedule.wait(8)
+    counts = outcomes(sio)
+    assert schedule.started == 100 and schedule.skipped == 0
+    assert counts["emits"] == 101 and "not_sent" not in counts and "open" not in counts
+    assert counts["acked"] >= 90, counts
+    assert sio.fleet.recorder.row("CALL", "echo").totals().times.max > 0.05, "the outage shows"
+
+
+@scenario
+def an_outage_that_lasts_leaves_emits_unsent() -> None:
+    sio = connected(ack_timeout=0.2, reconnection_delay=30.0, reconnection_delay_max=30.0)
+    schedule = sio.schedule("echo", 1, rate=100, max_outstanding=5, duration=1.0)
+    gevent.sleep(0.2)
+    sio.emit("cut")
+    assert schedule.wait(8)
+    counts = outcomes(sio)
+    assert schedule.started + schedule.skipped == 100
+    assert counts["not_sent"] >= 5 and "open" not in counts
+    assert schedule.skipped >= 40
+    totals = sio.fleet.recorder.row("CALL", "echo").totals()
+    assert totals.errors["no connection in time"] == counts["not_sent"]
+    assert totals.times.max >= 0.2, "they count with the time they waited"
+
+
+@scenario
+def it_ends_with_the_connection_and_with_the_user() -> None:
+    sio = connected()
+    first = sio.schedule("echo", 1, rate=50)
+    gevent.sleep(0.1)
+    sio.disconnect()
+    assert first.wait(5) and not first.active
+    sio.connect()
+    second = sio.schedule("delay", 0.2, rate=50)
+    gevent.sleep(0.1)
+    sio.release()
+    assert second.wait(5)
+    counts = outcomes(sio)
+    assert "open" not in counts and counts["acked"] >= second.started, "the last ones got answers"
+    gevent.sleep(0.2)
+    assert not sio.fleet.members and len(sio.fleet.deadlines) == 0
+
+
+@scenario
+def the_end_of_a_run_ends_it() -> None:
+    sio = connected()
+    schedule = sio.schedule("delay", 0.2, rate=100)
+    gevent.sleep(0.1)
+    sio.fleet.drain(5.0)
+    assert schedule.wait(5)
+    assert outcomes(sio) == {"emits": schedule.started, "acked": schedule.started}
+
+
+@scenario
+def bad_usage_is_refused() -> None:
+    sio = connected()
+    for rate in (0, -1, True, "10", float("nan"), float("inf")):
+        refused(UsageError, lambda rate=rate: sio.schedule("echo", rate=rate), "schedule()", "rate")
+    refused(UsageError, lambda: sio.schedule("echo", rate=1, max_outstanding=0), "max_outstanding")
+    refused(UsageError, lambda: sio.schedule("echo", rate=1, duration=0), "duration")
+    refused(NotConnected, lambda: sio.schedule("echo", rate=1, namespace="/nowhere"), "/nowhere")
+    sio.disconnect()
+    refused(NotConnected, lambda: sio.schedule("echo", rate=1), "not connected")
+    assert outcomes(sio) == {}
+
+
+def main() -> None:
+    for name, function in SCENARIOS.items():
+        try:
+            with gevent.Timeout(15, AssertionError("it hangs")):
+                function()
+        except Exception:  # noqa: BLE001 - told to the test that asked
+            print(json.dumps([name, traceback.format_exc()]), flush=True)
+        else:
+            print(json.dumps([name, None]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Schedules on real servers (see schedules.py)."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+import serverkit
+
+PROGRAM = Path(__file__).with_name("schedules.py")
+NAMES = [
+    node.name
+    for node in ast.parse(PROGRAM.read_text()).body
+    if isinstance(node, ast.FunctionDef) and node.decorator_list
+]
+
+
+@pytest.fixture(scope="module")
+def results(servers: Callable[..., serverkit.Server]) -> Callable[[str], dict[str, str | None]]:
+    """All scenarios of one transport, run once: name to what went wrong."""
+
+    @cache
+    def run(transports: str) -> dict[str, str | None]:
+        done = serverkit.run([sys.executable, PROGRAM, servers("sio4").url, transports], timeout=100)
+        assert done.code == 0, done.text
+        return dict(json.loads(line) for line in done.out.splitlines() if line.startswith("["))
+
+    return run
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
+def test_scenario(transport: str, name: str, results: Callable[[str], dict[str, str | None]]) -> None:
+    fault = results(transport)[name]
+    assert fault is None, fault

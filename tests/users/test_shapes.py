@@ -1,0 +1,92 @@
+"""`Arrivals`: sessions begin at their rate and end at their length, in one process and on workers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serverkit
+
+USERS = Path(__file__).with_name("rated.py")
+RATE, DURATION = 10, 4
+
+
+def run(folder: Path, url: str, users: str, *more: str, duration: int = DURATION) -> dict[str, Any]:
+    """The report of a run, its rows by type and name."""
+    args = [
+        "-f",
+        USERS,
+        "--host",
+        url,
+        "--headless",
+        "--only-summary",
+        "--sio-report",
+        folder / "report.json",
+    ]
+    env = {"USERS": users, "SPANS": str(folder / "spans"), "DURATION": str(duration)}
+    done = serverkit.run_locust([*args, *more], 60, env=env)
+    assert done.code == 0, done.text
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    report["rows"] = {(event["type"], event["name"]): event for event in report["events"]}
+    return report
+
+
+def swarm_port() -> list[str]:
+    port = str(serverkit.free_port())
+    return ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_sessions_arrive_at_their_rate_and_end(
+    tmp_path: Path, target: serverkit.Server, workers: int
+) -> None:
+    more = ["--processes", str(workers), *swarm_port()] if workers else []
+    report = run(tmp_path, target.url, "Session", *more)
+    assert report["rows"]["CONNECT", "/"]["count"] == pytest.approx(RATE * DURATION, abs=1)
+    assert report["connections"]["closed"] == {"client": report["connections"]["opened"]}
+    assert RATE / 2 <= report["users"]["peak"] <= 2 * RATE, "sessions of 1 s, 10 a second"
+    assert report["ledger"]["open"] == 0 and report["untrusted"] == []
+    assert sum(target.counts()["connects"].values()) == report["connections"]["opened"]
+
+
+def test_sessions_arrive_whether_earlier_ones_get_on_or_not(tmp_path: Path, target: serverkit.Server) -> None:
+    """Each is busy for three seconds, though it was to last one: the crowd grows."""
+    report = run(tmp_path, target.url, "SlowSession")
+    assert report["rows"]["CONNECT", "/"]["count"] == pytest.approx(RATE * DURATION, abs=1)
+    assert report["users"]["peak"] > 2 * RATE
+    assert report["ledger"]["indeterminate"] == report["ledger"]["open"] == 0
+
+
+def test_without_a_duration_the_run_time_ends_it(tmp_path: Path, target: serverkit.Server) -> None:
+    report = run(tmp_path, target.url, "Session", "-t", "2s", duration=0)
+    assert report["rows"]["CONNECT", "/"]["count"] == pytest.approx(20, abs=4)
+
+
+@pytest.mark.parametrize(
+    "body, said",
+    [
+        ("rate = 5", "session_length"),
+        ("session_length = 5", "rate"),
+        ("rate = 0; session_length = 1", "rate"),
+        ("rate = 1; session_length = -1", "session_length must be seconds above 0"),
+        ("rate = 1; session_length = 1; duration = 0", "duration must be seconds above 0"),
+    ],
+)
+def test_a_shape_that_makes_no_sense_ends_the_run_before_it_starts(
+    tmp_path: Path, body: str, said: str
+) -> None:
+    script = tmp_path / "wrong.py"
+    script.write_text(
+        "from locust import task\n"
+        "from sioload import Arrivals, SocketIOUser\n"
+        f"class Crowd(Arrivals): {body}\n"
+        "class Wrong(SocketIOUser):\n"
+        "    host = 'http://127.0.0.1:9'\n"
+        "    @task\n"
+        "    def work(self): pass\n"
+    )
+    done = serverkit.run_locust(["-f", script, "--headless"], 30, cwd=tmp_path)
+    assert done.code not in (0, 3, 4), done.text
+    assert "Crowd" in done.err and said in done.err, done.text
