@@ -209,7 +209,7 @@ class WebSocket:
                     length = int.from_bytes(data[pos + 2 : start], "big") if size >= start else 0
                 else:
                     length = -1
-                if size < start:
+                if size < start and (first == 0x81 or first == 0x82):
                     break
             if (first != 0x81 and first != 0x82) or not 0 <= length <= self._limit:
                 self._feed_protocol(data[pos:])
