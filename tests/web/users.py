@@ -51,6 +51,18 @@ class Caller(SocketIOUser):
     def news(self, news: Any) -> None: ...
 
 
+if os.environ.get("RESTLESS"):
+
+    class Restless(SocketIOUser):
+        """Is thrown out by the server, again and again."""
+
+        wait_time = constant(1)
+
+        @task
+        def visit(self) -> None:
+            self.sio.emit("kick")
+
+
 if os.environ.get("LOGIN"):
     from flask import redirect, request
     from flask_login import UserMixin, login_user
