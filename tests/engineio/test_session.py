@@ -1,134 +1,163 @@
-"""The session's table and its heartbeat, in virtual time."""
+"""The session's states: every pair of state and input, heartbeats, and random walks."""
 
 from __future__ import annotations
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import itertools
 
-from sioload.engineio.session import TRANSITIONS, Do, Input, Session, State
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from sioload.engineio.session import INFINITY, TRANSITIONS, Do, Input, Session, State
 from sioload.errors import ProtocolError
 
-#: How to get into each state.
-WAYS: dict[State, list[Input]] = {
-    State.IDLE: [],
-    State.OPENING: [Input.START],
-    State.PROBING: [Input.START, Input.OPENED_UPGRADABLE],
-    State.PAUSING: [Input.START, Input.OPENED_UPGRADABLE, Input.PROBE_ANSWERED],
-    State.OPEN: [Input.START, Input.OPENED],
-    State.CLOSED: [Input.START, Input.OPENED, Input.CLOSE],
-}
+#: State and what it is told, to the state that follows. Every other pair is a fault of the peer.
+EXPECTED = {
+    (State.IDLE, Input.START): State.OPENING,
+    (State.OPENING, Input.OPENED): State.OPEN,
+    (State.OPENING, Input.OPENED_UPGRADABLE): State.PROBING,
+    (State.OPENING, Input.NOOP): State.OPENING,
+    (State.PROBING, Input.PROBE_ANSWERED): State.PAUSING,
+    (State.PROBING, Input.PROBE_FAILED): State.OPEN,
+    (State.PAUSING, Input.POLLING_PAUSED): State.OPEN,
+    (State.PAUSING, Input.PROBE_FAILED): State.OPEN,
+    **{(state, given): state for state in (State.PROBING, State.PAUSING, State.OPEN)
+       for given in (Input.MESSAGE, Input.PING, Input.PONG, Input.NOOP)},
+    **{(state, given): State.CLOSED for state in (State.PROBING, State.PAUSING, State.OPEN)
+       for given in (Input.CLOSE_PACKET, Input.HEARTBEAT_MISSED)},
+    **{(state, given): State.CLOSED for state in State if state is not State.CLOSED
+       for given in (Input.LOST, Input.CLOSE)},
+    (State.OPENING, Input.CLOSE_PACKET): State.CLOSED,
+    (State.OPENING, Input.HEARTBEAT_MISSED): State.CLOSED,
+}  # fmt: skip
 
 
-def session_in(state: State, pinger: str = "server") -> Session:
-    session = Session(pinger)
-    for step in WAYS[state]:
-        session.step(step)
-    assert session.state is state
+def at(state: State) -> Session:
+    session = Session("server")
+    session.state = state
     return session
 
 
-@pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("given_input", Input)
-def test_every_input_in_every_state(state: State, given_input: Input) -> None:
-    session = session_in(state)
+@pytest.mark.parametrize(("state", "given"), list(itertools.product(State, Input)))
+def test_every_pair_of_state_and_input(state: State, given: Input) -> None:
+    session = at(state)
     if state is State.CLOSED:
-        assert session.step(given_input) == ()
-        assert session.state is State.CLOSED
-    elif given_input in TRANSITIONS[state]:
-        following, actions = TRANSITIONS[state][given_input]
-        assert session.step(given_input) == actions
-        assert session.state is (following or state)
-    else:
-        with pytest.raises(ProtocolError, match=state.name.lower()):
-            session.step(given_input)
+        assert session.step(given) == () and session.state is State.CLOSED
+        return
+    follows = EXPECTED.get((state, given))
+    if follows is None:
+        with pytest.raises(ProtocolError, match=given.name.lower()):
+            session.step(given)
         assert session.state is state
+        return
+    actions = session.step(given)
+    assert session.state is follows
+    assert (Do.BEAT in actions) == (given in (Input.PING, Input.PONG))
+    assert (Do.ANNOUNCE_OPEN in actions) == (given in (Input.OPENED, Input.OPENED_UPGRADABLE))
+    assert (Do.SWITCH in actions) == (given is Input.POLLING_PAUSED)
+    assert (Do.RESUME_POLLING in actions) == ((state, given) == (State.PAUSING, Input.PROBE_FAILED))
+    assert follows is not State.CLOSED or actions == ()
 
 
-@pytest.mark.parametrize("state", [s for s in State if s is not State.CLOSED])
-def test_every_state_can_be_left_for_good(state: State) -> None:
-    for end in (Input.LOST, Input.CLOSE):
-        session = session_in(state)
-        session.step(end)
-        assert session.state is State.CLOSED
+def test_every_state_can_be_reached_and_left() -> None:
+    reached = {State.IDLE}
+    for _ in State:
+        reached |= {state or old for old in reached for state, _ in TRANSITIONS[old].values()}
+    assert reached == set(State)
+    assert all(TRANSITIONS[state] for state in State if state is not State.CLOSED)
 
 
-def test_an_upgrade_ends_on_the_websocket() -> None:
+def test_a_server_that_pings() -> None:
     session = Session("server")
-    assert session.step(Input.START) == (Do.REQUEST_SESSION,)
-    assert session.step(Input.OPENED_UPGRADABLE) == (Do.ANNOUNCE_OPEN, Do.PROBE)
-    assert session.step(Input.PROBE_ANSWERED) == (Do.PAUSE_POLLING,)
-    assert session.step(Input.POLLING_PAUSED) == (Do.SWITCH,)
-    assert session.state is State.OPEN
-
-
-def test_a_failed_probe_leaves_the_session_on_polling() -> None:
-    session = session_in(State.PROBING)
-    assert session.step(Input.PROBE_FAILED) == (Do.DROP_PROBE,)
-    assert session.state is State.OPEN
-    session = session_in(State.PAUSING)
-    assert Do.RESUME_POLLING in session.step(Input.PROBE_FAILED)
-    assert session.state is State.OPEN
-
-
-def test_the_servers_ping_keeps_the_session_for_interval_and_timeout() -> None:
-    session = session_in(State.OPEN)
-    session.start_heartbeat(25.0, 20.0, now=100.0)
+    assert session.next_check() == INFINITY and session.check(1e9) is None
+    session.start_heartbeat(25.0, 20.0, 100.0)
     assert session.next_check() == 145.0
-    assert session.check(144.9) is None
-    assert session.on_ping(125.25) == pytest.approx(0.25)
-    assert session.check(145.0) is None
-    assert session.next_check() == pytest.approx(170.25)
-    assert session.check(170.25) == "missed"
+    assert session.on_ping(124.0) == 0.0
+    assert session.on_ping(150.0) == pytest.approx(1.0)
+    assert session.next_check() == 195.0
+    assert session.check(194.9) is None
+    assert session.check(195.0) == "missed"
 
 
-def test_an_early_ping_is_not_late() -> None:
-    session = session_in(State.OPEN)
-    session.start_heartbeat(25.0, 20.0, now=0.0)
-    assert session.on_ping(24.0) == 0.0
+def test_a_client_that_pings() -> None:
+    session = Session("client")
+    session.start_heartbeat(25.0, 5.0, 100.0)
+    assert session.on_pong(101.0) is None
+    assert session.check(124.9) is None
+    assert session.check(125.0) == "ping"
+    assert session.next_check() == 130.0
+    assert session.on_pong(126.0) == 1.0
+    assert session.next_check() == 151.0
+    assert session.check(152.0) == "ping"
+    assert session.check(157.0) == "missed"
 
 
-def test_the_clients_ping_must_be_answered_in_time() -> None:
-    session = session_in(State.OPEN, "client")
-    session.start_heartbeat(25.0, 5.0, now=0.0)
-    assert session.check(24.9) is None
-    assert session.check(25.0) == "ping"
-    assert session.next_check() == 30.0
-    assert session.on_pong(25.5) == 0.5
-    assert session.next_check() == 50.5
-    assert session.check(50.5) == "ping"
-    assert session.check(55.4) is None
-    assert session.check(55.5) == "missed"
+def test_a_server_that_wants_its_ping_back() -> None:
+    session = Session("echo")
+    session.start_heartbeat(INFINITY, 20.0, 100.0)
+    assert session.next_check() == INFINITY
+    session.start_heartbeat(15.0, 20.0, 100.0)
+    assert session.next_check() == 135.0
 
 
-def test_a_pong_that_nobody_asked_for_is_no_heartbeat() -> None:
-    session = session_in(State.OPEN, "client")
-    session.start_heartbeat(25.0, 5.0, now=0.0)
-    assert session.on_pong(1.0) is None
-    assert session.check(25.0) == "ping"
+class Walk(RuleBasedStateMachine):
+    """Inputs, ticks and heartbeats in any order."""
 
+    @initialize(pinger=st.sampled_from(["server", "client", "echo"]))
+    def begin(self, pinger: str) -> None:
+        self.session = Session(pinger)
+        self.now = 1000.0
+        self.opened = self.closed = self.switched = False
+        self.asked = 0
 
-def test_nothing_is_missed_where_the_server_wants_no_heartbeat() -> None:
-    session = session_in(State.OPEN, "echo")
-    session.start_heartbeat(float("inf"), 60.0, now=0.0)
-    assert session.next_check() == float("inf")
-    assert session.check(1e9) is None
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.sampled_from(list(Input)), max_size=30), st.sampled_from(["server", "client", "echo"]))
-def test_no_order_of_inputs_breaks_it(inputs: list[Input], pinger: str) -> None:
-    session, now, announced = Session(pinger), 0.0, 0
-    for step in inputs:
-        now += 1.0
+    @rule(given=st.sampled_from(list(Input)))
+    def step(self, given: Input) -> None:
+        before = self.session.state
         try:
-            actions = session.step(step)
+            actions = self.session.step(given)
         except ProtocolError:
-            continue
-        announced += actions.count(Do.ANNOUNCE_OPEN)
+            assert self.session.state is before is not State.CLOSED
+            return
+        assert before is not State.CLOSED or actions == ()
+        assert not (Do.ANNOUNCE_OPEN in actions and self.opened), "opened twice"
+        assert not (Do.SWITCH in actions and self.switched), "switched twice"
+        assert not (actions and self.closed), "it acted after its end"
+        self.opened = self.opened or Do.ANNOUNCE_OPEN in actions
+        self.switched = self.switched or Do.SWITCH in actions
         if Do.ANNOUNCE_OPEN in actions:
-            session.start_heartbeat(5.0, 3.0, now)
+            self.session.start_heartbeat(25.0, 20.0, self.now)
         if Do.BEAT in actions:
-            assert session.on_ping(now) >= 0.0
-        assert session.check(now) in (None, "ping", "missed")
-    assert announced <= 1
+            if given is Input.PING:
+                assert self.session.on_ping(self.now) >= 0.0
+            else:
+                seconds = self.session.on_pong(self.now)
+                assert seconds is None or 0.0 <= seconds <= 20.0
+        self.closed = self.session.state is State.CLOSED
+
+    @rule(seconds=st.floats(0, 60))
+    def tick(self, seconds: float) -> None:
+        """The driver looks when it must, and no later."""
+        until = self.now + seconds
+        while self.session.next_check() <= until:
+            self.now = max(self.now, self.session.next_check())
+            asked = self.session.check(self.now)
+            assert asked in ("ping", "missed")
+            assert asked == "missed" or self.session.pinger == "client"
+            if asked == "missed":
+                if self.session.state is not State.CLOSED and self.opened:
+                    self.session.step(Input.HEARTBEAT_MISSED)
+                    self.closed = True
+                break
+        self.now = max(self.now, until)
+
+    @invariant()
+    def a_beat_lies_ahead(self) -> None:
+        if self.opened:
+            assert self.session.next_check() < INFINITY
+        else:
+            assert self.session.next_check() == INFINITY
+
+
+Walk.TestCase.settings = settings(max_examples=200, stateful_step_count=40, derandomize=True, deadline=None)
+TestWalk = Walk.TestCase
