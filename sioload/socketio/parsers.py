@@ -114,7 +114,7 @@ class MsgpackDecoder:
         if len(message) > limits.message:
             raise LimitError(f"packet of {len(message)} bytes, more than {limits.message}")
         try:
-            scan = msgpack.Unpacker(max_buffer_size=limits.message)
+            scan = msgpack.Unpacker(read_size=len(message) or 1, max_buffer_size=limits.message)
             scan.feed(message)
             scan.skip()  # takes no memory: lengths which lie are found before memory is taken for them
             fields = msgpack.unpackb(message, ext_hook=_ext)
