@@ -299,8 +299,10 @@ class Link:
             return
         if namespace.connected and self.connection is not None:
             self.connection.send(self._codec.encode_disconnect(name))
-        if not self.namespaces:
+        if not self.namespaces or (name == "/" and self._generation.leaving_root_closes):
             self.shut("client")
+        else:
+            self._fleet.later(self._listener.on_down, "client", name)
 
     def shut(self, reason: str) -> None:
         """Close politely. A greenlet may call it; the listener hears `on_down` in the hub."""
@@ -315,9 +317,9 @@ class Link:
             self._fleet.later(self._closed_idle)
             return
         if was_up and connection.is_open:
-            for namespace in self.namespaces.values():
-                if namespace.connected:
-                    connection.send(self._codec.encode_disconnect(namespace.name))
+            for name in sorted(self.namespaces, reverse=True):  # "/" last: with it, 0.9 ends the session
+                if self.namespaces[name].connected:
+                    connection.send(self._codec.encode_disconnect(name))
         connection.close()
 
     def _closed_idle(self) -> None:
@@ -569,6 +571,8 @@ class Link:
         if isinstance(message, list) and message:
             message = message[0]
         reason = f"refused: {message if isinstance(message, str) else repr(data)}"[:200]
+        if self._generation.connect_payload != "auth" and (self._auth or self.options.auth):
+            reason += " (auth goes to servers of 3.x and 4.x only: use auth_token or query)"
         now = perf_counter()
         self._fleet.recorder.row("CONNECT", namespace.name).fail(reason, now - namespace.asked)
         if self.phase is Phase.UP:
@@ -608,6 +612,9 @@ class Link:
         elif phase is Phase.UP:
             self._reset_namespaces()
             self._fleet.recorder.row("DISCONNECT", reason).fail(detail or reason)
+            if reason == "server" and self._generation.leaving_root_closes:
+                self._dismissed()
+                return
             self._lost_at = perf_counter()
             self._lost_reason = reason
             self._enter(Phase.DOWN)
@@ -620,6 +627,14 @@ class Link:
             if stage == "open" and self.endpoint is not None:
                 doubt_generation(self._fleet, self.endpoint, self.options)
             self._attempt_failed(stage, detail or reason)
+
+    def _dismissed(self) -> None:
+        """The server sent the disconnect of "/" that ends a session (0.9): nobody comes back by himself."""
+        for namespace in self.namespaces.values():
+            namespace.kicked = True
+        self._enter(Phase.IDLE)
+        self._fleet.members.discard(self)
+        self._down("server")
 
     def _down(self, reason: str) -> None:
         """Tell the client; whatever becomes of that, this link goes on."""

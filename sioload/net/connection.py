@@ -51,8 +51,8 @@ REASONS = (
     "internal error",
 )
 
-#: What to do about a server that closes websockets without a word.
-CHECK = "check the URL, its port and the option path"
+#: Why a server may close a websocket without a word.
+CAUSES = "refused, or the URL, its port or the option path is wrong"
 
 #: Polling is quiet when no GET brought anything for so long, in seconds.
 QUIET = 0.05
@@ -377,7 +377,7 @@ class Connection:
         elif status:
             self._refused(status, body, "websocket")
         elif self._session.state is State.OPENING and not reason.startswith("websocket protocol error"):
-            self._lost("transport closed", f"{reason} before the session was open: {CHECK}")
+            self._lost("transport closed", f"{reason} before the session was open: {CAUSES}")
         elif reason in ("closed by the server", "closed by the peer"):
             self._lost("transport closed", reason)
         elif reason.startswith(("websocket protocol error", "text that")):

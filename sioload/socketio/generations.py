@@ -44,6 +44,7 @@ class Generation:
         upgrade: a session can move from polling to websocket.
         recovery: the server may offer connection state recovery.
         leaving_last_closes: the server ends a session whose last namespace was left.
+        leaving_root_closes: the disconnect of "/" ends the session, whichever side sends it (0.9).
         double_utf8: websocket text is encoded as UTF-8 twice.
         dashed_acks: acks have the form of 1.0.0 to 1.0.2.
         ascii: JSON is sent with non-ASCII characters escaped.
@@ -71,6 +72,7 @@ class Generation:
     upgrade: bool = True
     recovery: bool = False
     leaving_last_closes: bool = False
+    leaving_root_closes: bool = False
     double_utf8: bool = False
     dashed_acks: bool = False
     ascii: bool = False
@@ -182,6 +184,7 @@ V0 = Generation(
     codec=Codec(v0.encode_event, v0.encode_ack, v0.encode_connect, v0.encode_disconnect, v0.Decoder),
     binary=False,
     upgrade=False,
+    leaving_root_closes=True,
     greeting="1::",
     unknown_session="7:::1",
 )

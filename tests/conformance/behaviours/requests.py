@@ -82,6 +82,12 @@ def auth(cell: Cell) -> None:
         same(sio.call("handshake", namespace="/private")["auth"]["token"], "secret")
 
 
+@behaviour("auth payload where there is none: the refusal says so", only=lambda s: s.eio != 4)
+def auth_in_vain(cell: Cell) -> None:
+    error = refused(cell, "/private", auth={"token": "secret"})
+    true("auth_token" in str(error), f"the remedy isn't told: {error}")
+
+
 @behaviour("cookies of the options")
 def cookies(cell: Cell) -> None:
     wire = cell.wire()
