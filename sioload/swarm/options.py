@@ -21,6 +21,8 @@ def add_options(parser: Any) -> None:
     Locust sends all values to the workers, so each is a plain string, number or list. What is wrong with one
     is found by its `type` function, and argparse ends the process with exit code 2 and one line.
     """
+    # Whoever reaches the web UI can start load: nobody else can unless asked to (--web-host "*").
+    parser.set_defaults(web_host="127.0.0.1")
     # Options of a group never show in the web UI's form, where they would come too late.
     group = parser.add_argument_group("sioload options (Socket.IO)")
 

@@ -6,10 +6,13 @@ import csv
 import io
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import serverkit
 from hdrh.histogram import HdrHistogram
+from showkit import USERS
 
 CHECKS = ("--sio-check", "CALL[echo]: p99 < 10s", "--sio-check", "ledger: acked < 5 warn")
 #: What the scenario's names look like when they aren't escaped.
@@ -130,3 +133,11 @@ def test_a_new_test_and_a_reset_begin_a_new_history(shown: Callable[..., Any]) -
     run.until("stopped")
     shown_counts = run.tab_counts()
     assert counts(run.end()) == shown_counts
+
+
+def test_nobody_else_reaches_the_web_ui_unless_asked_to(tmp_path: Path) -> None:
+    port = serverkit.free_port()
+    with serverkit.Process(
+        serverkit.locust(["-f", str(USERS), "--web-port", str(port)]), cwd=tmp_path
+    ) as process:
+        process.wait_for(f"Starting web interface at http://127.0.0.1:{port}", 20)
