@@ -41,7 +41,7 @@ def test_a_stall_shows_in_every_emit_that_it_held_up(bench: Bench, seconds: floa
         plan = int((stopped - begun) * RATE) + 1
         assert event["count"] + event["skipped"] == pytest.approx(plan, abs=1), outcome.text
         if name == "scheduled" or service["p50"] < QUICK_ANSWER:
-            # Each emit that was meant to go out in the first 80 % of the stall waited longer than the rest of it.
+            # Each emit of the first 80 % of the stall waited longer than the rest of it lasts.
             affected = sum(seconds > 0.2 * stall for seconds in outcome.samples("CALL", name))
             assert affected == close(0.8 * stall * RATE), outcome.text
             # The run is a little longer than the case: its last 5 % and 1 % of emits are a few more.
