@@ -6,15 +6,15 @@ import json
 import re
 import signal
 import time
-from typing import Any
 
-import pytest
+from swarmkit import Swarm, scene
 
 #: Acks that come half a second after users were told to stop, and an `on_stop` that takes a second.
 SLOW = {"SLOW_CALL": "1", "SLOW_STOP": "1"}
 
 
-def test_one_process_ends_by_its_run_time(swarm: Any) -> None:
+@scene
+def test_one_process_ends_by_its_run_time(swarm: Swarm) -> None:
     assert swarm.run(swarm.args("-t", "4s"), SLOW) == 0
     swarm.assert_everything_agrees()
     counts = swarm.counts()
@@ -23,7 +23,8 @@ def test_one_process_ends_by_its_run_time(swarm: Any) -> None:
     assert swarm.report["users"]["peak"] == 20
 
 
-def test_workers_that_are_forked_end_by_their_run_time(swarm: Any) -> None:
+@scene
+def test_workers_that_are_forked_end_by_their_run_time(swarm: Swarm) -> None:
     args = swarm.args("-t", "4s", "--processes", "2", *swarm.swarm_port())
     assert swarm.run(args, SLOW | {"FAIL": "1"}) == 1, str(swarm.processes[0])
     swarm.assert_everything_agrees()
@@ -34,16 +35,35 @@ def test_workers_that_are_forked_end_by_their_run_time(swarm: Any) -> None:
     assert swarm.report["users"]["peak"] == 20
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_signal_ends_a_run_like_its_run_time(swarm: Any, number: signal.Signals, workers: int) -> None:
+@scene
+def test_sigint_ends_a_run_like_its_run_time(swarm: Swarm) -> None:
+    ended_by(signal.SIGINT, swarm, workers=0)
+
+
+@scene
+def test_sigterm_ends_a_run_like_its_run_time(swarm: Swarm) -> None:
+    ended_by(signal.SIGTERM, swarm, workers=0)
+
+
+@scene
+def test_sigint_ends_a_run_with_workers(swarm: Swarm) -> None:
+    ended_by(signal.SIGINT, swarm, workers=2)
+
+
+@scene
+def test_sigterm_ends_a_run_with_workers(swarm: Swarm) -> None:
+    ended_by(signal.SIGTERM, swarm, workers=2)
+
+
+def ended_by(number: signal.Signals, swarm: Swarm, *, workers: int) -> None:
     more = ["--processes", str(workers), *swarm.swarm_port()] if workers else []
     process = swarm.start(swarm.args(*more), SLOW)
     assert swarm.interrupt(process, number, after=1.5) == 0, str(process)
     swarm.assert_everything_agrees()
 
 
-def test_master_and_workers_as_processes_of_their_own(swarm: Any) -> None:
+@scene
+def test_master_and_workers_as_processes_of_their_own(swarm: Swarm) -> None:
     port = swarm.swarm_port()
     master = swarm.start(swarm.args("-t", "4s", "--master", "--expect-workers", "2", *port), SLOW)
     plain = ["-f", swarm.args()[1], "--worker", "--master-host", "127.0.0.1", *port[-2:]]
@@ -57,7 +77,8 @@ def test_master_and_workers_as_processes_of_their_own(swarm: Any) -> None:
     assert 0 < push["clock_error_ms"] < 5
 
 
-def test_statistics_that_are_reset_when_all_users_are_there(swarm: Any) -> None:
+@scene
+def test_statistics_that_are_reset_when_all_users_are_there(swarm: Swarm) -> None:
     args = swarm.args("-t", "4s", "--reset-stats", "--processes", "2", *swarm.swarm_port())
     assert swarm.run([*args, "-r", "10"], SLOW) == 0, str(swarm.processes[0])
     counts = swarm.counts()
@@ -67,7 +88,8 @@ def test_statistics_that_are_reset_when_all_users_are_there(swarm: Any) -> None:
     assert swarm.report["ledger"]["open"] == 0 and swarm.report["untrusted"] == []
 
 
-def test_a_worker_that_is_told_to_end_alone_reports_all(swarm: Any) -> None:
+@scene
+def test_a_worker_that_is_told_to_end_alone_reports_all(swarm: Swarm) -> None:
     port = swarm.swarm_port()
     master = swarm.start(swarm.args("-t", "4s", "--master", "--expect-workers", "2", *port), SLOW)
     plain = ["-f", swarm.args()[1], "--worker", "--master-host", "127.0.0.1", *port[-2:]]
@@ -78,14 +100,16 @@ def test_a_worker_that_is_told_to_end_alone_reports_all(swarm: Any) -> None:
     swarm.assert_everything_agrees()
 
 
-def test_a_run_that_ends_while_it_ramps_up(swarm: Any) -> None:
+@scene
+def test_a_run_that_ends_while_it_ramps_up(swarm: Swarm) -> None:
     args = [*swarm.args("-t", "3s", "--processes", "2", *swarm.swarm_port()), "-u", "400", "-r", "10"]
     assert swarm.run(args, SLOW) == 0, str(swarm.processes[0])
     swarm.assert_everything_agrees()
     assert swarm.report["users"]["peak"] < 100
 
 
-def test_a_killed_worker_is_named_and_fails_the_run(swarm: Any) -> None:
+@scene
+def test_a_killed_worker_is_named_and_fails_the_run(swarm: Swarm) -> None:
     port = swarm.swarm_port()
     master = swarm.start(swarm.args("-t", "9s", "--master", "--expect-workers", "2", *port))
     plain = ["-f", swarm.args()[1], "--worker", "--master-host", "127.0.0.1", *port[-2:]]
@@ -105,7 +129,8 @@ def test_a_killed_worker_is_named_and_fails_the_run(swarm: Any) -> None:
     assert swarm.csv_counts() == swarm.counts()
 
 
-def test_a_second_signal_hurries_the_end(swarm: Any) -> None:
+@scene
+def test_a_second_signal_hurries_the_end(swarm: Swarm) -> None:
     process = swarm.start(swarm.args(), {"SLOW_STOP": "60"})
     process.wait_for(swarm.SPAWNED, 20)
     time.sleep(1)
@@ -116,14 +141,16 @@ def test_a_second_signal_hurries_the_end(swarm: Any) -> None:
     swarm.assert_everything_agrees()
 
 
-def test_json_on_standard_output_stays_json(swarm: Any) -> None:
+@scene
+def test_json_on_standard_output_stays_json(swarm: Swarm) -> None:
     assert swarm.run(swarm.args("-t", "2s", "--json")) == 0
     rows = json.loads(swarm.processes[0].out)
     assert {(r["method"], r["name"]): (r["num_requests"], r["num_failures"]) for r in rows} == swarm.counts()
     assert "ledger" in swarm.processes[0].err
 
 
-def test_listeners_of_the_request_event_get_every_sample(swarm: Any) -> None:
+@scene
+def test_listeners_of_the_request_event_get_every_sample(swarm: Swarm) -> None:
     env = {"LISTEN": str(swarm.folder / "heard"), "FAIL": "1"}
     assert swarm.run(swarm.args("-t", "3s"), env) == 1, str(swarm.processes[0])
     swarm.assert_everything_agrees()
@@ -136,7 +163,8 @@ def test_listeners_of_the_request_event_get_every_sample(swarm: Any) -> None:
     assert heard["CALL", "echo"][2] == heard["CALL", "echo"][0]
 
 
-def test_names_beyond_the_limit_fall_under_other(swarm: Any) -> None:
+@scene
+def test_names_beyond_the_limit_fall_under_other(swarm: Swarm) -> None:
     args = swarm.args("-t", "4s", "--processes", "2", *swarm.swarm_port())
     assert swarm.run(args, {"NAMES": "300", "WAIT": "0.01"}) == 0, str(swarm.processes[0])
     swarm.assert_everything_agrees()
@@ -145,7 +173,8 @@ def test_names_beyond_the_limit_fall_under_other(swarm: Any) -> None:
     assert swarm.counts()["CALL", "(other)"][0] > 100
 
 
-def test_a_message_from_a_worker_may_end_the_run(swarm: Any) -> None:
+@scene
+def test_a_message_from_a_worker_may_end_the_run(swarm: Swarm) -> None:
     """Locust hands it over in the greenlet that receives what the master then waits for."""
     script = swarm.folder / "finish.py"
     script.write_text(

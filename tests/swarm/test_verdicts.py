@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
-import pytest
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
+from swarmkit import Swarm, scene
 
 
-def test_checks_that_hold_and_files_for_ci(swarm: Any) -> None:
+@scene
+def test_checks_that_hold_and_files_for_ci(swarm: Swarm) -> None:
     folder: Path = swarm.folder
     (folder / "checks.toml").write_text('checks = ["OPEN: fail_ratio < 1%", "run: peak_users == 20"]')
     (folder / "locust.conf").write_text("sio-check = CALL[echo]: count > 10\n")
@@ -36,7 +36,8 @@ def test_checks_that_hold_and_files_for_ci(swarm: Any) -> None:
     assert logged["CALL:echo"] == swarm.counts()["CALL", "echo"][0]
 
 
-def test_a_failed_check_fails_the_run(swarm: Any) -> None:
+@scene
+def test_a_failed_check_fails_the_run(swarm: Swarm) -> None:
     checks = ["CALL[nothing]: p99 < 1s", "run: peak_users > 1000", "CALL: count == 0 warn", "CALL: p50 < 1s"]
     more = [part for check in checks for part in ("--sio-check", check)]
     env = {"GITHUB_ACTIONS": "true"}
@@ -51,8 +52,17 @@ def test_a_failed_check_fails_the_run(swarm: Any) -> None:
     assert "exit code 3" in out
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_check_aborts_the_run(swarm: Any, workers: int) -> None:
+@scene
+def test_a_check_aborts_a_run(swarm: Swarm) -> None:
+    aborted(swarm, workers=0)
+
+
+@scene
+def test_a_check_aborts_a_run_with_workers(swarm: Swarm) -> None:
+    aborted(swarm, workers=1)
+
+
+def aborted(swarm: Swarm, *, workers: int) -> None:
     more = ["--processes", str(workers), *swarm.swarm_port()] if workers else []
     check = "CALL: max < 1us abort after 1s"
     args = swarm.args("-t", "60s", "--sio-check", check, *more)
@@ -62,7 +72,8 @@ def test_a_check_aborts_the_run(swarm: Any, workers: int) -> None:
     assert check in swarm.processes[0].err
 
 
-def test_a_report_that_cant_be_written_is_an_error(swarm: Any) -> None:
+@scene
+def test_a_report_that_cant_be_written_is_an_error(swarm: Swarm) -> None:
     args = swarm.args("-t", "1s", "--sio-report", "/dev/full", "--sio-junit", "j.xml")
     assert swarm.run(args) == 4, str(swarm.processes[0])
     assert "can't write /dev/full" in swarm.processes[0].out
@@ -70,7 +81,8 @@ def test_a_report_that_cant_be_written_is_an_error(swarm: Any) -> None:
     assert "can't write /dev/full" in "".join(suite.itertext())
 
 
-def test_the_scripts_own_exit_code_stands_below_ours(swarm: Any) -> None:
+@scene
+def test_the_scripts_own_exit_code_stands_below_ours(swarm: Swarm) -> None:
     script = swarm.folder / "own.py"
     script.write_text(
         f"exec(open({str(swarm.args()[1])!r}).read())\n"
@@ -85,7 +97,8 @@ def test_the_scripts_own_exit_code_stands_below_ours(swarm: Any) -> None:
     assert swarm.run([*args, "--sio-check", "run: peak_users > 1000"]) == 3
 
 
-def test_reports_hold_no_credentials(swarm: Any) -> None:
+@scene
+def test_reports_hold_no_credentials(swarm: Swarm) -> None:
     args = swarm.args("-t", "1s")
     args[3] = swarm.target.url.replace("//", "//ada:canary@") + "/?token=canary#canary"
     swarm.run(args)

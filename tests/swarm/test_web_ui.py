@@ -7,14 +7,14 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
-import pytest
 import serverkit
+from swarmkit import Counts, Swarm, scene, web_counts
 
 
 class WebUi:
     """A browser's part."""
 
-    def __init__(self, swarm: Any, *more: str) -> None:
+    def __init__(self, swarm: Swarm, *more: str) -> None:
         port = serverkit.free_port()
         self.swarm = swarm
         self.url = f"http://127.0.0.1:{port}"
@@ -27,15 +27,10 @@ class WebUi:
         with urllib.request.urlopen(f"{self.url}{path}", data, timeout=30) as answer:
             assert answer.status == 200
 
-    def rows(self) -> dict[tuple[str, str], tuple[int, int]]:
+    def rows(self) -> Counts:
         """Counts and failures per row, as the page shows them; its answers are up to 2 s old."""
         time.sleep(2.1)
-        rows = serverkit.http_json(f"{self.url}/stats/requests")["stats"]
-        return {
-            (row["method"], row["name"]): (row["num_requests"], row["num_failures"])
-            for row in rows
-            if row["name"] != "Aggregated"
-        }
+        return web_counts(serverkit.http_json(f"{self.url}/stats/requests")["stats"])
 
     def until(self, state: str) -> None:
         for _ in range(100):
@@ -55,8 +50,17 @@ class WebUi:
         raise AssertionError(f"no web UI: {self.process}")
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_two_tests_and_a_reset(swarm: Any, workers: int) -> None:
+@scene
+def test_two_tests_and_a_reset(swarm: Swarm) -> None:
+    two_tests_and_a_reset(swarm, workers=0)
+
+
+@scene
+def test_two_tests_and_a_reset_on_workers(swarm: Swarm) -> None:
+    two_tests_and_a_reset(swarm, workers=2)
+
+
+def two_tests_and_a_reset(swarm: Swarm, *, workers: int) -> None:
     more = ["--processes", str(workers), *swarm.swarm_port()] if workers else []
     web = WebUi(swarm, *more)
     web.start(workers)
