@@ -20,7 +20,7 @@ import gevent
 from gevent.hub import get_hub
 
 from sioload.errors import OptionError
-from sioload.net.stream import WRITE, Owner, Stream, TLSStream
+from sioload.net.stream import WRITE, Owner, Stream, TLSStream, close
 from sioload.options import Options
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class Dialler:
             self._watcher.close()
             self._watcher = None
         if self._sock is not None:
-            self._sock.close()
+            close(self._sock)
             self._sock = None
 
     def _resolved(self, addresses: list[Address], reason: str | None) -> None:
@@ -253,11 +253,11 @@ class Dialler:
             try:
                 self._stream = self._wrap(sock)
             except (OptionError, ssl.SSLError, ValueError) as error:
-                sock.close()
+                close(sock)
                 self._give_up("tls", str(error))
                 return
             except BaseException:
-                sock.close()
+                close(sock)
                 raise
             if isinstance(self._stream, TLSStream):
                 self._stream.start()

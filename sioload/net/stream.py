@@ -41,6 +41,14 @@ def os_reason(error: OSError) -> str:
     return (error.strerror or type(error).__name__).lower()
 
 
+def close(sock: _socket.socket) -> None:
+    """Close a socket. The descriptor is free even if that reports an error, of which nothing depends any more."""
+    try:
+        sock.close()
+    except OSError:
+        pass
+
+
 class Meter(Protocol):
     """Where streams count the bytes on the wire."""
 
@@ -105,7 +113,7 @@ class Stream:
                 watcher.close()
         self._reader = self._writer = None
         self._out = None
-        self._sock.close()
+        close(self._sock)
 
     def abort(self) -> None:
         """Close with a TCP reset."""
