@@ -21,6 +21,8 @@ from sioload.swarm.options import DRAIN
 
 logger = logging.getLogger(__name__)
 
+#: Seconds without a sign of life after which a worker's last report isn't waited for.
+PATIENCE: Final = 10.0
 #: Seconds that the last reports may take beyond what stopping and draining may.
 GRACE: Final = 10.0
 
@@ -146,8 +148,16 @@ class Master:
         return client is not None and client.state != STATE_MISSING
 
     def awaited(self) -> list[str]:
-        """The workers whose last report is still to come."""
-        return [id for id, peer in self.peers.items() if not peer.final and self.alive(id)]
+        """The workers whose last report may still come.
+
+        Locust takes a worker for missing after three seconds of silence, which a busy machine can cause too.
+        """
+        since = time.monotonic() - PATIENCE
+        return [
+            id
+            for id, peer in self.peers.items()
+            if not peer.final and (self.alive(id) or (peer.heard > since and id in self.runner.clients))
+        ]
 
     @property
     def settled(self) -> bool:
@@ -212,7 +222,8 @@ class Master:
                 logger.warning("sioload: worker %s is back", client_id)
             peer.lost = lost
         headless = getattr(self.environment.parsed_options, "headless", False)
-        if headless and self.peers and all(peer.lost for peer in self.peers.values()) and not self._quit:
+        lost_all = bool(self.peers) and all(peer.lost for peer in self.peers.values())
+        if headless and lost_all and not self.awaited() and not self._quit:
             self._quit = True
             gevent.spawn(self.runner.quit)
 
