@@ -98,9 +98,12 @@ class Stream:
         if n != len(data):
             self._out = deque((data[n:],))
             self.buffered = len(data) - n
-            if self._writer is None:
-                self._writer = get_hub().loop.io(self._sock.fileno(), WRITE)
-            self._writer.start(self._writable)
+            try:
+                if self._writer is None:
+                    self._writer = get_hub().loop.io(self._sock.fileno(), WRITE)
+                self._writer.start(self._writable)
+            except MemoryError:
+                get_hub().loop.run_callback(self._failed, "out of memory")
 
     def close(self) -> None:
         """Close now; what is still buffered is dropped. The owner hears nothing of it."""
@@ -221,7 +224,7 @@ class TLSStream(Stream):
             return
         try:
             self._tls.write(data)
-        except ssl.SSLError as error:
+        except (ssl.SSLError, MemoryError) as error:
             self._fail_later(data, tls_reason(error))
             return
         self._flush()
