@@ -156,7 +156,7 @@ def test_a_distributed_run(shown: Callable[..., Any]) -> None:
         "--expect-workers",
         "2",
         "-t",
-        "6s",
+        "5s",
         "--sio-check",
         "CALL: p99 < 9s",
     )

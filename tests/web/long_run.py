@@ -19,7 +19,7 @@ from sioload.measure.rows import Totals
 from sioload.web.html_report import html
 from sioload.web.live import Look
 
-STEP = 6  # seconds between two reports of workers
+STEP = 15  # seconds between two reports of workers
 
 
 def main(path: str, seconds: int, rows: int) -> None:

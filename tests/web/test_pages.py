@@ -109,8 +109,7 @@ def test_every_address_is_behind_the_login_and_below_the_base_path(shown: Callab
 
 
 def test_a_new_test_and_a_reset_begin_a_new_history(shown: Callable[..., Any]) -> None:
-    run = shown("--processes", "2")
-    run.process.wait_for("(?s)reported as ready.*reported as ready", 20)
+    run = shown()
     start = {"user_count": 10, "spawn_rate": 10}
     run.ask("/swarm", start)
     run.until("running")
@@ -124,7 +123,6 @@ def test_a_new_test_and_a_reset_begin_a_new_history(shown: Callable[..., Any]) -
     run.until("stopped")
     report = run.json("/sioload/report.json")
     assert run.tab_counts() == counts(report)
-    assert sum(row["kind"] == "generator" for row in run.tab()) == 2, "one row for each worker"
     run.ask("/swarm", start)
     run.until("running")
     time.sleep(1.2)
