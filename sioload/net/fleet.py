@@ -45,7 +45,7 @@ class Fleet:
         members: the clients whose connections are open or opening.
         ending: the run comes to its end: connections are closed by the drain, no longer by scripts.
         stopping: no new emit starts.
-        generations, doubted, probes: what `net.probe` found out, what may have changed, who waits for it.
+        generations, former, probes: what `net.probe` found out, what may have changed, who waits for it.
     """
 
     def __init__(self, recorder: Recorder | None = None) -> None:
@@ -57,7 +57,7 @@ class Fleet:
         self.stopping = False
         self._contexts: dict[tuple[Any, ...], ssl.SSLContext] = {}
         self.generations: dict[Any, Generation] = {}
-        self.doubted: set[Any] = set()
+        self.former: dict[Any, Generation] = {}
         self.probes: dict[Any, list[Callable[[Generation, str], None]]] = {}
         self._complaints: set[str] = set()
         self._endpoints: dict[str, Endpoint] = {}

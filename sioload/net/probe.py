@@ -41,7 +41,7 @@ def find_generation(fleet: Fleet, endpoint: Endpoint, options: Options, found: F
     at = _opening(fleet, endpoint, options)
     key = _key(at, options)
     known = fleet.generations.get(key)
-    if known is not None and key not in fleet.doubted:
+    if known is not None:
         found(known, "")
     elif key in fleet.probes:
         fleet.probes[key].append(found)
@@ -61,7 +61,10 @@ def remember_generation(fleet: Fleet, endpoint: Endpoint, options: Options, gene
 
 def doubt_generation(fleet: Fleet, endpoint: Endpoint, options: Options) -> None:
     """A session couldn't be opened, perhaps because the server speaks something else now: probe next time."""
-    fleet.doubted.add(_key(_opening(fleet, endpoint, options), options))
+    key = _key(_opening(fleet, endpoint, options), options)
+    known = fleet.generations.pop(key, None)
+    if known is not None:
+        fleet.former[key] = known
 
 
 def _opening(fleet: Fleet, endpoint: Endpoint, options: Options) -> Endpoint:
@@ -212,7 +215,7 @@ class _Probe:
 
     def _default(self) -> Generation:
         """What to speak when the probe found nothing."""
-        return self._wanted or self._fleet.generations.get(self._key()) or V4
+        return self._wanted or self._fleet.former.get(self._key()) or V4
 
     def _key(self) -> tuple[Any, ...]:
         return _key(self._endpoint, self._options)
@@ -227,7 +230,6 @@ class _Probe:
             complaint = wrong_version(generation)
         elif wanted is not None or generation is not None:
             self._fleet.generations[self._key()] = wanted or generation or V4
-            self._fleet.doubted.discard(self._key())
         self._answer(wanted or generation or self._default(), complaint)
         if self._line is None or not self._line.busy:
             self._stop()
