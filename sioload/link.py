@@ -110,9 +110,10 @@ class Link:
         namespaces: name to `Namespace`, those that are wanted.
         ready: the same while the link is up, else nothing.
         connection: the current one, None without.
+        failed: what this attempt has come to (stage, reason, data), though its connection may not have ended yet.
     """
 
-    __slots__ = ("_attempts", "_auth", "_codec", "_deadline", "_decoder", "_failed", "_fleet",
+    __slots__ = ("_attempts", "_auth", "_codec", "_deadline", "_decoder", "failed", "_fleet",
                  "_generation", "_listener", "_lost_at", "_lost_reason", "_query", "_retry", "connection",
                  "endpoint", "namespaces", "options", "phase", "ready")  # fmt: skip
 
@@ -131,7 +132,7 @@ class Link:
         self._auth: Any = None
         self._query: str | None = None
         self._attempts = 0
-        self._failed: tuple[str, str, object] | None = None
+        self.failed: tuple[str, str, object] | None = None
         self._lost_at: float | None = None
         self._lost_reason = ""
         self._deadline: Any = None
@@ -162,7 +163,7 @@ class Link:
     def _attempt(self) -> None:
         options, endpoint = self.options, self.endpoint
         assert endpoint is not None
-        self._failed = None
+        self.failed = None
         self._fleet.members.add(self)
         self._deadline = self._fleet.deadlines.at(perf_counter() + options.connect_timeout, self._timed_out)
         self._begin(find_generation, self._fleet, endpoint, options, self._found)
@@ -222,7 +223,7 @@ class Link:
 
     def _refuse(self, stage: str, reason: str, data: object) -> None:
         """This attempt failed after its session was open: give the session up."""
-        self._failed = (stage, reason, data)
+        self.failed = (stage, reason, data)
         if self.connection is not None:
             self.connection.close()
 
@@ -312,6 +313,8 @@ class Link:
         if self.phase is Phase.CLOSING or (self.phase is Phase.IDLE and connection is None):
             return
         was_up = self.phase is Phase.UP
+        if self.phase is Phase.CONNECTING:
+            self.failed = ("connect", "disconnected before it was connected", None)
         self._enter(Phase.CLOSING)
         if connection is None:
             self._fleet.later(self._closed_idle)
@@ -550,7 +553,7 @@ class Link:
     def _up(self, now: float) -> None:
         if self.phase is Phase.UP:
             self._listener.on_writable()  # a namespace was joined again
-        if self.phase not in (Phase.CONNECTING, Phase.DOWN) or self._failed is not None:
+        if self.phase not in (Phase.CONNECTING, Phase.DOWN) or self.failed is not None:
             return
         again = self._lost_at is not None
         if self._lost_at is not None:
@@ -607,7 +610,8 @@ class Link:
             self._deadline = None
             self._fleet.members.discard(self)
             self._reset_namespaces()
-            self._fleet.recorder.row("DISCONNECT", "client").tick()
+            if connection is not None and connection.sid:
+                self._fleet.recorder.row("DISCONNECT", "client").tick()
             self._down("client")
         elif phase is Phase.UP:
             self._reset_namespaces()
@@ -621,8 +625,8 @@ class Link:
             self._down(reason)
             if self.phase is Phase.DOWN:
                 self._retry_later()
-        elif self._failed is not None:
-            self._attempt_failed(*self._failed)
+        elif self.failed is not None:
+            self._attempt_failed(*self.failed)
         else:
             if stage == "open" and self.endpoint is not None:
                 doubt_generation(self._fleet, self.endpoint, self.options)

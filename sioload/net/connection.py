@@ -771,7 +771,7 @@ class Connection:
         self._fleet.deadlines.cancel(self._timer)
         self._timer = None
         self._drop_probe()
-        if before is State.OPENING and self.stage == "open" and not self.sid:
+        if before is State.OPENING and self.stage == "open" and not self.sid and reason != "client":
             row = self._fleet.recorder.row("OPEN", self._named(self.transport))
             row.fail(detail or reason, perf_counter() - self._asked)
         if self._handshake_line is not None:
