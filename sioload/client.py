@@ -207,6 +207,8 @@ class SocketIOClient:
                     dispatcher.serve()
                 else:
                     self._sleep()
+            if self._link.failed is not None:
+                raise ConnectError(*self._link.failed)
             if mine:
                 dispatcher.serve()
         except BaseException as error:
@@ -528,6 +530,9 @@ class SocketIOClient:
         except EmitError as error:
             token.settle(error.outcome, str(error))
             raise
+        except BaseException as error:
+            token.settle("not_sent", f"{type(error).__name__} before it was sent")
+            raise
         if handed:
             token.settle("sent", "")
 
@@ -726,7 +731,7 @@ class SocketIOClient:
             self._link.send_ack(namespace, id, list(result) if isinstance(result, tuple) else
                                 [] if result is None else [result])  # fmt: skip
 
-    def on_job_failed(self, job: Job, error: Exception) -> None:
+    def on_job_failed(self, job: Job, error: BaseException) -> None:
         """A handler, callback or hook raised: a failure row, and nothing else stops."""
         function, args = job
         if function == self._call_handler:

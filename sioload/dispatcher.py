@@ -83,7 +83,7 @@ def _takes_event(function: Callable[..., Any] | None, bound: bool) -> int:
 class Owner(Protocol):
     """Whose jobs a dispatcher runs."""
 
-    def on_job_failed(self, job: Job, error: Exception) -> None:
+    def on_job_failed(self, job: Job, error: BaseException) -> None:
         """A job raised."""
 
 
@@ -116,17 +116,23 @@ class Dispatcher:
         return True
 
     def _run(self) -> None:
-        self.serve()
-        self.busy = False
+        try:
+            self.serve(gevent.Timeout)  # one that a handler set itself and let out
+        finally:
+            self.hand_back()  # a job may end this greenlet (GreenletExit), but not those behind it
 
-    def serve(self) -> None:
-        """Make the queued calls in this greenlet."""
+    def serve(self, more: type[BaseException] = Exception) -> None:
+        """Make the queued calls in this greenlet.
+
+        Args:
+            more: what else than an Exception is a fault of the call, not a message to this greenlet.
+        """
         jobs = self._jobs
         while jobs:
             job = jobs.popleft()
             try:
                 job[0](*job[1])
-            except Exception as error:  # noqa: BLE001 - the script's own code
+            except (Exception, more) as error:  # noqa: BLE001 - the script's own code
                 self._owner.on_job_failed(job, error)
 
     def hand_back(self) -> None:

@@ -110,12 +110,30 @@ class Link:
         namespaces: name to `Namespace`, those that are wanted.
         ready: the same while the link is up, else nothing.
         connection: the current one, None without.
-        failed: what this attempt has come to (stage, reason, data), though its connection may not have ended yet.
+        failed: stage, reason and data of the last attempt's failure; its connection may not have ended yet.
     """
 
-    __slots__ = ("_attempts", "_auth", "_codec", "_deadline", "_decoder", "failed", "_fleet",
-                 "_generation", "_listener", "_lost_at", "_lost_reason", "_query", "_retry", "connection",
-                 "endpoint", "namespaces", "options", "phase", "ready")  # fmt: skip
+    __slots__ = (
+        "_attempts",
+        "_auth",
+        "_codec",
+        "_deadline",
+        "_decoder",
+        "_fleet",
+        "_generation",
+        "_listener",
+        "_lost_at",
+        "_lost_reason",
+        "_query",
+        "_retry",
+        "connection",
+        "endpoint",
+        "failed",
+        "namespaces",
+        "options",
+        "phase",
+        "ready",
+    )  # fmt: skip
 
     def __init__(self, fleet: Fleet, options: Options, listener: Listener) -> None:
         self._fleet = fleet
@@ -238,6 +256,7 @@ class Link:
         if self.phase is Phase.CONNECTING:
             self._enter(Phase.IDLE)
             self._fleet.members.discard(self)
+            self.failed = (stage, reason, data)
             self._listener.on_attempt_failed(ConnectError(stage, reason, data))
         elif self.phase is Phase.DOWN:
             self._retry_later()

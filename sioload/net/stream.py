@@ -42,7 +42,7 @@ def os_reason(error: OSError) -> str:
 
 
 def close(sock: _socket.socket) -> None:
-    """Close a socket. The descriptor is free even if that reports an error, of which nothing depends any more."""
+    """Close a socket. Its descriptor is free even if that reports an error, which nobody can act on."""
     try:
         sock.close()
     except OSError:
