@@ -1,9 +1,9 @@
 """Each call into the system fails once, in turn, with each error that it can give.
 
-`python tests/faults/torture.py SCENARIO HOST PORT DEPTH [CA]` runs a scenario again and again: first untouched,
+`python tests/faults/torture.py SCENARIO HOST PORT DEPTH [CA]` runs a scenario again and again: first as it is,
 to learn which calls it makes, then once for each call site and error. What was found is printed, as JSON. A
-call site is the function of `sioload.net` that calls, with what it calls; what fails is its last call, and each
-of its first DEPTH ones.
+call site is the function of `sioload.net` that calls, with what it calls; its last call fails, and each of its
+first DEPTH ones.
 """
 
 from __future__ import annotations
