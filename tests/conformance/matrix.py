@@ -48,14 +48,23 @@ def matrix(results: Results) -> str:
     for server in SERVERS.values():
         cells = " | ".join(cell(results, server, transport) for transport in TRANSPORTS)
         lines.append(f"| {server.name} | {server.version} | {cells} |")
-    reasons = {
-        row.cannot: None
-        for server in SERVERS.values()
-        for transport in TRANSPORTS
-        for row, _ in BEHAVIOURS.values()
-        if row.is_cell(server, transport) and not row.applies(server, transport)
-    }
-    return "\n".join([*lines, "", f"Not applicable: {'; '.join(reasons)}."])
+    left_out: dict[str, list[str]] = {}
+    for server in SERVERS.values():
+        for row, _ in BEHAVIOURS.values():
+            if any(row.is_cell(server, t) and not row.applies(server, t) for t in TRANSPORTS):
+                left_out.setdefault(f"{server.name} ({row.cannot})", []).append(row.name)
+    notes = [f"- {where}: {'; '.join(names)}" for where, names in left_out.items()]
+    return "\n".join(
+        [
+            "Behaviours that passed, of those tried, on real servers (`pytest tests/conformance` and",
+            "`python tests/conformance/matrix.py --readme` write this):",
+            "",
+            *lines,
+            "",
+            "Not applicable:",
+            *notes,
+        ]
+    )
 
 
 def main() -> None:

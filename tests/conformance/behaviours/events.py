@@ -12,7 +12,7 @@ from conformance.table import behaviour
 TEXT = "€😀é"
 BYTES = bytes(range(256))
 NESTED = {"plain": [1, {"deep": BYTES}], "again": b"\x00\xff"}
-NO_BINARY = {"missing": ("sio0",), "cannot": "Socket.IO 0.9 has no binary"}
+NO_BINARY = {"missing": ("sio0",), "cannot": "0.9 has no binary"}
 
 
 def heard(sio: Any, event: str, data: Any, answer: str = "echo") -> Any:
