@@ -331,13 +331,19 @@ def loads(text: str, nesting: int) -> Any:
 def _loads_surrogates(text: str) -> Any:
     """JSON that holds lone surrogates, as JavaScript may write them and orjson refuses them."""
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_integer)
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"not JSON: {error}") from None
 
 
 def _refuse(text: str) -> Never:
     raise ValueError(f"{text} is no JSON")
+
+
+def _integer(text: str) -> int | float:
+    """As orjson does: beyond 64 bits a number is a float."""
+    value = int(text) if len(text) <= 20 else None
+    return value if value is not None and -(1 << 63) <= value < 1 << 64 else _finite(text)
 
 
 def _finite(text: str) -> float:
