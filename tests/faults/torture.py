@@ -1,8 +1,8 @@
 """Each call into the system fails once, in turn, with each error that it can give.
 
-`python tests/faults/torture.py SCENARIO HOST PORT DEPTH [CA]` runs a scenario again and again: first as it is,
-to learn which calls it makes, then once for each call site and error. What was found is printed, as JSON. A
-call site is the function of `sioload.net` that calls, with what it calls; its last call fails, and each of its
+`python tests/faults/torture.py SCENARIO HOST PORT DEPTH [CA]` runs a scenario again and again: as it is, to
+learn which calls it makes, then once for each call site and error. What was found is printed, as JSON. A call
+site is the function of `sioload.net` that calls, with what it calls; its last call fails, and each of its
 first DEPTH ones.
 """
 
