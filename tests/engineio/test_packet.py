@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
@@ -53,6 +55,19 @@ def test_frames_that_are_only_read() -> None:
 def test_text_that_was_not_encoded_twice_stays_as_it_is() -> None:
     assert frames.decode_eio3_double('42["€😀é"]').data == '2["€😀é"]'
     assert frames.decode_eio3_double('42["\xe9"]').data == '2["\xe9"]'
+
+
+@pytest.mark.parametrize(
+    ("encode", "binary"),
+    [
+        (frames.encode_eio4_base64, "bAQI="),
+        (frames.encode_eio3_base64, "b4AQI="),
+        (frames.encode_eio3_double_base64, "b4AQI="),
+    ],
+)
+def test_binary_as_text(encode: Callable[[Packet], str | bytes], binary: str) -> None:
+    assert encode(Packet(PacketType.MESSAGE, b"\x01\x02")) == binary
+    assert encode(Packet(PacketType.MESSAGE, "2[]")) == "42[]"
 
 
 def test_heartbeat_of_0_9_is_echoed() -> None:

@@ -83,6 +83,10 @@ def test_0_9_lengths_in_code_points_as_gevent_socketio_counts() -> None:
     assert payload.decode_v0("\ufffd2\ufffda😀".encode(), LIMITS) == [message("a😀")]
 
 
+def test_the_empty_answer_of_an_ended_0_9_session() -> None:
+    assert payload.decode_v0(b"", LIMITS) == []
+
+
 MALFORMED: dict[str, list[bytes]] = {
     "records": [b"", b"\x1e", b"42[]\x1e", b"9", b"b!!!"],
     "lengths": [

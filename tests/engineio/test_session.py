@@ -161,3 +161,11 @@ class Walk(RuleBasedStateMachine):
 
 Walk.TestCase.settings = settings(max_examples=200, stateful_step_count=40, derandomize=True, deadline=None)
 TestWalk = Walk.TestCase
+
+
+def test_an_answered_poll_is_a_sign_of_life_without_heartbeats() -> None:
+    for pinger, due in (("echo", 17.0), ("client", 10.0), ("server", 15.0)):
+        session = Session(pinger)
+        session.start_heartbeat(10.0, 5.0, now=0.0)
+        session.on_heard(2.0)
+        assert session.next_check() == due

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sioload.engineio.urls import Endpoint, Request, parse_url
+from sioload.engineio.urls import Endpoint, Request, parse_url, with_token
 from sioload.errors import OptionError
 
 HERE = Endpoint(False, "127.0.0.1", 5000, "/socket.io/")
@@ -79,6 +79,14 @@ def test_a_query_is_sent_as_written_when_asked_for() -> None:
 def test_the_urls_own_query_stays() -> None:
     at = parse_url("http://127.0.0.1:5000/?room=7", "/socket.io/")
     assert request().target(at, [("EIO", "4")]) == "/socket.io/?room=7&EIO=4"
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [("", {"token": "a b"}), ("x=1", "x=1&token=a%20b"), ({"x": 1}, {"x": 1, "token": "a b"})],
+)
+def test_a_token_behind_the_query(query: dict[str, int] | str, expected: dict[str, object] | str) -> None:
+    assert with_token(query, "a b") == expected
 
 
 def test_headers_and_cookies() -> None:

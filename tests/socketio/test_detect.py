@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from sioload.socketio.detect import identify, mismatch, refusal
-from sioload.socketio.generations import V0, V1, V2, V4, Generation
+from sioload.socketio.detect import (
+    accepts,
+    identify,
+    mismatch,
+    refusal,
+    refuses_transport,
+    refuses_version,
+)
+from sioload.socketio.generations import UNKNOWN_3, V0, V1, V2, V3, V4, VERSIONS, Generation
 
 OPEN = b'{"sid":"abc","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":60000}'
 
@@ -16,6 +23,7 @@ OPEN = b'{"sid":"abc","upgrades":["websocket"],"pingInterval":25000,"pingTimeout
         (200, b"0" + OPEN, V4),
         (200, b"97:0" + OPEN, V2),
         (200, b"\x00\x09\x07\xff0" + OPEN, V1),
+        (200, b"\x00\x07\x09\xff0" + OPEN + b"\x00\x02\xff40", V2),  # python-socketio 4
         (200, b"Welcome to socket.io.", V0),
         (200, b"4e1cbd12345678901234:60:60:websocket,xhr-polling", V0),
         (200, b"<html>hello</html>", None),
@@ -32,6 +40,25 @@ def test_a_mismatch_names_what_is_spoken_and_the_option_to_change() -> None:
     assert "Socket.IO 2.x" in text
     assert "version to 2" in text
     assert "no Socket.IO server answers here" in mismatch(V4, 200, b"<html>")
+
+
+def test_which_versions_fit_a_server() -> None:
+    fitting = {
+        found.name: [version for version, wanted in VERSIONS.items() if accepts(wanted, found)]
+        for found in (V0, V1, V2, V3, V4, UNKNOWN_3)
+    }
+    assert fitting == {"0": [0], "1": [1], "2": [2], "3": [3, 4], "4": [3, 4], "eio3": [1, 2]}
+
+
+def test_what_is_refused() -> None:
+    version = (
+        b'{"code":5,"message":"Unsupported protocol version"}',
+        b'"The client is using an unsupported version"',
+    )
+    transport = (b'{"code":0,"message":"Transport unknown"}', b'"Invalid transport"')
+    assert [refuses_version(400, body) for body in version + transport] == [True, True, False, False]
+    assert [refuses_transport(400, body) for body in version + transport] == [False, False, True, True]
+    assert not refuses_version(200, version[0]) and not refuses_transport(200, transport[0])
 
 
 @pytest.mark.parametrize(
