@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
@@ -101,10 +101,12 @@ class Shown:
             assert time.monotonic() < deadline, f"nothing is called: {self.process}"
             time.sleep(0.2)
 
-    def ended(self) -> float:
-        """Where the history ends, in seconds since the test's start."""
-        columns = self.json("/sioload/data")["columns"]
-        return float((columns["end"] or [0.0])[-1])
+    def until_ended(self, holds: Callable[[float], bool]) -> None:
+        """Wait until the history's end, in seconds since the test's start, is as wanted."""
+        deadline = time.monotonic() + 10
+        while not holds(end := (self.json("/sioload/data")["columns"]["end"] or [0.0])[-1]):
+            assert time.monotonic() < deadline, f"the history ends at {end} s"
+            time.sleep(0.2)
 
     def until(self, state: str, timeout: float = 30.0) -> None:
         """Wait until Locust's page is told this state."""

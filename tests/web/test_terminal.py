@@ -37,7 +37,7 @@ def args(target: serverkit.Server, *more: str) -> list[str]:
 
 
 def test_a_log_gets_a_line_every_few_seconds(target: serverkit.Server) -> None:
-    done = serverkit.run_locust(args(target, "-t", "7s", "--sio-metrics-port", "0"))
+    done = serverkit.run_locust(args(target, "-t", "6s", "--sio-metrics-port", "0"))
     lines = [line for line in done.err.splitlines() if LINE.fullmatch(line)]
     assert len(lines) == 1, done.text
     assert int(LINE.fullmatch(lines[0])[2]) > 10  # type: ignore[index]
