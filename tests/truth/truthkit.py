@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -78,6 +81,7 @@ class Bench:
         self.folder = folder
         self._stack = stack
         self._runs = 0
+        self._workers: list[serverkit.Process] = []
 
     def server(self, *options: str | Path) -> serverkit.Server:
         """The server of known behaviour."""
@@ -104,15 +108,27 @@ class Bench:
 
         def finish(timeout: float) -> Outcome:
             code = process.wait(timeout)
+            self._wait_for_the_rest(process, timeout)
             return Outcome(folder, code, process.out + process.err)
 
         return finish
 
-    def worker(self, file: str, port: list[str], env: dict[str, str]) -> serverkit.Process:
+    def _wait_for_the_rest(self, process: serverkit.Process, timeout: float) -> None:
+        """Workers end after their master, and write their files last of all."""
+        until = time.monotonic() + timeout
+        with contextlib.suppress(ProcessLookupError):
+            while time.monotonic() < until:
+                os.killpg(process.pid, 0)
+                time.sleep(0.02)
+        for worker in self._workers:
+            worker.wait(timeout)
+        self._workers.clear()
+
+    def worker(self, file: str, port: list[str], env: dict[str, str]) -> None:
         """A worker as a process of its own, for the run that was started last."""
         argv = ["-f", HERE / file, "--worker", "--master-host", "127.0.0.1", *port[-2:]]
         told = str(self.folder / f"run{self._runs}" / "told")
-        return self.process(serverkit.locust(argv), {"TRUTH": told, **env})
+        self._workers.append(self.process(serverkit.locust(argv), {"TRUTH": told, **env}))
 
     def compiled(self, source: str, *options: str) -> Path:
         """A C program of this folder, as `cc` makes it."""
