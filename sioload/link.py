@@ -490,6 +490,7 @@ class Link:
         else:
             payload = None
         namespace.asked = perf_counter()
+        connection.confided = payload
         try:
             messages = self._codec.encode_connect(namespace.name, payload)
         except EncodeError as error:
@@ -581,6 +582,8 @@ class Link:
         self._fleet.deadlines.cancel(self._deadline)
         self._deadline = None
         self._attempts = 0
+        if self.connection is not None:
+            self.connection.confided = None
         self._enter(Phase.UP)
         self._listener.on_up(again)
 
@@ -592,7 +595,10 @@ class Link:
         message = data.get("message", data.get("reason")) if isinstance(data, dict) else data
         if isinstance(message, list) and message:
             message = message[0]
-        reason = f"refused: {message if isinstance(message, str) else repr(data)}"[:200]
+        reason = f"refused: {message if isinstance(message, str) else repr(data)}"
+        if self.connection is not None:
+            reason = self.connection.discreet(reason)
+        reason = reason[:200]
         if self._generation.connect_payload != "auth" and (self._auth or self.options.auth):
             reason += " (auth goes to servers of 3.x and 4.x only: use auth_token or query)"
         now = perf_counter()

@@ -20,6 +20,7 @@ from sioload.engineio.packet import (
     encode_eio3,
     encode_eio4,
 )
+from sioload.engineio.secrets import redact
 from sioload.engineio.session import Do, Input, Session, State
 from sioload.engineio.urls import Endpoint, Request
 from sioload.errors import ProtocolError, Refused
@@ -95,12 +96,13 @@ class Connection:
         sid: the session's id, "" before it is open.
         transport: "polling" or "websocket", what messages are sent on now.
         max_payload: bytes that the server takes in one body or message, infinite when it doesn't say.
+        confided: the auth payload, until the namespaces are connected.
         stage: "dial", "tls", "open" or "upgrade": where an attempt stands or failed.
     """
 
     __slots__ = ("_asked", "_close_by", "_closing", "_dialler", "_encode", "_fast", "_fleet",
                  "_handshake_line", "_listener", "_probe", "_probe_asked", "_probe_deadline",
-                 "_session", "_timer", "_tokens", "_ws", "endpoint", "generation", "max_payload",
+                 "_session", "_timer", "_tokens", "_ws", "confided", "endpoint", "generation", "max_payload",
                  "options", "polling", "request", "sid", "stage", "transport")  # fmt: skip
 
     def __init__(
@@ -121,6 +123,7 @@ class Connection:
         self._ws: WebSocket | None = None
         self.speak(generation)
         self.sid = ""
+        self.confided: object = None
         self.stage = "dial"
         self.transport = options.transports[0]
         self.max_payload: float = INFINITY
@@ -233,6 +236,24 @@ class Connection:
     def drop(self, reason: str, detail: str) -> None:
         """End at once; in the hub only."""
         self._end(Input.LOST, reason, detail)
+
+    def discreet(self, text: str) -> str:
+        """What a server said, without what it was told in confidence."""
+        given, asked = self.options, self.request
+        told = (
+            given.headers,
+            given.cookies,
+            given.query,
+            given.auth,
+            given.auth_token,
+            self.confided,
+            self.sid,
+        )
+        return redact(text, *told, *(() if asked is None else (asked.headers, asked.cookies, asked.query)))
+
+    def _read(self, body: bytes) -> bytes:
+        """What of an error's body may be shown."""
+        return self.discreet(body[:10_000].decode("utf-8", "replace")).encode()
 
     def finish_close(self) -> None:
         """The goodbye was posted."""
@@ -370,7 +391,7 @@ class Connection:
     def on_ws_lost(self, ws: WebSocket, reason: str, status: int, body: bytes) -> None:
         if ws is not self._ws:
             if ws is self._probe:
-                self._probe_failed(refusal(status, body) if status else reason)
+                self._probe_failed(refusal(status, self._read(body)) if status else reason)
             return
         if self._closing:
             self._end(Input.CLOSE, "client", "")
@@ -463,7 +484,7 @@ class Connection:
         try:
             handshake = self.generation.parse_handshake(response.body.decode("utf-8", "replace"))
         except ProtocolError:
-            self.broken(ProtocolError(mismatch(self.generation, response.status, response.body)))
+            self.broken(ProtocolError(mismatch(self.generation, response.status, self._read(response.body))))
             return
         for transport in ("websocket", "polling"):  # there is no upgrade: what the upgrade would lead to
             if transport in self.options.transports and self._named(transport) in handshake.upgrades:
@@ -549,6 +570,7 @@ class Connection:
 
     def _probe_failed(self, reason: str) -> None:
         if self._session.state in (State.PROBING, State.PAUSING):
+            reason = self.discreet(reason)
             self._fleet.recorder.row("UPGRADE", "websocket").fail(reason, perf_counter() - self._probe_asked)
             self._perform(Input.PROBE_FAILED)
 
@@ -610,7 +632,7 @@ class Connection:
         if self._session.state is State.OPENING and self.generation.eio is not None:
             spoken = identify(response.status, response.body)
             if spoken is None or spoken.eio != self.generation.eio:
-                raise ProtocolError(mismatch(self.generation, response.status, response.body))
+                raise ProtocolError(mismatch(self.generation, response.status, self._read(response.body)))
         return self.generation.decode_payload(response.body, self.options.limits)
 
     def _take(self, packet: Packet) -> None:
@@ -736,7 +758,7 @@ class Connection:
     # Ending.
 
     def _refused(self, status: int, body: bytes, transport: str) -> None:
-        reason = refusal(status, body)
+        reason = refusal(status, self._read(body))
         if "Session ID unknown" in reason or "Invalid session" in reason:
             self._lost("session unknown", reason)
         else:
@@ -758,6 +780,7 @@ class Connection:
             return
         if self._closing and reason != "internal error":
             reason, detail = "client", ""  # however the goodbye went
+        detail = self.discreet(detail)[:200]
         self._session.step(given)
         self._session.state = State.CLOSED
         try:

@@ -310,7 +310,7 @@ class WebSocket:
             status, body = response.status_code, response.body or b""
             self._listener.on_ws_lost(self, f"HTTP {status}", status, bytes(body))
         else:
-            self._listener.on_ws_lost(self, str(error)[:100], 0, b"")
+            self._listener.on_ws_lost(self, str(error)[:2000], 0, b"")
         return True
 
     def _take(self, frame: Frame) -> None:

@@ -20,6 +20,7 @@ from sioload.measure.hlog import hlog
 from sioload.measure.merge import Figures
 from sioload.measure.outputs import github_lines, junit_xml, markdown
 from sioload.measure.report import summary_text
+from sioload.swarm import describe
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +150,12 @@ def write_locust_files(environment: Any, html_file: str | None) -> list[str]:
         options.html_file = html_file
         locust.html.process_html_filename(options)
         render: Any = locust.html.get_html_report
-        fault = _write(options.html_file, render(environment, show_download_link=False))
+        host, environment.host = environment.host, describe.host(environment)  # which may hold credentials
+        try:
+            html = render(environment, show_download_link=False)
+        finally:
+            environment.host = host
+        fault = _write(options.html_file, html)
         if fault is not None:
             faults.append(fault)
     return faults
