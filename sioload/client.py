@@ -647,8 +647,8 @@ class SocketIOClient:
     def wait_for(
         self,
         event: str,
-        where: Callable[..., Any] | None = None,
         namespace: str | None = None,
+        where: Callable[..., Any] | None = None,
         timeout: float | None = None,
     ) -> Any:
         """Wait from now on until the server sends an event; returns its argument, a tuple when several.
@@ -662,15 +662,15 @@ class SocketIOClient:
             AckTimeout: it didn't come in time.
             ConnectionLost: the connection ended for good meanwhile.
         """
-        with self.expect(event, where, namespace, timeout) as expected:
+        with self.expect(event, namespace, where, timeout) as expected:
             pass
         return expected.args
 
     def expect(
         self,
         event: str,
-        where: Callable[..., Any] | None = None,
         namespace: str | None = None,
+        where: Callable[..., Any] | None = None,
         timeout: float | None = None,
     ) -> Expectation:
         """Listen for an event before a block of code runs, and wait for it at the block's end.

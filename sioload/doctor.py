@@ -22,8 +22,8 @@ from sioload.engineio.urls import Endpoint, parse_url
 from sioload.errors import ConnectError, ProtocolError
 from sioload.net.fleet import Fleet
 from sioload.options import Limits, Options
-from sioload.socketio.detect import identify, refusal
-from sioload.socketio.generations import V0, V4, VERSIONS, Generation
+from sioload.socketio.detect import identify, refusal, refuses_transport, refuses_version
+from sioload.socketio.generations import UNKNOWN_3, V0, V4, VERSIONS, Generation
 
 #: Seconds that one question may take.
 PATIENCE = 2.0
@@ -240,9 +240,15 @@ class Examination:
         self, answer: requests.Response, cookies: dict[str, str]
     ) -> tuple[Generation, Handshake | None, dict[str, str]] | None:
         reason = refusal(answer.status_code, answer.content)
-        if "Transport unknown" in reason:
+        if refuses_version(answer.status_code, answer.content):
+            other = self._ask("EIO=3&transport=polling", cookies=cookies)
+            generation = identify(other.status_code, other.content)
+            if generation is not None:
+                packets = generation.decode_payload(other.content, Limits())
+                return generation, generation.parse_handshake(str(packets[0].data)), cookies
+        if refuses_transport(answer.status_code, answer.content):
             self.found.transports["polling"] = "disabled on the server"
-            return V4, None, cookies
+            return self._found_on_websocket(), None, cookies
         if answer.status_code in (401, 403):
             self._fault(
                 f"the server refuses the handshake: {reason}",
@@ -265,6 +271,20 @@ class Examination:
         else:
             self._fault(f"the handshake fails: {reason}", "check the URL, --path and --header")
         return None
+
+    def _found_on_websocket(self) -> Generation:
+        """Polling is off: let a client find the generation out by itself."""
+        options = self._options.but(
+            transports=("websocket",), connect_timeout=2 * PATIENCE, reconnection=False
+        )
+        client = SocketIOClient(self._fleet, options, url=self._endpoint.origin)
+        try:
+            client.connect(namespaces=[self._namespace])
+        except ConnectError:
+            pass  # the websocket is tried again below, and its fault named there
+        else:
+            client.disconnect()
+        return next(iter(self._fleet.generations.values()), V4)
 
     def _describe(self, generation: Generation, handshake: Handshake | None) -> None:
         found = self.found
@@ -403,6 +423,8 @@ def _majors(generation: Generation) -> str:
         return "0.9"
     if generation.eio == "4":
         return "3.x or 4.x"
+    if generation is UNKNOWN_3:
+        return "1.x or 2.x"
     return "1.x" if generation.version == 1 else "2.x"
 
 

@@ -23,6 +23,7 @@ GENERATIONS = {
     "sio2": ("2.x", "3"),
     "sio3": ("3.x or 4.x", "4"),
     "sio4": ("3.x or 4.x", "4"),
+    "pysio4": ("2.x", "3"),
     "pysio5": ("3.x or 4.x", "4"),
 }
 
@@ -59,8 +60,12 @@ def test_sees_that_older_clients_are_allowed(servers: Callable[..., serverkit.Se
     assert examine(servers("sio4", "--allow-eio3").url, code=0)["allows_eio3"] is True
 
 
-def test_says_which_transport_is_disabled(servers: Callable[..., serverkit.Server]) -> None:
-    found = examine(servers("sio4", "--transports", "websocket").url, code=0)
+@pytest.mark.parametrize(("kind", "speaks"), [("sio2", "1.x or 2.x"), ("sio4", "3.x or 4.x")])
+def test_says_which_transport_is_disabled(
+    kind: str, speaks: str, servers: Callable[..., serverkit.Server]
+) -> None:
+    found = examine(servers(kind, "--transports", "websocket").url, code=0)
+    assert found["socket_io"] == speaks
     assert found["transports"]["websocket"] == "works"
     assert "disabled" in found["transports"]["polling"]
     assert any("--transports websocket" in fault["remedy"] for fault in found["faults"])
