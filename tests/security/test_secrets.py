@@ -92,7 +92,8 @@ def test_no_secret_in_any_output(tmp_path: Path, transports: str) -> None:
     port = serverkit.free_port()
     with Hostile(mirror) as server:
         host = server.url.replace("//", f"//ada:{CANARY}-url@") + f"/?token={CANARY}-hostquery"
-        args = ["-f", SPY, "--host", host, "-u", "6", "-r", "6", "-t", "5s", "--headless", "--loglevel", "DEBUG",
+        args = ["-f", SPY, "--host", host, "-u", "6", "-r", "6", "-t", "5s", "--headless",
+                "--loglevel", "DEBUG",
                 "--csv", tmp_path / "run", "--csv-full-history", "--html", tmp_path / "run.html",
                 "--sio-report", tmp_path / "report.json", "--sio-html", tmp_path / "own.html",
                 "--sio-junit", tmp_path / "junit.xml", "--sio-hlog", tmp_path / "hlog",
