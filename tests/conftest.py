@@ -23,7 +23,9 @@ def servers() -> Iterator[Callable[..., serverkit.Server]]:
 
     def get(kind: str, *options: str) -> serverkit.Server:
         key = (kind, *options)
-        if key not in started or started[key].process.popen.poll() is not None:
+        if key in started and started[key].process.popen.poll() is not None:
+            started.pop(key).process.close()
+        if key not in started:
             started[key] = serverkit.start(kind, *options)
         return started[key]
 
