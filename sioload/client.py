@@ -146,6 +146,8 @@ class SocketIOClient:
         link = self._link
         if link.phase is Phase.CLOSING:
             self._until_idle()
+        if link.phase is Phase.UP and (self.leaving or self.fleet.ending):
+            return  # at the end of a run `disconnect()` before this was put off
         if link.phase is not Phase.IDLE:
             raise ConnectError("connect", "already connected")
         options = self._options(headers, transports, socketio_path, wait_timeout)
