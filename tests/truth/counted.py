@@ -5,6 +5,7 @@ after a newer one. Only the last one of a worker comes as it should, or the run 
 missing.
 """
 
+import copy
 import os
 import random
 from itertools import count
@@ -56,26 +57,25 @@ class UntilAllAreDone(LoadTestShape):
 def mess(environment, **_):
     if not isinstance(environment.runner, MasterRunner) or "MESS" not in os.environ:
         return
-    handle, chance, old = environment.runner.handle_message, random.Random(4), []
+    handle, chance, first = environment.runner.handle_message, random.Random(4), {}
     hooks.told["mess"] = fates = {"lost": 0, "twice": 0, "late": 0}
 
     def handle_message(client_id, message):
         if message.type != "stats":
             handle(client_id, message)
             return
-        final = message.data["sioload"]["final"]
-        fate = "none" if final else chance.choice(["lost", "twice", "late", "none"])
-        if fate != "none":
-            fates[fate] += 1
-        if fate in ("twice", "none"):
+        copies = [copy.deepcopy(message) for _ in range(2)]
+        report = message.data["sioload"]
+        final = report["final"]
+        if report["snapshot"]["ledger"]["emits"]:  # the test has begun
+            first.setdefault(client_id, copies[0])
+        fate = "late" if final else chance.choice(["lost", "twice", "late"])
+        fates[fate] += 1
+        if fate != "lost":
             handle(client_id, message)
         if fate == "twice":
-            handle(client_id, message)
-        if fate == "late":
-            old.append((client_id, message))
-        elif old and fate == "none":
-            for late in old:
-                handle(*late)
-            old.clear()
+            handle(client_id, copies[1])
+        elif fate == "late" and client_id in first:
+            handle(client_id, copy.deepcopy(first[client_id]))
 
     environment.runner.handle_message = handle_message
