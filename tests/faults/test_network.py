@@ -141,7 +141,9 @@ def test_a_session_that_is_broken_off_is_resumed(
         driver.wait("victims", "done", 60)
         figures = driver.judged()
     victims = figures["groups"]["victims"]
-    assert sorted(set(victims["lost"])) == [{"cut": "transport closed", "reset": "transport error"}[end]]
+    # A write may take the reset's error, so that the next read finds the end of the stream.
+    allowed = {"transport closed"} if end == "cut" else {"transport closed", "transport error"}
+    assert set(victims["lost"]) <= allowed
     assert max(victims["ups"]) - broken < RECOVERY
     assert victims["refused"] == []
 
