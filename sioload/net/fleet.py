@@ -134,7 +134,7 @@ class Fleet:
         while ledger.open > 0 and perf_counter() < until and self.members:
             gevent.sleep(0.01)
         for member in list(self.members):
-            member.shut("client")
+            self._guarded(member.shut, ("client",))
         left, until = len(self.members), perf_counter() + 1.0
         while self.members and perf_counter() < until:
             gevent.sleep(0.01)
@@ -142,6 +142,9 @@ class Fleet:
                 left, until = len(self.members), perf_counter() + 1.0
         for member in list(self.members):
             member.abandon()
+        until = perf_counter() + 1.0
+        while self.members and perf_counter() < until:  # the loop does it: the figures are due when we return
+            gevent.sleep(0.001)
 
     def reopen(self) -> None:
         """A new run begins."""
