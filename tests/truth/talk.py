@@ -10,17 +10,19 @@ from time import perf_counter
 import hooks
 from locust import task
 
-from sioload import SocketIOUser, on, paced, stamp
+from sioload import SocketIOClient, SocketIOUser, on, paced, stamp
 
-#: What was recorded of each push from another process, and what its way really took, in seconds.
-pairs = hooks.told["pairs"] = []
+#: What was recorded of each push from another process, and the least and the most its way took, in seconds.
+#: (A busy machine may stop a process between two looks at the clock.)
+ways = hooks.told["ways"] = []
 hooks.told["wall"] = time.time() - perf_counter()
 truth = {}
 
 
 def sent_at(message):
-    """Called on arrival, just before the push is recorded."""
-    truth["way"] = perf_counter() - message["at"] if message["from"] != os.getpid() else None
+    """Called on arrival, while the push is measured."""
+    least, most = truth["arrived"] - message["after"], perf_counter() - message["before"]
+    truth["way"] = (least, most) if message["from"] != os.getpid() else None
     return message["sent"]
 
 
@@ -30,20 +32,27 @@ class Talker(SocketIOUser):
 
     @task
     def say(self):
-        self.sio.call("message", {"sent": stamp(), "at": perf_counter(), "from": os.getpid()})
+        before, sent, after = perf_counter(), stamp(), perf_counter()
+        self.sio.call("message", {"before": before, "sent": sent, "after": after, "from": os.getpid()})
 
     @on("message", sent_at=sent_at)
     def heard(self, message):
         pass
 
 
-keep = hooks.Row.add
+keep_sample, take_event = hooks.Row.add, SocketIOClient.on_event
 
 
 def add(row, seconds):
-    keep(row, seconds)
+    keep_sample(row, seconds)
     if row.type == "PUSH" and truth["way"] is not None:
-        pairs.append((seconds, truth["way"]))
+        ways.append((seconds, *truth["way"]))
+
+
+def on_event(client, *args):
+    truth["arrived"] = perf_counter()
+    take_event(client, *args)
 
 
 hooks.Row.add = add
+SocketIOClient.on_event = on_event
