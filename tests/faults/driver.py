@@ -99,6 +99,7 @@ class User:
 
     def flood(self) -> None:
         self._tried(lambda: self.sio.emit("silent", self.group.payload))
+        gevent.sleep(0.0 if len(self.group.payload) > 1000 else PAUSE)
 
     def idle(self) -> None:
         gevent.sleep(0.02)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import signal
 import socket
 import time
@@ -17,6 +19,7 @@ Servers = Callable[..., serverkit.Server]
 #: A recovery may take twice the longest backoff (with its jitter); then the connection itself.
 RECOVERY = 2 * BACKOFF["reconnection_delay_max"] + 1.0
 INTERVAL, TIMEOUT = 0.3, 0.2  # heartbeat of the impatient servers, in seconds
+WORK = ("echo", "binary", "emit", "flood", "unanswered", "idle")
 IMPATIENT = ("--ping-interval", "300", "--ping-timeout", "200")
 
 
@@ -83,6 +86,23 @@ def test_emits_into_a_half_open_connection_end_as_indeterminate(driver: Driver, 
         figures = driver.judged()
     assert figures["groups"]["victims"]["raised"]["ConnectionLost"] == 2
     assert figures["ledger"]["indeterminate"] >= 2
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_the_end_of_a_run_does_not_wait_for_a_silent_server(
+    driver: Driver, servers: Servers, transport: str
+) -> None:
+    with Proxy(servers("sio4").port) as proxy:
+        driver.open("victims", proxy.url, TRANSPORTS[transport], users=3, work="unanswered")
+        driver.wait("victims", "ups", 3)
+        driver.sleep(0.1)
+        proxy.stall()
+        begun = time.monotonic()
+        figures = driver.judged(drain=0.2)
+        took = time.monotonic() - begun
+    assert took < 4.0
+    assert figures["ledger"]["indeterminate"] == 3
+    assert figures["closed"]["client"] == 5
 
 
 def test_nobody_listens(driver: Driver) -> None:
@@ -248,6 +268,52 @@ def test_a_line_that_stops_taking_bytes_holds_the_user_back(driver: Driver) -> N
     assert seen["lost"] == ["ping timeout"]
     assert ledger["sent"] > 0 and ledger["indeterminate"] > 0
     assert ledger["indeterminate"] < 40  # as many as the buffer's mark lets in
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_all_of_it_in_any_order(driver: Driver, servers: Servers, seed: int) -> None:
+    """Connections of every kind are cut, reset, stalled and spoilt at random; each emit ends once."""
+    chaos(driver, servers, random.Random(seed), 4.0)
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("seed", range(3, 13))
+def test_all_of_it_in_any_order_for_longer(driver: Driver, servers: Servers, seed: int) -> None:
+    chaos(driver, servers, random.Random(seed), 6.0)
+
+
+def chaos(driver: Driver, servers: Servers, rand: random.Random, seconds: float) -> None:
+    impatient = {"connect_timeout": 1.0, "ack_timeout": 0.5, "reconnection_delay": 0.05}
+    with Proxy(servers("sio4", *IMPATIENT).port) as node, Proxy(servers("target").port) as python:
+        for number, (work, transport) in enumerate(itertools.product(WORK, TRANSPORTS)):
+            url = (node, python)[number % 2].url
+            options = {**TRANSPORTS[transport], **impatient}
+            size = rand.choice((5, 20_000))
+            driver.open(f"{work} {transport}", url, options, work=work, users=2, size=size)
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            proxy = rand.choice((node, python))
+            proxy.up, proxy.down = spoil(rand), spoil(rand)
+            what = rand.choice(("cut", "reset", "stall", "resume", "nothing", "nothing"))
+            if what != "nothing":
+                getattr(proxy, what)()
+            time.sleep(rand.uniform(0.02, 0.3))
+            proxy.resume()
+        for proxy in (node, python):
+            proxy.up = proxy.down = Fault()
+        figures = driver.judged(drain=2.0)
+    ended = ("acked", "sent", "timeout", "error", "indeterminate", "not_sent")
+    assert figures["ledger"]["emits"] == sum(figures["ledger"][outcome] for outcome in ended)
+
+
+def spoil(rand: random.Random) -> Fault:
+    """Something wrong with every third connection."""
+    how = rand.choice(("", "", "", "", "", "cut", "reset", "corrupt", "slice", "delay"))
+    if not how:
+        return Fault()
+    if how == "slice":
+        return Fault(slice=rand.choice((1, 7, 100)))
+    return Fault(delay=0.005) if how == "delay" else Fault(**{how: rand.randrange(3000)})
 
 
 def test_quick_has_no_timeouts_of_its_own() -> None:
