@@ -51,9 +51,10 @@ class Deadlines:
         entry[2] = None
         self._cancelled += 1
         if self._cancelled > 64 and self._cancelled * 2 > len(self._heap):
-            self._heap = [e for e in self._heap if e[2] is not None]
-            heapify(self._heap)
-            self._cancelled = 0
+            rest = [e for e in self._heap if e[2] is not None]
+            self._cancelled -= len(self._heap) - len(rest)  # others may be due in this very sweep
+            self._heap = rest
+            heapify(rest)
 
     def _arm(self, when: float) -> None:
         loop = get_hub().loop
@@ -71,10 +72,11 @@ class Deadlines:
 
     def _sweep(self) -> None:
         try:
-            now, last = perf_counter(), self._serial
-            # What a callback adds waits for the next sweep, or this one might never end.
-            while self._heap and self._heap[0][0] <= now and self._heap[0][1] <= last:  # type: ignore[operator]
-                entry = heappop(self._heap)
+            now = perf_counter()
+            due: list[Entry] = []
+            while self._heap and self._heap[0][0] <= now:  # type: ignore[operator]
+                due.append(heappop(self._heap))
+            for entry in due:  # what a callback adds waits for the next sweep, or this one might never end
                 callback = entry[2]
                 if callback is None:
                     self._cancelled -= 1
