@@ -56,6 +56,7 @@ class Producer:
         """A test starts. Waits for the drain of the one before."""
         with self._ending:
             gc.unfreeze()
+            gc.collect()  # now: once users run, it would hold them up for as long as it takes
             self.forget()
             self._warned = False
             self._settling = 0
@@ -99,7 +100,6 @@ class Producer:
 
         What lives now will live long: a collector that walks it again and again would be the lag it measures.
         """
-        gc.collect()
         gc.freeze()
         self._settling = SETTLE
 
