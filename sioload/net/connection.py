@@ -239,6 +239,8 @@ class Connection:
 
     def discreet(self, text: str) -> str:
         """What a server said, without what it was told in confidence."""
+        if not text:
+            return text
         given, asked = self.options, self.request
         told = (
             given.headers,
