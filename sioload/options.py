@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
+import os
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -12,6 +15,11 @@ from sioload.errors import OptionError
 
 Version = Literal[0, 1, 2, 3, 4, "auto"]
 Auth = Mapping[str, Any] | Callable[[], Any] | None
+
+#: RFC 9110, section 5.6.2: what the name of a header is made of.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+#: Seconds that waiting between attempts may take, so that no user waits for ever.
+_LONGEST = 86_400.0
 
 #: Options of python-socketio's `Client` that mean nothing here: taken, and warned of once.
 IGNORED = frozenset(
@@ -84,9 +92,16 @@ class Options:
         put = object.__setattr__
         for name in ("transports", "namespaces", "source_addresses"):
             value = getattr(self, name)
+            if not isinstance(value, str | list | tuple):
+                raise OptionError(f"{name} must be a list of strings, not {value!r}")
             put(self, name, (value,) if isinstance(value, str) else tuple(value))
+        for name in ("ca_file", "cert_file", "key_file"):
+            if isinstance(getattr(self, name), os.PathLike):
+                put(self, name, os.fspath(getattr(self, name)))
         if isinstance(self.limits, Mapping):
             put(self, "limits", build(Limits, self.limits, "limits"))
+        if not isinstance(self.limits, Limits):
+            raise OptionError(f"limits must be a dict or Limits, not {self.limits!r}")
         if self.version not in (0, 1, 2, 3, 4, "auto") or isinstance(self.version, bool):
             raise OptionError(f'version must be 0, 1, 2, 3, 4 or "auto", not {self.version!r}')
         for transport in self.transports:
@@ -102,30 +117,66 @@ class Options:
             )
         for name in ("connect_timeout", "ack_timeout"):
             self._number(name, minimum=0.001)
-        for name in (
-            "reconnection_delay",
-            "reconnection_delay_max",
-            "connect_jitter",
-            "reconnection_attempts",
-        ):
-            self._number(name, minimum=0.0)
+        self._number("reconnection_attempts", minimum=0.0)
+        for name in ("reconnection_delay", "reconnection_delay_max", "connect_jitter"):
+            self._number(name, minimum=0.0, maximum=_LONGEST)
         self._number("randomization_factor", minimum=0.0, maximum=1.0)
-        for name in ("encode_query", "base64", "compress", "reconnection", "tls_verify"):
-            if not isinstance(getattr(self, name), bool):
-                raise OptionError(f"{name} must be True or False, not {getattr(self, name)!r}")
-        if not self.path.startswith("/"):
-            put(self, "path", "/" + self.path)
-        if not self.path.endswith("/"):
-            put(self, "path", self.path + "/")
-        for namespace in self.namespaces:
-            if not isinstance(namespace, str) or not namespace.startswith("/"):
-                raise OptionError(f"namespaces: {namespace!r} must begin with '/'")
+        for name in ("encode_query", "base64", "compress", "reconnection", "tls_verify", "timestamp"):
+            value = getattr(self, name)
+            if not isinstance(value, bool) and not (name == "timestamp" and value is None):
+                raise OptionError(f"{name} must be True or False, not {value!r}")
+        self._addresses()
         if not callable(self.auth) and self.auth is not None and not isinstance(self.auth, Mapping):
             raise OptionError(
                 f"auth must be a dict or a callable that returns one, not {type(self.auth).__name__}"
             )
         for name in ("headers", "cookies"):
             self._strings(name)
+        for name in self.headers:
+            if not _TOKEN.fullmatch(name):
+                raise OptionError(f"headers: {name!r} is no name of a header")
+        self._query()
+
+    def _addresses(self) -> None:
+        """What names places: paths, files, hosts."""
+        for name in (
+            "path",
+            "handshake_url",
+            "auth_token",
+            "ca_file",
+            "cert_file",
+            "key_file",
+            "server_hostname",
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, str) and (value is not None or name == "path"):
+                raise OptionError(f"{name} must be a string, not {type(value).__name__}")
+        for name in ("path", "handshake_url"):
+            if any(c <= " " for c in getattr(self, name) or ""):
+                raise OptionError(f"{name} holds a space or a control character")
+        if self.key_file and not self.cert_file:
+            raise OptionError("key_file is of no use without cert_file")
+        path = self.path if self.path.startswith("/") else "/" + self.path
+        object.__setattr__(self, "path", path if path.endswith("/") else path + "/")
+        for namespace in self.namespaces:
+            if not isinstance(namespace, str) or not namespace.startswith("/"):
+                raise OptionError(f"namespaces: {namespace!r} must begin with '/'")
+        for address in self.source_addresses:
+            try:
+                ipaddress.ip_address(str(address))
+            except ValueError:
+                raise OptionError(f"source_addresses: {address!r} is no IP address") from None
+
+    def _query(self) -> None:
+        query = self.query
+        if not isinstance(query, Mapping | str):
+            raise OptionError(f"query must be a dict or a string, not {type(query).__name__}")
+        if isinstance(query, str):
+            text = query
+        else:
+            text = "" if self.encode_query else "".join(f"{k}{v}" for k, v in query.items())
+        if any(c <= " " for c in text):
+            raise OptionError("query holds a space or a control character, which has to be encoded")
 
     def _number(self, name: str, minimum: float, maximum: float = float("inf")) -> None:
         value = getattr(self, name)

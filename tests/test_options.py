@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -43,6 +44,20 @@ def test_an_options_object_is_taken_as_it_is() -> None:
         ({"parser": "xml"}, "parser must be"),
         ({"limits": {"message": 0}}, "limits: message must be a positive whole number"),
         ({"limits": {"mesage": 1}}, "'mesage' is unknown (nearest: 'message')"),
+        ({"path": 5}, "path must be a string, not int"),
+        ({"path": "/a b"}, "path holds a space"),
+        ({"handshake_url": b"http://x"}, "handshake_url must be a string, not bytes"),
+        ({"transports": None}, "transports must be a list of strings, not None"),
+        ({"source_addresses": ["nowhere"]}, "'nowhere' is no IP address"),
+        ({"query": ["a"]}, "query must be a dict or a string, not list"),
+        ({"query": "a=b HTTP/1.1\r\nX: y"}, "query holds a space or a control character"),
+        ({"query": {"a": "b c"}, "encode_query": False}, "query holds a space or a control character"),
+        ({"headers": {"X Y": "z"}}, "'X Y' is no name of a header"),
+        ({"auth_token": b"secret"}, "auth_token must be a string, not bytes"),
+        ({"timestamp": 1}, "timestamp must be True or False"),
+        ({"reconnection_delay": float("inf")}, "reconnection_delay must be a number, between 0 and 86400"),
+        ({"key_file": "key.pem"}, "key_file is of no use without cert_file"),
+        ({"limits": 5}, "limits must be a dict or Limits"),
         ([], "options must be a dict"),
     ],
 )
@@ -50,6 +65,23 @@ def test_what_cannot_be_used_is_named_with_its_remedy(given: Any, words: str) ->
     with pytest.raises(OptionError) as caught:
         options_from(given)
     assert words in str(caught.value)
+
+
+ODD: list[Any] = [
+    None, 5, -1, 0, 1.5, float("nan"), float("inf"), True, "", "x", "a b\r\nX: y", b"b", [], [1], ["x"],
+    (None,), {1: 2}, {"a": "b\r\n"}, {"": ""}, object(), object, lambda: 1,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Options)])
+def test_any_value_is_taken_or_refused_by_the_options_name(name: str) -> None:
+    refused = []
+    for value in ODD:
+        try:
+            options_from({name: value}).but()
+        except OptionError as error:
+            refused.append(str(error))
+    assert refused and all(name in text for text in refused)
 
 
 def test_options_of_other_clients_are_taken_and_warned_of_once() -> None:

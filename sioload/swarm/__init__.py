@@ -12,6 +12,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from sioload.engineio.urls import parse_url
 from sioload.errors import UsageError
+from sioload.net.dial import tls_context
 from sioload.swarm.interrupts import Interrupts
 from sioload.swarm.local import Local
 from sioload.swarm.master import Master
@@ -61,9 +62,12 @@ def _check_users(environment: Any) -> None:
         if not hasattr(user_class, "parsed_options"):
             continue
         try:
-            user_class.parsed_options()
-            if host := environment.host or user_class.host:
-                parse_url(host)
+            options = user_class.parsed_options()
+            for url in (environment.host or user_class.host, options.handshake_url):
+                if url:
+                    parse_url(url)
+            if (options.ca_file or options.cert_file) and not isinstance(environment.runner, MasterRunner):
+                tls_context(options)  # whose files must be there
         except UsageError as error:
             print(f"sioload: {user_class.__name__}: {error}", file=sys.stderr)
             raise SystemExit(2) from error

@@ -169,6 +169,26 @@ def test_a_certificate_file_that_is_not_there(driver: Driver) -> None:
     assert stage == "tls" and "ca_file" in reason and "/nonexistent/ca.pem" in reason
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"ca_file": "/nonexistent/ca.pem"}, "ca_file, cert_file, key_file: can't use /nonexistent/ca.pem"),
+        ({"handshake_url": "nowhere"}, "url 'nowhere' must begin with http://"),
+    ],
+)
+def test_what_no_connection_could_use_ends_a_run_before_it_starts(
+    tmp_path: Path, options: dict[str, str], told: str
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from sioload import SocketIOUser\n"
+        f"class Sloppy(SocketIOUser):\n    host, options = 'https://127.0.0.1:9', {options!r}\n"
+    )
+    run = serverkit.run_locust(["-f", script, "--headless", "-t", "9s"], 20)
+    assert run.code == 2 and "Traceback" not in run.err, run.text
+    assert told in run.err
+
+
 # Names.
 
 
