@@ -1,7 +1,7 @@
 """What a server is like before load is put on it: its generation, transports, nodes, and how many users fit.
 
-Every question is asked with a short timeout, so that an examination ends within ten seconds whatever is
-wrong.
+Every question is asked with a short timeout, and all of them with one, so that an examination ends within ten
+seconds whatever is wrong.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import gevent
 import requests
 
 from sioload.client import SocketIOClient
@@ -27,8 +28,8 @@ from sioload.socketio.generations import UNKNOWN_3, V0, V4, VERSIONS, Generation
 
 #: Seconds that one question may take.
 PATIENCE = 2.0
-#: Seconds that the whole examination may take before the last questions are left out.
-BUDGET = 8.0
+#: Seconds that the whole examination may take.
+BUDGET = 9.0
 #: Sessions opened to find out whether another node answers the second request.
 SESSIONS = 4
 #: Descriptors that a run needs beside one for each user.
@@ -93,23 +94,40 @@ class Examination:
         self._namespace = namespace
         self._fleet = Fleet()
         self._verify: bool | str = (self._options.ca_file or True) if self._options.tls_verify else False
-        self._until = perf_counter() + BUDGET
         self.found = Diagnosis(url=self._endpoint.origin + self._endpoint.path)
 
     def run(self) -> Diagnosis:
         """Ask all questions that still make sense after the answers so far."""
+        try:
+            with gevent.Timeout(BUDGET):
+                self._examine()
+        except gevent.Timeout:
+            self._unanswered(
+                f"not all questions are answered within {BUDGET:g} s",
+                "look at the server's load, and at the network and proxies before it",
+            )
+        except (requests.exceptions.RequestException, ProtocolError) as error:
+            self._unanswered(
+                f"some requests fail, of several alike: {type(error).__name__}",
+                "look at the logs of the server, of each of its nodes, and of proxies before them",
+            )
+        return self.found
+
+    def _unanswered(self, fault: str, remedy: str) -> None:
+        self._fault(fault, remedy, fatal="works" not in self.found.transports.values())
+
+    def _examine(self) -> None:
         self._look_at_limits()
         if not self._look_up():
-            return self.found
+            return
         opened = self._open()
         if opened is None:
-            return self.found
+            return
         generation, handshake, cookies = opened
         self._describe(generation, handshake)
-        for question in (self._try_transports, lambda g: self._try_nodes(g, cookies), self._try_eio3):
-            if perf_counter() < self._until:
-                question(generation)
-        return self.found
+        self._try_transports(generation)
+        self._try_nodes(generation, cookies)
+        self._try_eio3(generation)
 
     def _fault(self, fault: str, remedy: str, fatal: bool = True) -> None:
         self.found.faults.append(Fault(fault, remedy, fatal))
@@ -167,18 +185,20 @@ class Examination:
         return False
 
     def _get(self, target: str, **more: Any) -> requests.Response:
-        """A request on a connection of its own."""
-        with requests.Session() as session:
-            session.trust_env = False
-            return session.request(
-                more.pop("method", "GET"),
-                self._endpoint.origin + target,
-                timeout=PATIENCE,
-                verify=self._verify,
-                headers=dict(self._options.headers),
-                allow_redirects=False,
-                **more,
-            )
+        """A request on a connection of its own; its answer must be complete in time."""
+        more = {"method": "GET", "headers": self._options.headers, **more}
+        try:
+            with gevent.Timeout(PATIENCE), requests.Session() as session:
+                session.trust_env = False
+                return session.request(
+                    url=self._endpoint.origin + target,
+                    timeout=PATIENCE,
+                    verify=self._verify,
+                    allow_redirects=False,
+                    **more,
+                )
+        except gevent.Timeout as error:
+            raise requests.exceptions.Timeout from error
 
     def _ask(self, parameters: str, **more: Any) -> requests.Response:
         query = self._options.query
@@ -196,7 +216,8 @@ class Examination:
             return None
         except requests.exceptions.Timeout:
             self._fault(
-                f"no answer to an HTTP request in {PATIENCE:g} s", "check that an HTTP server runs there"
+                f"no complete answer to an HTTP request in {PATIENCE:g} s",
+                f"check that a Socket.IO server runs there, at this path ({self._endpoint.path})",
             )
             return None
         except requests.exceptions.RequestException as error:
@@ -378,7 +399,8 @@ class Examination:
             kept = {**cookies, **opened.cookies.get_dict()}
             parameters = f"EIO={generation.eio}&transport=polling&sid={sid}"
             body, kind = generation.encode_payload(_CLOSE, False)
-            answer = self._get_posted(parameters, kept, body, kind)
+            headers = {**self._options.headers, "Content-Type": kind}
+            answer = self._ask(parameters, method="POST", data=body, cookies=kept, headers=headers)
             known += answer.status_code == 200
         self.found.nodes = f"{known} of {SESSIONS} sessions were known on a second connection"
         if known < SESSIONS:
@@ -390,22 +412,6 @@ class Examination:
             "turn on sticky sessions at the load balancer, or test with --transports websocket",
             fatal=False,
         )
-
-    def _get_posted(
-        self, parameters: str, cookies: dict[str, str], body: bytes, kind: str
-    ) -> requests.Response:
-        headers = {**self._options.headers, "Content-Type": kind}
-        with requests.Session() as session:
-            session.trust_env = False
-            return session.post(
-                f"{self._endpoint.origin}{self._endpoint.path}?{parameters}",
-                data=body,
-                cookies=cookies,
-                headers=headers,
-                timeout=PATIENCE,
-                verify=self._verify,
-                allow_redirects=False,
-            )
 
     def _try_eio3(self, generation: Generation) -> None:
         """Whether a server of 3.x or 4.x takes clients of 2.x too."""

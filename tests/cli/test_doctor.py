@@ -102,24 +102,35 @@ def test_an_unknown_name() -> None:
     assert "not found" in examine("http://nosuchhost.invalid", code=1)["faults"][0]["fault"]
 
 
-def test_a_web_server_that_is_no_socketio_server() -> None:
+@pytest.mark.parametrize(
+    ("endless", "fault"),
+    [(False, "no Socket.IO server"), (True, "no complete answer")],
+    ids=["page", "stream"],
+)
+def test_a_web_server_that_is_no_socketio_server(endless: bool, fault: str) -> None:
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
             self.wfile.write(b"<html>hello</html>")
+            with contextlib.suppress(OSError):
+                while endless and not done.wait(0.1):
+                    self.wfile.write(b"more")
 
         def log_message(self, *_: object) -> None:
             pass
 
+    done = threading.Event()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         found = examine(f"http://127.0.0.1:{server.server_port}", code=1)
     finally:
+        done.set()
         server.shutdown()
         server.server_close()
-    assert "no Socket.IO server" in found["faults"][0]["fault"]
+    assert fault in found["faults"][0]["fault"]
+    assert "/socket.io/" in found["faults"][0]["remedy"]
 
 
 def test_a_port_that_takes_connections_and_never_answers() -> None:
@@ -127,7 +138,7 @@ def test_a_port_that_takes_connections_and_never_answers() -> None:
         started = time.monotonic()
         found = examine(f"http://127.0.0.1:{silent.getsockname()[1]}", code=1)
         assert time.monotonic() - started < 10
-    assert "no answer" in found["faults"][0]["fault"]
+    assert "no complete answer" in found["faults"][0]["fault"]
 
 
 @pytest.fixture
@@ -165,33 +176,40 @@ def test_tls_on_a_plain_port(servers: Callable[..., serverkit.Server]) -> None:
     assert "doesn't speak TLS" in found["faults"][0]["fault"]
 
 
-@pytest.fixture
-def balancer(servers: Callable[..., serverkit.Server]) -> Iterator[str]:
-    """Two nodes behind a load balancer that hands connections out in turn, without sticky sessions."""
-    with serverkit.running("sio4") as one, serverkit.running("sio4") as other:
-        nodes = itertools.cycle((one.port, other.port))
-        ends: list[socket.socket] = []
-        pumps: list[threading.Thread] = []
+@contextlib.contextmanager
+def balancer(*ports: int) -> Iterator[str]:
+    """A load balancer that hands connections out to its nodes in turn, without sticky sessions."""
+    nodes = itertools.cycle(ports)
+    ends: list[socket.socket] = []
+    pumps: list[threading.Thread] = []
 
-        def pump(source: socket.socket, sink: socket.socket) -> None:
-            with contextlib.suppress(OSError):
-                while data := source.recv(65536):
-                    sink.sendall(data)
-            shut(source, sink)
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        shut(source, sink)
 
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    pair = listener.accept()[0], socket.create_connection(("127.0.0.1", next(nodes)))
-                    ends.extend(pair)
-                    for way in (pair, pair[::-1]):
-                        pumps.append(threading.Thread(target=pump, args=way))
-                        pumps[-1].start()
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                taken = listener.accept()[0]
+                ends.append(taken)
+                try:
+                    node = socket.create_connection(("127.0.0.1", next(nodes)))
+                except ConnectionRefusedError:
+                    shut(taken)
+                    continue
+                ends.append(node)
+                for way in ((taken, node), (node, taken)):
+                    pumps.append(threading.Thread(target=pump, args=way))
+                    pumps[-1].start()
 
-        listener = socket.create_server(("127.0.0.1", 0))
-        accepting = threading.Thread(target=accept)
-        accepting.start()
+    listener = socket.create_server(("127.0.0.1", 0))
+    accepting = threading.Thread(target=accept)
+    accepting.start()
+    try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
         shut(listener, *ends)
         for thread in (accepting, *pumps):
             thread.join(10)
@@ -206,10 +224,18 @@ def shut(*ends: socket.socket) -> None:
             end.shutdown(socket.SHUT_RDWR)
 
 
-def test_two_nodes_without_sticky_sessions(balancer: str) -> None:
-    found = examine(balancer, code=0)
+def test_two_nodes_without_sticky_sessions() -> None:
+    with serverkit.running("sio4") as one, serverkit.running("sio4") as other:
+        with balancer(one.port, other.port) as url:
+            found = examine(url, code=0)
     assert any("sticky sessions" in fault["remedy"] for fault in found["faults"]), found["faults"]
     assert found["transports"]["websocket"] == "works"
+
+
+def test_a_node_of_several_that_is_down(node4: serverkit.Server) -> None:
+    with balancer(*[node4.port] * 11, serverkit.free_port()) as url:
+        (fault,) = examine(url, code=0)["faults"]
+    assert "some requests fail" in fault["fault"] and "each of its nodes" in fault["remedy"]
 
 
 def test_bad_usage_is_one_line_and_exit_code_2() -> None:
