@@ -39,6 +39,9 @@ class Packet(NamedTuple):
 
 Frame = str | bytes
 
+#: Characters that a session's id may have: it goes into each request, and is looked for in each error.
+SID_LENGTH = 4096
+
 MESSAGE = PacketType.MESSAGE
 _new = tuple.__new__  # a third faster than the class itself
 TYPES: dict[str, PacketType] = {str(kind.value): kind for kind in PacketType}
@@ -221,6 +224,8 @@ def parse_handshake(data: str | bytes) -> Handshake:
     sid, upgrades, payload = fields.get("sid"), fields.get("upgrades"), fields.get("maxPayload")
     if not isinstance(sid, str) or not sid:
         raise ProtocolError("handshake: sid is missing or not a string")
+    if len(sid) > SID_LENGTH:
+        raise ProtocolError(f"handshake: sid of {len(sid)} characters")
     if not isinstance(upgrades, list) or not all(isinstance(name, str) for name in upgrades):
         raise ProtocolError("handshake: upgrades is missing or not a list of strings")
     if payload is not None and (not isinstance(payload, int) or isinstance(payload, bool) or payload < 1):
@@ -244,7 +249,7 @@ def parse_handshake_v0(body: str) -> Handshake:
         ProtocolError: it hasn't that form.
     """
     parts = body.strip().split(":")
-    if len(parts) != 4 or not parts[0] or not parts[3]:
+    if len(parts) != 4 or not 0 < len(parts[0]) <= SID_LENGTH or not parts[3]:
         raise ProtocolError("handshake: not sid:heartbeat:close:transports")
     sid, heartbeat, close, transports = parts
     return Handshake(sid, tuple(transports.split(",")), _seconds_v0(heartbeat), _seconds_v0(close))

@@ -165,6 +165,7 @@ class Line:
             return
         if 100 <= parser.get_status_code() < 200:
             self._headers.clear()
+            self._unframed = False  # the answer is still to come
             return
         self.alive = parser.should_keep_alive()
         self._ended = True

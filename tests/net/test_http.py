@@ -117,9 +117,14 @@ def test_an_answer_that_ends_with_the_connection() -> None:
     assert isinstance(end, Response) and end.body == b"hello" and not alive
 
 
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
 @pytest.mark.parametrize(
-    "data", [b"", OK, OK + b"X: y\r\n", OK + b"Content-Length: 5\r\n\r\nhell", CHUNKED + b"5\r\nhel"]
-)
+    "data",
+    [b"", OK, OK + b"X: y\r\n", OK + b"Content-Length: 5\r\n\r\nhell", CHUNKED + b"5\r\nhel", INTERIM,
+     INTERIM + OK, INTERIM + OK + b"X: y\r\n", INTERIM * 2 + b"HTTP/1.1 2"],
+)  # fmt: skip
 def test_an_answer_that_breaks_off(data: bytes) -> None:
     assert every_way(data, eof=True) == (False, "closed by the peer")
 
