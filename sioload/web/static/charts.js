@@ -372,13 +372,13 @@
       draw();
     });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-    let width = innerWidth;
-    addEventListener("resize", () => {
-      if (innerWidth !== width) {
-        width = innerWidth;
-        draw();
-      }
-    });
+    // Also when a scroll bar takes its part.
+    let width = $("charts").clientWidth;
+    new ResizeObserver(() => {
+      if ($("charts").clientWidth === width) return;
+      width = $("charts").clientWidth;
+      draw();
+    }).observe($("charts"));
   }
   let waiting = 0;
   function refresh() {
