@@ -8,13 +8,13 @@ reconnection as in socket.io-client's Manager.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sioload.engineio.urls import Endpoint, Request, with_token
-from sioload.errors import ConnectError, EncodeError, OptionError, ProtocolError, Refused
+from sioload.errors import ConnectError, EncodeError, LimitError, OptionError, ProtocolError, Refused
 from sioload.net.connection import Connection
 from sioload.net.polling import Token
 from sioload.net.probe import doubt_generation, find_generation, remember_generation
@@ -54,7 +54,18 @@ class Namespace:
         kicked: the server closed it (`41`); joined again before the user's next task.
     """
 
-    __slots__ = ("asked", "connected", "early", "kicked", "name", "offset", "pid", "recovered", "sid")
+    __slots__ = (
+        "asked",
+        "connected",
+        "early",
+        "early_size",
+        "kicked",
+        "name",
+        "offset",
+        "pid",
+        "recovered",
+        "sid",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -66,9 +77,19 @@ class Namespace:
         self.offset: str | None = None
         self.asked = 0.0
         self.early: list[Packet] | None = None
+        self.early_size = 0
 
 
 _NOTHING: dict[str, Namespace] = {}
+
+
+def _weight(value: Any) -> int:
+    """About how many bytes of memory the data of a packet takes."""
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list):
+        return 64 + sum(map(_weight, value))
+    return 64 + len(value) if isinstance(value, str | bytes) else 32
 
 
 class Listener(Protocol):
@@ -426,6 +447,7 @@ class Link:
         """In a greenlet."""
         try:
             hook(request)
+            request.check()
         except Exception as error:  # noqa: BLE001 - the script's own code
             self._fleet.later(self._prepare_failed, f"on_handshake raised {type(error).__name__}: {error}")
         else:
@@ -481,6 +503,9 @@ class Link:
             return
         payload = auth
         if generation.connect_payload == "auth":
+            if auth is not None and not isinstance(auth, Mapping):
+                self._refuse("connect", f"auth must be a dict, not {type(auth).__name__}", None)
+                return
             if self.options.auth_token is not None and generation.token == "auth":
                 payload = {"token": self.options.auth_token, **(auth or {})}
             if namespace.pid is not None and namespace.offset is not None:
@@ -539,9 +564,16 @@ class Link:
         """Events may overtake the answer to CONNECT; they are delivered after it."""
         if namespace.early is None:
             namespace.early = []
+            namespace.early_size = 0
         namespace.early.append(packet)
-        if len(namespace.early) > EARLY and self.connection is not None:
-            self.connection.broken(ProtocolError(f"{EARLY} events before their namespace was connected"))
+        namespace.early_size += _weight(packet.data)
+        if self.connection is None:
+            return
+        if len(namespace.early) > EARLY:
+            self.connection.broken(LimitError(f"{EARLY} events before their namespace was connected"))
+        elif namespace.early_size > self.options.limits.payload:
+            what = f"events of {self.options.limits.payload} bytes before their namespace was connected"
+            self.connection.broken(LimitError(what))
 
     def _connected(self, packet: Packet) -> None:
         namespace = self.namespaces.get(packet.namespace)

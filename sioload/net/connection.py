@@ -362,6 +362,10 @@ class Connection:
                 token.settle("sent", "")
         self._listener.on_drained()
 
+    def overrun(self, detail: str) -> None:
+        """The server asks for more than it takes. A greenlet may say so."""
+        self._later(self._lost, "protocol error", detail)
+
     def on_crash(self, error: BaseException) -> None:
         """A callback raised: a defect of this program ends this connection and spoils the run, no more."""
         self._fleet.crashed(error)

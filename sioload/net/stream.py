@@ -15,6 +15,8 @@ from gevent.hub import get_hub
 
 READ, WRITE = 1, 2
 CHUNK = 65536
+#: Writes that may wait for the kernel. Emits are held back long before; pongs and acks aren't.
+PIECES = 20_000
 # One for the process: reads are copied out at once, and a fresh 64 KiB for each read costs 0.4 us.
 _buffer = bytearray(CHUNK)
 _view = memoryview(_buffer)
@@ -84,6 +86,9 @@ class Stream:
         if self.closed:
             return
         if self._out:
+            if len(self._out) >= PIECES:
+                self._fail_later(data, "the peer takes nothing")
+                return
             self._out.append(data)
             self.buffered += len(data)
             return

@@ -33,6 +33,9 @@ _quiet.setLevel(logging.CRITICAL)
 #: A frame beyond this size is collected by the protocol's own reader instead of by joining reads.
 JOIN = 65536
 
+#: Bytes that may wait for the kernel before pings go unanswered (RFC 6455, section 5.5.3: the last will do).
+UNREAD = 1 << 20
+
 _HEADS = {op: [bytes((0x80 | op, 0x80 | n)) for n in range(126)] for op in (1, 2)}
 
 
@@ -269,6 +272,8 @@ class WebSocket:
     def _feed_protocol(self, data: bytes) -> None:
         protocol = self._slow()
         protocol.receive_data(data)
+        if self.stream.buffered > UNREAD and protocol.state is OPEN:
+            protocol.data_to_send()  # pongs, for a peer that reads none
         self._flush()
         if not self.is_open:
             if self._refused(protocol):
