@@ -130,12 +130,9 @@ class Options:
             raise OptionError(
                 f"auth must be a dict or a callable that returns one, not {type(self.auth).__name__}"
             )
-        for name in ("headers", "cookies"):
-            self._strings(name)
-        for name in self.headers:
-            if not _TOKEN.fullmatch(name):
-                raise OptionError(f"headers: {name!r} is no name of a header")
-        self._query()
+        check_strings("headers", self.headers)
+        check_strings("cookies", self.cookies)
+        check_query(self.query, self.encode_query)
 
     def _addresses(self) -> None:
         """What names places: paths, files, hosts."""
@@ -167,17 +164,6 @@ class Options:
             except ValueError:
                 raise OptionError(f"source_addresses: {address!r} is no IP address") from None
 
-    def _query(self) -> None:
-        query = self.query
-        if not isinstance(query, Mapping | str):
-            raise OptionError(f"query must be a dict or a string, not {type(query).__name__}")
-        if isinstance(query, str):
-            text = query
-        else:
-            text = "" if self.encode_query else "".join(f"{k}{v}" for k, v in query.items())
-        if any(c <= " " for c in text):
-            raise OptionError("query holds a space or a control character, which has to be encoded")
-
     def _number(self, name: str, minimum: float, maximum: float = float("inf")) -> None:
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
@@ -186,20 +172,35 @@ class Options:
             )
             raise OptionError(f"{name} must be a number, {span}, not {value!r}")
 
-    def _strings(self, name: str) -> None:
-        value = getattr(self, name)
-        if not isinstance(value, Mapping):
-            raise OptionError(f"{name} must be a dict of strings, not {type(value).__name__}")
-        for key, text in value.items():
-            if not isinstance(key, str) or not isinstance(text, str):
-                raise OptionError(f"{name}: {key!r} must map a string to a string")
-            if any(c in key + text for c in "\r\n\0"):
-                raise OptionError(f"{name}: {key!r} holds a line break")
-
     def but(self, **changes: Any) -> Options:
         """A copy with some options changed; validated as on creation."""
         check_names(type(self), changes, "option")
         return replace(self, **changes)
+
+
+def check_strings(name: str, value: object) -> None:
+    """Headers or cookies that a request can carry."""
+    if not isinstance(value, Mapping):
+        raise OptionError(f"{name} must be a dict of strings, not {type(value).__name__}")
+    for key, text in value.items():
+        if not isinstance(key, str) or not isinstance(text, str):
+            raise OptionError(f"{name}: {key!r} must map a string to a string")
+        if any(c in key + text for c in "\r\n\0"):
+            raise OptionError(f"{name}: {key!r} holds a line break")
+        if name == "headers" and not _TOKEN.fullmatch(key):
+            raise OptionError(f"headers: {key!r} is no name of a header")
+
+
+def check_query(query: object, encode: bool) -> None:
+    """A query that a request can carry."""
+    if not isinstance(query, Mapping | str):
+        raise OptionError(f"query must be a dict or a string, not {type(query).__name__}")
+    if isinstance(query, str):
+        text = query
+    else:
+        text = "" if encode else "".join(f"{key}{value}" for key, value in query.items())
+    if any(c <= " " for c in text):
+        raise OptionError("query holds a space or a control character, which has to be encoded")
 
 
 def unknown(name: object, valid: Any) -> str:

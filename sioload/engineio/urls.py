@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from sioload.errors import OptionError
+from sioload.options import check_query, check_strings
 
 #: What JavaScript's encodeURIComponent leaves as it is, beside letters and digits.
 _UNRESERVED = "-_.!~*'()"
@@ -115,6 +116,16 @@ class Request:
     @property
     def url(self) -> str:
         return self.endpoint.origin + self.endpoint.path
+
+    def check(self) -> None:
+        """Whether it can be sent, after a script had it in its hands.
+
+        Raises:
+            OptionError: it can't.
+        """
+        check_strings("headers", self.headers)
+        check_strings("cookies", self.cookies)
+        check_query(self.query, self.encode)
 
     def target(self, endpoint: Endpoint, parameters: list[tuple[str, str]]) -> str:
         """The request target: path, the user's query, then the engine's parameters."""

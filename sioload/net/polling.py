@@ -28,6 +28,10 @@ POST_IDLE = 4.0
 FEW, PACKETS = 16, 10_000
 
 
+#: Answers to the server (pongs, acks) that may wait while it doesn't take them.
+ANSWERS = 10_000
+
+
 class Token(Protocol):
     """An emit that wants to know what became of its bytes."""
 
@@ -100,6 +104,9 @@ class Polling:
 
     def send(self, packets: list[Packet], size: int, token: Token | None) -> None:
         """Queue the packets of one message; `size` is about their length in bytes."""
+        if token is None and len(self._queue) >= ANSWERS:
+            self._conn.overrun(f"more than {ANSWERS} answers wait for the server to take them")
+            return
         self._queue.append((packets, size, token))
         self.queued += size
         self._post_next()

@@ -111,6 +111,30 @@ def test_hooks_that_raise(node4: serverkit.Server, hook: str) -> None:
         assert "ZeroDivisionError: no" in told["rows"][f"CONNECT {hook} (hook)"][1]
 
 
+def test_what_a_script_gives_must_be_what_a_server_can_take(node4: serverkit.Server) -> None:
+    """Its own connect fails, by name; it is no defect of ours."""
+    told = play(node4, """
+        class User:
+            def __init__(self, change):
+                self.on_handshake = change
+        def header(request):
+            request.headers["X-Evil"] = "a\\r\\nX: y"
+        def number(request):
+            request.headers["X-Number"] = 5
+        def query(request):
+            request.query = "a b"
+        told = [attempt(client(auth_token="t").connect, auth=auth) for auth in ("text", lambda: "text", [1])]
+        told += [attempt(client(user=User(change)).connect) for change in (header, number, query)]
+        end(told=told)
+    """)  # fmt: skip
+    assert [name for name, _ in told["told"]] == ["ConnectError"] * 6
+    says = [
+        "auth must be a dict, not str", "auth must be a dict, not str", "auth must be a dict, not list",
+        "'X-Evil' holds a line break", "'X-Number' must map a string to a string", "query holds a space",
+    ]  # fmt: skip
+    assert all(text in said for text, (_, said) in zip(says, told["told"], strict=True)), told["told"]
+
+
 def test_judgements_that_raise_or_block(node4: serverkit.Server) -> None:
     told = play(node4, """
         news = Handler(None, sent_at=lambda n: 1 / 0, delivery=lambda n: 1 / 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict
@@ -139,6 +140,77 @@ def test_a_bomb_in_a_negotiated_compression(driver: Driver) -> None:
         figures = driver.judged()
     assert any("1009" in text for text in failures(figures, "CONNECT"))
     assert (figures["census"]["rss_kib"] - before) // 1024 < 8
+
+
+def polled_pings(peer: Peer) -> None:
+    """Pings by the ten thousand, while the POST with the first pongs gets no answer."""
+    joined = False
+    while True:
+        asked = peer.request()
+        if asked.method == "POST" and not asked.body.startswith(b"40"):
+            peer.hold()
+            return
+        if asked.method == "POST":
+            peer.reply(200, b"ok")
+        elif "sid=" not in asked.target:
+            peer.reply(200, OPEN)
+        elif not joined:
+            joined = True
+            peer.reply(200, b'40{"sid":"s"}')
+        else:
+            peer.reply(200, b"\x1e".join([b"2"] * 20_000))
+
+
+def unread(asking: bytes, times: int) -> Callable[[Peer], None]:
+    """Asks for answers again and again, and reads none."""
+
+    def script(peer: Peer) -> None:
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.connected()
+        endless(asking * 1000, times)(peer)
+        peer.over.wait(5)
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("options", "script", "reason"),
+    [
+        (POLLING, polled_pings, "protocol error"),
+        (WEBSOCKET, unread(frame(9, b"x" * 125), 100), None),
+    ],
+    ids=["polled pings", "pings of the websocket"],
+)
+def test_answers_that_nobody_takes_dont_pile_up(
+    driver: Driver, options: dict[str, object], script: Callable[[Peer], None], reason: str | None
+) -> None:
+    before = driver.rss()
+    with Hostile(script) as server:
+        driver.open("victims", server.url, options, work="idle")
+        if reason is None:
+            driver.wait("victims", "ups", 1)
+            driver.sleep(1.5)
+            assert driver.status()["groups"]["victims"]["lost"] == []
+        else:
+            assert driver.wait("victims", "lost", 1)["lost"][0] == reason
+        figures = driver.judged()
+    assert (figures["census"]["rss_kib"] - before) // 1024 < 20
+
+
+def test_large_events_before_the_namespace_is_connected(driver: Driver) -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.text(peer.session())
+        peer.frame_in()
+        endless(frame(1, b'42["x","' + b"y" * 1_000_000 + b'"]'), 200)(peer)
+
+    before = driver.rss()
+    with Hostile(script) as server:
+        driver.open("victims", server.url, WEBSOCKET, work="idle")
+        seen = driver.wait("victims", "refused", 1)
+        figures = driver.judged()
+    assert "events of 16777216 bytes before" in seen["refused"][0][1]
+    assert (figures["census"]["rss_kib"] - before) // 1024 < 16 + 24
 
 
 HOSTILE_NAMES = [

@@ -19,7 +19,7 @@ SCENARIOS = ("websocket", "polling", "upgrade", "tls")
 MARKED = "MemoryError('out of memory')"
 
 CALLS = {
-    "socket", "setblocking", "setsockopt", "bind", "connect_ex", "getsockopt", "send", "recv_into", "close",
+    "socket", "setblocking", "setsockopt", "bind", "connect_ex", "getsockopt", "send", "recv", "close",
     "io", "timer", "getaddrinfo", "apply", "create_default_context", "wrap_bio", "do_handshake", "read",
     "write",
 }  # fmt: skip
@@ -70,7 +70,7 @@ def judge(found: Found) -> None:
     for site, call, error in sorted(pairs):
         print(f"{site} {call}: {error}")
     assert len(pairs) >= 100
-    assert {call for _, call, _ in pairs} == CALLS
+    assert {call.removesuffix("_into") for _, call, _ in pairs} == CALLS
 
 
 @pytest.mark.timeout(240)

@@ -86,7 +86,7 @@ ERRORS: dict[str, list[Any]] = {
     ),
     "getsockopt": [*numbers("ECONNREFUSED", "ETIMEDOUT", "ECONNRESET", *UNREACHABLE), *system(*SCARCE)],
     "send": system(*BROKEN, *UNREACHABLE, *SCARCE, *AGAIN),
-    "recv_into": [*system(*BROKEN, *UNREACHABLE, *SCARCE, *AGAIN), b""],
+    **dict.fromkeys(("recv", "recv_into"), [*system(*BROKEN, *UNREACHABLE, *SCARCE, *AGAIN), b""]),
     "close": system("EIO", "EINTR"),
     "wrap_bio": [*tls("LIBRARY_BUG"), ValueError("check_hostname requires server_hostname"), *MEMORY],
     "do_handshake": [
@@ -138,7 +138,7 @@ class Weak:
             if name == "close":
                 real(*args, **kwargs)
             raise error
-        return 0 if error == b"" else error  # end of file, or an error number
+        return 0 if error == b"" and name == "recv_into" else error  # end of file, or an error number
 
 
 def _site() -> str | None:

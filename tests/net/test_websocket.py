@@ -193,6 +193,7 @@ def test_any_frames_in_any_pieces(data: bytes, places: list[int]) -> None:
 
 
 @pytest.mark.verify
+@pytest.mark.timeout(900)
 @settings(max_examples=30_000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(wires, st.lists(st.integers(0, 400), max_size=6))
 def test_any_frames_in_any_pieces_at_length(data: bytes, places: list[int]) -> None:
