@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,14 @@ ADDRESSES = ("/sioload/", "/sioload/data", "/sioload/report.json", "/sioload/eve
 
 def counts(report: dict[str, Any]) -> dict[tuple[str, str], tuple[int, int]]:
     return {(e["type"], e["name"]): (e["count"], e["failures"]) for e in report["events"]}
+
+
+def all_samples_are_drawn(data: dict[str, Any]) -> None:
+    totals = {str(row["row"]): row["count"] for row in data["rows"]}
+    for number, columns in data["series"].items():
+        pairs = zip(columns["rate"], data["columns"]["seconds"], strict=True)
+        total = sum(rate * seconds for rate, seconds in pairs)
+        assert total == pytest.approx(totals[number], rel=0.02, abs=1), "the history holds every sample"
 
 
 def test_a_finished_run_is_shown_as_it_is_reported(shown: Callable[..., Any]) -> None:
@@ -66,11 +77,7 @@ def test_a_finished_run_is_shown_as_it_is_reported(shown: Callable[..., Any]) ->
         report
     )
     assert set(data["series"]) == {"0", "1"}
-    totals = {str(row["row"]): row["count"] for row in data["rows"]}
-    for number, columns in data["series"].items():
-        pairs = zip(columns["rate"], data["columns"]["seconds"], strict=True)
-        total = sum(rate * seconds for rate, seconds in pairs)
-        assert total == pytest.approx(totals[number], rel=0.02, abs=1), "the history holds every sample"
+    all_samples_are_drawn(data)
     assert max(data["columns"]["users"]) == 10
     assert max(data["columns"]["connections"]["websocket"]) == 10
 
@@ -82,6 +89,19 @@ def test_a_finished_run_is_shown_as_it_is_reported(shown: Callable[..., Any]) ->
         assert not any(markup in page for markup in LIVE_MARKUP)
         assert "canary" not in page and "secret" not in page
     assert "http://" not in written.replace(final["host"], "").replace("http://www.w3.org", "")
+
+
+def test_the_file_has_the_whole_run_whenever_somebody_looked_at_it_last(shown: Callable[..., Any]) -> None:
+    run = shown("--autostart")
+    run.until_ended(lambda end: end > 1)
+    time.sleep(3)
+    run.end()
+    written = (run.folder / "report.html").read_text()
+    found = re.search(r'id="sioload-data">(.*?)</script>', written, re.DOTALL)
+    assert found is not None
+    data = json.loads(found[1])
+    assert len(data["series"]) == len(data["rows"]) > 5
+    all_samples_are_drawn(data)
 
 
 def test_every_address_is_behind_the_login_and_below_the_base_path(shown: Callable[..., Any]) -> None:
