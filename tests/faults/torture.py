@@ -86,7 +86,7 @@ ERRORS: dict[str, list[Any]] = {
     ),
     "getsockopt": [*numbers("ECONNREFUSED", "ETIMEDOUT", "ECONNRESET", *UNREACHABLE), *system(*SCARCE)],
     "send": system(*BROKEN, *UNREACHABLE, *SCARCE, *AGAIN),
-    **dict.fromkeys(("recv", "recv_into"), [*system(*BROKEN, *UNREACHABLE, *SCARCE, *AGAIN), b""]),
+    **{name: [*system(*BROKEN, *UNREACHABLE, *SCARCE, *AGAIN), b""] for name in ("recv", "recv_into")},
     "close": system("EIO", "EINTR"),
     "wrap_bio": [*tls("LIBRARY_BUG"), ValueError("check_hostname requires server_hostname"), *MEMORY],
     "do_handshake": [
