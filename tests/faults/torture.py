@@ -317,6 +317,9 @@ def main() -> None:
             for error in ERRORS[call]:
                 WEAK.target = (site, call, number, error)
                 result = scenario.run()
+                if not WEAK.hit and not result["faults"]:  # some runs need fewer calls than the first
+                    WEAK.target = (site, call, max(1, WEAK.seen.get((site, call), 0) - 1), error)
+                    result = scenario.run()
                 result["faults"] += [f"{descriptors() - baseline} descriptors leaked"] * (
                     descriptors() > baseline
                 )
