@@ -20,7 +20,7 @@ demo: $(INSTALLED)
 	$(BIN)/sioload demo $(if $(STAY),--stay)
 
 test: $(INSTALLED) servers
-	$(BIN)/python -m pytest -m "not verify" $(TESTS)
+	$(BIN)/python -m pytest -m "not verify" --numprocesses 4 $(TESTS)
 
 verify: $(INSTALLED) servers
 	$(BIN)/python -m pytest -m verify $(TESTS)

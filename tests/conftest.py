@@ -5,12 +5,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import serverkit
+import turns
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long ones first, those that need the machine for themselves last."""
+    items.sort(key=lambda item: turns.turn(item.nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> turns.Turns:
+    """Hand tests out to processes as `turns` says."""
+    return turns.Turns(config, log)
 
 
 @pytest.fixture(scope="session")

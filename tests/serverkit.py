@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -233,11 +234,16 @@ def total(table: Mapping[str, Mapping[str, int]], event: str) -> int:
 
 
 def free_port() -> int:
-    """A port of loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of loopback that was free a moment ago.
+
+    It is below those that the kernel hands out, and drawn anew each time: tests run side by side, and it must
+    stay free until the program listens that it is for.
+    """
+    while True:
+        port = random.SystemRandom().randrange(10_000, 30_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def command(kind: str, *options: str) -> list[str]:

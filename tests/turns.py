@@ -1,0 +1,56 @@
+"""Who runs beside whom when tests run in several processes (pytest-xdist): most wait more than they work.
+
+A file is a unit, so that what its fixtures start serves all its tests. What judges times, or whether the load
+generator kept up, comes last: unit after unit in one process, when all others have ended.
+"""
+
+from __future__ import annotations
+
+import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
+
+#: Folders and files that need the machine for themselves.
+ALONE = ("tests/soak/", "tests/swarm/", "tests/truth/")
+#: Folders that are a unit as a whole: their files share what a fixture of the session starts.
+WHOLE = ("tests/swarm/",)
+#: Files that take longest begin first.
+FIRST = (
+    "tests/faults/test_network.py",
+    "tests/conformance/test_auto.py",
+    "tests/cli/test_bench.py",
+)
+
+
+def turn(nodeid: str) -> int:
+    """The place of a test's unit among the others."""
+    if nodeid.startswith(ALONE):
+        return len(FIRST) + 1
+    path = nodeid.partition("::")[0]
+    return FIRST.index(path) if path in FIRST else len(FIRST)
+
+
+class Turns(LoadScopeScheduling):
+    """Hands the units out to pytest-xdist's processes, in the order in which they were collected."""
+
+    def __init__(self, config: pytest.Config, log: Producer) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next(filter(nodeid.startswith, WHOLE), nodeid.partition("::")[0])
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if next(iter(self.workqueue)).startswith(ALONE) and len(self.nodes) > 1:
+            # The last one to have nothing else to do waits until the others have ended.
+            if not all(other is node or other.shutting_down for other in self.nodes):
+                node.shutdown()
+            return
+        super()._assign_work_unit(node)
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        crashed = super().remove_node(node)
+        for other in self.nodes:
+            self._reschedule(other)
+        return crashed
