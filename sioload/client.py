@@ -321,7 +321,10 @@ class SocketIOClient:
     @property
     def kicked(self) -> bool:
         """Whether the server closed a namespace that wasn't joined again yet."""
-        return any(n.kicked for n in self._link.namespaces.values())
+        for namespace in self._link.namespaces.values():  # noqa: SIM110 - before each task: no generator
+            if namespace.kicked:
+                return True
+        return False
 
     def wait(self) -> None:
         """Wait until the connection has ended for good."""
@@ -370,8 +373,8 @@ class SocketIOClient:
                 self.pace.take(row, perf_counter())
             self._transmit(namespace, event, data, None, Unacked(ledger, row))
             return
-        entry = self._entry("CALL", self._row_name(namespace, name or event), namespace, event, None)
-        entry.callback = callback
+        shown = self._row_name(namespace, name or event)
+        entry = self._entry("CALL", shown, namespace, event, None, None, callback)
         self._transmit(namespace, event, data, entry, entry)
 
     def send(
@@ -414,17 +417,14 @@ class SocketIOClient:
         shown = name or event if namespace == "/" else f"{namespace} {name or event}"
         wait = None
         if reply is None:
-            entry = self._entry("CALL", shown, namespace, event, timeout)
+            entry = self._entry("CALL", shown, namespace, event, timeout, ok)
         else:
-            entry = self._entry("REPLY", f"{shown}>{reply}", namespace, event, timeout)
+            entry = self._entry("REPLY", f"{shown}>{reply}", namespace, event, timeout, ok)
             wait = Wait(entry.row, namespace, reply, where, entry.started, entry.deadline, entry)
             self._pending.add_wait(wait)
-        entry.ok = ok
-        waiter: Waiter[Any] = Waiter()
-        entry.waiter = waiter
         try:
             self._transmit(namespace, event, data, entry if wait is None else None, entry, entry.deadline)
-            return waiter.get()
+            return entry.wait()
         except gevent.Timeout:
             # The script's own patience is over.
             entry.waiter = None
@@ -538,16 +538,24 @@ class SocketIOClient:
         if handed:
             token.settle("sent", "")
 
-    def _entry(self, kind: str, shown: str, namespace: str, event: str, timeout: float | None) -> Emit:
+    def _entry(
+        self,
+        kind: str,
+        shown: str,
+        namespace: str,
+        event: str,
+        timeout: float | None,
+        ok: Callable[[Any], Any] | None,
+        callback: Callable[..., Any] | None = None,
+    ) -> Emit:
         now = perf_counter()
         recorder = self.fleet.recorder
         row = recorder.rows.get((kind, shown)) or recorder.row(kind, shown)
+        deadline = now + (self.options.ack_timeout if timeout is None else timeout)
         slot = None if self.pace is None else self.pace.take(row, now)
-        entry = Emit(
-            recorder.ledger, row, namespace, event, now if slot is None else slot, now, slot is not None
-        )
-        entry.deadline = now + (self.options.ack_timeout if timeout is None else timeout)
-        return entry
+        if slot is None:
+            return Emit(recorder.ledger, row, namespace, event, now, now, False, deadline, ok, callback)
+        return Emit(recorder.ledger, row, namespace, event, slot, now, True, deadline, ok, callback)
 
     @staticmethod
     def _row_name(namespace: str, name: str) -> str:
@@ -602,7 +610,6 @@ class SocketIOClient:
         """An emit ends before it was written; its exception is raised to the caller."""
         reason = str(error)
         if isinstance(token, Emit):
-            token.waiter = None
             token.end(error.outcome, reason, perf_counter())
         else:
             token.settle(error.outcome, reason)
@@ -752,14 +759,16 @@ class SocketIOClient:
 
     def on_event(self, namespace: str, args: list[Any], id: int | None, auto: bool) -> None:
         now = perf_counter()
-        event = args.pop(0)
+        event = args[0]
+        del args[0]
         recorder = self.fleet.recorder
         shown = event if namespace == "/" else f"{namespace} {event}"
         is_catch_all = False
         handler = self._handlers.get((namespace, event)) if self._own is None else None
         if handler is None:
             handler, is_catch_all = self._handler(namespace, event)
-        awaited = self._pending.answered(namespace, event, args, now)
+        pending = self._pending
+        awaited = bool(pending.waits) and pending.answered(namespace, event, args, now)
         if handler is not None and handler.sent_at is not None:
             row = recorder.rows.get(("PUSH", shown)) or recorder.row("PUSH", shown)
             try:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from gevent.hub import Waiter
+from gevent.hub import get_hub
+from greenlet import getcurrent, greenlet
 
 from sioload.errors import AckTimeout, ConnectionLost, EmitError, NotConnected, Refused, UnexpectedReply
 
@@ -38,17 +39,29 @@ class Emit:
         row: CALL or REPLY, where its time goes.
         started: when it was meant to go out (its slot, when paced); `written` when it did.
         deadline: when it times out; all three in seconds of `perf_counter`.
-        waiter: who sleeps until its end; None when nobody does (any more).
+        waiter: the greenlet that sleeps until its end, and is resumed from the hub; None when nobody does.
         callback: called with the ack's arguments, for `emit(..., callback=)`.
         ok: the script's judgement of the answer.
         paced: `started` is a slot, so the service time is recorded beside.
     """
 
-    __slots__ = ("_ledger", "callback", "deadline", "event", "finished", "namespace", "ok", "paced", "row",
-                 "started", "waiter", "written")  # fmt: skip
+    __slots__ = ("_early", "_ledger", "callback", "deadline", "event", "finished", "namespace", "ok", "paced",
+                 "row", "started", "waiter", "written")  # fmt: skip
+
+    _early: tuple[Any, EmitError | None]
 
     def __init__(
-        self, ledger: Ledger, row: Row, namespace: str, event: str, started: float, now: float, paced: bool
+        self,
+        ledger: Ledger,
+        row: Row,
+        namespace: str,
+        event: str,
+        started: float,
+        now: float,
+        paced: bool,
+        deadline: float,
+        ok: Callable[[Any], Any] | None = None,
+        callback: Callable[..., Any] | None = None,
     ) -> None:
         self._ledger = ledger
         self.row = row
@@ -56,33 +69,48 @@ class Emit:
         self.event = event
         self.started = started
         self.written = now
-        self.deadline = 0.0
-        self.waiter: Waiter[Any] | None = None
-        self.callback: Callable[..., Any] | None = None
-        self.ok: Callable[[Any], Any] | None = None
+        self.deadline = deadline
+        self.waiter: greenlet | None = None
+        self.callback = callback
+        self.ok = ok
         self.paced = paced
         self.finished = False
         ledger.emits += 1
+
+    def wait(self) -> Any:
+        """Sleep until its end: the answer's value, or the exception of the outcome."""
+        if self.finished:  # before its own caller came to wait
+            value, error = self._early
+            if error is not None:
+                raise error
+            return value
+        self.waiter = getcurrent()
+        return get_hub().switch()
+
+    def _fail(self, error: EmitError) -> None:
+        if self.waiter is not None:
+            self.waiter.throw(error)
+        else:
+            self._early = (None, error)
 
     def answer(self, args: list[Any], now: float) -> None:
         """The ack or the answering event came. In the hub; resumes the waiting greenlet."""
         self.finished = True
         self._ledger.acked += 1
-        value = value_of(args)
-        ok = self.ok
-        if ok is not None:
-            complaint = judge(ok, (value,))
+        value = args[0] if len(args) == 1 else value_of(args)
+        if self.ok is not None:
+            complaint = judge(self.ok, (value,))
             if complaint is not None:
                 self.row.fail(complaint, now - self.started)
-                if self.waiter is not None:
-                    self.waiter.throw(UnexpectedReply(f"{self.event}: {complaint}"))
+                self._fail(UnexpectedReply(f"{self.event}: {complaint}"))
                 return
         self.row.add(now - self.started)
         if self.paced:
             self.row.service(now - self.written)
-        waiter = self.waiter
-        if waiter is not None:
-            waiter.switch(value)
+        if self.waiter is not None:
+            self.waiter.switch(value)
+        else:
+            self._early = (value, None)
 
     def end(self, outcome: str, reason: str, now: float) -> None:
         """It ends without an answer. In the hub, unless nobody waits for it."""
@@ -91,8 +119,7 @@ class Emit:
         self.finished = True
         self._ledger.end(outcome)
         self.row.fail(reason, now - self.started)
-        if self.waiter is not None:
-            self.waiter.throw(ERRORS[outcome](f"{self.event}: {reason}"))
+        self._fail(ERRORS[outcome](f"{self.event}: {reason}"))
 
     def settle(self, outcome: str, reason: str) -> None:
         """What became of its bytes (`net.polling.Token`); only a refusal ends it here."""

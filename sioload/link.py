@@ -540,17 +540,17 @@ class Link:
             if namespace is None:
                 return
             if not namespace.connected:
-                self._event_too_early(namespace, packet)
+                self._event_too_early(namespace, Packet(*packet))
             elif namespace.pid is None:
                 self._listener.on_event(name, content, id, auto)
             else:
-                self._event(namespace, packet)
+                self._event(namespace, Packet(*packet))
         elif kind == PacketType.CONNECT:
-            self._connected(packet)
+            self._connected(Packet(*packet))
         elif kind == PacketType.CONNECT_ERROR:
-            self._connect_refused(packet)
+            self._connect_refused(Packet(*packet))
         else:
-            self._kicked(packet.namespace)
+            self._kicked(name)
 
     def _event(self, namespace: Namespace, packet: Packet) -> None:
         args = packet.data

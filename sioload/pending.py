@@ -94,10 +94,11 @@ class Pending:
 
     Attributes:
         acks: ack id to emit.
+        waits: what waits for events.
         next_id: the id of the next emit that asks for an ack.
     """
 
-    __slots__ = ("_due", "_expired", "_fleet", "_timer", "_waits", "acks", "next_id")
+    __slots__ = ("_due", "_expired", "_fleet", "_timer", "acks", "next_id", "waits")
 
     def __init__(self, fleet: Fleet, expired: Callable[[], None]) -> None:
         """
@@ -107,14 +108,14 @@ class Pending:
         """
         self._fleet = fleet
         self._expired = expired
-        self._waits: list[Wait] = []
+        self.waits: list[Wait] = []
         self._due = INFINITY
         self._timer: Any = None
         self.acks: dict[int, Emit] = {}
         self.next_id = 0
 
     def __bool__(self) -> bool:
-        return bool(self.acks or self._waits)
+        return bool(self.acks or self.waits)
 
     def add_ack(self, entry: Emit) -> int:
         """An emit goes out; returns the id that its ack will carry."""
@@ -127,26 +128,24 @@ class Pending:
 
     def add_wait(self, wait: Wait) -> None:
         """Something waits for an event from now on."""
-        self._waits.append(wait)
+        self.waits.append(wait)
         if wait.deadline < self._due:
             self._rearm(wait.deadline)
 
     def remove_wait(self, wait: Wait) -> None:
         """It waits no longer; harmless when it had ended before."""
-        if wait in self._waits:
-            self._waits.remove(wait)
+        if wait in self.waits:
+            self.waits.remove(wait)
 
     def holds(self, wait: Wait) -> bool:
         """Whether it still waits."""
-        return wait in self._waits
+        return wait in self.waits
 
     def answered(self, namespace: str, event: str, args: list[Any], now: float) -> bool:
         """Give an event to the emit and to the waits that it answers; whether there were any. In the hub."""
-        if not self._waits:
-            return False
         found: list[Wait] = []
         reply = False
-        for wait in self._waits:
+        for wait in self.waits:
             if wait.emit is not None and (reply or wait.emit.finished):
                 continue
             verdict = wait.matches(namespace, event, args)
@@ -156,7 +155,7 @@ class Pending:
                 found.append(wait)
                 reply = reply or wait.emit is not None
         for wait in found:
-            self._waits.remove(wait)
+            self.waits.remove(wait)
         for wait in found:
             wait.answer(args, now)
         return bool(found)
@@ -174,10 +173,10 @@ class Pending:
         self.acks = {n: e for n, e in self.acks.items() if n not in lost}
         ended = [
             wait
-            for wait in self._waits
+            for wait in self.waits
             if (namespace is None or wait.namespace == namespace) and (wait.emit is not None or final)
         ]
-        self._waits = [wait for wait in self._waits if wait not in ended]
+        self.waits = [wait for wait in self.waits if wait not in ended]
         if not self:
             self._rearm(INFINITY)
         for wait in ended:
@@ -201,9 +200,9 @@ class Pending:
         self._due = INFINITY
         overdue = [number for number, entry in self.acks.items() if entry.deadline <= now or entry.finished]
         ended = [self.acks.pop(number) for number in overdue]
-        late = [wait for wait in self._waits if wait.deadline <= now]
-        self._waits = [wait for wait in self._waits if wait.deadline > now]
-        rest = [entry.deadline for entry in self.acks.values()] + [wait.deadline for wait in self._waits]
+        late = [wait for wait in self.waits if wait.deadline <= now]
+        self.waits = [wait for wait in self.waits if wait.deadline > now]
+        rest = [entry.deadline for entry in self.acks.values()] + [wait.deadline for wait in self.waits]
         if rest:
             self._rearm(min(rest))
         for entry in ended:

@@ -259,9 +259,9 @@ class Schedule:
             self._skip()
             return
         ledger = self._sender.fleet.recorder.ledger
-        entry = _Scheduled(ledger, self._row, self.namespace, self._event, slot, now, True)
+        deadline = now + self._ack_timeout
+        entry = _Scheduled(ledger, self._row, self.namespace, self._event, slot, now, True, deadline)
         entry.schedule = self
-        entry.deadline = now + self._ack_timeout
         self.started += 1
         self.outstanding += 1
         data = self._data

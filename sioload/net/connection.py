@@ -28,7 +28,7 @@ from sioload.net.dial import Dialler
 from sioload.net.http import BAD_HTTP, Line, Response, request
 from sioload.net.polling import Polling, Token
 from sioload.net.stream import Stream
-from sioload.net.websocket import WebSocket, encode_frame
+from sioload.net.websocket import WebSocket, encode_text
 from sioload.options import Options
 from sioload.socketio.detect import identify, mismatch, refusal, refuses_version
 from sioload.socketio.generations import Generation
@@ -172,15 +172,14 @@ class Connection:
         """
         ws = self._ws
         if ws is not None:
-            stream = ws.stream
             text = messages[0]
             if len(messages) > 1:
                 ws.send_many([self._encode(Packet(MESSAGE, m)) for m in messages])
-            elif ws.on_message is not None and text.__class__ is str and not ws.compresses:
-                stream.write(encode_frame(1, b"4" + text.encode()))
+            elif ws.on_message is not None and text.__class__ is str:
+                ws.stream.write(encode_text(b"4" + text.encode()))
             else:
                 ws.send(self._encode(Packet(MESSAGE, text)))
-            if not stream.buffered:
+            if not ws.stream.buffered:
                 return True
             if token is not None:
                 self._keep(token)
@@ -628,7 +627,7 @@ class Connection:
 
     def _shorten(self) -> None:
         """Let messages pass from the websocket straight to the listener where no codec is needed."""
-        if self._fast and self._ws is not None:
+        if self._fast and self._ws is not None and not self._ws.compresses:
             self._ws.on_message = self._listener.on_message
 
     # Packets.

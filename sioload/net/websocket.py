@@ -30,6 +30,8 @@ _quiet = logging.getLogger("sioload.websockets")
 _quiet.disabled = True
 _quiet.setLevel(logging.CRITICAL)
 
+#: The first byte of a text that is an Engine.IO message.
+MESSAGE = ord("4")
 #: A frame beyond this size is collected by the protocol's own reader instead of by joining reads.
 JOIN = 65536
 
@@ -37,10 +39,20 @@ JOIN = 65536
 UNREAD = 1 << 20
 
 _HEADS = {op: [bytes((0x80 | op, 0x80 | n)) for n in range(126)] for op in (1, 2)}
+_TEXT_HEADS = _HEADS[1]
 
 
 #: Masking keys from the system's random source, taken 4 KiB at a time (RFC 6455, section 5.3).
 _masks: list[bytes] = []
+
+
+def encode_text(payload: bytes) -> bytes:
+    """A masked final text frame of a client."""
+    n = len(payload)
+    if n < 126 and _masks:
+        mask = _masks.pop()
+        return _TEXT_HEADS[n] + mask + apply_mask(payload, mask)
+    return encode_frame(1, payload)
 
 
 def encode_frame(opcode: int, payload: bytes) -> bytes:
@@ -187,19 +199,23 @@ class WebSocket:
             data = self._rest + data
             self._rest = b""
         pos, size = 0, len(data)
-        deliver, on_message = self._listener.on_frame, self.on_message
-        if on_message is not None and 1 < size < 128 and data.startswith(b"\x81") and data[1] == size - 2:
-            # One small text and nothing else, as most reads bring it.
+        on_message = self.on_message
+        if (
+            on_message is not None
+            and 2 < size < 128
+            and data[0] == 0x81
+            and data[1] == size - 2
+            and data[2] == MESSAGE
+        ):
+            # One small message and nothing else, as most reads bring it.
             try:
-                text = data[2:].decode()
+                text = data[3:].decode()
             except UnicodeDecodeError:
                 self.fail(1007, "text that isn't UTF-8")
             else:
-                if text.startswith("4"):
-                    on_message(text[1:])
-                else:
-                    deliver(self, text)
+                on_message(text)
             return
+        deliver = self._listener.on_frame
         while size - pos >= 2:
             first, length = data[pos], data[pos + 1]
             start = pos + 2

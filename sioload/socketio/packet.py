@@ -18,6 +18,10 @@ class PacketType(IntEnum):
     BINARY_ACK = 6
 
 
+#: The fields of a `Packet`, as decoders give them: naming them takes half as long as reading their JSON.
+Fields = tuple[int, str, Any, int | None, bool]
+
+
 class Packet(NamedTuple):
     """One Socket.IO packet, its binary attachments in place.
 

@@ -11,14 +11,14 @@ import msgpack
 from sioload.errors import EncodeError, LimitError, ProtocolError
 from sioload.options import Limits
 from sioload.socketio.codec import ID_DIGITS, Message, culprit
-from sioload.socketio.packet import Packet, PacketType
+from sioload.socketio.packet import Fields, Packet, PacketType
 
 
 class Decoder(Protocol):
     """Turns the Engine.IO messages of one connection into packets."""
 
-    def feed(self, message: Message) -> Packet | None:
-        """One message in; a packet out, or None while more messages belong to it.
+    def feed(self, message: Message) -> Fields | None:
+        """One message in; a packet (or its fields) out, or None while more messages belong to it.
 
         Raises:
             ProtocolError: the message breaks the protocol.

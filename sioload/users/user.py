@@ -172,7 +172,7 @@ def _guarded(task: Any) -> Any:
 
     @functools.wraps(task)
     def run(owner: Any) -> Any:
-        sio: SocketIOClient = getattr(owner, "user", owner).sio
+        sio: SocketIOClient = owner.sio if isinstance(owner, SocketIOUser) else owner.user.sio
         if sio.kicked:
             sio.rejoin_patiently()
         try:

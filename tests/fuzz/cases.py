@@ -28,6 +28,7 @@ from sioload.options import Limits
 from sioload.socketio import codec, v0
 from sioload.socketio.detect import identify, mismatch, refusal
 from sioload.socketio.generations import GENERATIONS, V4
+from sioload.socketio.packet import Packet as SocketPacket
 from sioload.socketio.packet import PacketType
 from sioload.socketio.parsers import MSGPACK
 
@@ -289,8 +290,9 @@ def decoded(make_decoder: Callable[[Limits], Any], messages: list[Any]) -> list[
                 tight.feed(message)
             except ProtocolError:
                 tight = None  # of no further use
-        packet = decoder.feed(message)
-        if packet is not None:
+        fields = decoder.feed(message)
+        if fields is not None:
+            packet = SocketPacket(*fields)
             assert isinstance(packet.type, PacketType)
             assert packet.namespace[:1] == "/"
             found.append(packet)

@@ -29,7 +29,7 @@ def test_an_event_travels_alike_on_both_transports(generation: Generation, base6
         decoder = generation.codec.decoder(LIMITS)
         event = [decoder.feed(packet.data) for packet in received][-1]
         assert event is not None
-        assert (event.namespace, event.data, event.id) == ("/chat", ["ev", *args], 3)
+        assert event[1:4] == ("/chat", ["ev", *args], 3)
 
 
 @ALL
