@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from typing import IO, Any, NoReturn
 
 import serverkit
@@ -142,6 +144,16 @@ class Driver:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@cache
+def isolates() -> bool:
+    """Whether processes may get mounts and networks of their own: as root, where no container forbids it."""
+    unshare = shutil.which("unshare")
+    return (
+        unshare is not None
+        and subprocess.run([unshare, "--mount", "--net", "true"], stderr=subprocess.DEVNULL).returncode == 0
+    )
 
 
 def failures(figures: dict[str, Any], kind: str, name: str | None = None) -> dict[str, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
-import os
 import resource
 import shutil
 import socket
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import serverkit
-from faults.kit import POLLING, WEBSOCKET, Driver, failures
+from faults.kit import POLLING, WEBSOCKET, Driver, failures, isolates
 
 Servers = Callable[..., serverkit.Server]
 CLONE_NEWNET = 0x40000000
@@ -56,8 +55,10 @@ def own_network() -> None:
 
 
 def test_local_ports_used_up() -> None:
-    if os.geteuid() or shutil.which("nsenter") is None:
-        serverkit.missing("a network namespace", "run as root, with util-linux")
+    if not isolates() or shutil.which("nsenter") is None:
+        serverkit.missing(
+            "a network namespace", "run as root (in a container: --privileged), with util-linux"
+        )
     with Driver(before=own_network) as driver:
         inside = ["nsenter", f"--net=/proc/{driver.popen.pid}/ns/net", *serverkit.command("target")]
         with serverkit.Process([*inside, "--port", "30000"]) as server:

@@ -77,6 +77,33 @@ def test_a_half_open_connection_is_found_out_by_its_heartbeat(
     assert failures(figures, "DISCONNECT", "ping timeout")
 
 
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+def test_a_half_open_connection_of_0_9_is_found_out(driver: Driver, transport: str) -> None:
+    """Its server beats every second: found within both times of its handshake, and a second."""
+    named = {"websocket": "websocket", "polling": "xhr-polling"}[transport]
+
+    def script(peer: Peer) -> None:
+        asked = peer.request()
+        if asked.target.startswith("/socket.io/1/?"):
+            peer.reply(200, f"abc:1:1:{named}".encode())
+            return
+        if transport == "websocket":
+            peer.accept(asked)
+            peer.text("1::")
+            peer.text("2::")
+        else:
+            peer.reply(200, b"1::")
+        peer.hold()
+
+    with Hostile(script) as server:
+        driver.open("victims", server.url, {**TRANSPORTS[transport], "version": 0}, work="idle")
+        up = driver.wait("victims", "ups", 1)["ups"][0]
+        seen = driver.wait("victims", "lost", 1)
+        driver.judged()
+    assert seen["lost"] == ["ping timeout"]
+    assert 1.0 < seen["downs"][0] - up < 1.0 + 1.0 + 1.0
+
+
 def test_emits_into_a_half_open_connection_end_as_indeterminate(driver: Driver, servers: Servers) -> None:
     with Proxy(servers("sio4", *IMPATIENT).port) as proxy:
         driver.open("victims", proxy.url, WEBSOCKET, users=2)

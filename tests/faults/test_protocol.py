@@ -230,6 +230,88 @@ def test_an_answer_that_is_no_session(driver: Driver, what: str, transport: str)
     assert asked <= 4  # redirects aren't followed, and nothing is asked again at once
 
 
+TO_ITSELF, TO_LOGIN = {"Location": "/socket.io/"}, {"Location": "/login"}
+UNKNOWN = b'{"code":1,"message":"Session ID unknown"}'
+LATER = {
+    "502": (502, b"<html>Bad Gateway</html>", {}, "transport error", "HTTP 502"),
+    "503": (503, b"", {"Retry_After": "1"}, "transport error", "HTTP 503"),
+    "429": (429, b"slow down", {}, "transport error", "HTTP 429: slow down"),
+    "500 that says nothing": (500, b"", {}, "transport error", "HTTP 500"),
+    "a redirect to itself": (307, b"", TO_ITSELF, "transport error", "HTTP 307: the server redirects"),
+    "a redirect to a login": (302, b"", TO_LOGIN, "transport error", "HTTP 302: the server redirects"),
+    "an unknown session": (400, UNKNOWN, {}, "session unknown", "HTTP 400: Session ID unknown"),
+}
+
+
+@pytest.mark.parametrize("what", LATER)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_error_in_the_middle_of_a_session(driver: Driver, what: str, method: str) -> None:
+    """A proxy in front of the server fails, or sends users elsewhere: named, and a new session follows."""
+    status, body, headers, reason, told = LATER[what]
+
+    def script(peer: Peer) -> None:
+        joined = False
+        while True:
+            asked = peer.request()
+            if "sid=" not in asked.target:
+                peer.reply(200, OPEN.encode())
+            elif asked.method == "POST":
+                spoilt = method == "POST" and asked.body.startswith(b"42")
+                peer.reply(
+                    status if spoilt else 200, body if spoilt else b"ok", **(headers if spoilt else {})
+                )
+            elif not joined:
+                joined = True
+                peer.reply(200, b'40{"sid":"s"}')
+            elif method == "GET":
+                peer.reply(status, body, **headers)
+            else:
+                peer.hold()
+
+    with Hostile(script) as server:
+        driver.open("victims", server.url, POLLING, work="idle" if method == "GET" else "emit")
+        seen = driver.wait("victims", "lost", 2)
+        asked = server.accepted
+        figures = driver.judged()
+    assert set(seen["lost"]) == {reason}
+    assert all(text.startswith(told) for text in failures(figures, "DISCONNECT", reason))
+    assert figures["ledger"]["indeterminate"] > 0 if method == "POST" else figures["ledger"]["emits"] > 0
+    assert asked < 12, "nothing is asked again at once"
+
+
+def test_a_post_without_an_answer_while_polls_go_on(driver: Driver) -> None:
+    """The session looks sound, so its emits wait; each of them still ends once."""
+
+    def script(peer: Peer) -> None:
+        joined = False
+        while True:
+            asked = peer.request()
+            if asked.method == "POST" and not asked.body.startswith(b"40"):
+                peer.hold()
+                return
+            if asked.method == "POST":
+                peer.reply(200, b"ok")
+            elif "sid=" not in asked.target:
+                peer.reply(200, OPEN.encode())
+            elif not joined:
+                joined = True
+                peer.reply(200, b'40{"sid":"s"}')
+            else:
+                time.sleep(0.05)
+                peer.reply(200, b"6")
+
+    with Hostile(script) as server:
+        driver.open("victims", server.url, {**POLLING, "ack_timeout": 0.2})
+        driver.wait("victims", "raised", 1)
+        driver.open("talking", server.url, POLLING, work="emit")
+        driver.wait("talking", "done", 3)
+        figures = driver.judged()
+    assert set(figures["groups"]["victims"]["raised"]) == {"AckTimeout"}
+    assert figures["groups"]["victims"]["lost"] == []
+    ledger = figures["ledger"]
+    assert ledger["timeout"] > 0 and ledger["indeterminate"] > 0 and ledger["not_sent"] > 0
+
+
 def upgrade(probe: Callable[[Peer], None]) -> Callable[[Peer], None]:
     """A polling session that may be upgraded, and what its server does with the websocket."""
     polls = polled(

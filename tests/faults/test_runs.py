@@ -6,7 +6,6 @@ They mostly wait, so all of them go on at a time, each with a server of its own.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from typing import Any
 
 import pytest
 import serverkit
+from faults.kit import isolates
 from faults.proxy import Proxy
 
 CROWD = Path(__file__).with_name("crowd.py")
@@ -182,7 +182,7 @@ PLAYS: dict[str, Callable[[Run, serverkit.Server], None]] = {
     "SIGINT twice": partial(told_twice, signal.SIGINT),
     "a full file system": full_disk,
 }
-MOUNTS = os.geteuid() == 0 and shutil.which("mount") is not None
+MOUNTS = isolates() and shutil.which("mount") is not None
 
 
 def play(what: str, folder: Path) -> None:
@@ -205,5 +205,5 @@ def playing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Futu
 @pytest.mark.parametrize("what", PLAYS)
 def test_a_run_in_trouble(playing: dict[str, Future[None]], what: str) -> None:
     if what not in playing:
-        serverkit.missing("a small file system", "run as root, with mount")
+        serverkit.missing("a small file system", "run as root (in a container: --privileged), with mount")
     playing[what].result(110)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import ctypes
 import datetime
+import os
 import socket
 import ssl
+import tempfile
+import threading
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import serverkit
 import trustme
 from faults.hostile import Hostile, Peer
-from faults.kit import POLLING, TRANSPORTS, WEBSOCKET, Driver, failures
+from faults.kit import POLLING, TRANSPORTS, WEBSOCKET, Driver, failures, isolates
 from faults.proxy import Fault, Proxy
 
+Servers = Callable[..., serverkit.Server]
+# linux/sched.h, linux/mount.h
+CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 0x1000, 0x4000, 0x40000
 HOUR = datetime.timedelta(hours=1)
 NOW = datetime.datetime.now(datetime.UTC)
 
@@ -33,6 +42,17 @@ def context(cert: trustme.LeafCert) -> ssl.SSLContext:
     return made
 
 
+def self_signed() -> ssl.SSLContext:
+    """A server whose certificate is its own authority."""
+    ca = trustme.CA()
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(ca.private_key_pem.bytes() + ca.cert_pem.bytes())
+        file.flush()
+        made.load_cert_chain(file.name)
+    return made
+
+
 def session(peer: Peer) -> None:
     peer.connected()
     peer.serve(1000)
@@ -42,7 +62,8 @@ UNTRUSTED = {
     "expired": "certificate not trusted: certificate has expired",
     "not yet valid": "certificate not trusted: certificate is not yet valid",
     "wrong host": "certificate not trusted: ip address mismatch",
-    "self-signed": "certificate not trusted: unable to get local issuer certificate",
+    "self-signed": "certificate not trusted: self-signed certificate",
+    "another authority's": "certificate not trusted: unable to get local issuer certificate",
 }
 
 
@@ -53,14 +74,15 @@ def test_a_certificate_that_must_not_be_trusted(
 ) -> None:
     """Nothing is sent to such a server."""
     ca, path = authority
-    cert = {
+    made = {
         "expired": lambda: ca.issue_cert("127.0.0.1", not_before=NOW - 2 * HOUR, not_after=NOW - HOUR),
         "not yet valid": lambda: ca.issue_cert("127.0.0.1", not_before=NOW + HOUR, not_after=NOW + 2 * HOUR),
         "wrong host": lambda: ca.issue_cert("192.0.2.1", "example.invalid"),
-        "self-signed": lambda: trustme.CA().issue_cert("127.0.0.1"),
-    }[what]()
+        "another authority's": lambda: trustme.CA().issue_cert("127.0.0.1"),
+    }
     heard: list[bytes] = []
-    with Hostile(lambda peer: heard.append(peer.take(1)), context(cert)) as server:
+    tls = self_signed() if what == "self-signed" else context(made[what]())
+    with Hostile(lambda peer: heard.append(peer.take(1)), tls) as server:
         driver.open("victims", server.url, {**TRANSPORTS[transport], "ca_file": path})
         seen = driver.wait("victims", "refused", 2)
         figures = driver.judged()
@@ -199,6 +221,60 @@ def test_a_name_that_does_not_exist(driver: Driver) -> None:
     stage, reason = seen["refused"][0]
     assert stage == "dial" and "name" in reason
     assert failures(figures, "DIAL", "tcp")
+
+
+def no_such_name(sock: socket.socket) -> None:
+    """A name server that knows nothing: NXDOMAIN to each question, until an empty one comes."""
+    while asked := (got := sock.recvfrom(512))[0]:
+        sock.sendto(asked[:2] + b"\x81\x83" + asked[4:6] + bytes(6) + asked[12:], got[1])
+
+
+@pytest.fixture
+def own_names(tmp_path: Path) -> Iterator[Callable[[str], Driver]]:
+    """Starts a driver whose system has a name server of the test's own, and these lines in its hosts file."""
+    if not isolates():
+        serverkit.missing("a name server of the test's own", "run as root (in a container: --privileged)")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        address = f"127.53.{os.getpid() % 250}.{os.getpid() // 250 % 250 + 1}"
+        sock.bind((address, 53))
+        server = threading.Thread(target=no_such_name, args=(sock,), daemon=True)
+        server.start()
+        (tmp_path / "resolv.conf").write_text(f"nameserver {address}\noptions timeout:1 attempts:2\n")
+
+        def start(hosts: str) -> Driver:
+            (tmp_path / "hosts").write_text(hosts)
+            return Driver(before=partial(own_files, tmp_path, ["resolv.conf", "hosts"]))
+
+        yield start
+        sock.sendto(b"", sock.getsockname())
+        server.join(5)
+
+
+def own_files(folder: Path, names: list[str]) -> None:
+    """Files of /etc that only this process sees."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    calls = [libc.unshare(CLONE_NEWNS), libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)]
+    calls += [libc.mount(bytes(folder / n), b"/etc/" + n.encode(), None, MS_BIND, None) for n in names]
+    if any(calls):
+        raise OSError(ctypes.get_errno(), "mount")
+
+
+def test_nxdomain_and_a_name_of_two_addresses(own_names: Callable[[str], Driver], servers: Servers) -> None:
+    """As the system's own resolver answers: one name isn't there, another has an address where nobody is."""
+    port = servers("target").port
+    with own_names("127.0.0.2 two.test\n127.0.0.1 two.test\n") as driver:
+        driver.open("others", f"http://127.0.0.1:{port}", WEBSOCKET, users=2)
+        driver.open("lost", f"http://nowhere.test:{port}", WEBSOCKET)
+        driver.open("found", f"http://two.test:{port}", WEBSOCKET, users=3)
+        lost = driver.wait("lost", "refused", 2)
+        found = driver.wait("found", "done", 10)
+        driver.wait("others", "done", 10)
+        figures = driver.judged()
+    assert {tuple(told) for told in lost["refused"]} == {
+        ("dial", "name not found (name or service not known)")
+    }
+    assert (found["refused"], found["lost"]) == ([], [])
+    assert failures(figures, "DIAL", "tcp").keys() == {"name not found (name or service not known)"}
 
 
 @pytest.mark.parametrize("dead", ["refusing", "silent"])
