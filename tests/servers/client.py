@@ -77,6 +77,15 @@ def wait(event: str) -> list[Any]:
         return came[event].popleft()
 
 
+def leave() -> None:
+    """Disconnect once what was written before is answered: else its writer may end before it says goodbye."""
+    deadline = time.monotonic() + GOODBYE
+    while client.connected and client.eio.queue.unfinished_tasks and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)  # the writer waits for more
+    client.disconnect()
+
+
 client = socketio.Client(reconnection=False)
 client.on("*", heard, namespace=options.namespace)
 client.on("disconnect", lambda *reason: heard("disconnect", *reason), namespace=options.namespace)
@@ -100,8 +109,8 @@ for verb, what, *args in revive(options.script):
     elif verb == "sleep":
         time.sleep(what / 1000)
     elif verb == "disconnect":
-        client.disconnect()
-client.disconnect()
+        leave()
+leave()
 deadline = time.monotonic() + GOODBYE
 for thread in threading.enumerate():  # its own threads say goodbye, and Python wouldn't wait for them
     if thread is not threading.current_thread():
