@@ -11,15 +11,17 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
-#: Folders and files that need the machine for themselves.
-ALONE = ("tests/soak/", "tests/swarm/", "tests/truth/")
-#: Folders that are a unit as a whole: their files share what a fixture of the session starts.
-WHOLE = ("tests/swarm/",)
-#: Files that take longest begin first.
+#: Files that share what a fixture of the session starts, and are one unit.
+SCENES = ("tests/swarm/test_runs.py", "tests/swarm/test_verdicts.py", "tests/swarm/test_web_ui.py")
+#: What needs the machine for itself, by how its path begins.
+ALONE = (*SCENES, "tests/soak/", "tests/truth/")
+#: What takes longest begins first.
 FIRST = (
-    "tests/faults/test_network.py",
-    "tests/conformance/test_auto.py",
     "tests/cli/test_bench.py",
+    "tests/faults/test_network.py",
+    "tests/conformance/test_matrix.py",
+    "tests/browser/test_web_ui.py",
+    "tests/conformance/test_auto.py",
 )
 
 
@@ -39,7 +41,8 @@ class Turns(LoadScopeScheduling):
         config.option.loadscopereorder = False
 
     def _split_scope(self, nodeid: str) -> str:
-        return next(filter(nodeid.startswith, WHOLE), nodeid.partition("::")[0])
+        path = nodeid.partition("::")[0]
+        return SCENES[0] if path in SCENES else path
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         if next(iter(self.workqueue)).startswith(ALONE) and len(self.nodes) > 1:
