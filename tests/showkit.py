@@ -1,8 +1,12 @@
-"""Runs with a web UI, looked at over HTTP while they go on and after they ended."""
+"""Runs as people see them: in the web UI, asked for over HTTP, and in a terminal."""
 
 from __future__ import annotations
 
 import json
+import os
+import pty
+import select
+import subprocess
 import time
 import urllib.error
 import urllib.parse
@@ -126,3 +130,27 @@ class Shown:
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
         return None
+
+
+def terminal(command: list[str], seconds: float) -> str:
+    """All that a command writes to a terminal of 80 columns."""
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "PYTHONPATH": str(serverkit.ROOT), "COLUMNS": "80"}
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=env)
+    os.close(theirs)
+    written, deadline = b"", time.monotonic() + seconds
+    try:
+        while time.monotonic() < deadline:
+            if not select.select([ours], [], [], 0.2)[0]:
+                continue
+            try:
+                written += os.read(ours, 65536)
+            except OSError:  # the other side is closed
+                break
+        process.wait(5)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        os.close(ours)
+    return written.decode()

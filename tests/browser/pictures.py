@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
+import shlex
 import sys
 import tempfile
 import time
@@ -10,33 +14,92 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import serverkit
+import showkit
 from chromium import Page, browser
 
 PICTURES = serverkit.ROOT / "dashboards" / "pictures"
-LARGEST = 300_000  # bytes
+LARGEST = 200_000  # bytes
 #: Seconds into the demo at which it is worth looking at.
-LIVELY = 35.0
+LIVELY = 40.0
+WIDTH = 1280
+URL = "http://127.0.0.1:5000"
+BENCH = (
+    f"sioload bench {URL} -u 200 -t 15s --emit echo --data 1 --ack",
+    "--sio-check 'CALL: p99 < 250ms' --sio-check 'ledger: timeout == 0'",
+)
+PAGE = (
+    '<body style="margin:0;padding:16px 20px;background:#12161b;color:#d5dae0;font:15px/1.35 monospace">'
+    '<pre id="text" style="margin:0;font:inherit;display:inline-block">{}</pre></body>'
+)
+COLOURS = {"31": "#ff7b7b", "32": "#4ade80", "33": "#f5b54a"}
 
 
-def web_ui(page: Page, url: str) -> None:
-    """The table of rows in Locust's web UI, while load is running."""
-    page.size(1280, 1240)
-    page.open(url)
-    page.until("document.body.innerText.includes('HEARTBEAT')", 60)
+def tab(page: Page, url: str) -> None:
+    """The tab "Socket.IO" in Locust's web UI, while load is running."""
+    page.size(WIDTH, 1080)
+    page.open(f"{url}/?tab=socketio")
+    page.until("[...document.querySelectorAll('td')].some(cell => cell.innerText === 'HEARTBEAT')", 30)
     page.picture(PICTURES / "web-ui.png")
 
 
+def charts(page: Page, url: str) -> None:
+    """The chart page, while load is running."""
+    page.open(f"{url}/sioload/")
+    page.until("document.querySelectorAll('#latency canvas').length >= 6")
+    page.size(WIDTH, 760)
+    page.run("document.getElementById('events-title').scrollIntoView(), scrollBy(0, -16)")
+    page.picture(PICTURES / "charts.png")
+
+
+def report(page: Page, path: Path) -> None:
+    """The report of the finished run, from disk."""
+    page.size(WIDTH, 1000)
+    page.open(path.as_uri())
+    page.until("document.querySelectorAll('canvas').length >= 6")
+    page.picture(PICTURES / "report.png")
+
+
+def summary(page: Page, target: serverkit.Server) -> None:
+    """What `sioload bench` leaves in a terminal of 80 columns."""
+    argv = shlex.split(" ".join(BENCH).replace(URL, target.url))
+    written = showkit.terminal([str(part) for part in serverkit.sioload(argv[1:])], 60)
+    text = "$ " + " \\\n    ".join(BENCH) + "\n\n" + screen(written).replace(target.url, URL)
+    text = re.sub(
+        r"\x1b\[(3\d)m(.*?)\x1b\[0m",
+        lambda found: f'<span style="color:{COLOURS[found[1]]}">{found[2]}</span>',
+        html.escape(text),
+    )
+    page.open("about:blank")
+    page.run(f"document.body.outerHTML = {json.dumps(PAGE.format(text))}")
+    box = page.run("document.getElementById('text').getBoundingClientRect().toJSON()")
+    page.size(round(box["right"]) + 20, round(box["bottom"]) + 16)
+    page.picture(PICTURES / "terminal.png")
+
+
+def screen(written: str) -> str:
+    """What is to be seen in the end: a line that was written over is gone."""
+    lines = [line.split("\r\x1b[K")[-1].rstrip("\r") for line in written.split("\n")]
+    return "\n".join(lines).strip()
+
+
 def main() -> int:
-    """Run the demo and photograph it."""
+    """Run the demo and a bench, and photograph them."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     port = serverkit.free_port()
-    with tempfile.TemporaryDirectory() as out:
-        args = ["demo", "--stay", "--web-port", str(port), "--out", out]
-        with serverkit.Process(serverkit.sioload(args)) as demo, browser() as page:
+    with tempfile.TemporaryDirectory() as out, browser() as page:
+        args = ["demo", "--web-port", str(port), "--out", out]
+        with serverkit.Process(serverkit.sioload(args)) as demo:
             demo.wait_for("live on", 20)
             time.sleep(LIVELY)
-            web_ui(page, f"http://127.0.0.1:{port}/")
+            tab(page, f"http://127.0.0.1:{port}")
+            charts(page, f"http://127.0.0.1:{port}")
             assert page.complaints() == []
+            page.open("about:blank")  # it asks a server that ends
+            assert demo.wait(60) == 0, str(demo)
+        report(page, Path(out) / "demo.html")
+        assert page.complaints() == []
+        with serverkit.running("target") as target:
+            summary(page, target)
     for path in sorted(PICTURES.glob("*.png")):
         size = path.stat().st_size
         print(f"{path.relative_to(serverkit.ROOT)}: {size} bytes")

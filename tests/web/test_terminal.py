@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import select
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import pytest
 import serverkit
+from showkit import terminal
 
 USERS = Path(__file__).with_name("users.py")
 LINE = re.compile(
@@ -46,31 +40,6 @@ def test_a_log_gets_a_line_every_few_seconds(target: serverkit.Server) -> None:
     assert "last read" not in done.err, "nobody reads the metrics: nobody is waited for"
 
 
-def terminal(command: list[str], seconds: float) -> str:
-    """All that a command writes to a terminal of 80 columns."""
-    ours, theirs = pty.openpty()
-    env = {**os.environ, "PYTHONPATH": str(serverkit.ROOT), "COLUMNS": "80"}
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=env)
-    os.close(theirs)
-    written, deadline = b"", time.monotonic() + seconds
-    try:
-        while time.monotonic() < deadline:
-            if not select.select([ours], [], [], 0.2)[0]:
-                continue
-            try:
-                written += os.read(ours, 65536)
-            except OSError:  # the other side is closed
-                break
-        process.wait(5)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        os.close(ours)
-    return written.decode()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
 def test_a_terminal_shows_one_line_in_one_place(target: serverkit.Server) -> None:
     shown = terminal(
         [str(part) for part in serverkit.locust(args(target, "-t", "5s", "--loglevel", "DEBUG"))], 40
