@@ -35,6 +35,8 @@ def server_url(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """A server's URL, which has no path: it would go unheeded."""
     parse_url(value, "/")
     path = urlsplit(value).path
+    if path.rstrip("/") == "/socket.io":
+        raise click.BadParameter(f"{value!r} has a path: leave {path} out, it is asked for by itself")
     if path not in ("", "/"):
         raise click.BadParameter(
             f"{value!r} has a path: give a namespace as --namespace {path}, the server's own path as --path"

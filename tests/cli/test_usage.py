@@ -27,6 +27,7 @@ BAD = [
     (("bench", "http://", *EMIT), "names no host"),
     (("bench", "http://x:70000", *EMIT), "port must be a number"),
     (("bench", f"{URL}/chat", *EMIT), "--namespace /chat"),
+    (("bench", f"{URL}/socket.io/", *EMIT), "leave /socket.io/ out"),
     (("bench", URL, *EMIT, "--data", "{a:1}"), "'{a:1}' is no JSON"),
     (("bench", URL, *EMIT, "--data", "1", "--data", "text"), "'text' is no JSON"),
     (("bench", URL, *EMIT, "--data", "NaN"), "'NaN' is no JSON"),
