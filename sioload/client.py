@@ -20,7 +20,7 @@ from sioload.errors import ConnectError, EmitError, NotConnected, UsageError
 from sioload.link import Link, Phase
 from sioload.measure.delivery import Receiver
 from sioload.net import clock
-from sioload.net.fleet import Fleet
+from sioload.net.fleet import Fleet, Measured
 from sioload.options import Options, options_from
 from sioload.pending import Expectation, Pending, Wait
 from sioload.schedule import Pace, Schedule
@@ -757,7 +757,17 @@ class SocketIOClient:
 
     # The link's listener: in the hub.
 
-    def on_event(self, namespace: str, args: list[Any], id: int | None, auto: bool) -> None:
+    def on_repeat(self, measured: Measured) -> bool:
+        handlers, row, sent = measured
+        if handlers is not self._handlers or self._own is not None or self._pending.waits:
+            return False
+        if sent is None:
+            row.tick()
+        else:
+            row.add(clock.zero + perf_counter() - sent)
+        return True
+
+    def on_event(self, namespace: str, args: list[Any], id: int | None, auto: bool) -> Measured | None:
         now = perf_counter()
         event = args[0]
         del args[0]
@@ -772,13 +782,21 @@ class SocketIOClient:
         if handler is not None and handler.sent_at is not None:
             row = recorder.rows.get(("PUSH", shown)) or recorder.row("PUSH", shown)
             try:
-                row.add(clock.zero + now - handler.sent_at(*args))
+                sent = handler.sent_at(*args)
+                row.add(clock.zero + now - sent)
+                measured: Measured | None = (self._handlers, row, sent)
             except Exception as error:  # noqa: BLE001 - the script's own code
                 row.fail(f"sent_at raised {type(error).__name__}: {error}")
+                measured = None
         elif not awaited:
-            recorder.row("RECV", shown).tick()
+            row = recorder.row("RECV", shown)
+            row.tick()
+            measured = (self._handlers, row, None)
+        else:
+            measured = None
         if handler is not None and handler.delivery is not None:
             self._deliver(handler, shown, args)
+            measured = None
         if auto:
             self._link.send_ack(namespace, id or 0, [])
             id = None
@@ -787,12 +805,14 @@ class SocketIOClient:
                 recorder.row("RECV", f"{shown} (ack)").fail(
                     "the server asked for an ack and no handler answers it"
                 )
-            return
+                return None
+            return measured if self._own is None and not auto else None
         if handler.empty and id is None:
-            return
+            return measured if self._own is None and not auto else None
         given = (event, *args) if is_catch_all else tuple(args)
         if not self._dispatching().add(self._call_handler, handler, event, given, namespace, id):
             recorder.row("RECV", f"{shown} (handler)").fail("the handler queue is full")
+        return None
 
     def _deliver(self, handler: Handler, shown: str, args: list[Any]) -> None:
         assert handler.delivery is not None

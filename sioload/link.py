@@ -24,7 +24,7 @@ from sioload.socketio.generations import V1_0, VERSIONS, Generation, codec_for
 from sioload.socketio.packet import Packet, PacketType
 
 if TYPE_CHECKING:
-    from sioload.net.fleet import Fleet
+    from sioload.net.fleet import Fleet, LastPush, Measured
 
 #: An offset of connection state recovery: the time in base 64, and a counter within one millisecond.
 _OFFSET = re.compile(r"[0-9A-Za-z_-]{7,8}(\.[0-9A-Za-z_-]+)?$")
@@ -95,8 +95,11 @@ def _weight(value: Any) -> int:
 class Listener(Protocol):
     """The client above a link. Called in the hub."""
 
-    def on_event(self, namespace: str, args: list[Any], id: int | None, auto: bool) -> None:
-        """An event: `[name, *arguments]`; `id` asks for an ack."""
+    def on_event(self, namespace: str, args: list[Any], id: int | None, auto: bool) -> Measured | None:
+        """An event: `[name, *arguments]`; `id` asks for an ack. Returns what was done if it was no more."""
+
+    def on_repeat(self, measured: Measured) -> bool:
+        """The same event as one that only was measured, of any user; False if this one has to see it."""
 
     def on_ack(self, id: int, args: list[Any]) -> None:
         """An ack."""
@@ -145,6 +148,7 @@ class Link:
         "_listener",
         "_lost_at",
         "_lost_reason",
+        "_partial",
         "_query",
         "_retry",
         "connection",
@@ -168,6 +172,7 @@ class Link:
         self._generation: Generation = VERSIONS[4]
         self._codec = self._generation.codec
         self._decoder: Any = None
+        self._partial = False
         self._auth: Any = None
         self._query: str | None = None
         self._attempts = 0
@@ -238,6 +243,7 @@ class Link:
         self._generation = generation
         self._codec = codec_for(generation, options.parser)
         self._decoder = self._codec.decoder(options.limits)
+        self._partial = False
         cookies = {**self._listener.cookies(endpoint.origin + endpoint.path), **options.cookies}
         query = options.query
         if options.auth_token is not None and generation.token == "query":
@@ -524,12 +530,16 @@ class Link:
         connection.send(messages)
 
     def on_message(self, data: str | bytes) -> None:
+        last = self._fleet.last_push
+        if data == last.text and last.codec is self._codec and not self._partial and self._repeats(last):
+            return
         try:
             packet = self._decoder.feed(data)
         except ProtocolError as error:
             if self.connection is not None:
                 self.connection.broken(error)
             return
+        self._partial = packet is None
         if packet is None:
             return
         kind, name, content, id, auto = packet
@@ -542,7 +552,9 @@ class Link:
             if not namespace.connected:
                 self._event_too_early(namespace, Packet(*packet))
             elif namespace.pid is None:
-                self._listener.on_event(name, content, id, auto)
+                measured = self._listener.on_event(name, content, id, auto)
+                if measured is not None:
+                    last.text, last.codec, last.namespace, last.measured = data, self._codec, name, measured
             else:
                 self._event(namespace, Packet(*packet))
         elif kind == PacketType.CONNECT:
@@ -551,6 +563,16 @@ class Link:
             self._connect_refused(Packet(*packet))
         else:
             self._kicked(name)
+
+    def _repeats(self, last: LastPush) -> bool:
+        """A broadcast is decoded for the first of its receivers, and for those whose script looks at it."""
+        namespace = self.namespaces.get(last.namespace)
+        return (
+            namespace is not None
+            and namespace.connected
+            and namespace.pid is None
+            and self._listener.on_repeat(last.measured)
+        )
 
     def _event(self, namespace: Namespace, packet: Packet) -> None:
         args = packet.data

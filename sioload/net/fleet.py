@@ -15,7 +15,7 @@ from gevent.hub import get_hub
 
 from sioload.engineio.urls import Endpoint, parse_url
 from sioload.measure.recorder import Recorder
-from sioload.measure.rows import normalise
+from sioload.measure.rows import Row, normalise
 from sioload.net.deadlines import Deadlines
 from sioload.net.dial import Resolver, rotate, tls_context
 from sioload.options import Options
@@ -25,6 +25,22 @@ logger = logging.getLogger(__name__)
 #: Distinct faults that are logged in one run.
 COMPLAINTS = 50
 AF_INET6 = 10
+
+
+#: The handlers that an event was looked up in, its row, and the stamp in it (None: it is only counted).
+Measured = tuple[object, Row, float | None]
+
+
+class LastPush:
+    """The last event that was only measured. A server that broadcasts sends the same text to everyone."""
+
+    __slots__ = ("codec", "measured", "namespace", "text")
+
+    def __init__(self) -> None:
+        self.text: str | bytes | None = None
+        self.codec: object = None
+        self.namespace = ""
+        self.measured: Any = None
 
 
 class Member(Protocol):
@@ -45,6 +61,7 @@ class Fleet:
         members: the clients whose connections are open or opening.
         ending: the run comes to its end: connections are closed by the drain, no longer by scripts.
         stopping: no new emit starts.
+        last_push: what need not be decoded again.
         generations, former, probes: what `net.probe` found out, what may have changed, who waits for it.
     """
 
@@ -59,6 +76,7 @@ class Fleet:
         self.generations: dict[Any, Generation] = {}
         self.former: dict[Any, Generation] = {}
         self.probes: dict[Any, list[Callable[[Generation, str], None]]] = {}
+        self.last_push = LastPush()
         self._complaints: set[str] = set()
         self._endpoints: dict[str, Endpoint] = {}
         self._born = int(time.time() * 1000)

@@ -18,6 +18,7 @@ import locust  # noqa: F401  # patches first
 import gevent  # isort: skip
 
 from sioload.client import SocketIOClient
+from sioload.dispatcher import Handler
 from sioload.errors import (
     AckTimeout,
     ConnectError,
@@ -29,6 +30,7 @@ from sioload.errors import (
     UnexpectedReply,
     UsageError,
 )
+from sioload.net.fleet import Fleet
 
 URL, TRANSPORTS = sys.argv[1], sys.argv[2].split(",")
 SCENARIOS: dict[str, Callable[[], None]] = {}
@@ -365,6 +367,26 @@ def a_burst_arrives_whole_and_in_order() -> None:
     until(lambda: len(got) == 500)
     assert got == list(range(500))
     assert row(sio, "RECV", "burst") == (500, {})
+
+
+@scenario
+def what_is_broadcast_counts_for_everyone_and_reaches_those_who_handle_it() -> None:
+    fleet, measuring = Fleet(), {("/", "broadcast"): Handler(None, sent_at=lambda message: message["sent"])}
+    options = {"transports": TRANSPORTS}
+    crowd = [SocketIOClient(fleet, options, url=URL, handlers=measuring) for _ in range(4)]
+    keen, waiting = (SocketIOClient(fleet, options, url=URL, handlers=measuring) for _ in range(2))
+    got: list[Any] = []
+    keen.on("broadcast", lambda message: got.append((message.pop("n"), message.pop("sent"), message)))
+    for sio in (*crowd, keen, waiting):
+        sio.connect()
+    for n in range(1, 4):
+        with waiting.expect("broadcast", timeout=3) as expected:
+            crowd[0].emit("broadcast", {"n": n, "sent": 1e9})
+        assert expected.args == {"n": n, "sent": 1e9}
+    until(lambda: len(got) == 3)
+    assert got == [(n, 1e9, {}) for n in (1, 2, 3)]
+    until(lambda: row(crowd[0], "PUSH", "broadcast")[0] == 15)  # the one who waits measures too
+    assert row(keen, "RECV", "broadcast")[0] == 3
 
 
 @scenario
