@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from sioload.errors import ProtocolError
+from sioload.errors import LimitError, ProtocolError
 
 
 class PacketType(IntEnum):
@@ -41,6 +41,8 @@ Frame = str | bytes
 
 #: Characters that a session's id may have: it goes into each request, and is looked for in each error.
 SID_LENGTH = 4096
+#: Characters or bytes of a whole handshake.
+HANDSHAKE_LENGTH = 1 << 16
 
 MESSAGE = PacketType.MESSAGE
 _new = tuple.__new__  # a third faster than the class itself
@@ -213,8 +215,11 @@ def parse_handshake(data: str | bytes) -> Handshake:
     """The data of an OPEN packet, whose times are in milliseconds.
 
     Raises:
-        ProtocolError: it isn't a JSON object, or a field is missing or has a value that makes no sense.
+        ProtocolError: it isn't a JSON object, or a field is missing or has a value that makes no sense
+            (LimitError: it is too long).
     """
+    if len(data) > HANDSHAKE_LENGTH:
+        raise LimitError(f"handshake of {len(data)} characters, more than {HANDSHAKE_LENGTH}")
     try:
         fields = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -248,6 +253,8 @@ def parse_handshake_v0(body: str) -> Handshake:
     Raises:
         ProtocolError: it hasn't that form.
     """
+    if len(body) > HANDSHAKE_LENGTH:
+        raise LimitError(f"handshake of {len(body)} characters, more than {HANDSHAKE_LENGTH}")
     parts = body.strip().split(":")
     if len(parts) != 4 or not 0 < len(parts[0]) <= SID_LENGTH or not parts[3]:
         raise ProtocolError("handshake: not sid:heartbeat:close:transports")

@@ -130,6 +130,7 @@ def test_handshake() -> None:
         (OPEN.replace("20000", "true") + "}", "pingTimeout"),
         (OPEN.replace("20000", "1e999") + "}", "not JSON"),
         (OPEN + ',"maxPayload":0}', "maxPayload"),
+        (OPEN + "}" + " " * 65_536, "handshake of 65\\d+ characters, more than 65536"),
         (OPEN + ',"maxPayload":true}', "maxPayload"),
     ],
 )
@@ -157,6 +158,7 @@ def test_handshake_of_0_9() -> None:
         "s:-1:2:x",
         "s:0:2:x",
         "s:.:2:x",
+        "s:1:2:x" + ",y" * 32_768,
     ],
 )
 def test_odd_handshakes_of_0_9_are_refused(body: str) -> None:

@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 import json
 import random
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,12 +139,14 @@ class Subject:
     Attributes:
         make: a valid input.
         run: decodes it and checks the result; raises ProtocolError when it can't be decoded.
+        take: decodes it and does no more.
         seeds: inputs that must be tried.
         wrong: how many of ten inputs are mutated.
     """
 
     make: Callable[[Rand], Any]
     run: Callable[[Any], object]
+    take: Callable[[Any], object]
     seeds: list[Any] = field(default_factory=list)
     wrong: int = 5
 
@@ -191,7 +197,7 @@ def engine_frame(name: str) -> Subject:
         return encode(engine_packets(rand)[0])
 
     seeds = ["", b"", "9", "²", "b", "b4", "b²", "4", b"\x07", b"\x04", "b=AAA", "2probe", "0" * 5000]
-    return Subject(make, again(decode, encode), seeds)
+    return Subject(make, again(decode, encode), decode, seeds)
 
 
 def bodies(name: str) -> Subject:
@@ -227,7 +233,7 @@ def bodies(name: str) -> Subject:
         b"\x00\x01\xff6" * 110_000, "\ufffd3\ufffd8::".encode() * 110_000, "\ufffd7\ufffd3:::€😀".encode(),
         "\ufffd6\ufffd3:::€😀".encode(),
     ]  # fmt: skip
-    return Subject(make, run, seeds)
+    return Subject(make, run, lambda data: decode(data, LIMITS, **how), seeds)
 
 
 def socket_messages(rand: Rand) -> list[Any]:
@@ -278,6 +284,16 @@ def fed(
         return found
 
     return run
+
+
+def alone_fed(make_decoder: Callable[[Limits], Any]) -> Callable[[Any], object]:
+    """Feeds messages to a new decoder, and keeps what comes out."""
+
+    def take(messages: list[Any]) -> object:
+        decoder = make_decoder(LIMITS)
+        return [decoder.feed(message) for message in messages]
+
+    return take
 
 
 def decoded(make_decoder: Callable[[Limits], Any], messages: list[Any]) -> list[Any]:
@@ -463,6 +479,10 @@ def http(rand: Rand) -> bytes:
                                  b"Connection: close", b"Set-Cookie: io=1; Path=/", b"X-Y: z",
                                  b"Connection: keep-alive", b"Content-Type: text/plain",
                              )) + b"\r\n"  # fmt: skip
+    if rand.random() < 0.2:
+        coding, pack = rand.choice((("gzip", partial(gzip.compress, mtime=0)), ("deflate", zlib.compress)))
+        head += f"Content-Encoding: {coding}\r\n".encode()
+        body = pack(body)
     how = rand.randrange(4)
     if how < 2:
         return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
@@ -471,6 +491,11 @@ def http(rand: Rand) -> bytes:
         chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:cut], body[cut:]) if part)
         return head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
     return head + b"\r\n" + body
+
+
+def packed(coding: str, body: bytes) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
 
 
 def run_http(data: bytes) -> object:
@@ -521,11 +546,32 @@ def wires(rand: Rand) -> bytes:
     return b"".join(found)
 
 
-def run_websocket(data: bytes) -> object:
-    expected, _ = alone(data, WS_LIMITS)
+def deflated(payload: bytes) -> bytes:
+    made = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return (made.compress(payload) + made.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+def wires_deflated(rand: Rand) -> bytes:
+    """Compressed messages, whole or in fragments, between plain ones."""
+    found = []
+    for _ in range(rand.choice((1, 2, 3))):
+        data = rand.choice((b"", b"4abc", '42["€😀é"]'.encode(), b"x" * 399, b"ab" * rand.randrange(150)))
+        if rand.random() < 0.3:
+            found.append(frame(1, data))
+            continue
+        data = deflated(data)
+        cut = rand.randrange(len(data) + 1) if rand.random() < 0.3 else len(data)
+        found.append(frame(1, data[:cut], fin=cut == len(data), rsv=4))
+        if cut < len(data):
+            found.append(frame(0, data[cut:]))
+    return b"".join(found)
+
+
+def run_websocket(data: bytes, compress: bool = False) -> object:
+    expected, _ = alone(data, WS_LIMITS, compress=compress)
     places = [len(data) // 3, len(data) // 2]
     for pieces in ([data] if data else [], bytewise(data), cuts(data, places)):
-        reader = Reader(WS_LIMITS, short=len(data) % 2 == 0)
+        reader = Reader(WS_LIMITS, compress=compress, short=len(data) % 2 == 0)
         assert reader.feed(pieces) == expected, (data, expected, reader.events)
     if expected and expected[-1][0] == "failed":
         raise ProtocolError(str(expected[-1]))
@@ -560,9 +606,12 @@ def unsendable(rand: Rand) -> list[Any]:
     return args
 
 
+_generations = itertools.cycle(GENERATIONS.values())
+
+
 def run_encoders(args: list[Any]) -> object:
     refused = 0
-    for generation in GENERATIONS.values():
+    for generation in (next(_generations), next(_generations)):
         encoder = generation.codec
         for encode in (
             lambda e=encoder: e.encode_event("/", "a", args, 1),
@@ -613,12 +662,21 @@ WS_SEEDS = [
     frame(1, "€".encode()[:1], fin=False) + frame(0, "€".encode()[1:]), frame(1, b"x" * 401),
     frame(1, b"x" * 400),
 ]  # fmt: skip
+DEFLATE_SEEDS = [
+    frame(1, deflated(b"x" * 400), rsv=4), frame(1, deflated(b"x" * 401), rsv=4),
+    frame(2, deflated(b"x" * 1_000_000), rsv=4), frame(1, b"\xff\xff\xff", rsv=4), frame(9, b"p", rsv=4),
+    frame(1, deflated(b"\xff"), rsv=4),
+    frame(1, deflated(b"x" * 300)[:3], fin=False, rsv=4) + frame(0, b"", rsv=4),
+]  # fmt: skip
 HTTP_SEEDS = [
     b"", b"\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 100 X\r\n\r\n" * 50,
     b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100, b"HTTP/1.1 200 OK\r\nContent-Length: 301\r\n\r\n",
     b"HTTP/1.1 101 X\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
     "HTTP/1.1 200 OK\r\nContent-Length: ²\r\n\r\n".encode(),
     b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+    packed("gzip", gzip.compress(b"x" * 50_000, mtime=0)), packed("deflate", zlib.compress(b"x" * 50_000)),
+    packed("gzip", gzip.compress(b"x" * 300, mtime=0)), packed("gzip", gzip.compress(b"x" * 301, mtime=0)),
+    packed("gzip", b"x"),
 ]  # fmt: skip
 
 HANDSHAKES_V0 = ["abc:15:25:websocket,xhr-polling", "s::25:jsonp-polling", "1:1.5:2:x", "é:60:60:a"]
@@ -629,24 +687,37 @@ HANDSHAKE_V0_SEEDS = [
 V0_SEEDS = [
     ["5:²+::{}"], ["5:" + "9" * 5000 + "+::{}"], ["6:::²"], ["6:::1+{}"], ["5:::" + NESTED], ["4:::NaN"],
     [b"x"], ["9::"], ["5"], ["5::x:{}"], ['5:::{"name":1}'], ['5:::{"name":"a","args":1}'], ["7:::9+9"],
-    ["1::/c?x=1"],
+    ["1::/c?x=1"], ["6:::" + "9" * 5000],
 ]  # fmt: skip
 
 SUBJECTS: dict[str, Subject] = {
     **{f"frame {name}": engine_frame(name) for name in ("eio4", "eio3", "eio3_double", "v0")},
     **{f"payload {name}": bodies(name) for name in ("records", "lengths", "lengths_double", "v0")},
-    "handshake": Subject(handshake, lambda data: sound(frames.parse_handshake(data)), HANDSHAKE_SEEDS),
+    "handshake": Subject(
+        handshake, lambda data: sound(frames.parse_handshake(data)), frames.parse_handshake, HANDSHAKE_SEEDS
+    ),
     "handshake v0": Subject(
         lambda rand: rand.choice(HANDSHAKES_V0),
         lambda data: sound(frames.parse_handshake_v0(data)),
+        frames.parse_handshake_v0,
         HANDSHAKE_V0_SEEDS,
     ),
-    "json": Subject(socket_messages, fed(codec.Decoder, encode_json), JSON_SEEDS),
-    "v0": Subject(v0_messages, fed(v0.Decoder, encode_v0), V0_SEEDS),
-    "msgpack": Subject(msgpack_messages, fed(MSGPACK.decoder, encode_msgpack), MSGPACK_SEEDS),
-    "http": Subject(http, run_http, HTTP_SEEDS),
-    "websocket": Subject(wires, run_websocket, WS_SEEDS),
-    "encoders": Subject(unsendable, run_encoders, [[LOOP], [DEEP], *[[odd] for odd in ODD]], wrong=0),
+    "json": Subject(socket_messages, fed(codec.Decoder, encode_json), alone_fed(codec.Decoder), JSON_SEEDS),
+    "v0": Subject(v0_messages, fed(v0.Decoder, encode_v0), alone_fed(v0.Decoder), V0_SEEDS),
+    "msgpack": Subject(
+        msgpack_messages, fed(MSGPACK.decoder, encode_msgpack), alone_fed(MSGPACK.decoder), MSGPACK_SEEDS
+    ),
+    "http": Subject(http, run_http, lambda data: exchanged([data]), HTTP_SEEDS),
+    "websocket": Subject(wires, run_websocket, lambda data: Reader(WS_LIMITS).feed([data]), WS_SEEDS),
+    "websocket deflated": Subject(
+        wires_deflated,
+        partial(run_websocket, compress=True),
+        lambda data: Reader(WS_LIMITS, compress=True).feed([data]),
+        DEFLATE_SEEDS,
+    ),
+    "encoders": Subject(
+        unsendable, run_encoders, run_encoders, [[LOOP], [DEEP], *[[odd] for odd in ODD]], wrong=0
+    ),
 }  # fmt: skip
 
 
