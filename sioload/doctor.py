@@ -6,6 +6,7 @@ seconds whatever is wrong.
 
 from __future__ import annotations
 
+import re
 import resource
 import socket
 from collections.abc import Callable, Mapping
@@ -441,6 +442,10 @@ def _tls_fault(text: str) -> tuple[str, str]:
         return "the port doesn't speak TLS", "use http:// or ws:// in the URL"
     remedies = {
         "expired": ("the certificate has expired", "renew it; for a test of it as it is, --no-verify"),
+        "not yet valid": (
+            "the certificate isn't valid yet",
+            "check the clocks of the server and of this machine",
+        ),
         "mismatch": ("the certificate is for another host", "use the host it names, or --no-verify"),
         "self-signed": ("the certificate is self-signed", "give its CA with --ca-file, or --no-verify"),
         "self signed": ("the certificate is self-signed", "give its CA with --ca-file, or --no-verify"),
@@ -449,4 +454,5 @@ def _tls_fault(text: str) -> tuple[str, str]:
     for mark, pair in remedies.items():
         if mark in lowered:
             return pair
-    return f"TLS fails: {text[:80]}", "check the server's TLS settings"
+    said = re.search(r"\[SSL[^\]]*\] ([^(]+)", text)
+    return f"TLS fails: {said[1].strip() if said else text[:80]}", "check the server's TLS settings"

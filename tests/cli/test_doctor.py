@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -141,34 +142,46 @@ def test_a_port_that_takes_connections_and_never_answers() -> None:
     assert "no complete answer" in found["faults"][0]["fault"]
 
 
-@pytest.fixture
-def certificates(tmp_path: Path) -> Callable[[str], tuple[Path, Path, Path]]:
-    """Makes (CA, certificate, key) files for a host name."""
+def certificate(folder: Path, bad: str | None) -> tuple[Path, Path, Path]:
+    """Files of a CA, of a certificate for 127.0.0.1 with this fault, and of its key."""
+    authority = trustme.CA()
+    begins = {"expired": 1999, "early": 2100}.get(bad or "", 2000)
+    leaf = authority.issue_cert(
+        "elsewhere.test" if bad == "host" else "127.0.0.1",
+        not_before=datetime(begins, 1, 1, tzinfo=UTC),
+        not_after=datetime(2000 if bad == "expired" else 2101, 1, 1, tzinfo=UTC),
+    )
+    ca, cert, key = folder / "ca.pem", folder / "cert.pem", folder / "key.pem"
+    authority.cert_pem.write_to_path(str(ca))
+    (authority.cert_pem if bad == "self-signed" else leaf.cert_chain_pems[0]).write_to_path(str(cert))
+    (authority.private_key_pem if bad == "self-signed" else leaf.private_key_pem).write_to_path(str(key))
+    return ca, cert, key
 
-    def make(host: str) -> tuple[Path, Path, Path]:
-        authority = trustme.CA()
-        leaf = authority.issue_cert(host)
-        ca, cert, key = tmp_path / "ca.pem", tmp_path / "cert.pem", tmp_path / "key.pem"
-        authority.cert_pem.write_to_path(str(ca))
-        leaf.cert_chain_pems[0].write_to_path(str(cert))
-        leaf.private_key_pem.write_to_path(str(key))
-        return ca, cert, key
 
-    return make
-
-
-def test_tls_faults_are_named(certificates: Callable[[str], tuple[Path, Path, Path]]) -> None:
-    ca, cert, key = certificates("127.0.0.1")
+@pytest.mark.parametrize(
+    ("bad", "trusted", "fault", "remedy"),
+    [
+        (None, False, "issuer is unknown", "--ca-file"),
+        ("self-signed", False, "self-signed", "--ca-file"),
+        ("expired", True, "has expired", "renew it"),
+        ("early", True, "isn't valid yet", "clocks"),
+        ("host", True, "for another host", "use the host it names"),
+    ],
+)
+def test_a_bad_certificate(tmp_path: Path, bad: str | None, trusted: bool, fault: str, remedy: str) -> None:
+    ca, cert, key = certificate(tmp_path, bad)
     with serverkit.running("sio4", "--cert", str(cert), "--key", str(key)) as server:
-        found = examine(server.url, code=1)
-        assert "issuer is unknown" in found["faults"][0]["fault"]
-        assert "--ca-file" in found["faults"][0]["remedy"]
+        found = examine(server.url, *(("--ca-file", str(ca)) if trusted else ()), code=1)["faults"][0]
+        assert fault in found["fault"] and remedy in found["remedy"]
+        assert examine(server.url, "--no-verify", code=0)["ready"] is True
+
+
+def test_a_port_that_speaks_tls(tmp_path: Path) -> None:
+    ca, cert, key = certificate(tmp_path, None)
+    with serverkit.running("sio4", "--cert", str(cert), "--key", str(key)) as server:
         assert examine(server.url, "--ca-file", str(ca), code=0)["ready"] is True
         plain = examine(server.url.replace("https", "http"), code=1)
         assert "https://" in plain["faults"][0]["remedy"]
-    ca, cert, key = certificates("elsewhere.test")
-    with serverkit.running("sio4", "--cert", str(cert), "--key", str(key)) as server:
-        assert "another host" in examine(server.url, "--ca-file", str(ca), code=1)["faults"][0]["fault"]
 
 
 def test_tls_on_a_plain_port(servers: Callable[..., serverkit.Server]) -> None:
