@@ -196,8 +196,13 @@ def engine_frame(name: str) -> Subject:
             return "b4" + frames.to_base64(rand.choice(BINARY))
         return encode(engine_packets(rand)[0])
 
+    whole, armoured = again(decode, encode), again(decode, getattr(frames, f"encode_{name}_base64", encode))
+
+    def run(data: Any) -> object:
+        return whole(data), armoured(data)
+
     seeds = ["", b"", "9", "²", "b", "b4", "b²", "4", b"\x07", b"\x04", "b=AAA", "2probe", "0" * 5000]
-    return Subject(make, again(decode, encode), decode, seeds)
+    return Subject(make, run, decode, seeds)
 
 
 def bodies(name: str) -> Subject:
