@@ -50,7 +50,12 @@ class Producer:
         self._warned = False
         self._settling = 0
         gevent.spawn(self._batches)
-        gevent.spawn(self._watch)
+        self._late = self._own = self._used = 0.0
+        self._steps = 0
+        self._looked, self._cpu = time.monotonic(), time.process_time()
+        loop: Any = get_hub().loop
+        self._timer = loop.timer(STEP, STEP, priority=loop.MAXPRI)
+        self._timer.start(self._watch)
 
     def begin(self) -> None:
         """A test starts. Waits for the drain of the one before."""
@@ -119,27 +124,28 @@ class Producer:
                     recorder.health.begin(time.monotonic())
 
     def _watch(self) -> None:
-        """Measure how late a timer of this process fires, and how much CPU the process used meanwhile.
+        """In the hub, each `STEP`: how late does a timer fire, and what CPU was used meanwhile?
 
         The timer is the first that the event loop looks at, so that what piled up while the machine was busy
         elsewhere isn't taken for its cause; and it is short, so that little of the CPU time was used before
         it was due. The worst of a few such steps is one tick.
         """
-        hub: Any = get_hub()
-        health = self.fleet.recorder.health
-        before, cpu_before = time.monotonic(), time.process_time()
-        while True:
-            late = own = used = 0.0
-            for _ in range(STEPS):
-                with hub.loop.timer(STEP, priority=hub.loop.MAXPRI) as timer:
-                    hub.wait(timer)
-                now, cpu = time.monotonic(), time.process_time()
-                late = max(late, now - before - STEP)
-                own = max(own, min(now - before - STEP, cpu - cpu_before))
-                used += cpu - cpu_before
-                before, cpu_before = now, cpu
-            if health.tick(now, late, used, own):
-                self._judge(now)
+        try:
+            now, cpu = time.monotonic(), time.process_time()
+            late, used = now - self._looked - STEP, cpu - self._cpu
+            self._looked, self._cpu = now, cpu
+            self._late = max(self._late, late)
+            self._own = max(self._own, min(late, used))
+            self._used += used
+            self._steps += 1
+            if self._steps == STEPS:
+                full = self.fleet.recorder.health.tick(now, self._late, self._used, self._own)
+                self._late = self._own = self._used = 0.0
+                self._steps = 0
+                if full:
+                    self._judge(now)
+        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
+            self.fleet.crashed(error)
 
     def _judge(self, now: float) -> None:
         recorder = self.fleet.recorder
