@@ -45,6 +45,11 @@ def expressions() -> list[str]:
     return [re.sub(r" (?:>|==) [\d.]+$", "", expression) for expression in found]
 
 
+def told() -> set[str]:
+    """Every metric that the table of README names."""
+    return set(re.findall(r"`(sioload_\w+)`", (DASHBOARDS / "README.md").read_text()))
+
+
 def filled(expression: str) -> str:
     """As Grafana sends it, with everything chosen."""
     return expression.replace("$__rate_interval", "20s").replace("$type", ".*").replace("$name", ".*")
@@ -121,6 +126,10 @@ def test_each_expression_returns_data_and_counts_equal_the_report(tmp_path: Path
             at = f"--time={time.time()}"
             empty = [e for e in map(filled, expressions()) if not prometheus.query(e, at)]
             assert empty == []
+            names = prometheus.values('count by (__name__) ({__name__=~"sioload_.+"})', "__name__", more=[at])
+            served = {re.sub("_(bucket|sum|count)$", "", name) for (name,) in names}
+            assert told() - served == {"sioload_skipped_starts_total"}, "nothing is paced by a schedule here"
+            assert served <= told()
             groups = serverkit.http_json(f"{prometheus.url}/api/v1/rules")["data"]["groups"]
             rules = [rule for group in groups for rule in group["rules"]]
             assert [rule["name"] for rule in rules if rule["health"] != "ok"] == []
@@ -135,12 +144,21 @@ def test_each_expression_returns_data_and_counts_equal_the_report(tmp_path: Path
         failed = prometheus.values("last_over_time(sioload_failures_total[5m])", "type", "name")
         assert failed == {(e["type"], e["name"]): e["failures"] for e in report["events"]}
         outcomes = prometheus.values("last_over_time(sioload_emits_total[5m])", "outcome")
-        assert all(report["ledger"][outcome] == n for (outcome,), n in outcomes.items())
+        others = ("emits", "open", "late_acks")
+        assert outcomes == {(name,): n for name, n in report["ledger"].items() if name not in others}
+        closed = prometheus.values("last_over_time(sioload_connections_closed_total[5m])", "reason")
+        assert closed == {(reason,): n for reason, n in report["connections"]["closed"].items()}
         for event in report["events"]:
             if event["type"] == "CALL" and event["name"] == "echo":
                 assert estimated["echo",] * 1000 == pytest.approx(event["latency_ms"]["p50"], rel=0.35)
     finally:
         prometheus.process.close()
+
+
+def test_every_metric_is_told_of_and_shown_or_watched() -> None:
+    used = set(re.findall(r"\bsioload_\w+?(?=_bucket|\b)", " ".join(expressions())))
+    assert told() - used == {"sioload_run_duration_seconds", "sioload_workers", "sioload_build_info"}
+    assert used <= told()
 
 
 def test_alerts_fire_when_they_should_and_only_then() -> None:
