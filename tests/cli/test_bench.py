@@ -142,12 +142,14 @@ def test_a_signal_ends_it_in_order(node4, tmp_path, number):
 
 
 def test_a_failed_check_is_exit_code_3(node4, tmp_path):
-    junit = tmp_path / "junit.xml"
-    args = ("--emit", "echo", "--ack", "--sio-check", "CALL[echo]: count < 1", "--sio-junit", str(junit))
+    junit, html = tmp_path / "junit.xml", tmp_path / "report.html"
+    files = ("--sio-junit", str(junit), "--sio-html", str(html))
+    args = ("--emit", "echo", "--ack", "--sio-check", "CALL[echo]: count < 1", *files)
     done, report = bench(node4.url, tmp_path, *args)
     assert done.code == 3, done.text
     assert [check["ok"] for check in report["checks"]] == [False]
     assert "<failure" in junit.read_text()
+    assert "a check failed" in html.read_text()
 
 
 def test_progress_and_summary_are_all_that_is_printed(node4, tmp_path):
