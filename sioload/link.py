@@ -24,7 +24,7 @@ from sioload.socketio.generations import V1_0, VERSIONS, Generation, codec_for
 from sioload.socketio.packet import Packet, PacketType
 
 if TYPE_CHECKING:
-    from sioload.net.fleet import Fleet, LastPush, Measured
+    from sioload.net.fleet import Fleet, Measured
 
 #: An offset of connection state recovery: the time in base 64, and a counter within one millisecond.
 _OFFSET = re.compile(r"[0-9A-Za-z_-]{7,8}(\.[0-9A-Za-z_-]+)?$")
@@ -530,9 +530,10 @@ class Link:
         connection.send(messages)
 
     def on_message(self, data: str | bytes) -> None:
-        last = self._fleet.last_push
-        if data == last.text and last.codec is self._codec and not self._partial and self._repeats(last):
-            return
+        if data[:1] == "2":
+            known = self._fleet.pushes.get(data)  # type: ignore[arg-type]
+            if known is not None and not self._partial and self._repeats(*known):
+                return
         try:
             packet = self._decoder.feed(data)
         except ProtocolError as error:
@@ -553,8 +554,8 @@ class Link:
                 self._event_too_early(namespace, Packet(*packet))
             elif namespace.pid is None:
                 measured = self._listener.on_event(name, content, id, auto)
-                if measured is not None:
-                    last.text, last.codec, last.namespace, last.measured = data, self._codec, name, measured
+                if measured is not None and isinstance(data, str):
+                    self._fleet.remember_push(data, (self._codec, name, measured))
             else:
                 self._event(namespace, Packet(*packet))
         elif kind == PacketType.CONNECT:
@@ -564,14 +565,15 @@ class Link:
         else:
             self._kicked(name)
 
-    def _repeats(self, last: LastPush) -> bool:
+    def _repeats(self, codec: object, name: str, measured: Measured) -> bool:
         """A broadcast is decoded for the first of its receivers, and for those whose script looks at it."""
-        namespace = self.namespaces.get(last.namespace)
+        namespace = self.namespaces.get(name)
         return (
             namespace is not None
             and namespace.connected
             and namespace.pid is None
-            and self._listener.on_repeat(last.measured)
+            and codec is self._codec
+            and self._listener.on_repeat(measured)
         )
 
     def _event(self, namespace: Namespace, packet: Packet) -> None:

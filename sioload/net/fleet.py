@@ -24,23 +24,13 @@ from sioload.socketio.generations import Generation
 logger = logging.getLogger(__name__)
 #: Distinct faults that are logged in one run.
 COMPLAINTS = 50
+#: How many pushes are remembered, and up to which length.
+PUSHES, PUSH_SIZE = 32, 4096
 AF_INET6 = 10
 
 
 #: The handlers that an event was looked up in, its row, and the stamp in it (None: it is only counted).
 Measured = tuple[object, Row, float | None]
-
-
-class LastPush:
-    """The last event that was only measured. A server that broadcasts sends the same text to everyone."""
-
-    __slots__ = ("codec", "measured", "namespace", "text")
-
-    def __init__(self) -> None:
-        self.text: str | bytes | None = None
-        self.codec: object = None
-        self.namespace = ""
-        self.measured: Any = None
 
 
 class Member(Protocol):
@@ -61,7 +51,7 @@ class Fleet:
         members: the clients whose connections are open or opening.
         ending: the run comes to its end: connections are closed by the drain, no longer by scripts.
         stopping: no new emit starts.
-        last_push: what need not be decoded again.
+        pushes: the last events that were only measured, by text: their codec, namespace and what was done.
         generations, former, probes: what `net.probe` found out, what may have changed, who waits for it.
     """
 
@@ -76,7 +66,7 @@ class Fleet:
         self.generations: dict[Any, Generation] = {}
         self.former: dict[Any, Generation] = {}
         self.probes: dict[Any, list[Callable[[Generation, str], None]]] = {}
-        self.last_push = LastPush()
+        self.pushes: dict[str, tuple[object, str, Measured]] = {}
         self._complaints: set[str] = set()
         self._endpoints: dict[str, Endpoint] = {}
         self._born = int(time.time() * 1000)
@@ -113,6 +103,13 @@ class Fleet:
         """A value for the cache-busting parameter `t`: unique in this process."""
         self._serial += 1
         return f"{self._born:x}.{self._serial:x}"
+
+    def remember_push(self, text: str, known: tuple[object, str, Measured]) -> None:
+        """A server that broadcasts sends the same text to everyone; several may be on their way at a time."""
+        if len(text) <= PUSH_SIZE:
+            if len(self.pushes) >= PUSHES:
+                self.pushes.clear()
+            self.pushes[text] = known
 
     def later(self, callback: Callable[..., None], *args: Any) -> None:
         """Call something in the hub soon."""
