@@ -5,6 +5,7 @@ Parameter order is that of engine.io-client: the user's query, EIO, transport, t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,11 @@ def parse_url(url: str, path: str | None = None) -> Endpoint:
     except ValueError:
         raise OptionError(f"url {_shown(url)!r}: the port must be a number from 1 to 65535") from None
     return Endpoint(tls, parts.hostname, port or (443 if tls else 80), path or parts.path or "/", parts.query)
+
+
+def bare(url: str) -> str:
+    """A URL without credentials, query and fragment, which may hold secrets."""
+    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/]*@", r"\1", re.split("[?#]", url, maxsplit=1)[0])
 
 
 def _shown(url: str) -> str:

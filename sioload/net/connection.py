@@ -249,6 +249,8 @@ class Connection:
             given.auth_token,
             self.confided,
             self.sid,
+            self.endpoint.query,
+            self._opening_endpoint().query,
         )
         return redact(text, *told, *(() if asked is None else (asked.headers, asked.cookies, asked.query)))
 

@@ -51,7 +51,12 @@ class Fleet:
         members: the clients whose connections are open or opening.
         ending: the run comes to its end: connections are closed by the drain, no longer by scripts.
         stopping: no new emit starts.
+<<<<<<< origin/main
         pushes: the last events that were only measured, by text: their codec, namespace and what was done.
+=======
+        last_push: what need not be decoded again.
+        hosts: servers' URLs as they are shown to the whole ones, where those may hold secrets.
+>>>>>>> local
         generations, former, probes: what `net.probe` found out, what may have changed, who waits for it.
     """
 
@@ -63,6 +68,7 @@ class Fleet:
         self.ending = False
         self.stopping = False
         self._contexts: dict[tuple[Any, ...], ssl.SSLContext] = {}
+        self.hosts: dict[str, str] = {}
         self.generations: dict[Any, Generation] = {}
         self.former: dict[Any, Generation] = {}
         self.probes: dict[Any, list[Callable[[Generation, str], None]]] = {}
@@ -98,6 +104,10 @@ class Fleet:
         if found is None:
             found = self._endpoints[url] = parse_url(url)
         return found
+
+    def whole(self, url: str | None) -> str | None:
+        """The URL that stands behind one that is shown."""
+        return self.hosts.get(url, url) if url else url
 
     def next_timestamp(self) -> str:
         """A value for the cache-busting parameter `t`: unique in this process."""

@@ -13,6 +13,7 @@ from locust.runners import MasterRunner, WorkerRunner
 from sioload.engineio.urls import parse_url
 from sioload.errors import UsageError
 from sioload.net.dial import tls_context
+from sioload.swarm.describe import conceal
 from sioload.swarm.interrupts import Interrupts
 from sioload.swarm.local import Local
 from sioload.swarm.master import Master
@@ -44,6 +45,7 @@ def attach(environment: Any) -> Local | Worker | Master:
     Locust's command line does so by itself; a program that makes its own `Environment` has to.
     """
     raise_descriptor_limit()
+    conceal(environment)
     runner = environment.runner
     part: Local | Worker | Master
     if isinstance(runner, WorkerRunner):

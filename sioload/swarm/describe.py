@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from sioload.engineio.urls import bare
 from sioload.measure.merge import Figures
+from sioload.net.fleet import fleet_of
 
 
 def host(environment: Any) -> str:
-    """The server's URL without credentials, query and fragment, which may hold secrets."""
+    """The server's URL without what may be secret in it."""
     hosts = [environment.host or "", *(str(cls.host or "") for cls in environment.user_classes)]
-    url = re.split("[?#]", next(filter(None, hosts), ""), maxsplit=1)[0]
-    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/]*@", r"\1", url)
+    return bare(next(filter(None, hosts), ""))
+
+
+def conceal(environment: Any) -> None:
+    """Let Locust's pages show hosts without what may be secret in them; users get the whole ones."""
+    hosts = fleet_of(environment).hosts
+    for owner in (environment, *environment.user_classes):
+        whole = owner.host
+        if isinstance(whole, str) and bare(whole) != whole:
+            owner.host = bare(whole)
+            hosts[owner.host] = whole
 
 
 def paced(environment: Any, figures: Figures) -> bool:

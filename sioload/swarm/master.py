@@ -13,10 +13,11 @@ from locust.rpc import Message
 from locust.runners import STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
 from sioload.measure.merge import Figures, Swarm
+from sioload.net.fleet import fleet_of
 from sioload.swarm import clocks, statistics
 from sioload.swarm.guard import Guard
 from sioload.swarm.judge import Judge
-from sioload.swarm.messages import CLOCK, RESET, SNAPSHOT, STOP, TEST
+from sioload.swarm.messages import CLOCK, HOST, RESET, SNAPSHOT, STOP, TEST
 from sioload.swarm.options import DRAIN
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,9 @@ class Master:
 
     def on_test_start(self, **_: Any) -> None:
         self._next_test()
+        options, shown = self.environment.parsed_options, self.environment.host
+        if options is not None:
+            setattr(options, HOST, fleet_of(self.environment).hosts.get(shown))
         now = time.monotonic()
         self.peers = {id: Peer(now) for id in self.runner.clients if self.alive(id)}
         self.judge.begin(len(self.peers))

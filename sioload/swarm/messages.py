@@ -8,6 +8,8 @@ from typing import Final
 SNAPSHOT: Final = "sioload"
 #: Option by which the number of the running test reaches the workers, with Locust's other options.
 TEST: Final = "sio_test"
+#: Option by which the server's whole URL reaches the workers, when what is shown of it is less.
+HOST: Final = "sio_host"
 #: The master ends the test: stop, drain, report.
 STOP: Final = "sioload_stop"
 #: Forget everything counted.

@@ -9,9 +9,10 @@ from locust.exception import RPCError
 from locust.rpc import Message
 from locust.runners import WorkerRunner
 
+from sioload.engineio.urls import bare
 from sioload.swarm.clocks import Clock
 from sioload.swarm.guard import Guard
-from sioload.swarm.messages import RESET, SNAPSHOT, STOP, TEST
+from sioload.swarm.messages import HOST, RESET, SNAPSHOT, STOP, TEST
 from sioload.swarm.producer import Producer, stop_users
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,10 @@ class Worker:
 
     def on_test_start(self, **_: Any) -> None:
         self.producer.begin()
-        self._test = getattr(self.environment.parsed_options, TEST, 0)
+        options = self.environment.parsed_options
+        self._test = getattr(options, TEST, 0)
+        if whole := getattr(options, HOST, None):
+            self.producer.fleet.hosts[bare(whole)] = whole
 
     def on_test_stopping(self, **_: Any) -> None:
         self.producer.stopping()

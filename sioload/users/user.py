@@ -57,10 +57,9 @@ class SocketIOUser(User):
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        url = self.host or environment.host
-        self.sio = SocketIOClient(
-            fleet_of(environment), self.parsed_options(), url=url, user=self, handlers=self._handlers
-        )
+        fleet = fleet_of(environment)
+        url = fleet.whole(self.host or environment.host)
+        self.sio = SocketIOClient(fleet, self.parsed_options(), url=url, user=self, handlers=self._handlers)
 
     @classmethod
     def parsed_options(cls) -> Options:
@@ -79,7 +78,7 @@ class SocketIOUser(User):
     def client(self) -> HttpSession:
         """Locust's requests session, on the host of this user."""
         return HttpSession(
-            base_url=_http(self.host or self.environment.host or ""),
+            base_url=_http(self.sio.url or ""),
             request_event=self.environment.events.request,
             user=self,
         )

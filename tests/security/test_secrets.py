@@ -87,12 +87,44 @@ def traces(folder: Path, process: serverkit.Process, extra: dict[str, str]) -> d
     return found
 
 
-@pytest.mark.parametrize("transports", ["websocket", "polling"])
-def test_no_secret_in_any_output(tmp_path: Path, transports: str) -> None:
-    port = serverkit.free_port()
+#: Everything that the web UI shows, Locust's own pages among it.
+PAGES = (
+    "/", "/stats/requests", "/stats/requests/csv", "/stats/requests_full_history/csv", "/stats/failures/csv",
+    "/exceptions", "/exceptions/csv", "/stats/report", "/logs", "/tasks", "/sioload/", "/sioload/data",
+    "/sioload/report.json", "/sioload/events.csv", "/sioload/sioload.hlog", "/sioload/report.html",
+)  # fmt: skip
+
+
+def fetched(port: int, *paths: str) -> dict[str, str]:
+    """The pages that answer; one that doesn't is empty."""
+    found = {}
+    for path in paths:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+                found[path] = answer.read().decode("utf-8", "replace")
+        except OSError:
+            found[path] = ""
+    return found
+
+
+def leaks(found: dict[str, str]) -> list[str]:
+    return [
+        f"{where}: ...{text[max(0, at - 120) : at + 60]!r}..."
+        for where, text in found.items()
+        for secret in (CANARY, *SIDS)
+        if (at := text.find(secret)) >= 0
+    ]
+
+
+@pytest.mark.parametrize(
+    ("transports", "pages"), [("websocket", False), ("polling", False), ("polling,websocket", True)]
+)
+def test_no_secret_in_any_output(tmp_path: Path, transports: str, pages: bool) -> None:
+    port, web = serverkit.free_port(), serverkit.free_port()
     with Hostile(mirror) as server:
         host = server.url.replace("//", f"//ada:{CANARY}-url@") + f"/?token={CANARY}-hostquery"
-        args = ["-f", SPY, "--host", host, "-u", "6", "-r", "6", "-t", "5s", "--headless",
+        shown = ["--web-port", str(web), "--autostart", "--autoquit", "0"] if pages else ["--headless"]
+        args = ["-f", SPY, "--host", host, "-u", "6", "-r", "6", "-t", "6s" if pages else "5s", *shown,
                 "--loglevel", "DEBUG",
                 "--csv", tmp_path / "run", "--csv-full-history", "--html", tmp_path / "run.html",
                 "--sio-report", tmp_path / "report.json", "--sio-html", tmp_path / "own.html",
@@ -101,27 +133,68 @@ def test_no_secret_in_any_output(tmp_path: Path, transports: str) -> None:
         env = {"CANARY": CANARY, "TRANSPORTS": transports}
         process = serverkit.Process(serverkit.locust(args), cwd=tmp_path, env=env)
         with process:
-            metrics = ""
-            for _ in range(60):
-                try:
-                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=1) as answer:
-                        metrics = answer.read().decode()
-                except OSError:
-                    pass
-                if process.popen.poll() is not None or 'type="CONNECT"' in metrics:
-                    break
+            extra = {"/metrics": ""}
+            deadline = serverkit.time.monotonic() + 20
+            while 'type="DISCONNECT"' not in extra["/metrics"] and serverkit.time.monotonic() < deadline:
                 serverkit.time.sleep(0.1)
+                extra = fetched(port, "/metrics")
+            if pages:
+                extra |= fetched(web, *PAGES)
             process.wait(40)
-            found = traces(tmp_path, process, {"metrics": metrics})
+            found = traces(tmp_path, process, extra)
     report = json.loads(found["report.json"])
     failures = {(e["type"], text) for e in report["events"] for text in e["errors"]}
     assert {kind for kind, _ in failures} >= {"CONNECT", "DISCONNECT", "OPEN"}, failures
     assert "Traceback" in found["log.txt"], "no task's exception was logged"
-    assert "sioload_" in metrics
-    leaks = [
-        f"{where}: ...{text[max(0, at - 120) : at + 60]!r}..."
-        for where, text in found.items()
-        for secret in (CANARY, *SIDS)
-        if (at := text.find(secret)) >= 0
-    ]
-    assert not leaks, "\n".join(leaks)
+    assert "sioload_" in found["/metrics"]
+    if pages:
+        assert [path for path in PAGES if len(found[path]) < 10] == []
+        assert "DISCONNECT" in found["/stats/requests"] + found["/sioload/data"]
+    assert not leaks(found), "\n".join(leaks(found))
+
+
+#: A fault of the server at each of the places where commands speak with it.
+COMMANDS = {
+    "doctor": ["doctor", "URL"],
+    "doctor as JSON": ["doctor", "URL", "--json"],
+    "bench": ["bench", "URL", "--emit", "echo", "--ack", "--users", "4", "--run-time", "3s", "--version", "4",
+              "--auth", f'{{"token": "{CANARY}-auth"}}', "--header", f"Authorization: Bearer {CANARY}-header",
+              "--data", f'"{CANARY}-data"', "--option", "reconnection_delay=0.05",
+              "--sio-report", "report.json", "--sio-html", "own.html"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", COMMANDS)
+def test_no_secret_in_what_commands_print(tmp_path: Path, what: str) -> None:
+    with Hostile(mirror) as server:
+        url = server.url.replace("//", f"//ada:{CANARY}-url@") + f"/?token={CANARY}-hostquery"
+        args = [url if arg == "URL" else arg for arg in COMMANDS[what]]
+        with serverkit.Process(serverkit.sioload(args), cwd=tmp_path) as process:
+            process.wait(40)
+            found = traces(tmp_path, process, {})
+    assert len(found["stdout"]) > 100, found
+    assert not leaks(found), "\n".join(leaks(found))
+
+
+@pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["alone", "workers"])
+def test_what_is_hidden_of_a_host_still_reaches_the_server(
+    tmp_path: Path, node4: serverkit.Server, processes: tuple[str, ...]
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from locust import constant, task\n"
+        "from sioload import SocketIOUser\n"
+        "class User(SocketIOUser):\n"
+        "    wait_time = constant(0.1)\n"
+        "    options = {'version': 4}\n"
+        "    @task\n"
+        "    def talk(self):\n"
+        "        self.sio.call('echo', 1)\n"
+    )
+    host = f"{node4.url}/?token={CANARY}-hostquery"
+    args = ["-f", script, "--host", host, "-u", "4", "-r", "4", "-t", "2s", "--headless", *processes]
+    run = serverkit.run_locust(args, cwd=tmp_path)
+    assert run.code == 0 and CANARY not in run.text, run.text
+    opened = [request["url"] for request in node4.requests() if "sid=" not in request["url"]]
+    assert len(opened) >= 4
+    assert all(f"?token={CANARY}-hostquery&" in url for url in opened), opened
