@@ -15,22 +15,18 @@ from xdist.workermanage import WorkerController
 SCENES = ("tests/swarm/test_runs.py", "tests/swarm/test_verdicts.py", "tests/swarm/test_web_ui.py")
 #: What needs the machine for itself, by how its path begins.
 ALONE = (*SCENES, "tests/soak/", "tests/truth/")
-#: What takes longest begins first.
-FIRST = (
-    "tests/cli/test_bench.py",
-    "tests/faults/test_network.py",
-    "tests/conformance/test_matrix.py",
-    "tests/browser/test_web_ui.py",
-    "tests/conformance/test_auto.py",
-)
+#: What waits longest begins first, and what never waits comes last.
+ORDER = (
+    "cli/test_bench.py", "test_readme.py", "faults/", "conformance/", "browser/", "users/", "web/", "dashboards/",
+    "cli/", "target/", "swarm/", "runs/", "security/", "client/", "fuzz/", "",
+)  # fmt: skip
 
 
 def turn(nodeid: str) -> int:
-    """The place of a test's unit among the others."""
+    """The place of a test among the others."""
     if nodeid.startswith(ALONE):
-        return len(FIRST) + 1
-    path = nodeid.partition("::")[0]
-    return FIRST.index(path) if path in FIRST else len(FIRST)
+        return len(ORDER)
+    return next(place for place, begins in enumerate(ORDER) if nodeid.startswith(f"tests/{begins}"))
 
 
 class Turns(LoadScopeScheduling):

@@ -25,7 +25,7 @@ def bench(server: str, transport: str, folder: Path) -> Result:
     with serverkit.running(SERVERS[server].kind, *SERVERS[server].options) as running:
         path = folder / f"{server} {transport}.json"
         done = serverkit.run_sioload(
-            ["bench", running.url, "--users", "5", "--spawn-rate", "50", "--run-time", "1s", "--emit", "echo",
+            ["bench", running.url, "--users", "5", "--spawn-rate", "50", "--run-time", "2s", "--emit", "echo",
              "--data", '{"text":"€😀é"}', "--ack", "--rate", "max", "--version", "auto",
              "--transports", ",".join(TRANSPORTS[transport]),
              "--option", f"parser={SERVERS[server].parser}", "--sio-report", path],
