@@ -17,8 +17,8 @@ SCENES = ("tests/swarm/test_runs.py", "tests/swarm/test_verdicts.py", "tests/swa
 ALONE = (*SCENES, "tests/soak/", "tests/truth/")
 #: What waits longest begins first, and what never waits comes last.
 ORDER = (
-    "cli/test_bench.py", "test_readme.py", "faults/", "conformance/", "browser/", "users/", "web/", "dashboards/",
-    "cli/", "target/", "swarm/", "runs/", "security/", "client/", "fuzz/", "",
+    "cli/test_bench.py", "test_readme.py", "faults/", "conformance/", "browser/", "users/", "web/",
+    "dashboards/", "cli/", "target/", "swarm/", "runs/", "security/", "client/", "fuzz/", "",
 )  # fmt: skip
 
 
