@@ -51,12 +51,8 @@ class Fleet:
         members: the clients whose connections are open or opening.
         ending: the run comes to its end: connections are closed by the drain, no longer by scripts.
         stopping: no new emit starts.
-<<<<<<< origin/main
         pushes: the last events that were only measured, by text: their codec, namespace and what was done.
-=======
-        last_push: what need not be decoded again.
         hosts: servers' URLs as they are shown to the whole ones, where those may hold secrets.
->>>>>>> local
         generations, former, probes: what `net.probe` found out, what may have changed, who waits for it.
     """
 
