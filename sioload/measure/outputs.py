@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
 
+from sioload.measure.report import UNVERIFIED, unverified
+
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKDOWN = re.compile(r"[&<>|`*_\[\]\\~#]")
 _MARKDOWN_ROWS = 30
@@ -24,6 +26,9 @@ def junit_xml(report: Mapping[str, Any]) -> str:
     root = ElementTree.Element("testsuites", {"name": "sioload", **totals, "time": time})
     attributes = {"name": "sioload", **totals, "time": time, "timestamp": report["started"].rstrip("Z")}
     suite = ElementTree.SubElement(root, "testsuite", attributes)
+    if unverified(report):
+        properties = ElementTree.SubElement(suite, "properties")
+        ElementTree.SubElement(properties, "property", {"name": "warning", "value": UNVERIFIED})
     for check in checks:
         name = _xml(check["check"])
         case = ElementTree.SubElement(
@@ -57,6 +62,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     outcome = verdict.get(report["exit_code"], "failed")
     lines = [f"## sioload: {outcome} (exit code {report['exit_code']})", ""]
     lines += [f"{_md(report['host'])}, {users} users, {seconds:.1f} s", ""]
+    lines += [f"- **{UNVERIFIED}**"] if unverified(report) else []
     lines += [f"- **{_md(reason)}**" for reason in report["untrusted"]]
     if report["checks"]:
         lines += ["", "| check | | measured |", "|---|---|---|"]
@@ -88,6 +94,7 @@ def _md(text: str) -> str:
 def github_lines(report: Mapping[str, Any]) -> str:
     """GitHub's workflow commands: one `::error` or `::warning` line for each thing that is wrong."""
     lines = [_command("error", "sioload figures", reason) for reason in report["untrusted"]]
+    lines += [_command("warning", "sioload", UNVERIFIED)] if unverified(report) else []
     for check in report["checks"]:
         if not check["ok"]:
             level = "warning" if check["warn"] else "error"

@@ -15,6 +15,8 @@ from sioload.measure.merge import Figures
 from sioload.measure.rows import Totals
 
 SCHEMA: Final = 1
+#: Said in every report of a run that accepted any certificate.
+UNVERIFIED: Final = "TLS certificates were not verified"
 
 
 def untrusted(figures: Figures, checks: Sequence[CheckResult] = (), *, paced: bool = True) -> list[str]:
@@ -228,12 +230,17 @@ def _check_line(check: Mapping[str, Any], width: int, colour: bool) -> str:
     return paint + word + _PLAIN + line[len(word) :] if colour else line
 
 
+def unverified(report: Mapping[str, Any]) -> bool:
+    """Whether the run accepted any certificate."""
+    return report["settings"].get("tls_verify") is False
+
+
 def _end_lines(report: Mapping[str, Any], width: int, colour: bool) -> list[str]:
     lines: list[str] = []
     for reason in report["untrusted"]:
         lines += _wrapped("UNTRUSTED", reason, width)
-    if report["settings"].get("tls_verify") is False:
-        lines.append("TLS certificates were not verified")
+    if unverified(report):
+        lines.append(UNVERIFIED)
     lines.append(f"exit code {report['exit_code']}")
     if colour:
         lines[-1] = (_RED if report["exit_code"] else _GREEN) + lines[-1] + _PLAIN

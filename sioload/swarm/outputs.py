@@ -19,7 +19,7 @@ import locust.stats
 from sioload.measure.hlog import hlog
 from sioload.measure.merge import Figures
 from sioload.measure.outputs import github_lines, junit_xml, markdown
-from sioload.measure.report import summary_text
+from sioload.measure.report import UNVERIFIED, summary_text, unverified
 from sioload.swarm import describe
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,8 @@ def write(
         files[path] = junit_xml(report)
     if folder := getattr(options, "sio_hlog", None):
         text = hlog(figures.rows, started=started, duration=report["duration_s"])
+        if unverified(report):
+            text = text.replace("\n", f"\n#[{UNVERIFIED}]\n", 1)
         files[os.path.join(folder, "sioload.hlog")] = text
     faults = []
     for make in makers:
@@ -155,6 +157,8 @@ def write_locust_files(environment: Any, html_file: str | None) -> list[str]:
             html = render(environment, show_download_link=False)
         finally:
             environment.host = host
+        if unverified({"settings": describe.settings(environment)}):
+            html = html.replace("</body>", f"<p>{UNVERIFIED}</p></body>", 1)
         fault = _write(options.html_file, html)
         if fault is not None:
             faults.append(fault)

@@ -111,13 +111,18 @@ def test_a_run_without_verification_says_so(tmp_path: Path, target: serverkit.Se
         "    def talk(self):\n"
         "        self.sio.call('echo', 1)\n"
     )
-    files = ["--sio-report", tmp_path / "report.json", "--sio-html", tmp_path / "own.html"]
-    run = serverkit.run_locust(
-        ["-f", script, "--host", target.url, "-u", "2", "-t", "2s", "--headless", "--only-summary", *files]
-    )
+    files = ["--sio-report", tmp_path / "report.json", "--sio-html", tmp_path / "own.html",
+             "--sio-junit", tmp_path / "junit.xml", "--sio-hlog", tmp_path / "hlog",
+             "--html", tmp_path / "locust.html"]  # fmt: skip
+    args = ["-f", script, "--host", target.url, "-u", "2", "-t", "2s", "--headless", "--only-summary", *files]
+    steps = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
+    run = serverkit.run_locust(args, env=steps)
     assert run.code == 0, run.text
     assert json.loads((tmp_path / "report.json").read_text())["settings"] == {"tls_verify": False}
-    assert "TLS certificates were not verified" in run.out
+    said = "TLS certificates were not verified"
+    assert said in run.out and f"::warning title=sioload::{said}" in run.out
+    for name in ("junit.xml", "hlog/sioload.hlog", "locust.html", "summary.md"):
+        assert said in (tmp_path / name).read_text(), name
     assert "not verified" in (tmp_path / "own.html").read_text()
 
 
