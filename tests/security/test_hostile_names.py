@@ -1,0 +1,92 @@
+"""A whole run against a server that names its events as it likes: pages, files and metrics stay sound."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import serverkit
+from faults.hostile import Hostile, Peer, frame
+from faults.test_limits import HOSTILE_NAMES
+from prometheus_client.parser import text_string_to_metric_families
+from security.test_secrets import PAGES, fetched
+
+#: Markup as it would work in a page, had nobody escaped it.
+LIVE = ("<script>alert", "</script><img", "<img src=x")
+NAMES = [
+    *HOSTILE_NAMES,
+    "</script><img src=x onerror=alert(1)>",
+    "{{7*7}}",
+    "${7*7}",
+    "a\u2028b",
+    'x" onload="y',
+]
+SCRIPT = """
+from locust import constant, task
+from sioload import SocketIOUser
+
+class Other(SocketIOUser):
+    host, wait_time, fixed_count = "TARGET", constant(0.05), 3
+    options = {"version": 4, "transports": ["websocket"]}
+
+    @task
+    def talk(self):
+        self.sio.call("echo", 1)
+
+class Victim(Other):
+    host = "HOSTILE"
+"""
+
+
+def pushing(peer: Peer) -> None:
+    asked = peer.request()
+    if "transport=polling" in asked.target:  # the question what it speaks
+        peer.reply(200, peer.session().encode())
+        peer.hold()
+        return
+    peer.accept(asked)
+    peer.text(peer.session())
+    peer.frame_in()
+    peer.text('40{"sid":"s"}')
+    for names in (NAMES, [f"event-{n}<script>alert({n})</script>" for n in range(10_000)]):
+        peer.send(b"".join(frame(1, b"42" + json.dumps([name, 1]).encode()) for name in names))
+    peer.serve(1_000_000)
+
+
+def test_names_that_a_server_chose_break_no_page_file_or_metric(
+    tmp_path: Path, target: serverkit.Server
+) -> None:
+    metrics, web = serverkit.free_port(), serverkit.free_port()
+    with Hostile(pushing) as server:
+        script = tmp_path / "script.py"
+        script.write_text(SCRIPT.replace("TARGET", target.url).replace("HOSTILE", server.url))
+        args = ["-f", script, "-u", "6", "-r", "6", "-t", "5s", "--autostart", "--autoquit", "1",
+                "--web-port", str(web), "--sio-metrics-port", str(metrics), "--csv", tmp_path / "run",
+                "--html", tmp_path / "run.html", "--sio-html", tmp_path / "own.html",
+                "--sio-report", tmp_path / "report.json", "--sio-junit", tmp_path / "junit.xml"]  # fmt: skip
+        with serverkit.Process(serverkit.locust(args), cwd=tmp_path) as process:
+            process.wait_for("All users spawned", 20)
+            serverkit.time.sleep(2.5)
+            pages = fetched(web, *PAGES) | fetched(metrics, "/metrics")
+            process.wait(40)
+            told = str(process)
+    report = json.loads((tmp_path / "report.json").read_text())
+    received = [event for event in report["events"] if event["type"] == "RECV"]
+    assert sum(event["count"] for event in received) == 3 * (len(NAMES) + 10_000), told
+    assert len(report["events"]) <= 200
+    assert report["untrusted"] == [] and report["ledger"]["open"] == 0, told
+    assert report["connections"]["closed"] == {"client": 6}, told
+    assert serverkit.total(target.counts()["acks"], "echo") > 50, "the other users went on"
+
+    for family in text_string_to_metric_families(pages["/metrics"]):
+        names = {sample.labels["name"] for sample in family.samples if "name" in sample.labels}
+        assert len(names) <= 200
+    with (tmp_path / "run_stats.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) <= 201 and {len(row) for row in rows} == {len(rows[0])}
+    html = {path: text for path, text in pages.items() if text.lstrip()[:1] == "<"}
+    html |= {name: (tmp_path / name).read_text() for name in ("run.html", "own.html")}
+    assert {"/", "/stats/report", "/sioload/", "run.html", "own.html"} <= html.keys()
+    assert [f"{path}: {live}" for path, text in html.items() for live in LIVE if live in text] == []
+    assert "UnicodeEncodeError" not in told and "Traceback" not in told, told
