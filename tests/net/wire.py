@@ -129,7 +129,7 @@ def alone(data: bytes, limits: Limits | None = None, *, compress: bool = False) 
         try:
             events.append(("text", parts.decode()))
         except UnicodeDecodeError:
-            return [*events, ("failed", 1007)], b""
+            return [*events, ("failed", 1007)], b"".join(protocol.data_to_send())
     if protocol.parser_exc is not None:
         events.append(("failed", int(protocol.close_sent.code) if protocol.close_sent else 1002))
     elif protocol.close_rcvd is not None:
