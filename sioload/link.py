@@ -24,7 +24,7 @@ from sioload.socketio.generations import V1_0, VERSIONS, Generation, codec_for
 from sioload.socketio.packet import Packet, PacketType
 
 if TYPE_CHECKING:
-    from sioload.net.fleet import Fleet, Measured
+    from sioload.net.fleet import Fleet, Measured, Push
 
 #: An offset of connection state recovery: the time in base 64, and a counter within one millisecond.
 _OFFSET = re.compile(r"[0-9A-Za-z_-]{7,8}(\.[0-9A-Za-z_-]+)?$")
@@ -530,10 +530,6 @@ class Link:
         connection.send(messages)
 
     def on_message(self, data: str | bytes) -> None:
-        if data[:1] == "2":
-            known = self._fleet.pushes.get(data)  # type: ignore[arg-type]
-            if known is not None and not self._partial and self._repeats(*known):
-                return
         try:
             packet = self._decoder.feed(data)
         except ProtocolError as error:
@@ -555,7 +551,7 @@ class Link:
             elif namespace.pid is None:
                 measured = self._listener.on_event(name, content, id, auto)
                 if measured is not None and isinstance(data, str):
-                    self._fleet.remember_push(data, (self._codec, name, measured))
+                    self._fleet.remember(data, (self._codec, name, measured))
             else:
                 self._event(namespace, Packet(*packet))
         elif kind == PacketType.CONNECT:
@@ -565,14 +561,16 @@ class Link:
         else:
             self._kicked(name)
 
-    def _repeats(self, codec: object, name: str, measured: Measured) -> bool:
+    def on_push(self, push: Push) -> bool:
         """A broadcast is decoded for the first of its receivers, and for those whose script looks at it."""
+        codec, name, measured = push
         namespace = self.namespaces.get(name)
         return (
             namespace is not None
             and namespace.connected
             and namespace.pid is None
             and codec is self._codec
+            and not self._partial
             and self._listener.on_repeat(measured)
         )
 

@@ -34,7 +34,7 @@ from sioload.socketio.detect import identify, mismatch, refusal, refuses_version
 from sioload.socketio.generations import Generation
 
 if TYPE_CHECKING:
-    from sioload.net.fleet import Fleet
+    from sioload.net.fleet import Fleet, Push
 
 MESSAGE = PacketType.MESSAGE
 INFINITY = float("inf")
@@ -78,6 +78,9 @@ class Listener(Protocol):
 
     def on_message(self, data: str | bytes) -> None:
         """A message of the Engine.IO session."""
+
+    def on_push(self, push: Push) -> bool:
+        """The event of a frame that another user got as well; False if the message is wanted itself."""
 
     def on_closed(self, reason: str, detail: str) -> None:
         """The session ended or could not be opened; `reason` is one of `REASONS`. Called once."""
@@ -631,6 +634,7 @@ class Connection:
         """Let messages pass from the websocket straight to the listener where no codec is needed."""
         if self._fast and self._ws is not None and not self._ws.compresses:
             self._ws.on_message = self._listener.on_message
+            self._ws.pushes, self._ws.on_push = self._fleet.pushes, self._listener.on_push
 
     # Packets.
 

@@ -18,6 +18,7 @@ from sioload.measure.recorder import Recorder
 from sioload.measure.rows import Row, normalise
 from sioload.net.deadlines import Deadlines
 from sioload.net.dial import Resolver, rotate, tls_context
+from sioload.net.websocket import text_of_server
 from sioload.options import Options
 from sioload.socketio.generations import Generation
 
@@ -31,6 +32,8 @@ AF_INET6 = 10
 
 #: The handlers that an event was looked up in, its row, and the stamp in it (None: it is only counted).
 Measured = tuple[object, Row, float | None]
+#: A broadcast's codec, its namespace, and what was done.
+Push = tuple[object, str, Measured]
 
 
 class Member(Protocol):
@@ -51,7 +54,7 @@ class Fleet:
         members: the clients whose connections are open or opening.
         ending: the run comes to its end: connections are closed by the drain, no longer by scripts.
         stopping: no new emit starts.
-        pushes: the last events that were only measured, by text: their codec, namespace and what was done.
+        pushes: the last events that were only measured, by their frames.
         hosts: servers' URLs as they are shown to the whole ones, where those may hold secrets.
         generations, former, probes: what `net.probe` found out, what may have changed, who waits for it.
     """
@@ -68,7 +71,7 @@ class Fleet:
         self.generations: dict[Any, Generation] = {}
         self.former: dict[Any, Generation] = {}
         self.probes: dict[Any, list[Callable[[Generation, str], None]]] = {}
-        self.pushes: dict[str, tuple[object, str, Measured]] = {}
+        self.pushes: dict[bytes, Push] = {}
         self._complaints: set[str] = set()
         self._endpoints: dict[str, Endpoint] = {}
         self._born = int(time.time() * 1000)
@@ -110,12 +113,12 @@ class Fleet:
         self._serial += 1
         return f"{self._born:x}.{self._serial:x}"
 
-    def remember_push(self, text: str, known: tuple[object, str, Measured]) -> None:
-        """A server that broadcasts sends the same text to everyone; several may be on their way at a time."""
+    def remember(self, text: str, push: Push) -> None:
+        """A server that broadcasts sends one frame to everyone; several may be on their way at a time."""
         if len(text) <= PUSH_SIZE:
             if len(self.pushes) >= PUSHES:
                 self.pushes.clear()
-            self.pushes[text] = known
+            self.pushes[text_of_server(b"4" + text.encode())] = push
 
     def later(self, callback: Callable[..., None], *args: Any) -> None:
         """Call something in the hub soon."""

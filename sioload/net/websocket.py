@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 from typing import Protocol as Interface
 
 from websockets.client import ClientProtocol
@@ -62,13 +63,21 @@ def encode_frame(opcode: int, payload: bytes) -> bytes:
         pool = os.urandom(4096)
         _masks.extend([pool[i : i + 4] for i in range(0, 4096, 4)])
     mask = _masks.pop()
-    if n < 126:
-        head = _HEADS[opcode][n]
-    elif n < 65536:
-        head = bytes((0x80 | opcode, 0xFE)) + n.to_bytes(2, "big")
-    else:
-        head = bytes((0x80 | opcode, 0xFF)) + n.to_bytes(8, "big")
+    head = _HEADS[opcode][n] if n < 126 else _head(opcode, n, 0x80)
     return head + mask + apply_mask(payload, mask)
+
+
+def text_of_server(payload: bytes) -> bytes:
+    """A text frame as a server sends it: final, and not masked."""
+    return _head(1, len(payload), 0) + payload
+
+
+def _head(opcode: int, length: int, masked: int) -> bytes:
+    if length < 126:
+        return bytes((0x80 | opcode, masked | length))
+    if length < 65536:
+        return bytes((0x80 | opcode, masked | 126)) + length.to_bytes(2, "big")
+    return bytes((0x80 | opcode, masked | 127)) + length.to_bytes(8, "big")
 
 
 def _between_frames(protocol: Protocol) -> bool:
@@ -105,12 +114,14 @@ class WebSocket:
         stream: the byte stream below.
         on_message: once a session runs on this websocket and its generation needs no codec for it: where the
             rest of a text that begins with "4" (an Engine.IO message) goes, past the listener.
+        pushes, on_push: with `on_message`: frames that need not be decoded again, and who takes what stands
+            for them; who returns False gets the message.
         compresses: frames may be compressed, so all pass through the protocol.
         response_headers: what the server answered to the handshake.
     """
 
     __slots__ = ("_fragments", "_limit", "_listener", "_protocol", "_rest", "compresses", "is_open",
-                 "on_message", "response_headers", "stream")  # fmt: skip
+                 "on_message", "on_push", "pushes", "response_headers", "stream")  # fmt: skip
 
     def __init__(
         self,
@@ -127,6 +138,8 @@ class WebSocket:
         self._rest = b""
         self.compresses = False
         self.on_message: Callable[[str], None] | None = None
+        self.on_push: Callable[[Any], bool] = bool
+        self.pushes: Mapping[bytes, Any] = {}
         self._fragments: tuple[bool, bytearray] | None = None
         self.is_open = False
         self.response_headers: list[tuple[str, str]] = []
@@ -200,6 +213,10 @@ class WebSocket:
             self._rest = b""
         pos, size = 0, len(data)
         on_message = self.on_message
+        if on_message is not None:
+            push = self.pushes.get(data)
+            if push is not None and self.on_push(push):
+                return
         if (
             on_message is not None
             and 2 < size < 128
