@@ -1,10 +1,12 @@
 /* The floor of the benchmark: what an epoll client in C pays for the same work.
  *
- * usage: floor PORT USERS SECONDS ack|push
- *   ack    every user keeps one acknowledged emit on its way, and sends the next when the ack is in
- *   push   every user counts the events that the server sends
+ * usage: floor PORT USERS SECONDS ack|push|rounds
+ *   ack     every user keeps one acknowledged emit on its way, and sends the next when the ack is in
+ *   push    every user counts the events that the server sends
+ *   rounds  and notes when each event's first and last copy came, by the "n" in it
  * After a second of warm-up it counts for SECONDS and prints one line of JSON: operations, CPU seconds
- * (user and system), seconds that passed, and the operations of the whole run. */
+ * (user and system), seconds that passed, and the operations of the whole run; and with "rounds" a list of
+ * [when the server sent it, when its first and its last copy came (seconds since the epoch), copies]. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { IN_MAX = 16384 };
+enum { IN_MAX = 16384, ROUNDS_MAX = 4096 };
 
 struct user {
     int fd, len;
@@ -27,8 +29,14 @@ struct user {
     char in[IN_MAX];
 };
 
+struct round {
+    double sent, first, last;
+    long copies;
+};
+
 static long ops;
-static int emitting, joined;
+static int emitting, noting, joined;
+static struct round rounds[ROUNDS_MAX];
 
 static void fail(const char *what) {
     perror(what);
@@ -45,6 +53,34 @@ static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static double wall_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + t.tv_nsec / 1e9;
+}
+
+/* Notes a copy of the event {"n":N,"sent":SECONDS}. */
+static void note(const char *p) {
+    const char *n = strstr(p, "\"n\":"), *sent = strstr(p, "\"sent\":");
+    long i = n ? strtol(n + 4, NULL, 10) : -1;
+    if (!sent || i < 0 || i >= ROUNDS_MAX) fail("event");
+    struct round *r = &rounds[i];
+    r->last = wall_seconds();
+    if (!r->copies++) r->first = r->last, r->sent = strtod(sent + 7, NULL);
+}
+
+static void print_rounds(void) {
+    const char *comma = "";
+    printf(", \"rounds\": [");
+    for (int i = 0; i < ROUNDS_MAX; i++) {
+        struct round *r = &rounds[i];
+        if (!r->copies) continue;
+        printf("%s[%.6f, %.6f, %.6f, %ld]", comma, r->sent, r->first, r->last, r->copies);
+        comma = ", ";
+    }
+    printf("]");
 }
 
 /* Sends one masked text frame (RFC 6455, section 5.3) of less than 126 bytes. */
@@ -81,6 +117,7 @@ static void packet(struct user *u, char *p, int len) {
             emit(u);
         } else if (p[1] == '2' && !emitting) {
             ops++;
+            if (noting) note(p);
         }
     }
 }
@@ -145,6 +182,7 @@ int main(int argc, char **argv) {
         if (epoll_ctl(poll_fd, EPOLL_CTL_ADD, all[i].fd, &event) < 0) fail("epoll_ctl");
     }
     emitting = emits;
+    noting = !strcmp(argv[4], "rounds");
     for (int i = 0; emits && i < users; i++) emit(&all[i]);
     for (began = now();;) {
         int n = epoll_wait(poll_fd, events, 512, 100);
@@ -153,8 +191,10 @@ int main(int argc, char **argv) {
         if (!from && at - began >= 1) {
             before = ops, cpu = cpu_seconds(), from = now();
         } else if (from && at - from >= seconds) {
-            printf("{\"ops\": %ld, \"cpu\": %.6f, \"seconds\": %.3f, \"total\": %ld}\n", ops - before,
+            printf("{\"ops\": %ld, \"cpu\": %.6f, \"seconds\": %.3f, \"total\": %ld", ops - before,
                    cpu_seconds() - cpu, at - from, ops);
+            if (noting) print_rounds();
+            puts("}");
             return 0;
         }
     }

@@ -107,12 +107,19 @@ def running_server(tools: Tools, row: Row, users: int) -> Iterator[Server]:
             command += [str(row.rate), str(users)]
         elif row.spins:
             command.append("spin")
+    with serving(command) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def serving(command: list[str]) -> Iterator[Server]:
+    """Runs a server that prints its port, as long as the block lasts."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         port = process.stdout.readline().strip()
         if not port:
-            raise BenchError(f"{row.server} server did not start")
+            raise BenchError(f"{Path(command[0]).name} server did not start")
         yield Server(f"http://127.0.0.1:{port}")
     finally:
         process.kill()

@@ -4,14 +4,16 @@
  * its own arguments, sends heartbeats, and can push an event to every connection at a fixed rate.
  * GET /counts returns what it received and sent.
  *
- * usage: responder [spin | PUSH_RATE PUSH_AFTER]
+ * usage: responder [spin | PUSH_RATE PUSH_AFTER [PUSH_COUNT]]
  *   spin        never sleep, as a busy server doesn't: else a client slower than this server would pay
  *               for waking it at every send, and a fast one wouldn't
  *   PUSH_RATE   events per second for each connection, once PUSH_AFTER connections have joined
+ *   PUSH_COUNT  no more than so many events for each connection
  * It listens on a free port of 127.0.0.1 and prints that port. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -35,7 +37,7 @@ struct conn {
 
 static struct conn conns[MAX_FD];
 static int poll_fd, highest_fd;
-static long connects, open_now, emits, acks, pushes, skipped;
+static long connects, open_now, emits, acks, pushes, skipped, broadcasts;
 static char in_buf[IN_MAX], out_buf[OUT_MAX];
 
 static double wall_seconds(void) {
@@ -227,7 +229,8 @@ static int http(int fd, char *buf, int len) {
         getrusage(RUSAGE_SELF, &use);
         snprintf(text, sizeof text,
                  "{\"connects\": %ld, \"open\": %ld, \"emits\": %ld, \"acks\": %ld, \"pushes\": %ld, "
-                 "\"skipped\": %ld, \"cpu\": %.6f}", connects, open_now, emits, acks, pushes, skipped,
+                 "\"skipped\": %ld, \"broadcasts\": %ld, \"cpu\": %.6f}", connects, open_now, emits, acks, pushes,
+                 skipped, broadcasts,
                  use.ru_utime.tv_sec + use.ru_stime.tv_sec + (use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6);
         return http_answer(fd, "200 OK", text);
     }
@@ -272,9 +275,8 @@ static void readable(int fd) {
 }
 
 static void push_all(void) {
-    static long n;
     char text[128], data[160];
-    int len = sprintf(text, "42[\"news\",{\"n\":%ld,\"sent\":%.6f}]", ++n, wall_seconds());
+    int len = sprintf(text, "42[\"news\",{\"n\":%ld,\"sent\":%.6f}]", ++broadcasts, wall_seconds());
     len = (int)(frame(data, 1, text, len, "", 0) - data);
     for (int fd = 0; fd <= highest_fd; fd++) {
         if (!conns[fd].joined) continue;
@@ -324,7 +326,7 @@ int main(int argc, char **argv) {
     socklen_t size = sizeof address;
     struct epoll_event events[512];
     double rate = argc > 2 ? atof(argv[1]) : 0;
-    long push_after = argc > 2 ? atol(argv[2]) : 0;
+    long push_after = argc > 2 ? atol(argv[2]) : 0, push_count = argc > 3 ? atol(argv[3]) : LONG_MAX;
     int patience = argc == 2 && !strcmp(argv[1], "spin") ? 0 : -1;
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), push_timer = -1;
     uint64_t ticks;
@@ -345,8 +347,8 @@ int main(int argc, char **argv) {
                 accept_all(fd);
             } else if (fd == beat_timer || fd == push_timer) {
                 if (read(fd, &ticks, sizeof ticks) != sizeof ticks) continue;
-                if (fd == push_timer) push_all();
-                else heartbeats();
+                if (fd == beat_timer) heartbeats();
+                else if (broadcasts < push_count) push_all();
             } else if (conns[fd].used) {
                 if (events[i].events & EPOLLOUT && !flush_out(fd)) drop(fd);
                 else if (events[i].events & ~EPOLLOUT) readable(fd);
