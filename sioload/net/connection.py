@@ -28,6 +28,7 @@ from sioload.net.dial import Dialler
 from sioload.net.http import BAD_HTTP, Line, Response, request
 from sioload.net.polling import Polling, Token
 from sioload.net.stream import Stream
+from sioload.net.upgrade import Upgrade
 from sioload.net.websocket import WebSocket, encode_text
 from sioload.options import Options
 from sioload.socketio.detect import identify, mismatch, refusal, refuses_version
@@ -103,10 +104,10 @@ class Connection:
         stage: "dial", "tls", "open" or "upgrade": where an attempt stands or failed.
     """
 
-    __slots__ = ("_asked", "_close_by", "_closing", "_dialler", "_encode", "_fast", "_fleet",
-                 "_handshake_line", "_listener", "_probe", "_probe_asked", "_probe_deadline",
-                 "_session", "_timer", "_tokens", "_ws", "confided", "endpoint", "generation", "max_payload",
-                 "options", "polling", "request", "sid", "stage", "transport")  # fmt: skip
+    __slots__ = ("_asked", "_close_by", "_closing", "_dialler", "_fast", "_handshake_line", "_listener",
+                 "_session", "_timer", "_tokens", "_upgrade", "_ws", "confided", "encode", "endpoint",
+                 "fleet", "generation", "max_payload", "options", "polling", "request", "sid", "stage",
+                 "transport")  # fmt: skip
 
     def __init__(
         self,
@@ -117,7 +118,7 @@ class Connection:
         request: Request,
         listener: Listener,
     ) -> None:
-        self._fleet = fleet
+        self.fleet = fleet
         self.options = options
         self.endpoint = endpoint
         self.request: Request | None = request
@@ -131,11 +132,10 @@ class Connection:
         self.transport = options.transports[0]
         self.max_payload: float = INFINITY
         self.polling: Polling | None = None
-        self._probe: WebSocket | None = None
+        self._upgrade: Upgrade | None = None
         self._dialler: Dialler | None = None
         self._handshake_line: Line | None = None
-        self._asked = self._probe_asked = 0.0
-        self._probe_deadline: Any = None
+        self._asked = 0.0
         self._timer: Any = None
         self._tokens: list[Token] | None = None
         self._closing = False
@@ -158,7 +158,7 @@ class Connection:
     def speak(self, generation: Generation) -> None:
         """Take and send packets as this generation does from now on."""
         self.generation = generation
-        self._encode = generation.encode_base64 if self.options.base64 else generation.encode_frame
+        self.encode = generation.encode_base64 if self.options.base64 else generation.encode_frame
         self._fast = generation.decode_frame in _PLAIN and generation.encode_frame in _PLAIN
         if self._ws is not None and not self._fast:
             self._ws.on_message = None
@@ -177,11 +177,11 @@ class Connection:
         if ws is not None:
             text = messages[0]
             if len(messages) > 1:
-                ws.send_many([self._encode(Packet(MESSAGE, m)) for m in messages])
+                ws.send_many([self.encode(Packet(MESSAGE, m)) for m in messages])
             elif ws.on_message is not None and text.__class__ is str:
                 ws.stream.write(encode_text(b"4" + text.encode()))
             else:
-                ws.send(self._encode(Packet(MESSAGE, text)))
+                ws.send(self.encode(Packet(MESSAGE, text)))
             if not ws.stream.buffered:
                 return True
             if token is not None:
@@ -257,7 +257,7 @@ class Connection:
         )
         return redact(text, *told, *(() if asked is None else (asked.headers, asked.cookies, asked.query)))
 
-    def _read(self, body: bytes) -> bytes:
+    def shown(self, body: bytes) -> bytes:
         """What of an error's body may be shown."""
         return self.discreet(body[:10_000].decode("utf-8", "replace")).encode()
 
@@ -290,7 +290,7 @@ class Connection:
     ) -> Dialler:
         """Begin to connect a stream to the server (to `handshake_url`'s when a session is being opened)."""
         at = self._opening_endpoint() if opening else self.endpoint
-        return Dialler(self._fleet, at.host, at.port, self.options, at.tls, done, failed)
+        return Dialler(self.fleet, at.host, at.port, self.options, at.tls, done, failed)
 
     def polling_request(self, method: str, packets: list[Packet] | None = None) -> bytes:
         """The bytes of a poll or of a post."""
@@ -372,36 +372,26 @@ class Connection:
 
     def on_crash(self, error: BaseException) -> None:
         """A callback raised: a defect of this program ends this connection and spoils the run, no more."""
-        self._fleet.crashed(error)
+        self.fleet.crashed(error)
         self._end(Input.LOST, "internal error", f"{type(error).__name__}: {error}")
 
     # The websocket's listener.
 
     def on_ws_open(self, ws: WebSocket) -> None:
         self.keep_cookies(ws.response_headers)
-        if ws is self._probe:
-            ws.send(self._encode(Packet(PacketType.PING, "probe")))
 
     def on_frame(self, ws: WebSocket, frame: str | bytes) -> None:
+        if ws is not self._ws:
+            return
         try:
             packet = self.generation.decode_frame(frame)
         except ProtocolError as error:
-            if ws is self._ws:
-                self.broken(error)
-            else:
-                self._probe_failed(str(error))
-            return
-        if ws is self._ws:
-            self._take(packet)
-        elif packet.type == PacketType.PONG and packet.data == "probe":
-            self._perform(Input.PROBE_ANSWERED)
+            self.broken(error)
         else:
-            self._probe_failed("wrong answer to the probe")
+            self._take(packet)
 
     def on_ws_lost(self, ws: WebSocket, reason: str, status: int, body: bytes) -> None:
         if ws is not self._ws:
-            if ws is self._probe:
-                self._probe_failed(refusal(status, self._read(body)) if status else reason)
             return
         if self._closing:
             self._end(Input.CLOSE, "client", "")
@@ -424,7 +414,7 @@ class Connection:
 
     def _opening_endpoint(self) -> Endpoint:
         return (
-            self._fleet.endpoint(self.options.handshake_url) if self.options.handshake_url else self.endpoint
+            self.fleet.endpoint(self.options.handshake_url) if self.options.handshake_url else self.endpoint
         )
 
     def _target(self, at: Endpoint, transport: str) -> tuple[Endpoint, list[tuple[str, str]]]:
@@ -452,7 +442,7 @@ class Connection:
         wanted = self.options.timestamp
         if wanted is None:
             wanted = transport != "websocket" and self.generation.timestamp
-        return self._fleet.next_timestamp() if wanted else None
+        return self.fleet.next_timestamp() if wanted else None
 
     def _request_session(self) -> None:
         asked = self.request
@@ -494,7 +484,7 @@ class Connection:
         try:
             handshake = self.generation.parse_handshake(response.body.decode("utf-8", "replace"))
         except ProtocolError:
-            self.broken(ProtocolError(mismatch(self.generation, response.status, self._read(response.body))))
+            self.broken(ProtocolError(mismatch(self.generation, response.status, self.shown(response.body))))
             return
         for transport in ("websocket", "polling"):  # there is no upgrade: what the upgrade would lead to
             if transport in self.options.transports and self._named(transport) in handshake.upgrades:
@@ -512,14 +502,16 @@ class Connection:
         if not self.sid:
             self._asked = perf_counter()
             self.stage = "open"
-        self._ws = self._websocket(stream, self._opening_endpoint() if not self.sid else self.endpoint)
+        at = self._opening_endpoint() if not self.sid else self.endpoint
+        self._ws = self.websocket(stream, at, self)
 
-    def _websocket(self, stream: Stream, at: Endpoint) -> WebSocket:
+    def websocket(self, stream: Stream, at: Endpoint, listener: Connection | Upgrade) -> WebSocket:
+        """Begin the handshake of a websocket for this session."""
         asked = self.request
         assert asked is not None
         target = asked.target(*self._target(at, "websocket"))
         headers = asked.header_list(at)
-        return WebSocket(stream, self, target, headers, self.options.limits, self.options.compress)
+        return WebSocket(stream, listener, target, headers, self.options.limits, self.options.compress)
 
     def _opened(self, handshake: Handshake) -> None:
         """The open packet came."""
@@ -530,8 +522,8 @@ class Connection:
         if handshake.max_payload is not None:
             self.max_payload = handshake.max_payload
         self._session.start_heartbeat(handshake.ping_interval, handshake.ping_timeout, now)
-        self._fleet.recorder.row("OPEN", self._named(self.transport)).add(now - self._asked)
-        self._fleet.recorder.connections.open(self.transport)
+        self.fleet.recorder.row("OPEN", self._named(self.transport)).add(now - self._asked)
+        self.fleet.recorder.connections.open(self.transport)
         self._rearm(self._session.next_check())
         upgradable = (
             self.generation.upgrade
@@ -555,64 +547,52 @@ class Connection:
     # Upgrading.
 
     def _start_probe(self) -> None:
-        self._probe_asked = perf_counter()
         asked = self.request
         assert asked is not None
         asked.transport = "websocket"
+        self._upgrade = Upgrade(self)
         self._listener.prepare(asked, self._probe_prepared)
 
     def _probe_prepared(self) -> None:
-        if self._session.state is State.PROBING:
-            until = self._probe_asked + self.options.connect_timeout
-            self._probe_deadline = self._fleet.deadlines.at(until, self._probe_timed_out)
-            self._dialler = self.dial(self._dialled_probe, self._probe_not_dialled)
+        if self._session.state is State.PROBING and self._upgrade is not None:
+            self._upgrade.begin()
 
-    def _dialled_probe(self, stream: Stream) -> None:
-        self._dialler = None
-        self._probe = self._websocket(stream, self.endpoint)
+    def on_probe_answered(self) -> None:
+        self._perform(Input.PROBE_ANSWERED)
 
-    def _probe_not_dialled(self, stage: str, reason: str) -> None:
-        self._dialler = None
-        self._probe_failed(f"{stage}: {reason}")
-
-    def _probe_timed_out(self, now: float) -> None:
-        self._probe_failed(f"no answer to the probe in {self.options.connect_timeout:g} s")
-
-    def _probe_failed(self, reason: str) -> None:
-        if self._session.state in (State.PROBING, State.PAUSING):
+    def on_probe_failed(self, reason: str) -> None:
+        """The session goes on as it is."""
+        if self._upgrade is not None and self._session.state in (State.PROBING, State.PAUSING):
             reason = self.discreet(reason)
-            self._fleet.recorder.row("UPGRADE", "websocket").fail(reason, perf_counter() - self._probe_asked)
+            row = self.fleet.recorder.row("UPGRADE", "websocket")
+            row.fail(reason, perf_counter() - self._upgrade.asked)
             self._perform(Input.PROBE_FAILED)
 
     def _drop_probe(self) -> None:
-        self._fleet.deadlines.cancel(self._probe_deadline)
-        self._probe_deadline = None
-        probe, self._probe = self._probe, None
-        if probe is not None:
-            probe.close()
-        dialler, self._dialler = self._dialler, None
-        if dialler is not None:
-            dialler.cancel()
+        upgrade, self._upgrade = self._upgrade, None
+        if upgrade is not None:
+            upgrade.drop()
 
     def _switch(self) -> None:
         """The probe was answered and polling has come to rest: from now on the websocket is the transport."""
         polling, self.polling = self.polling, None
-        ws, self._probe = self._probe, None
+        upgrade, self._upgrade = self._upgrade, None
         assert polling is not None
+        assert upgrade is not None
+        ws = upgrade.hand_over()
         assert ws is not None
         self._ws = ws
+        ws.listener = self
         self.transport = "websocket"
-        self._fleet.deadlines.cancel(self._probe_deadline)
-        self._probe_deadline = None
         queue = polling.take_queue()
         polling.close("upgraded")
-        ws.send(self._encode(Packet(PacketType.UPGRADE, "")))
+        ws.send(self.encode(Packet(PacketType.UPGRADE, "")))
         for packets, _, token in queue:
-            ws.send_many([self._encode(p) for p in packets])
+            ws.send_many([self.encode(p) for p in packets])
             if token is not None:
                 self._handed_over(token)
-        self._fleet.recorder.row("UPGRADE", "websocket").add(perf_counter() - self._probe_asked)
-        self._fleet.recorder.connections.upgrade("polling", "websocket")
+        self.fleet.recorder.row("UPGRADE", "websocket").add(perf_counter() - upgrade.asked)
+        self.fleet.recorder.connections.upgrade("polling", "websocket")
         self._shorten()
         self.request = None
         self._listener.on_drained()
@@ -634,7 +614,7 @@ class Connection:
         """Let messages pass from the websocket straight to the listener where no codec is needed."""
         if self._fast and self._ws is not None and not self._ws.compresses:
             self._ws.on_message = self._listener.on_message
-            self._ws.pushes, self._ws.on_push = self._fleet.pushes, self._listener.on_push
+            self._ws.pushes, self._ws.on_push = self.fleet.pushes, self._listener.on_push
 
     # Packets.
 
@@ -643,7 +623,7 @@ class Connection:
         if self._session.state is State.OPENING and self.generation.eio is not None:
             spoken = identify(response.status, response.body)
             if spoken is None or spoken.eio != self.generation.eio:
-                raise ProtocolError(mismatch(self.generation, response.status, self._read(response.body)))
+                raise ProtocolError(mismatch(self.generation, response.status, self.shown(response.body)))
         return self.generation.decode_payload(response.body, self.options.limits)
 
     def _take(self, packet: Packet) -> None:
@@ -724,12 +704,12 @@ class Connection:
         if given is Input.PONG:
             seconds = self._session.on_pong(now)
             if seconds is not None:
-                self._fleet.recorder.row("HEARTBEAT", "pong").add(seconds)
+                self.fleet.recorder.row("HEARTBEAT", "pong").add(seconds)
             self._rearm(self._session.next_check())
             return
         late = self._session.on_ping(now)
         self._send_engine(Packet(PacketType.PONG, ""))
-        row = self._fleet.recorder.row("HEARTBEAT", "ping")
+        row = self.fleet.recorder.row("HEARTBEAT", "ping")
         if self.generation.pinger == "server":
             row.add(late)
         else:
@@ -737,7 +717,7 @@ class Connection:
 
     def _send_engine(self, packet: Packet) -> None:
         if self._ws is not None:
-            self._ws.send(self._encode(packet))
+            self._ws.send(self.encode(packet))
         elif self.polling is not None:
             self.polling.send([packet], 1, None)
 
@@ -747,8 +727,8 @@ class Connection:
         if self._timer is not None:
             if self._timer[2] is not None and self._timer[0] <= when:
                 return  # it fires earlier and looks again
-            self._fleet.deadlines.cancel(self._timer)
-        self._timer = self._fleet.deadlines.at(when, self._due)
+            self.fleet.deadlines.cancel(self._timer)
+        self._timer = self.fleet.deadlines.at(when, self._due)
 
     def _due(self, now: float) -> None:
         self._guarded(self._check, now)
@@ -769,7 +749,7 @@ class Connection:
     # Ending.
 
     def _refused(self, status: int, body: bytes, transport: str) -> None:
-        reason = refusal(status, self._read(body))
+        reason = refusal(status, self.shown(body))
         if "Session ID unknown" in reason or "Invalid session" in reason:
             self._lost("session unknown", reason)
         else:
@@ -797,16 +777,19 @@ class Connection:
         try:
             self._release(before, reason, detail)
         except BaseException as error:  # noqa: BLE001 - whoever waits for this connection must hear of its end
-            self._fleet.crashed(error)
+            self.fleet.crashed(error)
         self._listener.on_closed(reason, detail)
 
     def _release(self, before: State, reason: str, detail: str) -> None:
         """Let go of all that the session held, and count its end."""
-        self._fleet.deadlines.cancel(self._timer)
+        self.fleet.deadlines.cancel(self._timer)
         self._timer = None
         self._drop_probe()
+        if self._dialler is not None:
+            self._dialler.cancel()
+            self._dialler = None
         if before is State.OPENING and self.stage == "open" and not self.sid and reason != "client":
-            row = self._fleet.recorder.row("OPEN", self._named(self.transport))
+            row = self.fleet.recorder.row("OPEN", self._named(self.transport))
             row.fail(detail or reason, perf_counter() - self._asked)
         if self._handshake_line is not None:
             self._handshake_line.close()
@@ -820,10 +803,10 @@ class Connection:
         for token in tokens or ():
             token.settle("indeterminate", reason)
         if self.sid:
-            self._fleet.recorder.connections.close(self.transport, reason)
+            self.fleet.recorder.connections.close(self.transport, reason)
 
     def _later(self, callback: Callable[..., None], *args: Any) -> None:
-        self._fleet.later(self._guarded, callback, *args)
+        self.fleet.later(self._guarded, callback, *args)
 
     def _guarded(self, callback: Callable[..., None], *args: Any) -> None:
         try:

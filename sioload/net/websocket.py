@@ -112,6 +112,7 @@ class WebSocket:
 
     Attributes:
         stream: the byte stream below.
+        listener: who hears of frames and of the end.
         on_message: once a session runs on this websocket and its generation needs no codec for it: where the
             rest of a text that begins with "4" (an Engine.IO message) goes, past the listener.
         pushes, on_push: with `on_message`: frames that need not be decoded again, and who takes what stands
@@ -120,7 +121,7 @@ class WebSocket:
         response_headers: what the server answered to the handshake.
     """
 
-    __slots__ = ("_fragments", "_limit", "_listener", "_protocol", "_rest", "compresses", "is_open",
+    __slots__ = ("_fragments", "_limit", "_protocol", "_rest", "compresses", "is_open", "listener",
                  "on_message", "on_push", "pushes", "response_headers", "stream")  # fmt: skip
 
     def __init__(
@@ -133,7 +134,7 @@ class WebSocket:
         compress: bool = False,
     ) -> None:
         self.stream = stream
-        self._listener = listener
+        self.listener = listener
         self._limit = limits.message
         self._rest = b""
         self.compresses = False
@@ -232,7 +233,6 @@ class WebSocket:
             else:
                 on_message(text)
             return
-        deliver = self._listener.on_frame
         while size - pos >= 2:
             first, length = data[pos], data[pos + 1]
             start = pos + 2
@@ -266,9 +266,9 @@ class WebSocket:
                 if self.on_message is not None and text.startswith("4"):
                     self.on_message(text[1:])
                 else:
-                    deliver(self, text)
+                    self.listener.on_frame(self, text)
             else:
-                deliver(self, data[start:end])
+                self.listener.on_frame(self, data[start:end])
             # Delivering may resume a user, who may close this connection.
             if not self.is_open:
                 return
@@ -287,13 +287,13 @@ class WebSocket:
             if isinstance(protocol.handshake_exc, InvalidStatus) and self._refused(protocol):
                 return
         self.is_open = False
-        self._listener.on_ws_lost(self, reason, 0, b"")
+        self.listener.on_ws_lost(self, reason, 0, b"")
 
     def on_drained(self) -> None:
-        self._listener.on_ws_drained(self)
+        self.listener.on_ws_drained(self)
 
     def on_crash(self, error: BaseException) -> None:
-        self._listener.on_crash(error)
+        self.listener.on_crash(error)
 
     # The slow path.
 
@@ -320,7 +320,7 @@ class WebSocket:
                 self.is_open = True
                 self.compresses = bool(protocol.extensions)
                 self.response_headers = [(k.lower(), v) for k, v in event.headers.raw_items()]
-                self._listener.on_ws_open(self)
+                self.listener.on_ws_open(self)
             if not self.is_open:
                 return
         if protocol.parser_exc is not None:
@@ -346,9 +346,9 @@ class WebSocket:
         if isinstance(error, InvalidStatus):
             response = error.response
             status, body = response.status_code, response.body or b""
-            self._listener.on_ws_lost(self, f"HTTP {status}", status, bytes(body))
+            self.listener.on_ws_lost(self, f"HTTP {status}", status, bytes(body))
         else:
-            self._listener.on_ws_lost(self, str(error)[:2000], 0, b"")
+            self.listener.on_ws_lost(self, str(error)[:2000], 0, b"")
         return True
 
     def _take(self, frame: Frame) -> None:
@@ -374,9 +374,9 @@ class WebSocket:
             except UnicodeDecodeError:
                 self.fail(1007, "text that isn't UTF-8")
                 return
-            self._listener.on_frame(self, text)
+            self.listener.on_frame(self, text)
         else:
-            self._listener.on_frame(self, payload)
+            self.listener.on_frame(self, payload)
 
     def fail(self, code: int, reason: str) -> None:
         """The peer broke the protocol: close with `code` and tell the listener."""
@@ -390,7 +390,7 @@ class WebSocket:
     def _end(self, reason: str) -> None:
         self.is_open = False
         self.stream.close()
-        self._listener.on_ws_lost(self, reason, 0, b"")
+        self.listener.on_ws_lost(self, reason, 0, b"")
 
     def _flush(self) -> None:
         protocol = self._protocol
