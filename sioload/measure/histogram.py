@@ -100,8 +100,13 @@ class Histogram:
         """Add samples that are counted already."""
         if not total:
             return
+        self._add(counts.items(), total, sum_ticks, min_ticks, max_ticks)
+
+    def _add(
+        self, counts: Iterable[tuple[int, int]], total: int, sum_ticks: int, min_ticks: int, max_ticks: int
+    ) -> None:
         mine = self.counts
-        for i, n in counts.items():
+        for i, n in counts:
             mine[i] = mine.get(i, 0) + n
         self.min_ticks = min(self.min_ticks, min_ticks) if self.total else min_ticks
         self.max_ticks = max(self.max_ticks, max_ticks)
@@ -182,6 +187,13 @@ class Histogram:
             "min": self.min_ticks,
             "max": self.max_ticks,
         }
+
+    def merge_encoded(self, data: dict[str, Any]) -> None:
+        """Add all samples of another histogram, which `encode` was called on."""
+        total = sum(data["counts"])
+        if total:
+            counts = zip(data["buckets"], data["counts"], strict=True)
+            self._add(counts, total, data["sum"], data["min"], data["max"])
 
     @classmethod
     def decode(cls, data: dict[str, Any]) -> Histogram:

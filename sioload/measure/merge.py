@@ -6,15 +6,20 @@ came. A run without workers takes the same way with one process.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sioload.measure.connections import Connections
 from sioload.measure.delivery import DeliveryCounts
 from sioload.measure.health import HealthTotals
+from sioload.measure.histogram import Histogram
 from sioload.measure.ledger import Ledger
 from sioload.measure.recorder import FIXED_NAMES, MAX_NAMES, OTHER, SNAPSHOT, Recorder
 from sioload.measure.rows import ROW_TYPES, Totals
+
+#: A row of one process: its own totals, or in the form of `Totals.encode`.
+_Row = Totals | dict[str, Any]
 
 _ORDER = {type: position for position, type in enumerate(ROW_TYPES)}
 
@@ -66,13 +71,19 @@ class Figures:
 
 @dataclass(slots=True)
 class _Process:
-    """The newest state of one process; `data` is its snapshot without the rows."""
+    """The newest state of one process.
+
+    Attributes:
+        rows: as `Totals.encode` gave them, if they came from a worker. Most snapshots of a large swarm are
+            merged once, and decoded rows take twice the memory.
+        data: its snapshot.
+    """
 
     worker: str
     epoch: str
     seq: int
     heard: float
-    rows: list[Totals]
+    rows: Sequence[_Row]
     data: dict[str, Any]
 
 
@@ -107,7 +118,7 @@ class Swarm:
                 self._faults.append(text)
                 self._figures = None
             return False
-        return self._put(worker, snapshot, [Totals.decode(row) for row in snapshot["rows"]], now)
+        return self._put(worker, snapshot, snapshot["rows"], now)
 
     def take_local(self, recorder: Recorder, now: float = 0.0) -> Figures:
         """The figures of a run without workers: those of this process, as they are now.
@@ -119,7 +130,7 @@ class Swarm:
         self._put("local", recorder.state(seq), recorder.totals(), now)
         return self.figures()
 
-    def _put(self, worker: str, data: dict[str, Any], rows: list[Totals], now: float) -> bool:
+    def _put(self, worker: str, data: dict[str, Any], rows: Sequence[_Row], now: float) -> bool:
         epoch, seq = data["epoch"], data["seq"]
         key = (worker, epoch)
         known = self._processes.get(key)
@@ -190,32 +201,56 @@ def _between_two(errors: list[float | None]) -> float | None:
     return sum(known[-2:]) if len(known) == len(errors) else None
 
 
-def _bounded(rows: list[Totals]) -> list[Totals]:
+def _bounded(rows: Sequence[_Row]) -> list[Totals]:
     """Rows merged by type and name, and then with at most `MAX_NAMES` names.
 
     The names with the most samples stay, whatever the order in which processes reported them.
     """
     weight: dict[bool, dict[str, int]] = {True: {}, False: {}}
+    groups: dict[tuple[str, str], list[_Row]] = {}
     for row in rows:
-        names = weight[ROW_TYPES[row.type].fixed]
-        names[row.name] = names.get(row.name, 0) + row.count + row.skipped
+        if isinstance(row, Totals):
+            key, samples = (row.type, row.name), row.count + row.skipped
+        else:
+            key = (row["type"], row["name"])
+            samples = sum(row["times"]["counts"]) + row["untimed"] + row["skipped"]
+        names = weight[ROW_TYPES[key[0]].fixed]
+        names[key[1]] = names.get(key[1], 0) + samples
+        groups.setdefault(key, []).append(row)
     kept = set()
     for fixed, room in ((True, FIXED_NAMES), (False, MAX_NAMES - FIXED_NAMES - 1)):
         names = weight[fixed]
         names.pop(OTHER, None)
         kept.update(sorted(names, key=lambda name: (-names[name], name))[:room])
-    groups: dict[tuple[str, str], list[Totals]] = {}
-    for row in rows:
-        groups.setdefault((row.type, row.name if row.name in kept else OTHER), []).append(row)
-    merged = [_merged(type, name, group) for (type, name), group in groups.items()]
+    shown: dict[tuple[str, str], list[_Row]] = {}
+    for (type, name), group in groups.items():
+        shown.setdefault((type, name if name in kept else OTHER), []).extend(group)
+    merged = [_merged(type, name, group) for (type, name), group in shown.items()]
     return sorted(merged, key=lambda row: (_ORDER[row.type], row.name == OTHER, row.name))
 
 
-def _merged(type: str, name: str, group: list[Totals]) -> Totals:
-    if len(group) == 1 and group[0].name == name:
-        return group[0]
+def _merged(type: str, name: str, group: list[_Row]) -> Totals:
+    first = group[0]
+    if len(group) == 1 and isinstance(first, Totals) and first.name == name:
+        return first
     merged = Totals(type, name)
     for row in group:
-        merged.merge(row)
+        if isinstance(row, Totals):
+            merged.merge(row)
+        else:
+            _merge_encoded(merged, row)
     merged.bound_errors()
     return merged
+
+
+def _merge_encoded(merged: Totals, row: dict[str, Any]) -> None:
+    """Add a row as it came: what `merged.merge(Totals.decode(row))` does, in half the time."""
+    merged.times.merge_encoded(row["times"])
+    if row["service"] is not None:
+        merged.service = merged.service or Histogram()
+        merged.service.merge_encoded(row["service"])
+    merged.untimed += row["untimed"]
+    merged.skipped += row["skipped"]
+    merged.bytes += row["bytes"]
+    for text, n in row["errors"].items():
+        merged.errors[text] = merged.errors.get(text, 0) + n

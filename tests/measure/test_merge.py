@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sioload.measure.histogram import Histogram
 from sioload.measure.merge import Figures, Swarm
 from sioload.measure.recorder import MAX_NAMES, OTHER, Recorder
+from sioload.measure.rows import Totals
 
 
 def sent(recorder: Recorder, seq: int) -> dict[str, Any]:
@@ -205,6 +206,25 @@ def test_merging_leaves_what_processes_reported_as_it_was() -> None:
     swarm.take("c", sent(Recorder("c"), 1))
     assert plain(swarm.figures())["rows"] == first["rows"]
     assert [row.count for row in swarm.figures().rows] == [4]
+
+
+def test_what_workers_sent_adds_up_as_what_they_counted_does() -> None:
+    swarm, expected = Swarm(), Totals("CALL", "echo")
+    for n, worker in enumerate(("a", "b", "c")):
+        recorder = Recorder(worker)
+        row = recorder.row("CALL", "echo")
+        for times in range(n + 1):
+            row.add(0.1 * (times + 1))
+            row.fail(f"fault of {worker}")
+        row.fail("fault of all", 3.0)
+        row.skipped, row.bytes = n, 10 * n
+        if n:
+            row.service(0.01 * n)
+        expected.merge(row.totals())
+        swarm.take(worker, sent(recorder, 1))
+    (merged,) = swarm.figures().rows
+    assert merged.encode() == expected.encode()
+    assert merged.service is not None and merged.service.total == 2
 
 
 def test_figures_are_kept_until_something_changes() -> None:
