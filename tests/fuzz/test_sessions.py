@@ -81,6 +81,10 @@ class Clock:
             callback(entry[0])
 
 
+#: The one that is there now.
+WORLDS: list[World] = []
+
+
 class World(Fleet):
     """A fleet whose callbacks wait until they are called."""
 
@@ -91,6 +95,7 @@ class World(Fleet):
         self.dials: list[Dial] = []
         self.tapes: list[Tape] = []
         self.closed: Counter[int] = Counter()
+        WORLDS[:] = [self]
 
     def later(self, callback: Callable[..., None], *args: Any) -> None:
         self.waiting.append((callback, args))
@@ -119,7 +124,7 @@ class Dialled(Connection):
     __slots__ = ()
 
     def dial(self, done: Any, failed: Any, opening: bool = False) -> Any:
-        return Dial(self._fleet, done, failed)  # type: ignore[arg-type]
+        return Dial(WORLDS[-1], done, failed)
 
 
 class Watched(Link):
@@ -129,7 +134,7 @@ class Watched(Link):
 
     def on_closed(self, reason: str, detail: str) -> None:
         assert reason in REASONS
-        self._fleet.closed[id(self.connection)] += 1  # type: ignore[attr-defined]
+        WORLDS[-1].closed[id(self.connection)] += 1
         assert self.connection is not None, "it ended twice"
         super().on_closed(reason, detail)
 
