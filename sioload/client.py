@@ -728,7 +728,9 @@ class SocketIOClient:
 
     def _dispatching(self) -> Dispatcher:
         if self._dispatcher is None:
-            self._dispatcher = Dispatcher(self, self.options.limits.handler_queue)
+            self._dispatcher = Dispatcher(
+                self, self.options.limits.handler_queue, self.options.limits.payload
+            )
         return self._dispatcher
 
     def _call_handler(
@@ -742,7 +744,7 @@ class SocketIOClient:
 
     def on_job_failed(self, job: Job, error: BaseException) -> None:
         """A handler, callback or hook raised: a failure row, and nothing else stops."""
-        function, args = job
+        function, args, _ = job
         if function == self._call_handler:
             kind, name = "RECV", f"{self._row_name(args[3], args[1])} (handler)"
         elif function == self._call_back:
@@ -891,7 +893,7 @@ class SocketIOClient:
         try:
             function(*args)
         except Exception as error:  # noqa: BLE001 - the script's own code
-            self.on_job_failed((function, args), error)
+            self.on_job_failed((function, args, 0), error)
 
     def cookies(self, url: str) -> dict[str, str]:
         """Cookies that the user's own HTTP session got from this server."""

@@ -12,7 +12,20 @@ import gevent
 
 logger = logging.getLogger(__name__)
 
-Job = tuple[Callable[..., Any], tuple[Any, ...]]
+#: What to call, with what, and how much memory that was found to hold.
+Job = tuple[Callable[..., Any], tuple[Any, ...], int]
+
+#: Calls that may wait unweighed. Weighing costs more than waiting does, and few queues get that long.
+SHORT = 64
+
+
+def weigh(value: Any) -> int:
+    """About how many bytes of memory the data of a packet takes."""
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list | tuple):
+        return 64 + sum(map(weigh, value))
+    return 64 + len(value) if isinstance(value, str | bytes) else 32
 
 
 class Handler:
@@ -94,11 +107,18 @@ class Dispatcher:
     `connect()`), none is spawned.
     """
 
-    __slots__ = ("_jobs", "_limit", "_owner", "busy")
+    __slots__ = ("_jobs", "_limit", "_owner", "_room", "busy")
 
-    def __init__(self, owner: Owner, limit: int) -> None:
+    def __init__(self, owner: Owner, limit: int, room: int) -> None:
+        """
+        Args:
+            owner: whose calls they are.
+            limit: calls that may wait.
+            room: bytes that those behind the first `SHORT` may hold together, about.
+        """
         self._owner = owner
         self._limit = limit
+        self._room = room
         self._jobs: deque[Job] = deque()
         self.busy = False
 
@@ -107,9 +127,15 @@ class Dispatcher:
 
     def add(self, function: Callable[..., Any], *args: Any) -> bool:
         """Queue a call; False when the queue is full."""
-        if len(self._jobs) >= self._limit:
+        weight, waiting = 0, len(self._jobs)
+        if waiting >= self._limit:
             return False
-        self._jobs.append((function, args))
+        if waiting >= SHORT:
+            weight = weigh(args)
+            if weight > self._room:
+                return False
+            self._room -= weight
+        self._jobs.append((function, args, weight))
         if not self.busy:
             self.busy = True
             gevent.spawn(self._run)
@@ -130,6 +156,7 @@ class Dispatcher:
         jobs = self._jobs
         while jobs:
             job = jobs.popleft()
+            self._room += job[2]
             try:
                 job[0](*job[1])
             except (Exception, more) as error:  # noqa: BLE001 - the script's own code

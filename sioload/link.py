@@ -13,6 +13,7 @@ from enum import Enum, auto
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sioload.dispatcher import weigh
 from sioload.engineio.urls import Endpoint, Request, with_token
 from sioload.errors import ConnectError, EncodeError, LimitError, OptionError, ProtocolError, Refused
 from sioload.net.connection import Connection
@@ -81,15 +82,6 @@ class Namespace:
 
 
 _NOTHING: dict[str, Namespace] = {}
-
-
-def _weight(value: Any) -> int:
-    """About how many bytes of memory the data of a packet takes."""
-    if isinstance(value, dict):
-        value = [*value, *value.values()]
-    if isinstance(value, list):
-        return 64 + sum(map(_weight, value))
-    return 64 + len(value) if isinstance(value, str | bytes) else 32
 
 
 class Listener(Protocol):
@@ -588,7 +580,7 @@ class Link:
             namespace.early = []
             namespace.early_size = 0
         namespace.early.append(packet)
-        namespace.early_size += _weight(packet.data)
+        namespace.early_size += weigh(packet.data)
         if self.connection is None:
             return
         if len(namespace.early) > EARLY:

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 import serverkit
+from faults.hostile import Hostile, Peer, frame
 
 HEAD = """
 from gevent import monkey
 monkey.patch_all()
 import json, sys, logging
 logging.disable()
-import gevent
+import gevent, gevent.event
 from sioload.client import SocketIOClient
 from sioload.dispatcher import Handler
 from sioload.errors import *
@@ -49,7 +50,7 @@ def end(**told):
 """
 
 
-def play(server: serverkit.Server, script: str, *, internal: bool = False) -> dict[str, Any]:
+def play(server: serverkit.Server | Hostile, script: str, *, internal: bool = False) -> dict[str, Any]:
     """Run a script in a process of its own; its end, with the invariant judged."""
     done = serverkit.run([sys.executable, "-c", HEAD + textwrap.dedent(script), server.url], 20)
     assert done.code == 0, done.text
@@ -84,6 +85,39 @@ def test_a_handler_that_lets_a_timeout_out_deafens_nobody(node4: serverkit.Serve
     assert told["heard"] == [0, 1, 2, 3, 4]
     count, errors = told["rows"]["RECV echo (handler)"]
     assert count == 2 and "ZeroDivisionError: no" in errors
+
+
+def test_events_that_wait_for_a_handler_take_no_more_than_their_room() -> None:
+    """Few large events fill the queue as many small ones do; reading goes on meanwhile."""
+
+    def script(peer: Peer) -> None:
+        peer.connected()
+        peer.send(frame(1, b'42["big","' + b"x" * 500_000 + b'"]') * 300 + frame(1, b'42["last",1]'))
+        peer.hold()
+
+    with Hostile(script) as server:
+        told = play(server, """
+            import resource
+            def peak():
+                return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            sio, heard, gate = client(), [], gevent.event.Event()
+            def handler(text):
+                gate.wait()
+                heard.append(len(text))
+            sio.on("big", handler)
+            from sioload.socketio.generations import V4
+            fleet.generations = type("Known", (dict,), {"get": lambda self, *_: V4})()
+            before = peak()
+            sio.connect()
+            sio.wait_for("last", timeout=5)
+            gate.set()
+            gevent.sleep(0.1)
+            end(heard=heard, grown=peak() - before)
+        """)  # fmt: skip
+    count, errors = told["rows"]["RECV big (handler)"]
+    assert errors == {"the handler queue is full": count}
+    assert told["rows"]["RECV big"][0] == 300 == count + len(told["heard"])
+    assert 64 < len(told["heard"]) < 110 and told["grown"] < 110
 
 
 @pytest.mark.parametrize("hook", ["on_handshake", "on_connected", "on_disconnected"])
