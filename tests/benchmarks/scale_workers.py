@@ -34,6 +34,7 @@ from sioload.measure.rows import ROW_TYPES  # noqa: E402
 from sioload.swarm import statistics  # noqa: E402
 from sioload.swarm.messages import CLOCK, SNAPSHOT, STOP, TEST  # noqa: E402
 
+PATIENCE = 120.0  # seconds
 SAMPLES = 10  # of each row in a second
 FIXED = (("DIAL", "tcp"), ("OPEN", "websocket"), ("HEARTBEAT", "ping"), ("CONNECT", "/"), ("DISCONNECT", "x"))
 TYPES = ("CALL", "PUSH", "CALL", "EMIT", "PUSH", "CALL", "WAIT", "RECV")
@@ -152,8 +153,8 @@ class Worker:
         for n in range(reports):
             gevent.sleep(max(0.0, begin + n * WORKER_REPORT_INTERVAL - time.monotonic()))
             self.work()
-            sent = time.monotonic()
             self.report()
+            sent = time.monotonic()
             self.answered()
             waits.append(time.monotonic() - sent)
 
@@ -161,7 +162,8 @@ class Worker:
         """Wait until the master has handled everything sent so far: it answers in turn."""
         self.beaten.clear()
         self.beat(beats)
-        self.beaten.wait()
+        if not self.beaten.wait(PATIENCE):
+            raise SystemExit(f"the master didn't answer {self.id} for {PATIENCE} s")
 
     def fast(self, reports: int, sizes: list[int]) -> None:
         for _ in range(reports):
@@ -179,7 +181,8 @@ def main() -> None:
         worker.send("client_ready", locust.__version__)
         gevent.spawn(worker.beat_on)
     for worker in workers:
-        worker.started.wait()
+        if not worker.started.wait(PATIENCE):
+            raise SystemExit(f"the master gave {worker.id} no work")
     waits: dict[str, list[float]] = {"early": [], "late": []}
     sizes: list[int] = []
 
@@ -203,7 +206,7 @@ def main() -> None:
     samples = sum(row.totals().count for worker in workers for row in worker.rows)
     tell(phase="done", samples=samples, waits=waits, sizes=sizes)
     for worker in workers:
-        worker.over.wait()
+        worker.over.wait(PATIENCE)
 
 
 if __name__ == "__main__":
