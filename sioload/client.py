@@ -26,6 +26,9 @@ from sioload.pending import Expectation, Pending, Wait
 from sioload.schedule import Pace, Schedule
 from sioload.socketio.backoff import backoff
 
+#: How many of the largest payloads may wait for handlers: room for 10,000 events of 13 KB.
+QUEUED = 8
+
 Handlers = Mapping[tuple[str, str], Handler]
 
 
@@ -728,9 +731,8 @@ class SocketIOClient:
 
     def _dispatching(self) -> Dispatcher:
         if self._dispatcher is None:
-            self._dispatcher = Dispatcher(
-                self, self.options.limits.handler_queue, self.options.limits.payload
-            )
+            limits = self.options.limits
+            self._dispatcher = Dispatcher(self, limits.handler_queue, QUEUED * limits.payload)
         return self._dispatcher
 
     def _call_handler(

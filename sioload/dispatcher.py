@@ -16,16 +16,17 @@ logger = logging.getLogger(__name__)
 Job = tuple[Callable[..., Any], tuple[Any, ...], int]
 
 #: Calls that may wait unweighed. Weighing costs more than waiting does, and few queues get that long.
-SHORT = 64
+SHORT = 256
 
 
 def weigh(value: Any) -> int:
     """About how many bytes of memory the data of a packet takes."""
-    if isinstance(value, dict):
-        value = [*value, *value.values()]
-    if isinstance(value, list | tuple):
-        return 64 + sum(map(weigh, value))
-    return 64 + len(value) if isinstance(value, str | bytes) else 32
+    kind = value.__class__
+    if kind is str or kind is bytes:
+        return 64 + len(value)
+    if kind is dict:
+        return 64 + sum(map(weigh, value)) + sum(map(weigh, value.values()))
+    return 64 + sum(map(weigh, value)) if kind is list or kind is tuple else 32
 
 
 class Handler:

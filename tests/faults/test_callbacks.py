@@ -92,32 +92,28 @@ def test_events_that_wait_for_a_handler_take_no_more_than_their_room() -> None:
 
     def script(peer: Peer) -> None:
         peer.connected()
-        peer.send(frame(1, b'42["big","' + b"x" * 500_000 + b'"]') * 300 + frame(1, b'42["last",1]'))
+        peer.send(frame(1, b'42["big","' + b"x" * 100_000 + b'"]') * 400 + frame(1, b'42["last",1]'))
         peer.hold()
 
     with Hostile(script) as server:
         told = play(server, """
-            import resource
-            def peak():
-                return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-            sio, heard, gate = client(), [], gevent.event.Event()
+            sio, heard, gate = client(limits={"payload": 500_000}), [], gevent.event.Event()
             def handler(text):
                 gate.wait()
                 heard.append(len(text))
             sio.on("big", handler)
             from sioload.socketio.generations import V4
             fleet.generations = type("Known", (dict,), {"get": lambda self, *_: V4})()
-            before = peak()
             sio.connect()
             sio.wait_for("last", timeout=5)
             gate.set()
             gevent.sleep(0.1)
-            end(heard=heard, grown=peak() - before)
+            end(heard=heard)
         """)  # fmt: skip
     count, errors = told["rows"]["RECV big (handler)"]
     assert errors == {"the handler queue is full": count}
-    assert told["rows"]["RECV big"][0] == 300 == count + len(told["heard"])
-    assert 64 < len(told["heard"]) < 110 and told["grown"] < 110
+    assert told["rows"]["RECV big"][0] == 400 == count + len(told["heard"])
+    assert 256 < len(told["heard"]) < 256 + 41
 
 
 @pytest.mark.parametrize("hook", ["on_handshake", "on_connected", "on_disconnected"])
