@@ -14,7 +14,7 @@ from xdist.workermanage import WorkerController
 #: Files that share what a fixture of the session starts, and are one unit.
 SCENES = ("tests/swarm/test_runs.py", "tests/swarm/test_verdicts.py", "tests/swarm/test_web_ui.py")
 #: What needs the machine for itself, by how its path begins.
-ALONE = (*SCENES, "tests/soak/", "tests/truth/")
+ALONE = (*SCENES, "tests/soak/", "tests/truth/", "tests/users/test_schedule.py")
 #: What waits longest begins first, and what never waits comes last.
 ORDER = (
     "cli/test_bench.py", "test_readme.py", "faults/", "conformance/", "browser/", "users/", "web/",
