@@ -122,6 +122,33 @@ def test_websockets_take_no_more_than_their_limits(driver: Driver, what: str) ->
     assert (figures["census"]["rss_kib"] - before) // 1024 < 8
 
 
+SWITCHING, FORBIDDEN = b"HTTP/1.1 101 X\r\n", b"HTTP/1.1 403 X\r\n\r\n"
+ANSWERED = {
+    "endless headers": lambda peer: (peer.send(SWITCHING), endless(b"X: zzzz\r\n" * 100, MANY)(peer)),
+    "one endless header": lambda peer: (peer.send(SWITCHING + b"X: "), endless(b"x" * 4096, MANY)(peer)),
+    "an endless refusal": lambda peer: (peer.send(FORBIDDEN), endless(b"x" * 65536, MANY)(peer)),
+    "endless frames before the session": lambda peer: (
+        peer.accept(), endless(frame(9, b"x" * 125) * 100, MANY)(peer)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ANSWERED)
+def test_handshakes_of_websockets_take_no_more_than_their_limits(driver: Driver, what: str) -> None:
+    before = driver.rss()
+
+    def script(peer: Peer) -> None:
+        if what != "endless frames before the session":
+            peer.request()
+        ANSWERED[what](peer)
+
+    with Hostile(script) as server:
+        driver.open("victims", server.url, {**WEBSOCKET, "connect_timeout": 1.0}, work="idle")
+        seen = driver.wait("victims", "refused", 1)
+        figures = driver.judged()
+    assert seen["refused"][0][0] == "open"
+    assert (figures["census"]["rss_kib"] - before) // 1024 < 12
+
+
 def test_a_bomb_in_a_negotiated_compression(driver: Driver) -> None:
     bomb = deflated(BOMB)
 

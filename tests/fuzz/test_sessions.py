@@ -419,7 +419,7 @@ def on_tapes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 QUICK = settings(max_examples=50, stateful_step_count=30, derandomize=True, deadline=None, database=None)
-LONG = settings(QUICK, max_examples=1500, stateful_step_count=50, derandomize=False)
+LONG = settings(QUICK, max_examples=600, stateful_step_count=50, derandomize=False)
 
 
 @pytest.mark.parametrize("version", [0, 1, 2, 4])
