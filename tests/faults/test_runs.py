@@ -130,9 +130,10 @@ def worker_cut_off(run: Run, target: serverkit.Server) -> None:
     assert code == report["exit_code"] == 0, run.text
 
 
-def told_twice(number: signal.Signals, run: Run, target: serverkit.Server) -> None:
+def told_twice(number: signal.Signals, workers: int, run: Run, target: serverkit.Server) -> None:
     """The second signal doesn't wait for users that stop slowly."""
-    locust = run.start(target.url, env={"SLOW_STOP": "60"})
+    more = ["--processes", str(workers), *serverkit.swarm_ports()] if workers else []
+    locust = run.start(target.url, *more, env={"SLOW_STOP": "60"})
     locust.wait_for("All users spawned", 30)
     time.sleep(0.5)
     locust.signal(number)
@@ -178,8 +179,9 @@ PLAYS: dict[str, Callable[[Run, serverkit.Server], None]] = {
     "a server killed": killed_server,
     "a master gone": master_gone,
     "a worker cut off and back": worker_cut_off,
-    "SIGTERM twice": partial(told_twice, signal.SIGTERM),
-    "SIGINT twice": partial(told_twice, signal.SIGINT),
+    "SIGTERM twice": partial(told_twice, signal.SIGTERM, 0),
+    "SIGINT twice": partial(told_twice, signal.SIGINT, 0),
+    "SIGINT twice, with workers": partial(told_twice, signal.SIGINT, 2),
     "a full file system": full_disk,
 }
 MOUNTS = isolates() and shutil.which("mount") is not None
