@@ -12,10 +12,17 @@ from collections.abc import Hashable
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from sioload.measure.rows import clean_name
+
 #: Gaps that one stream of one receiver remembers. When there are more, the oldest stay lost for good.
 MAX_GAPS: Final = 64
 #: Streams that one process follows, over all receivers. Pushes of further ones aren't checked, but counted.
 MAX_TRACKS: Final = 200_000
+#: Names of events whose pushes are told apart. A handler for all events lets the server choose them.
+MAX_NAMES: Final = 200
+OTHER: Final = "(other)"
+#: Longer names are cut, as those of rows are.
+NAME_LENGTH: Final = 120
 #: How far below its first number a stream may still begin: the first pushes may have been reordered too.
 _BEFORE_FIRST: Final = 64
 #: Numbers beyond can't be told apart once they have passed through JavaScript.
@@ -162,6 +169,8 @@ class Receiver:
         """
         if number.__class__ is not int or not -_MAX_NUMBER < number < _MAX_NUMBER:
             raise ValueError(f"delivery needs a whole number, not {number!r:.40}")
+        if len(name) > NAME_LENGTH:
+            name = clean_name(name)
         if self._resets != self._delivery.resets:
             self._tracks.clear()
             self._resets = self._delivery.resets
@@ -212,12 +221,17 @@ class Delivery:
     def of(self, name: str) -> DeliveryCounts:
         """The counts of a row name."""
         counts = self.counts.get(name)
-        if counts is None:
-            counts = self.counts[name] = DeliveryCounts()
-        return counts
+        return counts if counts is not None else counts_of(self.counts, clean_name(name))
 
     def reset(self) -> None:
         """Forget everything, in place: to all receivers, the next push of a stream is its first."""
         self.counts.clear()
         self.resets += 1
         self.tracks = 0
+
+
+def counts_of(table: dict[str, DeliveryCounts], name: str) -> DeliveryCounts:
+    """The counts of a name, made on first use; those that come too late share one."""
+    if name not in table and len(table) >= MAX_NAMES - 1:
+        name = OTHER
+    return table.setdefault(name, DeliveryCounts())

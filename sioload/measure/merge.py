@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sioload.measure.connections import Connections
-from sioload.measure.delivery import DeliveryCounts
+from sioload.measure.delivery import DeliveryCounts, counts_of
 from sioload.measure.health import HealthTotals
 from sioload.measure.histogram import Histogram
 from sioload.measure.ledger import Ledger
@@ -184,7 +184,7 @@ class Swarm:
             figures.bytes_sent += data["bytes"][0]
             figures.bytes_received += data["bytes"][1]
             for name, counts in data["delivery"].items():
-                figures.delivery.setdefault(name, DeliveryCounts()).merge(DeliveryCounts.decode(counts))
+                counts_of(figures.delivery, name).merge(DeliveryCounts.decode(counts))
             figures.health.append((process.worker, HealthTotals.decode(data["health"])))
             figures.internal_errors += [f"{process.worker}: {text}" for text in data["internal_errors"]]
             clock_errors.append(data["clock_error"])

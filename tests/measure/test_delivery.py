@@ -203,3 +203,16 @@ def test_counts_merge_and_encode() -> None:
     total.merge(one)
     total.merge(DeliveryCounts.decode(msgpack.unpackb(msgpack.packb(other.encode()))))
     assert (total.expected, total.received, total.lost, total.duplicated, total.reordered) == (6, 5, 1, 1, 1)
+
+
+def test_names_that_a_server_chose_are_bounded_and_no_push_is_lost() -> None:
+    delivery = Delivery()
+    receiver = delivery.receiver()
+    for number in (1, 2):
+        for event in range(1000):
+            receiver.seen(f"event-{event}", "s", number)
+    receiver.seen("x" * 100_000 + "\x00", "s", 1)
+    assert len(delivery.counts) == 200
+    assert sum(counts.received for counts in delivery.counts.values()) == 2001
+    assert sum(counts.lost for counts in delivery.counts.values()) == 0
+    assert all(len(name) <= 120 for name in delivery.counts)
