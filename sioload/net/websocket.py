@@ -31,8 +31,8 @@ _quiet = logging.getLogger("sioload.websockets")
 _quiet.disabled = True
 _quiet.setLevel(logging.CRITICAL)
 
-#: The first byte of a text that is an Engine.IO message.
-MESSAGE = ord("4")
+#: How a read begins that is one small text frame with an Engine.IO message, by the length of the read.
+_SMALL = [bytes((0x81, n - 2)) + b"4" if n > 2 else b"" for n in range(128)]
 #: A frame beyond this size is collected by the protocol's own reader instead of by joining reads.
 JOIN = 65536
 
@@ -212,27 +212,22 @@ class WebSocket:
         if self._rest:
             data = self._rest + data
             self._rest = b""
-        pos, size = 0, len(data)
         on_message = self.on_message
         if on_message is not None:
             push = self.pushes.get(data)
             if push is not None and self.on_push(push):
                 return
-        if (
-            on_message is not None
-            and 2 < size < 128
-            and data[0] == 0x81
-            and data[1] == size - 2
-            and data[2] == MESSAGE
-        ):
-            # One small message and nothing else, as most reads bring it.
-            try:
-                text = data[3:].decode()
-            except UnicodeDecodeError:
-                self.fail(1007, "text that isn't UTF-8")
-            else:
-                on_message(text)
-            return
+            size = len(data)
+            if size < 128 and data[:3] == _SMALL[size]:
+                # One small message and nothing else, as most reads bring it.
+                try:
+                    text = data[3:].decode()
+                except UnicodeDecodeError:
+                    self.fail(1007, "text that isn't UTF-8")
+                else:
+                    on_message(text)
+                return
+        pos, size = 0, len(data)
         while size - pos >= 2:
             first, length = data[pos], data[pos + 1]
             start = pos + 2
