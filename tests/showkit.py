@@ -96,11 +96,11 @@ class Shown:
                 if row["kind"].isupper() and row["count"] != ""}  # fmt: skip
 
     def counting(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """The same, once something was called."""
+        """The same, once `echo` was called."""
         deadline = time.monotonic() + 20
         while True:
             found = self.tab_counts()
-            if any(kind == "CALL" for kind, _ in found):
+            if ("CALL", "echo") in found:
                 return found
             assert time.monotonic() < deadline, f"nothing is called: {self.process}"
             time.sleep(0.2)
