@@ -31,8 +31,9 @@ def said(asked: Asked, sid: str) -> str:
 
 def mirror(peer: Peer) -> None:
     """Throws back whatever it was told, in each place where a server may put text."""
-    sid = SIDS[peer.number % 2]
     asked = peer.request()
+    # A session's posts come on a connection of their own.
+    sid = next((sid for sid in SIDS if f"sid={sid}" in asked.target), SIDS[peer.number % 2])
     seen = said(asked, "")
     turn = peer.number % 7
     if turn == 0:
