@@ -2,7 +2,8 @@
 # make test     the tests, in ten minutes or less after installing
 # make verify   the long tests, in an hour or less
 # make check    lint, format, types
-# make bench    what one operation costs, beside others (bench-peers: Artillery too; README=1: into README.md)
+# make bench    what one operation costs, beside others that are installed (README=1: into README.md)
+# make bench-peers  installs Artillery and does the same
 # make bench-scale  18,000 users in one process, broadcasts, a master with 100 workers: 45 minutes, nothing beside
 # make clean    remove all that these made
 
@@ -34,9 +35,9 @@ check: $(INSTALLED)
 bench: $(INSTALLED) servers
 	$(BIN)/python tests/benchmarks/run.py $(if $(README),--readme)
 
-bench-peers: $(INSTALLED) servers
+bench-peers:
 	cd tests/benchmarks && npm install --ignore-scripts --no-audit --no-fund --no-package-lock
-	$(BIN)/python tests/benchmarks/run.py --peers
+	$(MAKE) bench
 
 bench-scale: $(INSTALLED) servers
 	$(BIN)/python tests/benchmarks/scale.py

@@ -57,7 +57,7 @@ class Tools:
     missing: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def find(cls, directory: Path, peers: bool) -> Tools:
+    def find(cls, directory: Path) -> Tools:
         tools = cls(directory)
         usable = sorted(os.sched_getaffinity(0))
         if len(usable) > 1:
@@ -75,9 +75,7 @@ class Tools:
                 subprocess.run([compiler, "-O2", "-o", directory / name, HERE / f"{name}.c"], check=True)
         if shutil.which("node") is None or not (MODULES / "sio4").is_dir():
             tools.missing["node"] = tools.missing["npm"] = "needs Node and: npm ci --prefix tests/servers"
-        if not peers:
-            tools.missing["artillery"] = "measured with --peers"
-        elif not ARTILLERY.is_dir():
+        if not ARTILLERY.is_dir():
             tools.missing["artillery"] = "not installed: make bench-peers"
         return tools
 

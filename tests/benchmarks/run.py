@@ -1,6 +1,6 @@
 """The benchmark: what one operation costs sioload, its peers, and a C program that does nothing else.
 
-    python tests/benchmarks/run.py [--quick] [--rows alone,push] [--peers] [--json FILE] [--readme]
+    python tests/benchmarks/run.py [--quick] [--rows alone,push] [--json FILE] [--readme]
 
 The server runs on one core and the generator on another; every program of a row is measured in turn, three
 times, and medians are compared. A program measures its own CPU over a steady window, after its connects and
@@ -40,7 +40,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rows", default=",".join(names), help=f"of {', '.join(names)} (default: all)")
     parser.add_argument("--rounds", type=int, default=0, help="rounds of each row (default: 3, quick: 1)")
     parser.add_argument("--server", choices=("responder", "npm"), help="this server in every emit + ack row")
-    parser.add_argument("--peers", action="store_true", help="Artillery too, if installed (make bench-peers)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--readme", action="store_true", help="write the table into README.md")
     chosen = parser.parse_args()
@@ -111,7 +110,7 @@ def main() -> int:
     began = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="sioload-bench-"))
     try:
-        tools = Tools.find(directory, chosen.peers)
+        tools = Tools.find(directory)
         stand = versions(tools)
         print(", ".join(f"{name} {version}" for name, version in stand.items()))
         for name, why in tools.missing.items():

@@ -434,7 +434,7 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="sioload-scale-"))
     failed = False
     try:
-        tools = Tools.find(directory, peers=False)
+        tools = Tools.find(directory)
         stand = versions(tools)
         results: dict[str, Any] = {"versions": stand}
         say(", ".join(f"{name} {version}" for name, version in stand.items()))
