@@ -668,7 +668,7 @@ class Link:
         self._listener.on_down("namespace closed", name)
         if not any(n.connected for n in self.namespaces.values()) and self.connection is not None:
             self._enter(Phase.CLOSING)
-            self.connection.close()
+            self.connection.close("server")  # it has nothing to say here any more
 
     def on_closed(self, reason: str, detail: str) -> None:
         connection, self.connection = self.connection, None
@@ -681,7 +681,7 @@ class Link:
             self._deadline = None
             self._fleet.members.discard(self)
             self._reset_namespaces()
-            if connection is not None and connection.sid:
+            if connection is not None and connection.sid and reason == "client":
                 self._fleet.recorder.row("DISCONNECT", "client").tick()
             self._down("client")
         elif phase is Phase.UP:

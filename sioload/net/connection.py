@@ -138,7 +138,7 @@ class Connection:
         self._asked = 0.0
         self._timer: Any = None
         self._tokens: list[Token] | None = None
-        self._closing = False
+        self._closing = ""  # the reason, once this side says goodbye
         self._close_by = 0.0
 
     # For the layer above.
@@ -218,14 +218,14 @@ class Connection:
         self._keep(token)
         return False
 
-    def close(self) -> None:
-        """Leave politely: say goodbye, take in what the server still sends, then end with reason "client".
+    def close(self, reason: str = "client") -> None:
+        """Leave politely: say goodbye, take in what the server still sends, then end with a reason.
 
         Safe to call from a user's greenlet; `on_closed` follows in the hub.
         """
         if self._closing:
             return
-        self._closing = True
+        self._closing = reason
         if self._session.state in (State.IDLE, State.OPENING, State.CLOSED):
             self._later(self._end, Input.CLOSE, "client", "")
         elif self._ws is not None:
@@ -770,7 +770,7 @@ class Connection:
         if before is State.CLOSED:
             return
         if self._closing and reason != "internal error":
-            reason, detail = "client", ""  # however the goodbye went
+            reason, detail = self._closing, ""  # however the goodbye went
         detail = self.discreet(detail)[:200]
         self._session.step(given)
         self._session.state = State.CLOSED

@@ -287,6 +287,8 @@ def the_server_closes_a_namespace() -> None:
     sio.rejoin_patiently()
     assert sio.call("echo", "back") == "back"
     assert row(sio, "DISCONNECT", "namespace closed")[0] == 1
+    until(lambda: sio.fleet.recorder.connections.closed == {"server": 1})
+    assert row(sio, "DISCONNECT", "client")[0] == 0
 
 
 @scenario
