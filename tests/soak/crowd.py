@@ -14,6 +14,7 @@ from typing import Any
 
 import gevent
 from locust import between, events, task
+from locust.runners import MasterRunner
 
 from sioload import SocketIOUser, on, stamp
 from sioload.net.fleet import fleet_of
@@ -60,6 +61,8 @@ class Member(SocketIOUser):
 
 @events.test_start.add_listener
 def begin(environment: Any, **_: Any) -> None:
+    if isinstance(environment.runner, MasterRunner):
+        return  # it has no users
     found["before"] = census.count(fleet_of(environment))
     gevent.spawn(watch)
 
@@ -73,7 +76,7 @@ def watch() -> None:
 @events.quitting.add_listener
 def end(environment: Any, **_: Any) -> None:
     if not memory:
-        return  # a master has no users
+        return
     fleet = fleet_of(environment)
     gevent.sleep(0.5)
     found["after"] = census.count(fleet)
