@@ -37,6 +37,7 @@ def test_a_stall_shows_in_every_emit_that_it_held_up(bench: Bench, seconds: floa
     for name in ("paced", "scheduled"):
         event = outcome.event("CALL", name)
         latency, service = event["latency_ms"], event["service_ms"]
+        print(name, "p50 of service", service["p50"], "ms; p95, p99", latency["p95"], latency["p99"], "ms")
         begun, stopped = outcome.told[0]["spans"][name]
         plan = int((stopped - begun) * RATE) + 1
         assert event["count"] + event["skipped"] == pytest.approx(plan, abs=1), outcome.text
