@@ -101,10 +101,10 @@ def table(report: Mapping[str, Any], *, final: bool) -> list[dict[str, Any]]:
     rows = [
         *faults,
         *_checks(report),
-        *_connections(report),
-        *_events(report),
-        *_rest(report),
         *_generator(report),
+        *_rest(report),
+        *_connections(report),
+        *_events(report),  # last, for there may be 200 of them
     ]
     empty = dict.fromkeys(COLUMNS, "")
     return [{"name": f"{i:05d}", **empty, **row} for i, row in enumerate(rows)]
