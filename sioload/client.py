@@ -860,7 +860,10 @@ class SocketIOClient:
         self._wake(error)
 
     def on_down(self, reason: str, namespace: str | None) -> None:
-        text = f"connection lost: {reason}" if namespace is None else f"namespace lost: {reason}"
+        if reason == "client":
+            text = "no answer by the time the client left"
+        else:
+            text = f"connection lost: {reason}" if namespace is None else f"namespace lost: {reason}"
         final = self._link.phase is Phase.IDLE
         self._pending.lose(namespace, text, final)
         if self._receiver is not None:
