@@ -773,8 +773,7 @@ class SocketIOClient:
 
     def on_event(self, namespace: str, args: list[Any], id: int | None, auto: bool) -> Measured | None:
         now = perf_counter()
-        event = args[0]
-        del args[0]
+        event = args.pop(0)
         recorder = self.fleet.recorder
         shown = event if namespace == "/" else f"{namespace} {event}"
         is_catch_all = False
@@ -783,21 +782,21 @@ class SocketIOClient:
             handler, is_catch_all = self._handler(namespace, event)
         pending = self._pending
         awaited = bool(pending.waits) and pending.answered(namespace, event, args, now)
+        measured: Measured | None = None
         if handler is not None and handler.sent_at is not None:
             row = recorder.rows.get(("PUSH", shown)) or recorder.row("PUSH", shown)
             try:
                 sent = handler.sent_at(*args)
                 row.add(clock.zero + now - sent)
-                measured: Measured | None = (self._handlers, row, sent)
+                measured = (self._handlers, row, sent)
             except Exception as error:  # noqa: BLE001 - the script's own code
                 row.fail(f"sent_at raised {type(error).__name__}: {error}")
-                measured = None
         elif not awaited:
             row = recorder.row("RECV", shown)
             row.tick()
             measured = (self._handlers, row, None)
-        else:
-            measured = None
+        if id is not None or self._own is not None:
+            measured = None  # there is more to do, or only this user would do it
         if handler is not None and handler.delivery is not None:
             self._deliver(handler, shown, args)
             measured = None
@@ -809,10 +808,9 @@ class SocketIOClient:
                 recorder.row("RECV", f"{shown} (ack)").fail(
                     "the server asked for an ack and no handler answers it"
                 )
-                return None
-            return measured if self._own is None and not auto else None
+            return measured
         if handler.empty and id is None:
-            return measured if self._own is None and not auto else None
+            return measured
         given = (event, *args) if is_catch_all else tuple(args)
         if not self._dispatching().add(self._call_handler, handler, event, given, namespace, id):
             recorder.row("RECV", f"{shown} (handler)").fail("the handler queue is full")

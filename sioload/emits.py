@@ -97,7 +97,7 @@ class Emit:
         """The ack or the answering event came. In the hub; resumes the waiting greenlet."""
         self.finished = True
         self._ledger.acked += 1
-        value = args[0] if len(args) == 1 else value_of(args)
+        value = value_of(args)
         if self.ok is not None:
             complaint = judge(self.ok, (value,))
             if complaint is not None:

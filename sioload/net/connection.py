@@ -29,7 +29,7 @@ from sioload.net.http import BAD_HTTP, Line, Response, request
 from sioload.net.polling import Polling, Token
 from sioload.net.stream import Stream
 from sioload.net.upgrade import Upgrade
-from sioload.net.websocket import WebSocket, encode_text
+from sioload.net.websocket import WebSocket, encode_frame
 from sioload.options import Options
 from sioload.socketio.detect import identify, mismatch, refusal, refuses_version
 from sioload.socketio.generations import Generation
@@ -179,7 +179,7 @@ class Connection:
             if len(messages) > 1:
                 ws.send_many([self.encode(Packet(MESSAGE, m)) for m in messages])
             elif ws.on_message is not None and text.__class__ is str:
-                ws.stream.write(encode_text(b"4" + text.encode()))
+                ws.stream.write(encode_frame(1, b"4" + text.encode()))
             else:
                 ws.send(self.encode(Packet(MESSAGE, text)))
             if not ws.stream.buffered:

@@ -39,21 +39,19 @@ JOIN = 65536
 #: Bytes that may wait for the kernel before pings go unanswered (RFC 6455, section 5.5.3: the last will do).
 UNREAD = 1 << 20
 
-_HEADS = {op: [bytes((0x80 | op, 0x80 | n)) for n in range(126)] for op in (1, 2)}
-_TEXT_HEADS = _HEADS[1]
 
+def _head(opcode: int, length: int, masked: int) -> bytes:
+    if length < 126:
+        return bytes((0x80 | opcode, masked | length))
+    if length < 65536:
+        return bytes((0x80 | opcode, masked | 126)) + length.to_bytes(2, "big")
+    return bytes((0x80 | opcode, masked | 127)) + length.to_bytes(8, "big")
+
+
+_HEADS = {op: [_head(op, n, 0x80) for n in range(126)] for op in (1, 2)}
 
 #: Masking keys from the system's random source, taken 4 KiB at a time (RFC 6455, section 5.3).
 _masks: list[bytes] = []
-
-
-def encode_text(payload: bytes) -> bytes:
-    """A masked final text frame of a client."""
-    n = len(payload)
-    if n < 126 and _masks:
-        mask = _masks.pop()
-        return _TEXT_HEADS[n] + mask + apply_mask(payload, mask)
-    return encode_frame(1, payload)
 
 
 def encode_frame(opcode: int, payload: bytes) -> bytes:
@@ -70,14 +68,6 @@ def encode_frame(opcode: int, payload: bytes) -> bytes:
 def text_of_server(payload: bytes) -> bytes:
     """A text frame as a server sends it: final, and not masked."""
     return _head(1, len(payload), 0) + payload
-
-
-def _head(opcode: int, length: int, masked: int) -> bytes:
-    if length < 126:
-        return bytes((0x80 | opcode, masked | length))
-    if length < 65536:
-        return bytes((0x80 | opcode, masked | 126)) + length.to_bytes(2, "big")
-    return bytes((0x80 | opcode, masked | 127)) + length.to_bytes(8, "big")
 
 
 def _between_frames(protocol: Protocol) -> bool:

@@ -160,6 +160,24 @@ class Peer:
             self.send(data[i : i + 1])
             time.sleep(pause)
 
+    def answer_no_posts(self, poll: Callable[[], None]) -> None:
+        """A polled session: the POST after the CONNECT gets no answer, and `poll` answers each GET."""
+        joined = False
+        while True:
+            asked = self.request()
+            if asked.method == "POST" and not asked.body.startswith(b"40"):
+                self.hold()
+                return
+            if asked.method == "POST":
+                self.reply(200, b"ok")
+            elif "sid=" not in asked.target:
+                self.reply(200, self.session().encode())
+            elif not joined:
+                joined = True
+                self.reply(200, b'40{"sid":"s"}')
+            else:
+                poll()
+
 
 def frame(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0, length: int | None = None) -> bytes:
     """A server's websocket frame; `length` lies about its payload's."""

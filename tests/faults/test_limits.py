@@ -171,21 +171,7 @@ def test_a_bomb_in_a_negotiated_compression(driver: Driver) -> None:
 
 def polled_pings(peer: Peer) -> None:
     """Pings by the ten thousand, while the POST with the first pongs gets no answer."""
-    joined = False
-    while True:
-        asked = peer.request()
-        if asked.method == "POST" and not asked.body.startswith(b"40"):
-            peer.hold()
-            return
-        if asked.method == "POST":
-            peer.reply(200, b"ok")
-        elif "sid=" not in asked.target:
-            peer.reply(200, OPEN)
-        elif not joined:
-            joined = True
-            peer.reply(200, b'40{"sid":"s"}')
-        else:
-            peer.reply(200, b"\x1e".join([b"2"] * 20_000))
+    peer.answer_no_posts(lambda: peer.reply(200, b"\x1e".join([b"2"] * 20_000)))
 
 
 def unread(asking: bytes, times: int) -> Callable[[Peer], None]:

@@ -283,22 +283,11 @@ def test_a_post_without_an_answer_while_polls_go_on(driver: Driver) -> None:
     """The session looks sound, so its emits wait; each of them still ends once."""
 
     def script(peer: Peer) -> None:
-        joined = False
-        while True:
-            asked = peer.request()
-            if asked.method == "POST" and not asked.body.startswith(b"40"):
-                peer.hold()
-                return
-            if asked.method == "POST":
-                peer.reply(200, b"ok")
-            elif "sid=" not in asked.target:
-                peer.reply(200, OPEN.encode())
-            elif not joined:
-                joined = True
-                peer.reply(200, b'40{"sid":"s"}')
-            else:
-                time.sleep(0.05)
-                peer.reply(200, b"6")
+        def poll() -> None:
+            time.sleep(0.05)
+            peer.reply(200, b"6")
+
+        peer.answer_no_posts(poll)
 
     with Hostile(script) as server:
         driver.open("victims", server.url, {**POLLING, "ack_timeout": 0.2})
