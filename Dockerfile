@@ -2,8 +2,11 @@
 #   docker build -t sioload .
 #   docker run --rm -v "$PWD/locustfiles:/load:ro" sioload locust -f echo.py --headless -u 10 -t 30s --host http://...
 FROM python:3.12-slim AS build
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY sioload ./sioload
 RUN python -m venv /opt/sioload && /opt/sioload/bin/pip install --no-cache-dir .
 

@@ -43,11 +43,14 @@ bench-scale: $(INSTALLED) servers
 	$(BIN)/python tests/benchmarks/scale.py
 
 clean:
-	rm -rf .venv out build *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv out build *.egg-info sioload/*.so sioload/*/*.so .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -rf $(SERVERS)/node_modules $(SERVERS)/.venv tests/benchmarks/node_modules
 	find sioload tests locustfiles -name __pycache__ -prune -exec rm -rf {} +
 
-$(INSTALLED): pyproject.toml
+# The sources of what is compiled; see setup.py.
+COMPILED := $(wildcard $(foreach so,$(wildcard sioload/*.so sioload/*/*.so),$(firstword $(subst .cpython, ,$(so))).py))
+
+$(INSTALLED): pyproject.toml setup.py $(COMPILED)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,dev]'
 	touch $@

@@ -7,27 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar, Final
 
 import gevent
 from gevent.event import Event
 from gevent.hub import Waiter, get_hub
+from mypy_extensions import mypyc_attr
 
 from sioload.dispatcher import Dispatcher, Handler, Job
 from sioload.emits import Emit, Unacked
 from sioload.engineio.urls import parse_url
 from sioload.errors import ConnectError, EmitError, NotConnected, UsageError
-from sioload.link import Link, Phase
+from sioload.link import Link, Listener, Phase
 from sioload.measure.delivery import Receiver
 from sioload.net import clock
-from sioload.net.fleet import Fleet, Measured
+from sioload.net.fleet import Fleet, Push
 from sioload.options import Options, options_from
 from sioload.pending import Expectation, Pending, Wait
 from sioload.schedule import Pace, Schedule
 from sioload.socketio.backoff import backoff
 
 #: How many of the largest payloads may wait for handlers: room for 10,000 events of 13 KB.
-QUEUED = 8
+QUEUED: Final = 8
 
 Handlers = Mapping[tuple[str, str], Handler]
 
@@ -42,7 +43,8 @@ class _Eio:
         return Event()
 
 
-class SocketIOClient:
+@mypyc_attr(allow_interpreted_subclasses=True)
+class SocketIOClient(Listener):
     """A Socket.IO connection of one simulated user.
 
     Args:
@@ -57,7 +59,7 @@ class SocketIOClient:
     __slots__ = ("_blocked", "_dispatcher", "_full", "_handlers", "_link", "_own", "_pending", "_receiver",
                  "_schedules", "_user", "fleet", "leaving", "options", "pace", "url")  # fmt: skip
 
-    eio = _Eio()
+    eio: ClassVar[_Eio] = _Eio()
 
     def __init__(
         self,
@@ -227,10 +229,13 @@ class SocketIOClient:
     def _sleep(self) -> None:
         """Wait for the next thing that may have changed; raises what is thrown."""
         waiter: Waiter[Any] = Waiter()
+        self._block(waiter)
+        waiter.get()
+
+    def _block(self, waiter: Waiter[Any]) -> None:
         if self._blocked is None:
             self._blocked = []
         self._blocked.append(waiter)
-        waiter.get()
 
     def _wake(self, error: BaseException | None = None) -> None:
         """In the hub: resume whoever waits for the connection."""
@@ -450,10 +455,10 @@ class SocketIOClient:
         event: str,
         data: Any = None,
         *,
-        rate: float,
-        max_outstanding: int = 1000,
+        rate: object,
+        max_outstanding: object = 1000,
         namespace: str | None = None,
-        duration: float | None = None,
+        duration: object = None,
         name: str | None = None,
     ) -> Schedule:
         """Emit an event at a constant rate from now on, without waiting for earlier acks. Returns at once.
@@ -580,7 +585,7 @@ class SocketIOClient:
         """Send one event; `ack` wants an ack id. Whatever goes wrong ends `token` and is raised."""
         if data is None:
             args: list[Any] = []
-        elif data.__class__ is tuple:
+        elif type(data) is tuple:
             args = list(data)
         else:
             args = [data]
@@ -597,7 +602,7 @@ class SocketIOClient:
             if not link.send_event(namespace, event, args, number, token):
                 assert link.connection is not None
                 self._full = link.connection.buffered > self.options.limits.write_high_water
-            elif ack is None and token.__class__ is Unacked:
+            elif ack is None and isinstance(token, Unacked):
                 token.settle("sent", "")
         except EmitError as error:
             if number is not None:
@@ -643,16 +648,15 @@ class SocketIOClient:
         """`_sleep`, for so long at most."""
         deadlines = self.fleet.deadlines
         waiter: Waiter[Any] = Waiter()
-        if self._blocked is None:
-            self._blocked = []
-        self._blocked.append(waiter)
+        self._block(waiter)
         timer = deadlines.at(until, waiter.switch)
         try:
             waiter.get()
         finally:
             deadlines.cancel(timer)
-            if self._blocked is not None and waiter in self._blocked:
-                self._blocked.remove(waiter)
+            blocked = self._blocked
+            if blocked is not None and waiter in blocked:
+                blocked.remove(waiter)
 
     # Waiting for events.
 
@@ -761,17 +765,16 @@ class SocketIOClient:
 
     # The link's listener: in the hub.
 
-    def on_repeat(self, measured: Measured) -> bool:
-        handlers, row, sent = measured
-        if handlers is not self._handlers or self._own is not None or self._pending.waits:
+    def on_repeat(self, push: Push) -> bool:
+        if push.handlers is not self._handlers or self._own is not None or self._pending.waits:
             return False
-        if sent is None:
-            row.tick()
+        if push.sent is None:
+            push.row.tick()
         else:
-            row.add(clock.zero + perf_counter() - sent)
+            push.row.add(clock.zero + perf_counter() - push.sent)
         return True
 
-    def on_event(self, namespace: str, args: list[Any], id: int | None, auto: bool) -> Measured | None:
+    def on_event(self, namespace: str, args: list[Any], id: int | None, auto: bool) -> Push | None:
         now = perf_counter()
         event = args.pop(0)
         recorder = self.fleet.recorder
@@ -782,19 +785,19 @@ class SocketIOClient:
             handler, is_catch_all = self._handler(namespace, event)
         pending = self._pending
         awaited = bool(pending.waits) and pending.answered(namespace, event, args, now)
-        measured: Measured | None = None
+        measured: Push | None = None
         if handler is not None and handler.sent_at is not None:
             row = recorder.rows.get(("PUSH", shown)) or recorder.row("PUSH", shown)
             try:
                 sent = handler.sent_at(*args)
                 row.add(clock.zero + now - sent)
-                measured = (self._handlers, row, sent)
+                measured = Push(namespace, self._handlers, row, sent)
             except Exception as error:  # noqa: BLE001 - the script's own code
                 row.fail(f"sent_at raised {type(error).__name__}: {error}")
         elif not awaited:
             row = recorder.row("RECV", shown)
             row.tick()
-            measured = (self._handlers, row, None)
+            measured = Push(namespace, self._handlers, row, None)
         if id is not None or self._own is not None:
             measured = None  # there is more to do, or only this user would do it
         if handler is not None and handler.delivery is not None:

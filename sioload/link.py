@@ -11,12 +11,15 @@ import re
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from mypy_extensions import mypyc_attr
 
 from sioload.dispatcher import weigh
 from sioload.engineio.urls import Endpoint, Request, with_token
 from sioload.errors import ConnectError, EncodeError, LimitError, OptionError, ProtocolError, Refused
 from sioload.net.connection import Connection
+from sioload.net.connection import Listener as SessionListener
 from sioload.net.polling import Token
 from sioload.net.probe import doubt_generation, find_generation, remember_generation
 from sioload.options import Options
@@ -25,7 +28,7 @@ from sioload.socketio.generations import V1_0, VERSIONS, Generation, codec_for
 from sioload.socketio.packet import Packet, PacketType
 
 if TYPE_CHECKING:
-    from sioload.net.fleet import Fleet, Measured, Push
+    from sioload.net.fleet import Fleet, Push
 
 #: An offset of connection state recovery: the time in base 64, and a counter within one millisecond.
 _OFFSET = re.compile(r"[0-9A-Za-z_-]{7,8}(\.[0-9A-Za-z_-]+)?$")
@@ -33,7 +36,8 @@ _OFFSET = re.compile(r"[0-9A-Za-z_-]{7,8}(\.[0-9A-Za-z_-]+)?$")
 EARLY = 1000
 
 # Looked up for each message; an attribute of an enumeration costs three times as much as a global.
-_EVENT, _ACK = PacketType.EVENT, PacketType.ACK
+_EVENT: Final = PacketType.EVENT
+_ACK: Final = PacketType.ACK
 
 
 class Phase(Enum):
@@ -84,13 +88,16 @@ class Namespace:
 _NOTHING: dict[str, Namespace] = {}
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Listener(Protocol):
     """The client above a link. Called in the hub."""
 
-    def on_event(self, namespace: str, args: list[Any], id: int | None, auto: bool) -> Measured | None:
+    __slots__ = ()
+
+    def on_event(self, namespace: str, args: list[Any], id: int | None, auto: bool) -> Push | None:
         """An event: `[name, *arguments]`; `id` asks for an ack. Returns what was done if it was no more."""
 
-    def on_repeat(self, measured: Measured) -> bool:
+    def on_repeat(self, push: Push) -> bool:
         """The same event as one that only was measured, of any user; False if this one has to see it."""
 
     def on_ack(self, id: int, args: list[Any]) -> None:
@@ -118,7 +125,8 @@ class Listener(Protocol):
         """A hook that the user defined, None without."""
 
 
-class Link:
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Link(SessionListener):
     """See the module.
 
     Attributes:
@@ -532,38 +540,38 @@ class Link:
         if packet is None:
             return
         kind, name, content, id, auto = packet
-        if kind == _ACK:
+        if kind is _ACK:
             self._listener.on_ack(id, content)
-        elif kind == _EVENT:
+        elif kind is _EVENT:
             namespace = self.namespaces.get(name)
             if namespace is None:
                 return
             if not namespace.connected:
                 self._event_too_early(namespace, Packet(*packet))
             elif namespace.pid is None:
-                measured = self._listener.on_event(name, content, id, auto)
-                if measured is not None and isinstance(data, str):
-                    self._fleet.remember(data, (self._codec, name, measured))
+                push = self._listener.on_event(name, content, id, auto)
+                if push is not None and isinstance(data, str):
+                    push.codec = self._codec
+                    self._fleet.remember(data, push)
             else:
                 self._event(namespace, Packet(*packet))
-        elif kind == PacketType.CONNECT:
+        elif kind is PacketType.CONNECT:
             self._connected(Packet(*packet))
-        elif kind == PacketType.CONNECT_ERROR:
+        elif kind is PacketType.CONNECT_ERROR:
             self._connect_refused(Packet(*packet))
         else:
             self._kicked(name)
 
     def on_push(self, push: Push) -> bool:
         """A broadcast is decoded for the first of its receivers, and for those whose script looks at it."""
-        codec, name, measured = push
-        namespace = self.namespaces.get(name)
+        namespace = self.namespaces.get(push.namespace)
         return (
             namespace is not None
             and namespace.connected
             and namespace.pid is None
-            and codec is self._codec
+            and push.codec is self._codec
             and not self._partial
-            and self._listener.on_repeat(measured)
+            and self._listener.on_repeat(push)
         )
 
     def _event(self, namespace: Namespace, packet: Packet) -> None:

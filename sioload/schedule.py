@@ -28,7 +28,7 @@ MAX_RATE = 100_000.0
 _ROUNDING = 1e-6
 
 
-def checked_rate(rate: float, what: str) -> float:
+def checked_rate(rate: object, what: str) -> float:
     """A rate per second that can be kept.
 
     Raises:
@@ -145,9 +145,9 @@ class Schedule:
         namespace: str,
         event: str,
         data: Any,
-        rate: float,
-        max_outstanding: int,
-        duration: float | None,
+        rate: object,
+        max_outstanding: object,
+        duration: object,
         ack_timeout: float,
     ) -> None:
         self._interval = 1.0 / checked_rate(rate, "schedule()")

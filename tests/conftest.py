@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
 
 
+def pytest_configure() -> None:
+    """What is compiled must be what is written."""
+    for built in (serverkit.ROOT / "sioload").rglob("*.so"):
+        source = built.with_name(built.name.partition(".")[0] + ".py")
+        if source.exists() and source.stat().st_mtime > built.stat().st_mtime:
+            pytest.exit(
+                f"{source.relative_to(serverkit.ROOT)} changed since it was compiled: make .venv/.installed",
+                4,
+            )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long ones first, those that need the machine for themselves last."""
     items.sort(key=lambda item: turns.turn(item.nodeid))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import json
@@ -294,6 +295,20 @@ def run(
     with Process(argv, cwd=cwd, env=env) as process:
         code = process.wait(timeout)
         return Run(code, process.out, process.err)
+
+
+@cache
+def plain() -> Path:
+    """A folder with sioload as plain Python, where defects can be put into it and frames be seen.
+
+    For `PYTHONPATH`, and as the working directory of `python -c`.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="sioload-plain-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    shutil.copytree(
+        ROOT / "sioload", folder / "sioload", ignore=shutil.ignore_patterns("*.so", "__pycache__")
+    )
+    return folder
 
 
 def locust(args: Sequence[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:

@@ -20,7 +20,7 @@ TOP: Final = 179 << 25
 #: Ticks that min, max and sum can show: 3.8 hours. A wild stamp can't make the sum outgrow 64 bits.
 HIGHEST: Final = 1 << 37
 #: The percentiles of every report.
-PERCENTILES: Final = (50.0, 90.0, 95.0, 99.0, 99.9)
+PERCENTILES: tuple[float, ...] = (50.0, 90.0, 95.0, 99.0, 99.9)
 
 
 def bucket(ticks: int) -> int:
@@ -120,7 +120,8 @@ class Histogram:
     def copy(self) -> Histogram:
         """A histogram of the same samples that changes apart."""
         twin = Histogram()
-        twin.merge(self)
+        twin.counts, twin.total, twin.sum_ticks = dict(self.counts), self.total, self.sum_ticks
+        twin.min_ticks, twin.max_ticks = self.min_ticks, self.max_ticks
         return twin
 
     def since(self, earlier: Histogram) -> Histogram:
@@ -206,7 +207,8 @@ class Histogram:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Histogram) and all(
-            getattr(self, s) == getattr(other, s) for s in self.__slots__
+            getattr(self, name) == getattr(other, name)
+            for name in ("counts", "total", "sum_ticks", "min_ticks", "max_ticks")
         )
 
     __hash__ = None  # type: ignore[assignment]

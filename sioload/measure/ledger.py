@@ -7,6 +7,7 @@ from typing import Final
 
 #: The outcomes; an emit that has none yet is open.
 OUTCOMES: Final = ("acked", "sent", "timeout", "error", "indeterminate", "not_sent")
+_COUNTS: Final = ("emits", *OUTCOMES, "late_acks")
 
 
 class Ledger:
@@ -23,7 +24,7 @@ class Ledger:
         late_acks: acks that came after their emit had ended; they change no outcome.
     """
 
-    __slots__ = ("acked", "emits", "error", "indeterminate", "late_acks", "not_sent", "sent", "timeout")
+    __slots__ = _COUNTS
 
     def __init__(self) -> None:
         self.emits = self.acked = self.sent = self.timeout = 0
@@ -57,7 +58,7 @@ class Ledger:
 
     def merge(self, other: Ledger) -> None:
         """Add all that another ledger counted."""
-        for name in self.__slots__:
+        for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def encode(self) -> dict[str, int]:
@@ -69,6 +70,6 @@ class Ledger:
     def decode(cls, data: Mapping[str, int]) -> Ledger:
         """The ledger that `encode` was called on."""
         ledger = cls()
-        for name in cls.__slots__:
+        for name in _COUNTS:
             setattr(ledger, name, data[name])
         return ledger

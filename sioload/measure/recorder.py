@@ -9,7 +9,7 @@ from sioload.measure.delivery import Delivery
 from sioload.measure.health import Health
 from sioload.measure.histogram import Histogram
 from sioload.measure.ledger import Ledger
-from sioload.measure.rows import ROW_TYPES, Row, Totals, clean_name, normalise
+from sioload.measure.rows import ROW_TYPES, Row, Tap, Totals, clean_name, normalise
 
 #: Version of the snapshots' form; master and workers must agree.
 SNAPSHOT: Final = 1
@@ -48,7 +48,7 @@ class Recorder:
     Attributes:
         epoch: names this process and the time since its last reset; no two may be equal in a swarm.
         rows: type and name to row, in the order of first use.
-        row_class: what new rows are made of; one that also passes each sample on, while somebody listens.
+        tap: who hears of each sample; see `Row`. `listen` sets it.
         ledger, connections, delivery, health: see their modules.
         bytes_sent, bytes_received: of all connections.
         clock_error: bound of this process's clock offset to the swarm's clock in seconds; None if not
@@ -58,7 +58,7 @@ class Recorder:
 
     def __init__(self, epoch: str = "local") -> None:
         self.rows: dict[tuple[str, str], Row] = {}
-        self.row_class: type[Row] = Row
+        self.tap: Tap | None = None
         self._names = Names()
         self.ledger = Ledger()
         self.connections = Connections()
@@ -89,8 +89,14 @@ class Recorder:
         name = self._names.admit(type, clean_name(name))
         row = self.rows.get((type, name))
         if row is None:
-            row = self.rows[type, name] = self.row_class(type, name)
+            row = self.rows[type, name] = Row(type, name, self.tap)
         return row
+
+    def listen(self, tap: Tap | None) -> None:
+        """Tell `tap` of each sample from now on; None to stop."""
+        self.tap = tap
+        for row in self.rows.values():
+            row.tap = tap
 
     def internal_error(self, text: str) -> None:
         """Note a fault of sioload itself."""

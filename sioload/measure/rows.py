@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -205,6 +206,15 @@ class Totals:
         for text, n in other.errors.items():
             self.errors[text] = self.errors.get(text, 0) + n
 
+    def copy(self) -> Totals:
+        """The same totals, which don't grow any more."""
+        twin = Totals(self.type, self.name)
+        twin.times = self.times.copy()
+        twin.service = None if self.service is None else self.service.copy()
+        twin.untimed, twin.skipped, twin.bytes = self.untimed, self.skipped, self.bytes
+        twin.errors = dict(self.errors)
+        return twin
+
     def bound_errors(self) -> None:
         """Keep the `MAX_ERRORS` most frequent messages and count the rest under one name."""
         if len(self.errors) <= MAX_ERRORS:
@@ -234,6 +244,10 @@ class Totals:
         return totals
 
 
+#: Called with a row, the seconds of a sample (None: untimed), and the message of a failure.
+Tap = Callable[["Row", float | None, str | None], None]
+
+
 class Row:
     """One live row. `add`, `tick` and `fail` may be called from the event loop; none of them blocks.
 
@@ -241,14 +255,16 @@ class Row:
         type, name: as shown.
         skipped: starts that could not begin; the caller adds to it.
         bytes: length of what was received; the caller adds to it.
+        tap: who hears of each sample, None when nobody does.
     """
 
     __slots__ = ("_bytes", "_counts", "_errors", "_max", "_min", "_pending", "_sum", "_timed", "_totals",
-                 "_untimed", "bytes", "name", "skipped", "type")  # fmt: skip
+                 "_untimed", "bytes", "name", "skipped", "tap", "type")  # fmt: skip
 
-    def __init__(self, type: str, name: str) -> None:
+    def __init__(self, type: str, name: str, tap: Tap | None = None) -> None:
         self.type = type
         self.name = name
+        self.tap = tap
         self.reset()
 
     def reset(self) -> None:
@@ -271,6 +287,11 @@ class Row:
         Raises:
             ValueError, OverflowError: the time isn't finite.
         """
+        self._time(seconds)
+        if self.tap is not None:
+            self.tap(self, max(seconds, 0.0), None)
+
+    def _time(self, seconds: float) -> None:
         ticks = int(seconds * 1e7)
         if LINEAR <= ticks < TOP:
             # `bucket`, written out: this runs for each sample.
@@ -288,14 +309,19 @@ class Row:
     def tick(self, n: int = 1) -> None:
         """Count successes that carry no time."""
         self._untimed += n
+        if self.tap is not None:
+            for _ in range(n):
+                self.tap(self, None, None)
 
     def fail(self, message: str, seconds: float | None = None) -> None:
         """Count a failure, with the time that passed until it was known, if it carries one."""
         if seconds is None:
             self._untimed += 1
         else:
-            self.add(seconds)
+            self._time(seconds)
         text = normalise(message)
+        if self.tap is not None:
+            self.tap(self, seconds, text)
         errors = self._totals.errors
         if text not in errors and len(errors) >= MAX_ERRORS:
             text = OTHER_ERRORS

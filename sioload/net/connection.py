@@ -11,6 +11,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
+from mypy_extensions import mypyc_attr
+
 from sioload.engineio.packet import (
     Handshake,
     Packet,
@@ -29,13 +31,14 @@ from sioload.net.http import BAD_HTTP, Line, Response, request
 from sioload.net.polling import Polling, Token
 from sioload.net.stream import Stream
 from sioload.net.upgrade import Upgrade
-from sioload.net.websocket import WebSocket, encode_frame
+from sioload.net.websocket import Listener as FrameListener
+from sioload.net.websocket import Receiver, WebSocket, encode_frame
 from sioload.options import Options
 from sioload.socketio.detect import identify, mismatch, refusal, refuses_version
 from sioload.socketio.generations import Generation
 
 if TYPE_CHECKING:
-    from sioload.net.fleet import Fleet, Push
+    from sioload.net.fleet import Fleet
 
 MESSAGE = PacketType.MESSAGE
 INFINITY = float("inf")
@@ -71,17 +74,14 @@ _INPUTS = {
 }
 
 
-class Listener(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Listener(Receiver, Protocol):
     """The Socket.IO layer above a connection. Called in the hub."""
+
+    __slots__ = ()
 
     def on_open(self) -> None:
         """The session is open; messages may be sent."""
-
-    def on_message(self, data: str | bytes) -> None:
-        """A message of the Engine.IO session."""
-
-    def on_push(self, push: Push) -> bool:
-        """The event of a frame that another user got as well; False if the message is wanted itself."""
 
     def on_closed(self, reason: str, detail: str) -> None:
         """The session ended or could not be opened; `reason` is one of `REASONS`. Called once."""
@@ -93,7 +93,7 @@ class Listener(Protocol):
         """Let the user change a handshake's request, then call `then` in the hub."""
 
 
-class Connection:
+class Connection(FrameListener):
     """One session from its first request to its end.
 
     Attributes:
@@ -161,7 +161,7 @@ class Connection:
         self.encode = generation.encode_base64 if self.options.base64 else generation.encode_frame
         self._fast = generation.decode_frame in _PLAIN and generation.encode_frame in _PLAIN
         if self._ws is not None and not self._fast:
-            self._ws.on_message = None
+            self._ws.receiver = None
 
     def start(self) -> None:
         """Ask for a session."""
@@ -178,7 +178,7 @@ class Connection:
             text = messages[0]
             if len(messages) > 1:
                 ws.send_many([self.encode(Packet(MESSAGE, m)) for m in messages])
-            elif ws.on_message is not None and text.__class__ is str:
+            elif ws.receiver is not None and isinstance(text, str):
                 ws.stream.write(encode_frame(1, b"4" + text.encode()))
             else:
                 ws.send(self.encode(Packet(MESSAGE, text)))
@@ -520,7 +520,7 @@ class Connection:
         if self.polling is not None and self.options.handshake_url:
             self.polling.leave_line()
         if handshake.max_payload is not None:
-            self.max_payload = handshake.max_payload
+            self.max_payload = float(handshake.max_payload)
         self._session.start_heartbeat(handshake.ping_interval, handshake.ping_timeout, now)
         self.fleet.recorder.row("OPEN", self._named(self.transport)).add(now - self._asked)
         self.fleet.recorder.connections.open(self.transport)
@@ -613,8 +613,7 @@ class Connection:
     def _shorten(self) -> None:
         """Let messages pass from the websocket straight to the listener where no codec is needed."""
         if self._fast and self._ws is not None and not self._ws.compresses:
-            self._ws.on_message = self._listener.on_message
-            self._ws.pushes, self._ws.on_push = self.fleet.pushes, self._listener.on_push
+            self._ws.receiver, self._ws.pushes = self._listener, self.fleet.pushes
 
     # Packets.
 

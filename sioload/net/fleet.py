@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import gevent
 from gevent.hub import get_hub
+from mypy_extensions import mypyc_attr
 
 from sioload.engineio.urls import Endpoint, parse_url
 from sioload.measure.recorder import Recorder
@@ -30,10 +31,24 @@ PUSHES, PUSH_SIZE = 32, 4096
 AF_INET6 = 10
 
 
-#: The handlers that an event was looked up in, its row, and the stamp in it (None: it is only counted).
-Measured = tuple[object, Row, float | None]
-#: A broadcast's codec, its namespace, and what was done.
-Push = tuple[object, str, Measured]
+class Push:
+    """An event that was only measured, as it will be for others who get the same frame.
+
+    Attributes:
+        namespace, codec: how it was read.
+        handlers: those that it was looked up in.
+        row: where it is counted.
+        sent: the stamp in it; None when it carries none.
+    """
+
+    __slots__ = ("codec", "handlers", "namespace", "row", "sent")
+
+    def __init__(self, namespace: str, handlers: object, row: Row, sent: float | None) -> None:
+        self.namespace = namespace
+        self.codec: object = None
+        self.handlers = handlers
+        self.row = row
+        self.sent = sent
 
 
 class Member(Protocol):
@@ -46,6 +61,7 @@ class Member(Protocol):
         """End every open entry as indeterminate or not sent, and drop the connection."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Fleet:
     """Everything that the simulated users of one process have in common.
 

@@ -9,19 +9,26 @@ from __future__ import annotations
 import _socket
 import ssl
 from collections import deque
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gevent.hub import get_hub
+from mypy_extensions import mypyc_attr
 
-READ, WRITE = 1, 2
+if TYPE_CHECKING:
+    from sioload.measure.recorder import Recorder
+
+READ: Final = 1
+WRITE: Final = 2
 #: Bytes of one read: room for many messages, and cheap to take for the few of most reads.
-CHUNK = 16384
+CHUNK: Final = 16384
 #: Writes that may wait for the kernel. Emits are held back long before; pongs and acks aren't.
-PIECES = 20_000
+PIECES: Final = 20_000
 
 
 class Owner(Protocol):
     """Who gets a stream's bytes. All methods run in the hub and may not block."""
+
+    __slots__ = ()
 
     def on_data(self, data: bytes) -> None:
         """Bytes arrived."""
@@ -49,13 +56,7 @@ def close(sock: _socket.socket) -> None:
         pass
 
 
-class Meter(Protocol):
-    """Where streams count the bytes on the wire."""
-
-    bytes_sent: int
-    bytes_received: int
-
-
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Stream:
     """A connected TCP socket.
 
@@ -68,7 +69,7 @@ class Stream:
 
     __slots__ = ("_meter", "_out", "_reader", "_sock", "_writer", "buffered", "closed", "owner")
 
-    def __init__(self, sock: _socket.socket, owner: Owner, meter: Meter) -> None:
+    def __init__(self, sock: _socket.socket, owner: Owner, meter: Recorder) -> None:
         self._sock = sock
         self._meter = meter
         self.owner = owner
@@ -209,7 +210,12 @@ class TLSStream(Stream):
     __slots__ = ("_incoming", "_outgoing", "_secure", "_tls")
 
     def __init__(
-        self, sock: _socket.socket, owner: Owner, meter: Meter, context: ssl.SSLContext, server_hostname: str
+        self,
+        sock: _socket.socket,
+        owner: Owner,
+        meter: Recorder,
+        context: ssl.SSLContext,
+        server_hostname: str,
     ) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()

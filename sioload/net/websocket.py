@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 from typing import Protocol as Interface
 
+from mypy_extensions import mypyc_attr
 from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus
@@ -23,7 +23,7 @@ from websockets.protocol import CLIENT, CONNECTING, OPEN, Protocol
 from websockets.speedups import apply_mask
 from websockets.uri import WebSocketURI
 
-from sioload.net.stream import Stream
+from sioload.net.stream import Owner, Stream
 from sioload.options import Limits
 
 # The library logs whole packets at DEBUG: secrets must not reach the logs.
@@ -32,12 +32,12 @@ _quiet.disabled = True
 _quiet.setLevel(logging.CRITICAL)
 
 #: How a read begins that is one small text frame with an Engine.IO message, by the length of the read.
-_SMALL = [bytes((0x81, n - 2)) + b"4" if n > 2 else b"" for n in range(128)]
+_SMALL: Final = [bytes((0x81, n - 2)) + b"4" if n > 2 else b"" for n in range(128)]
 #: A frame beyond this size is collected by the protocol's own reader instead of by joining reads.
-JOIN = 65536
+JOIN: Final = 65536
 
 #: Bytes that may wait for the kernel before pings go unanswered (RFC 6455, section 5.5.3: the last will do).
-UNREAD = 1 << 20
+UNREAD: Final = 1 << 20
 
 
 def _head(opcode: int, length: int, masked: int) -> bytes:
@@ -48,10 +48,10 @@ def _head(opcode: int, length: int, masked: int) -> bytes:
     return bytes((0x80 | opcode, masked | 127)) + length.to_bytes(8, "big")
 
 
-_HEADS = {op: [_head(op, n, 0x80) for n in range(126)] for op in (1, 2)}
+_HEADS: Final = {op: [_head(op, n, 0x80) for n in range(126)] for op in (1, 2)}
 
 #: Masking keys from the system's random source, taken 4 KiB at a time (RFC 6455, section 5.3).
-_masks: list[bytes] = []
+_masks: Final[list[bytes]] = []
 
 
 def encode_frame(opcode: int, payload: bytes) -> bytes:
@@ -81,6 +81,8 @@ def _between_frames(protocol: Protocol) -> bool:
 class Listener(Interface):
     """Who uses a websocket. Called in the hub."""
 
+    __slots__ = ()
+
     def on_ws_open(self, ws: WebSocket) -> None:
         """The handshake is complete."""
 
@@ -97,22 +99,34 @@ class Listener(Interface):
         """A callback raised."""
 
 
-class WebSocket:
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Receiver(Interface):
+    """Who takes an Engine.IO session's messages. Called in the hub."""
+
+    __slots__ = ()
+
+    def on_message(self, data: str | bytes) -> None:
+        """A message of the session."""
+
+    def on_push(self, push: Any) -> bool:
+        """What stands for a frame that another user got as well; False if the message is wanted itself."""
+
+
+class WebSocket(Owner):
     """A client's websocket on a stream.
 
     Attributes:
         stream: the byte stream below.
         listener: who hears of frames and of the end.
-        on_message: once a session runs on this websocket and its generation needs no codec for it: where the
-            rest of a text that begins with "4" (an Engine.IO message) goes, past the listener.
-        pushes, on_push: with `on_message`: frames that need not be decoded again, and who takes what stands
-            for them; who returns False gets the message.
+        receiver: once a session runs on this websocket and its generation needs no codec for it: who takes
+            the rest of a text that begins with "4" (an Engine.IO message), past the listener.
+        pushes: with `receiver`: frames that need not be decoded again, and what stands for them.
         compresses: frames may be compressed, so all pass through the protocol.
         response_headers: what the server answered to the handshake.
     """
 
     __slots__ = ("_fragments", "_limit", "_protocol", "_rest", "compresses", "is_open", "listener",
-                 "on_message", "on_push", "pushes", "response_headers", "stream")  # fmt: skip
+                 "pushes", "receiver", "response_headers", "stream")  # fmt: skip
 
     def __init__(
         self,
@@ -128,9 +142,8 @@ class WebSocket:
         self._limit = limits.message
         self._rest = b""
         self.compresses = False
-        self.on_message: Callable[[str], None] | None = None
-        self.on_push: Callable[[Any], bool] = bool
-        self.pushes: Mapping[bytes, Any] = {}
+        self.receiver: Receiver | None = None
+        self.pushes: dict[bytes, Any] = {}
         self._fragments: tuple[bool, bytearray] | None = None
         self.is_open = False
         self.response_headers: list[tuple[str, str]] = []
@@ -196,16 +209,17 @@ class WebSocket:
     # The stream's owner.
 
     def on_data(self, data: bytes) -> None:
-        if self._protocol is not None:
+        protocol = self._protocol
+        if protocol is not None:
             self._feed_protocol(data)
             return
         if self._rest:
             data = self._rest + data
             self._rest = b""
-        on_message = self.on_message
-        if on_message is not None:
+        receiver = self.receiver
+        if receiver is not None:
             push = self.pushes.get(data)
-            if push is not None and self.on_push(push):
+            if push is not None and receiver.on_push(push):
                 return
             size = len(data)
             if size < 128 and data[:3] == _SMALL[size]:
@@ -215,7 +229,7 @@ class WebSocket:
                 except UnicodeDecodeError:
                     self.fail(1007, "text that isn't UTF-8")
                 else:
-                    on_message(text)
+                    receiver.on_message(text)
                 return
         pos, size = 0, len(data)
         while size - pos >= 2:
@@ -248,8 +262,8 @@ class WebSocket:
                 except UnicodeDecodeError:
                     self.fail(1007, "text that isn't UTF-8")
                     return
-                if self.on_message is not None and text.startswith("4"):
-                    self.on_message(text[1:])
+                if self.receiver is not None and text.startswith("4"):
+                    self.receiver.on_message(text[1:])
                 else:
                     self.listener.on_frame(self, text)
             else:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import Any, Never
+from typing import Any, Final, Never
 
 import orjson
 
@@ -22,14 +22,17 @@ from sioload.socketio.packet import Fields, Packet, PacketType
 Message = str | bytes
 
 #: Ids above this many digits can't come from a counter, and JavaScript couldn't hold them exactly.
-ID_DIGITS = 15
+ID_DIGITS: Final = 15
 #: orjson refuses data nested deeper than this on sending.
-SEND_DEPTH = 254
+SEND_DEPTH: Final = 254
 
-_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
-_KINDS: dict[str, PacketType] = {str(kind.value): kind for kind in PacketType}
-_EVENT, _ACK, _CONNECT = PacketType.EVENT, PacketType.ACK, PacketType.CONNECT
-_from_json, _to_json = orjson.loads, orjson.dumps
+_OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+_KINDS: Final[dict[str, PacketType]] = {str(kind.value): kind for kind in PacketType}
+_EVENT: Final = PacketType.EVENT
+_ACK: Final = PacketType.ACK
+_CONNECT: Final = PacketType.CONNECT
+_from_json: Final = orjson.loads
+_to_json: Final = orjson.dumps
 _NON_ASCII = re.compile("[^\0-\x7f]")
 _BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -219,7 +222,7 @@ class Decoder:
             ProtocolError: the message breaks the protocol (LimitError: it goes beyond `Limits`). The decoder
                 is of no further use then.
         """
-        if message.__class__ is not str or self._packet is not None:
+        if not isinstance(message, str) or self._packet is not None:
             return self._attach(message)
         namespace, number, start = "/", None, 1
         # By far the most frequent packets: events and acks of the root.
@@ -260,7 +263,7 @@ class Decoder:
         except ValueError:
             data = loads(text, self._nesting)
         if kind is _EVENT:
-            if not data or data[0].__class__ is not str:
+            if not data or not isinstance(data[0], str):
                 raise ProtocolError("event without a name")
         elif number is None:
             raise ProtocolError("ack without an id")
@@ -388,7 +391,8 @@ def _fill(data: list[Any], attachments: list[bytes]) -> None:
     stack: list[Any] = [data]
     while stack:
         box = stack.pop()
-        for key, value in box.items() if isinstance(box, dict) else enumerate(box):
+        pairs: list[tuple[Any, Any]] = [*(box.items() if isinstance(box, dict) else enumerate(box))]
+        for key, value in pairs:
             if isinstance(value, dict) and value.get("_placeholder") is True:
                 number = value.get("num")
                 if number.__class__ is not int or not 0 <= number < len(attachments):

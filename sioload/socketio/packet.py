@@ -19,7 +19,7 @@ class PacketType(IntEnum):
 
 
 #: The fields of a `Packet`, as decoders give them: naming them takes half as long as reading their JSON.
-Fields = tuple[int, str, Any, int | None, bool]
+Fields = tuple[Any, ...]
 
 
 class Packet(NamedTuple):

@@ -15,7 +15,7 @@ import gevent
 from locust.event import EventHook
 
 from sioload.measure.recorder import Recorder
-from sioload.measure.rows import Row, normalise
+from sioload.measure.rows import Row
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +45,7 @@ class Tap:
         self._listeners._handlers = own
         if bool(own) != self._on:
             self._on = bool(own)
-            self._switch(tapped(self._put) if own else Row)
-
-    def _switch(self, kind: type[Row]) -> None:
-        self._recorder.row_class = kind
-        for row in self._recorder.rows.values():
-            row.__class__ = kind
+            self._recorder.listen(self._put if own else None)
 
     def finish(self, limit: float = 5.0) -> None:
         """Wait until the listeners have seen everything, at most `limit` seconds."""
@@ -102,31 +97,3 @@ class Tap:
 
 class Failure(Exception):
     """What listeners of the `request` event get as `exception`: a failed sample's message."""
-
-
-def tapped(put: Any) -> type[Row]:
-    """A `Row` that also gives each sample to `put(row, seconds, message)`; others pay nothing for it."""
-
-    class TappedRow(Row):
-        __slots__ = ()
-
-        def add(self, seconds: float) -> None:
-            Row.add(self, seconds)
-            put(self, max(seconds, 0.0), None)
-
-        def tick(self, n: int = 1) -> None:
-            Row.tick(self, n)
-            for _ in range(n):
-                put(self, None, None)
-
-        def fail(self, message: str, seconds: float | None = None) -> None:
-            if seconds is None:
-                Row.fail(self, message)
-            else:
-                # `Row.fail` counts the time through `add`, which would show the failure as a success too.
-                Row.add(self, seconds)
-                Row.fail(self, message)
-                self._untimed -= 1
-            put(self, seconds, normalise(message))
-
-    return TappedRow

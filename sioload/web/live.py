@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -143,7 +142,8 @@ class Live:
             return self._look[1]
 
     def _new_look(self) -> Look:
-        figures, points, rows = _copied(self.judge.figures()), self.history.points, list(self.history.rows)
+        figures, points, rows = self.judge.figures(), self.history.points, list(self.history.rows)
+        figures = replace(figures, rows=[row.copy() for row in figures.rows])  # these don't grow meanwhile
         running, final, duration = self.judge.running, self.settled_at is not None, self.judge.duration
         runner = self.environment.runner
         state, users = str(runner.state), int(runner.user_count)
@@ -154,22 +154,6 @@ class Live:
         """Call a function in a thread and wait for it; users of this process go on. One call at a time."""
         result: T = self._pool.apply(function, args, kwargs)
         return result
-
-
-def _copied(figures: Figures) -> Figures:
-    """The same figures, whose rows no longer grow."""
-    return replace(figures, rows=[_copied_row(row) for row in figures.rows])
-
-
-def _copied_row(row: Totals) -> Totals:
-    twin = copy(row)
-    twin.errors = dict(row.errors)
-    twin.times = copy(row.times)
-    twin.times.counts = dict(row.times.counts)
-    if row.service is not None:
-        twin.service = copy(row.service)
-        twin.service.counts = dict(row.service.counts)
-    return twin
 
 
 def _in_turn(rows: Iterable[Totals]) -> Iterator[Totals]:

@@ -28,6 +28,8 @@ import report
 from generators import ARTILLERY, MODULES, ROOT, BenchError, Measured, Tools, measure
 from rows import ROWS, WEBSOCKET, Row
 
+from sioload.swarm.producer import is_compiled
+
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -70,6 +72,7 @@ def measure_row(tools: Tools, row: Row, rounds: int, seconds: float) -> report.F
 def versions(tools: Tools) -> dict[str, str]:
     found = {"Python": platform.python_version()}
     found["sioload"] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    found["sioload"] += " (compiled)" if is_compiled() else " (plain Python)"
     for name in ("locust", "gevent", "python-socketio"):
         found[name] = importlib.metadata.version(name)
     if "node" not in tools.missing:

@@ -46,13 +46,9 @@ else:
     Receiver._handlers = {("/", "news"): Handler(None, sent_at=lambda message: message["sent"])}
 
 
-class NotingRow(Row):
-    """Notes when it recorded each sample, and the sample: together they tell which broadcast it was."""
-
-    __slots__ = ()
-
-    def add(self, seconds: float) -> None:
-        super().add(seconds)
+def note(row: Row, seconds: float | None, message: str | None) -> None:
+    """Notes when each sample was recorded, and the sample: together they tell which broadcast it was."""
+    if row.type == "PUSH" and seconds is not None:
         recorded.append(time.time())
         times.append(seconds)
 
@@ -72,7 +68,7 @@ if PART == "broadcast":
 
     @events.init.add_listener
     def note_pushes(environment: Any, **_: Any) -> None:
-        fleet_of(environment).recorder.rows["PUSH", "news"] = NotingRow("PUSH", "news")
+        fleet_of(environment).recorder.listen(note)
 
     @events.quit.add_listener
     def write(**_: Any) -> None:

@@ -51,8 +51,13 @@ def end(**told):
 
 
 def play(server: serverkit.Server | Hostile, script: str, *, internal: bool = False) -> dict[str, Any]:
-    """Run a script in a process of its own; its end, with the invariant judged."""
-    done = serverkit.run([sys.executable, "-c", HEAD + textwrap.dedent(script), server.url], 20)
+    """Run a script in a process of its own; its end, with the invariant judged.
+
+    Args:
+        internal: the script puts a defect into sioload, which must not be compiled then.
+    """
+    where = serverkit.plain() if internal else serverkit.ROOT
+    done = serverkit.run([sys.executable, "-c", HEAD + textwrap.dedent(script), server.url], 20, cwd=where)
     assert done.code == 0, done.text
     told: dict[str, Any] = json.loads(done.out.splitlines()[-1])
     assert told["ledger"]["open"] == 0, told

@@ -44,7 +44,8 @@ def torture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Torture]:
                 server = secure if name == "tls" else plain
                 host = "127.0.0.1" if name == "websocket" else "localhost"
                 argv = [sys.executable, str(TORTURE), name, host, str(server.port), str(depth)]
-                runs.append(serverkit.Process([*argv, str(folder / "ca.pem")] if name == "tls" else argv))
+                argv += [str(folder / "ca.pem")] if name == "tls" else []
+                runs.append(serverkit.Process(argv, env={"PYTHONPATH": str(serverkit.plain())}))
             for process in runs:
                 assert process.wait(patience) == 0, process
             return [json.loads(line) for process in runs for line in process.out.splitlines()]

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from net.wire import Tape, frame
 
-import sioload.link
+import sioload.net.connection
 from sioload.engineio.urls import Endpoint
 from sioload.errors import Refused
 from sioload.link import Link, Phase
-from sioload.net.connection import REASONS, Connection
+from sioload.net.connection import REASONS
 from sioload.net.fleet import Fleet
 from sioload.net.http import Line
 from sioload.net.websocket import WebSocket
@@ -109,22 +109,13 @@ class World(Fleet):
 class Dial:
     """In place of a dialler."""
 
-    def __init__(self, world: World, done: Callable[..., None], failed: Callable[..., None]) -> None:
-        self.done, self.failed = done, failed
+    def __init__(self, *args: Any) -> None:
+        self.done, self.failed = args[-2:]
         self.over = False
-        world.dials.append(self)
+        WORLDS[-1].dials.append(self)
 
     def cancel(self) -> None:
         self.over = True
-
-
-class Dialled(Connection):
-    """A connection whose streams are tapes."""
-
-    __slots__ = ()
-
-    def dial(self, done: Any, failed: Any, opening: bool = False) -> Any:
-        return Dial(WORLDS[-1], done, failed)
 
 
 class Watched(Link):
@@ -415,7 +406,7 @@ def machine(version: int, transports: list[str]) -> type[Sessions]:
 
 @pytest.fixture(autouse=True)
 def on_tapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sioload.link, "Connection", Dialled)
+    monkeypatch.setattr(sioload.net.connection, "Dialler", Dial)
 
 
 QUICK = settings(max_examples=50, stateful_step_count=30, derandomize=True, deadline=None, database=None)

@@ -9,11 +9,8 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
+from sioload.measure.recorder import Recorder
 from sioload.net.stream import PIECES, Stream
-
-
-class Meter:
-    bytes_sent = bytes_received = 0
 
 
 class Owner:
@@ -42,7 +39,7 @@ def pair() -> Iterator[tuple[_socket.socket, Stream, Owner]]:
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, 4096)
         sock.setblocking(False)
     owner = Owner()
-    stream = Stream(ours, owner, Meter())
+    stream = Stream(ours, owner, Recorder())
     yield theirs, stream, owner
     stream.close()
     theirs.close()

@@ -12,13 +12,14 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, Protocol
 
+from sioload.net.stream import Stream
 from sioload.net.websocket import WebSocket
 from sioload.options import Limits
 
 Event = tuple[str, object]
 
 
-class Tape:
+class Tape(Stream):
     """Stands where a stream stands, and keeps what was written."""
 
     def __init__(self) -> None:
@@ -57,13 +58,20 @@ class Reader:
         assert self.ws.is_open and self.ws.compresses == compress
         self.tape.written.clear()
         if short:
-            self.ws.on_message = lambda data: self.events.append(("text", "4" + data))
+            self.ws.receiver = self
 
     def feed(self, chunks: Iterable[bytes]) -> list[Event]:
         for chunk in chunks:
             if not self.tape.closed:
                 self.ws.on_data(chunk)
         return self.events
+
+    def on_message(self, data: str | bytes) -> None:
+        assert isinstance(data, str)
+        self.events.append(("text", "4" + data))
+
+    def on_push(self, push: object) -> bool:
+        raise AssertionError("no frame is known")
 
     def on_ws_open(self, ws: WebSocket) -> None:
         pass

@@ -9,29 +9,22 @@ from typing import Any
 from locust import events
 
 from sioload.measure.rows import Row
+from sioload.net.fleet import fleet_of
 
 #: Row type and name to its samples so far, in seconds.
 samples: dict[tuple[str, str], list[float]] = {}
-#: The same for the service times of paced emits.
-services: dict[tuple[str, str], list[float]] = {}
 #: What else a locustfile wants to tell its test.
 told: dict[str, Any] = {}
 
-_add, _service = Row.add, Row.service
+
+def _keep(row: Row, seconds: float | None, message: str | None) -> None:
+    if seconds is not None:
+        samples.setdefault((row.type, row.name), []).append(seconds)
 
 
-def _keep(row: Row, seconds: float) -> None:
-    samples.setdefault((row.type, row.name), []).append(seconds)
-    _add(row, seconds)
-
-
-def _keep_service(row: Row, seconds: float) -> None:
-    services.setdefault((row.type, row.name), []).append(seconds)
-    _service(row, seconds)
-
-
-Row.add = _keep  # type: ignore[method-assign]
-Row.service = _keep_service  # type: ignore[method-assign]
+@events.init.add_listener
+def _listen(environment: Any, **_: Any) -> None:
+    fleet_of(environment).recorder.listen(_keep)
 
 
 @events.quit.add_listener
@@ -40,5 +33,4 @@ def _write(**_: Any) -> None:
     if "TRUTH" in os.environ:
         with open(f"{os.environ['TRUTH']}.{os.getpid()}", "w") as file:
             named = {f"{kind} {name}": times for (kind, name), times in samples.items()}
-            served = {f"{kind} {name}": times for (kind, name), times in services.items()}
-            file.write(json.dumps({"samples": named, "services": served, **told}))
+            file.write(json.dumps({"samples": named, **told}))

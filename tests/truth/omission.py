@@ -11,6 +11,8 @@ from sioload import SocketIOUser, paced
 RATE = float(os.environ["RATE"])
 #: When each of them began, and when it was told to stop.
 spans = hooks.told["spans"] = {}
+#: How long each call of the paced user took, in seconds.
+services = hooks.told["services"] = []
 
 
 class Timed(SocketIOUser):
@@ -34,7 +36,9 @@ class Paced(Timed):
 
     @task
     def work(self):
+        begun = perf_counter()
         self.sio.call("work", 1, name=self.name)
+        services.append(perf_counter() - begun)
 
 
 class Scheduled(Timed):

@@ -8,9 +8,11 @@ import time
 from time import perf_counter
 
 import hooks
-from locust import task
+from locust import events, task
 
-from sioload import SocketIOClient, SocketIOUser, on, paced, stamp
+import sioload.client
+from sioload import SocketIOUser, on, paced, stamp
+from sioload.net.fleet import fleet_of
 
 #: What was recorded of each push from another process, and the least and the most its way took, in seconds.
 #: (A busy machine may stop a process between two looks at the clock.)
@@ -37,22 +39,23 @@ class Talker(SocketIOUser):
 
     @on("message", sent_at=sent_at)
     def heard(self, message):
-        pass
+        """It has something to do, so that it is called, and `sent_at` with it, for each user."""
+        self.last = message
 
 
-keep_sample, take_event = hooks.Row.add, SocketIOClient.on_event
+@events.init.add_listener
+def listen(environment, **_):
+    def keep(row, seconds, message):
+        if row.type == "PUSH" and truth["way"] is not None:
+            ways.append((seconds, *truth["way"]))
+
+    fleet_of(environment).recorder.listen(keep)
 
 
-def add(row, seconds):
-    keep_sample(row, seconds)
-    if row.type == "PUSH" and truth["way"] is not None:
-        ways.append((seconds, *truth["way"]))
+def looked():
+    """The client looks at the clock: as its last event arrived, when `sent_at` is called."""
+    truth["arrived"] = now = perf_counter()
+    return now
 
 
-def on_event(client, *args):
-    truth["arrived"] = perf_counter()
-    take_event(client, *args)
-
-
-hooks.Row.add = add
-SocketIOClient.on_event = on_event
+sioload.client.perf_counter = looked
