@@ -32,6 +32,7 @@ def extensions():
         return []
     for extension in found:
         extension.optional = True
+        extension.extra_compile_args = [flag for flag in extension.extra_compile_args if flag != "-Werror"]
     return found
 
 

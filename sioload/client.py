@@ -21,7 +21,8 @@ from sioload.errors import ConnectError, EmitError, NotConnected, UsageError
 from sioload.link import Link, Listener, Phase
 from sioload.measure.delivery import Receiver
 from sioload.net import clock
-from sioload.net.fleet import Fleet, Push
+from sioload.net.fleet import Fleet
+from sioload.net.websocket import Push
 from sioload.options import Options, options_from
 from sioload.pending import Expectation, Pending, Wait
 from sioload.schedule import Pace, Schedule
@@ -80,7 +81,7 @@ class SocketIOClient(Listener):
         self._own: dict[tuple[str, str], Handler] | None = None
         self._link = Link(self.fleet, self.options, self)
         self._dispatcher: Dispatcher | None = None
-        self._pending = Pending(self.fleet, self._expired)
+        self._pending = Pending(self.fleet, self._expired, self._link.look_again)
         self._receiver: Receiver | None = None
         self._schedules: list[Schedule] | None = None
         self._blocked: list[Waiter[Any]] | None = None
@@ -715,6 +716,7 @@ class SocketIOClient(Listener):
             if self._own is None:
                 self._own = {}
             self._own[namespace or "/", event] = Handler(function)
+            self._link.look_again()
             return function
 
         return register if handler is None else register(handler)
@@ -765,14 +767,8 @@ class SocketIOClient(Listener):
 
     # The link's listener: in the hub.
 
-    def on_repeat(self, push: Push) -> bool:
-        if push.handlers is not self._handlers or self._own is not None or self._pending.waits:
-            return False
-        if push.sent is None:
-            push.row.tick()
-        else:
-            push.row.add(clock.zero + perf_counter() - push.sent)
-        return True
+    def only_counts(self, push: Push) -> bool:
+        return push.handlers is self._handlers and self._own is None and not self._pending.waits
 
     def on_event(self, namespace: str, args: list[Any], id: int | None, auto: bool) -> Push | None:
         now = perf_counter()

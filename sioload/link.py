@@ -28,7 +28,8 @@ from sioload.socketio.generations import V1_0, VERSIONS, Generation, codec_for
 from sioload.socketio.packet import Packet, PacketType
 
 if TYPE_CHECKING:
-    from sioload.net.fleet import Fleet, Push
+    from sioload.net.fleet import Fleet
+    from sioload.net.websocket import Push
 
 #: An offset of connection state recovery: the time in base 64, and a counter within one millisecond.
 _OFFSET = re.compile(r"[0-9A-Za-z_-]{7,8}(\.[0-9A-Za-z_-]+)?$")
@@ -97,8 +98,8 @@ class Listener(Protocol):
     def on_event(self, namespace: str, args: list[Any], id: int | None, auto: bool) -> Push | None:
         """An event: `[name, *arguments]`; `id` asks for an ack. Returns what was done if it was no more."""
 
-    def on_repeat(self, push: Push) -> bool:
-        """The same event as one that only was measured, of any user; False if this one has to see it."""
+    def only_counts(self, push: Push) -> bool:
+        """Whether an event that was only measured for some user is so for this one too."""
 
     def on_ack(self, id: int, args: list[Any]) -> None:
         """An ack."""
@@ -344,6 +345,7 @@ class Link(SessionListener):
         namespace = self.namespaces.pop(name, None)
         if namespace is None:
             return
+        self.look_again()
         if namespace.connected and self.connection is not None:
             self.connection.send(self._codec.encode_disconnect(name))
         if not self.namespaces or (name == "/" and self._generation.leaving_root_closes):
@@ -538,6 +540,7 @@ class Link(SessionListener):
             return
         self._partial = packet is None
         if packet is None:
+            self.look_again()
             return
         kind, name, content, id, auto = packet
         if kind is _ACK:
@@ -562,6 +565,11 @@ class Link(SessionListener):
         else:
             self._kicked(name)
 
+    def look_again(self) -> None:
+        """What is done with events may have changed."""
+        if self.connection is not None:
+            self.connection.look_again()
+
     def on_push(self, push: Push) -> bool:
         """A broadcast is decoded for the first of its receivers, and for those whose script looks at it."""
         namespace = self.namespaces.get(push.namespace)
@@ -571,7 +579,7 @@ class Link(SessionListener):
             and namespace.pid is None
             and push.codec is self._codec
             and not self._partial
-            and self._listener.on_repeat(push)
+            and self._listener.only_counts(push)
         )
 
     def _event(self, namespace: Namespace, packet: Packet) -> None:
@@ -670,6 +678,7 @@ class Link(SessionListener):
             return
         namespace.connected = False
         namespace.kicked = True
+        self.look_again()
         namespace.sid = ""
         namespace.pid = None
         self._fleet.recorder.row("DISCONNECT", "namespace closed").fail("the server closed the namespace")

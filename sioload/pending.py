@@ -98,16 +98,18 @@ class Pending:
         next_id: the id of the next emit that asks for an ack.
     """
 
-    __slots__ = ("_due", "_expired", "_fleet", "_timer", "acks", "next_id", "waits")
+    __slots__ = ("_due", "_expired", "_fleet", "_listens", "_timer", "acks", "next_id", "waits")
 
-    def __init__(self, fleet: Fleet, expired: Callable[[], None]) -> None:
+    def __init__(self, fleet: Fleet, expired: Callable[[], None], listens: Callable[[], None]) -> None:
         """
         Args:
             fleet: whose deadlines are used.
             expired: called in the hub after something was ended because its time was over.
+            listens: called when something begins to wait for an event.
         """
         self._fleet = fleet
         self._expired = expired
+        self._listens = listens
         self.waits: list[Wait] = []
         self._due = INFINITY
         self._timer: Any = None
@@ -129,6 +131,7 @@ class Pending:
     def add_wait(self, wait: Wait) -> None:
         """Something waits for an event from now on."""
         self.waits.append(wait)
+        self._listens()
         if wait.deadline < self._due:
             self._rearm(wait.deadline)
 

@@ -163,6 +163,11 @@ class Connection(FrameListener):
         if self._ws is not None and not self._fast:
             self._ws.receiver = None
 
+    def look_again(self) -> None:
+        """Ask the listener for each push from now on whether it may just be counted."""
+        if self._ws is not None:
+            self._ws.counts = None
+
     def start(self) -> None:
         """Ask for a session."""
         self._perform(Input.START)

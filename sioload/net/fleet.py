@@ -16,10 +16,10 @@ from mypy_extensions import mypyc_attr
 
 from sioload.engineio.urls import Endpoint, parse_url
 from sioload.measure.recorder import Recorder
-from sioload.measure.rows import Row, normalise
+from sioload.measure.rows import normalise
 from sioload.net.deadlines import Deadlines
 from sioload.net.dial import Resolver, rotate, tls_context
-from sioload.net.websocket import text_of_server
+from sioload.net.websocket import Push, text_of_server
 from sioload.options import Options
 from sioload.socketio.generations import Generation
 
@@ -29,26 +29,6 @@ COMPLAINTS = 50
 #: How many pushes are remembered, and up to which length.
 PUSHES, PUSH_SIZE = 32, 4096
 AF_INET6 = 10
-
-
-class Push:
-    """An event that was only measured, as it will be for others who get the same frame.
-
-    Attributes:
-        namespace, codec: how it was read.
-        handlers: those that it was looked up in.
-        row: where it is counted.
-        sent: the stamp in it; None when it carries none.
-    """
-
-    __slots__ = ("codec", "handlers", "namespace", "row", "sent")
-
-    def __init__(self, namespace: str, handlers: object, row: Row, sent: float | None) -> None:
-        self.namespace = namespace
-        self.codec: object = None
-        self.handlers = handlers
-        self.row = row
-        self.sent = sent
 
 
 class Member(Protocol):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Final
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
 from typing import Protocol as Interface
 
 from mypy_extensions import mypyc_attr
@@ -23,8 +24,12 @@ from websockets.protocol import CLIENT, CONNECTING, OPEN, Protocol
 from websockets.speedups import apply_mask
 from websockets.uri import WebSocketURI
 
+from sioload.net import clock
 from sioload.net.stream import Owner, Stream
 from sioload.options import Limits
+
+if TYPE_CHECKING:
+    from sioload.measure.rows import Row
 
 # The library logs whole packets at DEBUG: secrets must not reach the logs.
 _quiet = logging.getLogger("sioload.websockets")
@@ -99,6 +104,33 @@ class Listener(Interface):
         """A callback raised."""
 
 
+class Push:
+    """An event that was only measured, as it will be for others who get the same frame.
+
+    Attributes:
+        namespace, codec: how it was read.
+        handlers: those that it was looked up in.
+        row: where it is counted.
+        sent: the stamp in it; None when it carries none.
+    """
+
+    __slots__ = ("codec", "handlers", "namespace", "row", "sent")
+
+    def __init__(self, namespace: str, handlers: object, row: Row, sent: float | None) -> None:
+        self.namespace = namespace
+        self.codec: object = None
+        self.handlers = handlers
+        self.row = row
+        self.sent = sent
+
+    def count(self) -> None:
+        """It arrived now."""
+        if self.sent is None:
+            self.row.tick()
+        else:
+            self.row.add(clock.zero + perf_counter() - self.sent)
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Receiver(Interface):
     """Who takes an Engine.IO session's messages. Called in the hub."""
@@ -108,8 +140,11 @@ class Receiver(Interface):
     def on_message(self, data: str | bytes) -> None:
         """A message of the session."""
 
-    def on_push(self, push: Any) -> bool:
-        """What stands for a frame that another user got as well; False if the message is wanted itself."""
+    def on_push(self, push: Push) -> bool:
+        """May an event be counted that another user got as well? False if the message is wanted itself.
+
+        The answer holds for all of the same namespace, codec and handlers until `WebSocket.counts` is None.
+        """
 
 
 class WebSocket(Owner):
@@ -121,11 +156,13 @@ class WebSocket(Owner):
         receiver: once a session runs on this websocket and its generation needs no codec for it: who takes
             the rest of a text that begins with "4" (an Engine.IO message), past the listener.
         pushes: with `receiver`: frames that need not be decoded again, and what stands for them.
+        counts: a push that the receiver let count, so that others like it needn't be asked for: this is the
+            hottest path, and looks at few objects.
         compresses: frames may be compressed, so all pass through the protocol.
         response_headers: what the server answered to the handshake.
     """
 
-    __slots__ = ("_fragments", "_limit", "_protocol", "_rest", "compresses", "is_open", "listener",
+    __slots__ = ("_fragments", "_limit", "_protocol", "_rest", "compresses", "counts", "is_open", "listener",
                  "pushes", "receiver", "response_headers", "stream")  # fmt: skip
 
     def __init__(
@@ -143,7 +180,8 @@ class WebSocket(Owner):
         self._rest = b""
         self.compresses = False
         self.receiver: Receiver | None = None
-        self.pushes: dict[bytes, Any] = {}
+        self.pushes: dict[bytes, Push] = {}
+        self.counts: Push | None = None
         self._fragments: tuple[bool, bytearray] | None = None
         self.is_open = False
         self.response_headers: list[tuple[str, str]] = []
@@ -219,8 +257,20 @@ class WebSocket(Owner):
         receiver = self.receiver
         if receiver is not None:
             push = self.pushes.get(data)
-            if push is not None and receiver.on_push(push):
-                return
+            if push is not None:
+                known = self.counts
+                if (
+                    known is not None
+                    and push.handlers is known.handlers
+                    and push.codec is known.codec
+                    and push.namespace == known.namespace
+                ):
+                    push.count()
+                    return
+                if receiver.on_push(push):
+                    push.count()
+                    self.counts = push
+                    return
             size = len(data)
             if size < 128 and data[:3] == _SMALL[size]:
                 # One small message and nothing else, as most reads bring it.

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 TICK: Final = 0.02
 #: How often its timer fires in each, while the process is busy: uses more than such a share of a core.
 STEPS: Final = 4
-BUSY: Final = 0.125
+BUSY: Final = 0.2
 #: Seconds that `on_stop` methods may take when a signal comes while users are being stopped.
 SLOW_STOP: Final = 10.0
 #: Batches after the last user was spawned until which users may still be connecting.

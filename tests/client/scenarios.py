@@ -389,6 +389,19 @@ def what_is_broadcast_counts_for_everyone_and_reaches_those_who_handle_it() -> N
     assert got == [(n, 1e9, {}) for n in (1, 2, 3)]
     until(lambda: row(crowd[0], "PUSH", "broadcast")[0] == 15)  # the one who waits measures too
     assert row(keen, "RECV", "broadcast")[0] == 3
+    # Those for whom broadcasts were only counted so far begin to wait for them, to handle them, and leave.
+    for n in range(4, 6):
+        crowd[0].emit("broadcast", {"n": n, "sent": 1e9})
+    until(lambda: row(crowd[0], "PUSH", "broadcast")[0] == 25)
+    crowd[1].on("broadcast", lambda message: got.append(message["n"]))
+    with crowd[2].expect("broadcast", timeout=3) as expected:
+        crowd[0].emit("broadcast", {"n": 6, "sent": 1e9})
+    assert expected.args == {"n": 6, "sent": 1e9}
+    until(lambda: 6 in got)
+    crowd[3].disconnect()
+    crowd[0].emit("broadcast", {"n": 7, "sent": 1e9})
+    until(lambda: 7 in got)
+    until(lambda: row(crowd[0], "PUSH", "broadcast")[0] == 32)
 
 
 @scenario
