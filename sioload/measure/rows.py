@@ -7,13 +7,12 @@ thousands a second) and move into its totals once a second, when the same number
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from sioload.measure.histogram import HIGHEST, LINEAR, TICKS, TOP, Histogram, bucket, value
+from sioload.measure.histogram import HIGHEST, LAST, LINEAR, TICKS, TOP, Histogram, bucket, value
 
 #: Distinct error messages of a row; the rest are counted under `OTHER_ERRORS`.
 MAX_ERRORS: Final = 50
@@ -258,7 +257,7 @@ class Row:
         tap: who hears of each sample, None when nobody does.
     """
 
-    __slots__ = ("_bytes", "_counts", "_errors", "_max", "_min", "_pending", "_sum", "_timed", "_totals",
+    __slots__ = ("_bytes", "_counts", "_errors", "_max", "_min", "_pending", "_sum", "_totals",
                  "_untimed", "bytes", "name", "skipped", "tap", "type")  # fmt: skip
 
     def __init__(self, type: str, name: str, tap: Tap | None = None) -> None:
@@ -273,10 +272,10 @@ class Row:
         self.bytes = self._bytes = 0
         self._totals = Totals(self.type, self.name)
         self._pending: Delta | None = None
+        self._counts: list[int] = []  # by bucket, once a sample has a time: 28 KiB
         self._clear()
 
     def _clear(self) -> None:
-        self._counts: dict[int, int] = defaultdict(int)
         self._errors: dict[str, int] = {}
         self._untimed = self._sum = self._max = 0
         self._min = HIGHEST
@@ -296,10 +295,14 @@ class Row:
         if LINEAR <= ticks < TOP:
             # `bucket`, written out: this runs for each sample.
             exponent = ticks.bit_length() - 8
-            self._counts[(exponent << 7) + (ticks >> exponent)] += 1
+            index = (exponent << 7) + (ticks >> exponent)
         else:
             ticks = min(max(ticks, 0), HIGHEST)
-            self._counts[bucket(ticks)] += 1
+            index = bucket(ticks)
+        counts = self._counts
+        if not counts:
+            self._counts = counts = [0] * (LAST + 1)
+        counts[index] += 1
         self._sum += ticks
         if ticks > self._max:
             self._max = ticks
@@ -352,17 +355,23 @@ class Row:
         """Move the running second into the totals and into what `take` returns next."""
         totals = self._totals
         totals.skipped, totals.bytes = self.skipped, self.bytes
-        timed = sum(self._counts.values())
+        counts: dict[int, int] = {}
+        if self._min <= self._max:
+            for i in range(bucket(self._min), bucket(self._max) + 1):
+                if n := self._counts[i]:
+                    counts[i] = n
+                    self._counts[i] = 0
+        timed = sum(counts.values())
         if not (timed or self._untimed):
             return
-        totals.times.add_counts(self._counts, timed, self._sum, self._min, self._max)
+        totals.times.add_counts(counts, timed, self._sum, self._min, self._max)
         totals.untimed += self._untimed
         delta = self._pending
         if delta is None:
-            # `_clear` makes new dicts, so these can be given away.
-            delta = self._pending = Delta(self.type, self.name, self._counts, errors=self._errors)
+            # The next second begins new dicts, so these can be given away.
+            delta = self._pending = Delta(self.type, self.name, counts, errors=self._errors)
         else:
-            for i, n in self._counts.items():
+            for i, n in counts.items():
                 delta.counts[i] = delta.counts.get(i, 0) + n
             for text, n in self._errors.items():
                 delta.errors[text] = delta.errors.get(text, 0) + n
