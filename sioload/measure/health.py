@@ -115,8 +115,8 @@ class Health:
 
     def _clear(self) -> None:
         self._cpu = 0.0
-        self._own = Histogram()
-        self._machine = Histogram()
+        self._own: list[float] = []
+        self._machine: list[float] = []
 
     def begin(self, now: float) -> None:
         """The ramp-up is over: count windows from `now` (monotonic seconds) on. Repeatable."""
@@ -140,8 +140,8 @@ class Health:
         if self._since is None:
             return False
         own = max(0.0, min(lateness, cpu if own is None else own))
-        self._own.add(own)
-        self._machine.add(max(0.0, lateness - own))
+        self._own.append(own)
+        self._machine.append(max(0.0, lateness - own))
         self._cpu += cpu
         return now - self._since >= WINDOW
 
@@ -160,14 +160,15 @@ class Health:
         totals = self.totals
         cpu = self._cpu / (now - self._since)
         # Of the ticks of half a window, one hiccup would be the p99: at least three ticks must be as late.
-        few = max(1.0, 300.0 / max(1, self._own.total))
-        own, machine = self._own.percentile(100.0 - min(few, 100.0)), self._machine.percentile(99)
+        few = max(1.0, 300.0 / max(1, len(self._own)))
+        owns, machines = _histogram(self._own), _histogram(self._machine)
+        own, machine = owns.percentile(100.0 - min(few, 100.0)), machines.percentile(99)
         limited = cpu > CPU_LIMIT or own > max(LAG_FLOOR, LAG_SHARE * (call_p50 or 0.0))
         totals.windows += 1
         totals.cpu, totals.own_p99, totals.machine_p99 = cpu, own, machine
         totals.cpu_peak = max(totals.cpu_peak, cpu)
-        totals.own.merge(self._own)
-        totals.machine.merge(self._machine)
+        totals.own.merge(owns)
+        totals.machine.merge(machines)
         if limited:
             totals.limited += 1
             totals.worst_own = max(totals.worst_own, own)
@@ -188,6 +189,13 @@ class Health:
         totals = self.totals
         totals.descriptors_left = _least(totals.descriptors_left, descriptors)
         totals.ports_left = _least(totals.ports_left, ports)
+
+
+def _histogram(times: list[float]) -> Histogram:
+    histogram = Histogram()
+    for seconds in times:
+        histogram.add(seconds)
+    return histogram
 
 
 def _least(one: int | None, other: int | None) -> int | None:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 READ: Final = 1
 WRITE: Final = 2
-#: Bytes of one read: room for many messages, and cheap to take for the few of most reads.
+#: Bytes of one read: of a stream whose reads bring one small message each, and of one that brought more.
+SMALL: Final = 448
 CHUNK: Final = 16384
 #: Writes that may wait for the kernel. Emits are held back long before; pongs and acks aren't.
 PIECES: Final = 20_000
@@ -67,13 +68,14 @@ class Stream:
 
     plain = True
 
-    __slots__ = ("_meter", "_out", "_reader", "_sock", "_writer", "buffered", "closed", "owner")
+    __slots__ = ("_meter", "_out", "_reader", "_sock", "_writer", "_room", "buffered", "closed", "owner")
 
     def __init__(self, sock: _socket.socket, owner: Owner, meter: Recorder) -> None:
         self._sock = sock
         self._meter = meter
         self.owner = owner
         self._out: deque[bytes] | None = None
+        self._room = SMALL
         self.buffered = 0
         self.closed = False
         self._writer: Any = None
@@ -150,14 +152,17 @@ class Stream:
     def _readable(self) -> None:
         try:
             try:
-                data = self._sock.recv(CHUNK)
+                data = self._sock.recv(self._room)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
                 self._fail(os_reason(error))
                 return
             if data:
-                self._meter.bytes_received += len(data)
+                size = len(data)
+                self._meter.bytes_received += size
+                if size == self._room:
+                    self._room = CHUNK
                 if self.plain:
                     self.owner.on_data(data)
                 else:
