@@ -68,7 +68,7 @@ class Stream:
 
     plain = True
 
-    __slots__ = ("_meter", "_out", "_reader", "_sock", "_writer", "_room", "buffered", "closed", "owner")
+    __slots__ = ("_meter", "_out", "_reader", "_room", "_sock", "_writer", "buffered", "closed", "owner")
 
     def __init__(self, sock: _socket.socket, owner: Owner, meter: Recorder) -> None:
         self._sock = sock
