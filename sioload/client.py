@@ -22,7 +22,7 @@ from sioload.link import Link, Listener, Phase
 from sioload.measure.delivery import Receiver
 from sioload.net import clock
 from sioload.net.fleet import Fleet
-from sioload.net.websocket import Push
+from sioload.net.pushes import Push
 from sioload.options import Options, options_from
 from sioload.pending import Expectation, Pending, Wait
 from sioload.schedule import Pace, Schedule
@@ -767,8 +767,8 @@ class SocketIOClient(Listener):
 
     # The link's listener: in the hub.
 
-    def only_counts(self, push: Push) -> bool:
-        return push.handlers is self._handlers and self._own is None and not self._pending.waits
+    def only_counts(self, handlers: object) -> bool:
+        return handlers is self._handlers and self._own is None and not self._pending.waits
 
     def on_event(self, namespace: str, args: list[Any], id: int | None, auto: bool) -> Push | None:
         now = perf_counter()
@@ -785,15 +785,15 @@ class SocketIOClient(Listener):
         if handler is not None and handler.sent_at is not None:
             row = recorder.rows.get(("PUSH", shown)) or recorder.row("PUSH", shown)
             try:
-                sent = handler.sent_at(*args)
-                row.add(clock.zero + now - sent)
-                measured = Push(namespace, self._handlers, row, sent)
+                late = clock.zero + now - handler.sent_at(*args)
+                row.add(late)
+                measured = Push(self._handlers, row, now - late)
             except Exception as error:  # noqa: BLE001 - the script's own code
                 row.fail(f"sent_at raised {type(error).__name__}: {error}")
         elif not awaited:
             row = recorder.row("RECV", shown)
             row.tick()
-            measured = Push(namespace, self._handlers, row, None)
+            measured = Push(self._handlers, row, None)
         if id is not None or self._own is not None:
             measured = None  # there is more to do, or only this user would do it
         if handler is not None and handler.delivery is not None:

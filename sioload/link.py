@@ -24,12 +24,14 @@ from sioload.net.polling import Token
 from sioload.net.probe import doubt_generation, find_generation, remember_generation
 from sioload.options import Options
 from sioload.socketio.backoff import backoff
+from sioload.socketio.codec import Decoder, encode_event, event_utf8
 from sioload.socketio.generations import V1_0, VERSIONS, Generation, codec_for
 from sioload.socketio.packet import Packet, PacketType
 
 if TYPE_CHECKING:
     from sioload.net.fleet import Fleet
-    from sioload.net.websocket import Push
+    from sioload.net.pushes import Kind, Push
+    from sioload.socketio.parsers import Codec
 
 #: An offset of connection state recovery: the time in base 64, and a counter within one millisecond.
 _OFFSET = re.compile(r"[0-9A-Za-z_-]{7,8}(\.[0-9A-Za-z_-]+)?$")
@@ -98,8 +100,8 @@ class Listener(Protocol):
     def on_event(self, namespace: str, args: list[Any], id: int | None, auto: bool) -> Push | None:
         """An event: `[name, *arguments]`; `id` asks for an ack. Returns what was done if it was no more."""
 
-    def only_counts(self, push: Push) -> bool:
-        """Whether an event that was only measured for some user is so for this one too."""
+    def only_counts(self, handlers: object) -> bool:
+        """Whether an event that was only measured for a user with these handlers is so for this one too."""
 
     def on_ack(self, id: int, args: list[Any]) -> None:
         """An ack."""
@@ -144,8 +146,10 @@ class Link(SessionListener):
         "_codec",
         "_deadline",
         "_decoder",
+        "_direct",
         "_fleet",
         "_generation",
+        "_json",
         "_listener",
         "_lost_at",
         "_lost_reason",
@@ -172,7 +176,9 @@ class Link(SessionListener):
         self.endpoint: Endpoint | None = None
         self._generation: Generation = VERSIONS[4]
         self._codec = self._generation.codec
+        self._direct = False  # events need nothing of the codec but their JSON
         self._decoder: Any = None
+        self._json: Decoder | None = None  # the same, if it is the usual one
         self._partial = False
         self._auth: Any = None
         self._query: str | None = None
@@ -242,8 +248,9 @@ class Link(SessionListener):
         options, endpoint = self.options, self.endpoint
         assert endpoint is not None
         self._generation = generation
-        self._codec = codec_for(generation, options.parser)
+        self._use(codec_for(generation, options.parser))
         self._decoder = self._codec.decoder(options.limits)
+        self._json = self._decoder if type(self._decoder) is Decoder else None
         self._partial = False
         cookies = {**self._listener.cookies(endpoint.origin + endpoint.path), **options.cookies}
         query = options.query
@@ -254,6 +261,10 @@ class Link(SessionListener):
         )
         self.connection = Connection(self._fleet, options, generation, endpoint, request, self)
         self.connection.start()
+
+    def _use(self, codec: Codec) -> None:
+        self._codec = codec
+        self._direct = codec.encode_event is encode_event
 
     def _timed_out(self, now: float) -> None:
         self._deadline = None
@@ -409,6 +420,10 @@ class Link(SessionListener):
         """
         connection = self.connection
         assert connection is not None
+        if self._direct and connection.direct:
+            packet = event_utf8(namespace, event, args, id, b"42")
+            if packet is not None and len(packet) <= connection.max_payload:
+                return connection.send_direct(packet, token)
         messages = self._codec.encode_event(namespace, event, args, id)
         if len(messages) > 1 or len(messages[0]) * 4 >= connection.max_payload:
             self._check_size(messages, connection.max_payload)
@@ -433,7 +448,7 @@ class Link(SessionListener):
         assert self.connection is not None
         assert self.endpoint is not None
         self._generation = generation
-        self._codec = codec_for(generation, self.options.parser)
+        self._use(codec_for(generation, self.options.parser))
         self.connection.speak(generation)
         remember_generation(self._fleet, self.endpoint, self.options, generation)
 
@@ -554,8 +569,7 @@ class Link(SessionListener):
             elif namespace.pid is None:
                 push = self._listener.on_event(name, content, id, auto)
                 if push is not None and isinstance(data, str):
-                    push.codec = self._codec
-                    self._fleet.remember(data, push)
+                    self._fleet.remember(data, name, self._codec, push)
             else:
                 self._event(namespace, Packet(*packet))
         elif kind is PacketType.CONNECT:
@@ -565,21 +579,28 @@ class Link(SessionListener):
         else:
             self._kicked(name)
 
+    def on_ack_frame(self, frame: bytes, start: int) -> bool:
+        found = None if self._json is None else self._json.root_ack(frame, start)
+        if found is None:
+            return False
+        self._listener.on_ack(found[0], found[1])
+        return True
+
     def look_again(self) -> None:
         """What is done with events may have changed."""
         if self.connection is not None:
             self.connection.look_again()
 
-    def on_push(self, push: Push) -> bool:
+    def on_push(self, kind: Kind) -> bool:
         """A broadcast is decoded for the first of its receivers, and for those whose script looks at it."""
-        namespace = self.namespaces.get(push.namespace)
+        namespace = self.namespaces.get(kind.namespace)
         return (
             namespace is not None
             and namespace.connected
             and namespace.pid is None
-            and push.codec is self._codec
+            and kind.codec is self._codec
             and not self._partial
-            and self._listener.only_counts(push)
+            and self._listener.only_counts(kind.handlers)
         )
 
     def _event(self, namespace: Namespace, packet: Packet) -> None:
@@ -690,7 +711,7 @@ class Link(SessionListener):
     def on_closed(self, reason: str, detail: str) -> None:
         connection, self.connection = self.connection, None
         stage = connection.stage if connection is not None else "open"
-        self._decoder = None
+        self._decoder = self._json = None
         phase = self.phase
         if phase is Phase.CLOSING:
             self._enter(Phase.IDLE)

@@ -9,7 +9,7 @@ own lag = min(lateness, CPU time used).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from sioload.measure.histogram import Histogram
@@ -75,7 +75,7 @@ class HealthTotals:
 
     def encode(self) -> dict[str, Any]:
         """Plain values, for msgpack."""
-        data = {name: getattr(self, name) for name in self.__slots__}
+        data = {each.name: getattr(self, each.name) for each in fields(self)}
         return {**data, "own": self.own.encode(), "machine": self.machine.encode()}
 
     @classmethod

@@ -162,11 +162,12 @@ class Connection(FrameListener):
         self._fast = generation.decode_frame in _PLAIN and generation.encode_frame in _PLAIN
         if self._ws is not None and not self._fast:
             self._ws.receiver = None
+            self.look_again()
 
     def look_again(self) -> None:
         """Ask the listener for each push from now on whether it may just be counted."""
         if self._ws is not None:
-            self._ws.counts = None
+            self._ws.stream.kind = None
 
     def start(self) -> None:
         """Ask for a session."""
@@ -187,17 +188,33 @@ class Connection(FrameListener):
                 ws.stream.write(encode_frame(1, b"4" + text.encode()))
             else:
                 ws.send(self.encode(Packet(MESSAGE, text)))
-            if not ws.stream.buffered:
-                return True
-            if token is not None:
-                self._keep(token)
-            return False
+            return self._written(ws, token)
         if self.polling is None:
             if token is not None:
                 token.settle("not_sent", "not connected")
             return False
         size = sum(len(m.encode()) if isinstance(m, str) else len(m) * 4 // 3 + 4 for m in messages)
         self.polling.send([Packet(MESSAGE, m) for m in messages], size + 2 * len(messages), token)
+        return False
+
+    @property
+    def direct(self) -> bool:
+        """Whether a text needs nothing but an Engine.IO type in front of it."""
+        return self._ws is not None and self._ws.receiver is not None
+
+    def send_direct(self, packet: bytes, token: Token | None) -> bool:
+        """Send one Engine.IO packet, a UTF-8 text, while this is `direct`; returns what `send` does."""
+        ws = self._ws
+        assert ws is not None
+        ws.stream.write(encode_frame(1, packet))
+        return self._written(ws, token)
+
+    def _written(self, ws: WebSocket, token: Token | None) -> bool:
+        """Whether the kernel has all of it; if not, `token` is kept."""
+        if not ws.stream.buffered:
+            return True
+        if token is not None:
+            self._keep(token)
         return False
 
     def send_raw(self, frame: str | bytes, token: Token) -> bool:
@@ -218,10 +235,7 @@ class Connection(FrameListener):
             token.settle("not_sent", "not connected")
             return False
         ws.send(frame)
-        if not ws.stream.buffered:
-            return True
-        self._keep(token)
-        return False
+        return self._written(ws, token)
 
     def close(self, reason: str = "client") -> None:
         """Leave politely: say goodbye, take in what the server still sends, then end with a reason.

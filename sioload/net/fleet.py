@@ -19,7 +19,8 @@ from sioload.measure.recorder import Recorder
 from sioload.measure.rows import normalise
 from sioload.net.deadlines import Deadlines
 from sioload.net.dial import Resolver, rotate, tls_context
-from sioload.net.websocket import Push, text_of_server
+from sioload.net.pushes import Kind, Push
+from sioload.net.websocket import text_of_server
 from sioload.options import Options
 from sioload.socketio.generations import Generation
 
@@ -68,6 +69,7 @@ class Fleet:
         self.former: dict[Any, Generation] = {}
         self.probes: dict[Any, list[Callable[[Generation, str], None]]] = {}
         self.pushes: dict[bytes, Push] = {}
+        self._kinds: dict[tuple[str, object, int], Kind] = {}
         self._complaints: set[str] = set()
         self._endpoints: dict[str, Endpoint] = {}
         self._born = int(time.time() * 1000)
@@ -109,12 +111,20 @@ class Fleet:
         self._serial += 1
         return f"{self._born:x}.{self._serial:x}"
 
-    def remember(self, text: str, push: Push) -> None:
+    def remember(self, text: str, namespace: str, codec: object, push: Push) -> None:
         """A server that broadcasts sends one frame to everyone; several may be on their way at a time."""
-        if len(text) <= PUSH_SIZE:
-            if len(self.pushes) >= PUSHES:
-                self.pushes.clear()
-            self.pushes[text_of_server(b"4" + text.encode())] = push
+        if len(text) > PUSH_SIZE:
+            return
+        key = (namespace, codec, id(push.handlers))
+        kind = self._kinds.get(key)
+        if kind is None:
+            if len(self._kinds) >= PUSHES:
+                self._kinds.clear()
+            kind = self._kinds[key] = Kind(namespace, codec, push.handlers, self.pushes)
+        push.kind = kind
+        if len(self.pushes) >= PUSHES:
+            self.pushes.clear()
+        self.pushes[text_of_server(b"4" + text.encode())] = push
 
     def later(self, callback: Callable[..., None], *args: Any) -> None:
         """Call something in the hub soon."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-from time import perf_counter
 from typing import TYPE_CHECKING, Final
 from typing import Protocol as Interface
 
@@ -24,20 +23,17 @@ from websockets.protocol import CLIENT, CONNECTING, OPEN, Protocol
 from websockets.speedups import apply_mask
 from websockets.uri import WebSocketURI
 
-from sioload.net import clock
 from sioload.net.stream import Owner, Stream
 from sioload.options import Limits
 
 if TYPE_CHECKING:
-    from sioload.measure.rows import Row
+    from sioload.net.pushes import Kind, Push
 
 # The library logs whole packets at DEBUG: secrets must not reach the logs.
 _quiet = logging.getLogger("sioload.websockets")
 _quiet.disabled = True
 _quiet.setLevel(logging.CRITICAL)
 
-#: How a read begins that is one small text frame with an Engine.IO message, by the length of the read.
-_SMALL: Final = [bytes((0x81, n - 2)) + b"4" if n > 2 else b"" for n in range(128)]
 #: A frame beyond this size is collected by the protocol's own reader instead of by joining reads.
 JOIN: Final = 65536
 
@@ -53,7 +49,7 @@ def _head(opcode: int, length: int, masked: int) -> bytes:
     return bytes((0x80 | opcode, masked | 127)) + length.to_bytes(8, "big")
 
 
-_HEADS: Final = {op: [_head(op, n, 0x80) for n in range(126)] for op in (1, 2)}
+_TEXT_HEADS: Final = [_head(1, n, 0x80) for n in range(126)]
 
 #: Masking keys from the system's random source, taken 4 KiB at a time (RFC 6455, section 5.3).
 _masks: Final[list[bytes]] = []
@@ -66,7 +62,7 @@ def encode_frame(opcode: int, payload: bytes) -> bytes:
         pool = os.urandom(4096)
         _masks.extend([pool[i : i + 4] for i in range(0, 4096, 4)])
     mask = _masks.pop()
-    head = _HEADS[opcode][n] if n < 126 else _head(opcode, n, 0x80)
+    head = _TEXT_HEADS[n] if opcode == 1 and n < 126 else _head(opcode, n, 0x80)
     return head + mask + apply_mask(payload, mask)
 
 
@@ -104,33 +100,6 @@ class Listener(Interface):
         """A callback raised."""
 
 
-class Push:
-    """An event that was only measured, as it will be for others who get the same frame.
-
-    Attributes:
-        namespace, codec: how it was read.
-        handlers: those that it was looked up in.
-        row: where it is counted.
-        sent: the stamp in it; None when it carries none.
-    """
-
-    __slots__ = ("codec", "handlers", "namespace", "row", "sent")
-
-    def __init__(self, namespace: str, handlers: object, row: Row, sent: float | None) -> None:
-        self.namespace = namespace
-        self.codec: object = None
-        self.handlers = handlers
-        self.row = row
-        self.sent = sent
-
-    def count(self) -> None:
-        """It arrived now."""
-        if self.sent is None:
-            self.row.tick()
-        else:
-            self.row.add(clock.zero + perf_counter() - self.sent)
-
-
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Receiver(Interface):
     """Who takes an Engine.IO session's messages. Called in the hub."""
@@ -140,10 +109,13 @@ class Receiver(Interface):
     def on_message(self, data: str | bytes) -> None:
         """A message of the session."""
 
-    def on_push(self, push: Push) -> bool:
-        """May an event be counted that another user got as well? False if the message is wanted itself.
+    def on_ack_frame(self, frame: bytes, start: int) -> bool:
+        """Maybe the message that begins there is an ack, short to read? False if it was left untouched."""
 
-        The answer holds for all of the same namespace, codec and handlers until `WebSocket.counts` is None.
+    def on_push(self, kind: Kind) -> bool:
+        """May events be counted that another user got as well? False if the messages are wanted themselves.
+
+        The answer holds for all of this kind while it is the stream's `kind`.
         """
 
 
@@ -156,14 +128,12 @@ class WebSocket(Owner):
         receiver: once a session runs on this websocket and its generation needs no codec for it: who takes
             the rest of a text that begins with "4" (an Engine.IO message), past the listener.
         pushes: with `receiver`: frames that need not be decoded again, and what stands for them.
-        counts: a push that the receiver let count, so that others like it needn't be asked for: this is the
-            hottest path, and looks at few objects.
         compresses: frames may be compressed, so all pass through the protocol.
         response_headers: what the server answered to the handshake.
     """
 
-    __slots__ = ("_fragments", "_limit", "_protocol", "_rest", "compresses", "counts", "is_open", "listener",
-                 "pushes", "receiver", "response_headers", "stream")  # fmt: skip
+    __slots__ = ("_fragments", "_limit", "_protocol", "_rest", "compresses", "is_open", "listener", "pushes",
+                 "receiver", "response_headers", "stream")  # fmt: skip
 
     def __init__(
         self,
@@ -181,7 +151,6 @@ class WebSocket(Owner):
         self.compresses = False
         self.receiver: Receiver | None = None
         self.pushes: dict[bytes, Push] = {}
-        self.counts: Push | None = None
         self._fragments: tuple[bool, bytearray] | None = None
         self.is_open = False
         self.response_headers: list[tuple[str, str]] = []
@@ -256,24 +225,19 @@ class WebSocket(Owner):
             self._rest = b""
         receiver = self.receiver
         if receiver is not None:
+            size = len(data)
+            # One small Engine.IO message and nothing else, as most reads bring it.
+            small = 3 < size < 128 and data[0] == 0x81 and data[1] == size - 2 and data[2] == 0x34
+            if small and receiver.on_ack_frame(data, 3):
+                return
             push = self.pushes.get(data)
             if push is not None:
-                known = self.counts
-                if (
-                    known is not None
-                    and push.handlers is known.handlers
-                    and push.codec is known.codec
-                    and push.namespace == known.namespace
-                ):
+                kind = push.kind
+                if kind is not None and (kind is self.stream.kind or receiver.on_push(kind)):
                     push.count()
+                    self.stream.kind = kind
                     return
-                if receiver.on_push(push):
-                    push.count()
-                    self.counts = push
-                    return
-            size = len(data)
-            if size < 128 and data[:3] == _SMALL[size]:
-                # One small message and nothing else, as most reads bring it.
+            if small:
                 try:
                     text = data[3:].decode()
                 except UnicodeDecodeError:
@@ -327,6 +291,7 @@ class WebSocket(Owner):
                 return
         if pos < size:
             self._rest = data[pos:]
+            self.stream.kind = None
 
     def on_lost(self, reason: str) -> None:
         protocol = self._protocol
@@ -349,6 +314,7 @@ class WebSocket(Owner):
     def _slow(self) -> Protocol:
         if self._protocol is None:
             self._protocol = Protocol(CLIENT, state=OPEN, max_size=self._limit, logger=_quiet)
+            self.stream.kind = None
         return self._protocol
 
     def _feed_protocol(self, data: bytes) -> None:

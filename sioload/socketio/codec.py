@@ -59,19 +59,27 @@ def encode_event(
     Raises:
         EncodeError: an argument can't be sent as JSON; the message names its type and place.
     """
-    if not ascii:
-        # The hottest path, short: nothing but JSON in the root.
-        try:
-            text = _to_json([event, *args], None, _OPTIONS).decode()
-        except TypeError:
-            pass  # it holds binary, or something that can't be sent
-        else:
-            if namespace != "/":
-                return [_head("2", namespace, id) + text]
-            return ["2" + text] if id is None else [f"2{id}{text}"]
     text, attachments = to_json([event, *args], args)
     kind = f"5{len(attachments)}-" if attachments else "2"
     return [_head(kind, namespace, id) + (_escape(text) if ascii else text), *attachments]
+
+
+def event_utf8(namespace: str, event: str, args: Sequence[Any], id: int | None, kind: bytes) -> bytes | None:
+    """The message of most events in UTF-8, with less work than `encode_event`, whose arguments it has.
+
+    Args:
+        kind: what it begins with: "2", behind the Engine.IO type if that is known to be "4".
+
+    Returns:
+        None if it takes attachments or can't be sent, so that `encode_event` is to judge.
+    """
+    try:
+        data = _to_json([event, *args], None, _OPTIONS)
+    except TypeError:
+        return None
+    if namespace != "/":
+        return kind + _head("", namespace, id).encode() + data
+    return kind + data if id is None else kind + str(id).encode() + data
 
 
 def encode_ack(
@@ -268,6 +276,30 @@ class Decoder:
         elif number is None:
             raise ProtocolError("ack without an id")
         return kind, namespace, data, number, False
+
+    def root_ack(self, frame: bytes, start: int) -> tuple[int, list[Any]] | None:
+        """What is received most, an ack in the root without attachments, with less work than `feed`.
+
+        Args:
+            frame: holds it, in UTF-8, up to its end.
+            start: where it begins.
+
+        Returns:
+            Its id and arguments; None if this is anything else, so that `feed` is to judge.
+        """
+        size = len(frame)
+        if self._packet is not None or size > self._shallow or frame[start] != 0x33:
+            return None
+        number, pos = 0, start + 1
+        while pos < size and 0x30 <= frame[pos] <= 0x39:
+            number = number * 10 + frame[pos] - 0x30
+            pos += 1
+        if not 1 < pos - start <= ID_DIGITS or pos == size or frame[pos] != 0x5B:
+            return None
+        try:
+            return number, _from_json(frame[pos:])
+        except ValueError:
+            return None
 
     def _rare(self, kind: PacketType | None, message: str) -> Fields | None:
         """All packets but plain events and acks."""

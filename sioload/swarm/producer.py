@@ -11,23 +11,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import gevent
-from gevent.hub import get_hub
 from gevent.lock import RLock
 from locust.runners import STATE_CLEANUP, STATE_STOPPED, Runner
 
 from sioload import link
 from sioload.net.fleet import Fleet, fleet_of
 from sioload.swarm import statistics
+from sioload.swarm.lateness import Lateness
 from sioload.swarm.options import DRAIN
 from sioload.swarm.taps import Tap
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two ticks of the watch on this process's own lateness.
-TICK: Final = 0.02
-#: How often its timer fires in each, while the process is busy: uses more than such a share of a core.
-STEPS: Final = 4
-BUSY: Final = 0.2
 #: Seconds that `on_stop` methods may take when a signal comes while users are being stopped.
 SLOW_STOP: Final = 10.0
 #: Batches after the last user was spawned until which users may still be connecting.
@@ -58,11 +53,7 @@ class Producer:
         self._warned = False
         self._settling = 0
         gevent.spawn(self._batches)
-        self._late = self._own = self._used = 0.0
-        self._steps = 0
-        self._looked, self._cpu = time.monotonic(), time.process_time()
-        self._timer: Any = None
-        self._set_steps(1)
+        self._lateness = Lateness(self.fleet, self._judge)
 
     def begin(self) -> None:
         """A test starts. Waits for the drain of the one before."""
@@ -129,44 +120,6 @@ class Producer:
                 if recorder.connections.opened == opened or not self._settling:
                     self._settling = 0
                     recorder.health.begin(time.monotonic())
-
-    def _set_steps(self, steps: int) -> None:
-        """Let the timer fire so many times in each tick."""
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer.close()
-        loop: Any = get_hub().loop
-        self._every, self._step = steps, TICK / steps
-        self._timer = loop.timer(self._step, self._step, priority=loop.MAXPRI)
-        self._timer.start(self._watch)
-
-    def _watch(self) -> None:
-        """In the hub, each step: how late does a timer fire, and what CPU was used meanwhile?
-
-        The timer is the first that the event loop looks at, so that what piled up while the machine was busy
-        elsewhere isn't taken for its cause; and it is short, so that little of the CPU time was used before
-        it was due. The worst of a few such steps is one tick. A process that uses little anyway is woken
-        once a tick: each time costs it 60 us.
-        """
-        try:
-            now, cpu = time.monotonic(), time.process_time()
-            late, used = now - self._looked - self._step, cpu - self._cpu
-            self._looked, self._cpu = now, cpu
-            self._late = max(self._late, late)
-            self._own = max(self._own, min(late, used))
-            self._used += used
-            self._steps += 1
-            if self._steps >= self._every:
-                full = self.fleet.recorder.health.tick(now, self._late, self._used, self._own)
-                wanted = STEPS if self._used > BUSY * TICK else 1
-                if wanted != self._every:
-                    self._set_steps(wanted)
-                self._late = self._own = self._used = 0.0
-                self._steps = 0
-                if full:
-                    self._judge(now)
-        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
-            self.fleet.crashed(error)
 
     def _judge(self, now: float) -> None:
         recorder = self.fleet.recorder

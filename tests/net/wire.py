@@ -70,7 +70,10 @@ class Reader:
         assert isinstance(data, str)
         self.events.append(("text", "4" + data))
 
-    def on_push(self, push: object) -> bool:
+    def on_ack_frame(self, frame: bytes, start: int) -> bool:
+        return False
+
+    def on_push(self, kind: object) -> bool:
         raise AssertionError("no frame is known")
 
     def on_ws_open(self, ws: WebSocket) -> None:

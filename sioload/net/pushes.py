@@ -1,0 +1,58 @@
+"""Pushes that need not be decoded again: a broadcast is the same frame for all of its receivers."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sioload.measure.rows import Row
+
+
+class Kind:
+    """Pushes that are alike to who gets them.
+
+    Attributes:
+        namespace, codec: how they were read.
+        handlers: those that they were looked up in.
+        pushes: the last pushes of every kind, by their frames.
+    """
+
+    __slots__ = ("codec", "handlers", "namespace", "pushes")
+
+    def __init__(self, namespace: str, codec: object, handlers: object, pushes: dict[bytes, Push]) -> None:
+        self.namespace = namespace
+        self.codec = codec
+        self.handlers = handlers
+        self.pushes = pushes
+
+
+class Push:
+    """An event that was only measured, as it will be for others who get the same frame.
+
+    Attributes:
+        handlers: those that it was looked up in.
+        kind: what it has in common with others, once it is remembered.
+    """
+
+    __slots__ = ("_row", "_sent", "_timed", "handlers", "kind")
+
+    def __init__(self, handlers: object, row: Row, sent: float | None) -> None:
+        """
+        Args:
+            handlers: see above.
+            row: where it is counted.
+            sent: when it was sent, in seconds of `perf_counter`; None when it doesn't say.
+        """
+        self.handlers = handlers
+        self.kind: Kind | None = None
+        self._row = row
+        self._timed = sent is not None
+        self._sent = 0.0 if sent is None else sent
+
+    def count(self) -> None:
+        """It arrived now."""
+        if self._timed:
+            self._row.add(perf_counter() - self._sent)
+        else:
+            self._row.tick()
