@@ -250,9 +250,11 @@ NAMESPACES = st.sampled_from(["/", "/chat", "/my-chat", "/é"])
 def test_what_is_sent_is_read_again(
     namespace: str, event: str, args: list[Any], id: int | None, ascii: bool
 ) -> None:
-    assert feed(*codec.encode_event(namespace, event, args, id, ascii=ascii)) == Packet(
-        EVENT, namespace, [event, *args], id
-    )
+    messages = codec.encode_event(namespace, event, args, id, ascii=ascii)
+    assert feed(*messages) == Packet(EVENT, namespace, [event, *args], id)
+    utf8 = codec.event_utf8(namespace, event, args, id, b"42")
+    plain = codec.encode_event(namespace, event, args, id)
+    assert utf8 is None if len(plain) > 1 else [utf8] == [b"4" + str(plain[0]).encode()]
     if id is not None:
         for dashed in (False, True):
             messages = codec.encode_ack(namespace, id, args, ascii=ascii, dashed=dashed)
@@ -275,8 +277,39 @@ GARBAGE = st.builds(
 def test_any_message_decodes_or_is_refused(messages: list[Message]) -> None:
     decoder = Decoder(LIMITS)
     for message in messages:
+        short = decoder.root_ack(b"4" + message.encode(), 1) if isinstance(message, str) and message else None
         try:
             packet = decoder.feed(message)
         except ProtocolError:
+            assert short is None
             return
         assert packet is None or Packet(*packet).namespace[0] == "/"
+        assert short is None or packet == Packet(ACK, "/", short[1], short[0])
+
+
+@pytest.mark.parametrize(
+    ("message", "read"),
+    [
+        ("30[]", (0, [])),
+        ('3712["é",{"a":[1]}]', (712, ["é", {"a": [1]}])),
+        ("399999999999999[1]", (99999999999999, [1])),
+        ("3[1]", None),
+        ("3999999999999999[1]", None),
+        ("3/chat,1[1]", None),
+        ("37", None),
+        ("3", None),
+        ("37[1", None),
+        ("37{}", None),
+        ("31-7[1]", None),
+        ("27[1]", None),
+        ("37" + "[" * 200 + "]" * 200, None),
+    ],
+)
+def test_acks_that_can_be_read_short(message: str, read: tuple[int, list[Any]] | None) -> None:
+    assert Decoder(LIMITS).root_ack(b"\x81\x00" + message.encode(), 2) == read
+
+
+def test_an_ack_among_attachments_is_left_to_be_refused() -> None:
+    decoder = Decoder(LIMITS)
+    decoder.feed(ONE % 0)
+    assert decoder.root_ack(b"30[]", 0) is None
