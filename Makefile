@@ -48,7 +48,8 @@ clean:
 	find sioload tests locustfiles -name __pycache__ -prune -exec rm -rf {} +
 
 # The sources of what is compiled; see setup.py.
-COMPILED := $(wildcard $(foreach so,$(wildcard sioload/*.so sioload/*/*.so),$(firstword $(subst .cpython, ,$(so))).py))
+BUILT := $(foreach so,$(wildcard sioload/*.so sioload/*/*.so),$(firstword $(subst .cpython, ,$(so))))
+COMPILED := $(wildcard $(BUILT:=.py) $(BUILT:=.c))
 
 $(INSTALLED): pyproject.toml setup.py $(COMPILED)
 	$(PYTHON) -m venv .venv

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from gevent.hub import get_hub
 from greenlet import getcurrent, greenlet
 
 from sioload.errors import AckTimeout, ConnectionLost, EmitError, NotConnected, Refused, UnexpectedReply
@@ -14,6 +13,8 @@ from sioload.errors import AckTimeout, ConnectionLost, EmitError, NotConnected, 
 if TYPE_CHECKING:
     from sioload.measure.ledger import Ledger
     from sioload.measure.rows import Row
+
+_current: Final = getcurrent  # a global that costs no look-up
 
 #: The exception of each outcome that is none of success.
 ERRORS: dict[str, type[EmitError]] = {
@@ -29,6 +30,13 @@ def value_of(args: list[Any] | tuple[Any, ...]) -> Any:
     if len(args) == 1:
         return args[0]
     return tuple(args) if args else None
+
+
+def arguments_of(data: Any) -> list[Any]:
+    """The inverse: None is no argument, a tuple several."""
+    if data is None:
+        return []
+    return list(data) if type(data) is tuple else [data]
 
 
 class Emit:
@@ -77,15 +85,15 @@ class Emit:
         self.finished = False
         ledger.emits += 1
 
-    def wait(self) -> Any:
-        """Sleep until its end: the answer's value, or the exception of the outcome."""
+    def wait(self, hub: greenlet) -> Any:
+        """Sleep until its end, in gevent's `hub`: the answer's value, or the exception of the outcome."""
         if self.finished:  # before its own caller came to wait
             value, error = self._early
             if error is not None:
                 raise error
             return value
-        self.waiter = getcurrent()
-        return get_hub().switch()
+        self.waiter = _current()
+        return hub.switch()
 
     def _fail(self, error: EmitError) -> None:
         if self.waiter is not None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from mypy_extensions import mypyc_attr
 
 from sioload.dispatcher import weigh
+from sioload.emits import arguments_of
 from sioload.engineio.urls import Endpoint, Request, with_token
 from sioload.errors import ConnectError, EncodeError, LimitError, OptionError, ProtocolError, Refused
 from sioload.net.connection import Connection
@@ -24,7 +25,7 @@ from sioload.net.polling import Token
 from sioload.net.probe import doubt_generation, find_generation, remember_generation
 from sioload.options import Options
 from sioload.socketio.backoff import backoff
-from sioload.socketio.codec import Decoder, encode_event, event_utf8
+from sioload.socketio.codec import Decoder, encode_event, event_json
 from sioload.socketio.generations import V1_0, VERSIONS, Generation, codec_for
 from sioload.socketio.packet import Packet, PacketType
 
@@ -409,10 +410,8 @@ class Link(SessionListener):
         namespace = self.ready.get(name)
         return namespace is not None and namespace.connected
 
-    def send_event(
-        self, namespace: str, event: str, args: list[Any], id: int | None, token: Token | None
-    ) -> bool:
-        """Send an event; see `Connection.send`.
+    def send_event(self, namespace: str, event: str, data: Any, id: int | None, token: Token | None) -> bool:
+        """Send an event; see `Connection.send`. `data` is as a script gives it (`emits.arguments_of`).
 
         Raises:
             EncodeError: an argument can't be serialised.
@@ -421,10 +420,11 @@ class Link(SessionListener):
         connection = self.connection
         assert connection is not None
         if self._direct and connection.direct:
-            packet = event_utf8(namespace, event, args, id, b"42")
-            if packet is not None and len(packet) <= connection.max_payload:
-                return connection.send_direct(packet, token)
-        messages = self._codec.encode_event(namespace, event, args, id)
+            json = event_json(event, data)
+            if json is not None and len(json) + len(namespace) * 4 + 20 < connection.max_payload:
+                head = b"42" if namespace == "/" else f"42{namespace},".encode()
+                return connection.send_direct(head, id, json, token)
+        messages = self._codec.encode_event(namespace, event, arguments_of(data), id)
         if len(messages) > 1 or len(messages[0]) * 4 >= connection.max_payload:
             self._check_size(messages, connection.max_payload)
         return connection.send(messages, token)

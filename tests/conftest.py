@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 def pytest_configure() -> None:
     """What is compiled must be what is written."""
     for built in (serverkit.ROOT / "sioload").rglob("*.so"):
-        source = built.with_name(built.name.partition(".")[0] + ".py")
-        if source.exists() and source.stat().st_mtime > built.stat().st_mtime:
-            pytest.exit(
-                f"{source.relative_to(serverkit.ROOT)} changed since it was compiled: make .venv/.installed",
-                4,
-            )
+        for suffix in (".py", ".c"):
+            source = built.with_name(built.name.partition(".")[0] + suffix)
+            if source.exists() and source.stat().st_mtime > built.stat().st_mtime:
+                shown = source.relative_to(serverkit.ROOT)
+                pytest.exit(f"{shown} changed since it was compiled: make .venv/.installed", 4)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -32,7 +32,7 @@ from sioload.net.polling import Polling, Token
 from sioload.net.stream import Stream
 from sioload.net.upgrade import Upgrade
 from sioload.net.websocket import Listener as FrameListener
-from sioload.net.websocket import Receiver, WebSocket, encode_frame
+from sioload.net.websocket import Receiver, WebSocket
 from sioload.options import Options
 from sioload.socketio.detect import identify, mismatch, refusal, refuses_version
 from sioload.socketio.generations import Generation
@@ -185,7 +185,7 @@ class Connection(FrameListener):
             if len(messages) > 1:
                 ws.send_many([self.encode(Packet(MESSAGE, m)) for m in messages])
             elif ws.receiver is not None and isinstance(text, str):
-                ws.stream.write(encode_frame(1, b"4" + text.encode()))
+                ws.stream.write_text(b"4", None, text.encode())
             else:
                 ws.send(self.encode(Packet(MESSAGE, text)))
             return self._written(ws, token)
@@ -202,11 +202,11 @@ class Connection(FrameListener):
         """Whether a text needs nothing but an Engine.IO type in front of it."""
         return self._ws is not None and self._ws.receiver is not None
 
-    def send_direct(self, packet: bytes, token: Token | None) -> bool:
-        """Send one Engine.IO packet, a UTF-8 text, while this is `direct`; returns what `send` does."""
+    def send_direct(self, head: bytes, number: int | None, data: bytes, token: Token | None) -> bool:
+        """As `send`, one Engine.IO packet in the parts of `Stream.write_text`, while this is `direct`."""
         ws = self._ws
         assert ws is not None
-        ws.stream.write(encode_frame(1, packet))
+        ws.stream.write_text(head, number, data)
         return self._written(ws, token)
 
     def _written(self, ws: WebSocket, token: Token | None) -> bool:

@@ -20,7 +20,7 @@ from sioload.measure.rows import normalise
 from sioload.net.deadlines import Deadlines
 from sioload.net.dial import Resolver, rotate, tls_context
 from sioload.net.pushes import Kind, Push
-from sioload.net.websocket import text_of_server
+from sioload.net.wire import text_of_server
 from sioload.options import Options
 from sioload.socketio.generations import Generation
 
@@ -48,6 +48,7 @@ class Fleet:
 
     Attributes:
         recorder: where samples go.
+        hub: gevent's, of this thread.
         members: the clients whose connections are open or opening.
         ending: the run comes to its end: connections are closed by the drain, no longer by scripts.
         stopping: no new emit starts.
@@ -58,6 +59,7 @@ class Fleet:
 
     def __init__(self, recorder: Recorder | None = None) -> None:
         self.recorder = recorder if recorder is not None else Recorder()
+        self.hub = get_hub()
         self.deadlines = Deadlines(self.crashed)
         self.resolver = Resolver()
         self.members: set[Member] = set()

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from gevent.hub import get_hub
 from mypy_extensions import mypyc_attr
 
+from sioload.net.wire import handle, read, send_text, text_frame
+
 if TYPE_CHECKING:
     from sioload.measure.recorder import Recorder
     from sioload.net.pushes import Kind
@@ -71,11 +73,12 @@ class Stream:
 
     plain = True
 
-    __slots__ = ("_meter", "_out", "_reader", "_small", "_sock", "_writer", "buffered", "closed", "kind",
-                 "owner")  # fmt: skip
+    __slots__ = ("_handle", "_meter", "_out", "_reader", "_small", "_sock", "_writer", "buffered", "closed",
+                 "kind", "owner")  # fmt: skip
 
     def __init__(self, sock: _socket.socket, owner: Owner, meter: Recorder) -> None:
         self._sock = sock
+        self._handle = handle(sock)
         self._meter = meter
         self.owner = owner
         self._out: deque[bytes] | None = None
@@ -107,14 +110,35 @@ class Stream:
             return
         self._meter.bytes_sent += n
         if n != len(data):
-            self._out = deque((data[n:],))
-            self.buffered = len(data) - n
-            try:
-                if self._writer is None:
-                    self._writer = get_hub().loop.io(self._sock.fileno(), WRITE)
-                self._writer.start(self._writable)
-            except MemoryError:
-                get_hub().loop.run_callback(self._failed, "out of memory")
+            self._keep(data[n:])
+
+    def write_text(self, head: bytes, number: int | None, data: bytes) -> None:
+        """As `write`, a text frame of a websocket's client: `head`, `number` in digits if any, and `data`."""
+        if self.closed or self._out or not self.plain:
+            self.write(text_frame(head, number, data))
+            return
+        try:
+            sent = send_text(self._handle, head, number, data)
+        except OSError as error:
+            self._fail_later(data, os_reason(error))
+            return
+        if isinstance(sent, tuple):
+            n, rest = sent
+            self._meter.bytes_sent += n
+            self._keep(rest)
+        else:
+            self._meter.bytes_sent += sent
+
+    def _keep(self, data: bytes) -> None:
+        """The kernel doesn't take `data` yet."""
+        self._out = deque((data,))
+        self.buffered = len(data)
+        try:
+            if self._writer is None:
+                self._writer = get_hub().loop.io(self._sock.fileno(), WRITE)
+            self._writer.start(self._writable)
+        except MemoryError:
+            get_hub().loop.run_callback(self._failed, "out of memory")
 
     def close(self) -> None:
         """Close now; what is still buffered is dropped. The owner hears nothing of it."""
@@ -158,7 +182,7 @@ class Stream:
         """The socket is readable."""
         try:
             try:
-                data = self._sock.recv(SMALL) if self._small else self._sock.recv(CHUNK)
+                data = read(self._handle, SMALL) if self._small else read(self._handle, CHUNK)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:

@@ -8,7 +8,6 @@ stays the single judge of protocol errors (RFC 6455).
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Final
 from typing import Protocol as Interface
 
@@ -20,10 +19,10 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import CLIENT, CONNECTING, OPEN, Protocol
-from websockets.speedups import apply_mask
 from websockets.uri import WebSocketURI
 
 from sioload.net.stream import Owner, Stream
+from sioload.net.wire import encode_frame
 from sioload.options import Limits
 
 if TYPE_CHECKING:
@@ -39,36 +38,6 @@ JOIN: Final = 65536
 
 #: Bytes that may wait for the kernel before pings go unanswered (RFC 6455, section 5.5.3: the last will do).
 UNREAD: Final = 1 << 20
-
-
-def _head(opcode: int, length: int, masked: int) -> bytes:
-    if length < 126:
-        return bytes((0x80 | opcode, masked | length))
-    if length < 65536:
-        return bytes((0x80 | opcode, masked | 126)) + length.to_bytes(2, "big")
-    return bytes((0x80 | opcode, masked | 127)) + length.to_bytes(8, "big")
-
-
-_TEXT_HEADS: Final = [_head(1, n, 0x80) for n in range(126)]
-
-#: Masking keys from the system's random source, taken 4 KiB at a time (RFC 6455, section 5.3).
-_masks: Final[list[bytes]] = []
-
-
-def encode_frame(opcode: int, payload: bytes) -> bytes:
-    """A masked final frame of a client."""
-    n = len(payload)
-    if not _masks:
-        pool = os.urandom(4096)
-        _masks.extend([pool[i : i + 4] for i in range(0, 4096, 4)])
-    mask = _masks.pop()
-    head = _TEXT_HEADS[n] if opcode == 1 and n < 126 else _head(opcode, n, 0x80)
-    return head + mask + apply_mask(payload, mask)
-
-
-def text_of_server(payload: bytes) -> bytes:
-    """A text frame as a server sends it: final, and not masked."""
-    return _head(1, len(payload), 0) + payload
 
 
 def _between_frames(protocol: Protocol) -> bool:

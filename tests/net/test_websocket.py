@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from net.wire import Reader, Tape, alone, bytewise, cuts, frame, sent
 
-from sioload.net.websocket import JOIN, WebSocket, encode_frame
+from sioload.net.websocket import JOIN, WebSocket
+from sioload.net.wire import encode_frame
 from sioload.options import Limits
 
 SMALL = Limits(message=1000)

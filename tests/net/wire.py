@@ -14,6 +14,7 @@ from websockets.protocol import CLIENT, OPEN, Protocol
 
 from sioload.net.stream import Stream
 from sioload.net.websocket import WebSocket
+from sioload.net.wire import text_frame
 from sioload.options import Limits
 
 Event = tuple[str, object]
@@ -31,6 +32,9 @@ class Tape(Stream):
     def write(self, data: bytes) -> None:
         if not self.closed:
             self.written += data
+
+    def write_text(self, head: bytes, number: int | None, data: bytes) -> None:
+        self.write(text_frame(head, number, data))
 
     def close(self) -> None:
         self.closed = True

@@ -252,9 +252,10 @@ def test_what_is_sent_is_read_again(
 ) -> None:
     messages = codec.encode_event(namespace, event, args, id, ascii=ascii)
     assert feed(*messages) == Packet(EVENT, namespace, [event, *args], id)
-    utf8 = codec.event_utf8(namespace, event, args, id, b"42")
-    plain = codec.encode_event(namespace, event, args, id)
-    assert utf8 is None if len(plain) > 1 else [utf8] == [b"4" + str(plain[0]).encode()]
+    for data, meant in ((tuple(args), args), (args, [args]), (None, [])):
+        short = codec.event_json(event, data)
+        plain = codec.encode_event("/", event, meant)
+        assert short is None if len(plain) > 1 else [short] == [str(plain[0])[1:].encode()]
     if id is not None:
         for dashed in (False, True):
             messages = codec.encode_ack(namespace, id, args, ascii=ascii, dashed=dashed)

@@ -1,0 +1,82 @@
+"""Frames of a websocket's client, and what hands them to the kernel (RFC 6455, section 5).
+
+`read` and `send_text` are C (_wire.c) where there was a compiler.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from websockets.speedups import apply_mask
+
+_native: Any = None
+try:
+    from sioload.net import _wire
+
+    _native = _wire
+except ImportError:
+    pass
+
+
+def _head(opcode: int, length: int, masked: int) -> bytes:
+    if length < 126:
+        return bytes((0x80 | opcode, masked | length))
+    if length < 65536:
+        return bytes((0x80 | opcode, masked | 126)) + length.to_bytes(2, "big")
+    return bytes((0x80 | opcode, masked | 127)) + length.to_bytes(8, "big")
+
+
+#: Masking keys from the system's random source, taken 4 KiB at a time (section 5.3).
+_masks: Final[list[bytes]] = []
+
+
+def encode_frame(opcode: int, payload: bytes) -> bytes:
+    """A masked final frame of a client."""
+    if not _masks:
+        pool = os.urandom(4096)
+        _masks.extend([pool[i : i + 4] for i in range(0, 4096, 4)])
+    mask = _masks.pop()
+    return _head(opcode, len(payload), 0x80) + mask + apply_mask(payload, mask)
+
+
+def text_of_server(payload: bytes) -> bytes:
+    """A text frame as a server sends it: final, and not masked."""
+    return _head(1, len(payload), 0) + payload
+
+
+def text_frame(head: bytes, number: int | None, data: bytes) -> bytes:
+    """The text frame that `send_text` sends."""
+    return encode_frame(1, head + data if number is None else b"%b%d%b" % (head, number, data))
+
+
+def _read(sock: _socket.socket, size: int) -> bytes:
+    return sock.recv(size)
+
+
+def _send_text(sock: _socket.socket, head: bytes, number: int | None, data: bytes) -> int | tuple[int, bytes]:
+    frame = text_frame(head, number, data)
+    try:
+        n = sock.send(frame)
+    except (BlockingIOError, InterruptedError):
+        n = 0
+    return n if n == len(frame) else (n, frame[n:])
+
+
+def handle(sock: _socket.socket) -> Any:
+    """What the functions below take for a non-blocking socket, as long as that is open."""
+    return sock if _native is None else sock.fileno()
+
+
+#: (handle, size up to 16,384) -> what has arrived, b"" at its end.
+#: Raises OSError: BlockingIOError when that is nothing yet.
+read: Final[Callable[[Any, int], bytes]] = _read if _native is None else _native.read
+
+#: (handle, head, number, data) -> length of the frame if the kernel took all of it, else how much it took and
+#: the rest. The frame is a masked text: `head`, `number` in decimal digits unless it is None, and `data`.
+#: Raises OSError: the socket takes nothing any more.
+send_text: Final[Callable[[Any, bytes, int | None, bytes], int | tuple[int, bytes]]] = (
+    _send_text if _native is None else _native.send_text
+)
