@@ -192,28 +192,6 @@ class WebSocket(Owner):
         if self._rest:
             data = self._rest + data
             self._rest = b""
-        receiver = self.receiver
-        if receiver is not None:
-            size = len(data)
-            # One small Engine.IO message and nothing else, as most reads bring it.
-            small = 3 < size < 128 and data[0] == 0x81 and data[1] == size - 2 and data[2] == 0x34
-            if small and receiver.on_ack_frame(data, 3):
-                return
-            push = self.pushes.get(data)
-            if push is not None:
-                kind = push.kind
-                if kind is not None and (kind is self.stream.kind or receiver.on_push(kind)):
-                    push.count()
-                    self.stream.kind = kind
-                    return
-            if small:
-                try:
-                    text = data[3:].decode()
-                except UnicodeDecodeError:
-                    self.fail(1007, "text that isn't UTF-8")
-                else:
-                    receiver.on_message(text)
-                return
         pos, size = 0, len(data)
         while size - pos >= 2:
             first, length = data[pos], data[pos + 1]
@@ -238,19 +216,22 @@ class WebSocket(Owner):
                     self._feed_protocol(data[pos:])
                     return
                 break
-            pos = end
-            if first == 0x81:
-                try:
-                    text = data[start:end].decode()
-                except UnicodeDecodeError:
-                    self.fail(1007, "text that isn't UTF-8")
-                    return
-                if self.receiver is not None and text.startswith("4"):
-                    self.receiver.on_message(text[1:])
-                else:
-                    self.listener.on_frame(self, text)
-            else:
+            begin, pos = pos, end
+            receiver = self.receiver
+            if first == 0x82:
                 self.listener.on_frame(self, data[start:end])
+            elif receiver is None or length < 2 or data[start] != 0x34:
+                text = self._text(data[start:end])
+                if text is None:
+                    return
+                self.listener.on_frame(self, text)
+            else:
+                frame = data if end - begin == size else data[begin:end]
+                if not receiver.on_ack_frame(frame, start - begin + 1) and not self._known(frame, receiver):
+                    text = self._text(data[start + 1 : end])
+                    if text is None:
+                        return
+                    receiver.on_message(text)
             # Delivering may resume a user, who may close this connection.
             if not self.is_open:
                 return
@@ -261,6 +242,26 @@ class WebSocket(Owner):
         if pos < size:
             self._rest = data[pos:]
             self.stream.kind = None
+
+    def _known(self, frame: bytes, receiver: Receiver) -> bool:
+        """Whether this is a push that only had to be counted."""
+        push = self.pushes.get(frame)
+        if push is None:
+            return False
+        kind = push.kind
+        if kind is None or not (kind is self.stream.kind or receiver.on_push(kind)):
+            return False
+        push.count()
+        self.stream.kind = kind
+        return True
+
+    def _text(self, payload: bytes) -> str | None:
+        """A text, or None if that was the end of this websocket."""
+        try:
+            return payload.decode()
+        except UnicodeDecodeError:
+            self.fail(1007, "text that isn't UTF-8")
+            return None
 
     def on_lost(self, reason: str) -> None:
         protocol = self._protocol
@@ -353,12 +354,9 @@ class WebSocket(Owner):
         else:
             is_text = opcode is Opcode.TEXT
         if is_text:
-            try:
-                text = payload.decode()
-            except UnicodeDecodeError:
-                self.fail(1007, "text that isn't UTF-8")
-                return
-            self.listener.on_frame(self, text)
+            text = self._text(payload)
+            if text is not None:
+                self.listener.on_frame(self, text)
         else:
             self.listener.on_frame(self, payload)
 

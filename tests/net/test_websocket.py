@@ -9,7 +9,7 @@ import zlib
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from net.wire import Reader, Tape, alone, bytewise, cuts, frame, sent
+from net.wire import KNOWN, Reader, Tape, alone, bytewise, cuts, frame, sent
 
 from sioload.net.websocket import JOIN, WebSocket
 from sioload.net.wire import encode_frame
@@ -30,6 +30,9 @@ def more(data: bytes, fin: bool = False) -> bytes:
 CLOSE = frame(8, b"\x03\xe8bye")
 CASES = {
     "texts": text("4a") + text("4€😀é") + text(""),
+    "acks and known pushes between others": (
+        text('437["a"]') + text(KNOWN) * 3 + text('42["other"]') + frame(9, b"p") + text(KNOWN)
+        + text('438[]') + frame(2, b"x") + text("4") + text("3") + text(KNOWN) + text(b"43\xff")),
     "binaries": frame(2, b"\x00\xff") + frame(2),
     "each length of length": b"".join(frame(2, b"x" * n) for n in (0, 1, 125, 126, 127, 65535, 65536)),
     "lengths wider than needed": text("4a", wide=2) + text("4b", wide=8) + frame(2, b"c", wide=8),

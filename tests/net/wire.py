@@ -12,12 +12,16 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, Protocol
 
+from sioload.measure.rows import Row
+from sioload.net.pushes import Kind, Push
 from sioload.net.stream import Stream
 from sioload.net.websocket import WebSocket
-from sioload.net.wire import text_frame
+from sioload.net.wire import text_frame, text_of_server
 from sioload.options import Limits
 
 Event = tuple[str, object]
+#: The push that a `Reader` knows, if it reads what it can the short way.
+KNOWN = '42["known",1]'
 
 
 class Tape(Stream):
@@ -28,6 +32,7 @@ class Tape(Stream):
         self.buffered = 0
         self.closed = False
         self.owner: object = None
+        self.kind = None
 
     def write(self, data: bytes) -> None:
         if not self.closed:
@@ -63,6 +68,10 @@ class Reader:
         self.tape.written.clear()
         if short:
             self.ws.receiver = self
+            row = Row("PUSH", "known", lambda *_: self.events.append(("text", KNOWN)))
+            push = Push(None, row, None)
+            push.kind = Kind("/", None, None, self.ws.pushes)
+            self.ws.pushes[text_of_server(KNOWN.encode())] = push
 
     def feed(self, chunks: Iterable[bytes]) -> list[Event]:
         for chunk in chunks:
@@ -75,10 +84,13 @@ class Reader:
         self.events.append(("text", "4" + data))
 
     def on_ack_frame(self, frame: bytes, start: int) -> bool:
-        return False
+        is_ack = frame[start:].startswith(b"3") and frame.endswith(b"]")
+        if is_ack:
+            self.events.append(("text", "4" + frame[start:].decode()))
+        return is_ack
 
     def on_push(self, kind: object) -> bool:
-        raise AssertionError("no frame is known")
+        return True
 
     def on_ws_open(self, ws: WebSocket) -> None:
         pass
