@@ -30,6 +30,8 @@ SERVERS = ROOT / "tests" / "servers"
 READY = re.compile(r"^listening (?:on http://\S+:)?(\d+)\n", re.MULTILINE)
 START_DEADLINE = 20.0  # seconds
 PR_SET_PDEATHSIG = 1
+#: What Locust says once the load is complete; the second where a worker was slow to report.
+SPAWNED = "All users spawned|Spawning is complete"
 
 #: The Node servers by the name of their package alias.
 NODE_LIBS = ("sio0", "sio1", "sio2", "sio3", "sio4")

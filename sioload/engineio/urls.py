@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -16,6 +17,7 @@ from sioload.options import check_query, check_strings
 
 #: What JavaScript's encodeURIComponent leaves as it is, beside letters and digits.
 _UNRESERVED = "-_.!~*'()"
+_encode = lru_cache(maxsize=1024)(partial(quote, safe=_UNRESERVED))
 #: Cookies that a session keeps, and the length of each: what RFC 6265, section 6.1, asks of browsers.
 COOKIES, COOKIE_LENGTH = 50, 4096
 
@@ -49,7 +51,7 @@ class Endpoint:
         return f"{'https' if self.tls else 'http'}://{self.authority}"
 
 
-def parse_url(url: str, path: str | None = None) -> Endpoint:
+def parse_url(url: object, path: str | None = None) -> Endpoint:
     """The endpoint that a URL names; `path` replaces the URL's own path, which names a namespace elsewhere.
 
     Raises:
@@ -57,6 +59,11 @@ def parse_url(url: str, path: str | None = None) -> Endpoint:
     """
     if not isinstance(url, str) or not url:
         raise OptionError("no URL: set host on the user class, pass --host, or give connect() a URL")
+    return _parse(url, path)
+
+
+@lru_cache(maxsize=256)
+def _parse(url: str, path: str | None) -> Endpoint:
     if any(c <= " " for c in url):
         raise OptionError(f"url {url!r} holds a space or a control character")
     parts = urlsplit(url)
@@ -85,7 +92,7 @@ def _shown(url: str) -> str:
 def with_token(query: Mapping[str, Any] | str, token: str) -> Mapping[str, Any] | str:
     """A user's query with the parameter `token` behind it."""
     if isinstance(query, str):
-        return f"{query}&token={quote(token, safe=_UNRESERVED)}" if query else {"token": token}
+        return f"{query}&token={_encode(token)}" if query else {"token": token}
     return {**query, "token": token}
 
 
@@ -136,7 +143,7 @@ class Request:
     def target(self, endpoint: Endpoint, parameters: list[tuple[str, str]]) -> str:
         """The request target: path, the user's query, then the engine's parameters."""
         parts = [p for p in (endpoint.query, self.query_string()) if p]
-        parts += [f"{name}={quote(value, safe=_UNRESERVED)}" for name, value in parameters]
+        parts += [f"{name}={_encode(value)}" for name, value in parameters]
         return endpoint.path + ("?" + "&".join(parts) if parts else "")
 
     def query_string(self) -> str:
@@ -145,7 +152,7 @@ class Request:
             return self.query.lstrip("?")
         pairs = ((str(k), "" if v is None else str(v)) for k, v in self.query.items())
         if self.encode:
-            return "&".join(f"{quote(k, safe=_UNRESERVED)}={quote(v, safe=_UNRESERVED)}" for k, v in pairs)
+            return "&".join(f"{_encode(k)}={_encode(v)}" for k, v in pairs)
         return "&".join(f"{k}={v}" for k, v in pairs)
 
     def header_list(self, endpoint: Endpoint) -> list[tuple[str, str]]:

@@ -24,7 +24,7 @@ from sioload.engineio.packet import (
 )
 from sioload.engineio.secrets import redact
 from sioload.engineio.session import Do, Input, Session, State
-from sioload.engineio.urls import Endpoint, Request
+from sioload.engineio.urls import Endpoint, Request, parse_url
 from sioload.errors import ProtocolError, Refused
 from sioload.net.dial import Dialler
 from sioload.net.http import BAD_HTTP, Line, Response, request
@@ -432,9 +432,7 @@ class Connection(FrameListener):
     # Opening.
 
     def _opening_endpoint(self) -> Endpoint:
-        return (
-            self.fleet.endpoint(self.options.handshake_url) if self.options.handshake_url else self.endpoint
-        )
+        return parse_url(self.options.handshake_url) if self.options.handshake_url else self.endpoint
 
     def _target(self, at: Endpoint, transport: str) -> tuple[Endpoint, list[tuple[str, str]]]:
         """Path and parameters of a request, in the generation's form."""

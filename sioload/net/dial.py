@@ -1,8 +1,7 @@
 """Names to addresses, addresses to streams: resolving, connecting, TLS contexts, source addresses.
 
-Nothing here blocks the hub: names are resolved in its thread pool, once per process and refreshed;
-    connecting is
-non-blocking; each step reports through callbacks in the hub.
+Nothing here blocks the hub: names are resolved in its thread pool, once per process and refreshed; connecting
+is non-blocking; each step reports through callbacks in the hub.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ import gevent
 from gevent.hub import get_hub
 from mypy_extensions import mypyc_attr
 
-from sioload.engineio.urls import Endpoint, parse_url
 from sioload.measure.recorder import Recorder
 from sioload.measure.rows import normalise
 from sioload.net.deadlines import Deadlines
@@ -73,7 +72,6 @@ class Fleet:
         self.pushes: dict[bytes, Push] = {}
         self._kinds: dict[tuple[str, object, int], Kind] = {}
         self._complaints: set[str] = set()
-        self._endpoints: dict[str, Endpoint] = {}
         self._born = int(time.time() * 1000)
         self._serial = 0
         self._sources: dict[tuple[str, ...], Iterator[str]] = {}
@@ -96,13 +94,6 @@ class Fleet:
         if not matching:
             return None
         return next(self._sources.setdefault(matching, rotate(matching)))
-
-    def endpoint(self, url: str) -> Endpoint:
-        """A URL given as an option, read once."""
-        found = self._endpoints.get(url)
-        if found is None:
-            found = self._endpoints[url] = parse_url(url)
-        return found
 
     def whole(self, url: str | None) -> str | None:
         """The URL that stands behind one that is shown."""

@@ -76,9 +76,14 @@ class Polling:
         self._most = FEW
 
     @property
+    def _posts(self) -> bool:
+        """Whether a POST is under way."""
+        return self._on_air is not None
+
+    @property
     def posting(self) -> bool:
         """Whether something waits for its POST or for the POST's answer."""
-        return self._on_air is not None or bool(self._queue)
+        return self._posts or bool(self._queue)
 
     # Receiving.
 
@@ -112,7 +117,7 @@ class Polling:
         self._post_next()
 
     def _post_next(self) -> None:
-        if not self._queue or self._on_air is not None or self.pausing or self.closed:
+        if not self._queue or self._posts or self.pausing or self.closed:
             return
         self._on_air = []
         line = self._post
@@ -160,7 +165,7 @@ class Polling:
         self._post_next()
 
     def _check_paused(self) -> None:
-        if self.pausing and self._on_air is None and not (self._get and self._get.busy):
+        if self.pausing and not self._posts and not (self._get and self._get.busy):
             self._conn.on_polling_paused()
 
     def close(self, reason: str) -> None:
@@ -199,12 +204,16 @@ class Polling:
             self._posted(response)
         else:
             self._conn.on_polled(response)
-            if self.closed:
-                return
-            if self.pausing:
-                self._check_paused()
-            elif self._get is None or not self._get.busy:
-                self.poll()
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """A poll was answered, and its packets may have ended this transport."""
+        if self.closed:
+            return
+        if self.pausing:
+            self._check_paused()
+        elif self._get is None or not self._get.busy:
+            self.poll()
 
     def _posted(self, response: Response) -> None:
         tokens, self._on_air = self._on_air or [], None
@@ -223,7 +232,7 @@ class Polling:
         if not self.closed:
             self._post_next()
             self._check_paused()
-            if self._on_air is None:
+            if not self._posts:
                 self._conn.on_drained()
 
     def on_failure(self, line: Line, reason: str) -> None:

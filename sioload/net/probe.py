@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sioload.engineio.packet import Packet, PacketType
-from sioload.engineio.urls import Endpoint, Request
+from sioload.engineio.urls import Endpoint, Request, parse_url
 from sioload.errors import ProtocolError
 from sioload.net.dial import Dialler
 from sioload.net.http import Line, Response, request
@@ -38,7 +38,7 @@ SILENCE = 1.0
 
 def find_generation(fleet: Fleet, endpoint: Endpoint, options: Options, found: Found) -> None:
     """Call `found(generation, complaint)`, at once when it is known; a complaint ends the attempt."""
-    at = _opening(fleet, endpoint, options)
+    at = _opening(endpoint, options)
     key = _key(at, options)
     known = fleet.generations.get(key)
     if known is not None:
@@ -56,19 +56,19 @@ def find_generation(fleet: Fleet, endpoint: Endpoint, options: Options, found: F
 
 def remember_generation(fleet: Fleet, endpoint: Endpoint, options: Options, generation: Generation) -> None:
     """A server turned out to speak this one exactly."""
-    fleet.generations[_key(_opening(fleet, endpoint, options), options)] = generation
+    fleet.generations[_key(_opening(endpoint, options), options)] = generation
 
 
 def doubt_generation(fleet: Fleet, endpoint: Endpoint, options: Options) -> None:
     """A session couldn't be opened, perhaps because the server speaks something else now: probe next time."""
-    key = _key(_opening(fleet, endpoint, options), options)
+    key = _key(_opening(endpoint, options), options)
     known = fleet.generations.pop(key, None)
     if known is not None:
         fleet.former[key] = known
 
 
-def _opening(fleet: Fleet, endpoint: Endpoint, options: Options) -> Endpoint:
-    return fleet.endpoint(options.handshake_url) if options.handshake_url else endpoint
+def _opening(endpoint: Endpoint, options: Options) -> Endpoint:
+    return parse_url(options.handshake_url) if options.handshake_url else endpoint
 
 
 def _key(endpoint: Endpoint, options: Options) -> tuple[Any, ...]:

@@ -13,14 +13,15 @@ from typing import Protocol as Interface
 
 from mypy_extensions import mypyc_attr
 from websockets.client import ClientProtocol
-from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request, Response
+from websockets.http11 import Response
 from websockets.protocol import CLIENT, CONNECTING, OPEN, Protocol
 from websockets.uri import WebSocketURI
 
+from sioload.net.handshake import accepted, headers_of, new_key
+from sioload.net.http import request
 from sioload.net.stream import Owner, Stream
 from sioload.net.wire import encode_frame
 from sioload.options import Limits
@@ -38,6 +39,9 @@ JOIN: Final = 65536
 
 #: Bytes that may wait for the kernel before pings go unanswered (RFC 6455, section 5.5.3: the last will do).
 UNREAD: Final = 1 << 20
+
+#: What the protocol wants to know and doesn't use: the request was sent without it.
+_NOWHERE: Final = WebSocketURI(False, "localhost", 80, "/", "")
 
 
 def _between_frames(protocol: Protocol) -> bool:
@@ -101,8 +105,8 @@ class WebSocket(Owner):
         response_headers: what the server answered to the handshake.
     """
 
-    __slots__ = ("_fragments", "_limit", "_protocol", "_rest", "compresses", "is_open", "listener", "pushes",
-                 "receiver", "response_headers", "stream")  # fmt: skip
+    __slots__ = ("_compress", "_fragments", "_key", "_limit", "_protocol", "_rest", "compresses", "is_open",
+                 "listener", "pushes", "receiver", "response_headers", "stream")  # fmt: skip
 
     def __init__(
         self,
@@ -123,19 +127,11 @@ class WebSocket(Owner):
         self._fragments: tuple[bool, bytearray] | None = None
         self.is_open = False
         self.response_headers: list[tuple[str, str]] = []
-        extensions = [ClientPerMessageDeflateFactory(client_max_window_bits=True)] if compress else None
-        # The URI isn't used: host and target are those of the request below, sent as written.
-        uri = WebSocketURI(False, "localhost", 80, "/", "")
-        protocol = ClientProtocol(uri, extensions=extensions, max_size=limits.message, logger=_quiet)
-        own = protocol.connect().headers
-        sent = Headers(headers)
-        for name, value in own.raw_items():
-            if name != "Host":
-                sent[name] = value
-        protocol.send_request(Request(target, sent))
-        self._protocol: Protocol | None = protocol
+        self._protocol: Protocol | None = None
+        self._compress = compress
+        self._key = new_key()  # until the answer begins
         stream.owner = self
-        self._flush()
+        stream.write(request("GET", target, headers + headers_of(self._key, compress)))
 
     # Sending.
 
@@ -188,6 +184,9 @@ class WebSocket(Owner):
         protocol = self._protocol
         if protocol is not None:
             self._feed_protocol(data)
+            return
+        if self._key:
+            self._answered(data)
             return
         if self._rest:
             data = self._rest + data
@@ -278,6 +277,26 @@ class WebSocket(Owner):
 
     def on_crash(self, error: BaseException) -> None:
         self.listener.on_crash(error)
+
+    def _answered(self, data: bytes) -> None:
+        """The answer to the handshake begins; nearly always it is whole, and a plain yes."""
+        key, self._key = self._key, ""
+        head, end, rest = data.partition(b"\r\n\r\n")
+        found = accepted(head, key) if end else None
+        if found is None:
+            extensions = (
+                [ClientPerMessageDeflateFactory(client_max_window_bits=True)] if self._compress else None
+            )
+            protocol = ClientProtocol(_NOWHERE, extensions=extensions, max_size=self._limit, logger=_quiet)
+            protocol.key = key
+            self._protocol = protocol
+            self._feed_protocol(data)
+            return
+        self.is_open = True
+        self.response_headers = found
+        self.listener.on_ws_open(self)
+        if rest and self.is_open:
+            self.on_data(rest)
 
     # The slow path.
 

@@ -121,7 +121,7 @@ def test_each_expression_returns_data_and_counts_equal_the_report(tmp_path: Path
     prometheus = Prometheus(tmp_path, f"127.0.0.1:{metrics}")
     try:
         with compose(tmp_path, metrics) as master:
-            master.wait_for("All users spawned", 30)
+            master.wait_for(serverkit.SPAWNED, 30)
             time.sleep(LOAD - 5)
             at = f"--time={time.time()}"
             empty = [e for e in map(filled, expressions()) if not prometheus.query(e, at)]

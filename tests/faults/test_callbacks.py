@@ -20,6 +20,7 @@ import gevent, gevent.event
 from sioload.client import SocketIOClient
 from sioload.dispatcher import Handler
 from sioload.errors import *
+from sioload.engineio.urls import parse_url
 from sioload.net.fleet import Fleet
 
 url = sys.argv[1]
@@ -205,7 +206,7 @@ def test_scripts_own_timeouts_and_kills(node4: serverkit.Server) -> None:
         gevent.sleep(0.02)
         killed.kill()
         waits = attempt(impatient, sio.wait_for, "never")
-        port = sio.fleet.endpoint(url).port
+        port = parse_url(url).port
         # No connection: emits wait for it.
         fleet.later(sio._link.connection.drop, "transport error", "test")
         gevent.sleep(0.01)

@@ -63,7 +63,7 @@ class Run:
 def killed_server(run: Run, first: serverkit.Server) -> None:
     """It dies in the middle of the run, and another one comes up in its place."""
     locust = run.start(first.url, "-t", "8s")
-    locust.wait_for("All users spawned", 30)
+    locust.wait_for(serverkit.SPAWNED, 30)
     time.sleep(1.5)
     first.process.signal(signal.SIGKILL)
     time.sleep(1.0)
@@ -94,7 +94,7 @@ def master_gone(run: Run, target: serverkit.Server) -> None:
     bind = ["--master-bind-host", "127.0.0.1", "--master-bind-port", str(port)]
     master = run.start(target.url, "--master", "--expect-workers", "1", "-t", "60s", *bind)
     worker = run.worker(port, {"MASTER_PATIENCE": "3"})
-    master.wait_for("All users spawned", 30)
+    master.wait_for(serverkit.SPAWNED, 30)
     time.sleep(1.0)
     master.signal(signal.SIGKILL)
     worker.wait(40)
@@ -115,7 +115,7 @@ def worker_cut_off(run: Run, target: serverkit.Server) -> None:
     with Proxy(port) as proxy:
         run.worker(proxy.port)
         run.worker(port)
-        master.wait_for("All users spawned", 30)
+        master.wait_for(serverkit.SPAWNED, 30)
         time.sleep(1.0)
         proxy.stall()
         master.wait_for("was lost", 20)
@@ -134,7 +134,7 @@ def told_twice(number: signal.Signals, workers: int, run: Run, target: serverkit
     """The second signal doesn't wait for users that stop slowly."""
     more = ["--processes", str(workers), *serverkit.swarm_ports()] if workers else []
     locust = run.start(target.url, *more, env={"SLOW_STOP": "60"})
-    locust.wait_for("All users spawned", 30)
+    locust.wait_for(serverkit.SPAWNED, 30)
     time.sleep(0.5)
     locust.signal(number)
     time.sleep(0.5)
@@ -156,7 +156,7 @@ def full_disk(run: Run, target: serverkit.Server) -> None:
                  "--sio-junit", small / "junit.xml", "--sio-hlog", small / "hlog"]  # fmt: skip
         (small / "run_stats.csv").symlink_to("/dev/full")  # what is small fits into its first page for ever
         locust = run.start(target.url, "-t", "5s", *files)
-        locust.wait_for("All users spawned", 30)
+        locust.wait_for(serverkit.SPAWNED, 30)
         with pytest.raises(OSError), (small / "filler").open("wb") as filler:
             filler.write(b"x" * (128 << 10))
         code = locust.wait(40)

@@ -21,7 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import msgpack
-from net.wire import Reader, alone, bytewise, cuts, frame
+from net.wire import Reader, Tape, alone, bytewise, cuts, frame
 
 from sioload.engineio import packet as frames
 from sioload.engineio import payload
@@ -448,20 +448,9 @@ class _Asker:
         raise error
 
 
-class _Tape:
-    closed = False
-    owner: object = None
-
-    def write(self, data: bytes) -> None:
-        pass
-
-    def close(self) -> None:
-        self.closed = True
-
-
 def exchanged(pieces: list[bytes]) -> list[Any]:
     asker = _Asker()
-    line = Line(_Tape(), asker, HTTP_LIMITS)  # type: ignore[arg-type]
+    line = Line(Tape(), asker, HTTP_LIMITS)  # type: ignore[arg-type]
     line.request(b"")
     for piece in pieces:
         if line.stream.closed or asker.ends:

@@ -66,7 +66,7 @@ def test_names_that_a_server_chose_break_no_page_file_or_metric(
                 "--html", tmp_path / "run.html", "--sio-html", tmp_path / "own.html",
                 "--sio-report", tmp_path / "report.json", "--sio-junit", tmp_path / "junit.xml"]  # fmt: skip
         with serverkit.Process(serverkit.locust(args), cwd=tmp_path) as process:
-            process.wait_for("All users spawned", 20)
+            process.wait_for(serverkit.SPAWNED, 20)
             serverkit.time.sleep(2.5)
             pages = fetched(web, *PAGES) | fetched(metrics, "/metrics")
             process.wait(40)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import serverkit
 
@@ -34,7 +34,6 @@ class Swarm:
     folder: Path
     target: serverkit.Server
     processes: list[serverkit.Process] = field(default_factory=list)
-    SPAWNED: ClassVar[str] = "All users spawned|Spawning is complete"
 
     def args(self, *more: str | Path, users: int = 20) -> list[str | Path]:
         """Locust's arguments for a run without web UI that writes every file."""
@@ -60,7 +59,7 @@ class Swarm:
 
     def interrupt(self, process: serverkit.Process, number: signal.Signals, after: float = 3.0) -> int:
         """Let all users run for a while, then send a signal to the process alone; returns its exit code."""
-        process.wait_for(self.SPAWNED, 20)
+        process.wait_for(serverkit.SPAWNED, 20)
         time.sleep(after)
         process.signal(number)
         return process.wait(40)

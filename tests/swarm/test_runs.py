@@ -7,6 +7,7 @@ import re
 import signal
 import time
 
+import serverkit
 from swarmkit import Swarm, scene
 
 #: Acks that come half a second after users were told to stop, and an `on_stop` that takes a second.
@@ -94,7 +95,7 @@ def test_a_worker_that_is_told_to_end_alone_reports_all(swarm: Swarm) -> None:
     master = swarm.start(swarm.args("-t", "4s", "--master", "--expect-workers", "2", *port), SLOW)
     plain = ["-f", swarm.args()[1], "--worker", "--master-host", "127.0.0.1", *port[-2:]]
     workers = [swarm.start(plain, SLOW) for _ in range(2)]
-    master.wait_for(swarm.SPAWNED, 20)
+    master.wait_for(serverkit.SPAWNED, 20)
     workers[0].signal(signal.SIGTERM)
     assert master.wait(40) == 0, str(master)
     swarm.assert_everything_agrees()
@@ -114,7 +115,7 @@ def test_a_killed_worker_is_named_and_fails_the_run(swarm: Swarm) -> None:
     master = swarm.start(swarm.args("-t", "9s", "--master", "--expect-workers", "2", *port))
     plain = ["-f", swarm.args()[1], "--worker", "--master-host", "127.0.0.1", *port[-2:]]
     workers = [swarm.start(plain) for _ in range(2)]
-    master.wait_for(swarm.SPAWNED, 20)
+    master.wait_for(serverkit.SPAWNED, 20)
     time.sleep(4)
     workers[0].popen.kill()
     assert master.wait(40) == 4, str(master)
@@ -132,7 +133,7 @@ def test_a_killed_worker_is_named_and_fails_the_run(swarm: Swarm) -> None:
 @scene
 def test_a_second_signal_hurries_the_end(swarm: Swarm) -> None:
     process = swarm.start(swarm.args(), {"SLOW_STOP": "60"})
-    process.wait_for(swarm.SPAWNED, 20)
+    process.wait_for(serverkit.SPAWNED, 20)
     time.sleep(1)
     process.signal(signal.SIGINT)
     time.sleep(0.5)
