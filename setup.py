@@ -1,7 +1,8 @@
 """Compiles the modules that every message passes through with mypyc (pyproject.toml lists them), and _wire.c.
 
 All of it is there as plain Python too, and runs as such where there is no C compiler, at twice the cost, or
-where SIOLOAD_PURE=1 is set.
+where SIOLOAD_PURE=1 is set. This stands here because pip and setuptools take extensions that a function
+makes from no other place.
 """
 
 import os

@@ -25,7 +25,7 @@ from sioload.net.polling import Token
 from sioload.net.probe import doubt_generation, find_generation, remember_generation
 from sioload.options import Options
 from sioload.socketio.backoff import backoff
-from sioload.socketio.codec import Decoder, encode_event, event_json
+from sioload.socketio.codec import ID_DIGITS, Decoder, encode_event, event_head, event_json
 from sioload.socketio.generations import V1_0, VERSIONS, Generation, codec_for
 from sioload.socketio.packet import Packet, PacketType
 
@@ -420,9 +420,8 @@ class Link(SessionListener):
         connection = self.connection
         assert connection is not None
         if self._direct and connection.direct:
-            json = event_json(event, data)
-            if json is not None and len(json) + len(namespace) * 4 + 20 < connection.max_payload:
-                head = b"42" if namespace == "/" else f"42{namespace},".encode()
+            head, json = event_head(namespace, b"42"), event_json(event, data)
+            if json is not None and len(head) + ID_DIGITS + len(json) <= connection.max_payload:
                 return connection.send_direct(head, id, json, token)
         messages = self._codec.encode_event(namespace, event, arguments_of(data), id)
         if len(messages) > 1 or len(messages[0]) * 4 >= connection.max_payload:

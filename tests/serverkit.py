@@ -42,7 +42,13 @@ def missing(what: str, how: str) -> NoReturn:
     reason = f"{what} is missing: {how}"
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+    pytest.skip(reason)  # on a developer's machine the rest of the tests is worth running without the tool
+
+
+def need_compiler() -> None:
+    """A C compiler, with which the hot modules were compiled."""
+    if shutil.which("cc") is None:
+        missing("a C compiler", "install gcc (Debian: apt-get install gcc libc6-dev), then make again")
 
 
 def need_node(lib: str) -> str:

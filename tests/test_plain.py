@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -26,10 +25,7 @@ def test_plain_python_does_the_same() -> None:
 
 
 def test_the_copy_is_plain_and_the_rest_is_compiled() -> None:
-    if shutil.which("cc") is None:
-        serverkit.missing(
-            "a C compiler", "install gcc (Debian: apt-get install gcc libc6-dev), then make again"
-        )
+    serverkit.need_compiler()
     script = "import sioload.link; print(sioload.link.__file__)"
     plain = serverkit.run([sys.executable, "-c", script], 20, cwd=serverkit.plain())
     assert plain.out.strip() == os.fspath(serverkit.plain() / "sioload" / "link.py"), plain.text

@@ -64,6 +64,11 @@ def encode_event(
     return [_head(kind, namespace, id) + (_escape(text) if ascii else text), *attachments]
 
 
+def event_head(namespace: str, kind: bytes) -> bytes:
+    """What stands before an event's id, in UTF-8; `kind` is what it begins with: "2", or "42" in a frame."""
+    return kind if namespace == "/" else kind + _head("", namespace, None).encode()
+
+
 def event_json(event: str, data: Any) -> bytes | None:
     """What stands behind the id of most events, in UTF-8, with less work than `encode_event`.
 

@@ -13,7 +13,6 @@ from websockets.protocol import OPEN, SERVER, Protocol
 
 from sioload.net import wire
 
-COMPILER = "install gcc (Debian: apt-get install gcc libc6-dev), then make again"
 Pair = tuple[_socket.socket, _socket.socket]
 #: What makes a handle of a socket, and the functions that take it.
 Calls = tuple[Callable[[_socket.socket], Any], Callable[..., bytes], Callable[..., Any]]
@@ -23,8 +22,7 @@ Calls = tuple[Callable[[_socket.socket], Any], Callable[..., bytes], Callable[..
 def calls(request: pytest.FixtureRequest) -> Calls:
     if request.param == "Python":
         return (lambda sock: sock), wire._read, wire._send_text
-    if wire._native is None:
-        serverkit.missing("a C compiler", COMPILER)
+    serverkit.need_compiler()
     return _socket.socket.fileno, wire._native.read, wire._native.send_text
 
 
@@ -127,8 +125,7 @@ def test_a_connection_that_is_gone_is_told(calls: Calls) -> None:
 
 
 def test_the_c_refuses_what_it_isnt_made_for(pair: Pair) -> None:
-    if wire._native is None:
-        serverkit.missing("a C compiler", COMPILER)
+    serverkit.need_compiler()
     read, send_text = wire._native.read, wire._native.send_text
     fd = pair[0].fileno()
     for arguments in ((), (fd,), (fd, 16_385), (fd, -1), (fd, "1"), (pair[0], 1)):

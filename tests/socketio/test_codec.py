@@ -252,10 +252,11 @@ def test_what_is_sent_is_read_again(
 ) -> None:
     messages = codec.encode_event(namespace, event, args, id, ascii=ascii)
     assert feed(*messages) == Packet(EVENT, namespace, [event, *args], id)
+    head, digits = codec.event_head(namespace, b"42"), b"" if id is None else str(id).encode()
     for data, meant in ((tuple(args), args), (args, [args]), (None, [])):
         short = codec.event_json(event, data)
-        plain = codec.encode_event("/", event, meant)
-        assert short is None if len(plain) > 1 else [short] == [str(plain[0])[1:].encode()]
+        plain = codec.encode_event(namespace, event, meant, id)
+        assert short is None if len(plain) > 1 else head + digits + short == b"4" + str(plain[0]).encode()
     if id is not None:
         for dashed in (False, True):
             messages = codec.encode_ack(namespace, id, args, ascii=ascii, dashed=dashed)
