@@ -45,10 +45,12 @@ def missing(what: str, how: str) -> NoReturn:
     pytest.skip(reason)  # on a developer's machine the rest of the tests is worth running without the tool
 
 
-def need_compiler() -> None:
-    """A C compiler, with which the hot modules were compiled."""
-    if shutil.which("cc") is None:
+def need_compiler() -> str:
+    """The path of a C compiler, with which the hot modules were compiled."""
+    compiler = shutil.which("cc")
+    if compiler is None:
         missing("a C compiler", "install gcc (Debian: apt-get install gcc libc6-dev), then make again")
+    return compiler
 
 
 def need_node(lib: str) -> str:

@@ -83,9 +83,7 @@ def test_local_ports_used_up() -> None:
 @pytest.mark.parametrize("hours", [1, -1])
 def test_a_wall_clock_that_is_moved(servers: Servers, tmp_path: Path, hours: int) -> None:
     """Timeouts, heartbeats and times go by the monotonic clock."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        serverkit.missing("a C compiler", "apt-get install gcc libc6-dev")
+    compiler = serverkit.need_compiler()
     shim, clock = tmp_path / "clock.so", tmp_path / "clock"
     source = Path(__file__).with_name("clock.c")
     subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", shim, source], check=True)

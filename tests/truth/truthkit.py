@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -132,9 +131,7 @@ class Bench:
 
     def compiled(self, source: str, *options: str) -> Path:
         """A C program of this folder, as `cc` makes it."""
-        compiler = shutil.which("cc")
-        if compiler is None:
-            serverkit.missing("A C compiler", "apt-get install gcc libc6-dev")
+        compiler = serverkit.need_compiler()
         made = self.folder / Path(source).stem
         subprocess.run([compiler, "-std=c11", "-O2", *options, "-o", made, HERE / source], check=True)
         return made
