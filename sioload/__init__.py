@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sioload.client import SocketIOClient
+    from sioload.client.api import SocketIOClient
     from sioload.errors import (
         AckTimeout,
         CheckError,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sioload.users.user import SocketIOUser
 
 _HOMES = {
-    "SocketIOClient": "sioload.client",
+    "SocketIOClient": "sioload.client.api",
     "SocketIOUser": "sioload.users.user",
     "on": "sioload.users.handlers",
     "paced": "sioload.users.pacing",

@@ -18,7 +18,7 @@ from typing import Any
 import gevent
 import requests
 
-from sioload.client import SocketIOClient
+from sioload.client.api import SocketIOClient
 from sioload.engineio.packet import Handshake
 from sioload.engineio.urls import Endpoint, parse_url
 from sioload.errors import ConnectError, ProtocolError

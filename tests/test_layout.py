@@ -17,8 +17,10 @@ FLOORS = (
     ("engineio",),
     ("socketio",),
     ("measure",),
+    ("report",),
     ("net",),
-    ("client", "link", "emits", "pending", "dispatcher", "schedule"),
+    ("session",),
+    ("client",),
     ("users", "doctor"),
     ("swarm",),
     ("web",),
@@ -28,7 +30,7 @@ LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 #: What `from sioload import ...` gives, beside modules, is at home here at the highest.
 FACADE = LEVEL["users"]
 
-PURE = {"errors", "options", "engineio", "socketio", "measure"}
+PURE = {"errors", "options", "engineio", "socketio", "measure", "report"}
 IMPURE = {"asyncio", "gevent", "geventwebsocket", "locust", "requests", "select", "socket", "ssl",
           "selectors", "subprocess", "threading", "time", "websockets"}  # fmt: skip
 #: The embedded server; `__init__` gives the public names.
@@ -129,7 +131,10 @@ def test_breach_is_found(room, source):
     "room, source",
     [
         ("cli", "from sioload import SocketIOUser, on"),
-        ("client", "from sioload.link import Link\nfrom sioload.net.fleet import Fleet\nimport gevent"),
+        (
+            "client",
+            "from sioload.client.manager import Manager\nfrom sioload.net.fleet import Fleet\nimport gevent",
+        ),
         ("measure", "from sioload.errors import CheckError\nimport math\nimport re\nre.compile('x')"),
         ("target", "from sioload.target.wire import Counts"),
     ],

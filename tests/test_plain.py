@@ -26,9 +26,9 @@ def test_plain_python_does_the_same() -> None:
 
 def test_the_copy_is_plain_and_the_rest_is_compiled() -> None:
     serverkit.need_compiler()
-    script = "import sioload.link; print(sioload.link.__file__)"
+    script = "import sioload.client.manager; print(sioload.client.manager.__file__)"
     plain = serverkit.run([sys.executable, "-c", script], 20, cwd=serverkit.plain())
-    assert plain.out.strip() == os.fspath(serverkit.plain() / "sioload" / "link.py"), plain.text
+    assert plain.out.strip() == os.fspath(serverkit.plain() / "sioload" / "client" / "manager.py"), plain.text
     own = serverkit.run([sys.executable, "-c", script], 20)
     assert own.out.strip().endswith((".so", ".pyd")), own.text
 

@@ -14,7 +14,7 @@ import orjson
 
 from sioload.engineio.urls import parse_url
 from sioload.errors import CheckError
-from sioload.measure.checks import parse
+from sioload.report.checks import parse
 
 
 def json_value(ctx: click.Context, param: click.Parameter, value: Any) -> Any:

@@ -1,9 +1,8 @@
 """The Engine.IO session: which inputs each state accepts, and when heartbeats are due.
 
-Pure: time enters as `now`, seconds of a monotonic clock. The driver (`sioload.net.connection`) feeds inputs
-    to
-`Session.step` and performs the actions that come back. Socket.IO 0.9 has no Engine.IO; its session opens,
-beats and closes in the same states, without the upgrade.
+Pure: time enters as `now`, seconds of a monotonic clock. The driver (`sioload.session.connection`) feeds
+inputs to `Session.step` and performs the actions that come back. Socket.IO 0.9 has no Engine.IO; its session
+opens, beats and closes in the same states, without the upgrade.
 
 Source: Engine.IO protocol, revisions 3 and 4, sections "Protocol" and "Upgrade"; the upgrade follows
 engine.io-client, which goes on polling while it probes and pauses polling once the probe is answered.

@@ -9,7 +9,7 @@ from sioload.measure.delivery import Delivery
 from sioload.measure.health import Health
 from sioload.measure.histogram import Histogram
 from sioload.measure.ledger import Ledger
-from sioload.measure.rows import ROW_TYPES, Row, Tap, Totals, clean_name, normalise
+from sioload.measure.rows import ROW_TYPES, Row, SampleListener, Totals, clean_name, normalise
 
 #: Version of the snapshots' form; master and workers must agree.
 SNAPSHOT: Final = 1
@@ -58,7 +58,7 @@ class Recorder:
 
     def __init__(self, epoch: str = "local") -> None:
         self.rows: dict[tuple[str, str], Row] = {}
-        self.tap: Tap | None = None
+        self.tap: SampleListener | None = None
         self._names = Names()
         self.ledger = Ledger()
         self.connections = Connections()
@@ -92,7 +92,7 @@ class Recorder:
             row = self.rows[type, name] = Row(type, name, self.tap)
         return row
 
-    def listen(self, tap: Tap | None) -> None:
+    def listen(self, tap: SampleListener | None) -> None:
         """Tell `tap` of each sample from now on; None to stop."""
         self.tap = tap
         for row in self.rows.values():

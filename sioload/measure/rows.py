@@ -244,7 +244,7 @@ class Totals:
 
 
 #: Called with a row, the seconds of a sample (None: untimed), and the message of a failure.
-Tap = Callable[["Row", float | None, str | None], None]
+SampleListener = Callable[["Row", float | None, str | None], None]
 
 
 class Row:
@@ -260,7 +260,7 @@ class Row:
     __slots__ = ("_bytes", "_counts", "_errors", "_max", "_min", "_pending", "_sum", "_totals",
                  "_untimed", "bytes", "name", "skipped", "tap", "type")  # fmt: skip
 
-    def __init__(self, type: str, name: str, tap: Tap | None = None) -> None:
+    def __init__(self, type: str, name: str, tap: SampleListener | None = None) -> None:
         self.type = type
         self.name = name
         self.tap = tap

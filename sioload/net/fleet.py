@@ -18,7 +18,7 @@ from sioload.measure.recorder import Recorder
 from sioload.measure.rows import normalise
 from sioload.net.deadlines import Deadlines
 from sioload.net.dial import Resolver, rotate, tls_context
-from sioload.net.pushes import Kind, Push
+from sioload.net.pushes import BroadcastKey, CountedBroadcast
 from sioload.net.wire import text_of_server
 from sioload.options import Options
 from sioload.socketio.generations import Generation
@@ -69,8 +69,8 @@ class Fleet:
         self.generations: dict[Any, Generation] = {}
         self.former: dict[Any, Generation] = {}
         self.probes: dict[Any, list[Callable[[Generation, str], None]]] = {}
-        self.pushes: dict[bytes, Push] = {}
-        self._kinds: dict[tuple[str, object, int], Kind] = {}
+        self.pushes: dict[bytes, CountedBroadcast] = {}
+        self._kinds: dict[tuple[str, object, int], BroadcastKey] = {}
         self._complaints: set[str] = set()
         self._born = int(time.time() * 1000)
         self._serial = 0
@@ -104,7 +104,7 @@ class Fleet:
         self._serial += 1
         return f"{self._born:x}.{self._serial:x}"
 
-    def remember(self, text: str, namespace: str, codec: object, push: Push) -> None:
+    def remember(self, text: str, namespace: str, codec: object, push: CountedBroadcast) -> None:
         """A server that broadcasts sends one frame to everyone; several may be on their way at a time."""
         if len(text) > PUSH_SIZE:
             return
@@ -113,7 +113,7 @@ class Fleet:
         if kind is None:
             if len(self._kinds) >= PUSHES:
                 self._kinds.clear()
-            kind = self._kinds[key] = Kind(namespace, codec, push.handlers, self.pushes)
+            kind = self._kinds[key] = BroadcastKey(namespace, codec, push.handlers, self.pushes)
         push.kind = kind
         if len(self.pushes) >= PUSHES:
             self.pushes.clear()

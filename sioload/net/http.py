@@ -32,20 +32,20 @@ class Response(NamedTuple):
         return next((value for key, value in self.headers if key == name), "")
 
 
-class Asker(Protocol):
+class ResponseHandler(Protocol):
     """Who started an exchange. Called in the hub."""
 
-    def on_response(self, line: Line, response: Response) -> None:
+    def on_response(self, line: HTTPConnection, response: Response) -> None:
         """The exchange is complete; the line may be used again if `line.alive`."""
 
-    def on_failure(self, line: Line, reason: str) -> None:
+    def on_failure(self, line: HTTPConnection, reason: str) -> None:
         """The exchange failed; the line is closed."""
 
     def on_crash(self, error: BaseException) -> None:
         """A callback raised."""
 
 
-class Line:
+class HTTPConnection:
     """A connection that carries one exchange after the other.
 
     Attributes:
@@ -56,7 +56,7 @@ class Line:
     __slots__ = ("_asker", "_body", "_body_size", "_ended", "_headers", "_limits", "_parser", "_taken",
                  "_unframed", "alive", "busy", "idle_since", "stream")  # fmt: skip
 
-    def __init__(self, stream: Stream, asker: Asker, limits: Limits) -> None:
+    def __init__(self, stream: Stream, asker: ResponseHandler, limits: Limits) -> None:
         self.stream = stream
         stream.owner = self
         self._asker = asker

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from sioload.measure.rows import Row
 
 
-class Kind:
+class BroadcastKey:
     """Pushes that are alike to who gets them.
 
     Attributes:
@@ -20,14 +20,16 @@ class Kind:
 
     __slots__ = ("codec", "handlers", "namespace", "pushes")
 
-    def __init__(self, namespace: str, codec: object, handlers: object, pushes: dict[bytes, Push]) -> None:
+    def __init__(
+        self, namespace: str, codec: object, handlers: object, pushes: dict[bytes, CountedBroadcast]
+    ) -> None:
         self.namespace = namespace
         self.codec = codec
         self.handlers = handlers
         self.pushes = pushes
 
 
-class Push:
+class CountedBroadcast:
     """An event that was only measured, as it will be for others who get the same frame.
 
     Attributes:
@@ -45,7 +47,7 @@ class Push:
             sent: when it was sent, in seconds of `perf_counter`; None when it doesn't say.
         """
         self.handlers = handlers
-        self.kind: Kind | None = None
+        self.kind: BroadcastKey | None = None
         self._row = row
         self._timed = sent is not None
         self._sent = 0.0 if sent is None else sent

@@ -18,7 +18,7 @@ from sioload.net.wire import handle, read, send_text, text_frame
 
 if TYPE_CHECKING:
     from sioload.measure.recorder import Recorder
-    from sioload.net.pushes import Kind
+    from sioload.net.pushes import BroadcastKey
 
 READ: Final = 1
 WRITE: Final = 2
@@ -83,7 +83,7 @@ class Stream:
         self.owner = owner
         self._out: deque[bytes] | None = None
         self._small = True
-        self.kind: Kind | None = None
+        self.kind: BroadcastKey | None = None
         self.buffered = 0
         self.closed = False
         self._writer: Any = None

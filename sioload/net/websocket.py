@@ -27,7 +27,7 @@ from sioload.net.wire import encode_frame
 from sioload.options import Limits
 
 if TYPE_CHECKING:
-    from sioload.net.pushes import Kind, Push
+    from sioload.net.pushes import BroadcastKey, CountedBroadcast
 
 # The library logs whole packets at DEBUG: secrets must not reach the logs.
 _quiet = logging.getLogger("sioload.websockets")
@@ -85,7 +85,7 @@ class Receiver(Interface):
     def on_ack_frame(self, frame: bytes, start: int) -> bool:
         """Maybe the message that begins there is an ack, short to read? False if it was left untouched."""
 
-    def on_push(self, kind: Kind) -> bool:
+    def on_push(self, kind: BroadcastKey) -> bool:
         """May events be counted that another user got as well? False if the messages are wanted themselves.
 
         The answer holds for all of this kind while it is the stream's `kind`.
@@ -123,7 +123,7 @@ class WebSocket(Owner):
         self._rest = b""
         self.compresses = False
         self.receiver: Receiver | None = None
-        self.pushes: dict[bytes, Push] = {}
+        self.pushes: dict[bytes, CountedBroadcast] = {}
         self._fragments: tuple[bool, bytearray] | None = None
         self.is_open = False
         self.response_headers: list[tuple[str, str]] = []

@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sioload.engineio.urls import bare
-from sioload.measure.merge import Figures
 from sioload.net.fleet import fleet_of
+from sioload.report.merge import Figures
 
 
 def host(environment: Any) -> str:

@@ -13,10 +13,10 @@ import locust.log
 from gevent.lock import RLock
 from locust.runners import STATE_RUNNING, STATE_SPAWNING
 
-from sioload.measure.checks import Check, CheckResult, Watch, evaluate
-from sioload.measure.merge import Figures, Swarm
 from sioload.measure.recorder import Names
-from sioload.measure.report import exit_code, report
+from sioload.report.checks import Check, CheckResult, Watch, evaluate
+from sioload.report.document import exit_code, report
+from sioload.report.merge import Figures, Swarm
 from sioload.swarm import describe, outputs
 from sioload.swarm.guard import Guard
 from sioload.swarm.options import checks_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sioload.measure.merge import Figures, Swarm
+from sioload.report.merge import Figures, Swarm
 from sioload.swarm.guard import Guard
 from sioload.swarm.judge import Judge
 from sioload.swarm.producer import Producer, stop_users

@@ -12,8 +12,8 @@ import gevent
 from locust.rpc import Message
 from locust.runners import STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
-from sioload.measure.merge import Figures, Swarm
 from sioload.net.fleet import fleet_of
+from sioload.report.merge import Figures, Swarm
 from sioload.swarm import clocks, statistics
 from sioload.swarm.guard import Guard
 from sioload.swarm.judge import Judge
@@ -29,7 +29,7 @@ GRACE: Final = 10.0
 
 
 @dataclass(slots=True)
-class Peer:
+class WorkerState:
     """What the master knows of one worker in the running test.
 
     Attributes:
@@ -54,7 +54,7 @@ class Master:
         self.swarm = Swarm()
         self.judge = Judge(environment, self.swarm, self._gather)
         self.test = 0
-        self.peers: dict[str, Peer] = {}
+        self.peers: dict[str, WorkerState] = {}
         self._until: float | None = None
         self._deferred: list[tuple[str, Message]] = []
         self._quit = False
@@ -78,7 +78,7 @@ class Master:
         if options is not None:
             setattr(options, HOST, fleet_of(self.environment).hosts.get(shown))
         now = time.monotonic()
-        self.peers = {id: Peer(now) for id in self.runner.clients if self.alive(id)}
+        self.peers = {id: WorkerState(now) for id in self.runner.clients if self.alive(id)}
         self.judge.begin(len(self.peers))
 
     def _next_test(self) -> None:
@@ -92,8 +92,8 @@ class Master:
         if self.runner.state in (STATE_SPAWNING, STATE_RUNNING) and client_id not in self.peers:
             self._join(client_id)
 
-    def _join(self, client_id: str) -> Peer:
-        peer = self.peers[client_id] = Peer(time.monotonic())
+    def _join(self, client_id: str) -> WorkerState:
+        peer = self.peers[client_id] = WorkerState(time.monotonic())
         self.judge.joined(len(self.peers))
         return peer
 

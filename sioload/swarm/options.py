@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sioload.errors import CheckError
-from sioload.measure.checks import Check, parse, parse_toml
+from sioload.report.checks import Check, parse, parse_toml
 
 #: Seconds that emits may stay open after the users are gone.
 DRAIN = 5.0

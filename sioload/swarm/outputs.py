@@ -16,10 +16,10 @@ import gevent
 import locust.html
 import locust.stats
 
-from sioload.measure.hlog import hlog
-from sioload.measure.merge import Figures
-from sioload.measure.outputs import github_lines, junit_xml, markdown
-from sioload.measure.report import UNVERIFIED, summary_text, unverified
+from sioload.report.ci import github_lines, junit_xml, markdown
+from sioload.report.document import UNVERIFIED, summary_text, unverified
+from sioload.report.hlog import hlog
+from sioload.report.merge import Figures
 from sioload.swarm import describe
 
 logger = logging.getLogger(__name__)

@@ -14,12 +14,12 @@ import gevent
 from gevent.lock import RLock
 from locust.runners import STATE_CLEANUP, STATE_STOPPED, Runner
 
-from sioload import link
+from sioload.client import manager
 from sioload.net.fleet import Fleet, fleet_of
 from sioload.swarm import statistics
-from sioload.swarm.lateness import Lateness
+from sioload.swarm.lag import LagWatch
 from sioload.swarm.options import DRAIN
-from sioload.swarm.taps import Tap
+from sioload.swarm.taps import RequestListeners
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +48,12 @@ class Producer:
                 "sioload: running as plain Python: each emit costs half as much again as it does compiled "
                 "(install a C compiler, then sioload again)"
             )
-        self._tap = Tap(self.fleet.recorder, environment.events.request)
+        self._tap = RequestListeners(self.fleet.recorder, environment.events.request)
         self._ending = RLock()
         self._warned = False
         self._settling = 0
         gevent.spawn(self._batches)
-        self._lateness = Lateness(self.fleet, self._judge)
+        self._lateness = LagWatch(self.fleet, self._judge)
 
     def begin(self) -> None:
         """A test starts. Waits for the drain of the one before."""
@@ -135,7 +135,7 @@ class Producer:
 
 def is_compiled() -> bool:
     """Whether setup.py had a C compiler."""
-    return not (link.__file__ or "").endswith(".py")
+    return not (manager.__file__ or "").endswith(".py")
 
 
 def stop_users(runner: Runner) -> None:

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 QUEUE: Final = 100_000
 
 
-class Tap:
+class RequestListeners:
     """Gives each sample to the listeners of the `request` event that aren't Locust's own.
 
     Attributes:

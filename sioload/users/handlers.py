@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from sioload.dispatcher import Handler
+from sioload.client.dispatcher import Handler
 from sioload.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])

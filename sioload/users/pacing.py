@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from locust import TaskSet
 
+from sioload.client.schedule import Pace, checked_rate
 from sioload.errors import UsageError
-from sioload.schedule import Pace, checked_rate
 
 if TYPE_CHECKING:
     from sioload.users.user import SocketIOUser

@@ -22,9 +22,9 @@ from locust.runners import (
 )
 from locust.user.task import LOCUST_STATE_STOPPING
 
+from sioload.client.schedule import checked_rate
 from sioload.errors import UsageError
 from sioload.net.fleet import fleet_of
-from sioload.schedule import checked_rate
 
 #: The master tells a worker to begin a session.
 ARRIVE: Final = "sioload_arrive"

@@ -15,8 +15,8 @@ from locust.exception import StopUser
 from requests import Request
 from requests.cookies import get_cookie_header
 
-from sioload.client import SocketIOClient
-from sioload.dispatcher import Handler
+from sioload.client.api import SocketIOClient
+from sioload.client.dispatcher import Handler
 from sioload.errors import ConnectError, EmitError, UsageError
 from sioload.net.fleet import fleet_of
 from sioload.options import Options, options_from

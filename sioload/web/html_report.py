@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from sioload.measure.merge import Figures
-from sioload.measure.series import regular
 from sioload.options import Options
+from sioload.report.merge import Figures
+from sioload.report.series import regular
 from sioload.web import view
 from sioload.web.live import Live, Look
 

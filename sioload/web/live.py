@@ -16,9 +16,9 @@ import gevent
 from gevent.lock import RLock
 from gevent.threadpool import ThreadPool
 
-from sioload.measure.history import History, Point
-from sioload.measure.merge import Figures
 from sioload.measure.rows import Totals
+from sioload.report.history import History, Point
+from sioload.report.merge import Figures
 from sioload.swarm.local import Local
 from sioload.swarm.master import Master
 

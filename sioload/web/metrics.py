@@ -13,9 +13,9 @@ from gevent import pywsgi
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from sioload.measure.buckets import cumulative
 from sioload.measure.histogram import TICKS
-from sioload.measure.merge import Figures
+from sioload.report.buckets import cumulative
+from sioload.report.merge import Figures
 from sioload.swarm import describe
 from sioload.swarm.guard import Guard
 from sioload.web.live import Live, Look

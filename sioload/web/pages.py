@@ -13,7 +13,7 @@ import orjson
 from flask import Blueprint, Response, abort, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 
-from sioload.measure.hlog import hlog
+from sioload.report.hlog import hlog
 from sioload.swarm import describe
 from sioload.web import view
 from sioload.web.html_report import html

@@ -10,7 +10,7 @@ from typing import Any, Final, TextIO
 import gevent
 import locust.stats
 
-from sioload.measure.history import OPENING, Cell, Point
+from sioload.report.history import OPENING, Cell, Point
 from sioload.swarm.guard import Guard
 from sioload.web.live import Live
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 import orjson
 from jinja2 import Environment, FileSystemLoader
 
-from sioload.measure.history import Point
-from sioload.measure.series import row_series, series
+from sioload.report.history import Point
+from sioload.report.series import row_series, series
 from sioload.web.live import Look
 
 STATIC: Final = Path(__file__).with_name("static")

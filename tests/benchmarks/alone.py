@@ -9,7 +9,7 @@ monkey.patch_all()
 
 from meter import Job, Tally  # noqa: E402
 
-from sioload.client import SocketIOClient  # noqa: E402
+from sioload.client.api import SocketIOClient  # noqa: E402
 from sioload.net.fleet import Fleet  # noqa: E402
 
 

@@ -61,7 +61,7 @@ class BenchUser(Base):  # type: ignore[misc]
 
 
 if JOB.client == "sioload":
-    from sioload.dispatcher import Handler
+    from sioload.client.dispatcher import Handler
     from sioload.net.fleet import fleet_of
 
     # The stamp in the push is read, and no code of the user's runs.

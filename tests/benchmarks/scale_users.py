@@ -18,7 +18,7 @@ from typing import Any
 from locust import constant, events, task
 
 from sioload import SocketIOUser
-from sioload.dispatcher import Handler
+from sioload.client.dispatcher import Handler
 from sioload.measure.rows import Row
 from sioload.net.fleet import fleet_of
 

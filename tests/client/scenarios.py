@@ -17,8 +17,8 @@ import locust  # noqa: F401  # patches first
 
 import gevent  # isort: skip
 
-from sioload.client import SocketIOClient
-from sioload.dispatcher import Handler
+from sioload.client.api import SocketIOClient
+from sioload.client.dispatcher import Handler
 from sioload.errors import (
     AckTimeout,
     ConnectError,

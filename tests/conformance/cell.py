@@ -11,7 +11,7 @@ import gevent
 from conformance.table import TRANSPORTS, Server
 from conformance.wire import Wire
 
-from sioload.client import SocketIOClient
+from sioload.client.api import SocketIOClient
 from sioload.errors import SioloadError
 from sioload.net.fleet import Fleet
 

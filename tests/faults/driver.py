@@ -26,11 +26,11 @@ from typing import Any  # noqa: E402
 import gevent  # noqa: E402
 from gevent.fileobject import FileObjectThread  # noqa: E402
 
-from sioload.client import SocketIOClient  # noqa: E402
+from sioload.client.api import SocketIOClient  # noqa: E402
 from sioload.errors import ConnectError, EmitError  # noqa: E402
-from sioload.net.connection import REASONS  # noqa: E402
 from sioload.net.dial import Address  # noqa: E402
 from sioload.net.fleet import Fleet  # noqa: E402
+from sioload.session.connection import REASONS  # noqa: E402
 from sioload.socketio.generations import VERSIONS, Generation  # noqa: E402
 
 PAUSE = 0.01  # seconds between two emits of a user
@@ -65,7 +65,7 @@ class User:
             try:
                 self.sio.connect(namespaces=self.group.namespaces)
                 attempt = 0
-                while self.sio.used and self.sio._link.phase.name != "IDLE":
+                while self.sio.used and self.sio._manager.phase.name != "IDLE":
                     if self.sio.kicked:
                         self.sio.rejoin_patiently()
                     work()

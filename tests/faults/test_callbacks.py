@@ -17,8 +17,8 @@ monkey.patch_all()
 import json, sys, logging
 logging.disable()
 import gevent, gevent.event
-from sioload.client import SocketIOClient
-from sioload.dispatcher import Handler
+from sioload.client.api import SocketIOClient
+from sioload.client.dispatcher import Handler
 from sioload.errors import *
 from sioload.engineio.urls import parse_url
 from sioload.net.fleet import Fleet
@@ -208,7 +208,7 @@ def test_scripts_own_timeouts_and_kills(node4: serverkit.Server) -> None:
         waits = attempt(impatient, sio.wait_for, "never")
         port = parse_url(url).port
         # No connection: emits wait for it.
-        fleet.later(sio._link.connection.drop, "transport error", "test")
+        fleet.later(sio._manager.connection.drop, "transport error", "test")
         gevent.sleep(0.01)
         lost = [attempt(impatient, sio.call, "echo"), attempt(impatient, sio.emit, "echo"),
                 attempt(impatient, sio.write, '42["echo"]')]
@@ -292,7 +292,7 @@ def test_a_defect_of_ours_ends_one_connection_and_is_told(node4: serverkit.Serve
 @pytest.mark.parametrize("where", ["WebSocket.close", "SocketIOClient.on_down", "Connection._check"])
 def test_a_defect_while_a_connection_ends_leaves_nobody_waiting(target: serverkit.Server, where: str) -> None:
     told = play(target, f"""
-        from sioload.net.connection import Connection
+        from sioload.session.connection import Connection
         from sioload.net.websocket import WebSocket
         sio = client()
         sio.connect()
@@ -304,7 +304,7 @@ def test_a_defect_while_a_connection_ends_leaves_nobody_waiting(target: serverki
             setattr(broken, name, real)
             raise ZeroDivisionError("defect")
         setattr(broken, name, defect)
-        connection = sio._link.connection
+        connection = sio._manager.connection
         if name == "_check":
             fleet.later(connection._due, 0.0)
         else:

@@ -27,7 +27,7 @@ from sioload.engineio import packet as frames
 from sioload.engineio import payload
 from sioload.engineio.packet import Handshake, Packet
 from sioload.errors import EncodeError, ProtocolError
-from sioload.net.http import BAD_HTTP, Line, Response
+from sioload.net.http import BAD_HTTP, HTTPConnection, Response
 from sioload.options import Limits
 from sioload.socketio import codec, v0
 from sioload.socketio.detect import identify, mismatch, refusal
@@ -438,10 +438,10 @@ class _Asker:
     def __init__(self) -> None:
         self.ends: list[Any] = []
 
-    def on_response(self, line: Line, response: Response) -> None:
+    def on_response(self, line: HTTPConnection, response: Response) -> None:
         self.ends.append((response.status, tuple(response.headers), response.body))
 
-    def on_failure(self, line: Line, reason: str) -> None:
+    def on_failure(self, line: HTTPConnection, reason: str) -> None:
         self.ends.append(reason)
 
     def on_crash(self, error: BaseException) -> None:
@@ -450,7 +450,7 @@ class _Asker:
 
 def exchanged(pieces: list[bytes]) -> list[Any]:
     asker = _Asker()
-    line = Line(Tape(), asker, HTTP_LIMITS)  # type: ignore[arg-type]
+    line = HTTPConnection(Tape(), asker, HTTP_LIMITS)  # type: ignore[arg-type]
     line.request(b"")
     for piece in pieces:
         if line.stream.closed or asker.ends:

@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from net.wire import Tape, frame
 
-import sioload.net.connection
+import sioload.session.connection
+from sioload.client.manager import Manager, Phase
 from sioload.engineio.urls import Endpoint
 from sioload.errors import Refused
-from sioload.link import Link, Phase
-from sioload.net.connection import REASONS
 from sioload.net.fleet import Fleet
-from sioload.net.http import Line
+from sioload.net.http import HTTPConnection
 from sioload.net.websocket import WebSocket
 from sioload.options import Options
+from sioload.session.connection import REASONS
 from sioload.socketio.generations import VERSIONS
 
 TRANSPORTS = (["polling", "websocket"], ["websocket"], ["polling"])
@@ -118,7 +118,7 @@ class Dial:
         self.over = True
 
 
-class Watched(Link):
+class Watched(Manager):
     """Counts how often a connection ends."""
 
     __slots__ = ()
@@ -227,7 +227,7 @@ class Sessions(RuleBasedStateMachine):
         for _ in range(times):
             self.world.settle()
             waiting = [t for t in self.open() if isinstance(t.owner, WebSocket)]
-            lines = [t for t in self.open() if isinstance(t.owner, Line) and t.owner.busy]
+            lines = [t for t in self.open() if isinstance(t.owner, HTTPConnection) and t.owner.busy]
             if any(not dial.over for dial in self.world.dials):
                 self.dialled(True, 0)
             elif any(not t.owner.is_open for t in waiting):  # type: ignore[attr-defined]
@@ -251,7 +251,7 @@ class Sessions(RuleBasedStateMachine):
     def joined(self, which: int) -> None:
         """A poll brings what opens a session, or joins namespaces, or nothing."""
         self.world.settle()
-        lines = [t for t in self.open() if isinstance(t.owner, Line) and t.owner.busy]
+        lines = [t for t in self.open() if isinstance(t.owner, HTTPConnection) and t.owner.busy]
         if not lines:
             return
         tape = lines[which % len(lines)]
@@ -290,7 +290,7 @@ class Sessions(RuleBasedStateMachine):
     def answer(self, which: int, status: int, said: list[int], opening: bool) -> None:
         """A request is answered, mostly in a way that makes sense."""
         self.world.settle()
-        lines = [tape for tape in self.open() if isinstance(tape.owner, Line) and tape.owner.busy]
+        lines = [tape for tape in self.open() if isinstance(tape.owner, HTTPConnection) and tape.owner.busy]
         if not lines:
             return
         tape = lines[which % len(lines)]
@@ -406,7 +406,7 @@ def machine(version: int, transports: list[str]) -> type[Sessions]:
 
 @pytest.fixture(autouse=True)
 def on_tapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sioload.net.connection, "Dialler", Dial)
+    monkeypatch.setattr(sioload.session.connection, "Dialler", Dial)
 
 
 QUICK = settings(max_examples=50, stateful_step_count=30, derandomize=True, deadline=None, database=None)

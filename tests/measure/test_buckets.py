@@ -6,8 +6,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sioload.measure.buckets import BOUNDS, cumulative
 from sioload.measure.histogram import TICKS, Histogram
+from sioload.report.buckets import BOUNDS, cumulative
 
 LES = [float(label) for _, label in BOUNDS]
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from sioload.errors import CheckError
-from sioload.measure.checks import Watch, evaluate, parse, parse_toml
-from sioload.measure.merge import Figures, Swarm
 from sioload.measure.recorder import Recorder
+from sioload.report.checks import Watch, evaluate, parse, parse_toml
+from sioload.report.merge import Figures, Swarm
 
 
 def figures_of(recorder: Recorder) -> Figures:

@@ -8,9 +8,9 @@ import pytest
 from sioload.measure.connections import Connections
 from sioload.measure.health import WINDOW, Health
 from sioload.measure.histogram import TICKS, Histogram
-from sioload.measure.history import OPENING, STATS, History, Point, joined_bounds
-from sioload.measure.merge import Figures
 from sioload.measure.rows import Totals
+from sioload.report.history import OPENING, STATS, History, Point, joined_bounds
+from sioload.report.merge import Figures
 
 
 def figures(*rows: Totals, connections: Connections | None = None) -> Figures:

@@ -6,8 +6,8 @@ import pytest
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
-from sioload.measure.hlog import hlog
 from sioload.measure.recorder import Recorder
+from sioload.report.hlog import hlog
 
 
 def read(text: str, tmp_path: Path) -> dict[str, HdrHistogram]:

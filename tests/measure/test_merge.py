@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sioload.measure.histogram import Histogram
-from sioload.measure.merge import Figures, Swarm
 from sioload.measure.recorder import MAX_NAMES, OTHER, Recorder
 from sioload.measure.rows import Totals
+from sioload.report.merge import Figures, Swarm
 
 
 def sent(recorder: Recorder, seq: int) -> dict[str, Any]:

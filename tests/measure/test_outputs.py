@@ -5,11 +5,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sioload.measure.checks import evaluate, parse
-from sioload.measure.merge import Swarm
-from sioload.measure.outputs import github_lines, junit_xml, markdown
 from sioload.measure.recorder import Recorder
-from sioload.measure.report import report
+from sioload.report.checks import evaluate, parse
+from sioload.report.ci import github_lines, junit_xml, markdown
+from sioload.report.document import report
+from sioload.report.merge import Swarm
 
 NASTY = "<b>|`*_[x](http://e)\x01&\ud800"
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from sioload.measure.checks import CheckResult, evaluate, parse
 from sioload.measure.health import HealthTotals
-from sioload.measure.merge import Figures, Swarm
 from sioload.measure.recorder import Recorder
-from sioload.measure.report import exit_code, report, summary_text, untrusted
+from sioload.report.checks import CheckResult, evaluate, parse
+from sioload.report.document import exit_code, report, summary_text, untrusted
+from sioload.report.merge import Figures, Swarm
 
 
 def recorded() -> Recorder:

@@ -6,11 +6,11 @@ import pytest
 
 from sioload.measure.connections import Connections
 from sioload.measure.health import Health
-from sioload.measure.history import STATS, History
 from sioload.measure.ledger import Ledger
-from sioload.measure.merge import Figures
 from sioload.measure.rows import Totals
-from sioload.measure.series import regular, row_series, series
+from sioload.report.history import STATS, History
+from sioload.report.merge import Figures
+from sioload.report.series import regular, row_series, series
 
 
 def run_of(seconds: int, keep: int = 10) -> History:

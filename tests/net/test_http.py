@@ -10,23 +10,23 @@ import zlib
 import pytest
 from net.wire import Tape, bytewise, cuts
 
-from sioload.net.http import BAD_HTTP, Line, Response
+from sioload.net.http import BAD_HTTP, HTTPConnection, Response
 from sioload.options import Limits
 
 OK = b"HTTP/1.1 200 OK\r\n"
 SMALL = Limits(headers=2000, payload=5000)
 
 
-class Asker:
+class ResponseHandler:
     """Hears how exchanges end."""
 
     def __init__(self) -> None:
         self.ends: list[Response | str] = []
 
-    def on_response(self, line: Line, response: Response) -> None:
+    def on_response(self, line: HTTPConnection, response: Response) -> None:
         self.ends.append(response)
 
-    def on_failure(self, line: Line, reason: str) -> None:
+    def on_failure(self, line: HTTPConnection, reason: str) -> None:
         self.ends.append(reason)
 
     def on_crash(self, error: BaseException) -> None:
@@ -35,10 +35,10 @@ class Asker:
 
 def exchange(
     pieces: list[bytes], eof: bool = False, limits: Limits = SMALL
-) -> tuple[Line, list[Response | str]]:
+) -> tuple[HTTPConnection, list[Response | str]]:
     """One request whose answer comes in these pieces."""
-    asker = Asker()
-    line = Line(Tape(), asker, limits)  # type: ignore[arg-type]
+    asker = ResponseHandler()
+    line = HTTPConnection(Tape(), asker, limits)  # type: ignore[arg-type]
     line.request(b"GET / HTTP/1.1\r\n\r\n")
     for piece in pieces:
         if not line.stream.closed:
@@ -167,8 +167,8 @@ def test_answers_that_are_no_good(what: str) -> None:
 
 
 def test_two_exchanges_on_one_line() -> None:
-    asker = Asker()
-    line = Line(Tape(), asker, SMALL)  # type: ignore[arg-type]
+    asker = ResponseHandler()
+    line = HTTPConnection(Tape(), asker, SMALL)  # type: ignore[arg-type]
     for body in (b"one", b"two"):
         line.request(b"GET / HTTP/1.1\r\n\r\n")
         assert line.busy
@@ -178,14 +178,14 @@ def test_two_exchanges_on_one_line() -> None:
 
 
 def test_the_next_request_may_be_made_while_the_answer_is_told() -> None:
-    class Eager(Asker):
-        def on_response(self, line: Line, response: Response) -> None:
+    class Eager(ResponseHandler):
+        def on_response(self, line: HTTPConnection, response: Response) -> None:
             super().on_response(line, response)
             if len(self.ends) == 1:
                 line.request(b"GET / HTTP/1.1\r\n\r\n")
 
     asker = Eager()
-    line = Line(Tape(), asker, SMALL)  # type: ignore[arg-type]
+    line = HTTPConnection(Tape(), asker, SMALL)  # type: ignore[arg-type]
     line.request(b"GET / HTTP/1.1\r\n\r\n")
     line.on_data(length(b"one"))
     assert line.busy
@@ -194,11 +194,11 @@ def test_the_next_request_may_be_made_while_the_answer_is_told() -> None:
 
 
 def test_a_fault_of_the_asker_is_not_taken_for_the_peers() -> None:
-    class Faulty(Asker):
-        def on_response(self, line: Line, response: Response) -> None:
+    class Faulty(ResponseHandler):
+        def on_response(self, line: HTTPConnection, response: Response) -> None:
             raise ZeroDivisionError
 
-    line = Line(Tape(), Faulty(), SMALL)  # type: ignore[arg-type]
+    line = HTTPConnection(Tape(), Faulty(), SMALL)  # type: ignore[arg-type]
     line.request(b"GET / HTTP/1.1\r\n\r\n")
     with pytest.raises(ZeroDivisionError):
         line.on_data(length(b"one"))

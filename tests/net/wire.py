@@ -13,7 +13,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, Protocol
 
 from sioload.measure.rows import Row
-from sioload.net.pushes import Kind, Push
+from sioload.net.pushes import BroadcastKey, CountedBroadcast
 from sioload.net.stream import Stream
 from sioload.net.websocket import WebSocket
 from sioload.net.wire import text_frame, text_of_server
@@ -69,8 +69,8 @@ class Reader:
         if short:
             self.ws.receiver = self
             row = Row("PUSH", "known", lambda *_: self.events.append(("text", KNOWN)))
-            push = Push(None, row, None)
-            push.kind = Kind("/", None, None, self.ws.pushes)
+            push = CountedBroadcast(None, row, None)
+            push.kind = BroadcastKey("/", None, None, self.ws.pushes)
             self.ws.pushes[text_of_server(KNOWN.encode())] = push
 
     def feed(self, chunks: Iterable[bytes]) -> list[Event]:

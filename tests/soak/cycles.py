@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import census  # noqa: E402
 import gevent  # noqa: E402
 
-from sioload.client import SocketIOClient  # noqa: E402
+from sioload.client.api import SocketIOClient  # noqa: E402
 from sioload.net.fleet import Fleet  # noqa: E402
 
 AT_A_TIME = 50

@@ -10,7 +10,7 @@ from time import perf_counter
 import hooks
 from locust import events, task
 
-import sioload.client
+import sioload.client.api
 from sioload import SocketIOUser, on, paced, stamp
 from sioload.net.fleet import fleet_of
 
@@ -58,4 +58,4 @@ def looked():
     return now
 
 
-sioload.client.perf_counter = looked
+sioload.client.api.perf_counter = looked

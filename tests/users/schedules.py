@@ -17,7 +17,7 @@ import locust  # noqa: F401  # patches first
 
 import gevent  # isort: skip
 
-from sioload.client import SocketIOClient
+from sioload.client.api import SocketIOClient
 from sioload.errors import NotConnected, UsageError
 
 URL, TRANSPORTS = sys.argv[1], sys.argv[2].split(",")

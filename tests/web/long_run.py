@@ -11,11 +11,11 @@ import locust  # noqa: F401 - patches what must be patched first
 
 from sioload.measure.connections import Connections
 from sioload.measure.health import Health
-from sioload.measure.history import History
 from sioload.measure.ledger import Ledger
-from sioload.measure.merge import Figures
-from sioload.measure.report import report
 from sioload.measure.rows import Totals
+from sioload.report.document import report
+from sioload.report.history import History
+from sioload.report.merge import Figures
 from sioload.web.html_report import html
 from sioload.web.live import Look
 

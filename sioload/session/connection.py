@@ -27,13 +27,13 @@ from sioload.engineio.session import Do, Input, Session, State
 from sioload.engineio.urls import Endpoint, Request, parse_url
 from sioload.errors import ProtocolError, Refused
 from sioload.net.dial import Dialler
-from sioload.net.http import BAD_HTTP, Line, Response, request
-from sioload.net.polling import Polling, Token
+from sioload.net.http import BAD_HTTP, HTTPConnection, Response, request
 from sioload.net.stream import Stream
-from sioload.net.upgrade import Upgrade
 from sioload.net.websocket import Listener as FrameListener
 from sioload.net.websocket import Receiver, WebSocket
 from sioload.options import Options
+from sioload.session.polling import Polling, Receipt
+from sioload.session.upgrade import Upgrade
 from sioload.socketio.detect import identify, mismatch, refusal, refuses_version
 from sioload.socketio.generations import Generation
 
@@ -134,10 +134,10 @@ class Connection(FrameListener):
         self.polling: Polling | None = None
         self._upgrade: Upgrade | None = None
         self._dialler: Dialler | None = None
-        self._handshake_line: Line | None = None
+        self._handshake_line: HTTPConnection | None = None
         self._asked = 0.0
         self._timer: Any = None
-        self._tokens: list[Token] | None = None
+        self._tokens: list[Receipt] | None = None
         self._closing = ""  # the reason, once this side says goodbye
         self._close_by = 0.0
 
@@ -162,9 +162,9 @@ class Connection(FrameListener):
         self._fast = generation.decode_frame in _PLAIN and generation.encode_frame in _PLAIN
         if self._ws is not None and not self._fast:
             self._ws.receiver = None
-            self.look_again()
+            self.forget_shortcuts()
 
-    def look_again(self) -> None:
+    def forget_shortcuts(self) -> None:
         """Ask the listener for each push from now on whether it may just be counted."""
         if self._ws is not None:
             self._ws.stream.kind = None
@@ -173,7 +173,7 @@ class Connection(FrameListener):
         """Ask for a session."""
         self._perform(Input.START)
 
-    def send(self, messages: list[str | bytes], token: Token | None = None) -> bool:
+    def send(self, messages: list[str | bytes], token: Receipt | None = None) -> bool:
         """Send one Socket.IO packet: its text, then its attachments.
 
         Returns:
@@ -202,14 +202,14 @@ class Connection(FrameListener):
         """Whether a text needs nothing but an Engine.IO type in front of it."""
         return self._ws is not None and self._ws.receiver is not None
 
-    def send_direct(self, head: bytes, number: int | None, data: bytes, token: Token | None) -> bool:
+    def send_direct(self, head: bytes, number: int | None, data: bytes, token: Receipt | None) -> bool:
         """As `send`, one Engine.IO packet in the parts of `Stream.write_text`, while this is `direct`."""
         ws = self._ws
         assert ws is not None
         ws.stream.write_text(head, number, data)
         return self._written(ws, token)
 
-    def _written(self, ws: WebSocket, token: Token | None) -> bool:
+    def _written(self, ws: WebSocket, token: Receipt | None) -> bool:
         """Whether the kernel has all of it; if not, `token` is kept."""
         if not ws.stream.buffered:
             return True
@@ -217,7 +217,7 @@ class Connection(FrameListener):
             self._keep(token)
         return False
 
-    def send_raw(self, frame: str | bytes, token: Token) -> bool:
+    def send_raw(self, frame: str | bytes, token: Receipt) -> bool:
         """Send one Engine.IO packet as it is written; returns what `send` does.
 
         Raises:
@@ -481,7 +481,7 @@ class Connection(FrameListener):
     def _dialled_handshake(self, stream: Stream) -> None:
         """0.9: the session's id comes from a request of its own."""
         self._dialler = None
-        line = self._handshake_line = Line(stream, _HandshakeAsker(self), self.options.limits)
+        line = self._handshake_line = HTTPConnection(stream, _HandshakeHandler(self), self.options.limits)
         asked = self.request
         assert asked is not None
         self.stage = "open"
@@ -489,7 +489,7 @@ class Connection(FrameListener):
         at = self._opening_endpoint()
         line.request(request("GET", asked.target(*self._target(at, "")), asked.header_list(at)))
 
-    def on_colon_handshake(self, response: Response) -> None:
+    def on_handshake_v0(self, response: Response) -> None:
         """0.9: the answer to the handshake."""
         line, self._handshake_line = self._handshake_line, None
         if line is not None:
@@ -614,13 +614,13 @@ class Connection(FrameListener):
         self.request = None
         self._listener.on_drained()
 
-    def _keep(self, token: Token) -> None:
+    def _keep(self, token: Receipt) -> None:
         """Its bytes wait in the write buffer."""
         if self._tokens is None:
             self._tokens = []
         self._tokens.append(token)
 
-    def _handed_over(self, token: Token) -> None:
+    def _handed_over(self, token: Receipt) -> None:
         """Its bytes were written to the websocket: to the kernel, or to the buffer in front of it."""
         if self._ws is not None and self._ws.stream.buffered:
             self._keep(token)
@@ -843,7 +843,7 @@ class _Goodbye:
         self._connection.finish_close()
 
 
-class _HandshakeAsker:
+class _HandshakeHandler:
     """Starts the 0.9 handshake's exchange."""
 
     __slots__ = ("_connection",)
@@ -851,10 +851,10 @@ class _HandshakeAsker:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def on_response(self, line: Line, response: Response) -> None:
-        self._connection.on_colon_handshake(response)
+    def on_response(self, line: HTTPConnection, response: Response) -> None:
+        self._connection.on_handshake_v0(response)
 
-    def on_failure(self, line: Line, reason: str) -> None:
+    def on_failure(self, line: HTTPConnection, reason: str) -> None:
         self._connection.on_polling_failed(reason)
 
     def on_crash(self, error: BaseException) -> None:

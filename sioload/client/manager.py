@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mypy_extensions import mypyc_attr
 
-from sioload.dispatcher import weigh
-from sioload.emits import arguments_of
+from sioload.client.dispatcher import weigh
+from sioload.client.emits import arguments_of
 from sioload.engineio.urls import Endpoint, Request, with_token
 from sioload.errors import ConnectError, EncodeError, LimitError, OptionError, ProtocolError, Refused
-from sioload.net.connection import Connection
-from sioload.net.connection import Listener as SessionListener
-from sioload.net.polling import Token
-from sioload.net.probe import doubt_generation, find_generation, remember_generation
 from sioload.options import Options
+from sioload.session.connection import Connection
+from sioload.session.connection import Listener as SessionListener
+from sioload.session.polling import Receipt
+from sioload.session.probe import doubt_generation, find_generation, remember_generation
 from sioload.socketio.backoff import backoff
 from sioload.socketio.codec import ID_DIGITS, Decoder, encode_event, event_head, event_json
 from sioload.socketio.generations import V1_0, VERSIONS, Generation, codec_for
@@ -31,7 +31,7 @@ from sioload.socketio.packet import Packet, PacketType
 
 if TYPE_CHECKING:
     from sioload.net.fleet import Fleet
-    from sioload.net.pushes import Kind, Push
+    from sioload.net.pushes import BroadcastKey, CountedBroadcast
     from sioload.socketio.parsers import Codec
 
 #: An offset of connection state recovery: the time in base 64, and a counter within one millisecond.
@@ -98,7 +98,9 @@ class Listener(Protocol):
 
     __slots__ = ()
 
-    def on_event(self, namespace: str, args: list[Any], id: int | None, auto: bool) -> Push | None:
+    def on_event(
+        self, namespace: str, args: list[Any], id: int | None, auto: bool
+    ) -> CountedBroadcast | None:
         """An event: `[name, *arguments]`; `id` asks for an ack. Returns what was done if it was no more."""
 
     def only_counts(self, handlers: object) -> bool:
@@ -130,7 +132,7 @@ class Listener(Protocol):
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Link(SessionListener):
+class Manager(SessionListener):
     """See the module.
 
     Attributes:
@@ -357,7 +359,7 @@ class Link(SessionListener):
         namespace = self.namespaces.pop(name, None)
         if namespace is None:
             return
-        self.look_again()
+        self.forget_shortcuts()
         if namespace.connected and self.connection is not None:
             self.connection.send(self._codec.encode_disconnect(name))
         if not self.namespaces or (name == "/" and self._generation.leaving_root_closes):
@@ -410,7 +412,9 @@ class Link(SessionListener):
         namespace = self.ready.get(name)
         return namespace is not None and namespace.connected
 
-    def send_event(self, namespace: str, event: str, data: Any, id: int | None, token: Token | None) -> bool:
+    def send_event(
+        self, namespace: str, event: str, data: Any, id: int | None, token: Receipt | None
+    ) -> bool:
         """Send an event; see `Connection.send`. `data` is as a script gives it (`emits.arguments_of`).
 
         Raises:
@@ -451,7 +455,7 @@ class Link(SessionListener):
         self.connection.speak(generation)
         remember_generation(self._fleet, self.endpoint, self.options, generation)
 
-    def send_raw(self, raw: str | bytes, token: Token) -> bool:
+    def send_raw(self, raw: str | bytes, token: Receipt) -> bool:
         """Send a packet written by hand."""
         assert self.connection is not None
         return self.connection.send_raw(raw, token)
@@ -554,7 +558,7 @@ class Link(SessionListener):
             return
         self._partial = packet is None
         if packet is None:
-            self.look_again()
+            self.forget_shortcuts()
             return
         kind, name, content, id, auto = packet
         if kind is _ACK:
@@ -585,12 +589,12 @@ class Link(SessionListener):
         self._listener.on_ack(found[0], found[1])
         return True
 
-    def look_again(self) -> None:
+    def forget_shortcuts(self) -> None:
         """What is done with events may have changed."""
         if self.connection is not None:
-            self.connection.look_again()
+            self.connection.forget_shortcuts()
 
-    def on_push(self, kind: Kind) -> bool:
+    def on_push(self, kind: BroadcastKey) -> bool:
         """A broadcast is decoded for the first of its receivers, and for those whose script looks at it."""
         namespace = self.namespaces.get(kind.namespace)
         return (
@@ -698,7 +702,7 @@ class Link(SessionListener):
             return
         namespace.connected = False
         namespace.kicked = True
-        self.look_again()
+        self.forget_shortcuts()
         namespace.sid = ""
         namespace.pid = None
         self._fleet.recorder.row("DISCONNECT", "namespace closed").fail("the server closed the namespace")

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sioload.measure.checks import CheckResult
 from sioload.measure.health import LIMITED, judge
 from sioload.measure.histogram import PERCENTILES, Histogram
-from sioload.measure.merge import Figures
 from sioload.measure.rows import Totals
+from sioload.report.checks import CheckResult
+from sioload.report.merge import Figures
 
 SCHEMA: Final = 1
 #: Said in every report of a run that accepted any certificate.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import gevent
 from gevent.event import Event
 
-from sioload.emits import Emit
+from sioload.client.emits import Emit
 from sioload.errors import EmitError, UsageError
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from typing import Final
 from sioload.errors import CheckError
 from sioload.measure.delivery import DeliveryCounts
 from sioload.measure.ledger import OUTCOMES
-from sioload.measure.merge import Figures
 from sioload.measure.rows import ROW_TYPES, Totals
+from sioload.report.merge import Figures
 
 OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt,

@@ -18,7 +18,7 @@ STEPS: Final = 4
 BUSY: Final = 0.2
 
 
-class Lateness:
+class LagWatch:
     """Feeds `Health` of a fleet's recorder from now on.
 
     The timer is the first that the event loop looks at, so that what piled up while the machine was busy

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sioload.measure.history import STATS, Point
 from sioload.measure.ledger import OUTCOMES
+from sioload.report.history import STATS, Point
 
 
 def regular(points: Sequence[Point], most: int) -> list[Point]:

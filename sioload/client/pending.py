@@ -8,7 +8,7 @@ from typing import Any
 
 from gevent.hub import Waiter
 
-from sioload.emits import ERRORS, Emit, value_of
+from sioload.client.emits import ERRORS, Emit, value_of
 from sioload.measure.rows import Row
 from sioload.net.fleet import Fleet
 

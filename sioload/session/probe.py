@@ -17,7 +17,7 @@ from sioload.engineio.packet import Packet, PacketType
 from sioload.engineio.urls import Endpoint, Request, parse_url
 from sioload.errors import ProtocolError
 from sioload.net.dial import Dialler
-from sioload.net.http import Line, Response, request
+from sioload.net.http import HTTPConnection, Response, request
 from sioload.net.stream import Stream
 from sioload.net.websocket import WebSocket
 from sioload.options import Options
@@ -87,7 +87,7 @@ class _Probe:
         self._turned = self._opened = self._answered = False
         self._silence: Any = None
         self._asked = perf_counter()
-        self._line: Line | None = None
+        self._line: HTTPConnection | None = None
         self._ws: WebSocket | None = None
         patience = min(PATIENCE, options.connect_timeout / 2)
         self._deadline = fleet.deadlines.at(self._asked + patience, self._timed_out)
@@ -109,10 +109,10 @@ class _Probe:
 
     def _dialled(self, stream: Stream) -> None:
         self._dialler = None
-        self._line = Line(stream, self, self._options.limits)
+        self._line = HTTPConnection(stream, self, self._options.limits)
         self._line.request(request("GET", *self._request("polling")))
 
-    def on_response(self, line: Line, response: Response) -> None:
+    def on_response(self, line: HTTPConnection, response: Response) -> None:
         if self._answered:  # the session of the probe is closed
             self._stop()
             return
@@ -138,7 +138,7 @@ class _Probe:
         self._eio = "3" if self._eio == "4" else "4"
         return True
 
-    def _close_session(self, line: Line, generation: Generation, body: bytes) -> None:
+    def _close_session(self, line: HTTPConnection, generation: Generation, body: bytes) -> None:
         """Leave no session behind that the server would have to time out."""
         if generation.eio is None or not line.alive:
             return
@@ -152,7 +152,7 @@ class _Probe:
         headers.append(("Content-Type", content_type))
         line.request(request("POST", f"{target}&sid={quote(sid, safe='')}", headers, payload))
 
-    def on_failure(self, line: Line, reason: str) -> None:
+    def on_failure(self, line: HTTPConnection, reason: str) -> None:
         self._failed()
 
     # Over websocket.

@@ -14,18 +14,18 @@ from gevent.event import Event
 from gevent.hub import Waiter, get_hub
 from mypy_extensions import mypyc_attr
 
-from sioload.dispatcher import Dispatcher, Handler, Job
-from sioload.emits import Emit, Unacked
+from sioload.client.dispatcher import Dispatcher, Handler, Job
+from sioload.client.emits import Emit, Unacked
+from sioload.client.manager import Listener, Manager, Phase
+from sioload.client.pending import Expectation, Pending, Wait
+from sioload.client.schedule import Pace, Schedule
 from sioload.engineio.urls import parse_url
 from sioload.errors import ConnectError, EmitError, NotConnected, UsageError
-from sioload.link import Link, Listener, Phase
 from sioload.measure.delivery import Receiver
 from sioload.net import clock
 from sioload.net.fleet import Fleet
-from sioload.net.pushes import Push
+from sioload.net.pushes import CountedBroadcast
 from sioload.options import Options, options_from
-from sioload.pending import Expectation, Pending, Wait
-from sioload.schedule import Pace, Schedule
 from sioload.socketio.backoff import backoff
 
 #: How many of the largest payloads may wait for handlers: room for 10,000 events of 13 KB.
@@ -58,7 +58,7 @@ class SocketIOClient(Listener):
         handlers: (namespace, event) to handler, of a user class.
     """
 
-    __slots__ = ("_blocked", "_dispatcher", "_full", "_handlers", "_link", "_own", "_pending", "_receiver",
+    __slots__ = ("_blocked", "_dispatcher", "_full", "_handlers", "_manager", "_own", "_pending", "_receiver",
                  "_schedules", "_user", "fleet", "leaving", "options", "pace", "url")  # fmt: skip
 
     eio: ClassVar[_Eio] = _Eio()
@@ -80,9 +80,9 @@ class SocketIOClient(Listener):
         self._user = user
         self._handlers: Handlers = handlers if handlers is not None else {}
         self._own: dict[tuple[str, str], Handler] | None = None
-        self._link = Link(self.fleet, self.options, self)
+        self._manager = Manager(self.fleet, self.options, self)
         self._dispatcher: Dispatcher | None = None
-        self._pending = Pending(self.fleet, self._expired, self._link.look_again)
+        self._pending = Pending(self.fleet, self._expired, self._manager.forget_shortcuts)
         self._receiver: Receiver | None = None
         self._schedules: list[Schedule] | None = None
         self._blocked: list[Waiter[Any]] | None = None
@@ -93,28 +93,28 @@ class SocketIOClient(Listener):
     @property
     def connected(self) -> bool:
         """Whether every namespace asked for is connected."""
-        return self._link.phase is Phase.UP
+        return self._manager.phase is Phase.UP
 
     @property
     def transport(self) -> str | None:
         """ "polling" or "websocket", None while there is no connection."""
-        connection = self._link.connection
+        connection = self._manager.connection
         return connection.transport if connection is not None else None
 
     @property
     def sid(self) -> str | None:
         """The Engine.IO session's id, None while there is none."""
-        connection = self._link.connection
+        connection = self._manager.connection
         return (connection.sid or None) if connection is not None else None
 
     @property
     def recovered(self) -> bool:
         """Whether the last connect restored the session of a lost connection (connection state recovery)."""
-        return any(n.recovered for n in self._link.namespaces.values())
+        return any(n.recovered for n in self._manager.namespaces.values())
 
     def get_sid(self, namespace: str | None = None) -> str | None:
         """The socket's id in a namespace, None while it isn't connected there."""
-        found = self._link.namespaces.get(namespace or "/")
+        found = self._manager.namespaces.get(namespace or "/")
         return found.sid or None if found is not None else None
 
     def connect(
@@ -150,7 +150,7 @@ class SocketIOClient(Listener):
             ConnectError: the attempt failed; it has counted as a failure of each namespace's CONNECT row.
             OptionError: an argument can't be used.
         """
-        link = self._link
+        link = self._manager
         if link.phase is Phase.CLOSING:
             self._until_idle()
         if link.phase is Phase.UP and (self.leaving or self.fleet.ending):
@@ -211,18 +211,18 @@ class SocketIOClient(Listener):
         if mine:
             dispatcher.busy = True
         try:
-            while self._link.phase is Phase.CONNECTING:
+            while self._manager.phase is Phase.CONNECTING:
                 if mine and len(dispatcher):
                     dispatcher.serve()
                 else:
                     self._sleep()
-            if self._link.failed is not None:
-                raise ConnectError(*self._link.failed)
+            if self._manager.failed is not None:
+                raise ConnectError(*self._manager.failed)
             if mine:
                 dispatcher.serve()
         except BaseException as error:
-            if not isinstance(error, ConnectError) and self._link.phase is Phase.CONNECTING:
-                self._link.shut("client")
+            if not isinstance(error, ConnectError) and self._manager.phase is Phase.CONNECTING:
+                self._manager.shut("client")
             raise
         finally:
             if mine:
@@ -249,7 +249,7 @@ class SocketIOClient(Listener):
                 waiter.switch(None)
 
     def _until_idle(self) -> None:
-        while self._link.phase is Phase.CLOSING:
+        while self._manager.phase is Phase.CLOSING:
             self._sleep()
 
     def disconnect(self, namespace: str | None = None) -> None:
@@ -263,25 +263,25 @@ class SocketIOClient(Listener):
             return
         self._end_schedules(namespace)
         if namespace is not None:
-            self._link.leave(namespace)
+            self._manager.leave(namespace)
         else:
-            self._link.shut("client")
+            self._manager.shut("client")
         self._until_idle()
 
     def close_quietly(self) -> None:
         """Close whatever is open and return once it is closed, as if `connect()` had never been called."""
         self._end_schedules()
-        self._link.shut("client")
+        self._manager.shut("client")
         self._until_idle()
-        self._link.endpoint = None
+        self._manager.endpoint = None
 
     def release(self) -> None:
         """The user's greenlet is gone: close as soon as no emit is open any more."""
         self.leaving = True
         self._end_schedules()
         if not self._pending and not self.fleet.ending:
-            self._link.shut("client")
-        if self._receiver is not None and self._link.phase is Phase.IDLE:
+            self._manager.shut("client")
+        if self._receiver is not None and self._manager.phase is Phase.IDLE:
             self._receiver.close()
 
     def rejoin(self) -> None:
@@ -290,7 +290,7 @@ class SocketIOClient(Listener):
         Raises:
             ConnectError: that failed.
         """
-        link = self._link
+        link = self._manager
         names = link.rejoin()
         if not names:
             return
@@ -326,19 +326,19 @@ class SocketIOClient(Listener):
     @property
     def used(self) -> bool:
         """Whether `connect()` was ever called."""
-        return self._link.endpoint is not None
+        return self._manager.endpoint is not None
 
     @property
     def kicked(self) -> bool:
         """Whether the server closed a namespace that wasn't joined again yet."""
-        for namespace in self._link.namespaces.values():  # noqa: SIM110 - before each task: no generator
+        for namespace in self._manager.namespaces.values():  # noqa: SIM110 - before each task: no generator
             if namespace.kicked:
                 return True
         return False
 
     def wait(self) -> None:
         """Wait until the connection has ended for good."""
-        while self._link.phase is not Phase.IDLE:
+        while self._manager.phase is not Phase.IDLE:
             self._sleep()
 
     def sleep(self, seconds: float = 0) -> None:
@@ -484,7 +484,7 @@ class SocketIOClient(Listener):
         """
         self._check_running()
         namespace = namespace or "/"
-        if self._link.phase not in (Phase.UP, Phase.DOWN) or namespace not in self._link.namespaces:
+        if self._manager.phase not in (Phase.UP, Phase.DOWN) or namespace not in self._manager.namespaces:
             raise NotConnected(self._why_not(namespace))
         row = self.fleet.recorder.row("CALL", self._row_name(namespace, name or event))
         schedule = Schedule(self, row, namespace, event, data, rate, max_outstanding, duration,
@@ -501,7 +501,7 @@ class SocketIOClient(Listener):
 
     def ready(self, namespace: str) -> bool:
         """Whether an emit would go out without waiting."""
-        link = self._link
+        link = self._manager
         if not link.usable(namespace) or link.connection is None:
             return False
         return not self._full or link.connection.buffered <= self.options.limits.write_high_water
@@ -538,7 +538,7 @@ class SocketIOClient(Listener):
         token = Unacked(recorder.ledger, row)
         try:
             self._usable("/", perf_counter() + self.options.ack_timeout, any_namespace=True)
-            handed = self._link.send_raw(raw, token)
+            handed = self._manager.send_raw(raw, token)
         except EmitError as error:
             token.settle(error.outcome, str(error))
             raise
@@ -585,7 +585,7 @@ class SocketIOClient(Listener):
         until: float | None = None,
     ) -> None:
         """Send one event; `ack` wants an ack id. Whatever goes wrong ends `token` and is raised."""
-        link = self._link
+        link = self._manager
         number = None
         try:
             found = link.ready.get(namespace)
@@ -620,7 +620,7 @@ class SocketIOClient(Listener):
 
     def _usable(self, namespace: str, until: float, any_namespace: bool = False) -> None:
         """Wait until something can be sent in a namespace and the write buffer has room."""
-        link = self._link
+        link = self._manager
         high = self.options.limits.write_high_water
         while True:
             if link.phase is Phase.UP and (any_namespace or link.usable(namespace)):
@@ -633,8 +633,8 @@ class SocketIOClient(Listener):
             self._wait_until(until)
 
     def _why_not(self, namespace: str) -> str:
-        found = self._link.namespaces.get(namespace)
-        if self._link.phase is not Phase.UP:
+        found = self._manager.namespaces.get(namespace)
+        if self._manager.phase is not Phase.UP:
             return "not connected"
         if found is None:
             return f"namespace {namespace} was not joined (name it in connect() or in the option namespaces)"
@@ -711,7 +711,7 @@ class SocketIOClient(Listener):
             if self._own is None:
                 self._own = {}
             self._own[namespace or "/", event] = Handler(function)
-            self._link.look_again()
+            self._manager.forget_shortcuts()
             return function
 
         return register if handler is None else register(handler)
@@ -742,7 +742,7 @@ class SocketIOClient(Listener):
         """In a greenlet."""
         result = handler.call(self._user, event, args)
         if id is not None:
-            self._link.send_ack(namespace, id, list(result) if isinstance(result, tuple) else
+            self._manager.send_ack(namespace, id, list(result) if isinstance(result, tuple) else
                                 [] if result is None else [result])  # fmt: skip
 
     def on_job_failed(self, job: Job, error: BaseException) -> None:
@@ -765,7 +765,9 @@ class SocketIOClient(Listener):
     def only_counts(self, handlers: object) -> bool:
         return handlers is self._handlers and self._own is None and not self._pending.waits
 
-    def on_event(self, namespace: str, args: list[Any], id: int | None, auto: bool) -> Push | None:
+    def on_event(
+        self, namespace: str, args: list[Any], id: int | None, auto: bool
+    ) -> CountedBroadcast | None:
         now = perf_counter()
         event = args.pop(0)
         recorder = self.fleet.recorder
@@ -776,26 +778,26 @@ class SocketIOClient(Listener):
             handler, is_catch_all = self._handler(namespace, event)
         pending = self._pending
         awaited = bool(pending.waits) and pending.answered(namespace, event, args, now)
-        measured: Push | None = None
+        measured: CountedBroadcast | None = None
         if handler is not None and handler.sent_at is not None:
             row = recorder.rows.get(("PUSH", shown)) or recorder.row("PUSH", shown)
             try:
                 late = clock.zero + now - handler.sent_at(*args)
                 row.add(late)
-                measured = Push(self._handlers, row, now - late)
+                measured = CountedBroadcast(self._handlers, row, now - late)
             except Exception as error:  # noqa: BLE001 - the script's own code
                 row.fail(f"sent_at raised {type(error).__name__}: {error}")
         elif not awaited:
             row = recorder.row("RECV", shown)
             row.tick()
-            measured = Push(self._handlers, row, None)
+            measured = CountedBroadcast(self._handlers, row, None)
         if id is not None or self._own is not None:
             measured = None  # there is more to do, or only this user would do it
         if handler is not None and handler.delivery is not None:
             self._deliver(handler, shown, args)
             measured = None
         if auto:
-            self._link.send_ack(namespace, id or 0, [])
+            self._manager.send_ack(namespace, id or 0, [])
             id = None
         if handler is None or handler.function is None:
             if id is not None:
@@ -843,7 +845,7 @@ class SocketIOClient(Listener):
 
     def _system_event(self, event: str, *args: Any) -> None:
         """python-socketio's own events, for handlers that were registered for them."""
-        for name in self._link.namespaces:
+        for name in self._manager.namespaces:
             handler = (self._own or {}).get((name, event)) or self._handlers.get((name, event))
             if handler is not None and handler.function is not None:
                 self._dispatching().add(self._call_handler, handler, event, args, name, None)
@@ -856,7 +858,7 @@ class SocketIOClient(Listener):
             text = "no answer by the time the client left"
         else:
             text = f"connection lost: {reason}" if namespace is None else f"namespace lost: {reason}"
-        final = self._link.phase is Phase.IDLE
+        final = self._manager.phase is Phase.IDLE
         self._pending.lose(namespace, text, final)
         if self._receiver is not None:
             self._receiver.reconnected()
@@ -879,11 +881,11 @@ class SocketIOClient(Listener):
     def run(self, function: Callable[..., Any], *args: Any) -> None:
         """Call user code in a greenlet: the queue's, or one of its own while that is busy."""
         dispatcher = self._dispatching()
-        if self._link.phase is Phase.DOWN and dispatcher.busy:
+        if self._manager.phase is Phase.DOWN and dispatcher.busy:
             gevent.spawn(self._run_alone, function, args)
             return
         dispatcher.add(function, *args)
-        if self._blocked is not None and self._link.phase is Phase.CONNECTING:
+        if self._blocked is not None and self._manager.phase is Phase.CONNECTING:
             get_hub().loop.run_callback(self._wake)
 
     def _run_alone(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
 
-from sioload.measure.report import UNVERIFIED, unverified
+from sioload.report.document import UNVERIFIED, unverified
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKDOWN = re.compile(r"[&<>|`*_\[\]\\~#]")

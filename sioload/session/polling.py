@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from sioload.engineio.packet import Packet
 from sioload.net.dial import Dialler
-from sioload.net.http import Line, Response
+from sioload.net.http import HTTPConnection, Response
 from sioload.net.stream import Stream
 
 if TYPE_CHECKING:
-    from sioload.net.connection import Connection
+    from sioload.session.connection import Connection
 
 #: Node closes a kept-alive connection after 5 s; a POST must never meet that.
 POST_IDLE = 4.0
@@ -32,7 +32,7 @@ FEW, PACKETS = 16, 10_000
 ANSWERS = 10_000
 
 
-class Token(Protocol):
+class Receipt(Protocol):
     """An emit that wants to know what became of its bytes."""
 
     def settle(self, outcome: str, reason: str) -> None:
@@ -64,11 +64,11 @@ class Polling:
 
     def __init__(self, conn: Connection) -> None:
         self._conn = conn
-        self._get: Line | None = None
-        self._post: Line | None = None
+        self._get: HTTPConnection | None = None
+        self._post: HTTPConnection | None = None
         self._dials: list[Dialler] = []
-        self._queue: deque[tuple[list[Packet], int, Token | None]] = deque()
-        self._on_air: list[Token] | None = None
+        self._queue: deque[tuple[list[Packet], int, Receipt | None]] = deque()
+        self._on_air: list[Receipt] | None = None
         self.queued = 0
         self.last_heard = 0.0
         self.pausing = False
@@ -102,12 +102,12 @@ class Polling:
             self._get = None
 
     def _dialled_get(self, stream: Stream) -> None:
-        self._get = Line(stream, self, self._conn.options.limits)
+        self._get = HTTPConnection(stream, self, self._conn.options.limits)
         self._get.request(self._conn.polling_request("GET"))
 
     # Sending.
 
-    def send(self, packets: list[Packet], size: int, token: Token | None) -> None:
+    def send(self, packets: list[Packet], size: int, token: Receipt | None) -> None:
         """Queue the packets of one message; `size` is about their length in bytes."""
         if token is None and len(self._queue) >= ANSWERS:
             self._conn.overrun(f"more than {ANSWERS} answers wait for the server to take them")
@@ -130,14 +130,14 @@ class Polling:
         self._dial(self._dialled_post)
 
     def _dialled_post(self, stream: Stream) -> None:
-        self._post = Line(stream, self, self._conn.options.limits)
+        self._post = HTTPConnection(stream, self, self._conn.options.limits)
         self._post_on(self._post)
 
-    def _post_on(self, line: Line) -> None:
+    def _post_on(self, line: HTTPConnection) -> None:
         """Send what fits into one body of at most maxPayload bytes."""
         room = self._conn.max_payload
         batch: list[Packet] = []
-        tokens: list[Token] = []
+        tokens: list[Receipt] = []
         while self._queue and (
             not batch or (self._queue[0][1] <= room and len(batch) + len(self._queue[0][0]) <= self._most)
         ):
@@ -187,7 +187,7 @@ class Polling:
             if waiting is not None:
                 waiting.settle("not_sent", reason)
 
-    def take_queue(self) -> list[tuple[list[Packet], int, Token | None]]:
+    def take_queue(self) -> list[tuple[list[Packet], int, Receipt | None]]:
         """What still waits to be posted, for the transport that follows."""
         queue, self._queue = list(self._queue), deque()
         self.queued = 0
@@ -195,7 +195,7 @@ class Polling:
 
     # The asker of both lines.
 
-    def on_response(self, line: Line, response: Response) -> None:
+    def on_response(self, line: HTTPConnection, response: Response) -> None:
         if self.closed:
             return
         line.idle_since = self.last_heard = perf_counter()
@@ -235,7 +235,7 @@ class Polling:
             if not self._posts:
                 self._conn.on_drained()
 
-    def on_failure(self, line: Line, reason: str) -> None:
+    def on_failure(self, line: HTTPConnection, reason: str) -> None:
         self._conn.on_polling_failed(reason)
 
     def on_crash(self, error: BaseException) -> None:

@@ -15,8 +15,8 @@ from sioload.net.websocket import WebSocket
 from sioload.socketio.detect import refusal
 
 if TYPE_CHECKING:
-    from sioload.net.connection import Connection
     from sioload.net.dial import Dialler
+    from sioload.session.connection import Connection
 
 
 class Upgrade:

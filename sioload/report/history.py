@@ -15,8 +15,8 @@ from typing import Final
 
 from sioload.measure.histogram import TICKS, tick_bounds
 from sioload.measure.ledger import OUTCOMES, Ledger
-from sioload.measure.merge import Figures
 from sioload.measure.rows import Totals
+from sioload.report.merge import Figures
 
 #: Points of one fineness.
 KEEP: Final = 120

@@ -1,0 +1,1 @@
+"""What a script holds, and what keeps it connected."""

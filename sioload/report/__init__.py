@@ -1,0 +1,1 @@
+"""What is made of the figures when they are looked at: merged, judged, written."""

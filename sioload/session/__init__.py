@@ -1,0 +1,1 @@
+"""One Engine.IO session on sockets: opening, transports, upgrade, end."""
