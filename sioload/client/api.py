@@ -836,6 +836,7 @@ class SocketIOClient(Listener):
 
     def on_up(self, again: bool) -> None:
         self._full = False
+        self._pending.next_id = max(self._pending.next_id, self._manager.first_id)
         hook = self.hook("on_connected")
         if hook is not None:
             self.run(hook)

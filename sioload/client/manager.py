@@ -407,6 +407,11 @@ class Manager(SessionListener):
 
     # Sending. Greenlets may call these.
 
+    @property
+    def first_id(self) -> int:
+        """The id of a connection's first emit that asks for an ack."""
+        return self._generation.first_id
+
     def usable(self, name: str) -> bool:
         """Whether something can be sent in a namespace now."""
         namespace = self.ready.get(name)

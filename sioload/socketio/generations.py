@@ -48,6 +48,7 @@ class Generation:
         double_utf8: websocket text is encoded as UTF-8 twice.
         dashed_acks: acks have the form of 1.0.0 to 1.0.2.
         ascii: JSON is sent with non-ASCII characters escaped.
+        first_id: the id of the first emit that asks for an ack (gevent-socketio never answers id 0).
         greeting: how the first message of a session's transport begins; nothing may be sent before (0.9).
         unknown_session: how the message begins that says that the server doesn't know the session (0.9).
     """
@@ -76,6 +77,7 @@ class Generation:
     double_utf8: bool = False
     dashed_acks: bool = False
     ascii: bool = False
+    first_id: int = 0
     greeting: str = ""
     unknown_session: str = ""
 
@@ -185,6 +187,7 @@ V0 = Generation(
     binary=False,
     upgrade=False,
     leaving_root_closes=True,
+    first_id=1,
     greeting="1::",
     unknown_session="7:::1",
 )

@@ -77,6 +77,21 @@ def ack_with_two(cell: Cell) -> None:
     same(sio.call("three", ("a", {"b": 1})), (2, ["a", {"b": 1}]))
 
 
+@behaviour(
+    "acks of the server: ids begin where the JavaScript client's do", only=lambda s: s.parser == "json"
+)
+def ids_of_emits(cell: Cell) -> None:
+    wire = cell.wire()
+    sio = cell.connected(url=wire.url)
+    for n in range(2):
+        same(sio.call("echo", n), n)
+    if cell.server.eio is None:
+        wanted = [b'5:%d+::{"name":"echo","args":[%d]}' % (n + 1, n) for n in range(2)]
+    else:
+        wanted = [b'42%d["echo",%d]' % (n, n) for n in range(2)]
+    true(all(packet in wire.sent() for packet in wanted), f"ids: {wire.sent()!r}")
+
+
 @behaviour("acks of the server: out of order, by callback, in a namespace")
 def acks_out_of_order(cell: Cell) -> None:
     sio = cell.connected("/", "/chat")
