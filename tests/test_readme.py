@@ -1,4 +1,4 @@
-"""README's code runs as it is written, from top to bottom in one clean directory, against a real server."""
+"""The code of README and of the manual runs as it is written, in a clean directory, against a real server."""
 
 from __future__ import annotations
 
@@ -13,8 +13,21 @@ import serverkit
 
 from sioload.options import Options
 
-README = (serverkit.ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+README = serverkit.ROOT / "README.md"
+MANUAL = serverkit.ROOT / "locustfiles" / "README.md"
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Language and text of each block of code."""
+    return re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def links(page: Path) -> list[Path]:
+    """The files that a page leads to."""
+    found = re.findall(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    return [page.parent / link for link in found]
+
+
 #: The server that README's commands name, and how long they take. A test has less time, and no fixed port.
 TARGET = "http://127.0.0.1:5000"
 SHORTER = (
@@ -52,7 +65,7 @@ def argv(command: str, url: str) -> list[str]:
 @pytest.mark.timeout(300)
 def test_all_blocks_run_in_order(target, tmp_path):
     seen = set()
-    for language, text in BLOCKS:
+    for language, text in blocks(README):
         if language == "python":
             (tmp_path / "locustfile.py").write_text(text)
             continue
@@ -72,10 +85,24 @@ def test_all_blocks_run_in_order(target, tmp_path):
     assert seen > ELSEWHERE
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\((?!https?://)([^)#]+)\)", README))
+@pytest.mark.parametrize("text", [text for _, text in blocks(MANUAL) if "SocketIOUser" in text])
+def test_recipes_run(target, tmp_path, text):
+    (tmp_path / "locustfile.py").write_text(text)
+    args = ["-f", "locustfile.py", "--headless", "-u", "2", "-r", "2", "-t", "2s", "--host", target.url]
+    done = serverkit.run_locust(args, cwd=tmp_path)
+    assert done.code == 0, done.text
+    assert target.counts()["acks"], done.text
+
+
+@pytest.mark.parametrize("link", sorted({*links(README), *links(MANUAL)}), ids=str)
 def test_links_lead_somewhere(link):
-    assert (serverkit.ROOT / Path(link)).exists()
+    assert link.exists()
+
+
+def test_the_product_page_is_short():
+    assert len(README.read_text(encoding="utf-8").splitlines()) < 300
 
 
 def test_options_of_a_connection_are_all_named():
-    assert [field.name for field in fields(Options) if f"`{field.name}`" not in README] == []
+    manual = MANUAL.read_text(encoding="utf-8")
+    assert [field.name for field in fields(Options) if f"`{field.name}`" not in manual] == []
