@@ -9,7 +9,7 @@ from sioload.measure.delivery import Delivery
 from sioload.measure.health import Health
 from sioload.measure.histogram import Histogram
 from sioload.measure.ledger import Ledger
-from sioload.measure.rows import ROW_TYPES, Row, SampleListener, Totals, clean_name, normalise
+from sioload.measure.rows import ROW_TYPES, Row, SampleListener, Totals, clean_name, normalise, row_type
 
 #: Version of the snapshots' form; master and workers must agree.
 SNAPSHOT: Final = 1
@@ -18,6 +18,9 @@ MAX_NAMES: Final = 200
 #: How many of them are kept for the names of fixed types (transports, reasons of disconnects...).
 FIXED_NAMES: Final = 20
 OTHER: Final = "(other)"
+#: How many of the others may be names of requests that other clients make, and how many types those have.
+FOREIGN_NAMES: Final = 100
+FOREIGN_TYPES: Final = 20
 _MAX_INTERNAL_ERRORS: Final = 20
 
 
@@ -32,7 +35,7 @@ class Names:
 
     def admit(self, type: str, name: str) -> str:
         """The name itself, or `(other)` when there is no more room for it."""
-        fixed = ROW_TYPES[type].fixed
+        fixed = row_type(type).fixed
         if name in self._fixed or name in self._free:
             return name
         names, room = (self._fixed, FIXED_NAMES) if fixed else (self._free, MAX_NAMES - FIXED_NAMES - 1)
@@ -48,6 +51,7 @@ class Recorder:
     Attributes:
         epoch: names this process and the time since its last reset; no two may be equal in a swarm.
         rows: type and name to row, in the order of first use.
+        foreign: the same for requests of other clients, which Locust counts by itself.
         tap: who hears of each sample; see `Row`. `listen` sets it.
         ledger, connections, delivery, health: see their modules.
         bytes_sent, bytes_received: of all connections.
@@ -58,6 +62,7 @@ class Recorder:
 
     def __init__(self, epoch: str = "local") -> None:
         self.rows: dict[tuple[str, str], Row] = {}
+        self.foreign: dict[tuple[str, str], Row] = {}
         self.tap: SampleListener | None = None
         self._names = Names()
         self.ledger = Ledger()
@@ -86,10 +91,29 @@ class Recorder:
         return row if row is not None else self._new_row(type, name)
 
     def _new_row(self, type: str, name: str) -> Row:
+        if type not in ROW_TYPES:
+            raise KeyError(type)
         name = self._names.admit(type, clean_name(name))
         row = self.rows.get((type, name))
         if row is None:
             row = self.rows[type, name] = Row(type, name, self.tap)
+        return row
+
+    def foreign_row(self, type: str, name: str) -> Row:
+        """The row of another client's requests, whatever type it gives them."""
+        row = self.foreign.get((type, name))
+        if row is not None:
+            return row
+        type, name = clean_name(type, 20), clean_name(name)
+        types = {known for known, _ in self.foreign}
+        if type not in types and len(types) >= FOREIGN_TYPES:
+            type = OTHER
+        names = {known for _, known in self.foreign}
+        if name not in names:
+            name = OTHER if len(names) >= FOREIGN_NAMES else self._names.admit(type, name)
+        row = self.foreign.get((type, name))
+        if row is None:
+            row = self.foreign[type, name] = Row(type, name)
         return row
 
     def listen(self, tap: SampleListener | None) -> None:
@@ -115,7 +139,7 @@ class Recorder:
 
     def totals(self) -> list[Totals]:
         """The totals of all rows that counted something."""
-        found = [row.totals() for row in self.rows.values()]
+        found = [row.totals() for rows in (self.rows, self.foreign) for row in rows.values()]
         return [totals for totals in found if totals.count or totals.skipped]
 
     def reset(self) -> None:
@@ -124,8 +148,9 @@ class Recorder:
         The master must forget too (`Swarm.reset`), and before: it takes a new epoch from a worker that it
         knows for that worker's restart and keeps both.
         """
-        for row in self.rows.values():
-            row.reset()
+        for rows in (self.rows, self.foreign):
+            for row in rows.values():
+                row.reset()
         self.ledger.reset()
         self.connections.reset()
         self.delivery.reset()

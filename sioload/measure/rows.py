@@ -51,6 +51,15 @@ ROW_TYPES: Final[dict[str, RowType]] = {
     "RECONNECT": RowType(aggregated=False, fixed=True),
     "DISCONNECT": RowType(timed=False, fixed=True),
 }
+#: Types of requests that Locust's own clients make; whatever else a script fires keeps its type too.
+HTTP_TYPES: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+_FOREIGN: Final = RowType()
+
+
+def row_type(type: str) -> RowType:
+    """What holds for a type: one of ours, or of another client's requests."""
+    return ROW_TYPES.get(type, _FOREIGN)
+
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _PLACEHOLDERS: Final = (

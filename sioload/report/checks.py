@@ -2,9 +2,10 @@
 
     SELECTOR: STAT OP VALUE [abort after DURATION] [warn] [min_samples N]
 
-A selector is a row type with an optional name in brackets, in which `*` stands for any text; `ledger`; `run`;
-or `connections`. All rows that it matches are measured as one: counts add up and percentiles are those of all
-samples together. Without a name it matches every row of its type except `(probe)`.
+A selector is a row type (`GET`, `POST` and so on for HTTP requests) with an optional name in brackets, in
+which `*` stands for any text; `ledger`; `run`; or `connections`. All rows that it matches are measured as
+one: counts add up and percentiles are those of all samples together. Without a name it matches every row of
+its type except `(probe)`.
 
 A check on rows needs `min_samples` samples (default 1) or it fails: timed ones for a time, expected pushes
 for the delivery counts, all samples otherwise. `min_samples 0` lets a check pass that matched nothing.
@@ -27,7 +28,7 @@ from typing import Final
 from sioload.errors import CheckError
 from sioload.measure.delivery import DeliveryCounts
 from sioload.measure.ledger import OUTCOMES
-from sioload.measure.rows import ROW_TYPES, Totals
+from sioload.measure.rows import HTTP_TYPES, ROW_TYPES, Totals, row_type
 from sioload.report.merge import Figures
 
 OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
@@ -47,7 +48,7 @@ _ELSEWHERE: Final = {
     "run": ("peak_users", "duration", "workers_lost"),
     "connections": ("opened", "upgraded", "closed", "current"),
 }
-SELECTORS: Final = (*ROW_TYPES, *_ELSEWHERE)
+SELECTORS: Final = (*ROW_TYPES, *HTTP_TYPES, *_ELSEWHERE)
 #: What people write for an operator.
 _MEANT: Final = {"=": "==", "===": "==", "=<": "<=", "=>": ">=", "<>": "!=", "!": "!=", "~=": "=="}
 _CLAUSES: Final = ("abort after", "warn", "min_samples")
@@ -181,7 +182,7 @@ def _check_stat(text: str, selector: str, stat: str) -> None:
         return
     if stat not in _COUNTS + _TIMES + _DELIVERY:
         raise _unknown(text, "stat", stat, _COUNTS + _TIMES + _DELIVERY)
-    if stat in _TIMES and not ROW_TYPES[selector].timed:
+    if stat in _TIMES and not row_type(selector).timed:
         raise CheckError(f"check {text!r}: {selector} rows carry no time, so {stat!r} means nothing")
     if stat in _DELIVERY and selector not in _DELIVERED:
         raise CheckError(f"check {text!r}: {stat!r} is of pushes: use it with {' or '.join(_DELIVERED)}")

@@ -16,7 +16,7 @@ from sioload.measure.health import HealthTotals
 from sioload.measure.histogram import Histogram
 from sioload.measure.ledger import Ledger
 from sioload.measure.recorder import FIXED_NAMES, MAX_NAMES, OTHER, SNAPSHOT, Recorder
-from sioload.measure.rows import ROW_TYPES, Totals
+from sioload.measure.rows import ROW_TYPES, Totals, row_type
 
 #: A row of one process: its own totals, or in the form of `Totals.encode`.
 _Row = Totals | dict[str, Any]
@@ -49,7 +49,8 @@ class Figures:
     """What a swarm measured.
 
     Attributes:
-        rows: every row that counted something, by type (in the order of `ROW_TYPES`) and name.
+        rows: every row that counted something, by type (in the order of `ROW_TYPES`, then those of other
+            clients) and name.
         delivery: row name to its delivery counts.
         health: worker id and what it measured of itself, for each process.
         clock_error: how far the clocks of two processes may differ at most, in seconds; None if unknown.
@@ -214,7 +215,7 @@ def _bounded(rows: Sequence[_Row]) -> list[Totals]:
         else:
             key = (row["type"], row["name"])
             samples = sum(row["times"]["counts"]) + row["untimed"] + row["skipped"]
-        names = weight[ROW_TYPES[key[0]].fixed]
+        names = weight[row_type(key[0]).fixed]
         names[key[1]] = names.get(key[1], 0) + samples
         groups.setdefault(key, []).append(row)
     kept = set()
@@ -226,7 +227,12 @@ def _bounded(rows: Sequence[_Row]) -> list[Totals]:
     for (type, name), group in groups.items():
         shown.setdefault((type, name if name in kept else OTHER), []).extend(group)
     merged = [_merged(type, name, group) for (type, name), group in shown.items()]
-    return sorted(merged, key=lambda row: (_ORDER[row.type], row.name == OTHER, row.name))
+    return sorted(merged, key=_order)
+
+
+def _order(row: Totals) -> tuple[int, str, bool, str]:
+    """Our own types as `ROW_TYPES` has them, then those of other clients."""
+    return _ORDER.get(row.type, len(_ORDER)), row.type, row.name == OTHER, row.name
 
 
 def _merged(type: str, name: str, group: list[_Row]) -> Totals:

@@ -17,6 +17,7 @@ from locust.runners import STATE_CLEANUP, STATE_STOPPED, Runner
 from sioload.client import manager
 from sioload.net.fleet import Fleet, fleet_of
 from sioload.swarm import statistics
+from sioload.swarm.foreign import ForeignRequests
 from sioload.swarm.lag import LagWatch
 from sioload.swarm.options import DRAIN
 from sioload.swarm.taps import RequestListeners
@@ -48,6 +49,7 @@ class Producer:
                 "sioload: running as plain Python: each emit costs half as much again as it does compiled "
                 "(install a C compiler, then sioload again)"
             )
+        ForeignRequests(environment, self.fleet.recorder)
         self._tap = RequestListeners(self.fleet.recorder, environment.events.request)
         self._ending = RLock()
         self._warned = False
@@ -97,6 +99,8 @@ class Producer:
         connections.opening = max(0, len(self.fleet.members) - sum(connections.current.values()))
         deltas = [delta for row in self.fleet.recorder.rows.values() if (delta := row.take()) is not None]
         statistics.log(self.environment.stats, deltas)
+        for row in self.fleet.recorder.foreign.values():
+            row.take()  # Locust has them
 
     def ramped_up(self) -> None:
         """All users are spawned.

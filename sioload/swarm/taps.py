@@ -16,6 +16,10 @@ from locust.event import EventHook
 
 from sioload.measure.recorder import Recorder
 from sioload.measure.rows import Row
+from sioload.swarm import foreign
+
+#: Whose listeners only count.
+_COUNTERS: Final = ("locust.runners", foreign.__name__)
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +45,7 @@ class RequestListeners:
 
     def look(self) -> None:
         """Start or stop, by whether anyone listens now. Cheap; called once a second."""
-        own = [h for h in self._request._handlers if getattr(h, "__module__", "") != "locust.runners"]
+        own = [h for h in self._request._handlers if getattr(h, "__module__", "") not in _COUNTERS]
         self._listeners._handlers = own
         if bool(own) != self._on:
             self._on = bool(own)

@@ -1,0 +1,46 @@
+"""Requests of other clients (`self.client`, other user classes), as Locust's `request` event tells them.
+
+Locust counts them in its own statistics. Here they get rows beside ours, with a histogram each, so that
+reports and checks know them too; those rows are never given to Locust, which would count them twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sioload.measure.recorder import Recorder
+from sioload.swarm.guard import Guard
+
+
+class ForeignRequests:
+    """Fills a recorder's rows of other clients for as long as the process lives."""
+
+    def __init__(self, environment: Any, recorder: Recorder) -> None:
+        self._recorder = recorder
+        Guard(environment, recorder.internal_error).listen("request", self.on_request)
+
+    def on_request(
+        self,
+        request_type: str,
+        name: str,
+        response_time: float | None = None,
+        response_length: int | None = None,
+        exception: object = None,
+        **_: Any,
+    ) -> None:
+        """Count one; `response_time` is in milliseconds."""
+        row = self._recorder.foreign_row(str(request_type), str(name))
+        seconds = None if response_time is None else response_time / 1000
+        row.bytes += response_length or 0
+        if exception:
+            row.fail(message_of(exception), seconds)
+        elif seconds is None:
+            row.tick()
+        else:
+            row.add(seconds)
+
+
+def message_of(exception: object) -> str:
+    """A failed request's message: requests puts the URL behind it, which the row's name tells already."""
+    message, _, _ = str(exception).partition(" for url: ")
+    return message or type(exception).__name__

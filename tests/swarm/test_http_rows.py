@@ -1,0 +1,45 @@
+"""Requests of `self.client` and of other users are rows like ours, in every place, and counted once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from swarmkit import Swarm, scene
+
+USERS = Path(__file__).parent / "http_users.py"
+CHECKS = (
+    "POST[/login]: p95 < 10s",
+    "POST[/no-such*]: fail_ratio == 100%",
+    "GET: count > 0",
+    "PUT: count > 0 warn",
+)
+
+
+@scene
+def test_http_requests_have_rows_alone(swarm: Swarm) -> None:
+    requests_have_rows(swarm)
+
+
+@scene
+def test_http_requests_have_rows_with_workers(swarm: Swarm) -> None:
+    requests_have_rows(swarm, "--processes", "2", *swarm.swarm_port())
+
+
+def requests_have_rows(swarm: Swarm, *more: str) -> None:
+    checks = [part for check in CHECKS for part in ("--sio-check", check)]
+    html = swarm.folder / "ours.html"
+    assert swarm.run(swarm.args("-f", USERS, "-t", "3s", "--sio-html", html, *checks, *more, users=8)) == 1
+    swarm.assert_everything_agrees()
+    rows = {(event["type"], event["name"]): event for event in swarm.report["events"]}
+    login, refused = rows["POST", "/login"], rows["POST", "/no-such-login"]
+    assert login["count"] == refused["count"] == refused["failures"] == rows["CONNECT", "/"]["count"] > 0
+    assert login["failures"] == 0 and login["latency_ms"]["p95"] > 0
+    assert list(refused["errors"]) == ["404 Client Error: Not Found"]
+    asked = swarm.target.counts()
+    assert rows["GET", "/counts"]["count"] > 0 and asked["received"]
+    assert rows["SQL", "select"]["latency_ms"]["min"] == rows["SQL", "select"]["latency_ms"]["max"] == 12.5
+    assert rows["SQL", "insert"]["latency_ms"] is None
+    assert rows["CALL", "echo"]["failures"] == rows["SQL", "select"]["count"]
+    assert [check["ok"] for check in swarm.report["checks"]] == [True, True, True, False]
+    page = html.read_text()
+    assert "/no-such-login" in page and "canary" not in page + swarm.processes[0].out
