@@ -5,7 +5,8 @@ Its signatures are those of python-socketio's `Client`. Several arguments of an 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any, ClassVar, Final
 
@@ -15,12 +16,14 @@ from gevent.hub import Waiter, get_hub
 from mypy_extensions import mypyc_attr
 
 from sioload.client.dispatcher import Dispatcher, Handler, Job
-from sioload.client.emits import Emit, Unacked
+from sioload.client.emits import Emit, Unacked, Verdict
+from sioload.client.excerpt import excerpt, place_of_error, place_of_function
 from sioload.client.manager import Listener, Manager, Phase
 from sioload.client.pending import Expectation, Pending, Wait
 from sioload.client.schedule import Pace, Schedule
 from sioload.engineio.urls import parse_url
 from sioload.errors import ConnectError, EmitError, NotConnected, UsageError
+from sioload.measure.clock import AHEAD, BACK, misfit
 from sioload.measure.delivery import Receiver
 from sioload.net import clock
 from sioload.net.fleet import Fleet
@@ -426,10 +429,11 @@ class SocketIOClient(Listener):
             namespace = "/"
         shown = name or event if namespace == "/" else f"{namespace} {name or event}"
         wait = None
+        verdict = None if ok is None else Verdict(ok, self._manager.discreet)
         if reply is None:
-            entry = self._entry("CALL", shown, namespace, event, timeout, ok)
+            entry = self._entry("CALL", shown, namespace, event, timeout, verdict)
         else:
-            entry = self._entry("REPLY", f"{shown}>{reply}", namespace, event, timeout, ok)
+            entry = self._entry("REPLY", f"{shown}>{reply}", namespace, event, timeout, verdict)
             wait = Wait(entry.row, namespace, reply, where, entry.started, entry.deadline, entry)
             self._pending.add_wait(wait)
         try:
@@ -555,7 +559,7 @@ class SocketIOClient(Listener):
         namespace: str,
         event: str,
         timeout: float | None,
-        ok: Callable[[Any], Any] | None,
+        ok: Verdict | None,
         callback: Callable[..., Any] | None = None,
     ) -> Emit:
         now = _clock()
@@ -751,10 +755,11 @@ class SocketIOClient(Listener):
         if function == self._call_handler:
             kind, name = "RECV", f"{self._row_name(args[3], args[1])} (handler)"
         elif function == self._call_back:
-            kind, name = "CALL", f"{self._row_name(args[0].namespace, args[0].event)} (callback)"
+            kind, name = "RECV", f"{args[0].row.name} (callback)"
         else:
             kind, name = "CONNECT", f"{getattr(function, '__name__', 'hook')} (hook)"
-        self.fleet.recorder.row(kind, name).fail(f"{type(error).__name__}: {error}")
+        row = self.fleet.recorder.row(kind, name)
+        row.fail(f"{type(error).__name__}: {error}", None, partial(place_of_error, error))
 
     def _call_back(self, entry: Emit, args: list[Any]) -> None:
         assert entry.callback is not None
@@ -783,10 +788,14 @@ class SocketIOClient(Listener):
             row = recorder.rows.get(("PUSH", shown)) or recorder.row("PUSH", shown)
             try:
                 late = clock.zero + now - handler.sent_at(*args)
-                row.add(late)
-                measured = CountedBroadcast(self._handlers, row, now - late)
+                if -AHEAD <= late <= BACK:
+                    row.add(late)
+                    measured = CountedBroadcast(self._handlers, row, now - late)
+                else:
+                    row.fail(misfit(late), None, partial(self._told, handler.sent_at, args))
             except Exception as error:  # noqa: BLE001 - the script's own code
-                row.fail(f"sent_at raised {type(error).__name__}: {error}")
+                row.fail(f"sent_at raised {type(error).__name__}: {error}", None,
+                         partial(self._told, handler.sent_at, args))  # fmt: skip
         elif not awaited:
             row = recorder.row("RECV", shown)
             row.tick()
@@ -820,7 +829,12 @@ class SocketIOClient(Listener):
                 self._receiver = self.fleet.recorder.delivery.receiver()
             self._receiver.seen(shown, stream, number)
         except Exception as error:  # noqa: BLE001 - the script's own code
-            self.fleet.recorder.row("RECV", f"{shown} (delivery)").fail(f"{type(error).__name__}: {error}")
+            row = self.fleet.recorder.row("RECV", f"{shown} (delivery)")
+            row.fail(f"{type(error).__name__}: {error}", None, partial(self._told, handler.delivery, args))
+
+    def _told(self, function: object, args: Sequence[Any]) -> str:
+        """A function of the script, and what it was given."""
+        return f"{place_of_function(function)}, given {excerpt(args, self._manager.discreet)}"
 
     def on_ack(self, id: int, args: list[Any]) -> None:
         entry = self._pending.acks.pop(id, None)
@@ -829,7 +843,7 @@ class SocketIOClient(Listener):
                 self.fleet.recorder.ledger.late_acks += 1
             return
         if entry.callback is not None and not self._dispatching().add(self._call_back, entry, args):
-            self.fleet.recorder.row("CALL", f"{entry.event} (callback)").fail("the handler queue is full")
+            self.fleet.recorder.row("RECV", f"{entry.row.name} (callback)").fail("the handler queue is full")
         entry.answer(args, _clock())
         if self.leaving:
             self.release()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from greenlet import getcurrent, greenlet
 
+from sioload.client.excerpt import excerpt, place_of_error, place_of_function
 from sioload.errors import AckTimeout, ConnectionLost, EmitError, NotConnected, Refused, UnexpectedReply
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Emit:
         deadline: when it times out; all three in seconds of `perf_counter`.
         waiter: the greenlet that sleeps until its end, and is resumed from the hub; None when nobody does.
         callback: called with the ack's arguments, for `emit(..., callback=)`.
-        ok: the script's judgement of the answer.
+        ok: the script's judgement of the answer, None without one.
         paced: `started` is a slot, so the service time is recorded beside.
     """
 
@@ -68,7 +69,7 @@ class Emit:
         now: float,
         paced: bool,
         deadline: float,
-        ok: Callable[[Any], Any] | None = None,
+        ok: Verdict | None = None,
         callback: Callable[..., Any] | None = None,
     ) -> None:
         self._ledger = ledger
@@ -107,9 +108,9 @@ class Emit:
         self._ledger.acked += 1
         value = value_of(args)
         if self.ok is not None:
-            complaint = judge(self.ok, (value,))
+            complaint = self.ok.complaint(value)
             if complaint is not None:
-                self.row.fail(complaint, now - self.started)
+                self.row.fail(complaint, now - self.started, self.ok.note)
                 self._fail(UnexpectedReply(f"{self.event}: {complaint}"))
                 return
         self.row.add(now - self.started)
@@ -152,9 +153,35 @@ class Unacked:
             self._row.fail(reason)
 
 
-def judge(ok: Callable[..., Any], args: tuple[Any, ...]) -> str | None:
-    """What a script's `ok` holds against an answer; None when it is content."""
-    try:
-        return None if ok(*args) else "unexpected reply: ok() returned false"
-    except Exception as error:  # noqa: BLE001 - the script's own code
-        return f"unexpected reply: ok() raised {type(error).__name__}: {error}"
+class Verdict:
+    """A script's `ok`, for the answer of one emit.
+
+    Args:
+        ok: given the answer's value.
+        discreet: takes out of a text what was confided to the server.
+    """
+
+    __slots__ = ("_discreet", "_ok", "_place", "_value")
+
+    def __init__(self, ok: Callable[[Any], Any], discreet: Callable[[str], str]) -> None:
+        self._ok = ok
+        self._discreet = discreet
+        self._place = ""
+        self._value: Any = None
+
+    def complaint(self, value: Any) -> str | None:
+        """What it holds against the answer; None when it is content."""
+        try:
+            if self._ok(value):
+                return None
+        except Exception as error:  # noqa: BLE001 - the script's own code
+            self._place = place_of_error(error)
+            return f"unexpected reply: ok() raised {type(error).__name__}: {error}"
+        finally:
+            self._value = value
+        return "unexpected reply: ok() returned false"
+
+    def note(self) -> str:
+        """The answer, and where `ok` is or raised."""
+        place = self._place or place_of_function(self._ok)
+        return f"{place}, reply {excerpt(self._value, self._discreet)}"

@@ -17,6 +17,7 @@ from mypy_extensions import mypyc_attr
 
 from sioload.client.dispatcher import weigh
 from sioload.client.emits import arguments_of
+from sioload.engineio.secrets import redact
 from sioload.engineio.urls import Endpoint, Request, with_token
 from sioload.errors import ConnectError, EncodeError, LimitError, OptionError, ProtocolError, Refused
 from sioload.options import Options
@@ -152,6 +153,7 @@ class Manager(SessionListener):
         "_direct",
         "_fleet",
         "_generation",
+        "_hooked",
         "_json",
         "_listener",
         "_lost_at",
@@ -185,6 +187,7 @@ class Manager(SessionListener):
         self._partial = False
         self._auth: Any = None
         self._query: str | None = None
+        self._hooked: object = None
         self._attempts = 0
         self.failed: tuple[str, str, object] | None = None
         self._lost_at: float | None = None
@@ -482,7 +485,16 @@ class Manager(SessionListener):
         except Exception as error:  # noqa: BLE001 - the script's own code
             self._fleet.later(self._prepare_failed, f"on_handshake raised {type(error).__name__}: {error}")
         else:
+            self._hooked = (request.headers, request.cookies, request.query)
             self._fleet.later(self._then, then)
+
+    def discreet(self, text: str) -> str:
+        """What a server said, without what any of this connection's requests may have told it."""
+        if self.connection is not None:
+            text = self.connection.discreet(text)
+        at = self.endpoint
+        cookies = {} if at is None else self._listener.cookies(at.origin + at.path)
+        return redact(text, self._auth, self._hooked, cookies)
 
     def _prepare_failed(self, reason: str) -> None:
         if self.connection is not None:
@@ -673,8 +685,6 @@ class Manager(SessionListener):
         self._fleet.deadlines.cancel(self._deadline)
         self._deadline = None
         self._attempts = 0
-        if self.connection is not None:
-            self.connection.confided = None
         self._enter(Phase.UP)
         self._listener.on_up(again)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 from gevent.hub import Waiter
 
 from sioload.client.emits import ERRORS, Emit, value_of
+from sioload.client.excerpt import place_of_function
 from sioload.measure.rows import Row
 from sioload.net.fleet import Fleet
 
@@ -153,7 +155,7 @@ class Pending:
                 continue
             verdict = wait.matches(namespace, event, args)
             if isinstance(verdict, str):
-                wait.row.fail(verdict)
+                wait.row.fail(verdict, None, partial(place_of_function, wait.where))
             elif verdict:
                 found.append(wait)
                 reply = reply or wait.emit is not None

@@ -19,8 +19,8 @@ DRIFT: Final = 100e-6
 _KEPT: Final = 64
 _KEPT_SECONDS: Final = 120.0
 #: Seconds ahead or back from which a stamp can't be of this swarm's clock (milliseconds, for instance).
-_AHEAD: Final = 60.0
-_BACK: Final = 86_400.0
+AHEAD: Final = 60.0
+BACK: Final = 86_400.0
 
 
 class ClockOffset:
@@ -68,52 +68,7 @@ class ClockOffset:
         return (low + high) / 2, (high - low) / 2
 
 
-class SwarmClock:
-    """The swarm's clock as this process reads it.
-
-    Attributes:
-        offset: what to add to this process's monotonic clock, in seconds.
-        error: bound of the offset's error in seconds: 0 on the master; None on a worker that hasn't asked yet
-            and goes by its own wall clock.
-    """
-
-    __slots__ = ("_estimator", "error", "offset")
-
-    def __init__(self, wall: float, now: float, *, worker: bool = False) -> None:
-        """Start from the wall clock (seconds since the epoch) at `now` (monotonic seconds)."""
-        self._estimator = ClockOffset()
-        self.offset = wall - now
-        self.error: float | None = None if worker else 0.0
-
-    def feed(self, t0: float, t1: float, t2: float, t3: float) -> None:
-        """A round trip to the master.
-
-        Args:
-            t0, t3: sent and answer received, on this process's monotonic clock.
-            t1, t2: received and answered, as `stamp` gives it on the master.
-        """
-        self._estimator.feed(t0, t1, t2, t3)
-        self.update(t3)
-
-    def update(self, now: float) -> None:
-        """Bring offset and error up to `now`; the error grows while no round trip comes."""
-        estimate = self._estimator.estimate(now)
-        if estimate is not None:
-            self.offset, self.error = estimate
-
-    def stamp(self, now: float) -> float:
-        """The value to send along, at `now` (monotonic seconds)."""
-        return round(now + self.offset, 6)
-
-    def latency(self, sent: object, now: float) -> float:
-        """Seconds from a stamp until `now` (monotonic seconds); 0 if the clocks' error makes it negative.
-
-        Raises:
-            ValueError: it isn't a stamp of this swarm's clock.
-        """
-        if isinstance(sent, bool) or not isinstance(sent, int | float):
-            raise ValueError(f"a stamp is a number, not {type(sent).__name__}")
-        passed = now + self.offset - sent
-        if not -_AHEAD <= passed <= _BACK:
-            raise ValueError("the stamp is not seconds since the epoch on this swarm's clock")
-        return max(0.0, passed)
+def misfit(late: float) -> str:
+    """What is wrong with a stamp from which so many seconds passed: not in `-AHEAD` to `BACK`."""
+    how = "more than a day back" if late > BACK else "more than a minute ahead" if late < 0 else "no number"
+    return f"the stamp is {how}: it must be seconds since 1970 (Date.now() / 1000)"

@@ -171,12 +171,13 @@ class Totals:
     Attributes:
         untimed: samples without a time (failures without one among them).
         errors: normalised message to number of failures.
+        notes: message to what is told of the first such failure.
         skipped: starts that a schedule or pacing could not begin.
         bytes: length of what was received for the samples.
         service: service times of paced samples, beside their times from the intended start; None if none.
     """
 
-    __slots__ = ("bytes", "errors", "name", "service", "skipped", "times", "type", "untimed")
+    __slots__ = ("bytes", "errors", "name", "notes", "service", "skipped", "times", "type", "untimed")
 
     def __init__(self, type: str, name: str) -> None:
         self.type = type
@@ -185,6 +186,7 @@ class Totals:
         self.service: Histogram | None = None
         self.untimed = 0
         self.errors: dict[str, int] = {}
+        self.notes: dict[str, str] = {}
         self.skipped = 0
         self.bytes = 0
 
@@ -213,6 +215,7 @@ class Totals:
         self.bytes += other.bytes
         for text, n in other.errors.items():
             self.errors[text] = self.errors.get(text, 0) + n
+        self.notes = {**other.notes, **self.notes}
 
     def copy(self) -> Totals:
         """The same totals, which don't grow any more."""
@@ -220,7 +223,7 @@ class Totals:
         twin.times = self.times.copy()
         twin.service = None if self.service is None else self.service.copy()
         twin.untimed, twin.skipped, twin.bytes = self.untimed, self.skipped, self.bytes
-        twin.errors = dict(self.errors)
+        twin.errors, twin.notes = dict(self.errors), dict(self.notes)
         return twin
 
     def bound_errors(self) -> None:
@@ -230,6 +233,7 @@ class Totals:
         other = self.errors.pop(OTHER_ERRORS, 0)
         ranked = sorted(self.errors.items(), key=lambda item: (-item[1], item[0]))
         self.errors = dict(ranked[:MAX_ERRORS])
+        self.notes = {text: note for text, note in self.notes.items() if text in self.errors}
         other += sum(n for _, n in ranked[MAX_ERRORS:])
         if other:
             self.errors[OTHER_ERRORS] = other
@@ -238,8 +242,8 @@ class Totals:
         """These totals in plain values, for msgpack."""
         service = None if self.service is None else self.service.encode()
         return {"type": self.type, "name": self.name, "times": self.times.encode(), "service": service,
-                "untimed": self.untimed, "errors": dict(self.errors), "skipped": self.skipped,
-                "bytes": self.bytes}  # fmt: skip
+                "untimed": self.untimed, "errors": dict(self.errors), "notes": dict(self.notes),
+                "skipped": self.skipped, "bytes": self.bytes}  # fmt: skip
 
     @classmethod
     def decode(cls, data: dict[str, Any]) -> Totals:
@@ -248,7 +252,7 @@ class Totals:
         totals.times = Histogram.decode(data["times"])
         totals.service = None if data["service"] is None else Histogram.decode(data["service"])
         totals.untimed, totals.skipped, totals.bytes = data["untimed"], data["skipped"], data["bytes"]
-        totals.errors = dict(data["errors"])
+        totals.errors, totals.notes = dict(data["errors"]), dict(data["notes"])
         return totals
 
 
@@ -325,8 +329,14 @@ class Row:
             for _ in range(n):
                 self.tap(self, None, None)
 
-    def fail(self, message: str, seconds: float | None = None) -> None:
-        """Count a failure, with the time that passed until it was known, if it carries one."""
+    def fail(self, message: str, seconds: float | None = None, note: Callable[[], str] | None = None) -> None:
+        """Count a failure.
+
+        Args:
+            message: what it was.
+            seconds: the time that passed until it was known, if it carries one.
+            note: called for the first failure with this message: what else helps to find its cause.
+        """
         if seconds is None:
             self._untimed += 1
         else:
@@ -337,6 +347,8 @@ class Row:
         errors = self._totals.errors
         if text not in errors and len(errors) >= MAX_ERRORS:
             text = OTHER_ERRORS
+        elif note is not None and text not in errors:
+            self._totals.notes[text] = note()
         errors[text] = errors.get(text, 0) + 1
         self._errors[text] = self._errors.get(text, 0) + 1
 

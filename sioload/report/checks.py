@@ -264,13 +264,33 @@ def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int
         needed, what = 1 if check.min_samples is None else check.min_samples, "samples"
     if samples < needed:
         value = f"{samples} {what}" if samples else f"no {what}"
-        return CheckResult(check, False, value, f"{value}, where {needed} are needed", enough=False)
+        near = "" if samples else _nearest(check, figures)
+        reason = f"{value}, where {needed} {'is' if needed == 1 else 'are'} needed{near}"
+        return CheckResult(check, False, value, reason, enough=False)
     if measured is None:
         return CheckResult(check, True, "no samples", "", enough=False)
     value = _shown(check.stat, measured)
     ok = OPERATORS[check.op](measured, check.limit)
     reason = "" if ok else f"{check.stat} is {value}, not {check.op} {_shown(check.stat, check.limit)}"
     return CheckResult(check, ok, value, reason, enough=True)
+
+
+def _nearest(check: Check, figures: Figures) -> str:
+    """Which row may have been meant by a check that matched none: by its name, else of its type."""
+    if check.name is None or any(r.type == check.selector and check.matches(r.name) for r in figures.rows):
+        return ""
+    wanted = check.name.strip("*").lower()
+
+    def likeness(row: Totals) -> tuple[bool, bool, float]:
+        name = row.name.lower()
+        whole = wanted in (name, name.rpartition(" ")[2])  # it may stand behind its namespace
+        return whole, row.type == check.selector, difflib.SequenceMatcher(None, wanted, name).ratio()
+
+    rows = [row for row in figures.rows if row.count]
+    best = max(rows, key=likeness, default=None)
+    if best is None or not (likeness(best)[0] or best.type == check.selector):
+        return f" (there is no row of type {check.selector})"
+    return f" (the nearest row: {best.type}[{best.name}])"
 
 
 def _elsewhere(check: Check, figures: Figures, duration: float, peak_users: int) -> tuple[float, int]:

@@ -112,6 +112,7 @@ def _event(row: Totals, figures: Figures, duration: float) -> dict[str, Any]:
         "skipped": row.skipped,
         "bytes": row.bytes,
         "errors": dict(sorted(row.errors.items(), key=lambda item: (-item[1], item[0]))),
+        "first": dict(sorted(row.notes.items())),
     }
     if row.type == "PUSH":
         error = figures.clock_error
@@ -153,18 +154,19 @@ def summary_text(report: Mapping[str, Any], width: int = 80, colour: bool = Fals
             lines.append(f"{event['type']} {event['name']}: {event['skipped']} starts skipped")
     lines += _errors(report["events"], width)
     lines.append("")
-    lines += _wrapped("ledger", _ledger_text(report["ledger"]), width)
+    lines += _labelled("ledger", _ledger_text(report["ledger"]), width)
     closed = ", ".join(f"{n} {reason}" for reason, n in report["connections"]["closed"].items())
     opened = "{opened} opened, {upgraded} upgraded".format(**report["connections"])
-    lines += _wrapped("connections", opened + (f"; closed: {closed}" if closed else ""), width)
+    lines += _labelled("connections", opened + (f"; closed: {closed}" if closed else ""), width)
     for counts in report["delivery"]:
         text = "{name}: {received} of {expected} received, {lost} lost, {duplicated} duplicated, " \
                "{reordered} reordered, {reconnect_gaps} missed while reconnecting"  # fmt: skip
-        lines += _wrapped("delivery", text.format(**counts), width)
+        lines += _labelled("delivery", text.format(**counts), width)
     lines += _health_lines(report["health"], width, colour)
     if report["checks"]:
         lines += ["", "checks"]
-        lines += [_check_line(check, width, colour) for check in report["checks"]]
+        for check in report["checks"]:
+            lines += _check_lines(check, width, colour)
     lines += ["", *_end_lines(report, width, colour)]
     return "\n".join(lines) + "\n"
 
@@ -181,22 +183,25 @@ def _table(events: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     widths[1] = max(8, min(widths[1], room))
     lines = []
     for row in rows:
-        cells = [_fit(row[0], widths[0]), _fit(row[1], widths[1])]
+        name, *more = _pieces(row[1], widths[1])
+        cells = [_fit(row[0], widths[0]), _fit(name, widths[1])]
         cells += [cell.rjust(widths[i + 2]) for i, cell in enumerate(row[2:])]
         lines.append("  ".join(cells))
+        lines += [f"{'':{widths[0]}}  {piece}" for piece in more]
     lines.insert(1, "-" * _columns(lines[0]))
     return lines
 
 
 def _errors(events: Sequence[Mapping[str, Any]], width: int) -> list[str]:
-    found = [
-        (n, event["type"], event["name"], text) for event in events for text, n in event["errors"].items()
-    ]
+    found = [(n, text, event) for event in events for text, n in event["errors"].items()]
     if not found:
         return []
     found.sort(key=lambda error: -error[0])
     lines = ["", "failures"]
-    lines += [_cut(f"{n:>8}  {type} {name}: {text}", width) for n, type, name, text in found[:_SHOWN_ERRORS]]
+    for n, text, event in found[:_SHOWN_ERRORS]:
+        lines += _wrapped(f"{n:>8}  ", f"{event['type']} {event['name']}: {text}", width)
+        if note := event["first"].get(text):
+            lines += _wrapped(" " * 10, f"the first at {note}", width)
     if len(found) > _SHOWN_ERRORS:
         lines.append(f"{'':8}  and {len(found) - _SHOWN_ERRORS} more kinds, in the report")
     return lines
@@ -215,19 +220,22 @@ def _health_lines(health: Mapping[str, Any], width: int, colour: bool) -> list[s
         f"CPU up to {health['cpu_peak']:.0%} of a core, own lag p99 {_ms(health['own_lag_p99_ms'])} ms, "
         f"machine lag p99 {_ms(health['machine_lag_p99_ms'])} ms"
     )
-    lines = _wrapped("health", f"{health['verdict']}: {figures}", width)
+    lines = _labelled("health", f"{health['verdict']}: {figures}", width)
     for reason in health["reasons"]:
-        lines += _wrapped("", reason, width)
+        lines += _labelled("", reason, width)
     if colour and health["verdict"] == LIMITED:
         lines[0] = _RED + lines[0] + _PLAIN
     return lines
 
 
-def _check_line(check: Mapping[str, Any], width: int, colour: bool) -> str:
+def _check_lines(check: Mapping[str, Any], width: int, colour: bool) -> list[str]:
     word = "ok" if check["ok"] else "warn" if check["warn"] else "FAIL"
-    line = _cut(f"{word:<5} {check['check']}  ({check['value']})", width)
-    paint = {"ok": _GREEN, "warn": _YELLOW, "FAIL": _RED}[word]
-    return paint + word + _PLAIN + line[len(word) :] if colour else line
+    measured = check["value"] if check["ok"] else check["reason"]
+    lines = _wrapped(f"{word:<6}", f"{check['check']}  ({measured})", width)
+    if colour:
+        paint = {"ok": _GREEN, "warn": _YELLOW, "FAIL": _RED}[word]
+        lines[0] = paint + word + _PLAIN + lines[0][len(word) :]
+    return lines
 
 
 def unverified(report: Mapping[str, Any]) -> bool:
@@ -238,7 +246,7 @@ def unverified(report: Mapping[str, Any]) -> bool:
 def _end_lines(report: Mapping[str, Any], width: int, colour: bool) -> list[str]:
     lines: list[str] = []
     for reason in report["untrusted"]:
-        lines += _wrapped("UNTRUSTED", reason, width)
+        lines += _labelled("UNTRUSTED", reason, width)
     if unverified(report):
         lines.append(UNVERIFIED)
     lines.append(f"exit code {report['exit_code']}")
@@ -247,9 +255,16 @@ def _end_lines(report: Mapping[str, Any], width: int, colour: bool) -> list[str]
     return lines
 
 
-def _wrapped(label: str, text: str, width: int) -> list[str]:
-    indent = " " * 13
-    return textwrap.wrap(text, max(width, 40), initial_indent=f"{label:<13}", subsequent_indent=indent)
+def _labelled(label: str, text: str, width: int) -> list[str]:
+    return _wrapped(f"{label:<13}", text, width)
+
+
+def _wrapped(head: str, text: str, width: int) -> list[str]:
+    """Lines of at most `width` columns; those after the first are indented as far as the text is."""
+    indent = " " * len(head)
+    return textwrap.wrap(
+        text, max(width, 40), initial_indent=head, subsequent_indent=indent, break_on_hyphens=False
+    )
 
 
 def _ms(value: float | None) -> str:
@@ -265,14 +280,15 @@ def _columns(text: str) -> int:
     )
 
 
-def _cut(text: str, width: int) -> str:
-    if _columns(text) <= width:
-        return text
-    while _columns(text) > width - 3:
-        text = text[:-1]
-    return text + "..."
+def _pieces(text: str, width: int) -> list[str]:
+    """A text in pieces of at most `width` columns."""
+    pieces = [""]
+    for character in text:
+        if _columns(pieces[-1] + character) > width:
+            pieces.append("")
+        pieces[-1] += character
+    return pieces
 
 
 def _fit(text: str, width: int) -> str:
-    text = _cut(text, width)
     return text + " " * (width - _columns(text))

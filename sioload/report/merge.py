@@ -260,3 +260,5 @@ def _merge_encoded(merged: Totals, row: dict[str, Any]) -> None:
     merged.bytes += row["bytes"]
     for text, n in row["errors"].items():
         merged.errors[text] = merged.errors.get(text, 0) + n
+    if row["notes"]:
+        merged.notes = {**row["notes"], **merged.notes}

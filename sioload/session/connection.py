@@ -100,7 +100,7 @@ class Connection(FrameListener):
         sid: the session's id, "" before it is open.
         transport: "polling" or "websocket", what messages are sent on now.
         max_payload: bytes that the server takes in one body or message, infinite when it doesn't say.
-        confided: the auth payload, until the namespaces are connected.
+        confided: the auth payload.
         stage: "dial", "tls", "open" or "upgrade": where an attempt stands or failed.
     """
 

@@ -170,23 +170,25 @@ def to_json(value: object, args: Sequence[Any]) -> tuple[str, list[bytes]]:
         raise EncodeError(culprit([*args], "data") or f"data: {error}") from None
 
 
-def culprit(value: object, path: str, depth: int = 0) -> str | None:
-    """Which part of `value` can't be sent, and why; None when it isn't found."""
+def culprit(value: object, path: str, depth: int = 0, form: str = "JSON") -> str | None:
+    """Which part of `value` can't be sent as "JSON" or "msgpack", and why; None when it isn't found."""
     if depth > SEND_DEPTH - 2:
         return f"{path[:60]}...: nested deeper than {SEND_DEPTH} levels, or inside itself"
     if isinstance(value, dict):
         for key, item in value.items():
-            if not isinstance(key, str | int | float | None):
+            if not isinstance(key, str | int | float | None) and form == "JSON":
                 return f"{path}: a key of type {type(key).__name__} can't be sent as JSON; convert it first"
-            if found := culprit(key, f"{path}, a key") or culprit(item, f"{path}.{key}", depth + 1):
+            if found := culprit(key, f"{path}, a key", 0, form) or culprit(
+                item, f"{path}.{key}", depth + 1, form
+            ):
                 return found
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            if found := culprit(item, f"{path}[{index}]", depth + 1):
+            if found := culprit(item, f"{path}[{index}]", depth + 1, form):
                 return found
     elif isinstance(value, int):
         if not -(1 << 63) <= value < 1 << 64:
-            return f"{path}: an integer beyond 64 bits can't be sent as JSON; send it as text"
+            return f"{path}: an integer beyond 64 bits can't be sent as {form}; send it as text"
     elif isinstance(value, str):
         try:
             value.encode()
@@ -194,9 +196,12 @@ def culprit(value: object, path: str, depth: int = 0) -> str | None:
             return f"{path}: text with a lone surrogate can't be sent as UTF-8"
     elif value is not None and not isinstance(value, float | bytes | bytearray | memoryview):
         try:
-            orjson.dumps(value, None, _OPTIONS)
+            if form == "JSON":
+                orjson.dumps(value, None, _OPTIONS)
+                return None
         except TypeError:
-            return f"{path}: {type(value).__name__} can't be sent as JSON; convert it first"
+            pass
+        return f"{path}: {type(value).__name__} can't be sent as {form}; convert it first"
     return None
 
 

@@ -87,7 +87,7 @@ class MsgpackParser:
             return [msgpack.packb(fields)]
         except (TypeError, ValueError, OverflowError) as error:
             args = data[1:] if kind == PacketType.EVENT else data
-            raise EncodeError(culprit(args, "data") or f"data: {error}") from None
+            raise EncodeError(culprit(args, "data", form="msgpack") or f"data: {error}") from None
 
     def decoder(self, limits: Limits) -> MsgpackDecoder:
         """A decoder for one connection."""

@@ -132,7 +132,9 @@ def _connections(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _events(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for event in report["events"]:
         times = event["latency_ms"] or {}
-        notes = [f"{n} × {error}" for error, n in sorted(event["errors"].items(), key=lambda item: -item[1])]
+        first = event["first"]
+        notes = [f"{n} × {error}" + (f" (the first at {first[error]})" if error in first else "")
+                 for error, n in sorted(event["errors"].items(), key=lambda item: -item[1])]  # fmt: skip
         if event["skipped"]:
             notes.insert(0, f"{event['skipped']} starts skipped")
         yield {

@@ -64,7 +64,9 @@ def facts(look: Look) -> dict[str, Any]:
     report = look.report
     events = report["events"]
     errors = [
-        (n, event["type"], event["name"], text) for event in events for text, n in event["errors"].items()
+        (n, event["type"], event["name"], text, event["first"].get(text, ""))
+        for event in events
+        for text, n in event["errors"].items()
     ]
     made = report["connections"]
     lost = {reason: n for reason, n in made["closed"].items() if reason != "client"}

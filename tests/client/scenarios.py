@@ -7,6 +7,7 @@ Prints a line of JSON for each scenario: its name, and what went wrong (null whe
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 import traceback
@@ -33,6 +34,7 @@ from sioload.errors import (
 from sioload.net.fleet import Fleet
 
 URL, TRANSPORTS = sys.argv[1], sys.argv[2].split(",")
+PLACE = re.compile(r"[\w./]*scenarios\.py:[0-9]+")
 SCENARIOS: dict[str, Callable[[], None]] = {}
 
 
@@ -60,6 +62,11 @@ def outcomes(sio: SocketIOClient) -> dict[str, int]:
 def row(sio: SocketIOClient, kind: str, name: str) -> tuple[int, dict[str, int]]:
     totals = sio.fleet.recorder.row(kind, name).totals()
     return totals.count, totals.errors
+
+
+def first(sio: SocketIOClient, kind: str, name: str) -> dict[str, str]:
+    """What is told of the first failure of each kind."""
+    return sio.fleet.recorder.row(kind, name).totals().notes
 
 
 def until(condition: Callable[[], Any], seconds: float = 3.0) -> None:
@@ -202,14 +209,58 @@ def handlers_run_in_order_and_may_call() -> None:
 
 
 @scenario
+def a_refused_answer_is_shown_once_without_what_is_secret() -> None:
+    sio = client(auth={"token": "canary-of-auth"})
+    sio.connect()
+    answer = {"error": "no such room", "you said": "canary-of-auth", "more": "x" * 1000, "blob": b"123"}
+    for n in range(3):
+        raises(
+            UnexpectedReply, lambda n=n: sio.call("echo", {**answer, "n": n}, ok=lambda reply: "id" in reply)
+        )
+    raises(UnexpectedReply, lambda: sio.call("echo", 1, ok=lambda reply: reply["id"]), "TypeError")
+    assert sum(row(sio, "CALL", "echo")[1].values()) == 4
+    shown, raised = first(sio, "CALL", "echo").values()
+    assert '{"error": "no such room", "you said": "(hidden)", "more": "xxx' in shown, shown
+    assert len(shown) < 300 and PLACE.match(shown) and PLACE.match(raised) and raised.endswith(", reply 1")
+
+
+@scenario
+def stamps_that_are_no_seconds_of_now_are_failures_with_the_remedy() -> None:
+    stamps = {"milliseconds": time.time() * 1000, "zero": 0, "text": "now", "ahead": time.time() + 90}
+    news = Handler(None, sent_at=lambda name, stamp: stamp)
+    sio = SocketIOClient(None, {"transports": TRANSPORTS}, url=URL, handlers={("/", "echo"): news})
+    sio.connect()
+    for stamp in stamps.items():
+        sio.emit("echo", stamp)
+    sio.emit("echo", ("right", time.time()))
+    until(lambda: row(sio, "PUSH", "echo")[0] == 5)
+    errors = row(sio, "PUSH", "echo")[1]
+    assert {text[:33]: n for text, n in errors.items()} == {
+        "the stamp is more than a minute a": 2,
+        "the stamp is more than a day back": 1,
+        "sent_at raised TypeError: unsuppo": 1,
+    }
+    assert sum("Date.now() / 1000" in text for text in errors) == 2
+    given = first(sio, "PUSH", "echo")
+    assert all(PLACE.match(told) for told in given.values()) and '["zero", 0]' in str(given)
+    times = sio.fleet.recorder.row("PUSH", "echo").totals().times
+    assert times.total == 1 and times.max < 5
+
+
+@scenario
 def a_raising_handler_callback_or_predicate_is_a_failure_row() -> None:
     sio = connected()
     sio.on("echo", lambda n: 1 / n)
     sio.emit("echo", 0)
-    sio.emit("noargs", callback=lambda *args: [][1])
-    until(lambda: row(sio, "CALL", "noargs (callback)")[0] and row(sio, "RECV", "echo (handler)")[0])
+    sio.emit("noargs", callback=lambda *args: [][1], name="named")
+    until(lambda: row(sio, "RECV", "named (callback)")[0] and row(sio, "RECV", "echo (handler)")[0])
     assert "ZeroDivisionError" in str(row(sio, "RECV", "echo (handler)")[1])
-    assert "IndexError" in str(row(sio, "CALL", "noargs (callback)")[1])
+    assert "IndexError" in str(row(sio, "RECV", "named (callback)")[1])
+    calls = [key for key in sio.fleet.recorder.rows if key[0] == "CALL"]
+    assert calls == [("CALL", "named")] and row(sio, "CALL", "named") == (1, {})
+    for name in ("named (callback)", "echo (handler)"):
+        (place,) = first(sio, "RECV", name).values()
+        assert PLACE.fullmatch(place), place
     assert sio.call("echo", "still here") == "still here"
     assert row(sio, "RECV", "echo")[0] == 1
 

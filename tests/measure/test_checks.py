@@ -167,6 +167,25 @@ def test_clauses_come_in_any_order(clauses: str, expected: tuple[float | None, b
     assert check.limit == 0.25
 
 
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("CALL[message]: p99 < 1s", "(the nearest row: CALL[/chat message])"),
+        ("CALL[ecko]: p99 < 1s", "(the nearest row: CALL[echo])"),
+        ("RECV[news]: count > 0", "(the nearest row: PUSH[news])"),
+        ("POST[/login]: p95 < 1s", "(there is no row of type POST)"),
+        ("PUSH[news]: p99 < 1s min_samples 5", None),
+        ("CALL: count > 1000", None),
+    ],
+)
+def test_a_name_that_matched_nothing_is_answered_by_the_nearest_row(
+    figures: Figures, text: str, near: str | None
+) -> None:
+    result = evaluate(parse(text), figures, duration=10, peak_users=7)
+    assert not result.ok
+    assert result.reason.endswith(near) if near else "row" not in result.reason
+
+
 def test_a_warning_reports_without_failing(figures: Figures) -> None:
     result = evaluate(parse("CALL: max < 1ms warn"), figures, duration=1, peak_users=1)
     assert not result.ok and not result.failed and result.reason

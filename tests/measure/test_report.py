@@ -174,6 +174,25 @@ def test_colours_come_on_request_only() -> None:
     assert "\x1b[31mFAIL\x1b[0m" in summary_text(document, colour=True)
 
 
+def test_nothing_is_cut_off_at_80_columns() -> None:
+    recorder = recorded()
+    name = "a-name-that-takes-more-than-one-line-of-the-table"
+    remedy = (
+        "a failure whose remedy stands at its end, "
+        + "so far to the right that no terminal shows it: do that"
+    )
+    recorder.row("CALL", name).fail(
+        remedy, 0.1, lambda: 'users.py:12, reply {"ok": false, "why": "' + "w" * 90
+    )
+    figures = figures_of(recorder)
+    check = judged(figures, f"CALL[{name}]: fail_ratio < 1% min_samples 1 abort after 10s")
+    text = summary_text(report_of(figures, check), width=80)
+    assert all(len(line) <= 80 for line in text.splitlines() if line.isascii()), text
+    joined = "".join(text.split())
+    for whole in (name, remedy, "users.py:12", "w" * 90, check[0].check.text, check[0].reason):
+        assert "".join(whole.split()) in joined, text
+
+
 def test_wide_names_keep_the_columns_straight() -> None:
     text = summary_text(report_of(figures_of(recorded())))
     lines = text.splitlines()

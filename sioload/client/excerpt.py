@@ -1,0 +1,62 @@
+"""What is shown with the first failure of its kind: an excerpt of the data, and the place in the script."""
+
+from __future__ import annotations
+
+import json
+import os
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType
+from typing import Any, Final
+
+from sioload.measure.rows import clean_name
+
+#: Characters of an excerpt, and of the text that it is cut from: secrets are looked for in the longer one.
+LENGTH: Final = 200
+_LOOKED_AT: Final = 10_000
+#: Code below these isn't the script's.
+_OTHERS: Final = tuple(
+    {os.path.join(path, "") for path in (str(Path(__file__).parents[1]), *sysconfig.get_paths().values())}
+)
+
+
+def excerpt(value: Any, discreet: Callable[[str], str]) -> str:
+    """The beginning of a value, without what was confided to the server."""
+    text = ""
+    try:
+        for part in json.JSONEncoder(ensure_ascii=False, default=_other).iterencode(value):
+            text += part
+            if len(text) > _LOOKED_AT:
+                break
+    except (TypeError, ValueError, RecursionError):
+        text += f"... ({type(value).__name__})"
+    return clean_name(discreet(text[:_LOOKED_AT]), LENGTH)
+
+
+def _other(value: object) -> str:
+    size = f" of {len(value)} bytes" if isinstance(value, bytes | bytearray) else ""
+    return f"({type(value).__name__}{size})"
+
+
+def place_of_error(error: BaseException) -> str:
+    """Where in the script an exception came from, as file:line; where at all if the script has no part."""
+    step, found, last = error.__traceback__, "", ""
+    while step is not None:
+        code = step.tb_frame.f_code
+        last = _place(code, step.tb_lineno)
+        if not code.co_filename.startswith(_OTHERS):
+            found = last
+        step = step.tb_next
+    return found or last
+
+
+def place_of_function(function: object) -> str:
+    """Where a function of the script begins, as file:line; empty when it isn't written in Python."""
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return _place(code, code.co_firstlineno) if isinstance(code, CodeType) else ""
+
+
+def _place(code: CodeType, line: int) -> str:
+    path = os.path.relpath(code.co_filename) if os.path.isabs(code.co_filename) else code.co_filename
+    return f"{os.path.basename(path) if path.startswith('..') else path}:{line}"
