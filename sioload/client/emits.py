@@ -131,13 +131,13 @@ class Emit:
         self._fail(ERRORS[outcome](f"{self.event}: {reason}"))
 
     def settle(self, outcome: str, reason: str) -> None:
-        """What became of its bytes (`session.polling.Receipt`); only a refusal ends it here."""
+        """What became of its bytes (`session.transport.Receipt`); only a refusal ends it here."""
         if outcome == "error":
             self.end(outcome, reason, perf_counter())
 
 
 class Unacked:
-    """An emit without ack that waits to be handed over (`session.polling.Receipt`)."""
+    """An emit without ack that waits to be handed over (`session.transport.Receipt`)."""
 
     __slots__ = ("_ledger", "_row")
 

@@ -23,8 +23,9 @@ from sioload.errors import ConnectError, EncodeError, LimitError, OptionError, P
 from sioload.options import Options
 from sioload.session.connection import Connection
 from sioload.session.connection import Listener as SessionListener
-from sioload.session.polling import Receipt
 from sioload.session.probe import doubt_generation, find_generation, remember_generation
+from sioload.session.requests import Requests
+from sioload.session.transport import Receipt
 from sioload.socketio.backoff import backoff
 from sioload.socketio.codec import ID_DIGITS, Decoder, encode_event, event_head, event_json
 from sioload.socketio.generations import V1_0, VERSIONS, Generation, codec_for
@@ -265,7 +266,7 @@ class Manager(SessionListener):
         request = Request(
             endpoint, options.transports[0], options.headers, query, cookies, options.encode_query
         )
-        self.connection = Connection(self._fleet, options, generation, endpoint, request, self)
+        self.connection = Connection(Requests(self._fleet, options, generation, endpoint, request), self)
         self.connection.start()
 
     def _use(self, codec: Codec) -> None:
@@ -491,7 +492,7 @@ class Manager(SessionListener):
     def discreet(self, text: str) -> str:
         """What a server said, without what any of this connection's requests may have told it."""
         if self.connection is not None:
-            text = self.connection.discreet(text)
+            text = self.connection.requests.discreet(text)
         at = self.endpoint
         cookies = {} if at is None else self._listener.cookies(at.origin + at.path)
         return redact(text, self._auth, self._hooked, cookies)
@@ -512,7 +513,7 @@ class Manager(SessionListener):
                 self._fleet.crashed(error)
 
     def on_open(self) -> None:
-        request = self.connection.request if self.connection is not None else None
+        request = self.connection.requests.asked if self.connection is not None else None
         self._query = (
             request.query_string() if request and self._generation.connect_payload == "query" else None
         )
@@ -558,7 +559,7 @@ class Manager(SessionListener):
         else:
             payload = None
         namespace.asked = perf_counter()
-        connection.confided = payload
+        connection.requests.confided = payload
         try:
             messages = self._codec.encode_connect(namespace.name, payload)
         except EncodeError as error:
@@ -698,7 +699,7 @@ class Manager(SessionListener):
             message = message[0]
         reason = f"refused: {message if isinstance(message, str) else repr(data)}"
         if self.connection is not None:
-            reason = self.connection.discreet(reason)
+            reason = self.connection.requests.discreet(reason)
         reason = reason[:200]
         if self._generation.connect_payload != "auth" and (self._auth or self.options.auth):
             reason += " (auth goes to servers of 3.x and 4.x only: use auth_token or query)"

@@ -49,17 +49,18 @@ class HTTPConnection:
     """A connection that carries one exchange after the other.
 
     Attributes:
+        asker: who hears of the answers.
         alive: whether another request may be sent on it.
         idle_since: when the last exchange ended (set by the asker; Node closes idle lines after 5 s).
     """
 
-    __slots__ = ("_asker", "_body", "_body_size", "_ended", "_headers", "_limits", "_parser", "_taken",
-                 "_unframed", "alive", "busy", "idle_since", "stream")  # fmt: skip
+    __slots__ = ("_body", "_body_size", "_ended", "_headers", "_limits", "_parser", "_taken", "_unframed",
+                 "alive", "asker", "busy", "idle_since", "stream")  # fmt: skip
 
     def __init__(self, stream: Stream, asker: ResponseHandler, limits: Limits) -> None:
         self.stream = stream
         stream.owner = self
-        self._asker = asker
+        self.asker = asker
         self._limits = limits
         self._parser: httptools.HttpResponseParser | None = None
         self.alive = True
@@ -127,13 +128,13 @@ class HTTPConnection:
         was_busy = self.busy
         self.close()
         if was_busy:
-            self._asker.on_failure(self, reason)
+            self.asker.on_failure(self, reason)
 
     def on_drained(self) -> None:
         pass
 
     def on_crash(self, error: BaseException) -> None:
-        self._asker.on_crash(error)
+        self.asker.on_crash(error)
 
     # llhttp's callbacks.
 
@@ -189,14 +190,14 @@ class HTTPConnection:
         self.busy = False
         if not self.alive:
             self.stream.close()
-        self._asker.on_response(self, Response(status, headers, body))
+        self.asker.on_response(self, Response(status, headers, body))
 
     def _fail(self, reason: str) -> None:
         if not self.busy:
             self.close()
             return
         self.close()
-        self._asker.on_failure(self, reason)
+        self.asker.on_failure(self, reason)
 
 
 class _Refused(Exception):

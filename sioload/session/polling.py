@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from sioload.engineio.packet import Packet
+from sioload.engineio.packet import Packet, PacketType
+from sioload.errors import ProtocolError, Refused
 from sioload.net.dial import Dialler
 from sioload.net.http import HTTPConnection, Response
 from sioload.net.stream import Stream
-
-if TYPE_CHECKING:
-    from sioload.session.connection import Connection
+from sioload.session.requests import Requests
+from sioload.session.transport import Listener as TransportListener
+from sioload.session.transport import Receipt
 
 #: Node closes a kept-alive connection after 5 s; a POST must never meet that.
 POST_IDLE = 4.0
@@ -32,45 +33,56 @@ FEW, PACKETS = 16, 10_000
 ANSWERS = 10_000
 
 
-class Receipt(Protocol):
-    """An emit that wants to know what became of its bytes."""
+#: Polling is quiet when no GET brought anything for so long, in seconds.
+QUIET = 0.05
 
-    def settle(self, outcome: str, reason: str) -> None:
-        """Outcome: sent, error, indeterminate or not_sent."""
+
+class Listener(TransportListener, Protocol):
+    """The session above this transport. Called in the hub."""
+
+    __slots__ = ()
+
+    def on_heard(self) -> None:
+        """A poll was answered."""
+
+    def on_polling_paused(self) -> None:
+        """After `Polling.pause`: nothing is under way any more."""
+
+    def on_goodbye(self) -> None:
+        """The close packet was posted."""
+
+    def overrun(self, detail: str) -> None:
+        """The server asks for more than it takes. A greenlet may say so."""
 
 
 class Polling:
     """The polling transport of one session.
 
     Attributes:
-        queued: bytes that wait to be posted.
+        buffered: bytes that wait to be posted.
+        max_payload: bytes that the server takes in one body, infinite when it doesn't say.
         last_heard: when a response came last.
         pausing: no new GET starts; `on_polling_paused` follows once nothing is under way.
     """
 
-    __slots__ = (
-        "_conn",
-        "_dials",
-        "_get",
-        "_most",
-        "_on_air",
-        "_post",
-        "_queue",
-        "closed",
-        "last_heard",
-        "pausing",
-        "queued",
-    )
+    __slots__ = ("_dials", "_get", "_listener", "_most", "_on_air", "_post", "_queue", "_requests",
+                 "buffered", "closed", "last_heard", "max_payload", "pausing")  # fmt: skip
 
-    def __init__(self, conn: Connection) -> None:
-        self._conn = conn
-        self._get: HTTPConnection | None = None
+    def __init__(
+        self, requests: Requests, listener: Listener, max_payload: float, line: HTTPConnection | None
+    ) -> None:
+        self._requests = requests
+        self._listener = listener
+        self.max_payload = max_payload
+        self._get = line
+        if line is not None:
+            line.asker = self
         self._post: HTTPConnection | None = None
         self._dials: list[Dialler] = []
         self._queue: deque[tuple[list[Packet], int, Receipt | None]] = deque()
         self._on_air: list[Receipt] | None = None
-        self.queued = 0
-        self.last_heard = 0.0
+        self.buffered = 0
+        self.last_heard = perf_counter()
         self.pausing = False
         self.closed = False
         self._most = FEW
@@ -88,32 +100,49 @@ class Polling:
     # Receiving.
 
     def poll(self) -> None:
-        """Start the next GET; the first one of a session is its handshake."""
+        """Start the next GET."""
         line = self._get
         if line is not None and line.alive:
-            line.request(self._conn.polling_request("GET"))
+            line.request(self._requests.get())
         else:
             self._dial(self._dialled_get)
 
-    def leave_line(self) -> None:
-        """Connect anew for the next GET: the session was opened elsewhere (`handshake_url`)."""
-        if self._get is not None:
-            self._get.close()
-            self._get = None
-
     def _dialled_get(self, stream: Stream) -> None:
-        self._get = HTTPConnection(stream, self, self._conn.options.limits)
-        self._get.request(self._conn.polling_request("GET"))
+        self._get = HTTPConnection(stream, self, self._requests.options.limits)
+        self._get.request(self._requests.get())
 
     # Sending.
 
-    def send(self, packets: list[Packet], size: int, token: Receipt | None) -> None:
+    def send(self, messages: list[str | bytes], receipt: Receipt | None) -> bool:
+        """See `Transport.send`."""
+        size = sum(len(m.encode()) if isinstance(m, str) else len(m) * 4 // 3 + 4 for m in messages)
+        self._put([Packet(PacketType.MESSAGE, m) for m in messages], size + 2 * len(messages), receipt)
+        return False
+
+    def send_packet(self, packet: Packet) -> None:
+        """See `Transport.send_packet`."""
+        self._put([packet], 1, None)
+
+    def send_raw(self, frame: str | bytes, receipt: Receipt) -> bool:
+        """See `Transport.send_raw`.
+
+        Raises:
+            Refused: it begins with no packet type that this generation knows.
+        """
+        try:
+            packet = self._requests.generation.decode_frame(frame)
+        except ProtocolError as error:
+            raise Refused(f"not a packet of this generation: {error}") from None
+        self._put([packet], len(frame) * 4, receipt)
+        return False
+
+    def _put(self, packets: list[Packet], size: int, receipt: Receipt | None) -> None:
         """Queue the packets of one message; `size` is about their length in bytes."""
-        if token is None and len(self._queue) >= ANSWERS:
-            self._conn.overrun(f"more than {ANSWERS} answers wait for the server to take them")
+        if receipt is None and len(self._queue) >= ANSWERS:
+            self._listener.overrun(f"more than {ANSWERS} answers wait for the server to take them")
             return
-        self._queue.append((packets, size, token))
-        self.queued += size
+        self._queue.append((packets, size, receipt))
+        self.buffered += size
         self._post_next()
 
     def _post_next(self) -> None:
@@ -130,12 +159,12 @@ class Polling:
         self._dial(self._dialled_post)
 
     def _dialled_post(self, stream: Stream) -> None:
-        self._post = HTTPConnection(stream, self, self._conn.options.limits)
+        self._post = HTTPConnection(stream, self, self._requests.options.limits)
         self._post_on(self._post)
 
     def _post_on(self, line: HTTPConnection) -> None:
         """Send what fits into one body of at most maxPayload bytes."""
-        room = self._conn.max_payload
+        room = self.max_payload
         batch: list[Packet] = []
         tokens: list[Receipt] = []
         while self._queue and (
@@ -143,12 +172,12 @@ class Polling:
         ):
             packets, size, token = self._queue.popleft()
             room -= size
-            self.queued -= size
+            self.buffered -= size
             batch += packets
             if token is not None:
                 tokens.append(token)
         self._on_air = tokens
-        line.request(self._conn.polling_request("POST", batch))
+        line.request(self._requests.post(batch))
 
     # Pausing and closing.
 
@@ -166,7 +195,18 @@ class Polling:
 
     def _check_paused(self) -> None:
         if self.pausing and not self._posts and not (self._get and self._get.busy):
-            self._conn.on_polling_paused()
+            self._listener.on_polling_paused()
+
+    def say_goodbye(self, now: float) -> bool:
+        """Post the close packet once no GET brings anything any more, when it can't overtake what was queued.
+
+        Returns:
+            Whether it was: `on_goodbye` follows.
+        """
+        if now - self.last_heard < QUIET or self.posting:
+            return False
+        self._put([Packet(PacketType.CLOSE, "")], 1, _Goodbye(self._listener))
+        return True
 
     def close(self, reason: str) -> None:
         """Close both lines; what wasn't posted was not sent, what was under way is unknown."""
@@ -190,7 +230,7 @@ class Polling:
     def take_queue(self) -> list[tuple[list[Packet], int, Receipt | None]]:
         """What still waits to be posted, for the transport that follows."""
         queue, self._queue = list(self._queue), deque()
-        self.queued = 0
+        self.buffered = 0
         return queue
 
     # The asker of both lines.
@@ -199,14 +239,28 @@ class Polling:
         if self.closed:
             return
         line.idle_since = self.last_heard = perf_counter()
-        self._conn.keep_cookies(response.headers)
+        self._requests.keep_cookies(response.headers)
         if line is self._post:
             self._posted(response)
         else:
-            self._conn.on_polled(response)
-            self._go_on()
+            self._polled(response)
+            self.go_on()
 
-    def _go_on(self) -> None:
+    def _polled(self, response: Response) -> None:
+        if response.status != 200:
+            self._listener.on_refused(response.status, response.body, "polling")
+            return
+        self._listener.on_heard()
+        requests = self._requests
+        try:
+            packets = requests.generation.decode_payload(response.body, requests.options.limits)
+        except ProtocolError as error:
+            self._listener.broken(error)
+            return
+        for packet in packets:
+            self._listener.on_packet(packet)
+
+    def go_on(self) -> None:
         """A poll was answered, and its packets may have ended this transport."""
         if self.closed:
             return
@@ -228,18 +282,18 @@ class Polling:
         else:
             for token in tokens:
                 token.settle("indeterminate", f"HTTP {response.status}")
-            self._conn.on_post_refused(response)
+            self._listener.on_refused(response.status, response.body, "polling")
         if not self.closed:
             self._post_next()
             self._check_paused()
             if not self._posts:
-                self._conn.on_drained()
+                self._listener.on_drained()
 
     def on_failure(self, line: HTTPConnection, reason: str) -> None:
-        self._conn.on_polling_failed(reason)
+        self._listener.on_line_failed(reason)
 
     def on_crash(self, error: BaseException) -> None:
-        self._conn.on_crash(error)
+        self._listener.on_crash(error)
 
     def _dial(self, then: Callable[[Stream], None]) -> None:
         def done(stream: Stream) -> None:
@@ -248,7 +302,19 @@ class Polling:
 
         def failed(stage: str, reason: str) -> None:
             self._dials.remove(dialler)
-            self._conn.on_dial_failed(stage, reason)
+            self._listener.on_dial_failed(stage, reason)
 
-        dialler = self._conn.dial(done, failed, opening=then == self._dialled_get and not self._conn.sid)
+        dialler = self._requests.dial(done, failed)
         self._dials.append(dialler)
+
+
+class _Goodbye:
+    """The receipt of a close packet."""
+
+    __slots__ = ("_listener",)
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def settle(self, outcome: str, reason: str) -> None:
+        self._listener.on_goodbye()

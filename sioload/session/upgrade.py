@@ -6,30 +6,47 @@ Source: Engine.IO protocol, section "Upgrade".
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sioload.engineio.packet import Packet, PacketType
 from sioload.errors import ProtocolError
 from sioload.net.stream import Stream
+from sioload.net.websocket import Listener as FrameListener
 from sioload.net.websocket import WebSocket
+from sioload.session.requests import Requests
 from sioload.socketio.detect import refusal
 
 if TYPE_CHECKING:
     from sioload.net.dial import Dialler
-    from sioload.session.connection import Connection
 
 
-class Upgrade:
-    """The probe on a second transport. It tells its connection of a right answer, or why none came.
+class Listener(Protocol):
+    """The session that is upgraded. Called in the hub."""
+
+    __slots__ = ()
+
+    def on_probe_answered(self) -> None:
+        """The second transport works."""
+
+    def on_probe_failed(self, reason: str) -> None:
+        """The session goes on as it is."""
+
+    def on_crash(self, error: BaseException) -> None:
+        """A callback raised."""
+
+
+class Upgrade(FrameListener):
+    """The probe on a second transport. It tells its listener of a right answer, or why none came.
 
     Attributes:
         asked: when it was begun, in seconds of `perf_counter`.
     """
 
-    __slots__ = ("_connection", "_deadline", "_dialler", "_ws", "asked")
+    __slots__ = ("_deadline", "_dialler", "_listener", "_requests", "_ws", "asked")
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, requests: Requests, listener: Listener) -> None:
+        self._requests = requests
+        self._listener = listener
         self._deadline: Any = None
         self._dialler: Dialler | None = None
         self._ws: WebSocket | None = None
@@ -37,13 +54,13 @@ class Upgrade:
 
     def begin(self) -> None:
         """The user has had a look at its request: dial."""
-        connection = self._connection
-        until = self.asked + connection.options.connect_timeout
-        self._deadline = connection.fleet.deadlines.at(until, self._timed_out)
-        self._dialler = connection.dial(self._dialled, self._not_dialled)
+        requests = self._requests
+        until = self.asked + requests.options.connect_timeout
+        self._deadline = requests.fleet.deadlines.at(until, self._timed_out)
+        self._dialler = requests.dial(self._dialled, self._not_dialled)
 
     def drop(self) -> None:
-        """Give it up. The connection hears nothing of it."""
+        """Give it up. The listener hears nothing of it."""
         ws = self.hand_over()
         if ws is not None:
             ws.close()
@@ -53,47 +70,47 @@ class Upgrade:
 
     def hand_over(self) -> WebSocket | None:
         """The websocket, which isn't this object's any more."""
-        self._connection.fleet.deadlines.cancel(self._deadline)
+        self._requests.fleet.deadlines.cancel(self._deadline)
         self._deadline = None
         ws, self._ws = self._ws, None
         return ws
 
     def _dialled(self, stream: Stream) -> None:
         self._dialler = None
-        self._ws = self._connection.websocket(stream, self._connection.endpoint, self)
+        self._ws = self._requests.websocket(stream, self)
 
     def _not_dialled(self, stage: str, reason: str) -> None:
         self._dialler = None
-        self._connection.on_probe_failed(f"{stage}: {reason}")
+        self._listener.on_probe_failed(f"{stage}: {reason}")
 
     def _timed_out(self, now: float) -> None:
-        seconds = self._connection.options.connect_timeout
-        self._connection.on_probe_failed(f"no answer to the probe in {seconds:g} s")
+        seconds = self._requests.options.connect_timeout
+        self._listener.on_probe_failed(f"no answer to the probe in {seconds:g} s")
 
     # The websocket's listener.
 
     def on_ws_open(self, ws: WebSocket) -> None:
-        self._connection.keep_cookies(ws.response_headers)
-        ws.send(self._connection.encode(Packet(PacketType.PING, "probe")))
+        self._requests.keep_cookies(ws.response_headers)
+        ws.send(self._requests.encode(Packet(PacketType.PING, "probe")))
 
     def on_frame(self, ws: WebSocket, frame: str | bytes) -> None:
         try:
-            packet = self._connection.generation.decode_frame(frame)
+            packet = self._requests.generation.decode_frame(frame)
         except ProtocolError as error:
-            self._connection.on_probe_failed(str(error))
+            self._listener.on_probe_failed(str(error))
             return
         if packet.type == PacketType.PONG and packet.data == "probe":
-            self._connection.on_probe_answered()
+            self._listener.on_probe_answered()
         else:
-            self._connection.on_probe_failed("wrong answer to the probe")
+            self._listener.on_probe_failed("wrong answer to the probe")
 
     def on_ws_lost(self, ws: WebSocket, reason: str, status: int, body: bytes) -> None:
         if ws is self._ws:
-            told = self._connection.shown(body)
-            self._connection.on_probe_failed(refusal(status, told) if status else reason)
+            told = self._requests.shown(body)
+            self._listener.on_probe_failed(refusal(status, told) if status else reason)
 
     def on_ws_drained(self, ws: WebSocket) -> None:
         """Nothing but the probe was written."""
 
     def on_crash(self, error: BaseException) -> None:
-        self._connection.on_crash(error)
+        self._listener.on_crash(error)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from net.wire import Tape, frame
 
-import sioload.session.connection
+import sioload.session.requests
 from sioload.client.manager import Manager, Phase
 from sioload.engineio.urls import Endpoint
 from sioload.errors import Refused
@@ -406,7 +406,7 @@ def machine(version: int, transports: list[str]) -> type[Sessions]:
 
 @pytest.fixture(autouse=True)
 def on_tapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sioload.session.connection, "Dialler", Dial)
+    monkeypatch.setattr(sioload.session.requests, "Dialler", Dial)
 
 
 QUICK = settings(max_examples=50, stateful_step_count=30, derandomize=True, deadline=None, database=None)

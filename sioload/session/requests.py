@@ -1,0 +1,141 @@
+"""The requests of one session: where they go, and with what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from sioload.engineio.packet import Packet
+from sioload.engineio.secrets import redact
+from sioload.engineio.urls import Endpoint, Request, parse_url
+from sioload.net.dial import Dialler
+from sioload.net.http import request
+from sioload.net.stream import Stream
+from sioload.net.websocket import Listener as FrameListener
+from sioload.net.websocket import WebSocket
+from sioload.options import Options
+from sioload.socketio.generations import Generation
+
+if TYPE_CHECKING:
+    from sioload.net.fleet import Fleet
+
+
+class Requests:
+    """Makes a session's requests, and the streams that they go over.
+
+    Attributes:
+        generation: what is spoken.
+        encode: a packet's websocket frame in this generation.
+        endpoint: the server.
+        sid: the session's id, "" before it is open.
+        asked: what the user's script and options put into each request; None once none can follow.
+        confided: the auth payload.
+    """
+
+    __slots__ = ("asked", "confided", "encode", "endpoint", "fleet", "generation", "options", "sid")
+
+    def __init__(
+        self, fleet: Fleet, options: Options, generation: Generation, endpoint: Endpoint, asked: Request
+    ) -> None:
+        self.fleet = fleet
+        self.options = options
+        self.endpoint = endpoint
+        self.asked: Request | None = asked
+        self.sid = ""
+        self.confided: object = None
+        self.speak(generation)
+
+    def speak(self, generation: Generation) -> None:
+        """Ask, take and send as this generation does from now on."""
+        self.generation = generation
+        self.encode = generation.encode_base64 if self.options.base64 else generation.encode_frame
+
+    def at(self) -> Endpoint:
+        """Where the next request goes: to `handshake_url`'s server while the session isn't open."""
+        if self.options.handshake_url and not self.sid:
+            return parse_url(self.options.handshake_url)
+        return self.endpoint
+
+    def dial(self, done: Callable[[Stream], None], failed: Callable[[str, str], None]) -> Dialler:
+        """Begin to connect a stream for the next request."""
+        at = self.at()
+        return Dialler(self.fleet, at.host, at.port, self.options, at.tls, done, failed)
+
+    def get(self) -> bytes:
+        """The bytes of a poll, or of the request for a session."""
+        return request("GET", *self._head("polling" if self.generation.eio or self.sid else ""))
+
+    def post(self, packets: list[Packet]) -> bytes:
+        """The bytes of a request that brings packets."""
+        target, headers = self._head("polling")
+        body, content_type = self.generation.encode_payload(packets, self.options.base64)
+        headers.append(("Content-Type", content_type))
+        return request("POST", target, headers, body)
+
+    def websocket(self, stream: Stream, listener: FrameListener) -> WebSocket:
+        """Begin the handshake of a websocket."""
+        target, headers = self._head("websocket")
+        return WebSocket(stream, listener, target, headers, self.options.limits, self.options.compress)
+
+    def _head(self, transport: str) -> tuple[str, list[tuple[str, str]]]:
+        """Target and headers."""
+        asked = self.asked
+        assert asked is not None
+        at = self.at()
+        return asked.target(*self._target(at, transport)), asked.header_list(at)
+
+    def _target(self, at: Endpoint, transport: str) -> tuple[Endpoint, list[tuple[str, str]]]:
+        """Path and parameters, in the generation's form."""
+        generation = self.generation
+        stamp = self._timestamp(transport)
+        if generation.eio is None:
+            where = f"{self.named(transport)}/{quote(self.sid, safe='')}" if self.sid else ""
+            path = at.path if at is not self.endpoint else f"{at.path}1/{where}"
+            return replace(at, path=path), [("t", stamp)] if stamp else []
+        parameters = [("EIO", generation.eio), ("transport", transport)]
+        if stamp:
+            parameters.append(("t", stamp))
+        if self.options.base64:
+            parameters.append(("b64", "1"))
+        if self.sid:
+            parameters.append(("sid", self.sid))
+        return at, parameters
+
+    def named(self, transport: str) -> str:
+        """A transport as this generation calls it."""
+        return self.generation.polling if transport == "polling" else transport
+
+    def _timestamp(self, transport: str) -> str | None:
+        wanted = self.options.timestamp
+        if wanted is None:
+            wanted = transport != "websocket" and self.generation.timestamp
+        return self.fleet.next_timestamp() if wanted else None
+
+    def keep_cookies(self, headers: list[tuple[str, str]]) -> None:
+        """Cookies of a response go into the session's later requests (sticky sessions)."""
+        if self.asked is not None:
+            self.asked.keep_cookies(headers)
+
+    def discreet(self, text: str) -> str:
+        """What a server said, without what it was told in confidence."""
+        if not text:
+            return text
+        given, asked = self.options, self.asked
+        told = (
+            given.headers,
+            given.cookies,
+            given.query,
+            given.auth,
+            given.auth_token,
+            self.confided,
+            self.sid,
+            self.endpoint.query,
+            parse_url(given.handshake_url).query if given.handshake_url else "",
+        )
+        return redact(text, *told, *(() if asked is None else (asked.headers, asked.cookies, asked.query)))
+
+    def shown(self, body: bytes) -> bytes:
+        """What of an error's body may be shown."""
+        return self.discreet(body[:10_000].decode("utf-8", "replace")).encode()

@@ -1,0 +1,137 @@
+"""The websocket transport of one session."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sioload.engineio.packet import (
+    Packet,
+    PacketType,
+    decode_eio3,
+    decode_eio4,
+    encode_eio3,
+    encode_eio4,
+)
+from sioload.errors import ProtocolError
+from sioload.net.websocket import Listener as FrameListener
+from sioload.net.websocket import Receiver, WebSocket
+from sioload.session.requests import Requests
+from sioload.session.transport import Listener, Receipt
+
+MESSAGE: Final = PacketType.MESSAGE
+
+#: Codecs in which a text message is "4" and its data: those packets need no codec on a websocket.
+_PLAIN = (decode_eio3, decode_eio4, encode_eio3, encode_eio4)
+
+
+class WebSocketTransport(FrameListener):
+    """Carries packets over a websocket whose handshake is complete."""
+
+    __slots__ = ("_listener", "_receipts", "_requests", "ws")
+
+    def __init__(self, requests: Requests, listener: Listener, ws: WebSocket) -> None:
+        self._requests = requests
+        self._listener = listener
+        self._receipts: list[Receipt] | None = None
+        self.ws = ws
+        ws.listener = self
+
+    @property
+    def buffered(self) -> int:
+        return self.ws.stream.buffered
+
+    # The short way of texts.
+
+    def shorten(self, receiver: Receiver) -> None:
+        """Let messages pass from the websocket straight to `receiver` where no codec is needed."""
+        generation, ws = self._requests.generation, self.ws
+        if generation.decode_frame in _PLAIN and generation.encode_frame in _PLAIN and not ws.compresses:
+            ws.receiver, ws.pushes = receiver, self._requests.fleet.pushes
+        else:
+            ws.receiver = None
+            self.forget_shortcuts()
+
+    def forget_shortcuts(self) -> None:
+        """Ask the receiver for each push from now on whether it may just be counted."""
+        self.ws.stream.kind = None
+
+    @property
+    def direct(self) -> bool:
+        """Whether a text needs nothing but an Engine.IO type in front of it."""
+        return self.ws.receiver is not None
+
+    def send_direct(self, head: bytes, number: int | None, data: bytes, receipt: Receipt | None) -> bool:
+        """As `send`, one Engine.IO packet in the parts of `Stream.write_text`, while this is `direct`."""
+        self.ws.stream.write_text(head, number, data)
+        return self._written(receipt)
+
+    # The transport.
+
+    def send(self, messages: list[str | bytes], receipt: Receipt | None) -> bool:
+        """See `Transport.send`."""
+        ws = self.ws
+        text = messages[0]
+        if len(messages) > 1:
+            ws.send_many([self._requests.encode(Packet(MESSAGE, m)) for m in messages])
+        elif ws.receiver is not None and isinstance(text, str):
+            ws.stream.write_text(b"4", None, text.encode())
+        else:
+            ws.send(self._requests.encode(Packet(MESSAGE, text)))
+        return self._written(receipt)
+
+    def send_packet(self, packet: Packet) -> None:
+        """See `Transport.send_packet`."""
+        self.ws.send(self._requests.encode(packet))
+
+    def send_raw(self, frame: str | bytes, receipt: Receipt) -> bool:
+        """See `Transport.send_raw`."""
+        self.ws.send(frame)
+        return self._written(receipt)
+
+    def take_over(self, packets: list[Packet], receipt: Receipt | None) -> None:
+        """Send what waited for the transport before this one."""
+        self.ws.send_many([self._requests.encode(p) for p in packets])
+        if receipt is not None and self._written(receipt):
+            receipt.settle("sent", "")
+
+    def _written(self, receipt: Receipt | None) -> bool:
+        """Whether the kernel has all of it; if not, `receipt` is kept."""
+        if not self.ws.stream.buffered:
+            return True
+        if receipt is not None:
+            if self._receipts is None:
+                self._receipts = []
+            self._receipts.append(receipt)
+        return False
+
+    def close(self, reason: str) -> None:
+        """See `Transport.close`."""
+        self.ws.close()
+        receipts, self._receipts = self._receipts, None
+        for receipt in receipts or ():
+            receipt.settle("indeterminate", reason)
+
+    # The websocket's listener.
+
+    def on_ws_open(self, ws: WebSocket) -> None:
+        """It was open before."""
+
+    def on_frame(self, ws: WebSocket, frame: str | bytes) -> None:
+        try:
+            packet = self._requests.generation.decode_frame(frame)
+        except ProtocolError as error:
+            self._listener.broken(error)
+        else:
+            self._listener.on_packet(packet)
+
+    def on_ws_lost(self, ws: WebSocket, reason: str, status: int, body: bytes) -> None:
+        self._listener.on_ws_failed(reason)
+
+    def on_ws_drained(self, ws: WebSocket) -> None:
+        receipts, self._receipts = self._receipts, None
+        for receipt in receipts or ():
+            receipt.settle("sent", "")
+        self._listener.on_drained()
+
+    def on_crash(self, error: BaseException) -> None:
+        self._listener.on_crash(error)
