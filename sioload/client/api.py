@@ -15,6 +15,7 @@ from gevent.event import Event
 from gevent.hub import Waiter, get_hub
 from mypy_extensions import mypyc_attr
 
+from sioload.client.attempts import repeat
 from sioload.client.dispatcher import Dispatcher, Handler, Job
 from sioload.client.emits import Emit, Unacked, Verdict
 from sioload.client.excerpt import excerpt, place_of_error, place_of_function
@@ -26,10 +27,9 @@ from sioload.errors import ConnectError, EmitError, NotConnected, UsageError
 from sioload.measure.clock import AHEAD, BACK, misfit
 from sioload.measure.delivery import Receiver
 from sioload.net import clock
-from sioload.net.fleet import Fleet
+from sioload.net.fleet import Fleet, say_unowned
 from sioload.net.pushes import CountedBroadcast
 from sioload.options import Options, options_from
-from sioload.socketio.backoff import backoff
 
 #: How many of the largest payloads may wait for handlers: room for 10,000 events of 13 KB.
 QUEUED: Final = 8
@@ -59,10 +59,14 @@ class SocketIOClient(Listener):
         user: passed to the handlers in `handlers`, and asked for the hooks `on_handshake`, `on_connected` and
             `on_disconnected`.
         handlers: (namespace, event) to handler, of a user class.
+
+    Attributes:
+        leaving: the user's greenlet has ended; the connection closes once nothing is open any more.
+        lost: "given up" when reconnecting came to nothing, "failed" when `connect()` did, else "".
     """
 
     __slots__ = ("_blocked", "_dispatcher", "_full", "_handlers", "_manager", "_own", "_pending", "_receiver",
-                 "_schedules", "_user", "fleet", "leaving", "options", "pace", "url")  # fmt: skip
+                 "_schedules", "_user", "fleet", "leaving", "lost", "options", "pace", "url")  # fmt: skip
 
     eio: ClassVar[_Eio] = _Eio()
 
@@ -75,11 +79,14 @@ class SocketIOClient(Listener):
         user: object = None,
         handlers: Handlers | None = None,
     ) -> None:
+        if user is None:
+            say_unowned(fleet)
         self.fleet = fleet if fleet is not None else Fleet()
         self.options = options_from(options)
         self.url = url
         self.pace: Pace | None = None
         self.leaving = False
+        self.lost = ""
         self._user = user
         self._handlers: Handlers = handlers if handlers is not None else {}
         self._own: dict[tuple[str, str], Handler] | None = None
@@ -130,10 +137,10 @@ class SocketIOClient(Listener):
         socketio_path: str | None = None,
         wait: bool = True,
         wait_timeout: float | None = None,
-        retry: bool = False,
+        retry: bool | None = None,
     ) -> None:
         """Open a session and join namespaces: one attempt, or with `retry` as many as reconnecting would
-        make.
+        make, with the same pauses.
 
         Handlers and hooks that are due meanwhile run in the caller's greenlet.
 
@@ -146,11 +153,14 @@ class SocketIOClient(Listener):
                 "/".
             socketio_path: in place of `options["path"]`.
             wait: return once every namespace has connected; False: return at once.
-            wait_timeout: seconds for all of it, in place of `options["connect_timeout"]`.
-            retry: try again after a failure, with backoff.
+            wait_timeout: seconds for each attempt, in place of `options["connect_timeout"]`.
+            retry: try again after a failure, up to `options["reconnection_attempts"]` times. Without, that is
+                done in `on_start`, and nowhere else. With `wait=False` there is one attempt in any case.
 
         Raises:
-            ConnectError: the attempt failed; it has counted as a failure of each namespace's CONNECT row.
+            ConnectError: the last attempt failed; each has counted as a failure of each namespace's CONNECT
+                row.
+            GreenletExit: the user was told to stop between two attempts.
             OptionError: an argument can't be used.
         """
         link = self._manager
@@ -168,25 +178,42 @@ class SocketIOClient(Listener):
         for name in names:
             if not name.startswith("/"):
                 raise UsageError(f"namespace {name!r} must begin with '/'")
-        attempt = 0
-        while True:
-            try:
-                link.connect(endpoint, options, list(dict.fromkeys(names)), auth)
-                if wait:
-                    self._serve_until_up()
-                return
-            except ConnectError:
-                if not retry or attempt >= options.reconnection_attempts:
-                    raise
-                gevent.sleep(self.backoff(attempt))
-                attempt += 1
+        wanted = list(dict.fromkeys(names))
 
-    def backoff(self, attempt: int) -> float:
-        """Seconds to wait before connecting once more, as reconnecting does."""
-        options = self.options
-        return backoff(
-            attempt, options.reconnection_delay, options.reconnection_delay_max, options.randomization_factor
-        )
+        def attempt() -> None:
+            self.lost = ""
+            link.connect(endpoint, options, wanted, auth)
+            if wait:
+                self._serve_until_up()
+
+        if retry is None:
+            retry = bool(getattr(self._user, "starting", False))
+        if retry and wait:
+            repeat(attempt, options, self.pause, self._said)
+        else:
+            attempt()
+
+    def _said(self, error: ConnectError) -> None:
+        who = "clients" if self._user is None else f"users of {type(self._user).__name__}"
+        self.fleet.complain(f"{who} can't connect: {error}")
+
+    def pause(self, seconds: float) -> None:
+        """Wait before an attempt to connect.
+
+        Raises:
+            GreenletExit: the user is told to stop.
+        """
+        until = perf_counter() + seconds
+        while getattr(self._user, "_state", None) != "stopping":
+            if perf_counter() >= until:
+                return
+            self._wait_until(until)
+        raise gevent.GreenletExit
+
+    def wake(self) -> None:
+        """Let whoever waits for the connection look again: its user may be told to stop."""
+        if self._blocked is not None:
+            self.fleet.later(self._wake)
 
     def _options(
         self,
@@ -315,16 +342,7 @@ class SocketIOClient(Listener):
         Raises:
             ConnectError: the last attempt's.
         """
-        attempt = 0
-        while True:
-            try:
-                self.rejoin()
-                return
-            except ConnectError:
-                if attempt >= self.options.reconnection_attempts:
-                    raise
-                gevent.sleep(self.backoff(attempt))
-                attempt += 1
+        repeat(self.rejoin, self.options, self.pause, self._said)
 
     @property
     def used(self) -> bool:
@@ -866,6 +884,7 @@ class SocketIOClient(Listener):
                 self._dispatching().add(self._call_handler, handler, event, args, name, None)
 
     def on_attempt_failed(self, error: ConnectError) -> None:
+        self.lost = "failed"
         self._wake(error)
 
     def on_down(self, reason: str, namespace: str | None) -> None:
@@ -874,6 +893,8 @@ class SocketIOClient(Listener):
         else:
             text = f"connection lost: {reason}" if namespace is None else f"namespace lost: {reason}"
         final = self._manager.phase is Phase.IDLE
+        if reason == "given up":
+            self.lost = reason
         self._pending.lose(namespace, text, final)
         if self._receiver is not None:
             self._receiver.reconnected()
@@ -915,7 +936,25 @@ class SocketIOClient(Listener):
         return give(url) if give is not None else {}
 
     def hook(self, name: str) -> Callable[..., Any] | None:
+        if name in ("on_connected", "on_disconnected") and getattr(self._user, "sio", self) is not self:
+            return None  # which of the user's clients it is about, they couldn't tell
         return getattr(self._user, name, None)
+
+    def another_client(
+        self, url: str | None = None, options: Options | Mapping[str, Any] | None = None
+    ) -> SocketIOClient:
+        """A further connection of the same user, which is closed, drained and counted with it.
+
+        Args:
+            url: where it connects to; without, where this one does.
+            options: an `Options`, or a dict of them; this one's without.
+        """
+        make = getattr(self._user, "another_client", None)
+        options = self.options if options is None else options
+        if make is None:
+            return SocketIOClient(self.fleet, options, url=url or self.url)
+        client: SocketIOClient = make(url or self.url, options)
+        return client
 
     def _expired(self) -> None:
         if self.leaving:

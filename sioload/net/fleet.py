@@ -15,7 +15,7 @@ from gevent.hub import get_hub
 from mypy_extensions import mypyc_attr
 
 from sioload.measure.recorder import Recorder
-from sioload.measure.rows import normalise
+from sioload.net.complaints import Complaints
 from sioload.net.deadlines import Deadlines
 from sioload.net.dial import Resolver, rotate, tls_context
 from sioload.net.pushes import BroadcastKey, CountedBroadcast
@@ -24,11 +24,11 @@ from sioload.options import Options
 from sioload.socketio.generations import Generation
 
 logger = logging.getLogger(__name__)
-#: Distinct faults that are logged in one run.
-COMPLAINTS = 50
 #: How many pushes are remembered, and up to which length.
 PUSHES, PUSH_SIZE = 32, 4096
 AF_INET6 = 10
+#: The fleet of this process's Locust run, if there is one.
+_of_run: list[Fleet] = []
 
 
 class Member(Protocol):
@@ -52,6 +52,7 @@ class Fleet:
         ending: the run comes to its end: connections are closed by the drain, no longer by scripts.
         stopping: no new emit starts.
         pushes: the last events that were only measured, by their frames.
+        complaints: what keeps users from their work.
         hosts: servers' URLs as they are shown to the whole ones, where those may hold secrets.
         generations, former, probes: what `net.probe` found out, what may have changed, who waits for it.
     """
@@ -71,7 +72,7 @@ class Fleet:
         self.probes: dict[Any, list[Callable[[Generation, str], None]]] = {}
         self.pushes: dict[bytes, CountedBroadcast] = {}
         self._kinds: dict[tuple[str, object, int], BroadcastKey] = {}
-        self._complaints: set[str] = set()
+        self.complaints = Complaints(self.deadlines)
         self._born = int(time.time() * 1000)
         self._serial = 0
         self._sources: dict[tuple[str, ...], Iterator[str]] = {}
@@ -131,10 +132,7 @@ class Fleet:
 
     def complain(self, text: str) -> None:
         """Log what keeps users from their work: each distinct fault once, since thousands may meet it."""
-        text = normalise(text)
-        if text not in self._complaints and len(self._complaints) < COMPLAINTS:
-            self._complaints.add(text)
-            logger.error("sioload: %s (said once; the failures table counts it)", text)
+        self.complaints.say(text)
 
     def crashed(self, error: BaseException) -> None:
         """A callback of the hub raised: a defect of this program; the run ends with exit code 4."""
@@ -152,6 +150,7 @@ class Fleet:
         Call it from a greenlet once the users are gone. Idempotent.
         """
         self.end(emits=False)
+        self.complaints.tell()
         ledger = self.recorder.ledger
         until = perf_counter() + limit
         while ledger.open > 0 and perf_counter() < until and self.members:
@@ -172,7 +171,7 @@ class Fleet:
     def reopen(self) -> None:
         """A new run begins."""
         self.ending = self.stopping = False
-        self._complaints.clear()
+        self.complaints.reset()
 
 
 def fleet_of(environment: Any) -> Fleet:
@@ -180,7 +179,18 @@ def fleet_of(environment: Any) -> Fleet:
     fleet: Fleet | None = getattr(environment, "sioload", None)
     if fleet is None:
         fleet = environment.sioload = Fleet()
+        _of_run[:] = [fleet]
     return fleet
+
+
+def say_unowned(fleet: Fleet | None) -> None:
+    """A client without a user was made; nothing is wrong with that outside a Locust run."""
+    for run in _of_run:
+        lacks = (
+            "is closed with none and counts nowhere" if fleet is None else "is closed at the run's end only"
+        )
+        if fleet is None or fleet is run:
+            run.complaints.say(f"a SocketIOClient without a user {lacks}", "use self.another_client()")
 
 
 def in_hub() -> bool:

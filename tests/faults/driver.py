@@ -31,6 +31,7 @@ from sioload.errors import ConnectError, EmitError  # noqa: E402
 from sioload.net.dial import Address  # noqa: E402
 from sioload.net.fleet import Fleet  # noqa: E402
 from sioload.session.connection import REASONS  # noqa: E402
+from sioload.socketio.backoff import backoff  # noqa: E402
 from sioload.socketio.generations import VERSIONS, Generation  # noqa: E402
 
 PAUSE = 0.01  # seconds between two emits of a user
@@ -61,6 +62,7 @@ class User:
     def run(self) -> None:
         work: Callable[[], None] = getattr(self, self.group.work)
         attempt = 0
+        options = self.sio.options
         while True:
             try:
                 self.sio.connect(namespaces=self.group.namespaces)
@@ -71,7 +73,9 @@ class User:
                     work()
             except ConnectError as error:
                 self.group.refused.append((error.stage, error.reason))
-                gevent.sleep(self.sio.backoff(attempt))
+                self.sio.pause(
+                    backoff(attempt, options.reconnection_delay, options.reconnection_delay_max, 0.5)
+                )
                 attempt += 1
 
     def _tried(self, emit: Callable[[], Any]) -> None:

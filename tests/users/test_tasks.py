@@ -1,0 +1,73 @@
+"""Tasks of every kind are guarded and left as they are; users that can't go on end without a traceback."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import time
+from pathlib import Path
+
+import serverkit
+
+HERE = Path(__file__).parent
+
+
+def rows(folder: Path) -> dict[tuple[str, str], tuple[int, int]]:
+    """Type and name to count and failures."""
+    with open(folder / "run_stats.csv", newline="") as file:
+        return {
+            (row["Type"], row["Name"]): (int(row["Request Count"]), int(row["Failure Count"]))
+            for row in csv.DictReader(file)
+        }
+
+
+def run(script: str, folder: Path, target: serverkit.Server, *more: str) -> serverkit.Run:
+    load = ["-u", "40", "-r", "100", "--headless", "--only-summary", "--csv", folder / "run"]
+    args = ["-f", HERE / script, *load, *more]
+    return serverkit.run_locust(
+        args, cwd=folder, env={"SEEN": str(folder / "seen.json"), "TARGET": target.url}
+    )
+
+
+def test_tasks_of_every_kind_go_on_after_their_namespace_was_closed(
+    tmp_path: Path, target: serverkit.Server
+) -> None:
+    done = run("every_task.py", tmp_path, target, "-t", "3s")
+    assert done.code == 1 and "Traceback" not in done.text and "Uncaught" not in done.text, done.text
+    kinds = ("Plain", "Nested", "Sequential", "Overriding", "Markov", "Later", "Partial")
+    counts = rows(tmp_path)
+    assert {kind: counts["CALL", kind][1] for kind in kinds} == dict.fromkeys(kinds, 1)
+    assert all(counts["CALL", kind][0] > 8 for kind in kinds), counts
+    assert counts["EMIT", "kick"] == (len(kinds), 0)
+    assert counts["GET", "shared"][0] > 8  # the same TaskSet, run by an HttpUser
+    seen = json.loads((tmp_path / "seen.json").read_text())
+    assert set(seen["overriding"]) == {"Shared"}
+
+
+def test_users_that_give_up_are_counted_in_one_line(tmp_path: Path, target: serverkit.Server) -> None:
+    began = time.monotonic()
+    done = run("giving_up.py", tmp_path, target, "-t", "3s", "--stop-timeout", "60")
+    assert time.monotonic() - began < 30, "a backoff or a jitter outlived the order to stop"
+    assert done.code == 1 and "Traceback" not in done.text, done.text
+    seen = json.loads((tmp_path / "seen.json").read_text())
+    assert seen == {
+        "Refused": 20,
+        "Patient": 2,
+        "Dismissed": 1,
+        "Two": 1,
+        "on_connected": 1,
+        "tasks": 20,
+        "open": 0,
+    }
+    told = re.findall(r"(\d+) users? of Refused gave up: dial: connection refused", done.err)
+    assert sum(map(int, told)) == 20 and len(told) <= 3, done.err
+    assert "1 user of Dismissed gave up" in done.err and "1 user of Impatient gave up" in done.err, done.err
+    assert "users of Patient can't connect: dial: connection refused" in done.err
+    assert "users of Patient gave up" not in done.err
+    assert done.err.count("a SocketIOClient without a user") == 1
+    counts = rows(tmp_path)
+    assert counts["CONNECT", "/"][1] == 20 * 3 + 2 + 1
+    assert counts["CALL", "/chat second"][0] == 20 == counts["CALL", "third"][0]
+    assert counts["CALL", "dismissed"] == (1, 1)
+    assert counts["DISCONNECT", "client"][0] >= 3
