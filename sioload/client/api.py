@@ -82,7 +82,7 @@ class SocketIOClient(Listener):
         if user is None:
             say_unowned(fleet)
         self.fleet = fleet if fleet is not None else Fleet()
-        self.options = options_from(options)
+        self.options = self.fleet.seated(options_from(options))
         self.url = url
         self.pace: Pace | None = None
         self.leaving = False

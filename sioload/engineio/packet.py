@@ -8,6 +8,7 @@ A frame is `str` (websocket text) or `bytes` (websocket binary). Dialects: `eio4
 from __future__ import annotations
 
 import binascii
+import re
 from base64 import b64encode
 from dataclasses import dataclass
 from enum import IntEnum
@@ -45,6 +46,8 @@ SID_LENGTH = 4096
 HANDSHAKE_LENGTH = 1 << 16
 
 MESSAGE = PacketType.MESSAGE
+#: A text that JavaScript takes for a number without a sign.
+_NUMERIC = re.compile(r"\s*(\d+\.?\d*|\.\d+)(e\d{1,2})?\s*", re.IGNORECASE | re.ASCII)
 _new = tuple.__new__  # a third faster than the class itself
 TYPES: dict[str, PacketType] = {str(kind.value): kind for kind in PacketType}
 _DIGITS: dict[int, str] = {kind: digit for digit, kind in TYPES.items()}
@@ -211,8 +214,16 @@ class Handshake:
     max_payload: int | None = None
 
 
-def parse_handshake(data: str | bytes) -> Handshake:
+def parse_handshake(data: str | bytes, strict: bool = False) -> Handshake:
     """The data of an OPEN packet, whose times are in milliseconds.
+
+    Taken is what the JavaScript client takes: numbers as text too (settings from a server's environment),
+    fractions, and null, which is what JSON makes of Infinity, for 0. Where the sum is to be a time limit, a
+    pingTimeout of 0 or a null means that there is none.
+
+    Args:
+        data: the JSON.
+        strict: a null is refused; clients of Engine.IO 3 drop out there.
 
     Raises:
         ProtocolError: it isn't a JSON object, or a field is missing or has a value that makes no sense
@@ -226,25 +237,45 @@ def parse_handshake(data: str | bytes) -> Handshake:
         raise ProtocolError(f"handshake: not JSON: {error}") from None
     if not isinstance(fields, dict):
         raise ProtocolError("handshake: not a JSON object")
-    sid, upgrades, payload = fields.get("sid"), fields.get("upgrades"), fields.get("maxPayload")
+    sid, upgrades = fields.get("sid"), fields.get("upgrades")
+    if isinstance(sid, int) and not isinstance(sid, bool):
+        sid = str(sid)
     if not isinstance(sid, str) or not sid:
         raise ProtocolError("handshake: sid is missing or not a string")
     if len(sid) > SID_LENGTH:
         raise ProtocolError(f"handshake: sid of {len(sid)} characters")
     if not isinstance(upgrades, list) or not all(isinstance(name, str) for name in upgrades):
         raise ProtocolError("handshake: upgrades is missing or not a list of strings")
-    if payload is not None and (not isinstance(payload, int) or isinstance(payload, bool) or payload < 1):
-        raise ProtocolError("handshake: maxPayload is not a positive whole number")
-    return Handshake(
-        sid, tuple(upgrades), _seconds(fields, "pingInterval"), _seconds(fields, "pingTimeout"), payload
-    )
+    interval, timeout = (_milliseconds(fields, name, strict) for name in ("pingInterval", "pingTimeout"))
+    if not interval or not timeout:
+        if strict and not interval:
+            raise ProtocolError("handshake: pingInterval is 0 (the server's option pingInterval)")
+        timeout = interval if strict else float("inf")
+    payload = _number(fields, "maxPayload")
+    most = max(int(payload), 1) if payload else None
+    return Handshake(sid, tuple(upgrades), interval / 1000, timeout / 1000, most)
 
 
-def _seconds(fields: dict[str, Any], name: str) -> float:
+def _milliseconds(fields: dict[str, Any], name: str, strict: bool) -> float:
+    if name not in fields:
+        raise ProtocolError(f"handshake: {name} is missing")
+    if strict and fields[name] is None:
+        raise ProtocolError(
+            f"handshake: {name} is null: the server's option {name} must be a finite number of milliseconds"
+        )
+    return _number(fields, name)
+
+
+def _number(fields: dict[str, Any], name: str) -> float:
+    """A field as JavaScript reckons with it: a text of digits counts, and null (or none) is 0."""
     value = fields.get(name)
-    if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
-        raise ProtocolError(f"handshake: {name} is missing or not a positive number")
-    return value / 1000
+    if value is None:
+        return 0.0
+    if isinstance(value, str) and _NUMERIC.fullmatch(value):
+        value = float(value)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e18:
+        raise ProtocolError(f"handshake: {name} is {str(value)[:20]!r}, which is no number")
+    return float(value)
 
 
 def parse_handshake_v0(body: str) -> Handshake:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import _socket
 import errno
-import itertools
 import os
 import ssl
 from collections.abc import Callable, Iterator
@@ -215,7 +214,7 @@ class Dialler:
         self._give_up("dial", self._reason)
 
     def _bind(self, sock: _socket.socket, family: int) -> None:
-        source = self._fleet.next_source(self._options, family)
+        source = self._fleet.source(self._options, family)
         if source is not None:
             sock.setsockopt(_socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
             sock.bind((source, 0))
@@ -330,9 +329,4 @@ def _dial_reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
-def rotate(addresses: tuple[str, ...]) -> Iterator[str]:
-    """The source addresses in turn, for ever."""
-    return itertools.cycle(addresses)
-
-
-__all__ = ["Address", "Dialler", "Owner", "Resolver", "rotate", "tls_context"]
+__all__ = ["Address", "Dialler", "Owner", "Resolver", "tls_context"]

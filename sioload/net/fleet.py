@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+import itertools
 import logging
 import ssl
 import time
@@ -17,7 +17,7 @@ from mypy_extensions import mypyc_attr
 from sioload.measure.recorder import Recorder
 from sioload.net.complaints import Complaints
 from sioload.net.deadlines import Deadlines
-from sioload.net.dial import Resolver, rotate, tls_context
+from sioload.net.dial import Resolver, tls_context
 from sioload.net.pushes import BroadcastKey, CountedBroadcast
 from sioload.net.wire import text_of_server
 from sioload.options import Options
@@ -75,7 +75,7 @@ class Fleet:
         self.complaints = Complaints(self.deadlines)
         self._born = int(time.time() * 1000)
         self._serial = 0
-        self._sources: dict[tuple[str, ...], Iterator[str]] = {}
+        self._seats: dict[tuple[str, ...], list[Iterator[str]]] = {}
 
     def tls_context(self, options: Options) -> ssl.SSLContext:
         """The context for these options, made once per process."""
@@ -85,16 +85,20 @@ class Fleet:
             context = self._contexts[key] = tls_context(options)
         return context
 
-    def next_source(self, options: Options, family: int) -> str | None:
+    def seated(self, options: Options) -> Options:
+        """The options of one more user, which has one local address (of each family) for all it does."""
+        if len(options.source_addresses) < 2:
+            return options
+        seats = self._seats.get(options.source_addresses)
+        if seats is None:
+            families = [[a for a in options.source_addresses if (":" in a) == six] for six in (False, True)]
+            seats = [itertools.cycle(family) for family in families if family]
+            self._seats[options.source_addresses] = seats
+        return options.but(source_addresses=tuple(next(seat) for seat in seats))
+
+    def source(self, options: Options, family: int) -> str | None:
         """The local address to bind the next connection to, None to leave it to the kernel."""
-        matching = tuple(
-            a
-            for a in options.source_addresses
-            if (ipaddress.ip_address(a).version == 6) == (family == AF_INET6)
-        )
-        if not matching:
-            return None
-        return next(self._sources.setdefault(matching, rotate(matching)))
+        return next((a for a in options.source_addresses if (":" in a) == (family == AF_INET6)), None)
 
     def whole(self, url: str | None) -> str | None:
         """The URL that stands behind one that is shown."""

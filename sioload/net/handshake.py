@@ -9,6 +9,11 @@ import binascii
 import hashlib
 import os
 import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _HEAD = re.compile(rb"HTTP/1\.1 101 [\t -~]*(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~]*){1,100}")
@@ -21,25 +26,99 @@ def new_key() -> str:
     return binascii.b2a_base64(os.urandom(16), newline=False).decode()
 
 
-def headers_of(key: str, compress: bool) -> list[tuple[str, str]]:
-    """The request's own headers; with `compress` it offers permessage-deflate (RFC 7692, section 7.1)."""
+class Offer(NamedTuple):
+    """What a request offers that its answer may take up.
+
+    Attributes:
+        protocols: subprotocols, in order of preference (RFC 6455, section 4.1).
+        extensions: the header's text, "" without one.
+        factories: for each permessage-deflate in it, what reads the answer to it.
+    """
+
+    protocols: tuple[str, ...]
+    extensions: str
+    factories: tuple[ClientPerMessageDeflateFactory, ...]
+
+
+_NOTHING = Offer((), "", ())
+#: What the option `compress` offers (RFC 7692, section 7.1).
+COMPRESS = "permessage-deflate; client_max_window_bits"
+_PARAMETER = re.compile(
+    r"(server_no_context_takeover|client_no_context_takeover|client_max_window_bits)|"
+    r"(server_max_window_bits|client_max_window_bits)=\"?([89]|1[0-5])\"?"
+)
+
+
+def offer_of(headers: Sequence[tuple[str, str]], compress: bool) -> Offer:
+    """What is offered: by a script's own headers, and for the option `compress`."""
+    protocols = extensions = ""
+    for name, value in headers:
+        if name[:14].lower() == "sec-websocket-":
+            if name.lower() == "sec-websocket-protocol":
+                protocols = value
+            elif name.lower() == "sec-websocket-extensions":
+                extensions = value
+    if not protocols and not extensions:
+        return _offer("", COMPRESS) if compress else _NOTHING
+    return _offer(protocols, extensions or (COMPRESS if compress else ""))
+
+
+@lru_cache(maxsize=256)
+def _offer(protocols: str, extensions: str) -> Offer:
+    """Extensions that aren't known here aren't offered: an answer that takes one up couldn't be read."""
+    texts, factories = [], []
+    for text in extensions.split(","):
+        name, *parameters = (part.strip() for part in text.split(";"))
+        found = [_PARAMETER.fullmatch(parameter) for parameter in parameters]
+        if name == "permessage-deflate" and None not in found:
+            bits = {m[2]: int(m[3]) for m in found if m is not None and m[2]}
+            bare = {m[1] for m in found if m is not None}
+            factory = ClientPerMessageDeflateFactory(
+                server_no_context_takeover="server_no_context_takeover" in bare,
+                client_no_context_takeover="client_no_context_takeover" in bare,
+                server_max_window_bits=bits.get("server_max_window_bits"),
+                client_max_window_bits=bits.get("client_max_window_bits", "client_max_window_bits" in bare),
+            )
+            texts.append(text.strip())
+            factories.append(factory)
+    names = tuple(name.strip() for name in protocols.split(",") if name.strip())
+    return Offer(names, ", ".join(texts), tuple(factories))
+
+
+def headers_of(key: str, offer: Offer) -> list[tuple[str, str]]:
+    """The request's own headers (RFC 6455, section 4.1), and what it offers."""
     headers = [
         ("Upgrade", "websocket"),
         ("Connection", "Upgrade"),
         ("Sec-WebSocket-Key", key),
         ("Sec-WebSocket-Version", "13"),
     ]
-    if compress:
-        headers.append(("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits"))
+    if offer.protocols:
+        headers.append(("Sec-WebSocket-Protocol", ", ".join(offer.protocols)))
+    if offer.extensions:
+        headers.append(("Sec-WebSocket-Extensions", offer.extensions))
     return headers
 
 
-def accepted(head: bytes, key: str) -> list[tuple[str, str]] | None:
+#: What a script's headers don't decide, since the handshake does (RFC 6455, section 4.1) or `headers_of`.
+_OURS = frozenset(
+    ("upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol",
+     "sec-websocket-extensions", "sec-websocket-accept", "content-length", "transfer-encoding")
+)  # fmt: skip
+
+
+def own_headers(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """A script's headers without those that the handshake manages."""
+    return [header for header in headers if header[0].lower() not in _OURS]
+
+
+def accepted(head: bytes, key: str, protocols: Sequence[str] = ()) -> list[tuple[str, str]] | None:
     """The headers of an answer that says yes, names in lower case; None if somebody else is to judge it.
 
     Args:
         head: all before the empty line.
         key: that of the request.
+        protocols: subprotocols that it offered, of which the answer may name one.
     """
     if len(head) > LONG or _HEAD.fullmatch(head) is None:
         return None
@@ -55,6 +134,8 @@ def accepted(head: bytes, key: str) -> list[tuple[str, str]] | None:
             needed[name] = value
     digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
     accept = needed.pop("sec-websocket-accept", "")
+    if protocols and needed.get("sec-websocket-protocol", protocols[0]) in protocols:
+        needed.pop("sec-websocket-protocol", None)
     names = {name: value.lower() for name, value in needed.items()}
     if names != {"upgrade": "websocket", "connection": "upgrade"}:
         return None

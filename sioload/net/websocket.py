@@ -14,13 +14,13 @@ from typing import Protocol as Interface
 from mypy_extensions import mypyc_attr
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
-from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import CLIENT, CONNECTING, OPEN, Protocol
+from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
-from sioload.net.handshake import accepted, headers_of, new_key
+from sioload.net.handshake import accepted, headers_of, new_key, offer_of, own_headers
 from sioload.net.http import request
 from sioload.net.stream import Owner, Stream
 from sioload.net.wire import encode_frame
@@ -102,10 +102,10 @@ class WebSocket(Owner):
             the rest of a text that begins with "4" (an Engine.IO message), past the listener.
         pushes: with `receiver`: frames that need not be decoded again, and what stands for them.
         compresses: frames may be compressed, so all pass through the protocol.
-        response_headers: what the server answered to the handshake.
+        response_headers: what the server answered to the handshake, a refusal's too.
     """
 
-    __slots__ = ("_compress", "_fragments", "_key", "_limit", "_protocol", "_rest", "compresses", "is_open",
+    __slots__ = ("_fragments", "_key", "_limit", "_offer", "_protocol", "_rest", "compresses", "is_open",
                  "listener", "pushes", "receiver", "response_headers", "stream")  # fmt: skip
 
     def __init__(
@@ -128,10 +128,10 @@ class WebSocket(Owner):
         self.is_open = False
         self.response_headers: list[tuple[str, str]] = []
         self._protocol: Protocol | None = None
-        self._compress = compress
+        self._offer = offer_of(headers, compress)
         self._key = new_key()  # until the answer begins
         stream.owner = self
-        stream.write(request("GET", target, headers + headers_of(self._key, compress)))
+        stream.write(request("GET", target, own_headers(headers) + headers_of(self._key, self._offer)))
 
     # Sending.
 
@@ -282,12 +282,16 @@ class WebSocket(Owner):
         """The answer to the handshake begins; nearly always it is whole, and a plain yes."""
         key, self._key = self._key, ""
         head, end, rest = data.partition(b"\r\n\r\n")
-        found = accepted(head, key) if end else None
+        offer = self._offer
+        found = accepted(head, key, offer.protocols) if end else None
         if found is None:
-            extensions = (
-                [ClientPerMessageDeflateFactory(client_max_window_bits=True)] if self._compress else None
+            protocol = ClientProtocol(
+                _NOWHERE,
+                extensions=offer.factories or None,
+                subprotocols=[Subprotocol(name) for name in offer.protocols] or None,
+                max_size=self._limit,
+                logger=_quiet,
             )
-            protocol = ClientProtocol(_NOWHERE, extensions=extensions, max_size=self._limit, logger=_quiet)
             protocol.key = key
             self._protocol = protocol
             self._feed_protocol(data)
@@ -350,6 +354,7 @@ class WebSocket(Owner):
         if isinstance(error, InvalidStatus):
             response = error.response
             status, body = response.status_code, response.body or b""
+            self.response_headers = [(k.lower(), v) for k, v in response.headers.raw_items()]
             self.listener.on_ws_lost(self, f"HTTP {status}", status, bytes(body))
         else:
             self.listener.on_ws_lost(self, str(error)[:2000], 0, b"")

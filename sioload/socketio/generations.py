@@ -118,7 +118,7 @@ V2 = Generation(
     connect_payload="query",
     token="query",
     polling="polling",
-    parse_handshake=frames.parse_handshake,
+    parse_handshake=partial(frames.parse_handshake, strict=True),
     decode_frame=frames.decode_eio3,
     encode_frame=frames.encode_eio3,
     encode_base64=frames.encode_eio3_base64,

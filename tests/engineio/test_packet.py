@@ -115,21 +115,56 @@ def test_handshake() -> None:
 
 
 @pytest.mark.parametrize(
+    ("interval", "timeout", "expected"),
+    [
+        ('"25000"', '"20000"', (25.0, 20.0)),
+        ("25000.5", '"2.5e3"', (25.0005, 2.5)),
+        ("25000", "null", (25.0, float("inf"))),
+        ("25000", "0", (25.0, float("inf"))),
+        ("null", "20000", (0.0, float("inf"))),
+        ("0", "20000", (0.0, float("inf"))),
+    ],
+)
+def test_a_handshake_may_hold_what_the_javascript_client_takes(
+    interval: str, timeout: str, expected: tuple[float, float]
+) -> None:
+    got = parse_handshake(OPEN.replace("25000", interval).replace("20000", timeout) + "}")
+    assert (got.ping_interval, got.ping_timeout) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [('"1000000"', 1_000_000), ("1048576.5", 1_048_576), ("null", None), ("0", None), ('" 5 "', 5)],
+)
+def test_a_payloads_limit_may_be_what_the_javascript_client_takes(given: str, expected: int | None) -> None:
+    assert parse_handshake(OPEN + f',"maxPayload":{given}}}').max_payload == expected
+
+
+def test_a_null_in_engine_io_3_is_an_error_that_names_the_servers_option() -> None:
+    for name, value in (("pingInterval", "25000"), ("pingTimeout", "20000")):
+        with pytest.raises(ProtocolError, match=f"the server's option {name} must be a finite number"):
+            parse_handshake(OPEN.replace(value, "null") + "}", strict=True)
+    assert parse_handshake(OPEN.replace("20000", "0") + "}", strict=True).ping_timeout == 25.0
+    assert parse_handshake(OPEN.replace('"s"', "12") + "}").sid == "12"
+
+
+@pytest.mark.parametrize(
     ("data", "complaint"),
     [
         ("", "not JSON"),
         ("[]", "not a JSON object"),
         (OPEN.replace('"s"', '""') + "}", "sid"),
-        (OPEN.replace('"s"', "5") + "}", "sid"),
+        (OPEN.replace('"s"', "true") + "}", "sid"),
         (OPEN.replace('"s"', '"' + "s" * 4097 + '"') + "}", "sid of 4097 characters"),
         (OPEN.replace("upgrades", "up") + "}", "upgrades"),
         (OPEN.replace('"websocket"', "1") + "}", "upgrades"),
-        (OPEN.replace("25000", "0") + "}", "pingInterval"),
-        (OPEN.replace("25000", '"25000"') + "}", "pingInterval"),
+        (OPEN.replace("25000", '"soon"') + "}", "pingInterval is 'soon'"),
+        (OPEN.replace("25000", "[1]") + "}", "pingInterval"),
+        (OPEN.replace("pingInterval", "ping") + "}", "pingInterval is missing"),
         (OPEN.replace("20000", "-1") + "}", "pingTimeout"),
         (OPEN.replace("20000", "true") + "}", "pingTimeout"),
         (OPEN.replace("20000", "1e999") + "}", "not JSON"),
-        (OPEN + ',"maxPayload":0}', "maxPayload"),
+        (OPEN + ',"maxPayload":-1}', "maxPayload"),
         (OPEN + "}" + " " * 65_536, "handshake of 65\\d+ characters, more than 65536"),
         (OPEN + ',"maxPayload":true}', "maxPayload"),
     ],

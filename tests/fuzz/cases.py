@@ -424,7 +424,7 @@ def handshake(rand: Rand) -> str:
 
 
 def sound(made: Handshake) -> Handshake:
-    assert made.sid and made.ping_interval > 0 and made.ping_timeout > 0
+    assert made.sid and made.ping_interval >= 0 and made.ping_timeout > 0
     assert made.max_payload is None or made.max_payload > 0
     return made
 

@@ -64,14 +64,17 @@ class Heard:
         self.events.append(("lost", status))
 
 
-def key_of(tape: Tape) -> str:
+def key_of(tape: Tape, more: dict[str, str] | None = None) -> str:
     lines = bytes(tape.written).decode().split("\r\n")
     assert lines[:2] == ["GET /x?y HTTP/1.1", "Host: h"] and lines[-2:] == ["", ""]
     sent = dict(line.split(": ", 1) for line in lines[2:-2])
     key = sent.pop("Sec-WebSocket-Key")
     offer = sent.pop("Sec-WebSocket-Extensions", None)
     assert offer in (None, "permessage-deflate; client_max_window_bits")
-    assert sent == {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    assert sent == {
+        **{"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"},
+        **(more or {}),
+    }
     return key
 
 
@@ -95,6 +98,50 @@ def test_an_answer_in_one_piece_means_what_it_means_in_many(how: str, compress: 
     assert heard[0] == heard[1]
     opens = fine or (compress and how == "with an extension")
     assert [event[0] for event in heard[0]] == (["open", "frame", "frame"] if opens else ["lost"])
+
+
+ASKED = [
+    ("Host", "h"),
+    ("sec-websocket-key", "PVg+yYO5Q3EVgtPLLV2QXQ=="),
+    ("Sec-WebSocket-Version", "8"),
+    ("Connection", "keep-alive"),
+    ("upgrade", "h2c"),
+    ("Sec-WebSocket-Protocol", "v1, token.abc"),
+    ("sec-websocket-extensions", "x-webkit-deflate-frame, permessage-deflate; client_max_window_bits"),
+]
+
+
+@pytest.mark.parametrize(
+    ("lines", "opens", "compresses"),
+    [
+        ([], True, False),
+        (["Sec-WebSocket-Protocol: v1"], True, False),
+        (["sec-websocket-protocol:token.abc"], True, False),
+        (["Sec-WebSocket-Protocol: v2"], False, False),
+        (["Sec-WebSocket-Protocol: v1, token.abc"], False, False),
+        (["Sec-WebSocket-Protocol: v1", "Sec-WebSocket-Protocol: v1"], False, False),
+        (["Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=12"], True, True),
+        (["Sec-WebSocket-Extensions: x-webkit-deflate-frame"], False, False),
+        (["Sec-WebSocket-Extensions: permessage-deflate", "Sec-WebSocket-Protocol: v1"], True, True),
+    ],
+)
+def test_what_a_scripts_headers_ask_for_is_understood(
+    lines: list[str], opens: bool, compresses: bool
+) -> None:
+    heard = []
+    for whole in (True, False):
+        tape, listener = Tape(), Heard()
+        ws = WebSocket(tape, listener, "/x?y", ASKED, Limits())  # type: ignore[arg-type]
+        key = key_of(tape, {"Sec-WebSocket-Protocol": "v1, token.abc"})
+        assert key != ASKED[1][1]
+        answer = "\r\n".join([HEAD, *YES, *lines, "", ""]).replace("{accept}", accept_key(key)).encode()
+        for piece in [answer] if whole else bytewise(answer):
+            if not tape.closed:
+                ws.on_data(piece)
+        heard.append(listener.events)
+    assert heard[0] == heard[1]
+    assert [event[0] for event in heard[0]] == (["open"] if opens else ["lost"])
+    assert not opens or heard[0][0][2] == compresses
 
 
 def test_keys_are_new_each_time() -> None:
