@@ -370,7 +370,7 @@ class SocketIOClient(Listener):
 
     def emit(
         self,
-        event: str,
+        event: str | int,
         data: Any = None,
         namespace: str | None = None,
         callback: Callable[..., Any] | None = None,
@@ -383,7 +383,7 @@ class SocketIOClient(Listener):
         connection is being restored (up to `ack_timeout`).
 
         Args:
-            event: the event's name.
+            event: the event's name; a number goes out as one.
             data: None for no argument, a tuple for several; bytes may be anywhere inside.
             namespace: "/" without.
             callback: called with the ack's arguments, in a greenlet.
@@ -416,12 +416,12 @@ class SocketIOClient(Listener):
 
     def call(
         self,
-        event: str,
+        event: str | int,
         data: Any = None,
         namespace: str | None = None,
         timeout: float | None = None,
         *,
-        reply: str | None = None,
+        reply: str | int | None = None,
         where: Callable[..., Any] | None = None,
         ok: Callable[[Any], Any] | None = None,
         name: str | None = None,
@@ -445,14 +445,14 @@ class SocketIOClient(Listener):
             raise gevent.GreenletExit
         if namespace is None:
             namespace = "/"
-        shown = name or event if namespace == "/" else f"{namespace} {name or event}"
+        shown = str(name or event) if namespace == "/" else f"{namespace} {name or event}"
         wait = None
         verdict = None if ok is None else Verdict(ok, self._manager.discreet)
         if reply is None:
             entry = self._entry("CALL", shown, namespace, event, timeout, verdict)
         else:
             entry = self._entry("REPLY", f"{shown}>{reply}", namespace, event, timeout, verdict)
-            wait = Wait(entry.row, namespace, reply, where, entry.started, entry.deadline, entry)
+            wait = Wait(entry.row, namespace, str(reply), where, entry.started, entry.deadline, entry)
             self._pending.add_wait(wait)
         try:
             self._transmit(namespace, event, data, entry if wait is None else None, entry, entry.deadline)
@@ -476,7 +476,7 @@ class SocketIOClient(Listener):
 
     def schedule(
         self,
-        event: str,
+        event: str | int,
         data: Any = None,
         *,
         rate: object,
@@ -575,7 +575,7 @@ class SocketIOClient(Listener):
         kind: str,
         shown: str,
         namespace: str,
-        event: str,
+        event: str | int,
         timeout: float | None,
         ok: Verdict | None,
         callback: Callable[..., Any] | None = None,
@@ -590,8 +590,8 @@ class SocketIOClient(Listener):
         return Emit(recorder.ledger, row, namespace, event, slot, now, True, deadline, ok, callback)
 
     @staticmethod
-    def _row_name(namespace: str, name: str) -> str:
-        return name if namespace == "/" else f"{namespace} {name}"
+    def _row_name(namespace: str, name: str | int) -> str:
+        return str(name) if namespace == "/" else f"{namespace} {name}"
 
     def _check_running(self) -> None:
         if self.over:
@@ -600,7 +600,7 @@ class SocketIOClient(Listener):
     def _transmit(
         self,
         namespace: str,
-        event: str,
+        event: str | int,
         data: Any,
         ack: Emit | None,
         token: Emit | Unacked,
@@ -680,7 +680,7 @@ class SocketIOClient(Listener):
 
     def wait_for(
         self,
-        event: str,
+        event: str | int,
         namespace: str | None = None,
         where: Callable[..., Any] | None = None,
         timeout: float | None = None,
@@ -702,7 +702,7 @@ class SocketIOClient(Listener):
 
     def expect(
         self,
-        event: str,
+        event: str | int,
         namespace: str | None = None,
         where: Callable[..., Any] | None = None,
         timeout: float | None = None,
@@ -717,12 +717,12 @@ class SocketIOClient(Listener):
         row = self.fleet.recorder.row("WAIT", self._row_name(namespace, event))
         now = perf_counter()
         until = now + (self.options.ack_timeout if timeout is None else timeout)
-        return Expectation(self._pending, Wait(row, namespace, event, where, now, until))
+        return Expectation(self._pending, Wait(row, namespace, str(event), where, now, until))
 
     # Handlers.
 
     def on(
-        self, event: str, handler: Callable[..., Any] | None = None, namespace: str | None = None
+        self, event: str | int, handler: Callable[..., Any] | None = None, namespace: str | None = None
     ) -> Callable[..., Any]:
         """Register a handler for an event, `"*"` for all others; also as a decorator.
 
@@ -732,7 +732,7 @@ class SocketIOClient(Listener):
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             if self._own is None:
                 self._own = {}
-            self._own[namespace or "/", event] = Handler(function)
+            self._own[namespace or "/", str(event)] = Handler(function)
             self._manager.forget_shortcuts()
             return function
 
@@ -789,10 +789,13 @@ class SocketIOClient(Listener):
         return handlers is self._handlers and self._own is None and not self._pending.waits
 
     def on_event(
-        self, namespace: str, args: list[Any], id: int | None, auto: bool
+        self, namespace: str, args: list[Any], id: int | None, auto: bool, offset: bool = False
     ) -> CountedBroadcast | None:
         now = perf_counter()
         event = args.pop(0)
+        given = args
+        if offset and len(args) > 1:
+            args = args[:-1]  # what measures and waits gets the event as it was emitted
         recorder = self.fleet.recorder
         shown = event if namespace == "/" else f"{namespace} {event}"
         is_catch_all = False
@@ -834,10 +837,18 @@ class SocketIOClient(Listener):
             return measured
         if handler.empty and id is None:
             return measured
-        given = (event, *args) if is_catch_all else tuple(args)
-        if not self._dispatching().add(self._call_handler, handler, event, given, namespace, id):
+        passed = (event, *given) if is_catch_all else tuple(given)
+        if offset:
+            passed = handler.without_offset(passed)
+        if not self._dispatching().add(self._call_handler, handler, event, passed, namespace, id):
             recorder.row("RECV", f"{shown} (handler)").fail("the handler queue is full")
         return None
+
+    def on_server_error(self, namespace: str, data: Any, reason: str) -> None:
+        self.fleet.recorder.row("RECV", self._row_name(namespace, "error")).fail(reason)
+        if self._pending.waits:
+            self._pending.answered(namespace, "error", [data], perf_counter())
+        self._system_event("error", data, namespace=namespace)
 
     def _deliver(self, handler: Handler, shown: str, args: list[Any]) -> None:
         assert handler.delivery is not None
@@ -876,9 +887,9 @@ class SocketIOClient(Listener):
         self._flush_schedules()
         self._wake()
 
-    def _system_event(self, event: str, *args: Any) -> None:
+    def _system_event(self, event: str, *args: Any, namespace: str | None = None) -> None:
         """python-socketio's own events, for handlers that were registered for them."""
-        for name in self._manager.namespaces:
+        for name in self._manager.namespaces if namespace is None else (namespace,):
             handler = (self._own or {}).get((name, event)) or self._handlers.get((name, event))
             if handler is not None and handler.function is not None:
                 self._dispatching().add(self._call_handler, handler, event, args, name, None)

@@ -18,6 +18,8 @@ Job = tuple[Callable[..., Any], tuple[Any, ...], int]
 #: Calls that may wait unweighed. Weighing costs more than waiting does, and few queues get that long.
 SHORT = 256
 
+INFINITY = float("inf")
+
 
 def weigh(value: Any) -> int:
     """About how many bytes of memory the data of a packet takes."""
@@ -41,7 +43,7 @@ class Handler:
         empty: `function` does nothing, so nobody needs to call it.
     """
 
-    __slots__ = ("_named", "bound", "delivery", "empty", "function", "sent_at")
+    __slots__ = ("_most", "_named", "bound", "delivery", "empty", "function", "sent_at")
 
     def __init__(
         self,
@@ -57,7 +59,7 @@ class Handler:
         self.delivery = delivery
         self.bound = bound
         self.empty = _is_empty(function)
-        self._named = _takes_event(function, bound)
+        self._named, self._most = _arguments(function, bound)
 
     def call(self, user: object, event: str, args: tuple[Any, ...]) -> Any:
         """Call the function. One that asks for one argument more, named `event`, gets the event too."""
@@ -67,6 +69,13 @@ class Handler:
         if self._named == len(args) + 1:
             args = (event, *args)
         return function(user, *args) if self.bound else function(*args)
+
+    def without_offset(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments of an event that ends in a recovery offset, as far as the function takes them.
+
+        JavaScript's handlers get it and ignore it.
+        """
+        return args[:-1] if len(args) > self._most or len(args) == self._named else args
 
 
 def _nothing(*_: object) -> None: ...
@@ -78,20 +87,19 @@ def _is_empty(function: Callable[..., Any] | None) -> bool:
     return code is not None and code.co_code == _nothing.__code__.co_code and code.co_consts[-1] is None
 
 
-def _takes_event(function: Callable[..., Any] | None, bound: bool) -> int:
-    """How many arguments a function requires whose first is named `event`; 0 for all others."""
+def _arguments(function: Callable[..., Any] | None, bound: bool) -> tuple[int, float]:
+    """How many arguments a function requires whose first is named `event` (0 for all others), and how many it
+    takes."""
     if function is None:
-        return 0
+        return 0, INFINITY
     try:
         parameters = list(inspect.signature(function).parameters.values())[1 if bound else 0 :]
     except (TypeError, ValueError):
-        return 0
-    required = [
-        p
-        for p in parameters
-        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    return len(required) if required and required[0].name == "event" else 0
+        return 0, INFINITY
+    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = [p for p in places if p.default is p.empty]
+    most = INFINITY if any(p.kind is p.VAR_POSITIONAL for p in parameters) else len(places)
+    return len(required) if required and required[0].name == "event" else 0, most
 
 
 class Owner(Protocol):

@@ -64,7 +64,7 @@ class Emit:
         ledger: Ledger,
         row: Row,
         namespace: str,
-        event: str,
+        event: str | int,
         started: float,
         now: float,
         paced: bool,

@@ -7,7 +7,6 @@ reconnection as in socket.io-client's Manager.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from time import perf_counter
@@ -17,6 +16,7 @@ from mypy_extensions import mypyc_attr
 
 from sioload.client.dispatcher import weigh
 from sioload.client.emits import arguments_of
+from sioload.client.namespaces import NO_QUERY, Namespace, namespaces_of, refusal_of
 from sioload.engineio.secrets import redact
 from sioload.engineio.urls import Endpoint, Request, with_token
 from sioload.errors import ConnectError, EncodeError, LimitError, OptionError, ProtocolError, Refused
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from sioload.net.pushes import BroadcastKey, CountedBroadcast
     from sioload.socketio.parsers import Codec
 
-#: An offset of connection state recovery: the time in base 64, and a counter within one millisecond.
-_OFFSET = re.compile(r"[0-9A-Za-z_-]{7,8}(\.[0-9A-Za-z_-]+)?$")
 #: Events that arrive before their namespace is connected; more than these end the connection.
 EARLY = 1000
 
@@ -56,41 +54,6 @@ class Phase(Enum):
     CLOSING = auto()
 
 
-class Namespace:
-    """One namespace of a link.
-
-    Attributes:
-        sid: the socket's id in it, "" while not connected.
-        recovered: the last CONNECT restored the session (connection state recovery).
-        kicked: the server closed it (`41`); joined again before the user's next task.
-    """
-
-    __slots__ = (
-        "asked",
-        "connected",
-        "early",
-        "early_size",
-        "kicked",
-        "name",
-        "offset",
-        "pid",
-        "recovered",
-        "sid",
-    )
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.sid = ""
-        self.connected = False
-        self.kicked = False
-        self.recovered = False
-        self.pid: str | None = None
-        self.offset: str | None = None
-        self.asked = 0.0
-        self.early: list[Packet] | None = None
-        self.early_size = 0
-
-
 _NOTHING: dict[str, Namespace] = {}
 
 
@@ -101,9 +64,15 @@ class Listener(Protocol):
     __slots__ = ()
 
     def on_event(
-        self, namespace: str, args: list[Any], id: int | None, auto: bool
+        self, namespace: str, args: list[Any], id: int | None, auto: bool, offset: bool = False
     ) -> CountedBroadcast | None:
-        """An event: `[name, *arguments]`; `id` asks for an ack. Returns what was done if it was no more."""
+        """An event: `[name, *arguments]`; `id` asks for an ack. Returns what was done if it was no more.
+
+        `offset`: the last argument is one of connection state recovery.
+        """
+
+    def on_server_error(self, namespace: str, data: Any, reason: str) -> None:
+        """The server refused something that it doesn't name, or the namespace after it was joined."""
 
     def only_counts(self, handlers: object) -> bool:
         """Whether an event that was only measured for a user with these handlers is so for this one too."""
@@ -206,7 +175,7 @@ class Manager(SessionListener):
         """Begin an attempt; `on_up` or `on_attempt_failed` follows. A greenlet may call it."""
         self.endpoint = endpoint
         self.options = options
-        self.namespaces = {name: Namespace(name) for name in namespaces}
+        self.namespaces = namespaces_of(namespaces)
         self._auth = auth
         self._attempts = 0
         self._lost_at = None
@@ -216,7 +185,8 @@ class Manager(SessionListener):
     def reopen(self) -> None:
         """Connect once more as last time. A greenlet may call it."""
         assert self.endpoint is not None
-        self.connect(self.endpoint, self.options, list(self.namespaces), self._auth)
+        names = [f"{n.name}?{n.query}" if n.query else n.name for n in self.namespaces.values()]
+        self.connect(self.endpoint, self.options, names, self._auth)
 
     def _attempt(self) -> None:
         options, endpoint = self.options, self.endpoint
@@ -422,7 +392,7 @@ class Manager(SessionListener):
         return namespace is not None and namespace.connected
 
     def send_event(
-        self, namespace: str, event: str, data: Any, id: int | None, token: Receipt | None
+        self, namespace: str, event: str | int, data: Any, id: int | None, token: Receipt | None
     ) -> bool:
         """Send an event; see `Connection.send`. `data` is as a script gives it (`emits.arguments_of`).
 
@@ -552,10 +522,12 @@ class Manager(SessionListener):
                 return
             if self.options.auth_token is not None and generation.token == "auth":
                 payload = {"token": self.options.auth_token, **(auth or {})}
-            if namespace.pid is not None and namespace.offset is not None:
-                payload = {**(payload or {}), "pid": namespace.pid, "offset": namespace.offset}
+            payload = namespace.auth(payload)
+            if namespace.query:
+                self._refuse("connect", f"namespace {namespace.name}?...: {NO_QUERY}", None)
+                return
         elif generation.connect_payload == "query":
-            payload = self._query
+            payload = "&".join(part for part in (namespace.query, self._query) if part) or None
         else:
             payload = None
         namespace.asked = perf_counter()
@@ -625,12 +597,8 @@ class Manager(SessionListener):
         )
 
     def _event(self, namespace: Namespace, packet: Packet) -> None:
-        args = packet.data
-        if namespace.pid is not None and packet.id is None and len(args) > 1:
-            last = args[-1]
-            if last.__class__ is str and _OFFSET.match(last):
-                namespace.offset = args.pop()
-        self._listener.on_event(namespace.name, args, packet.id, packet.auto)
+        offset = namespace.takes_offset(packet)
+        self._listener.on_event(namespace.name, packet.data, packet.id, packet.auto, offset)
 
     def _event_too_early(self, namespace: Namespace, packet: Packet) -> None:
         """Events may overtake the answer to CONNECT; they are delivered after it."""
@@ -661,12 +629,7 @@ class Manager(SessionListener):
                 )
             return
         now = perf_counter()
-        namespace.connected = True
-        namespace.kicked = False
-        namespace.sid = data.get("sid", "")
-        pid = data.get("pid")
-        namespace.recovered = namespace.pid is not None and namespace.pid == pid
-        namespace.pid = pid if isinstance(pid, str) else None
+        namespace.joined(data)
         self._fleet.recorder.row("CONNECT", namespace.name).add(now - namespace.asked)
         if all(n.connected for n in self.namespaces.values()):
             self._up(now)
@@ -690,26 +653,35 @@ class Manager(SessionListener):
         self._listener.on_up(again)
 
     def _connect_refused(self, packet: Packet) -> None:
+        """A CONNECT was refused, or something else that the server doesn't name (1.x and 2.x, 0.9)."""
+        data, servers_root = packet.data, self._generation.opens_root == "server" and packet.namespace == "/"
         namespace = self.namespaces.get(packet.namespace)
-        if namespace is None or namespace.connected:
-            return
-        data = packet.data
-        message = data.get("message", data.get("reason")) if isinstance(data, dict) else data
-        if isinstance(message, list) and message:
-            message = message[0]
-        reason = f"refused: {message if isinstance(message, str) else repr(data)}"
+        reason = f"refused: {refusal_of(data)}"
         if self.connection is not None:
             reason = self.connection.requests.discreet(reason)
         reason = reason[:200]
+        if namespace is not None and namespace.connected:
+            if self._generation.opens_root == "server":
+                self._listener.on_server_error(namespace.name, data, reason)
+            return
+        waiting = [namespace] if namespace is not None else []
+        if namespace is None and servers_root:
+            waiting = [n for n in self.namespaces.values() if not n.connected]
+            reason += " (by /, which servers of 1.x and 2.x open first)"
+        if not waiting:
+            return
         if self._generation.connect_payload != "auth" and (self._auth or self.options.auth):
             reason += " (auth goes to servers of 3.x and 4.x only: use auth_token or query)"
         now = perf_counter()
-        self._fleet.recorder.row("CONNECT", namespace.name).fail(reason, now - namespace.asked)
+        for refused in waiting:
+            self._fleet.recorder.row("CONNECT", refused.name).fail(reason, now - refused.asked)
         if self.phase is Phase.UP:
-            namespace.kicked = True  # a rejoin that was refused: tried again before the next task
+            for refused in waiting:
+                refused.kicked = True  # a rejoin that was refused: tried again before the next task
             self._listener.on_writable()
             return
-        self._refuse("connect", f"namespace {namespace.name} {reason}", data if data is not None else reason)
+        names = ", ".join(n.name for n in waiting)
+        self._refuse("connect", f"namespace {names} {reason}", data if data is not None else reason)
 
     def _kicked(self, name: str) -> None:
         """The server closed a namespace."""
@@ -720,7 +692,6 @@ class Manager(SessionListener):
         namespace.kicked = True
         self.forget_shortcuts()
         namespace.sid = ""
-        namespace.pid = None
         self._fleet.recorder.row("DISCONNECT", "namespace closed").fail("the server closed the namespace")
         self._listener.on_down("namespace closed", name)
         if not any(n.connected for n in self.namespaces.values()) and self.connection is not None:

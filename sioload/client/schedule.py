@@ -143,7 +143,7 @@ class Schedule:
         sender: Sender,
         row: Row,
         namespace: str,
-        event: str,
+        event: str | int,
         data: Any,
         rate: object,
         max_outstanding: object,

@@ -9,6 +9,7 @@ out a comma that nothing follows ("bare" here); 1.0.0 to 1.0.2 write acks, binar
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, Final, Never
@@ -42,7 +43,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def encode_event(
-    namespace: str, event: str, args: Sequence[Any], id: int | None = None, *, ascii: bool = False
+    namespace: str, event: str | int, args: Sequence[Any], id: int | None = None, *, ascii: bool = False
 ) -> list[Message]:
     """The messages of an event: its text, then its attachments.
 
@@ -69,7 +70,7 @@ def event_head(namespace: str, kind: bytes) -> bytes:
     return kind if namespace == "/" else kind + _head("", namespace, None).encode()
 
 
-def event_json(event: str, data: Any) -> bytes | None:
+def event_json(event: str | int, data: Any) -> bytes | None:
     """What stands behind the id of most events, in UTF-8, with less work than `encode_event`.
 
     Args:
@@ -284,7 +285,7 @@ class Decoder:
             data = loads(text, self._nesting)
         if kind is _EVENT:
             if not data or not isinstance(data[0], str):
-                raise ProtocolError("event without a name")
+                data[:1] = [event_name(data[0] if data else None)]
         elif number is None:
             raise ProtocolError("ack without an id")
         return kind, namespace, data, number, False
@@ -422,6 +423,19 @@ def _check_depth(text: str, nesting: int) -> None:
         if not bare:
             return
     raise LimitError(f"JSON nested deeper than {nesting} levels")
+
+
+def event_name(given: object) -> str:
+    """The name of an event that came, numbers in the text that JavaScript makes of them.
+
+    Raises:
+        ProtocolError: it is none. socket.io-parser, `Decoder.isPayloadValid`: texts and numbers are.
+    """
+    if isinstance(given, str):
+        return given
+    if isinstance(given, int | float) and given.__class__ is not bool and math.isfinite(given):
+        return str(int(given) if given == int(given) else given)
+    raise ProtocolError("event without a name")
 
 
 def to_number(digits: str, what: str) -> int:

@@ -10,7 +10,7 @@ import msgpack
 
 from sioload.errors import EncodeError, LimitError, ProtocolError
 from sioload.options import Limits
-from sioload.socketio.codec import ID_DIGITS, Message, culprit
+from sioload.socketio.codec import ID_DIGITS, Message, culprit, event_name
 from sioload.socketio.packet import Fields, Packet, PacketType
 
 
@@ -47,7 +47,7 @@ class Codec:
         decoder: makes a decoder for one connection.
     """
 
-    encode_event: Callable[[str, str, Sequence[Any], int | None], list[Message]]
+    encode_event: Callable[[str, str | int, Sequence[Any], int | None], list[Message]]
     encode_ack: Callable[[str, int, Sequence[Any]], list[Message]]
     encode_connect: Callable[[str, Any], list[Message]]
     encode_disconnect: Callable[[str], list[Message]]
@@ -151,8 +151,9 @@ def _packet(fields: dict[Any, Any]) -> Packet:
         raise ProtocolError("malformed id")
     kind = PacketType(kind)
     if kind in (PacketType.EVENT, PacketType.BINARY_EVENT):
-        if not isinstance(data, list) or not data or not isinstance(data[0], str):
+        if not isinstance(data, list) or not data:
             raise ProtocolError("event without a name")
+        data[0] = event_name(data[0])
         return Packet(PacketType.EVENT, namespace, data, number)
     if kind in (PacketType.ACK, PacketType.BINARY_ACK):
         if not isinstance(data, list) or number is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sioload.errors import EncodeError, ProtocolError
 from sioload.options import Limits
-from sioload.socketio.codec import Message, loads, to_json, to_number
+from sioload.socketio.codec import Message, event_name, loads, to_json, to_number
 from sioload.socketio.packet import Packet, PacketType
 
 #: The codes of error packets (socket.io-spec, section "Error"), in the words of its text.
@@ -19,7 +19,9 @@ REASONS = {"0": "transport not supported", "1": "client not handshaken", "2": "u
 ADVICE = {"0": "reconnect"}
 
 
-def encode_event(namespace: str, event: str, args: Sequence[Any], id: int | None = None) -> list[Message]:
+def encode_event(
+    namespace: str, event: str | int, args: Sequence[Any], id: int | None = None
+) -> list[Message]:
     """The message of an event; with an `id` it asks for an ack with data.
 
     Raises:
@@ -99,9 +101,9 @@ class Decoder:
         if kind == "4":
             return ["message", value]
         name, args = (value.get("name"), value.get("args", [])) if isinstance(value, dict) else (None, [])
-        if not isinstance(name, str) or not isinstance(args, list):
-            raise ProtocolError("event without a name or with malformed arguments")
-        return [name, *args]
+        if not isinstance(args, list):
+            raise ProtocolError("event with malformed arguments")
+        return [event_name(name), *args]
 
     def _ack(self, namespace: str, data: str) -> Packet:
         digits, _, text = data.partition("+")

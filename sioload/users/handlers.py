@@ -20,7 +20,7 @@ class _Registration(NamedTuple):
 
 
 def on(
-    event: str,
+    event: str | int,
     namespace: str = "/",
     *,
     sent_at: Callable[..., float] | None = None,
@@ -33,20 +33,21 @@ def on(
     Measuring is done on arrival, whatever the method does.
 
     Args:
-        event: the event's name, `"*"` for all that have no handler of their own (which get the name first).
+        event: the event's name or number, `"*"` for all that have no handler of their own (which get the name
+            first).
         namespace: "/" without.
         sent_at: given the event's arguments, returns the `stamp()` that is in it; the event then counts as
             PUSH, with its way's time. May not block.
         delivery: given the event's arguments, returns `(stream, number)`: numbers of one stream must arrive
             without gaps, repeats or reordering. May not block.
     """
-    if not isinstance(event, str) or not event:
+    if isinstance(event, bool) or not isinstance(event, str | int) or event == "":
         raise UsageError(f"on(): the event must be a name, not {event!r}")
     if not isinstance(namespace, str) or not namespace.startswith("/"):
         raise UsageError(f"on({event!r}): namespace {namespace!r} must begin with '/'")
 
     def mark(function: F) -> F:
-        registered = [*getattr(function, _MARK, ()), _Registration(event, namespace, sent_at, delivery)]
+        registered = [*getattr(function, _MARK, ()), _Registration(str(event), namespace, sent_at, delivery)]
         setattr(function, _MARK, registered)
         return function
 

@@ -2,7 +2,7 @@
 //
 //   node --no-deprecation server.js --lib sio4 --port 0 [--ping-interval ms] [--ping-timeout ms] [--allow-eio3]
 //     [--msgpack] [--recovery] [--transports polling,websocket] [--max-payload bytes] [--deflate] [--cookie]
-//     [--refuse-upgrade] [--cert file --key file]
+//     [--refuse-upgrade] [--cert file --key file] [--stream-ids]
 //
 // It prints `listening PORT`. Namespaces: `/` (refused with the query deny=1), `/chat` (open) and `/private` (wants
 // token=secret in the auth payload or the query). HTTP: GET /health, GET /counts, GET /requests, POST /reset,
@@ -22,6 +22,7 @@ const { values: options } = parseArgs({
     "allow-eio3": { type: "boolean", default: false },
     msgpack: { type: "boolean", default: false },
     recovery: { type: "boolean", default: false },
+    "stream-ids": { type: "boolean", default: false },
     transports: { type: "string" },
     "max-payload": { type: "string" },
     deflate: { type: "boolean", default: false },
@@ -113,7 +114,25 @@ function settings() {
   if (options.cookie) given.cookie = generation < 3 ? "io" : true;
   if (options.msgpack) given.parser = require("socket.io-msgpack-parser");
   if (options.recovery) given.connectionStateRecovery = { maxDisconnectionDuration: 120000 };
+  if (options["stream-ids"]) given.adapter = streamIds();
   return given;
+}
+
+// Recovery with offsets in the form of Redis streams, as the adapters of several nodes give them.
+function streamIds() {
+  const home = require.resolve(options.lib);
+  const { Adapter, SessionAwareAdapter } = require(require.resolve("socket.io-adapter", { paths: [home] }));
+  let n = 0;
+  return class extends SessionAwareAdapter {
+    broadcast(packet, opts) {
+      if (packet.type === 2 && packet.id === undefined && !(opts.flags && opts.flags.volatile)) {
+        const id = `${Date.now()}-${n++}`;
+        packet.data.push(id);
+        this.packets.push({ id, opts, data: packet.data, emittedAt: Date.now() });
+      }
+      Adapter.prototype.broadcast.call(this, packet, opts);
+    }
+  };
 }
 
 function refuse(nsp, query, auth) {
@@ -172,7 +191,7 @@ function start() {
     space.on("connection", (socket) => {
       socket.use(([name], next) => {
         add("received", nsp, name);
-        next();
+        next(name === "forbidden" ? new Error("not allowed") : undefined);
       });
       register(io, socket, nsp);
       joined(socket, nsp);
@@ -321,6 +340,9 @@ function register(io, socket, nsp) {
     subscribe: ([asked], reply) => tick("news", typeof asked === "object" ? asked.rate : asked, reply),
     join: ([room], reply) => enter(named(room), reply, { ok: true, room: named(room) }),
     leave: ([room], reply) => leave(named(room), reply, { ok: true, room: named(room) }),
+    1: (args, reply) => reply && reply("one", ...args), // events whose names are numbers
+    push: ([name, ...args]) => push(name, ...args),
+    forbidden: () => generation === 0 && socket.packet({ type: "error", reason: "unauthorized" }),
     kick: () => socket.disconnect(),
     close: () => close(io, socket),
     cut: () => cut(io, socket),

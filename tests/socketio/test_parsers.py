@@ -56,7 +56,7 @@ def test_what_cannot_be_sent_is_named() -> None:
         "40", b"", b"\xc1", b"\x81", b"\x92\x01", b"\x80\x80", [], 5, {}, {"type": 7, "nsp": "/"},
         {"type": True, "nsp": "/"}, {"type": 0}, {"type": 0, "nsp": ""},
         {"type": 0, "nsp": "chat"}, {"type": 0, "nsp": "/", "data": []},
-        {"type": 2, "nsp": "/"}, {"type": 2, "nsp": "/", "data": []}, {"type": 2, "nsp": "/", "data": [1]},
+        {"type": 2, "nsp": "/"}, {"type": 2, "nsp": "/", "data": []}, {"type": 2, "nsp": "/", "data": [True]},
         {"type": 2, "nsp": "/", "data": ["a"], "id": -1}, {"type": 2, "nsp": "/", "data": ["a"], "id": True},
         {"type": 2, "nsp": "/", "data": ["a"], "id": 10**15}, {"type": 3, "nsp": "/", "data": []},
         {"type": 3, "nsp": "/", "id": 1}, b"\x81\x90\x01", b"\xa1\xff", b"\x91" * 100_000, b"\xc7\x00\xff",

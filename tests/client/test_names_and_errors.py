@@ -1,0 +1,99 @@
+"""Event names that are numbers, errors that no CONNECT waits for, namespaces with a query."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+import serverkit
+
+from sioload.client.api import SocketIOClient
+from sioload.errors import ConnectError
+from sioload.users.handlers import handlers_of, on
+
+Servers = Callable[..., serverkit.Server]
+NODE = {"sio0": (), "sio1": (), "sio2": (), "sio3": (), "sio4": (), "msgpack": ("--msgpack",)}
+
+
+def client(servers: Servers, kind: str, **options: Any) -> SocketIOClient:
+    if kind == "msgpack":
+        options["parser"] = "msgpack"
+    url = servers("sio4" if kind == "msgpack" else kind, *NODE[kind]).url
+    return SocketIOClient(None, {"reconnection": False, **options}, url=url)
+
+
+@pytest.mark.parametrize("kind", NODE)
+def test_event_names_may_be_numbers(servers: Servers, kind: str) -> None:
+    sio = client(servers, kind)
+    got: list[Any] = []
+    sio.on(3, lambda data: got.append(data))
+    sio.on("1.5", lambda data: got.append(data))
+    with gevent.Timeout(10):
+        sio.connect()
+        assert sio.call(1, "ann") == ("one", "ann")
+        assert sio.call("push", (2, "reply"), reply=2) == "reply"
+        sio.emit("push", (3, "ready"))
+        sio.emit("push", (1.5, "half"))
+        sio.emit(1)
+        with sio.expect(0):
+            sio.emit("push", (0,))
+        sio.close_quietly()
+    assert got == ["ready", "half"]
+    rows = sio.fleet.recorder.rows
+    assert rows["CALL", "1"].totals().count == rows["EMIT", "1"].totals().count == 1
+    assert rows["RECV", "3"].totals().count == 1
+    assert rows["REPLY", "push>2"].totals().count == 1
+
+
+def test_a_number_marks_a_method_too() -> None:
+    class Player:
+        @on(3, namespace="/chat")
+        def ready(self) -> None: ...
+
+    assert list(handlers_of(Player)) == [("/chat", "3")]
+
+
+@pytest.mark.parametrize("kind", ["sio0", "sio1", "sio2"])
+def test_what_a_middleware_refuses_is_an_error_event_and_a_failure(servers: Servers, kind: str) -> None:
+    sio = client(servers, kind)
+    got: list[Any] = []
+    sio.on("error", got.append, namespace="/chat")
+    sio.on("*", lambda event, *args: got.append(event), namespace="/chat")
+    with gevent.Timeout(10):
+        sio.connect(namespaces=["/", "/chat"])
+        sio.emit("forbidden", namespace="/chat")
+        while not got:
+            gevent.sleep(0.01)
+        with sio.expect("error") as said:
+            sio.emit("forbidden")
+        assert sio.call("echo", 1, namespace="/chat") == 1
+        sio.close_quietly()
+    reason = "unauthorized" if kind == "sio0" else "not allowed"
+    if kind != "sio0":
+        assert (got, said.args) == (["not allowed"], "not allowed")
+    for row in ("error", "/chat error"):
+        assert sio.fleet.recorder.row("RECV", row).totals().errors == {f"refused: {reason}": 1}
+
+
+@pytest.mark.parametrize("kind", ["sio1", "sio2"])
+def test_a_refusal_of_the_root_ends_the_attempt_to_join_others(servers: Servers, kind: str) -> None:
+    sio = client(servers, kind, query={"deny": "1"})
+    with gevent.Timeout(5), pytest.raises(ConnectError, match=r"/chat refused: .*by /"):
+        sio.connect(namespaces=["/chat"])
+
+
+@pytest.mark.parametrize("kind", ["sio0", "sio1", "sio2"])
+def test_a_namespace_may_have_a_query(servers: Servers, kind: str) -> None:
+    sio = client(servers, kind)
+    with gevent.Timeout(10):
+        namespace = "/chat" if kind == "sio0" else "/private"  # 0.9 doesn't hand it on to its authorization
+        sio.connect(namespaces=[f"{namespace}?token=secret"])
+        assert sio.call("echo", 1, namespace=namespace) == 1
+        sio.close_quietly()
+
+
+def test_newer_servers_take_no_query_of_a_namespace(servers: Servers) -> None:
+    with gevent.Timeout(5), pytest.raises(ConnectError, match=r"/private\?.*use auth"):
+        client(servers, "sio4").connect(namespaces=["/private?token=secret"])
