@@ -1,20 +1,19 @@
 """Whether this machine was fast enough to be believed: the health of the load generator itself.
 
-A timer that fires late has one of two causes. Either this process was computing (its *own lag*: its samples
-came late by as much), or the machine gave its time to others (*machine lag*, common on shared virtual
-machines, and no fault of the run). The CPU time that the process used meanwhile tells them apart:
-own lag = min(lateness, CPU time used).
+A timer that fires late has one of two causes. Either this process's event loop was busy or blocked when it
+was due (its *own lag*: its samples came late by as much), or the machine gave its time to others (*machine
+lag*, common on shared virtual machines, and no fault of the run). `swarm/lag.py` tells them apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from sioload.measure.histogram import Histogram
 
-#: Seconds of a window; windows begin after the ramp-up.
+#: Seconds of a window.
 WINDOW: Final = 5.0
 #: A window is limited when the process used more than this share of one core...
 CPU_LIMIT: Final = 0.90
@@ -23,55 +22,63 @@ LAG_FLOOR: Final = 0.005
 LAG_SHARE: Final = 0.10
 #: More limited windows than this share make the verdict.
 LIMITED_SHARE: Final = 0.20
+#: Windows from which a verdict is shown while the run goes on: one alone says little.
+FIRM: Final = 3
+#: Of a core. A limited process that uses less isn't short of CPU: something blocks it.
+BLOCKED: Final = 0.5
 #: Machine lag at p99 (seconds) from which the machine is called contended.
 CONTENDED: Final = 0.010
 
 OK: Final = "ok"
 LIMITED: Final = "generator limited"
+UNJUDGED: Final = "not judged"
 
 
 @dataclass(slots=True)
-class HealthTotals:
-    """What one process measured of itself.
+class Windows:
+    """What the windows of a part of a run showed.
 
     Attributes:
-        windows, limited: windows after the ramp-up, and how many of them were limited.
+        count, limited: how many there were, and how many of them were limited.
         cpu_peak: the busiest window's share of one core.
-        own, machine: own and machine lag of all windows.
-        worst_own: own lag at p99 of the worst limited window, in seconds.
-        cpu, own_p99, machine_p99: of the newest window, in cores and seconds.
-        descriptors_left, ports_left: what could still be opened, at its lowest; None if unknown.
+        worst_own, worst_cpu: of limited windows, the worst own lag at p99 (seconds) and the most CPU (cores).
+        own, machine: own and machine lag of all of them.
     """
 
-    windows: int = 0
+    count: int = 0
     limited: int = 0
     cpu_peak: float = 0.0
+    worst_own: float = 0.0
+    worst_cpu: float = 0.0
     own: Histogram = field(default_factory=Histogram)
     machine: Histogram = field(default_factory=Histogram)
-    worst_own: float = 0.0
-    cpu: float = 0.0
-    own_p99: float = 0.0
-    machine_p99: float = 0.0
-    descriptors_left: int | None = None
-    ports_left: int | None = None
 
     @property
-    def verdict(self) -> str:
-        return LIMITED if self.limited > LIMITED_SHARE * self.windows else OK
+    def too_many(self) -> bool:
+        """Whether so many were limited that the generator was."""
+        return self.limited > LIMITED_SHARE * self.count
 
     @property
-    def reasons(self) -> list[str]:
-        """Why the verdict is what it is, and what else is worth knowing; empty when all is well."""
-        found = []
-        if self.verdict == LIMITED:
-            found.append(
-                f"{self.limited} of {self.windows} windows limited: CPU up to {self.cpu_peak:.0%} of a core, "
-                f"own lag p99 up to {self.worst_own * 1000:.1f} ms"
-            )
-        machine = self.machine.percentile(99)
-        if machine > CONTENDED:
-            found.append(f"machine contended: timers up to {machine * 1000:.1f} ms late at p99 while idle")
-        return found
+    def reason(self) -> str:
+        """What is wrong with the limited ones, and what to do about it."""
+        return (
+            f"{self.limited} of {self.count} windows limited: CPU up to {self.cpu_peak:.0%} of a core, "
+            f"own lag p99 up to {self.worst_own * 1000:.1f} ms. {remedy(self.worst_cpu)}"
+        )
+
+    def joined(self, other: Windows) -> Windows:
+        """Both as one."""
+        both = Windows(
+            self.count + other.count,
+            self.limited + other.limited,
+            max(self.cpu_peak, other.cpu_peak),
+            max(self.worst_own, other.worst_own),
+            max(self.worst_cpu, other.worst_cpu),
+        )
+        for each in (self, other):
+            both.own.merge(each.own)
+            both.machine.merge(each.machine)
+        return both
 
     def encode(self) -> dict[str, Any]:
         """Plain values, for msgpack."""
@@ -79,10 +86,89 @@ class HealthTotals:
         return {**data, "own": self.own.encode(), "machine": self.machine.encode()}
 
     @classmethod
-    def decode(cls, data: dict[str, Any]) -> HealthTotals:
-        """The totals that `encode` was called on."""
+    def decode(cls, data: dict[str, Any]) -> Windows:
+        """The windows that `encode` was called on."""
         hists = {"own": Histogram.decode(data["own"]), "machine": Histogram.decode(data["machine"])}
         return cls(**{**data, **hists})
+
+
+def remedy(cpu: float) -> str:
+    """What to do about a limited process that used so much of a core."""
+    if cpu >= BLOCKED:
+        return "Use more workers (--processes) or fewer users."
+    return (
+        "More workers wouldn't help: something holds the event loop up (a driver written in C, a file, a "
+        "lock, a long computation). Find it, or move it into gevent's threadpool."
+    )
+
+
+@dataclass(slots=True)
+class HealthTotals:
+    """What one process measured of itself.
+
+    Attributes:
+        ramp, steady: the windows of the ramp-up and those after it.
+        cpu, own_p99, machine_p99: of the newest window, in cores and seconds.
+        estimated: the kernel doesn't tell how long it made the process wait, so own lag is the least of
+            lateness and CPU time, and what blocks without CPU isn't seen.
+        descriptors_left, ports_left: what could still be opened, at its lowest; None if unknown.
+    """
+
+    ramp: Windows = field(default_factory=Windows)
+    steady: Windows = field(default_factory=Windows)
+    cpu: float = 0.0
+    own_p99: float = 0.0
+    machine_p99: float = 0.0
+    estimated: bool = False
+    descriptors_left: int | None = None
+    ports_left: int | None = None
+
+    @property
+    def windows(self) -> int:
+        """How many there were in all."""
+        return self.ramp.count + self.steady.count
+
+    @property
+    def counted(self) -> Windows:
+        """The windows that make the verdict: those of the ramp-up too if they are more than half of all."""
+        return self.steady if self.ramp.count <= self.steady.count else self.ramp.joined(self.steady)
+
+    @property
+    def verdict(self) -> str:
+        if not self.windows:
+            return UNJUDGED
+        return LIMITED if self.steady.too_many or self.counted.too_many else OK
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the verdict is what it is, and what else is worth knowing; empty when all is well."""
+        found = []
+        counted = self.counted
+        if not self.windows:
+            return [f"the run was too short to judge the generator: that takes {WINDOW / 2:g} s"]
+        if counted.too_many:
+            found.append(counted.reason)
+        elif self.steady.too_many:
+            found.append(f"after the ramp-up, {self.steady.reason}")
+        elif self.ramp.too_many:
+            found.append(f"during the ramp-up, which isn't judged, {self.ramp.reason}")
+        machine = counted.machine.percentile(99)
+        if machine > CONTENDED:
+            found.append(f"machine contended: timers up to {machine * 1000:.1f} ms late at p99 while idle")
+        if self.estimated:
+            found.append("own lag is estimated from CPU time: /proc/thread-self/schedstat can't be read")
+        return found
+
+    def encode(self) -> dict[str, Any]:
+        """Plain values, for msgpack."""
+        data = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {**data, "ramp": self.ramp.encode(), "steady": self.steady.encode()}
+
+    @classmethod
+    def decode(cls, data: dict[str, Any]) -> HealthTotals:
+        """The totals that `encode` was called on."""
+        parts = {"ramp": Windows.decode(data["ramp"]), "steady": Windows.decode(data["steady"])}
+        return cls(**{**data, **parts})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +188,14 @@ class Health:
         totals: what was measured so far. Callers write `descriptors_left` and `ports_left` through `left`.
     """
 
-    __slots__ = ("_cpu", "_machine", "_own", "_since", "totals")
+    __slots__ = ("_cpu", "_machine", "_on", "_own", "_ramp", "_since", "totals")
 
     def __init__(self) -> None:
+        self._on = self._ramp = False
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything and wait for `begin`."""
+        """Forget everything. Under load, a window begins anew."""
         self.totals = HealthTotals()
         self._since: float | None = None
         self._clear()
@@ -118,28 +205,45 @@ class Health:
         self._own: list[float] = []
         self._machine: list[float] = []
 
-    def begin(self, now: float) -> None:
-        """The ramp-up is over: count windows from `now` (monotonic seconds) on. Repeatable."""
-        if self._since is None:
-            self._since = now
-            self._clear()
+    def begin(self) -> None:
+        """Load begins, with its ramp-up: a window begins with the next tick."""
+        self._on = self._ramp = True
+        self._since = None
 
-    def tick(self, now: float, lateness: float, cpu: float, own: float | None = None) -> bool:
+    def ramped(self, now: float, call_p50: float | None) -> Window | None:
+        """The ramp-up is over: judge its last window of at least half the length. Repeatable.
+
+        Args:
+            now: monotonic seconds.
+            call_p50: see `close`.
+        """
+        if not self._ramp:
+            return None
+        window = self._last(now, call_p50)
+        self._ramp = False
+        self._since = now
+        self._clear()
+        return window
+
+    def tick(self, now: float, lateness: float, cpu: float, own: float) -> bool:
         """The timer fired.
 
         Args:
             now: monotonic seconds.
             lateness: seconds by which it fired late.
             cpu: CPU seconds, user and system, that the process used since the previous tick.
-            own: seconds of the lateness in which this process was computing, if the caller knows better than
-                `cpu`, which holds what was used before the timer was due too.
+            own: seconds of the lateness in which this process's loop was busy or blocked.
 
         Returns:
             Whether a window is full and `close` is due.
         """
-        if self._since is None:
+        if not self._on:
             return False
-        own = max(0.0, min(lateness, cpu if own is None else own))
+        if self._since is None:
+            self._since = now
+            self._clear()
+            return False
+        own = max(0.0, min(lateness, own))
         self._own.append(own)
         self._machine.append(max(0.0, lateness - own))
         self._cpu += cpu
@@ -153,7 +257,7 @@ class Health:
             call_p50: median of the CALL samples of the window, in seconds; None if there were none.
 
         Returns:
-            The window, for a warning while it happens; None before `begin`.
+            The window, for a warning while it happens; None without load.
         """
         if self._since is None or now <= self._since:
             return None
@@ -164,25 +268,31 @@ class Health:
         owns, machines = _histogram(self._own), _histogram(self._machine)
         own, machine = owns.percentile(100.0 - min(few, 100.0)), machines.percentile(99)
         limited = cpu > CPU_LIMIT or own > max(LAG_FLOOR, LAG_SHARE * (call_p50 or 0.0))
-        totals.windows += 1
         totals.cpu, totals.own_p99, totals.machine_p99 = cpu, own, machine
-        totals.cpu_peak = max(totals.cpu_peak, cpu)
-        totals.own.merge(owns)
-        totals.machine.merge(machines)
+        part = totals.ramp if self._ramp else totals.steady
+        part.count += 1
+        part.cpu_peak = max(part.cpu_peak, cpu)
+        part.own.merge(owns)
+        part.machine.merge(machines)
         if limited:
-            totals.limited += 1
-            totals.worst_own = max(totals.worst_own, own)
+            part.limited += 1
+            part.worst_own = max(part.worst_own, own)
+            part.worst_cpu = max(part.worst_cpu, cpu)
         self._since = now
         self._clear()
         return Window(cpu, own, machine, limited)
 
     def end(self, now: float, call_p50: float | None) -> Window | None:
         """The load ends: judge a last window of at least half the length, and count no more until `begin`."""
-        window = None
-        if self._since is not None and now - self._since >= WINDOW / 2:
-            window = self.close(now, call_p50)
+        window = self._last(now, call_p50) if self._on else None
+        self._on = False
         self._since = None
         return window
+
+    def _last(self, now: float, call_p50: float | None) -> Window | None:
+        if self._since is None or now - self._since < WINDOW / 2:
+            return None
+        return self.close(now, call_p50)
 
     def left(self, descriptors: int | None, ports: int | None) -> None:
         """Descriptors and local ports that are left; the lowest value seen is kept."""
@@ -209,21 +319,39 @@ def judge(processes: Sequence[tuple[str, HealthTotals]]) -> dict[str, Any]:
     own, machine = Histogram(), Histogram()
     reasons: list[str] = []
     listed = []
+    verdicts = {totals.verdict for _, totals in processes}
+    verdict = next((each for each in (LIMITED, OK) if each in verdicts), UNJUDGED)
+    peak = 0.0
     for name, totals in processes:
-        own.merge(totals.own)
-        machine.merge(totals.machine)
-        reasons += [f"{name}: {reason}" if len(processes) > 1 else reason for reason in totals.reasons]
+        counted = totals.counted
+        own.merge(counted.own)
+        machine.merge(counted.machine)
+        peak = max(peak, counted.cpu_peak)
+        if verdict != UNJUDGED:
+            reasons += [f"{name}: {reason}" if len(processes) > 1 else reason for reason in totals.reasons]
         listed.append({
-            "name": name, "verdict": totals.verdict, "windows": totals.windows, "limited": totals.limited,
-            "cpu_peak": round(totals.cpu_peak, 3), **_lags(totals.own, totals.machine),
+            "name": name, "verdict": totals.verdict, "windows": counted.count, "limited": counted.limited,
+            "ramp_windows": totals.ramp.count, "ramp_limited": totals.ramp.limited,
+            "cpu_peak": round(counted.cpu_peak, 3), **_lags(counted.own, counted.machine),
             "descriptors_left": totals.descriptors_left, "ports_left": totals.ports_left,
         })  # fmt: skip
-    if not any(totals.windows for _, totals in processes):
-        reasons.append("the run after its ramp-up was too short to judge the generator")
-    limited = any(totals.verdict == LIMITED for _, totals in processes)
-    peak = max((totals.cpu_peak for _, totals in processes), default=0.0)
-    return {"verdict": LIMITED if limited else OK, "cpu_peak": round(peak, 3), **_lags(own, machine),
+    if verdict == UNJUDGED:
+        reasons += HealthTotals().reasons
+    return {"verdict": verdict, "cpu_peak": round(peak, 3), **_lags(own, machine),
             "reasons": reasons, "processes": listed}  # fmt: skip
+
+
+def shown_verdict(judged: Mapping[str, Any], *, final: bool) -> str:
+    """The verdict of a process, or of the report's `health`, for whoever watches the run.
+
+    Args:
+        judged: what `judge` made of a process, or of all.
+        final: the run is over. Before that, fewer windows than `FIRM` make no verdict.
+    """
+    verdict: str = judged["verdict"]
+    measured = judged.get("processes", [judged])
+    firm = any(each["verdict"] == verdict and each["windows"] >= FIRM for each in measured)
+    return verdict if final or firm else f"{UNJUDGED} yet"
 
 
 def _lags(own: Histogram, machine: Histogram) -> dict[str, float]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sioload.measure.health import LIMITED, judge
+from sioload.measure.health import LIMITED, UNJUDGED, judge
 from sioload.measure.histogram import PERCENTILES, Histogram
 from sioload.measure.rows import Totals
 from sioload.report.checks import CheckResult
@@ -220,7 +220,8 @@ def _health_lines(health: Mapping[str, Any], width: int, colour: bool) -> list[s
         f"CPU up to {health['cpu_peak']:.0%} of a core, own lag p99 {_ms(health['own_lag_p99_ms'])} ms, "
         f"machine lag p99 {_ms(health['machine_lag_p99_ms'])} ms"
     )
-    lines = _labelled("health", f"{health['verdict']}: {figures}", width)
+    judged = health["verdict"] != UNJUDGED
+    lines = _labelled("health", f"{health['verdict']}: {figures}" if judged else UNJUDGED, width)
     for reason in health["reasons"]:
         lines += _labelled("", reason, width)
     if colour and health["verdict"] == LIMITED:

@@ -15,6 +15,7 @@ from gevent.lock import RLock
 from locust.runners import STATE_CLEANUP, STATE_STOPPED, Runner
 
 from sioload.client import manager
+from sioload.measure.health import remedy
 from sioload.net.fleet import Fleet, fleet_of
 from sioload.swarm import statistics
 from sioload.swarm.foreign import ForeignRequests
@@ -65,6 +66,7 @@ class Producer:
             self.forget()
             self._warned = False
             self._settling = 0
+            self.fleet.recorder.health.begin()
             self.drained = False
             self._tap.look()
             self.fleet.reopen()
@@ -119,11 +121,11 @@ class Producer:
             recorder = self.fleet.recorder
             recorder.health.left(descriptors_left(), ports_left(len(self.fleet.members)))
             if self._settling:
-                # Users that were spawned still connect. From when no more do, the generator's health counts.
+                # Users that were spawned still connect. When no more do, the ramp-up is over.
                 self._settling -= 1
                 if recorder.connections.opened == opened or not self._settling:
                     self._settling = 0
-                    recorder.health.begin(time.monotonic())
+                    recorder.health.ramped(time.monotonic(), recorder.window_p50())
 
     def _judge(self, now: float) -> None:
         recorder = self.fleet.recorder
@@ -132,8 +134,8 @@ class Producer:
             self._warned = True
             logger.warning(
                 "sioload: this process is the bottleneck now (%.0f %% of a core, own lag p99 %.1f ms): "
-                "times measured meanwhile are too long. Use more workers (--processes) or fewer users.",
-                window.cpu * 100, window.own_p99 * 1000,
+                "times measured meanwhile are too long. %s",
+                window.cpu * 100, window.own_p99 * 1000, remedy(window.cpu),
             )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from gevent import pywsgi
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from sioload.measure.health import FIRM, LIMITED
 from sioload.measure.histogram import TICKS
 from sioload.report.buckets import cumulative
 from sioload.report.merge import Figures
@@ -154,7 +155,7 @@ def _generator(figures: Figures) -> Iterator[Metric]:
         own.add_metric([worker], totals.own_p99)
         machine.add_metric([worker], totals.machine_p99)
         cpu.add_metric([worker], totals.cpu)
-        limited.add_metric([worker], int(totals.verdict != "ok"))
+        limited.add_metric([worker], int(totals.verdict == LIMITED and totals.windows >= FIRM))
     yield from (own, machine, cpu, limited)
 
 

@@ -11,6 +11,7 @@ import orjson
 from flask import Response, request
 from locust.web import DEFAULT_CACHE_TIME
 
+from sioload.measure.health import shown_verdict
 from sioload.web.live import Live, Look
 
 KEY: Final = "socketio"
@@ -101,7 +102,7 @@ def table(report: Mapping[str, Any], *, final: bool) -> list[dict[str, Any]]:
     rows = [
         *faults,
         *_checks(report),
-        *_generator(report),
+        *_generator(report, final=final),
         *_rest(report),
         *_connections(report),
         *_events(report),  # last, for there may be 200 of them
@@ -158,10 +159,11 @@ def _rest(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                "failures": counts["lost"], "notes": notes.format(**counts)}  # fmt: skip
 
 
-def _generator(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _generator(report: Mapping[str, Any], *, final: bool) -> Iterator[dict[str, Any]]:
     for process in report["health"]["processes"]:
         figures = "CPU up to {cpu_peak:.0%} of a core, own lag p99 {own_lag_p99_ms} ms, machine lag p99 " \
                   "{machine_lag_p99_ms} ms".format(**process)  # fmt: skip
-        shown = f"{process['verdict']}: {figures}" if process["windows"] else "not measured yet"
+        verdict = shown_verdict(process, final=final)
+        shown = f"{verdict}: {figures}" if process["windows"] else verdict
         name = _WORKER.sub(r"\1…", process["name"])
         yield {"kind": "generator", "what": name, "notes": shown}

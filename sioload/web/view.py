@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Final
 import orjson
 from jinja2 import Environment, FileSystemLoader
 
+from sioload.measure.health import shown_verdict
 from sioload.report.history import Point
 from sioload.report.series import row_series, series
 from sioload.web.live import Look
@@ -78,6 +80,7 @@ def facts(look: Look) -> dict[str, Any]:
         "failures": sum(event["failures"] for event in events),
         "errors": sorted(errors, key=lambda error: (-error[0], error[1:])),
         "lost": lost,
+        "shown_verdict": functools.partial(shown_verdict, final=look.final),
         "failed": [check for check in report["checks"] if not check["ok"] and not check["warn"]],
         "verdict": {0: "passed", 3: "a check failed", 4: "figures can't be trusted"}.get(
             report["exit_code"], "failures"

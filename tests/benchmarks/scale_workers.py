@@ -57,6 +57,7 @@ class Worker:
         self.id = f"worker-{number}"
         self.client = Client("127.0.0.1", port, self.id)
         self.recorder = Recorder(self.id)
+        self.recorder.health.begin()
         self.stats = RequestStats()
         self.events = Events()
         setup_distributed_stats_event_listeners(self.events, self.stats)
@@ -116,7 +117,6 @@ class Worker:
         """Three seconds of samples, handed to Locust's statistics each second as the real worker does."""
         global simulated
         health = self.recorder.health
-        health.begin(self.born)
         for second in range(int(WORKER_REPORT_INTERVAL)):
             simulated = self.born + self.made * WORKER_REPORT_INTERVAL + second
             for row, median in zip(self.rows, self.medians, strict=True):
@@ -127,7 +127,8 @@ class Worker:
                 else:
                     row.tick(SAMPLES)
             for tick in range(50):
-                if health.tick(simulated, 1e-4 * SHAPE[self.turn + tick % SAMPLES], 0.01):
+                late = 1e-4 * SHAPE[self.turn + tick % SAMPLES]
+                if health.tick(simulated, late, 0.01, late):
                     health.close(simulated, 0.01)
             deltas = [delta for row in self.rows if (delta := row.take()) is not None]
             statistics.log(self.stats, deltas)

@@ -3,85 +3,157 @@ from __future__ import annotations
 import msgpack
 import pytest
 
-from sioload.measure.health import LIMITED, OK, WINDOW, Health, HealthTotals, Window, judge
+from sioload.measure.health import (
+    LIMITED,
+    OK,
+    UNJUDGED,
+    WINDOW,
+    Health,
+    HealthTotals,
+    Window,
+    judge,
+    shown_verdict,
+)  # fmt: skip
 
 STEP = 0.02
 
 
-def run_window(health: Health, start: float, late: float, cpu: float, p50: float | None = None) -> Window:
-    """Ticks for one window, each `late` seconds late with `cpu` seconds used since the one before."""
+#: What the ticks of a window have in common: seconds late, CPU seconds since the one before, own lag.
+Ticks = tuple[float, float, float]
+FINE, BUSY, BLOCKED = (0.0002, 0.001, 0.0001), (0.05, 0.018, 0.018), (0.021, 0.001, 0.02)
+
+
+def run_window(health: Health, start: float, ticks: Ticks, p50: float | None = None) -> Window:
+    """Ticks for one window."""
     now = start
     while True:
         now += STEP
-        if health.tick(now, late, cpu):
+        if health.tick(now, *ticks):
             window = health.close(now, p50)
             assert window is not None
             return window
 
 
-def run_windows(cases: list[tuple[float, float]], p50: float | None = None) -> HealthTotals:
+def run_windows(
+    cases: list[Ticks], p50: float | None = None, ramp: list[Ticks] | None = None
+) -> HealthTotals:
+    """What comes of windows after the ramp-up, and of those in it."""
     health = Health()
-    health.begin(0.0)
-    for number, (late, cpu) in enumerate(cases):
-        run_window(health, number * WINDOW, late, cpu, p50)
+    health.begin()
+    health.tick(0.0, 0.0, 0.0, 0.0)
+    now = 0.0
+    for ticks in ramp or ():
+        run_window(health, now, ticks, p50)
+        now += WINDOW
+    health.ramped(now, p50)
+    for ticks in cases:
+        run_window(health, now, ticks, p50)
+        now += WINDOW
     return health.totals
 
 
 def test_an_idle_process_on_a_busy_machine_is_ok_and_the_machine_named() -> None:
-    totals = run_windows([(0.027, 0.0003)] * 6)
+    totals = run_windows([(0.027, 0.0003, 0.0003)] * 6)
     assert totals.verdict == OK
-    assert totals.own.percentile(99) < 0.001
-    assert totals.machine.percentile(99) == pytest.approx(0.0267, rel=0.01)
+    assert totals.steady.own.percentile(99) < 0.001
+    assert totals.steady.machine.percentile(99) == pytest.approx(0.0267, rel=0.01)
     assert len(totals.reasons) == 1 and totals.reasons[0].startswith("machine contended")
 
 
-def test_a_process_that_computes_is_limited_by_its_own_lag() -> None:
-    totals = run_windows([(0.050, 0.017)] * 6)
-    assert totals.verdict == LIMITED
-    assert "6 of 6 windows limited" in totals.reasons[0]
-    assert "17.0 ms" in totals.reasons[0] or "16.9 ms" in totals.reasons[0] or "17.1 ms" in totals.reasons[0]
+def test_a_process_whose_loop_is_held_up_is_limited_and_the_remedy_fits_the_cause() -> None:
+    for ticks, remedy in (
+        ((0.05, 0.018, 0.017), "more workers (--processes)"),
+        (BLOCKED, "holds the event loop up"),
+    ):
+        totals = run_windows([ticks] * 6)
+        assert totals.verdict == LIMITED
+        (reason,) = [reason for reason in totals.reasons if "limited" in reason]
+        assert "6 of 6 windows limited" in reason and remedy in reason
+        assert (
+            f"own lag p99 up to {ticks[2] * 1000:.0f}." in reason
+            or "16.9 ms" in reason
+            or "19.9 ms" in reason
+        )
 
 
 def test_a_process_that_uses_a_whole_core_is_limited() -> None:
-    totals = run_windows([(0.0001, 0.95 * STEP)] * 6)
+    totals = run_windows([(0.0001, 0.95 * STEP, 0.0001)] * 6)
     assert totals.verdict == LIMITED
-    assert totals.cpu_peak == pytest.approx(0.95, rel=0.02)
-    assert run_windows([(0.0001, 0.85 * STEP)] * 6).verdict == OK
+    assert totals.steady.cpu_peak == pytest.approx(0.95, rel=0.02)
+    assert run_windows([(0.0001, 0.85 * STEP, 0.0001)] * 6).verdict == OK
 
 
 def test_lag_is_judged_by_the_times_that_it_spoils() -> None:
-    assert run_windows([(0.015, 0.015)] * 4, p50=None).limited == 4
-    assert run_windows([(0.015, 0.015)] * 4, p50=0.020).limited == 4
-    assert run_windows([(0.015, 0.015)] * 4, p50=0.500).limited == 0
+    ticks = (0.015, 0.015, 0.015)
+    assert run_windows([ticks] * 4, p50=None).steady.limited == 4
+    assert run_windows([ticks] * 4, p50=0.020).steady.limited == 4
+    assert run_windows([ticks] * 4, p50=0.500).steady.limited == 0
 
 
 @pytest.mark.parametrize(("limited", "verdict"), [(0, OK), (2, OK), (3, LIMITED)])
 def test_more_than_a_fifth_of_the_windows_makes_the_verdict(limited: int, verdict: str) -> None:
-    cases = [(0.05, 0.018)] * limited + [(0.0002, 0.001)] * (10 - limited)
-    totals = run_windows(cases)
-    assert (totals.windows, totals.limited, totals.verdict) == (10, limited, verdict)
+    totals = run_windows([BUSY] * limited + [FINE] * (10 - limited))
+    assert (totals.windows, totals.steady.limited, totals.verdict) == (10, limited, verdict)
 
 
-def test_nothing_counts_before_the_ramp_up_is_over() -> None:
+@pytest.mark.parametrize(
+    ("ramp", "after", "verdict", "told"),
+    [
+        ([BUSY] * 3, [FINE] * 3, OK, "during the ramp-up, which isn't judged, 3 of 3 windows"),
+        ([BUSY] * 3, [FINE] * 2, LIMITED, "3 of 5 windows"),
+        ([BUSY] * 3, [], LIMITED, "3 of 3 windows"),
+        ([FINE] * 9, [BUSY] * 2, LIMITED, "after the ramp-up, 2 of 2 windows"),
+        ([FINE] * 9, [FINE] * 2, OK, ""),
+    ],
+)
+def test_the_ramp_up_is_judged_apart_and_counts_when_it_is_more_than_half(
+    ramp: list[Ticks], after: list[Ticks], verdict: str, told: str
+) -> None:
+    totals = run_windows(after, ramp=ramp)
+    assert (totals.ramp.count, totals.steady.count, totals.verdict) == (len(ramp), len(after), verdict)
+    assert any(reason.startswith(told) for reason in totals.reasons) if told else not totals.reasons
+
+
+def test_nothing_counts_without_load() -> None:
     health = Health()
-    assert not health.tick(100.0, 5.0, 5.0)
+    assert not health.tick(100.0, 5.0, 5.0, 5.0)
     assert health.close(101.0, None) is None
-    health.begin(200.0)
-    assert not health.tick(200.1, 0.0, 0.0)
-    health.begin(204.0)
-    assert health.tick(205.0, 0.0, 0.0), "beginning again doesn't move a window that runs"
-    health.close(205.0, None)
-    assert health.totals.windows == 1
+    health.begin()
+    assert not health.tick(200.0, 3.0, 3.0, 3.0), "a window begins with its first tick"
+    health.ramped(201.0, None)
+    assert not health.tick(204.0, 0.0, 0.0, 0.0)
+    health.ramped(205.0, None)
+    assert health.tick(206.0, 0.0, 0.0, 0.0), "the ramp-up ends once"
+    health.close(206.0, None)
+    assert (health.totals.ramp.count, health.totals.steady.count) == (0, 1)
+    assert health.end(210.0, None) is not None
+    assert not health.tick(300.0, 1.0, 1.0, 1.0), "after the end nothing counts"
+
+
+def test_what_was_forgotten_is_measured_anew() -> None:
+    health = Health()
+    health.begin()
+    health.tick(0.0, 0.0, 0.0, 0.0)
+    health.ramped(0.0, None)
+    run_window(health, 0.0, BUSY)
+    health.reset()
+    assert health.totals.verdict == UNJUDGED
+    health.tick(WINDOW, 0.0, 0.0, 0.0)
+    run_window(health, WINDOW, FINE)
+    assert (health.totals.ramp.count, health.totals.steady.count) == (0, 1)
+    assert health.totals.verdict == OK
 
 
 @pytest.mark.parametrize(("seconds", "windows"), [(2.0, 0), (3.0, 1)])
 def test_a_last_window_counts_from_half_its_length(seconds: float, windows: int) -> None:
-    health = Health()
-    health.begin(0.0)
-    health.tick(seconds, 0.0, 0.0)
-    assert (health.end(seconds, None) is not None) is bool(windows)
-    assert health.totals.windows == windows
-    assert not health.tick(seconds + 10, 1.0, 1.0), "after the end nothing counts"
+    for ramped in (False, True):
+        health = Health()
+        health.begin()
+        health.tick(0.0, 0.0, 0.0, 0.0)
+        health.tick(seconds, 0.0, 0.0, 0.0)
+        window = health.ramped(seconds, None) if ramped else health.end(seconds, None)
+        assert (window is not None) is bool(windows)
+        assert health.totals.ramp.count == windows
 
 
 def test_what_is_left_is_kept_at_its_lowest() -> None:
@@ -94,7 +166,7 @@ def test_what_is_left_is_kept_at_its_lowest() -> None:
 
 
 def test_one_limited_process_makes_the_swarm_limited_and_is_named() -> None:
-    good, bad = run_windows([(0.0001, 0.001)] * 5), run_windows([(0.05, 0.018)] * 5)
+    good, bad = run_windows([FINE] * 5), run_windows([BUSY] * 5)
     verdict = judge([("w1", good), ("w2", bad)])
     assert verdict["verdict"] == LIMITED
     assert verdict["reasons"][0].startswith("w2: 5 of 5 windows limited")
@@ -103,14 +175,27 @@ def test_one_limited_process_makes_the_swarm_limited_and_is_named() -> None:
     assert verdict["cpu_peak"] == pytest.approx(0.9, rel=0.02)
 
 
-def test_a_run_too_short_to_judge_says_so() -> None:
-    verdict = judge([("local", HealthTotals())])
-    assert verdict["verdict"] == OK
-    assert "too short" in verdict["reasons"][0]
-    assert judge([])["verdict"] == OK
+def test_a_run_too_short_to_judge_is_not_judged() -> None:
+    for processes in ([("local", HealthTotals())], [("w1", HealthTotals()), ("w2", HealthTotals())], []):
+        verdict = judge(processes)
+        assert verdict["verdict"] == UNJUDGED
+        (reason,) = verdict["reasons"]
+        assert "too short" in reason
+    late = judge([("w1", run_windows([FINE])), ("w2", HealthTotals())])
+    assert late["verdict"] == OK
+    (reason,) = late["reasons"]
+    assert reason.startswith("w2: the run was too short")
+
+
+def test_while_the_run_goes_on_a_verdict_takes_three_windows() -> None:
+    for count, shown in ((0, UNJUDGED), (1, UNJUDGED), (2, UNJUDGED), (3, LIMITED)):
+        verdict = judge([("local", run_windows([BUSY] * count))])
+        for judged in (verdict, verdict["processes"][0]):
+            assert shown_verdict(judged, final=False).startswith(shown)
+            assert shown_verdict(judged, final=True) == (LIMITED if count else UNJUDGED)
 
 
 def test_totals_survive_msgpack() -> None:
-    totals = run_windows([(0.05, 0.018)] * 3)
-    totals.descriptors_left = 12
+    totals = run_windows([BUSY] * 3, ramp=[BLOCKED])
+    totals.descriptors_left, totals.estimated = 12, True
     assert HealthTotals.decode(msgpack.unpackb(msgpack.packb(totals.encode()))) == totals

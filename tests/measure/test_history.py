@@ -161,9 +161,10 @@ def test_the_generator_shows_once_it_was_measured() -> None:
     all_figures.health = [("local", health.totals)]
     history.feed(1.0, all_figures, users=1)
     assert history.points[-1].processes == {}
-    health.begin(0.0)
+    health.begin()
+    health.tick(0.0, 0.0, 0.0, 0.0)
     for own, at in ((0.004, 2.0), (0.001, 4.0)):
-        health.tick(at / 2 * WINDOW - 0.1, own, own)
+        health.tick(at / 2 * WINDOW - 0.1, own, own, own)
         health.close(at / 2 * WINDOW, None)
         history.feed(at, all_figures, users=1)
     cpu, own, machine = history.points[-1].processes["local"]

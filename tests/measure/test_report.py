@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sioload.measure.health import HealthTotals
+from sioload.measure.health import HealthTotals, Windows
 from sioload.measure.recorder import Recorder
 from sioload.report.checks import CheckResult, evaluate, parse
 from sioload.report.document import exit_code, report, summary_text, untrusted
@@ -104,7 +104,7 @@ def test_a_run_without_any_sample_makes_a_report() -> None:
 
 
 def limited() -> HealthTotals:
-    return HealthTotals(windows=4, limited=4, cpu_peak=0.99)
+    return HealthTotals(steady=Windows(count=4, limited=4, cpu_peak=0.99))
 
 
 def test_exit_codes_take_the_first_reason_that_applies() -> None:

@@ -30,8 +30,9 @@ def run_of(seconds: int, keep: int = 10) -> History:
             made.open("websocket")
         if second == 6:
             made.close("websocket", "ping timeout")
-            health.begin(5.0)
-            health.tick(6.0, 0.003, 0.002)
+            health.begin()
+            health.tick(5.0, 0.0, 0.0, 0.0)
+            health.tick(6.0, 0.003, 0.002, 0.002)
             health.close(6.0, None)
         history.feed(
             float(second), Figures([call, emit], ledger, made, health=[("w1", health.totals)]), second

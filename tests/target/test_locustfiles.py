@@ -38,7 +38,7 @@ def test_every_scenario_runs_as_it_stands(target: Server, tmp_path: Path) -> Non
             code = process.wait(60)
             assert copy.with_suffix(".json").exists(), str(process)
             report = json.loads(copy.with_suffix(".json").read_text())
-            assert code == (0 if report["health"]["verdict"] == "ok" else 4), str(process)
+            assert code == (0 if report["health"]["verdict"] != "generator limited" else 4), str(process)
             assert [row for row in report["events"] if row["failures"]] == [], str(process)
             assert report["ledger"]["open"] == 0 and report["ledger"]["emits"] > 0, str(process)
             assert "Traceback" not in process.err, str(process)

@@ -35,7 +35,8 @@ def main(path: str, seconds: int, rows: int) -> None:
         totals, ledger, made, health=[(f"host_{n:032x}", h.totals) for n, h in enumerate(healths)]
     )
     for health in healths:
-        health.begin(0.0)
+        health.begin()
+        health.ramped(0.0, None)
     for now in range(STEP, seconds + 1, STEP):
         for number, row in enumerate(totals):
             middle = 0.002 * (1 + number) * (1.5 + rng.random())
@@ -49,7 +50,7 @@ def main(path: str, seconds: int, rows: int) -> None:
             made.close("websocket", "ping timeout")
             made.open("websocket")
         for health in healths:
-            health.tick(float(now), rng.random() / 500, rng.random() / 800)
+            health.tick(float(now), rng.random() / 500, used := rng.random() / 800, used)
             health.close(float(now), None)
         history.feed(float(now), figures, 500)
     found = report(
