@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import gevent
 import locust.html
@@ -98,16 +98,20 @@ class CsvFiles(locust.stats.StatsCSVFileWriter):
     """
 
     faults: ClassVar[list[str]] = []
+    _writer: gevent.Greenlet[[], None] | None = None
 
     def stats_writer(self) -> None:
         """Runs in a greenlet of its own until the process ends."""
+        self._writer = cast("gevent.Greenlet[[], None]", gevent.getcurrent())
         try:
             super().stats_writer()
         except OSError as error:
             self._failed(error)
 
     def close_files(self) -> None:
-        """The process ends."""
+        """The process ends, but may take its time for it: whoever writes once a second must not go on."""
+        if self._writer is not None:
+            self._writer.kill()
         for file in (
             self.requests_csv_filehandle,
             self.stats_history_csv_filehandle,

@@ -1,6 +1,6 @@
 """Seeded random inputs for every decoder: what a server might send, and the same with a few things wrong.
 
-`python tests/fuzz/cases.py NAME CASES SEED` runs one decoder and prints what came of it as JSON.
+`python tests/fuzz/cases.py NAME,NAME CASES SEED` runs decoders and prints what came of each as JSON.
 """
 
 from __future__ import annotations
@@ -743,4 +743,5 @@ def fuzz(name: str, cases: int, seed: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(fuzz(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
+    for each in sys.argv[1].split(","):
+        print(json.dumps(fuzz(each, int(sys.argv[2]), int(sys.argv[3]))))

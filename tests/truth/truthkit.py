@@ -74,7 +74,13 @@ def swarm_port() -> list[str]:
 
 
 class Bench:
-    """Starts what a test needs, and ends it all."""
+    """Starts what a test needs, and ends it all.
+
+    Attributes:
+        newest: the run that was started last.
+    """
+
+    newest: serverkit.Process
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
@@ -104,6 +110,7 @@ class Bench:
         more = ["--processes", str(workers), *swarm_port()] if workers else []
         argv = ["-f", HERE / file, "--host", url, "--headless", "--only-summary", *files, *more, *args]
         process = self.process(serverkit.locust(argv), {"TRUTH": str(folder / "told"), **(env or {})})
+        self.newest = process
 
         def finish(timeout: float) -> Outcome:
             code = process.wait(timeout)
