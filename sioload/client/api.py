@@ -15,7 +15,7 @@ from gevent.event import Event
 from gevent.hub import Waiter, get_hub
 from mypy_extensions import mypyc_attr
 
-from sioload.client.attempts import repeat
+from sioload.client.attempts import Returns, repeat
 from sioload.client.dispatcher import Dispatcher, Handler, Job
 from sioload.client.emits import Emit, Unacked, Verdict
 from sioload.client.excerpt import excerpt, place_of_error, place_of_function
@@ -66,7 +66,8 @@ class SocketIOClient(Listener):
     """
 
     __slots__ = ("_blocked", "_dispatcher", "_full", "_handlers", "_manager", "_own", "_pending", "_receiver",
-                 "_schedules", "_user", "fleet", "leaving", "lost", "options", "pace", "url")  # fmt: skip
+                 "_returns", "_schedules", "_user", "fleet", "leaving", "lost", "options", "pace",
+                 "url")  # fmt: skip
 
     eio: ClassVar[_Eio] = _Eio()
 
@@ -87,6 +88,7 @@ class SocketIOClient(Listener):
         self.pace: Pace | None = None
         self.leaving = False
         self.lost = ""
+        self._returns: Returns | None = None
         self._user = user
         self._handlers: Handlers = handlers if handlers is not None else {}
         self._own: dict[tuple[str, str], Handler] | None = None
@@ -337,12 +339,14 @@ class SocketIOClient(Listener):
             self._wait_until(until)
 
     def rejoin_patiently(self) -> None:
-        """`rejoin`, again with backoff until it succeeds or `reconnection_attempts` are used up.
+        """`rejoin` after the backoff, until it succeeds or `reconnection_attempts` are used up.
 
         Raises:
             ConnectError: the last attempt's.
         """
-        repeat(self.rejoin, self.options, self.pause, self._said)
+        if self._returns is None:
+            self._returns = Returns()
+        self._returns.make(self.rejoin, self.options, self.pause, self._said)
 
     @property
     def used(self) -> bool:

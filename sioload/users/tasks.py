@@ -82,7 +82,9 @@ def _execute(user: SocketIOUser, execute: Callable[[Any], None], task: Any) -> N
     except (EmitError, ConnectError) as error:
         name = getattr(task, "__name__", None) or getattr(getattr(task, "func", None), "__name__", "task")
         user.sio.fleet.complain(f"{name}: {error}")
-        if isinstance(error, NotConnected) and any(sio.lost or sio.kicked for sio in user.clients):
+        if isinstance(error, NotConnected) and any(
+            sio.lost or (sio.kicked and not sio.options.reconnection) for sio in user.clients
+        ):
             give_up(user, str(error))
             raise StopUser from error
 

@@ -2,7 +2,7 @@
 //
 //   node --no-deprecation server.js --lib sio4 --port 0 [--ping-interval ms] [--ping-timeout ms] [--allow-eio3]
 //     [--msgpack] [--recovery] [--transports polling,websocket] [--max-payload bytes] [--deflate] [--cookie]
-//     [--refuse-upgrade] [--cert file --key file] [--stream-ids]
+//     [--refuse-upgrade] [--cert file --key file] [--stream-ids] [--dismiss ms]
 //
 // It prints `listening PORT`. Namespaces: `/` (refused with the query deny=1), `/chat` (open) and `/private` (wants
 // token=secret in the auth payload or the query). HTTP: GET /health, GET /counts, GET /requests, POST /reset,
@@ -22,6 +22,7 @@ const { values: options } = parseArgs({
     "allow-eio3": { type: "boolean", default: false },
     msgpack: { type: "boolean", default: false },
     recovery: { type: "boolean", default: false },
+    dismiss: { type: "string" },
     "stream-ids": { type: "boolean", default: false },
     transports: { type: "string" },
     "max-payload": { type: "string" },
@@ -206,6 +207,7 @@ const members = Object.fromEntries(NAMESPACES.map((nsp) => [nsp, new Map()])); /
 function joined(socket, nsp) {
   counts.connects[nsp]++;
   members[nsp].set(socket, new Set());
+  if (options.dismiss) setTimeout(() => socket.disconnect(true), Number(options.dismiss));
 }
 
 function left(socket, nsp, reason) {
