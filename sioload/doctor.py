@@ -6,14 +6,14 @@ seconds whatever is wrong.
 
 from __future__ import annotations
 
-import re
 import resource
 import socket
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import gevent
 import requests
@@ -21,11 +21,14 @@ import requests
 from sioload.client.api import SocketIOClient
 from sioload.engineio.packet import Handshake
 from sioload.engineio.urls import Endpoint, parse_url
-from sioload.errors import ConnectError, ProtocolError
+from sioload.errors import ConnectError, Failure, ProtocolError
 from sioload.net.fleet import Fleet
+from sioload.net.stream import tls_reason
 from sioload.options import Limits, Options
 from sioload.socketio.detect import identify, refusal, refuses_transport, refuses_version
 from sioload.socketio.generations import UNKNOWN_3, V0, V4, VERSIONS, Generation
+
+_Error = TypeVar("_Error", bound=BaseException)
 
 #: Seconds that one question may take.
 PATIENCE = 2.0
@@ -95,6 +98,7 @@ class Examination:
         self._namespace = namespace
         self._fleet = Fleet()
         self._verify: bool | str = (self._options.ca_file or True) if self._options.tls_verify else False
+        self._failures: set[Failure] = set()
         self.found = Diagnosis(url=self._endpoint.origin + self._endpoint.path)
 
     def run(self) -> Diagnosis:
@@ -213,7 +217,7 @@ class Examination:
         try:
             answer = self._timed("open", lambda: self._ask("EIO=4&transport=polling", cookies=cookies))
         except requests.exceptions.SSLError as error:
-            self._fault(*_tls_fault(str(error)))
+            self._fault(*_tls_fault(error))
             return None
         except requests.exceptions.Timeout:
             self._fault(
@@ -222,7 +226,7 @@ class Examination:
             )
             return None
         except requests.exceptions.RequestException as error:
-            wrong = "the port closes HTTP connections" if "Connection aborted" in str(error) else "not HTTP"
+            wrong = "the port closes HTTP connections" if _found(error, ConnectionError) else "not HTTP"
             scheme = (
                 "http:// instead of https://" if self._endpoint.tls else "https://, if the server speaks TLS"
             )
@@ -340,7 +344,7 @@ class Examination:
                 )
         if works:
             found.namespace = "joined"
-            if "Session ID unknown" in str(found.transports):
+            if "session unknown" in self._failures:
                 self._not_sticky("sessions are")
             elif len(works) == 1:
                 other = "websocket" if works == ["polling"] else "polling"
@@ -352,11 +356,8 @@ class Examination:
         else:
             reason = found.transports["websocket"]
             found.namespace = reason
-            remedy = (
-                "give what the server asks for (--auth)"
-                if "refused" in reason
-                else "look at the server's logs"
-            )
+            asks = "refused" in self._failures
+            remedy = "give what the server asks for (--auth)" if asks else "look at the server's logs"
             self._fault(f"namespace {self._namespace} can't be joined: {reason}", remedy)
 
     def _try(self, generation: Generation, name: str, *transports: str) -> str:
@@ -364,6 +365,7 @@ class Examination:
         try:
             self._timed(name, lambda: client.connect(namespaces=[self._namespace]))
         except ConnectError as error:
+            self._failures.add(error.kind)
             return error.reason
         client.disconnect()
         return "works"
@@ -435,24 +437,34 @@ def _majors(generation: Generation) -> str:
     return "1.x" if generation.version == 1 else "2.x"
 
 
-def _tls_fault(text: str) -> tuple[str, str]:
-    """A certificate's fault in words, and its remedy."""
-    lowered = text.lower()
-    if "wrong version number" in lowered or "record layer" in lowered:
+def _found(error: BaseException, kind: type[_Error]) -> _Error | None:
+    """The exception of a kind that libraries have wrapped: in their exceptions' arguments, or as causes."""
+    if isinstance(error, kind):
+        return error
+    for inner in (*error.args, error.__cause__):
+        if isinstance(inner, BaseException) and (found := _found(inner, kind)) is not None:
+            return found
+    return None
+
+
+#: OpenSSL's codes of what is wrong with a certificate (X509_V_ERR_*), in words, and the remedies.
+_CERTIFICATES = {
+    9: ("the certificate isn't valid yet", "check the clocks of the server and of this machine"),
+    10: ("the certificate has expired", "renew it; for a test of it as it is, --no-verify"),
+    18: ("the certificate is self-signed", "give its CA with --ca-file, or --no-verify"),
+    19: ("the certificate is self-signed", "give its CA with --ca-file, or --no-verify"),
+    20: ("the certificate's issuer is unknown", "give its CA with --ca-file"),
+    62: ("the certificate is for another host", "use the host it names, or --no-verify"),
+    64: ("the certificate is for another host", "use the host it names, or --no-verify"),
+}
+
+
+def _tls_fault(error: BaseException) -> tuple[str, str]:
+    """What went wrong with TLS in words, and its remedy."""
+    cause = _found(error, ssl.SSLError)
+    if isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code in _CERTIFICATES:
+        return _CERTIFICATES[cause.verify_code]
+    if cause is not None and cause.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
         return "the port doesn't speak TLS", "use http:// or ws:// in the URL"
-    remedies = {
-        "expired": ("the certificate has expired", "renew it; for a test of it as it is, --no-verify"),
-        "not yet valid": (
-            "the certificate isn't valid yet",
-            "check the clocks of the server and of this machine",
-        ),
-        "mismatch": ("the certificate is for another host", "use the host it names, or --no-verify"),
-        "self-signed": ("the certificate is self-signed", "give its CA with --ca-file, or --no-verify"),
-        "self signed": ("the certificate is self-signed", "give its CA with --ca-file, or --no-verify"),
-        "unable to get local issuer": ("the certificate's issuer is unknown", "give its CA with --ca-file"),
-    }
-    for mark, pair in remedies.items():
-        if mark in lowered:
-            return pair
-    said = re.search(r"\[SSL[^\]]*\] ([^(]+)", text)
-    return f"TLS fails: {said[1].strip() if said else text[:80]}", "check the server's TLS settings"
+    said = str(error)[:80] if cause is None else tls_reason(cause)
+    return f"TLS fails: {said}", "check the server's TLS settings"

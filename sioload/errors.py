@@ -1,12 +1,46 @@
-"""Every exception sioload raises.
+"""Every exception sioload raises, and the closed sets of why things end.
 
 Two trees meet here: misuse by the script (`UsageError`) and misbehaviour of the peer (`ProtocolError`).
-The exceptions that end an emit (`EmitError`) each name the ledger outcome that they stand for.
+The exceptions that end an emit (`EmitError`) each name the ledger outcome that they stand for. Why a stream,
+an exchange, a session or an attempt ended is told apart by its kind, never by the words of its detail.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal, NamedTuple
+
+#: Why sessions, and what they stand on, end: the closed set that DISCONNECT rows and reports use.
+Reason = Literal[
+    "client",
+    "server",
+    "transport closed",
+    "transport error",
+    "ping timeout",
+    "protocol error",
+    "session unknown",
+    "timeout",
+    "internal error",
+]
+#: Why an attempt failed: its session's end, or the server's no to a namespace.
+Failure = Literal[Reason, "refused"]
+#: Why a client loses what it has: its session's end, the end of one namespace, or of all tries to come back.
+Loss = Literal[Reason, "namespace closed", "given up"]
+#: Where an attempt to connect stood when it failed.
+Stage = Literal["dial", "tls", "open", "upgrade", "connect"]
+#: What becomes of an emit.
+Outcome = Literal["acked", "sent", "timeout", "error", "indeterminate", "not_sent"]
+
+
+class End(NamedTuple):
+    """Why something ended, made where it ended.
+
+    Attributes:
+        kind: what is decided by.
+        detail: what is shown: short, and fit for a failure row.
+    """
+
+    kind: Reason
+    detail: str
 
 
 class SioloadError(Exception):
@@ -54,19 +88,23 @@ class ConnectError(SioloadError, ConnectionError):
         stage: "dial", "tls", "open", "upgrade" or "connect".
         reason: short and normalised, fit for a failure row.
         data: what the server said of a refusal (CONNECT_ERROR's payload), else None.
+        kind: what the failure is, of a closed set: "refused" for a namespace, else why the session ended.
     """
 
-    def __init__(self, stage: str, reason: str, data: object = None) -> None:
+    def __init__(
+        self, stage: Stage, reason: str, data: object = None, kind: Failure = "transport error"
+    ) -> None:
         super().__init__(f"{stage}: {reason}")
         self.stage = stage
         self.reason = reason
         self.data = data
+        self.kind = kind
 
 
 class EmitError(SioloadError):
     """An emit ended without the answer it asked for."""
 
-    outcome: ClassVar[str] = "error"
+    outcome: ClassVar[Outcome] = "error"
 
 
 class NotConnected(EmitError, ConnectionError):

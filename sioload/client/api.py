@@ -23,7 +23,7 @@ from sioload.client.manager import Listener, Manager, Phase
 from sioload.client.pending import Expectation, Pending, Wait
 from sioload.client.schedule import Pace, Schedule
 from sioload.engineio.urls import parse_url
-from sioload.errors import ConnectError, EmitError, NotConnected, UsageError
+from sioload.errors import ConnectError, EmitError, Loss, NotConnected, UsageError
 from sioload.measure.clock import AHEAD, BACK, misfit
 from sioload.measure.delivery import Receiver
 from sioload.net import clock
@@ -249,7 +249,7 @@ class SocketIOClient(Listener):
                 else:
                     self._sleep()
             if self._manager.failed is not None:
-                raise ConnectError(*self._manager.failed)
+                raise self._manager.failed
             if mine:
                 dispatcher.serve()
         except BaseException as error:
@@ -902,7 +902,7 @@ class SocketIOClient(Listener):
         self.lost = "failed"
         self._wake(error)
 
-    def on_down(self, reason: str, namespace: str | None) -> None:
+    def on_down(self, reason: Loss, namespace: str | None) -> None:
         if reason == "client":
             text = "no answer by the time the client left"
         else:

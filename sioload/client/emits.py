@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 from greenlet import getcurrent, greenlet
 
 from sioload.client.excerpt import excerpt, place_of_error, place_of_function
-from sioload.errors import AckTimeout, ConnectionLost, EmitError, NotConnected, Refused, UnexpectedReply
+from sioload.errors import (
+    AckTimeout,
+    ConnectionLost,
+    EmitError,
+    NotConnected,
+    Outcome,
+    Refused,
+    UnexpectedReply,
+)
 
 if TYPE_CHECKING:
     from sioload.measure.ledger import Ledger
@@ -18,7 +26,7 @@ if TYPE_CHECKING:
 _current: Final = getcurrent  # a global that costs no look-up
 
 #: The exception of each outcome that is none of success.
-ERRORS: dict[str, type[EmitError]] = {
+ERRORS: dict[Outcome, type[EmitError]] = {
     "timeout": AckTimeout,
     "error": Refused,
     "indeterminate": ConnectionLost,
@@ -121,7 +129,7 @@ class Emit:
         else:
             self._early = (value, None)
 
-    def end(self, outcome: str, reason: str, now: float) -> None:
+    def end(self, outcome: Outcome, reason: str, now: float) -> None:
         """It ends without an answer. In the hub, unless nobody waits for it."""
         if self.finished:
             return
@@ -130,7 +138,7 @@ class Emit:
         self.row.fail(reason, now - self.started)
         self._fail(ERRORS[outcome](f"{self.event}: {reason}"))
 
-    def settle(self, outcome: str, reason: str) -> None:
+    def settle(self, outcome: Outcome, reason: str) -> None:
         """What became of its bytes (`session.transport.Receipt`); only a refusal ends it here."""
         if outcome == "error":
             self.end(outcome, reason, perf_counter())
@@ -145,7 +153,7 @@ class Unacked:
         self._ledger = ledger
         self._row = row
 
-    def settle(self, outcome: str, reason: str) -> None:
+    def settle(self, outcome: Outcome, reason: str) -> None:
         self._ledger.end(outcome)
         if outcome == "sent":
             self._row.tick()

@@ -19,7 +19,18 @@ from sioload.client.emits import arguments_of
 from sioload.client.namespaces import NO_QUERY, Namespace, namespaces_of, refusal_of
 from sioload.engineio.secrets import redact
 from sioload.engineio.urls import Endpoint, Request, with_token
-from sioload.errors import ConnectError, EncodeError, LimitError, OptionError, ProtocolError, Refused
+from sioload.errors import (
+    ConnectError,
+    EncodeError,
+    End,
+    Failure,
+    LimitError,
+    Loss,
+    OptionError,
+    ProtocolError,
+    Reason,
+    Refused,
+)
 from sioload.options import Options
 from sioload.session.connection import Connection
 from sioload.session.connection import Listener as SessionListener
@@ -86,7 +97,7 @@ class Listener(Protocol):
     def on_attempt_failed(self, error: ConnectError) -> None:
         """An attempt that `connect` began came to nothing."""
 
-    def on_down(self, reason: str, namespace: str | None) -> None:
+    def on_down(self, reason: Loss, namespace: str | None) -> None:
         """The connection (or, with a name, one namespace) was lost: nothing pending will be answered."""
 
     def on_writable(self) -> None:
@@ -111,7 +122,7 @@ class Manager(SessionListener):
         namespaces: name to `Namespace`, those that are wanted.
         ready: the same while the link is up, else nothing.
         connection: the current one, None without.
-        failed: stage, reason and data of the last attempt's failure; its connection may not have ended yet.
+        failed: the last attempt's failure; its connection may not have ended yet.
     """
 
     __slots__ = (
@@ -159,9 +170,9 @@ class Manager(SessionListener):
         self._query: str | None = None
         self._hooked: object = None
         self._attempts = 0
-        self.failed: tuple[str, str, object] | None = None
+        self.failed: ConnectError | None = None
         self._lost_at: float | None = None
-        self._lost_reason = ""
+        self._lost_reason: Reason = "client"
         self._deadline: Any = None
         self._retry: Any = None
 
@@ -210,14 +221,14 @@ class Manager(SessionListener):
         if self.connection is not None:
             self.connection.drop("internal error", reason)
         elif self.phase in (Phase.CONNECTING, Phase.DOWN):
-            self._attempt_failed("open", reason)
+            self._attempt_failed(ConnectError("open", reason, kind="internal error"))
 
     def _found(self, generation: Generation, complaint: str) -> None:
         """The server's generation is known, or known to be another than the option version says."""
         if self.phase not in (Phase.CONNECTING, Phase.DOWN) or self.connection is not None:
             return  # given up meanwhile, or an earlier attempt's answer served already
         if complaint:
-            self._attempt_failed("open", complaint)
+            self._attempt_failed(ConnectError("open", complaint, kind="protocol error"))
         else:
             self._begin(self._open, generation)
 
@@ -249,31 +260,31 @@ class Manager(SessionListener):
         seconds = f"{self.options.connect_timeout:g} s"
         connection = self.connection
         if connection is not None and connection.is_open:
-            self._refuse("connect", f"no answer for namespace {', '.join(waiting)} in {seconds}", None)
+            self._refuse(f"no answer for namespace {', '.join(waiting)} in {seconds}", "timeout")
         elif connection is not None:
             connection.drop("timeout", f"no answer in {seconds}")
         else:
-            self._attempt_failed("open", f"no answer in {seconds}")
+            self._attempt_failed(ConnectError("open", f"no answer in {seconds}", kind="timeout"))
 
-    def _refuse(self, stage: str, reason: str, data: object) -> None:
+    def _refuse(self, reason: str, kind: Failure = "client", data: object = None) -> None:
         """This attempt failed after its session was open: give the session up."""
-        self.failed = (stage, reason, data)
+        self.failed = ConnectError("connect", reason, data, kind)
         if self.connection is not None:
             self.connection.close()
 
-    def _attempt_failed(self, stage: str, reason: str, data: object = None) -> None:
+    def _attempt_failed(self, error: ConnectError) -> None:
         """Every failed attempt comes through here."""
         self._fleet.deadlines.cancel(self._deadline)
         self._deadline = None
         for namespace in self.namespaces.values():
-            if not namespace.connected and not (stage == "connect" and data is not None):
-                self._fleet.recorder.row("CONNECT", namespace.name).fail(f"{stage}: {reason}")
+            if not namespace.connected and error.kind != "refused":
+                self._fleet.recorder.row("CONNECT", namespace.name).fail(str(error))
         self._reset_namespaces()
         if self.phase is Phase.CONNECTING:
             self._enter(Phase.IDLE)
             self._fleet.members.discard(self)
-            self.failed = (stage, reason, data)
-            self._listener.on_attempt_failed(ConnectError(stage, reason, data))
+            self.failed = error
+            self._listener.on_attempt_failed(error)
         elif self.phase is Phase.DOWN:
             self._retry_later()
         else:
@@ -350,7 +361,7 @@ class Manager(SessionListener):
             return
         was_up = self.phase is Phase.UP
         if self.phase is Phase.CONNECTING:
-            self.failed = ("connect", "disconnected before it was connected", None)
+            self.failed = ConnectError("connect", "disconnected before it was connected", kind="client")
         self._enter(Phase.CLOSING)
         if connection is None:
             self._fleet.later(self._closed_idle)
@@ -505,9 +516,7 @@ class Manager(SessionListener):
         try:
             payload = auth()
         except Exception as error:  # noqa: BLE001 - the script's own code
-            self._fleet.later(
-                self._then, self._refuse, "connect", f"auth raised {type(error).__name__}: {error}", None
-            )
+            self._fleet.later(self._then, self._refuse, f"auth raised {type(error).__name__}: {error}")
         else:
             self._fleet.later(self._then, self._send_connect, namespace, payload)
 
@@ -518,13 +527,13 @@ class Manager(SessionListener):
         payload = auth
         if generation.connect_payload == "auth":
             if auth is not None and not isinstance(auth, Mapping):
-                self._refuse("connect", f"auth must be a dict, not {type(auth).__name__}", None)
+                self._refuse(f"auth must be a dict, not {type(auth).__name__}")
                 return
             if self.options.auth_token is not None and generation.token == "auth":
                 payload = {"token": self.options.auth_token, **(auth or {})}
             payload = namespace.auth(payload)
             if namespace.query:
-                self._refuse("connect", f"namespace {namespace.name}?...: {NO_QUERY}", None)
+                self._refuse(f"namespace {namespace.name}?...: {NO_QUERY}")
                 return
         elif generation.connect_payload == "query":
             payload = "&".join(part for part in (namespace.query, self._query) if part) or None
@@ -535,7 +544,7 @@ class Manager(SessionListener):
         try:
             messages = self._codec.encode_connect(namespace.name, payload)
         except EncodeError as error:
-            self._refuse("connect", str(error), None)
+            self._refuse(str(error))
             return
         connection.send(messages)
 
@@ -681,7 +690,7 @@ class Manager(SessionListener):
             self._listener.on_writable()
             return
         names = ", ".join(n.name for n in waiting)
-        self._refuse("connect", f"namespace {names} {reason}", data if data is not None else reason)
+        self._refuse(f"namespace {names} {reason}", "refused", data if data is not None else reason)
 
     def _kicked(self, name: str) -> None:
         """The server closed a namespace."""
@@ -698,7 +707,8 @@ class Manager(SessionListener):
             self._enter(Phase.CLOSING)
             self.connection.close("server")  # it has nothing to say here any more
 
-    def on_closed(self, reason: str, detail: str) -> None:
+    def on_closed(self, end: End) -> None:
+        reason = end.kind
         connection, self.connection = self.connection, None
         stage = connection.stage if connection is not None else "open"
         self._decoder = self._json = None
@@ -714,7 +724,7 @@ class Manager(SessionListener):
             self._down("client")
         elif phase is Phase.UP:
             self._reset_namespaces()
-            self._fleet.recorder.row("DISCONNECT", reason).fail(detail or reason)
+            self._fleet.recorder.row("DISCONNECT", reason).fail(end.detail or reason)
             if reason == "server" and self._generation.leaving_root_closes:
                 self._dismissed()
                 return
@@ -725,11 +735,11 @@ class Manager(SessionListener):
             if self.phase is Phase.DOWN:
                 self._retry_later()
         elif self.failed is not None:
-            self._attempt_failed(*self.failed)
+            self._attempt_failed(self.failed)
         else:
             if stage == "open" and self.endpoint is not None:
                 doubt_generation(self._fleet, self.endpoint, self.options)
-            self._attempt_failed(stage, detail or reason)
+            self._attempt_failed(ConnectError(stage, end.detail or end.kind, kind=end.kind))
 
     def _dismissed(self) -> None:
         """The server sent the disconnect of "/" that ends a session (0.9): nobody comes back by himself."""
@@ -739,7 +749,7 @@ class Manager(SessionListener):
         self._fleet.members.discard(self)
         self._down("server")
 
-    def _down(self, reason: str) -> None:
+    def _down(self, reason: Loss) -> None:
         """Tell the client; whatever becomes of that, this link goes on."""
         try:
             self._listener.on_down(reason, None)

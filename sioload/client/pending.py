@@ -11,6 +11,7 @@ from gevent.hub import Waiter
 
 from sioload.client.emits import ERRORS, Emit, value_of
 from sioload.client.excerpt import place_of_function
+from sioload.errors import Outcome
 from sioload.measure.rows import Row
 from sioload.net.fleet import Fleet
 
@@ -80,7 +81,7 @@ class Wait:
         if self.waiter is not None:
             self.waiter.switch(self.args)
 
-    def end(self, outcome: str, reason: str, now: float) -> None:
+    def end(self, outcome: Outcome, reason: str, now: float) -> None:
         """It ends without the event."""
         if self.emit is not None:
             self.emit.end(outcome, reason, now)

@@ -16,7 +16,7 @@ import gevent
 from gevent.event import Event
 
 from sioload.client.emits import Emit
-from sioload.errors import EmitError, UsageError
+from sioload.errors import EmitError, Outcome, UsageError
 
 if TYPE_CHECKING:
     from sioload.measure.rows import Row
@@ -114,7 +114,7 @@ class _Scheduled(Emit):
         super().answer(args, now)
         self.schedule.ended()
 
-    def end(self, outcome: str, reason: str, now: float) -> None:
+    def end(self, outcome: Outcome, reason: str, now: float) -> None:
         if not self.finished:
             super().end(outcome, reason, now)
             self.schedule.ended()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import gevent
 from gevent.hub import get_hub
 
-from sioload.errors import OptionError
+from sioload.errors import End, OptionError, Stage
 from sioload.net.stream import WRITE, Owner, Stream, TLSStream, close
 from sioload.options import Options
 
@@ -133,7 +133,7 @@ class Dialler:
         options: Options,
         tls: bool,
         done: Callable[[Stream], None],
-        failed: Callable[[str, str], None],
+        failed: Callable[[Stage, str], None],
     ) -> None:
         self._fleet = fleet
         self._host = host
@@ -281,13 +281,13 @@ class Dialler:
             stream.close()
             self.on_crash(error)
 
-    def _give_up(self, stage: str, reason: str) -> None:
+    def _give_up(self, stage: Stage, reason: str) -> None:
         row = self._fleet.recorder.row("DIAL", "tls" if stage == "tls" else "tcp")
         row.fail(reason, perf_counter() - self._started)
         # Later, because an attempt may fail while its starter still sets it up.
         get_hub().loop.run_callback(self._report, stage, reason)
 
-    def _report(self, stage: str, reason: str) -> None:
+    def _report(self, stage: Stage, reason: str) -> None:
         failed, self._failed = self._failed, _ignore
         try:
             failed(stage, reason)
@@ -300,11 +300,11 @@ class Dialler:
         self._fleet.recorder.row("DIAL", "tls").add(perf_counter() - self._started)
         self._finish()
 
-    def on_lost(self, reason: str) -> None:
-        self._give_up("tls", reason)
+    def on_lost(self, end: End) -> None:
+        self._give_up("tls", end.detail)
 
     def on_data(self, data: bytes) -> None:
-        self.on_lost("data before the handshake was complete")
+        self._give_up("tls", "data before the handshake was complete")
 
     def on_drained(self) -> None:
         pass

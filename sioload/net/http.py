@@ -11,11 +11,10 @@ from typing import NamedTuple, Protocol
 
 import httptools
 
+from sioload.errors import End
 from sioload.net.stream import Stream
 from sioload.options import Limits
 
-#: How the reasons begin that a peer's broken HTTP is named with.
-BAD_HTTP = ("not HTTP", "response ", "content-encoding ", "the server switched protocols")
 #: Bytes of framing that a byte of a chunked body may come with: "1\r\nx\r\n" and a little more.
 FRAMING = 8
 
@@ -38,7 +37,7 @@ class ResponseHandler(Protocol):
     def on_response(self, line: HTTPConnection, response: Response) -> None:
         """The exchange is complete; the line may be used again if `line.alive`."""
 
-    def on_failure(self, line: HTTPConnection, reason: str) -> None:
+    def on_failure(self, line: HTTPConnection, end: End) -> None:
         """The exchange failed; the line is closed."""
 
     def on_crash(self, error: BaseException) -> None:
@@ -119,16 +118,16 @@ class HTTPConnection:
             elif self._taken > self._limits.headers + FRAMING * self._body_size:
                 self._fail(f"response headers of more than {self._limits.headers} bytes")
 
-    def on_lost(self, reason: str) -> None:
+    def on_lost(self, end: End) -> None:
         parser = self._parser
-        if parser is not None and self._unframed and reason == "closed by the peer":
+        if parser is not None and self._unframed and end.kind == "transport closed":
             self.alive = False
             self._complete()
             return
         was_busy = self.busy
         self.close()
         if was_busy:
-            self.asker.on_failure(self, reason)
+            self.asker.on_failure(self, end)
 
     def on_drained(self) -> None:
         pass
@@ -192,12 +191,13 @@ class HTTPConnection:
             self.stream.close()
         self.asker.on_response(self, Response(status, headers, body))
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, detail: str) -> None:
+        """The peer broke HTTP."""
         if not self.busy:
             self.close()
             return
         self.close()
-        self.asker.on_failure(self, reason)
+        self.asker.on_failure(self, End("protocol error", detail))
 
 
 class _Refused(Exception):

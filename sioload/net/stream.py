@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from gevent.hub import get_hub
 from mypy_extensions import mypyc_attr
 
+from sioload.errors import End
 from sioload.net.wire import handle, read, send_text, text_frame
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Owner(Protocol):
     def on_data(self, data: bytes) -> None:
         """Bytes arrived."""
 
-    def on_lost(self, reason: str) -> None:
+    def on_lost(self, end: End) -> None:
         """The stream ended by the peer or by an error; called once, never after `close`."""
 
     def on_drained(self) -> None:
@@ -47,9 +48,13 @@ class Owner(Protocol):
         """A callback raised: a defect of this program."""
 
 
-def os_reason(error: OSError) -> str:
-    """A short reason for a failure row, without addresses."""
-    return (error.strerror or type(error).__name__).lower()
+#: The peer has closed its side in order.
+CLOSED: Final = End("transport closed", "closed by the peer")
+
+
+def os_end(error: OSError) -> End:
+    """An error of the system, in short and without addresses."""
+    return End("transport error", (error.strerror or type(error).__name__).lower())
 
 
 def close(sock: _socket.socket) -> None:
@@ -96,7 +101,7 @@ class Stream:
             return
         if self._out:
             if len(self._out) >= PIECES:
-                self._fail_later(data, "the peer takes nothing")
+                self._fail_later(data, End("transport error", "the peer takes nothing"))
                 return
             self._out.append(data)
             self.buffered += len(data)
@@ -106,7 +111,7 @@ class Stream:
         except (BlockingIOError, InterruptedError):
             n = 0
         except OSError as error:
-            self._fail_later(data, os_reason(error))
+            self._fail_later(data, os_end(error))
             return
         self._meter.bytes_sent += n
         if n != len(data):
@@ -120,7 +125,7 @@ class Stream:
         try:
             sent = send_text(self._handle, head, number, data)
         except OSError as error:
-            self._fail_later(data, os_reason(error))
+            self._fail_later(data, os_end(error))
             return
         if isinstance(sent, tuple):
             n, rest = sent
@@ -138,7 +143,7 @@ class Stream:
                 self._writer = get_hub().loop.io(self._sock.fileno(), WRITE)
             self._writer.start(self._writable)
         except MemoryError:
-            get_hub().loop.run_callback(self._failed, "out of memory")
+            get_hub().loop.run_callback(self._failed, End("transport error", "out of memory"))
 
     def close(self) -> None:
         """Close now; what is still buffered is dropped. The owner hears nothing of it."""
@@ -159,22 +164,22 @@ class Stream:
             self._sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
             self.close()
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, end: End) -> None:
         if not self.closed:
             self.close()
-            self.owner.on_lost(reason)
+            self.owner.on_lost(end)
 
-    def _fail_later(self, data: bytes, reason: str) -> None:
+    def _fail_later(self, data: bytes, end: End) -> None:
         """`data` can't be sent. The caller may be a user's greenlet; the owner hears of it in the hub."""
         if self._out is None:
             self._out = deque()
         self._out.append(data)  # so that nobody takes it for handed over
         self.buffered += len(data)
-        get_hub().loop.run_callback(self._failed, reason)
+        get_hub().loop.run_callback(self._failed, end)
 
-    def _failed(self, reason: str) -> None:
+    def _failed(self, end: End) -> None:
         try:
-            self._fail(reason)
+            self._fail(end)
         except BaseException as error:  # noqa: BLE001 - a hub callback never raises
             self.owner.on_crash(error)
 
@@ -186,7 +191,7 @@ class Stream:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                self._fail(os_reason(error))
+                self._fail(os_end(error))
                 return
             if data:
                 size = len(data)
@@ -204,7 +209,7 @@ class Stream:
                 else:
                     self._received(data)
             else:
-                self._fail("closed by the peer")
+                self._fail(CLOSED)
         except BaseException as error:  # noqa: BLE001 - a hub callback never raises
             self.owner.on_crash(error)
 
@@ -221,7 +226,7 @@ class Stream:
                 except (BlockingIOError, InterruptedError):
                     return
                 except OSError as error:
-                    self._fail(os_reason(error))
+                    self._fail(os_end(error))
                     return
                 self._meter.bytes_sent += n
                 self.buffered -= n
@@ -275,7 +280,7 @@ class TLSStream(Stream):
         try:
             self._tls.write(data)
         except (ssl.SSLError, MemoryError) as error:
-            self._fail_later(data, tls_reason(error))
+            self._fail_later(data, tls_end(error))
             return
         self._flush()
 
@@ -291,7 +296,7 @@ class TLSStream(Stream):
             return
         except (ssl.SSLError, ssl.CertificateError) as error:
             self._flush()
-            self._fail(tls_reason(error))
+            self._fail(tls_end(error))
             return
         self._flush()
         self._secure = True
@@ -310,14 +315,19 @@ class TLSStream(Stream):
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 plain = b""
             except ssl.SSLError as error:
-                self._fail(tls_reason(error))
+                self._fail(tls_end(error))
                 return
             if not plain:
-                self._fail("closed by the peer")
+                self._fail(CLOSED)
                 return
             self.owner.on_data(plain)
         if not self.closed:
             self._flush()
+
+
+def tls_end(error: Exception) -> End:
+    """A fault of TLS, in short, with the certificate's fault named."""
+    return End("transport error", tls_reason(error))
 
 
 def tls_reason(error: Exception) -> str:

@@ -20,6 +20,7 @@ from websockets.protocol import CLIENT, CONNECTING, OPEN, Protocol
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
+from sioload.errors import End
 from sioload.net.handshake import accepted, headers_of, new_key, offer_of, own_headers
 from sioload.net.http import request
 from sioload.net.stream import Owner, Stream
@@ -39,6 +40,8 @@ JOIN: Final = 65536
 
 #: Bytes that may wait for the kernel before pings go unanswered (RFC 6455, section 5.5.3: the last will do).
 UNREAD: Final = 1 << 20
+
+NOT_TEXT: Final = End("protocol error", "text that isn't UTF-8")
 
 #: What the protocol wants to know and doesn't use: the request was sent without it.
 _NOWHERE: Final = WebSocketURI(False, "localhost", 80, "/", "")
@@ -63,7 +66,7 @@ class Listener(Interface):
     def on_frame(self, ws: WebSocket, frame: str | bytes) -> None:
         """A whole text or binary message."""
 
-    def on_ws_lost(self, ws: WebSocket, reason: str, status: int, body: bytes) -> None:
+    def on_ws_lost(self, ws: WebSocket, end: End, status: int, body: bytes) -> None:
         """The handshake was refused, or the connection ended. `status` and `body` tell of a refusal."""
 
     def on_ws_drained(self, ws: WebSocket) -> None:
@@ -259,18 +262,18 @@ class WebSocket(Owner):
         try:
             return payload.decode()
         except UnicodeDecodeError:
-            self.fail(1007, "text that isn't UTF-8")
+            self.fail(1007, NOT_TEXT)
             return None
 
-    def on_lost(self, reason: str) -> None:
+    def on_lost(self, end: End) -> None:
         protocol = self._protocol
         if not self.is_open and protocol is not None:
             protocol.receive_eof()
-            # Unless a refusal's body was still to come, `reason` says more than that the answer is cut off.
+            # Unless a refusal's body was still to come, `end` says more than that the answer is cut off.
             if isinstance(protocol.handshake_exc, InvalidStatus) and self._refused(protocol):
                 return
         self.is_open = False
-        self.listener.on_ws_lost(self, reason, 0, b"")
+        self.listener.on_ws_lost(self, end, 0, b"")
 
     def on_drained(self) -> None:
         self.listener.on_ws_drained(self)
@@ -334,9 +337,10 @@ class WebSocket(Owner):
         if protocol.parser_exc is not None:
             reason = protocol.close_sent.reason if protocol.close_sent else ""
             code = protocol.close_sent.code if protocol.close_sent else 1002
-            self._end(f"websocket protocol error {int(code)} {reason}".strip()[:100])
+            said = f"websocket protocol error {int(code)} {reason}".strip()[:100]
+            self._end(End("protocol error", said))
         elif protocol.close_rcvd is not None:
-            self._end("closed by the server")
+            self._end(End("transport closed", "closed by the server"))
         elif (
             protocol.state is OPEN
             and not self.compresses
@@ -355,9 +359,9 @@ class WebSocket(Owner):
             response = error.response
             status, body = response.status_code, response.body or b""
             self.response_headers = [(k.lower(), v) for k, v in response.headers.raw_items()]
-            self.listener.on_ws_lost(self, f"HTTP {status}", status, bytes(body))
+            self.listener.on_ws_lost(self, End("transport error", f"HTTP {status}"), status, bytes(body))
         else:
-            self.listener.on_ws_lost(self, str(error)[:2000], 0, b"")
+            self.listener.on_ws_lost(self, End("transport error", str(error)[:2000]), 0, b"")
         return True
 
     def _take(self, frame: Frame) -> None:
@@ -384,19 +388,19 @@ class WebSocket(Owner):
         else:
             self.listener.on_frame(self, payload)
 
-    def fail(self, code: int, reason: str) -> None:
+    def fail(self, code: int, end: End) -> None:
         """The peer broke the protocol: close with `code` and tell the listener."""
         if self.is_open:
             protocol = self._slow()
             if protocol.state is OPEN:
                 protocol.fail(code, "")
                 self._flush()
-            self._end(reason)
+            self._end(end)
 
-    def _end(self, reason: str) -> None:
+    def _end(self, end: End) -> None:
         self.is_open = False
         self.stream.close()
-        self.listener.on_ws_lost(self, reason, 0, b"")
+        self.listener.on_ws_lost(self, end, 0, b"")
 
     def _flush(self) -> None:
         protocol = self._protocol

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from mypy_extensions import mypyc_attr
 
 from sioload.engineio.packet import Handshake, Packet, PacketType
 from sioload.engineio.session import Do, Input, Session, State
 from sioload.engineio.urls import Request
-from sioload.errors import ProtocolError
-from sioload.net.http import BAD_HTTP, HTTPConnection
+from sioload.errors import End, ProtocolError, Reason, Stage
+from sioload.net.http import HTTPConnection
 from sioload.net.websocket import Receiver, WebSocket
+from sioload.session.ends import refused
 from sioload.session.opening import Listener as OpeningListener
 from sioload.session.opening import Opening
 from sioload.session.polling import QUIET, Polling
@@ -26,23 +27,12 @@ from sioload.session.transport import Receipt, Transport
 from sioload.session.upgrade import Listener as UpgradeListener
 from sioload.session.upgrade import Upgrade
 from sioload.session.websocket import WebSocketTransport
-from sioload.socketio.detect import refusal, refuses_version
 from sioload.socketio.generations import Generation
 
 INFINITY = float("inf")
 
-#: Why sessions end: the closed set that DISCONNECT rows and reports use.
-REASONS = (
-    "client",
-    "server",
-    "transport closed",
-    "transport error",
-    "ping timeout",
-    "protocol error",
-    "session unknown",
-    "timeout",
-    "internal error",
-)
+#: We have left, in order.
+LEFT: Final = End("client", "")
 
 _INPUTS = {
     PacketType.MESSAGE: Input.MESSAGE,
@@ -62,8 +52,8 @@ class Listener(Receiver, Protocol):
     def on_open(self) -> None:
         """The session is open; messages may be sent."""
 
-    def on_closed(self, reason: str, detail: str) -> None:
-        """The session ended or could not be opened; `reason` is one of `REASONS`. Called once."""
+    def on_closed(self, end: End) -> None:
+        """The session ended or could not be opened. Called once."""
 
     def on_drained(self) -> None:
         """The write buffer is empty again."""
@@ -96,7 +86,7 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         self._ws: WebSocketTransport | None = None
         self._upgrade: Upgrade | None = None
         self._timer: Any = None
-        self._closing = ""  # the reason, once this side says goodbye
+        self._closing: Reason | None = None  # once this side says goodbye
         self._close_by = 0.0
 
     # For the layer above.
@@ -112,7 +102,7 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         return self.requests.sid
 
     @property
-    def stage(self) -> str:
+    def stage(self) -> Stage:
         """Where an attempt stands or failed: "dial", "tls" or "open"."""
         return self._opening.stage if self._opening is not None else "open"
 
@@ -170,7 +160,7 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         receipt.settle("not_sent", "not connected")
         return False
 
-    def close(self, reason: str = "client") -> None:
+    def close(self, reason: Reason = "client") -> None:
         """Leave politely: say goodbye, take in what the server still sends, then end with a reason.
 
         Safe to call from a user's greenlet; `on_closed` follows in the hub.
@@ -179,7 +169,7 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
             return
         self._closing = reason
         if self._session.state in (State.IDLE, State.OPENING, State.CLOSED):
-            self._later(self._end, Input.CLOSE, "client", "")
+            self._later(self._end, Input.CLOSE, LEFT)
         elif self._ws is not None:
             self._ws.ws.start_close()
             self._rearm(perf_counter() + 1.0)
@@ -187,14 +177,14 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
             self._close_by = perf_counter() + 1.0
             self._rearm(perf_counter() + QUIET)
 
-    def drop(self, reason: str, detail: str) -> None:
+    def drop(self, reason: Reason, detail: str) -> None:
         """End at once; in the hub only."""
-        self._end(Input.LOST, reason, detail)
+        self._end(Input.LOST, End(reason, detail))
 
     def _say_goodbye(self, now: float) -> None:
         polling = self._polling
         if polling is None or now >= self._close_by:
-            self._end(Input.CLOSE, "client", "")
+            self._end(Input.CLOSE, LEFT)
         else:
             self._rearm(self._close_by if polling.say_goodbye(now) else now + QUIET)
 
@@ -203,7 +193,7 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         if self._polling is not None and self._polling.posting:
             self._polling.pause()
         else:
-            self._end(Input.CLOSE, "client", "")
+            self._end(Input.CLOSE, LEFT)
 
     # The opening's listener.
 
@@ -257,48 +247,30 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         if self._closing:
             self._gone()
             return
-        reason = refusal(status, self.requests.shown(body))
-        if "Session ID unknown" in reason or "Invalid session" in reason:
-            self.on_lost("session unknown", reason)
-        else:
-            self.on_lost("protocol error" if refuses_version(status, body) else "transport error", reason)
+        self.on_lost(refused(status, body, self.requests.shown(body)))
 
-    def on_dial_failed(self, stage: str, reason: str) -> None:
-        self._end(Input.LOST, "transport error", reason)
-
-    def on_line_failed(self, reason: str) -> None:
-        if reason == "closed by the peer":
-            self.on_lost("transport closed", reason)
-        else:
-            self.on_lost("protocol error" if reason.startswith(BAD_HTTP) else "transport error", reason)
-
-    def on_ws_failed(self, reason: str) -> None:
-        if reason in ("closed by the server", "closed by the peer"):
-            self.on_lost("transport closed", reason)
-        elif reason.startswith(("websocket protocol error", "text that")):
-            self.on_lost("protocol error", reason)
-        else:
-            self.on_lost("transport error", reason)
+    def on_lost(self, end: End) -> None:
+        self._end(Input.LOST, end)
 
     def on_polling_paused(self) -> None:
         if self._closing:
-            self._end(Input.CLOSE, "client", "")
+            self._end(Input.CLOSE, LEFT)
         else:
             self._perform(Input.POLLING_PAUSED)
 
     def on_goodbye(self) -> None:
-        self._later(self._end, Input.CLOSE, "client", "")
+        self._later(self._end, Input.CLOSE, LEFT)
 
     def on_drained(self) -> None:
         self._listener.on_drained()
 
     def overrun(self, detail: str) -> None:
-        self._later(self.on_lost, "protocol error", detail)
+        self._later(self.on_lost, End("protocol error", detail))
 
     def on_crash(self, error: BaseException) -> None:
         """A callback raised: a defect of this program ends this connection and spoils the run, no more."""
         self._fleet.crashed(error)
-        self._end(Input.LOST, "internal error", f"{type(error).__name__}: {error}")
+        self._end(Input.LOST, End("internal error", f"{type(error).__name__}: {error}"))
 
     # Upgrading.
 
@@ -355,32 +327,32 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         """One packet on the session's own transport."""
         kind = packet.type
         if kind == PacketType.OPEN:
-            self.on_lost("protocol error", "a second open packet")
+            self.on_lost(End("protocol error", "a second open packet"))
             return
         given = _INPUTS.get(kind)  # type: ignore[call-overload]
         if given is None:
-            self.on_lost("protocol error", f"unexpected packet of type {kind}")
+            self.on_lost(End("protocol error", f"unexpected packet of type {kind}"))
         elif given is Input.MESSAGE:
             self._take_message(packet.data)
         elif given is Input.CLOSE_PACKET:
             if self._closing:
                 self._gone()
             else:
-                self._end(given, "server", "closed by the server")
+                self._end(given, End("server", "closed by the server"))
         else:
             self._perform(given)
 
     def _take_message(self, data: str | bytes) -> None:
         generation, state = self.requests.generation, self._session.state
         if generation.greeting and str(data).startswith(generation.unknown_session):
-            self.on_lost("session unknown", "the server doesn't know the session")
+            self.on_lost(End("session unknown", "the server doesn't know the session"))
         elif self.is_open:
             self._listener.on_message(data)
         elif state is State.OPENING and generation.greeting and str(data).startswith(generation.greeting):
             self._perform(Input.OPENED)
             self._listener.on_message(data)
         elif state is not State.CLOSED:
-            self.on_lost("protocol error", "a message before the open packet")
+            self.on_lost(End("protocol error", "a message before the open packet"))
 
     def _perform(self, given: Input) -> None:
         """Step the session and do what it asks for."""
@@ -458,7 +430,7 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
             return
         asked = self._session.check(now)
         if asked == "missed":
-            self._end(Input.HEARTBEAT_MISSED, "ping timeout", "no heartbeat from the server in time")
+            self._end(Input.HEARTBEAT_MISSED, End("ping timeout", "no heartbeat from the server in time"))
             return
         if asked == "ping":
             self._send_engine(Packet(PacketType.PING, ""))
@@ -470,42 +442,39 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         """The server broke the protocol."""
         if self._ws is not None:
             self._ws.ws.close(error.close_code)
-        self.on_lost("protocol error", str(error))
+        self.on_lost(End("protocol error", str(error)))
 
-    def on_lost(self, reason: str, detail: str) -> None:
-        self._end(Input.LOST, reason, detail)
-
-    def _end(self, given: Input, reason: str, detail: str) -> None:
+    def _end(self, given: Input, end: End) -> None:
         """Every end of a session comes through here, once."""
         before = self._session.state
         if before is State.CLOSED:
             return
-        if self._closing and reason != "internal error":
-            reason, detail = self._closing, ""  # however the goodbye went
-        detail = self.requests.discreet(detail)[:200]
+        if self._closing and end.kind != "internal error":
+            end = End(self._closing, "")  # however the goodbye went
+        end = End(end.kind, self.requests.discreet(end.detail)[:200])
         self._session.step(given)
         self._session.state = State.CLOSED
         try:
-            self._release(reason, detail)
+            self._release(end)
         except BaseException as error:  # noqa: BLE001 - whoever waits for this connection must hear of its end
             self._fleet.crashed(error)
-        self._listener.on_closed(reason, detail)
+        self._listener.on_closed(end)
 
-    def _release(self, reason: str, detail: str) -> None:
+    def _release(self, end: End) -> None:
         """Let go of all that the session held, and count its end."""
         self._fleet.deadlines.cancel(self._timer)
         self._timer = None
         self._drop_probe()
         if self._opening is not None:
-            self._opening.close("" if reason == "client" else detail or reason)
+            self._opening.close("" if end.kind == "client" else end.detail or end.kind)
         polling, self._polling = self._polling, None
         ws, self._ws = self._ws, None
         if polling is not None:
-            polling.close(reason)
+            polling.close(end.kind)
         if ws is not None:
-            ws.close(reason)
+            ws.close(end.kind)
         if self.sid:
-            self._fleet.recorder.connections.close(self.transport, reason)
+            self._fleet.recorder.connections.close(self.transport, end.kind)
 
     def _later(self, callback: Callable[..., None], *args: Any) -> None:
         self._fleet.later(self._guarded, callback, *args)

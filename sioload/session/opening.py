@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING, Protocol
 
 from sioload.engineio.packet import Handshake, Packet, PacketType
 from sioload.engineio.urls import Request
-from sioload.errors import ProtocolError
+from sioload.errors import End, ProtocolError, Stage
 from sioload.measure.rows import Row
 from sioload.net.http import HTTPConnection, Response
 from sioload.net.stream import Stream
 from sioload.net.websocket import Listener as FrameListener
 from sioload.net.websocket import WebSocket
+from sioload.session.ends import unopened
 from sioload.session.requests import Requests
 from sioload.socketio.detect import identify, mismatch
 
 if TYPE_CHECKING:
     from sioload.net.dial import Dialler
-
-#: Why a server may close a websocket without a word.
-CAUSES = "refused, or the URL, its port or the option path is wrong"
 
 
 class Listener(Protocol):
@@ -51,17 +49,8 @@ class Listener(Protocol):
     def on_refused(self, status: int, body: bytes, transport: str) -> None:
         """The server answered with an error."""
 
-    def on_dial_failed(self, stage: str, reason: str) -> None:
-        """A stream could not be connected."""
-
-    def on_line_failed(self, reason: str) -> None:
-        """The connection broke before the answer."""
-
-    def on_ws_failed(self, reason: str) -> None:
-        """The websocket ended."""
-
-    def on_lost(self, reason: str, detail: str) -> None:
-        """The session can't be used."""
+    def on_lost(self, end: End) -> None:
+        """The session can't be opened, or not be used."""
 
     def broken(self, error: ProtocolError) -> None:
         """The server broke the protocol."""
@@ -85,7 +74,7 @@ class Opening(FrameListener):
         self._requests = requests
         self._listener = listener
         self.transport: str = requests.options.transports[0]
-        self.stage = "dial"
+        self.stage: Stage = "dial"
         self._asked = 0.0
         self._over = False
         self._dialler: Dialler | None = None
@@ -126,10 +115,10 @@ class Opening(FrameListener):
     def _dial(self, done: Callable[[Stream], None]) -> None:
         self._dialler = self._requests.dial(done, self._not_dialled)
 
-    def _not_dialled(self, stage: str, reason: str) -> None:
+    def _not_dialled(self, stage: Stage, reason: str) -> None:
         self._dialler = None
         self.stage = stage
-        self._listener.on_dial_failed(stage, reason)
+        self._listener.on_lost(End("transport error", reason))
 
     def _begin(self) -> None:
         """The request for the session is about to be sent."""
@@ -184,10 +173,8 @@ class Opening(FrameListener):
                 self._opened(handshake, [])
                 return
         offered = ", ".join(handshake.upgrades)
-        self._listener.on_lost(
-            "transport error",
-            f"the server has no other transports than {offered}: change the option transports",
-        )
+        said = f"the server has no other transports than {offered}: change the option transports"
+        self._listener.on_lost(End("transport error", said))
 
     def _take_body(self, response: Response) -> None:
         """The first body must begin with an open packet; others may follow."""
@@ -202,8 +189,8 @@ class Opening(FrameListener):
         requests = self._requests
         return ProtocolError(mismatch(requests.generation, response.status, requests.shown(response.body)))
 
-    def on_failure(self, line: HTTPConnection, reason: str) -> None:
-        self._listener.on_line_failed(reason)
+    def on_failure(self, line: HTTPConnection, end: End) -> None:
+        self._listener.on_lost(end)
 
     # Over a websocket.
 
@@ -234,13 +221,11 @@ class Opening(FrameListener):
         else:
             self._listener.on_packet(packet)
 
-    def on_ws_lost(self, ws: WebSocket, reason: str, status: int, body: bytes) -> None:
+    def on_ws_lost(self, ws: WebSocket, end: End, status: int, body: bytes) -> None:
         if status:
             self._listener.on_refused(status, body, "websocket")
-        elif reason.startswith("websocket protocol error"):
-            self._listener.on_ws_failed(reason)
         else:
-            self._listener.on_lost("transport closed", f"{reason} before the session was open: {CAUSES}")
+            self._listener.on_lost(unopened(end))
 
     def on_ws_drained(self, ws: WebSocket) -> None:
         """Nothing but the handshake was written."""

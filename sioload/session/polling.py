@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Protocol
 
 from sioload.engineio.packet import Packet, PacketType
-from sioload.errors import ProtocolError, Refused
+from sioload.errors import End, Outcome, ProtocolError, Refused, Stage
 from sioload.net.dial import Dialler
 from sioload.net.http import HTTPConnection, Response
 from sioload.net.stream import Stream
@@ -289,8 +289,8 @@ class Polling:
             if not self._posts:
                 self._listener.on_drained()
 
-    def on_failure(self, line: HTTPConnection, reason: str) -> None:
-        self._listener.on_line_failed(reason)
+    def on_failure(self, line: HTTPConnection, end: End) -> None:
+        self._listener.on_lost(end)
 
     def on_crash(self, error: BaseException) -> None:
         self._listener.on_crash(error)
@@ -300,9 +300,9 @@ class Polling:
             self._dials.remove(dialler)
             then(stream)
 
-        def failed(stage: str, reason: str) -> None:
+        def failed(stage: Stage, reason: str) -> None:
             self._dials.remove(dialler)
-            self._listener.on_dial_failed(stage, reason)
+            self._listener.on_lost(End("transport error", reason))
 
         dialler = self._requests.dial(done, failed)
         self._dials.append(dialler)
@@ -316,5 +316,5 @@ class _Goodbye:
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
 
-    def settle(self, outcome: str, reason: str) -> None:
+    def settle(self, outcome: Outcome, reason: str) -> None:
         self._listener.on_goodbye()

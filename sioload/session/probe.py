@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from sioload.engineio.packet import Packet, PacketType
 from sioload.engineio.urls import Endpoint, Request, parse_url
-from sioload.errors import ProtocolError
+from sioload.errors import End, ProtocolError, Stage
 from sioload.net.dial import Dialler
 from sioload.net.http import HTTPConnection, Response, request
 from sioload.net.stream import Stream
@@ -152,7 +152,7 @@ class _Probe:
         headers.append(("Content-Type", content_type))
         line.request(request("POST", f"{target}&sid={quote(sid, safe='')}", headers, payload))
 
-    def on_failure(self, line: HTTPConnection, reason: str) -> None:
+    def on_failure(self, line: HTTPConnection, end: End) -> None:
         self._failed()
 
     # Over websocket.
@@ -175,7 +175,7 @@ class _Probe:
             else:
                 ws.send("2")  # only servers of Engine.IO 3 answer a ping; others ignore it or end the session
 
-    def on_ws_lost(self, ws: WebSocket, reason: str, status: int, body: bytes) -> None:
+    def on_ws_lost(self, ws: WebSocket, end: End, status: int, body: bytes) -> None:
         self._silent(0.0)
 
     def _silent(self, now: float) -> None:
@@ -199,7 +199,7 @@ class _Probe:
         self._fleet.crashed(error)
         self._failed()
 
-    def _not_dialled(self, stage: str, reason: str) -> None:
+    def _not_dialled(self, stage: Stage, reason: str) -> None:
         self._dialler = None
         self._failed(reached=False)
 

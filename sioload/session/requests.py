@@ -10,6 +10,7 @@ from urllib.parse import quote
 from sioload.engineio.packet import Packet
 from sioload.engineio.secrets import redact
 from sioload.engineio.urls import Endpoint, Request, parse_url
+from sioload.errors import Stage
 from sioload.net.dial import Dialler
 from sioload.net.http import request
 from sioload.net.stream import Stream
@@ -58,7 +59,7 @@ class Requests:
             return parse_url(self.options.handshake_url)
         return self.endpoint
 
-    def dial(self, done: Callable[[Stream], None], failed: Callable[[str, str], None]) -> Dialler:
+    def dial(self, done: Callable[[Stream], None], failed: Callable[[Stage, str], None]) -> Dialler:
         """Begin to connect a stream for the next request."""
         at = self.at()
         return Dialler(self.fleet, at.host, at.port, self.options, at.tls, done, failed)

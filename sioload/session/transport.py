@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from sioload.engineio.packet import Packet
-from sioload.errors import ProtocolError
+from sioload.errors import End, Outcome, ProtocolError
 
 
 class Receipt(Protocol):
     """An emit that wants to know what became of its bytes."""
 
-    def settle(self, outcome: str, reason: str) -> None:
+    def settle(self, outcome: Outcome, reason: str) -> None:
         """Outcome: sent, error, indeterminate or not_sent."""
 
 
@@ -57,14 +57,8 @@ class Listener(Protocol):
     def on_refused(self, status: int, body: bytes, transport: str) -> None:
         """A request was answered with an error."""
 
-    def on_dial_failed(self, stage: str, reason: str) -> None:
-        """A stream could not be connected."""
-
-    def on_line_failed(self, reason: str) -> None:
-        """A request's connection broke before the answer."""
-
-    def on_ws_failed(self, reason: str) -> None:
-        """The websocket ended."""
+    def on_lost(self, end: End) -> None:
+        """The transport ended."""
 
     def broken(self, error: ProtocolError) -> None:
         """The server broke the protocol."""

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sioload.engineio.packet import Packet, PacketType
-from sioload.errors import ProtocolError
+from sioload.errors import End, ProtocolError, Stage
 from sioload.net.stream import Stream
 from sioload.net.websocket import Listener as FrameListener
 from sioload.net.websocket import WebSocket
@@ -79,7 +79,7 @@ class Upgrade(FrameListener):
         self._dialler = None
         self._ws = self._requests.websocket(stream, self)
 
-    def _not_dialled(self, stage: str, reason: str) -> None:
+    def _not_dialled(self, stage: Stage, reason: str) -> None:
         self._dialler = None
         self._listener.on_probe_failed(f"{stage}: {reason}")
 
@@ -104,10 +104,10 @@ class Upgrade(FrameListener):
         else:
             self._listener.on_probe_failed("wrong answer to the probe")
 
-    def on_ws_lost(self, ws: WebSocket, reason: str, status: int, body: bytes) -> None:
+    def on_ws_lost(self, ws: WebSocket, end: End, status: int, body: bytes) -> None:
         if ws is self._ws:
             told = self._requests.shown(body)
-            self._listener.on_probe_failed(refusal(status, told) if status else reason)
+            self._listener.on_probe_failed(refusal(status, told) if status else end.detail)
 
     def on_ws_drained(self, ws: WebSocket) -> None:
         """Nothing but the probe was written."""

@@ -12,7 +12,7 @@ from sioload.engineio.packet import (
     encode_eio3,
     encode_eio4,
 )
-from sioload.errors import ProtocolError
+from sioload.errors import End, ProtocolError
 from sioload.net.websocket import Listener as FrameListener
 from sioload.net.websocket import Receiver, WebSocket
 from sioload.session.requests import Requests
@@ -124,8 +124,8 @@ class WebSocketTransport(FrameListener):
         else:
             self._listener.on_packet(packet)
 
-    def on_ws_lost(self, ws: WebSocket, reason: str, status: int, body: bytes) -> None:
-        self._listener.on_ws_failed(reason)
+    def on_ws_lost(self, ws: WebSocket, end: End, status: int, body: bytes) -> None:
+        self._listener.on_lost(end)
 
     def on_ws_drained(self, ws: WebSocket) -> None:
         receipts, self._receipts = self._receipts, None

@@ -77,6 +77,11 @@ def refuses_transport(status: int, body: bytes) -> bool:
     return status == 400 and (b"Transport unknown" in body or b"Invalid transport" in body)
 
 
+def unknown_session(status: int, body: bytes) -> bool:
+    """Whether an answer says that the server doesn't know the session (any more)."""
+    return status >= 400 and (b"Session ID unknown" in body or b"Invalid session" in body)
+
+
 def refusal(status: int, body: bytes) -> str:
     """What an HTTP error says, with a remedy where the cause is known."""
     try:

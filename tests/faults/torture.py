@@ -30,7 +30,7 @@ from sioload.client.api import SocketIOClient  # noqa: E402
 from sioload.errors import ConnectError, EmitError  # noqa: E402
 from sioload.net import deadlines, dial, stream  # noqa: E402
 from sioload.net.fleet import Fleet  # noqa: E402
-from sioload.session.connection import REASONS  # noqa: E402
+from sioload.session.ends import REASONS  # noqa: E402
 
 NET = str(Path(dial.__file__).parent)
 PATIENCE = 8.0  # seconds for one run of a scenario

@@ -26,8 +26,9 @@ from net.wire import Reader, Tape, alone, bytewise, cuts, frame
 from sioload.engineio import packet as frames
 from sioload.engineio import payload
 from sioload.engineio.packet import Handshake, Packet
-from sioload.errors import EncodeError, ProtocolError
-from sioload.net.http import BAD_HTTP, HTTPConnection, Response
+from sioload.errors import EncodeError, End, ProtocolError
+from sioload.net.http import HTTPConnection, Response
+from sioload.net.stream import CLOSED
 from sioload.options import Limits
 from sioload.socketio import codec, v0
 from sioload.socketio.detect import identify, mismatch, refusal
@@ -441,8 +442,8 @@ class _Asker:
     def on_response(self, line: HTTPConnection, response: Response) -> None:
         self.ends.append((response.status, tuple(response.headers), response.body))
 
-    def on_failure(self, line: HTTPConnection, reason: str) -> None:
-        self.ends.append(reason)
+    def on_failure(self, line: HTTPConnection, end: End) -> None:
+        self.ends.append(end)
 
     def on_crash(self, error: BaseException) -> None:
         raise error
@@ -457,7 +458,7 @@ def exchanged(pieces: list[bytes]) -> list[Any]:
             break
         line.on_data(piece)
     if not line.stream.closed and not asker.ends:
-        line.on_lost("closed by the peer")
+        line.on_lost(CLOSED)
     return asker.ends
 
 
@@ -497,15 +498,15 @@ def run_http(data: bytes) -> object:
     assert len(whole) == 1
     single = exchanged(bytewise(data))
     assert len(single) == 1
-    if isinstance(whole[0], str):
+    if isinstance(whole[0], End):
         # What is behind an answer can spoil it only in the same read.
-        assert isinstance(single[0], str) or whole[0] == "response that nobody asked for", (
+        assert isinstance(single[0], End) or whole[0].detail == "response that nobody asked for", (
             data,
             whole,
             single,
         )
-        assert whole[0].startswith(BAD_HTTP) or whole[0] == "closed by the peer"
-        raise ProtocolError(whole[0])
+        assert whole[0].kind == "protocol error" or whole[0] == CLOSED
+        raise ProtocolError(whole[0].detail)
     assert single == whole, (data, whole, single)
     identify(whole[0][0], whole[0][2])
     mismatch(V4, whole[0][0], whole[0][2])

@@ -23,12 +23,13 @@ from net.wire import Tape, frame
 import sioload.session.requests
 from sioload.client.manager import Manager, Phase
 from sioload.engineio.urls import Endpoint
-from sioload.errors import Refused
+from sioload.errors import End, Refused
 from sioload.net.fleet import Fleet
 from sioload.net.http import HTTPConnection
+from sioload.net.stream import CLOSED
 from sioload.net.websocket import WebSocket
 from sioload.options import Options
-from sioload.session.connection import REASONS
+from sioload.session.ends import REASONS
 from sioload.socketio.generations import VERSIONS
 
 TRANSPORTS = (["polling", "websocket"], ["websocket"], ["polling"])
@@ -123,11 +124,11 @@ class Watched(Manager):
 
     __slots__ = ()
 
-    def on_closed(self, reason: str, detail: str) -> None:
-        assert reason in REASONS
+    def on_closed(self, end: End) -> None:
+        assert end.kind in REASONS
         WORLDS[-1].closed[id(self.connection)] += 1
         assert self.connection is not None, "it ended twice"
-        super().on_closed(reason, detail)
+        super().on_closed(end)
 
 
 class Client:
@@ -351,13 +352,16 @@ class Sessions(RuleBasedStateMachine):
         if found:
             found[which % len(found)].owner.on_data(data)  # type: ignore[attr-defined]
 
-    @rule(which=st.integers(0, 5), reason=st.sampled_from(["closed by the peer", "connection reset by peer"]))
-    def lost(self, which: int, reason: str) -> None:
+    @rule(
+        which=st.integers(0, 5),
+        end=st.sampled_from([CLOSED, End("transport error", "connection reset by peer")]),
+    )
+    def lost(self, which: int, end: End) -> None:
         self.world.settle()
         if found := self.open():
             tape = found[which % len(found)]
             tape.close()
-            tape.owner.on_lost(reason)  # type: ignore[attr-defined]
+            tape.owner.on_lost(end)  # type: ignore[attr-defined]
 
     def open(self) -> list[Tape]:
         return [tape for tape in self.world.tapes if not tape.closed]

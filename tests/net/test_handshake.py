@@ -6,6 +6,8 @@ import pytest
 from net.wire import Tape, bytewise
 from websockets.utils import accept_key
 
+from sioload.errors import End
+from sioload.net.stream import CLOSED
 from sioload.net.websocket import WebSocket
 from sioload.options import Limits
 
@@ -60,7 +62,7 @@ class Heard:
     def on_frame(self, ws: WebSocket, frame: str | bytes) -> None:
         self.events.append(("frame", frame))
 
-    def on_ws_lost(self, ws: WebSocket, reason: str, status: int, body: bytes) -> None:
+    def on_ws_lost(self, ws: WebSocket, end: End, status: int, body: bytes) -> None:
         self.events.append(("lost", status))
 
 
@@ -93,7 +95,7 @@ def test_an_answer_in_one_piece_means_what_it_means_in_many(how: str, compress: 
             if not tape.closed:
                 ws.on_data(piece)
         if not tape.closed and not ws.is_open:
-            ws.on_lost("closed by the peer")
+            ws.on_lost(CLOSED)
         heard.append(listener.events)
     assert heard[0] == heard[1]
     opens = fine or (compress and how == "with an extension")

@@ -10,7 +10,9 @@ import zlib
 import pytest
 from net.wire import Tape, bytewise, cuts
 
-from sioload.net.http import BAD_HTTP, HTTPConnection, Response
+from sioload.errors import End
+from sioload.net.http import HTTPConnection, Response
+from sioload.net.stream import CLOSED
 from sioload.options import Limits
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -21,13 +23,13 @@ class ResponseHandler:
     """Hears how exchanges end."""
 
     def __init__(self) -> None:
-        self.ends: list[Response | str] = []
+        self.ends: list[Response | End] = []
 
     def on_response(self, line: HTTPConnection, response: Response) -> None:
         self.ends.append(response)
 
-    def on_failure(self, line: HTTPConnection, reason: str) -> None:
-        self.ends.append(reason)
+    def on_failure(self, line: HTTPConnection, end: End) -> None:
+        self.ends.append(end)
 
     def on_crash(self, error: BaseException) -> None:
         raise error
@@ -35,7 +37,7 @@ class ResponseHandler:
 
 def exchange(
     pieces: list[bytes], eof: bool = False, limits: Limits = SMALL
-) -> tuple[HTTPConnection, list[Response | str]]:
+) -> tuple[HTTPConnection, list[Response | End]]:
     """One request whose answer comes in these pieces."""
     asker = ResponseHandler()
     line = HTTPConnection(Tape(), asker, limits)  # type: ignore[arg-type]
@@ -44,11 +46,11 @@ def exchange(
         if not line.stream.closed:
             line.on_data(piece)
     if eof and not line.stream.closed:
-        line.on_lost("closed by the peer")
+        line.on_lost(CLOSED)
     return line, asker.ends
 
 
-def every_way(data: bytes, eof: bool = False) -> tuple[bool, Response | str]:
+def every_way(data: bytes, eof: bool = False) -> tuple[bool, Response | End]:
     """The end of an exchange, which must not depend on how its bytes were cut."""
     rand = random.Random(data)
     ways = [[data], bytewise(data)]
@@ -58,7 +60,7 @@ def every_way(data: bytes, eof: bool = False) -> tuple[bool, Response | str]:
         line, ends = exchange(pieces, eof)
         assert len(ends) == 1
         end = ends[0]
-        found.add((line.alive, end if isinstance(end, str) else (end.status, tuple(end.headers), end.body)))
+        found.add((line.alive, end if isinstance(end, End) else (end.status, tuple(end.headers), end.body)))
         assert not line.alive or not line.stream.closed
         assert line.alive or line.stream.closed
     assert len(found) == 1, found
@@ -103,7 +105,7 @@ def test_something_behind_an_answer(what: str) -> None:
     data, _, body = GOOD[what]
     for behind in (b"\r\n", b"x", data):
         line, ends = exchange([data + behind])
-        assert ends == ["response that nobody asked for"] or (
+        assert ends == [End("protocol error", "response that nobody asked for")] or (
             isinstance(ends[0], Response) and ends[0].body == body
         )
         assert len(ends) == 1
@@ -126,7 +128,7 @@ INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
      INTERIM + OK, INTERIM + OK + b"X: y\r\n", INTERIM * 2 + b"HTTP/1.1 2"],
 )  # fmt: skip
 def test_an_answer_that_breaks_off(data: bytes) -> None:
-    assert every_way(data, eof=True) == (False, "closed by the peer")
+    assert every_way(data, eof=True) == (False, CLOSED)
 
 
 BAD = {
@@ -161,8 +163,8 @@ def test_answers_that_are_no_good(what: str) -> None:
     ways = [[data], cuts(data, range(0, len(data), 1448))] + ([bytewise(data)] if len(data) < 9000 else [])
     for pieces in ways:
         line, ends = exchange(pieces)
-        assert len(ends) == 1 and isinstance(ends[0], str), ends
-        assert ends[0].startswith(BAD_HTTP) and len(ends[0]) <= 100
+        assert len(ends) == 1 and isinstance(ends[0], End), ends
+        assert ends[0].kind == "protocol error" and len(ends[0].detail) <= 100
         assert not line.alive and line.stream.closed
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
+from sioload.errors import End
 from sioload.measure.recorder import Recorder
 from sioload.net.stream import PIECES, Stream
 
@@ -16,14 +17,14 @@ from sioload.net.stream import PIECES, Stream
 class Owner:
     def __init__(self) -> None:
         self.data: list[bytes] = []
-        self.lost: list[str] = []
+        self.lost: list[End] = []
         self.drained = 0
 
     def on_data(self, data: bytes) -> None:
         self.data.append(data)
 
-    def on_lost(self, reason: str) -> None:
-        self.lost.append(reason)
+    def on_lost(self, end: End) -> None:
+        self.lost.append(end)
 
     def on_drained(self) -> None:
         self.drained += 1
@@ -71,4 +72,4 @@ def test_writes_that_nobody_takes_end_it(pair: tuple[_socket.socket, Stream, Own
     stream.write(b"pong")
     stream.write(b"pong")
     gevent.sleep(0.01)
-    assert stream.closed and owner.lost == ["the peer takes nothing"]
+    assert stream.closed and owner.lost == [End("transport error", "the peer takes nothing")]

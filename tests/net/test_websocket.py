@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from net.wire import KNOWN, Reader, Tape, alone, bytewise, cuts, frame, sent
 
+from sioload.errors import End
+from sioload.net.stream import CLOSED
 from sioload.net.websocket import JOIN, WebSocket
 from sioload.net.wire import encode_frame
 from sioload.options import Limits
@@ -237,14 +239,14 @@ class Refused:
     """Hears how a handshake ended."""
 
     def __init__(self) -> None:
-        self.lost: list[tuple[str, int, bytes]] = []
+        self.lost: list[tuple[End, int, bytes]] = []
         self.opened = False
 
     def on_ws_open(self, ws: WebSocket) -> None:
         self.opened = True
 
-    def on_ws_lost(self, ws: WebSocket, reason: str, status: int, body: bytes) -> None:
-        self.lost.append((reason, status, body))
+    def on_ws_lost(self, ws: WebSocket, end: End, status: int, body: bytes) -> None:
+        self.lost.append((end, status, body))
 
 
 @pytest.mark.parametrize(
@@ -279,9 +281,9 @@ def test_handshakes_that_fail(answer: bytes, status: int, said: bytes) -> None:
             if not tape.closed:
                 ws.on_data(piece)
         if not tape.closed:
-            ws.on_lost("closed by the peer")
+            ws.on_lost(CLOSED)
         assert not heard.opened and len(heard.lost) == 1
         assert heard.lost[0][1:] == (status, said)
-        assert heard.lost[0][0]
+        assert heard.lost[0][0].detail
         ended.append(heard.lost)
     assert ended[0] == ended[1]

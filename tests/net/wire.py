@@ -12,10 +12,11 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, Protocol
 
+from sioload.errors import End
 from sioload.measure.rows import Row
 from sioload.net.pushes import BroadcastKey, CountedBroadcast
 from sioload.net.stream import Stream
-from sioload.net.websocket import WebSocket
+from sioload.net.websocket import NOT_TEXT, WebSocket
 from sioload.net.wire import text_frame, text_of_server
 from sioload.options import Limits
 
@@ -99,15 +100,16 @@ class Reader:
         assert isinstance(frame, str | bytes)
         self.events.append(("text" if isinstance(frame, str) else "binary", frame))
 
-    def on_ws_lost(self, ws: WebSocket, reason: str, status: int, body: bytes) -> None:
-        code = re.match(r"websocket protocol error (\d+)", reason)
-        if reason == "closed by the server":
+    def on_ws_lost(self, ws: WebSocket, end: End, status: int, body: bytes) -> None:
+        if end.kind == "transport closed":
             self.events.append(("closed", None))
-        elif reason == "text that isn't UTF-8":
-            self.events.append(("failed", 1007))
         else:
-            assert code is not None, reason
-            self.events.append(("failed", int(code[1])))
+            assert end.kind == "protocol error", end
+            opcode, payload = self.replies()[-1]
+            assert opcode == 8
+            # What follows a bad text in its read may have been refused, and said goodbye to, before it.
+            code = 1007 if end is NOT_TEXT else int.from_bytes(payload[:2], "big")
+            self.events.append(("failed", code))
 
     def on_ws_drained(self, ws: WebSocket) -> None:
         raise AssertionError("a tape is never full")

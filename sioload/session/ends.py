@@ -1,0 +1,31 @@
+"""What kind of end of a session it is, from what was seen of it."""
+
+from __future__ import annotations
+
+from typing import Final, get_args
+
+from sioload.errors import End, Reason
+from sioload.socketio.detect import refusal, refuses_version, unknown_session
+
+#: The closed set that DISCONNECT rows and reports use.
+REASONS: Final[tuple[str, ...]] = get_args(Reason)
+
+#: Why a server may close a websocket without a word.
+CAUSES: Final = "refused, or the URL, its port or the option path is wrong"
+
+
+def refused(status: int, body: bytes, shown: bytes) -> End:
+    """The server answered a request with an HTTP error; `shown` is what of its body may be shown."""
+    kind: Reason = "transport error"
+    if unknown_session(status, body):
+        kind = "session unknown"
+    elif refuses_version(status, body):
+        kind = "protocol error"
+    return End(kind, refusal(status, shown))
+
+
+def unopened(end: End) -> End:
+    """The websocket ended before its session was open."""
+    if end.kind == "protocol error":
+        return end
+    return End("transport closed", f"{end.detail} before the session was open: {CAUSES}")
