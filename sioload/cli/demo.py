@@ -74,6 +74,10 @@ def demo(users: int, run_time: str, stay: bool, headless: bool, web_port: int, o
         agreed = _reconciled(files["--sio-report"], url)
     if files["--html"].exists():
         click.echo(f"Locust's own report: {files['--html']}")
+    if code:
+        click.echo(f"exit code {code}: {_reason(files['--sio-report'])}")
+    elif not agreed:
+        click.echo("exit code 4: the report and the server's own counts differ")
     return code if agreed else 4
 
 
@@ -137,6 +141,13 @@ def _run(argv: list[str]) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _reason(path: Path) -> str:
+    if not path.exists():
+        return "Locust ended without a report"
+    reason: str = json.loads(path.read_text(encoding="utf-8"))["exit_reason"]
+    return reason
 
 
 def _reconciled(path: Path, url: str) -> bool:

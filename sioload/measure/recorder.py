@@ -9,6 +9,7 @@ from sioload.measure.delivery import Delivery
 from sioload.measure.health import Health
 from sioload.measure.histogram import Histogram
 from sioload.measure.ledger import Ledger
+from sioload.measure.population import Population
 from sioload.measure.rows import ROW_TYPES, Row, SampleListener, Totals, clean_name, normalise, row_type
 
 #: Version of the snapshots' form; master and workers must agree.
@@ -53,7 +54,7 @@ class Recorder:
         rows: type and name to row, in the order of first use.
         foreign: the same for requests of other clients, which Locust counts by itself.
         tap: who hears of each sample; see `Row`. `listen` sets it.
-        ledger, connections, delivery, health: see their modules.
+        ledger, connections, delivery, health, population: see their modules.
         bytes_sent, bytes_received: of all connections.
         clock_error: bound of this process's clock offset to the swarm's clock in seconds; None if not
         estimated. internal_errors: faults of sioload itself, each of which makes the figures untrustworthy;
@@ -69,6 +70,7 @@ class Recorder:
         self.connections = Connections()
         self.delivery = Delivery()
         self.health = Health()
+        self.population = Population()
         self.bytes_sent = 0
         self.bytes_received = 0
         self.clock_error: float | None = None
@@ -143,7 +145,8 @@ class Recorder:
         return [totals for totals in found if totals.count or totals.skipped]
 
     def reset(self) -> None:
-        """Forget everything counted and begin a new epoch. Rows and open connections stay valid.
+        """Forget everything counted and begin a new epoch. Rows and open connections stay valid, and what
+        became of users stays counted until their next run begins.
 
         The master must forget too (`Swarm.reset`), and before: it takes a new epoch from a worker that it
         knows for that worker's restart and keeps both.
@@ -178,6 +181,7 @@ class Recorder:
             "bytes": [self.bytes_sent, self.bytes_received],
             "delivery": {name: counts.encode() for name, counts in self.delivery.counts.items()},
             "health": self.health.totals.encode(),
+            "population": self.population.encode(),
             "clock_error": self.clock_error,
             "internal_errors": list(self.internal_errors),
         }

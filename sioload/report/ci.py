@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
 
-from sioload.report.document import UNVERIFIED, unverified
+from sioload.report.document import UNVERIFIED, unverified, users_text
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKDOWN = re.compile(r"[&<>|`*_\[\]\\~#]")
@@ -62,6 +62,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     outcome = verdict.get(report["exit_code"], "failed")
     lines = [f"## sioload: {outcome} (exit code {report['exit_code']})", ""]
     lines += [f"{_md(report['host'])}, {users} users, {seconds:.1f} s", ""]
+    lines += [f"- **{_md(report['exit_reason'])}**"] if report["exit_reason"] else []
+    lines += [f"- {_md(told)}"] if (told := users_text(report["users"])) else []
     lines += [f"- **{UNVERIFIED}**"] if unverified(report) else []
     lines += [f"- **{_md(reason)}**" for reason in report["untrusted"]]
     if report["checks"]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sioload.measure.health import LIMITED, UNJUDGED, judge
 from sioload.measure.histogram import PERCENTILES, Histogram
+from sioload.measure.population import Population
 from sioload.measure.rows import Totals
 from sioload.report.checks import CheckResult
 from sioload.report.merge import Figures
@@ -54,9 +55,11 @@ def report(
     duration: float,
     host: str,
     peak_users: int,
+    asked_users: int | None = None,
     workers: int = 0,
     checks: Sequence[CheckResult] = (),
     exit_code: int = 0,
+    exit_reason: str = "",
     paced: bool = True,
     settings: Mapping[str, Any] | None = None,
     versions: Mapping[str, str] | None = None,
@@ -70,9 +73,11 @@ def report(
         duration: seconds.
         host: the server's URL.
         peak_users: the most users at a time.
+        asked_users: how many were asked for, at most; as many without.
         workers: how many workers the run had; 0 without workers.
         checks: results of the run's checks.
         exit_code: of the run.
+        exit_reason: why it isn't 0.
         paced: see `untrusted`.
         settings: what the run used that weakens or explains it (`tls_verify`, ...).
         versions: of the libraries and of Python.
@@ -84,7 +89,13 @@ def report(
         "started": stamp,
         "duration_s": round(duration, 3),
         "host": host,
-        "users": {"peak": peak_users},
+        "users": {
+            "asked": peak_users if asked_users is None else asked_users,
+            "peak": peak_users,
+            "ended": figures.population.ended,
+            "left": figures.population.left,
+        },
+        "exceptions": _exceptions(figures.population),
         "workers": {"expected": workers, "lost": len(figures.lost)},
         "events": [_event(row, figures, duration) for row in figures.rows],
         "ledger": figures.ledger.encode(),
@@ -96,8 +107,15 @@ def report(
         "untrusted": untrusted(figures, checks, paced=paced),
         "settings": dict(settings or {}),
         "versions": dict(versions or {}),
+        "exit_reason": exit_reason,
         "exit_code": exit_code,
     }
+
+
+def _exceptions(population: Population) -> list[dict[str, Any]]:
+    ranked = sorted(population.exceptions.items(), key=lambda item: (-item[1][0], item[0]))
+    return [{"kind": kind, "place": place, "count": count, "message": message}
+            for (kind, place), (count, message) in ranked]  # fmt: skip
 
 
 def _event(row: Totals, figures: Figures, duration: float) -> dict[str, Any]:
@@ -141,9 +159,21 @@ _HEAD: Final = ("type", "name", "count", "fails", "/s", "p50 ms", "p99 ms", "max
 _SHOWN_ERRORS: Final = 10
 
 
-def summary_text(report: Mapping[str, Any], width: int = 80, colour: bool = False) -> str:
-    """The report as text for a terminal of `width` columns, with ANSI colours on request."""
-    lines = [f"sioload: {report['host']}, {report['users']['peak']} users, {report['duration_s']:.1f} s", ""]
+def summary_text(
+    report: Mapping[str, Any], width: int = 80, colour: bool = False, files: Sequence[str] = ()
+) -> str:
+    """The report as text for a terminal.
+
+    Args:
+        report: as `report` makes it.
+        width: columns of the terminal.
+        colour: with ANSI colours.
+        files: lines that name what was written; the very last one is the exit code and why.
+    """
+    lines = [f"sioload: {report['host']}, {report['users']['peak']} users, {report['duration_s']:.1f} s"]
+    if told := users_text(report["users"]):
+        lines += textwrap.wrap(told, width)
+    lines.append("")
     lines += _table(report["events"], width)
     for event in report["events"]:
         if event["service_ms"] is not None:
@@ -153,6 +183,7 @@ def summary_text(report: Mapping[str, Any], width: int = 80, colour: bool = Fals
         if event["skipped"]:
             lines.append(f"{event['type']} {event['name']}: {event['skipped']} starts skipped")
     lines += _errors(report["events"], width)
+    lines += _raised(report["exceptions"], width)
     lines.append("")
     lines += _labelled("ledger", _ledger_text(report["ledger"]), width)
     closed = ", ".join(f"{n} {reason}" for reason, n in report["connections"]["closed"].items())
@@ -167,7 +198,7 @@ def summary_text(report: Mapping[str, Any], width: int = 80, colour: bool = Fals
         lines += ["", "checks"]
         for check in report["checks"]:
             lines += _check_lines(check, width, colour)
-    lines += ["", *_end_lines(report, width, colour)]
+    lines += ["", *_end_lines(report, width, colour, files)]
     return "\n".join(lines) + "\n"
 
 
@@ -207,6 +238,28 @@ def _errors(events: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     return lines
 
 
+def _raised(exceptions: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+    lines = ["", "exceptions"] if exceptions else []
+    for raised in exceptions[:_SHOWN_ERRORS]:
+        text = f"{raised['kind']}: {raised['message']}" if raised["message"] else raised["kind"]
+        lines += _wrapped(f"{raised['count']:>8}  ", f"{text} ({raised['place']})", width)
+    if len(exceptions) > _SHOWN_ERRORS:
+        lines.append(f"{'':8}  and {len(exceptions) - _SHOWN_ERRORS} more kinds, in the report")
+    return lines
+
+
+def users_text(users: Mapping[str, int]) -> str:
+    """What became of users, if that isn't that all of them ran to the end."""
+    parts = []
+    if users["peak"] < users["asked"]:
+        parts.append(f"{users['asked']} users asked for, {users['peak']} ran")
+    if users["ended"]:
+        parts.append(f"{users['ended']} died (an exception, or no connection)")
+    if users["left"]:
+        parts.append(f"{users['left']} left by themselves (StopUser)")
+    return "; ".join(parts)
+
+
 def _ledger_text(ledger: Mapping[str, int]) -> str:
     names = ("acked", "sent", "timeout", "error", "indeterminate", "not_sent")
     parts = ", ".join(f"{ledger[name]} {name}" for name in names)
@@ -244,13 +297,17 @@ def unverified(report: Mapping[str, Any]) -> bool:
     return report["settings"].get("tls_verify") is False
 
 
-def _end_lines(report: Mapping[str, Any], width: int, colour: bool) -> list[str]:
+def _end_lines(report: Mapping[str, Any], width: int, colour: bool, files: Sequence[str]) -> list[str]:
     lines: list[str] = []
     for reason in report["untrusted"]:
         lines += _labelled("UNTRUSTED", reason, width)
     if unverified(report):
         lines.append(UNVERIFIED)
-    lines.append(f"exit code {report['exit_code']}")
+    lines += files
+    why = f": {report['exit_reason']}" if report["exit_reason"] else ""
+    lines.append(
+        f"exit code {report['exit_code']}{why}"
+    )  # in one line, whatever its length: CI shows the last
     if colour:
         lines[-1] = (_RED if report["exit_code"] else _GREEN) + lines[-1] + _PLAIN
     return lines

@@ -15,6 +15,7 @@ from sioload.measure.delivery import DeliveryCounts, counts_of
 from sioload.measure.health import HealthTotals
 from sioload.measure.histogram import Histogram
 from sioload.measure.ledger import Ledger
+from sioload.measure.population import Population
 from sioload.measure.recorder import FIXED_NAMES, MAX_NAMES, OTHER, SNAPSHOT, Recorder
 from sioload.measure.rows import ROW_TYPES, Totals, row_type
 
@@ -53,6 +54,7 @@ class Figures:
             clients) and name.
         delivery: row name to its delivery counts.
         health: worker id and what it measured of itself, for each process.
+        population: users, and what they raised.
         clock_error: how far the clocks of two processes may differ at most, in seconds; None if unknown.
         internal_errors: faults of sioload itself.
         lost: workers that went away.
@@ -65,6 +67,7 @@ class Figures:
     bytes_received: int = 0
     delivery: dict[str, DeliveryCounts] = field(default_factory=dict)
     health: list[tuple[str, HealthTotals]] = field(default_factory=list)
+    population: Population = field(default_factory=Population)
     clock_error: float | None = None
     internal_errors: list[str] = field(default_factory=list)
     lost: list[LostWorker] = field(default_factory=list)
@@ -188,6 +191,7 @@ class Swarm:
                 counts_of(figures.delivery, name).merge(DeliveryCounts.decode(counts))
             figures.health.append((process.worker, HealthTotals.decode(data["health"])))
             figures.internal_errors += [f"{process.worker}: {text}" for text in data["internal_errors"]]
+            figures.population.merge(Population.decode(data["population"]))
             clock_errors.append(data["clock_error"])
         figures.clock_error = _between_two(clock_errors)
         figures.rows = _bounded([row for process in self._processes.values() for row in process.rows])

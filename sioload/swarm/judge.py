@@ -15,8 +15,9 @@ from locust.runners import STATE_RUNNING, STATE_SPAWNING
 
 from sioload.measure.recorder import Names
 from sioload.report.checks import Check, CheckResult, Watch, evaluate
-from sioload.report.document import exit_code, report
+from sioload.report.document import exit_code, report, untrusted
 from sioload.report.merge import Figures, Swarm
+from sioload.report.reason import because, failures
 from sioload.swarm import describe, outputs
 from sioload.swarm.guard import Guard
 from sioload.swarm.options import checks_of
@@ -53,7 +54,7 @@ class Judge:
         self._aborted: CheckResult | None = None
         self._faults: list[str] = []
         self._workers = 0
-        self._peak = 0
+        self._asked = 0
         self._started = time.time()
         self._since = self._until = time.monotonic()
         self._settling = RLock()
@@ -63,7 +64,6 @@ class Judge:
     def listen(self, guard: Guard) -> None:
         """Register what depends on the order of listeners: call it after all others of this process."""
         guard.listen("test_stopping", self._on_test_stopping)
-        guard.listen("spawning_complete", self._on_spawning_complete)
         # `quitting` fires in reverse: first in the list is last to run, after the script's own listeners.
         guard.first("quitting", self.settle)
         guard.listen("quit", self._on_quit)
@@ -75,7 +75,7 @@ class Judge:
         self._aborted = None
         self._faults.clear()
         self._workers = workers
-        self._peak = 0
+        self._asked = 0
         self.running = True
 
     def forget(self) -> None:
@@ -123,17 +123,21 @@ class Judge:
     def _compose(self, figures: Figures) -> dict[str, Any]:
         checks = [self._evaluate(check, figures) for check in self._checks]
         paced = describe.paced(self.environment, figures)
-        code = exit_code(figures, checks, paced=paced, locust=self._locust_exit_code())
+        locust_code, cause = self._locust_exit_code(figures)
+        code = exit_code(figures, checks, paced=paced, locust=locust_code)
+        reason = because(code, figures, untrusted(figures, checks, paced=paced), checks) or cause
         return report(
             figures,
             version=describe.versions()["sioload"],
             started=self._started,
             duration=self.duration,
             host=describe.host(self.environment),
-            peak_users=self._peak,
+            peak_users=self._peak(figures),
+            asked_users=self._asked or None,
             workers=self._workers,
             checks=checks,
             exit_code=code,
+            exit_reason=reason if code else "",
             paced=paced,
             settings=describe.settings(self.environment),
             versions=describe.versions(),
@@ -142,7 +146,11 @@ class Judge:
     def _evaluate(self, check: Check, figures: Figures) -> CheckResult:
         if self._aborted is not None and self._aborted.check is check:
             return self._aborted
-        return evaluate(check, figures, duration=self.duration, peak_users=self._peak)
+        return evaluate(check, figures, duration=self.duration, peak_users=self._peak(figures))
+
+    def _peak(self, figures: Figures) -> int:
+        """The most users at a time. Those of workers whose users moved to others are counted once."""
+        return min(figures.population.peak, self._asked or figures.population.peak)
 
     def settle(self, **_: Any) -> None:
         """The process ends: evaluate, write what was asked for, set the exit code. The first call does."""
@@ -171,14 +179,18 @@ class Judge:
         self._report = final
         self.environment.process_exit_code = final["exit_code"]
 
-    def _locust_exit_code(self) -> int:
-        """What Locust's own rules (main.py) make of this run."""
+    def _locust_exit_code(self, figures: Figures) -> tuple[int, str]:
+        """What Locust's own rules (main.py) make of this run, and why."""
         runner, options = self.environment.runner, self.environment.parsed_options
         if self.environment.process_exit_code is not None:
-            return int(self.environment.process_exit_code)
+            return int(
+                self.environment.process_exit_code
+            ), "set by the script (environment.process_exit_code)"
         if runner.errors or runner.exceptions:
-            return int(getattr(options, "exit_code_on_error", 1))
-        return 2 if locust.log.unhandled_greenlet_exception else 0
+            cause = failures(figures) or "failures that Locust counts, see its tables"
+            return int(getattr(options, "exit_code_on_error", 1)), cause
+        cause = "an exception that nothing caught, in a listener or a greenlet: see the log"
+        return (2, cause) if locust.log.unhandled_greenlet_exception else (0, "")
 
     def _on_quit(self, **_: Any) -> None:
         """Locust has printed its tables; ours come last."""
@@ -187,10 +199,7 @@ class Judge:
             outputs.tell(self._report, self.environment.parsed_options)
 
     def _on_test_stopping(self, **_: Any) -> None:
-        self._peak = max(self._peak, self.environment.runner.user_count)
-
-    def _on_spawning_complete(self, user_count: int, **_: Any) -> None:
-        self._peak = max(self._peak, user_count)
+        self._asked = max(self._asked, self.environment.runner.target_user_count)
 
     def _pulse(self, look: Callable[[], None]) -> None:
         while True:
@@ -202,10 +211,11 @@ class Judge:
         runner = self.environment.runner
         if not self.running or runner.state not in (STATE_SPAWNING, STATE_RUNNING):
             return
-        self._peak = max(self._peak, runner.user_count)
+        self._asked = max(self._asked, runner.target_user_count)
         if self._aborted is None and any(check.abort_after is not None for check in self._checks):
+            figures, peak = self.figures(), self._peak(self.figures())
             self._aborted = self._watch.feed(
-                self.figures(), now=time.monotonic(), duration=self.duration, peak_users=self._peak
+                figures, now=time.monotonic(), duration=self.duration, peak_users=peak
             )
             if self._aborted is not None:
                 logger.error(

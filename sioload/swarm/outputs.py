@@ -76,12 +76,15 @@ def tell(report: Mapping[str, Any], options: Any) -> None:
     """Print the summary, and tell GitHub if it runs this. Not into the JSON that Locust is to print."""
     out = sys.stderr if getattr(options, "json", False) else sys.stdout
     width = min(max(shutil.get_terminal_size().columns, 80), 120)
-    print("\n" + summary_text(report, width=width, colour=out.isatty()), file=out, flush=True)
-    for name in ("sio_report", "sio_html", "sio_junit", "sio_hlog"):
-        if path := getattr(options, name, None):
-            print(f"{name.removeprefix('sio_')}: {path}", file=out, flush=True)
+    files = [
+        f"{name.removeprefix('sio_')}: {path}"
+        for name in ("sio_report", "sio_html", "sio_junit", "sio_hlog")
+        if (path := getattr(options, name, None))
+    ]
     if os.environ.get("GITHUB_ACTIONS") == "true":
         print(github_lines(report), end="", file=out, flush=True)
+    text = summary_text(report, width=width, colour=out.isatty(), files=files)
+    print("\n" + text, end="", file=out, flush=True)
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         try:
             with open(path, "a", encoding="utf-8") as file:

@@ -22,6 +22,7 @@ from sioload.swarm.foreign import ForeignRequests
 from sioload.swarm.lag import LagWatch
 from sioload.swarm.options import DRAIN
 from sioload.swarm.taps import RequestListeners
+from sioload.swarm.usergroup import UserGroup, count_exceptions
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ class Producer:
                 "(install a C compiler, then sioload again)"
             )
         ForeignRequests(environment, self.fleet.recorder)
+        count_exceptions(environment, self.fleet.recorder)
+        environment.runner.user_greenlets = UserGroup(self.fleet)
         self._tap = RequestListeners(self.fleet.recorder, environment.events.request)
         self._ending = RLock()
         self._warned = False
@@ -64,6 +67,7 @@ class Producer:
             gc.unfreeze()
             gc.collect()  # now: once users run, it would hold them up for as long as it takes
             self.forget()
+            self.fleet.recorder.population.reset()
             self._warned = False
             self._settling = 0
             self.fleet.recorder.health.begin()

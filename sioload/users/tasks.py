@@ -56,6 +56,7 @@ def start(user: SocketIOUser, on_start: Callable[[], None]) -> None:
 
 def give_up(user: SocketIOUser, reason: str) -> None:
     """Note that a user ends before the run does."""
+    user.fate = "never began" if user.starting else "gave up"
     user.sio.fleet.complaints.gave_up(f"of {type(user).__name__} gave up: {reason}")
 
 

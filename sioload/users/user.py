@@ -40,6 +40,7 @@ class SocketIOUser(User):
         client: Locust's requests session, made on first use; its cookies go into the handshake.
         clients: `sio`, and what `another_client` made.
         starting: `on_start` is running.
+        fate: "" while nothing ended it but itself or Locust; else "never began" or "gave up".
     """
 
     abstract = True
@@ -47,6 +48,7 @@ class SocketIOUser(User):
     sio: SocketIOClient
     clients: tuple[SocketIOClient, ...]
     starting = False
+    fate = ""
 
     _handlers: ClassVar[dict[tuple[str, str], Handler]] = {}
 

@@ -48,6 +48,20 @@ class Collector:
 
 def _run(look: Look) -> Iterator[Metric]:
     yield _gauge("sioload_users", "Simulated users now", look.users)
+    population = look.figures.population
+    ended = CounterMetricFamily(
+        "sioload_users_ended", "Users that ended before the run did, by how", labels=["how"]
+    )
+    ended.add_metric(["died"], population.ended)
+    ended.add_metric(["left"], population.left)
+    yield ended
+    raised = CounterMetricFamily("sioload_exceptions", "Exceptions of tasks, by kind", labels=["kind"])
+    kinds: dict[str, int] = {}
+    for (kind, _), (count, _) in population.exceptions.items():
+        kinds[kind] = kinds.get(kind, 0) + count
+    for kind, count in kinds.items():
+        raised.add_metric([kind], count)
+    yield raised
     yield _gauge("sioload_run_active", "1 while a test goes on", int(look.running))
     yield _gauge("sioload_run_duration_seconds", "Time that rates are over", look.duration)
     yield _gauge("sioload_workers", "Workers that take part in the test", look.report["workers"]["expected"])

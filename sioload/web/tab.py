@@ -12,6 +12,7 @@ from flask import Response, request
 from locust.web import DEFAULT_CACHE_TIME
 
 from sioload.measure.health import shown_verdict
+from sioload.report.document import users_text
 from sioload.web.live import Live, Look
 
 KEY: Final = "socketio"
@@ -101,6 +102,7 @@ def table(report: Mapping[str, Any], *, final: bool) -> list[dict[str, Any]]:
     faults = [{"kind": "UNTRUSTED", "notes": reason} for reason in report["untrusted"] if final]
     rows = [
         *faults,
+        *_users(report),
         *_checks(report),
         *_generator(report, final=final),
         *_rest(report),
@@ -109,6 +111,20 @@ def table(report: Mapping[str, Any], *, final: bool) -> list[dict[str, Any]]:
     ]
     empty = dict.fromkeys(COLUMNS, "")
     return [{"name": f"{i:05d}", **empty, **row} for i, row in enumerate(rows)]
+
+
+def _users(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    if told := users_text(report["users"]):
+        yield {"kind": "users", "count": report["users"]["peak"], "notes": told}
+    for raised in report["exceptions"]:
+        what, count = f"{raised['kind']} at {raised['place']}", raised["count"]
+        yield {
+            "kind": "exception",
+            "what": what,
+            "count": count,
+            "failures": count,
+            "notes": raised["message"],
+        }
 
 
 def _checks(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,7 @@ import orjson
 from jinja2 import Environment, FileSystemLoader
 
 from sioload.measure.health import shown_verdict
+from sioload.report.document import users_text
 from sioload.report.history import Point
 from sioload.report.series import row_series, series
 from sioload.web.live import Look
@@ -81,6 +82,7 @@ def facts(look: Look) -> dict[str, Any]:
         "errors": sorted(errors, key=lambda error: (-error[0], error[1:])),
         "lost": lost,
         "shown_verdict": functools.partial(shown_verdict, final=look.final),
+        "fates": users_text(report["users"]),
         "failed": [check for check in report["checks"] if not check["ok"] and not check["warn"]],
         "verdict": {0: "passed", 3: "a check failed", 4: "figures can't be trusted"}.get(
             report["exit_code"], "failures"

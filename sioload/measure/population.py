@@ -1,0 +1,82 @@
+"""The simulated users of one process or of the swarm, and what their tasks raised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+#: Distinct exceptions that are told apart; further ones are counted under `OTHER`.
+MAX_KINDS: Final = 50
+OTHER: Final = ("(others)", "")
+
+
+class Population:
+    """Counts of users, and of exceptions.
+
+    Attributes:
+        now: users that live.
+        peak: the most that lived at a time. Who never got through its `on_start` isn't among them.
+        ended: users that died before they were told to stop: of an exception, or for want of a connection.
+        left: users that left by themselves (StopUser).
+        exceptions: kind and place to how often, and the first one's message.
+    """
+
+    __slots__ = ("_peaked", "_spawned", "ended", "exceptions", "left", "now", "peak")
+
+    def __init__(self) -> None:
+        self.now = 0
+        self._spawned = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """A run begins."""
+        self.peak = self.now
+        self._peaked = self._spawned
+        self.ended = 0
+        self.left = 0
+        self.exceptions: dict[tuple[str, str], tuple[int, str]] = {}
+
+    def spawned(self) -> int:
+        """One more lives; returns its number."""
+        self._spawned += 1
+        self.now += 1
+        if self.now > self.peak:
+            self.peak = self.now
+            self._peaked = self._spawned
+        return self._spawned
+
+    def gone(self, number: int, *, began: bool) -> None:
+        """The user of this number lives no more; `began`: it had got through its `on_start`."""
+        self.now -= 1
+        if not began and number <= self._peaked:
+            self.peak -= 1
+
+    def raised(self, kind: str, place: str, message: str, count: int = 1) -> None:
+        """A task or an `on_start` raised."""
+        key = (kind, place)
+        if key not in self.exceptions and len(self.exceptions) >= MAX_KINDS:
+            key, message = OTHER, ""
+        known, first = self.exceptions.get(key, (0, message))
+        self.exceptions[key] = (known + count, first)
+
+    def merge(self, other: Population) -> None:
+        """Add the users of another process. The peaks add up, though they may not have been at one time."""
+        self.now += other.now
+        self.peak += other.peak
+        self.ended += other.ended
+        self.left += other.left
+        for (kind, place), (count, message) in other.exceptions.items():
+            self.raised(kind, place, message, count)
+
+    def encode(self) -> dict[str, Any]:
+        """Plain values, for msgpack."""
+        raised = [[*key, *value] for key, value in self.exceptions.items()]
+        return {"now": self.now, "peak": self.peak, "ended": self.ended, "left": self.left, "raised": raised}
+
+    @classmethod
+    def decode(cls, data: Mapping[str, Any]) -> Population:
+        """The counts that `encode` was called on."""
+        found = cls()
+        found.now, found.peak, found.ended, found.left = (data[k] for k in ("now", "peak", "ended", "left"))
+        found.exceptions = {(kind, place): (count, text) for kind, place, count, text in data["raised"]}
+        return found

@@ -1,0 +1,59 @@
+"""Locust's group of user greenlets, which also counts how its users end: Locust itself forgets the dead."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from gevent.pool import Group
+from locust.user.task import LOCUST_STATE_STOPPING
+
+from sioload.client.excerpt import place_of_error
+from sioload.measure.recorder import Recorder
+from sioload.measure.rows import clean_name, normalise
+from sioload.net.fleet import Fleet
+from sioload.swarm.guard import Guard
+
+
+class UserGroup(Group):
+    """The users of a process; takes the place of the group that Locust's runner made."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        super().__init__()
+        self._fleet = fleet
+        self._killed: set[Any] = set()
+
+    def add(self, greenlet: Any) -> None:
+        """A user begins."""
+        super().add(greenlet)
+        number = self._fleet.recorder.population.spawned()
+        greenlet.rawlink(partial(self._over, greenlet.args[0] if greenlet.args else None, number))
+
+    def killone(self, greenlet: Any, *args: Any, **kwargs: Any) -> None:
+        """Locust ends a user at once."""
+        self._killed.add(greenlet)
+        super().killone(greenlet, *args, **kwargs)
+
+    def _over(self, user: Any, number: int, greenlet: Any) -> None:
+        population = self._fleet.recorder.population
+        told = greenlet in self._killed or getattr(user, "_state", None) == LOCUST_STATE_STOPPING
+        told = told or self._fleet.ending
+        self._killed.discard(greenlet)
+        # Of exceptions only those of `on_start` end a user, before it is told to: Locust catches the others.
+        raised = not told and not greenlet.successful()
+        fate = "" if told else getattr(user, "fate", "")
+        population.gone(number, began=not raised and fate != "never began")
+        if raised or fate:
+            population.ended += 1
+        elif not told:
+            population.left += 1
+
+
+def count_exceptions(environment: Any, recorder: Recorder) -> None:
+    """Count what tasks and `on_start` raise, by kind and place."""
+
+    def on_user_error(exception: BaseException, **_: Any) -> None:
+        kind, place = clean_name(type(exception).__name__, 60), place_of_error(exception)
+        recorder.population.raised(kind, place, normalise(str(exception)))
+
+    Guard(environment, recorder.internal_error).listen("user_error", on_user_error)

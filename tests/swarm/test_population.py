@@ -1,0 +1,78 @@
+"""What became of users, and why a run's exit code isn't 0, stands in report, summary and last line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import serverkit
+from swarmkit import Swarm, scene
+
+USERS = Path(__file__).parent / "fated_users.py"
+
+
+@scene
+def test_users_that_die_or_leave_are_told_apart_alone(swarm: Swarm) -> None:
+    users_are_told_apart(swarm)
+
+
+@scene
+def test_users_that_die_or_leave_are_told_apart_with_workers(swarm: Swarm) -> None:
+    users_are_told_apart(swarm, "--processes", "2", *swarm.swarm_port())
+
+
+def users_are_told_apart(swarm: Swarm, *more: str) -> None:
+    html = swarm.folder / "ours.html"
+    check = ["--sio-check", "run: peak_users == 10"]
+    args = swarm.args("-f", USERS, "-t", "3s", "--sio-html", html, *check, *more, users=14)
+    closed = f"http://127.0.0.1:{serverkit.free_port()}"
+    assert swarm.run(args, {"CLOSED": closed}) == 1, str(swarm.processes[0])
+    report, out = swarm.report, swarm.processes[0].out
+    # Of each six, one raises in `on_start`, one can't connect, one leaves after its first task.
+    assert report["users"] == {"asked": 14, "peak": 10, "ended": 4, "left": 2}, out
+    assert [check["ok"] for check in report["checks"]] == [True]
+    raised = {
+        (found["kind"], found["place"].rpartition("/")[2]): found["count"] for found in report["exceptions"]
+    }
+    line = 1 + USERS.read_text().splitlines().index('            raise KeyError("odd task")')
+    start = 1 + USERS.read_text().splitlines().index(
+        '            raise ZeroDivisionError("canary of on_start")'
+    )
+    assert raised.keys() == {
+        ("ZeroDivisionError", f"fated_users.py:{start}"),
+        ("KeyError", f"fated_users.py:{line}"),
+    }
+    assert raised["ZeroDivisionError", f"fated_users.py:{start}"] == 2
+    assert raised["KeyError", f"fated_users.py:{line}"] > 4
+    assert report["exit_reason"].startswith("10 failures: ") and "KeyError at " in report["exit_reason"]
+    assert "POST /no-such-login 2 (404)" in report["exit_reason"]
+    assert out.splitlines()[-1] == f"exit code 1: {report['exit_reason']}"
+    assert "14 users asked for, 10 ran; 4 died (an exception, or no connection); 2 left by" in out
+    assert all(
+        len(line) <= 80 for line in out.splitlines() if not line.startswith(("exit code", "report", "html"))
+    )
+    for shown in (html.read_text(), out):
+        assert (
+            "KeyError" in shown
+            and f"fated_users.py:{line}" in shown
+            and "14 users asked for, 10 ran" in shown
+        )
+
+
+@scene
+def test_a_script_that_sets_the_exit_code_is_named(swarm: Swarm) -> None:
+    """Tests of checks, distrust and so on look at their reasons themselves; this one has no row to show."""
+    file = swarm.folder / "own_code.py"
+    file.write_text(
+        "from locust import constant, events, task\nfrom sioload import SocketIOUser\n"
+        "class Quiet(SocketIOUser):\n"
+        "    wait_time = constant(1)\n"
+        "    @task\n"
+        "    def rest(self): pass\n"
+        "@events.quitting.add_listener\n"
+        "def quitting(environment, **_): environment.process_exit_code = 7\n"
+    )
+    assert swarm.run(swarm.args("-f", file, "-t", "1s", users=2)) == 7
+    assert (
+        swarm.processes[0].out.splitlines()[-1]
+        == "exit code 7: set by the script (environment.process_exit_code)"
+    )
