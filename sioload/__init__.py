@@ -24,17 +24,19 @@ if TYPE_CHECKING:
         LimitError,
         NotConnected,
         OptionError,
+        PhaseError,
         ProtocolError,
         Refused,
         SioloadError,
         UnexpectedReply,
         UsageError,
     )
+    from sioload.load.arrivals import Arrivals
+    from sioload.load.shapes import Phases
     from sioload.net.clock import stamp
     from sioload.options import Limits, Options
     from sioload.users.handlers import on
     from sioload.users.pacing import paced
-    from sioload.users.shapes import Arrivals
     from sioload.users.user import SocketIOUser
 
 _HOMES = {
@@ -42,7 +44,8 @@ _HOMES = {
     "SocketIOUser": "sioload.users.user",
     "on": "sioload.users.handlers",
     "paced": "sioload.users.pacing",
-    "Arrivals": "sioload.users.shapes",
+    "Arrivals": "sioload.load.arrivals",
+    "Phases": "sioload.load.shapes",
     "stamp": "sioload.net.clock",
     "Options": "sioload.options",
     "Limits": "sioload.options",
@@ -61,6 +64,8 @@ __all__ = [
     "NotConnected",
     "OptionError",
     "Options",
+    "PhaseError",
+    "Phases",
     "ProtocolError",
     "Refused",
     "SioloadError",

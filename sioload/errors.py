@@ -59,6 +59,10 @@ class CheckError(UsageError):
     """A check (`--sio-check`) can't be parsed."""
 
 
+class PhaseError(UsageError):
+    """Phases (`--sio-phases`) can't be understood."""
+
+
 class ProtocolError(SioloadError):
     """The peer broke the protocol. The only exception that decoders raise.
 

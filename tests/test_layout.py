@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "sioload"
 
 #: Bottom floor first; rooms of one floor may use each other.
 FLOORS = (
-    ("errors", "options"),
+    ("errors", "options", "durations"),
     ("engineio",),
     ("socketio",),
     ("measure",),
@@ -21,6 +21,7 @@ FLOORS = (
     ("net",),
     ("session",),
     ("client",),
+    ("load",),
     ("users", "doctor"),
     ("swarm",),
     ("web",),
@@ -30,7 +31,7 @@ LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 #: What `from sioload import ...` gives, beside modules, is at home here at the highest.
 FACADE = LEVEL["users"]
 
-PURE = {"errors", "options", "engineio", "socketio", "measure", "report"}
+PURE = {"errors", "options", "durations", "engineio", "socketio", "measure", "report"}
 IMPURE = {"asyncio", "gevent", "geventwebsocket", "locust", "requests", "select", "socket", "ssl",
           "selectors", "subprocess", "threading", "time", "websockets"}  # fmt: skip
 #: The embedded server; `__init__` gives the public names.

@@ -88,7 +88,8 @@ def test_all_blocks_run_in_order(target, tmp_path):
 @pytest.mark.parametrize("text", [text for _, text in blocks(MANUAL) if "SocketIOUser" in text])
 def test_recipes_run(target, tmp_path, text):
     (tmp_path / "locustfile.py").write_text(text)
-    args = ["-f", "locustfile.py", "--headless", "-u", "2", "-r", "2", "-t", "2s", "--host", target.url]
+    load = [] if "Phases" in text else ["-u", "2", "-r", "2", "-t", "2s"]
+    args = ["-f", "locustfile.py", "--headless", "--host", target.url, *load]
     done = serverkit.run_locust(args, cwd=tmp_path)
     assert done.code == 0, done.text
     assert target.counts()["acks"], done.text

@@ -17,18 +17,26 @@ FLAGS = {"version", "transports", "namespaces", "auth", "headers", "path", "ack_
 #: Seconds over which connects are spread, and so all that follows; Locust starts users at once, each second.
 JITTER = 1.0
 
+#: What is done without a word, or a phase, about it.
+USUAL = {"users": 10, "spawn_rate": 50, "run_time": "30s"}
+
 POSITIVE = click.FloatRange(0, min_open=True)
 
 
 # fmt: off
 ARGUMENTS = (
     click.argument("url", callback=values.server_url),
-    click.option("--users", "-u", type=click.IntRange(1), default=10, show_default=True, metavar="N",
-                 help="Simulated users."),
-    click.option("--spawn-rate", "-r", type=POSITIVE, default=50, show_default=True, metavar="N",
-                 help="Users started per second."),
-    click.option("--run-time", "-t", default="30s", show_default=True, callback=values.duration,
-                 metavar="TIME", help="e.g. 30s, 5m or 1h30m."),
+    click.option("--users", "-u", type=click.IntRange(1), metavar="N",
+                 help=f"Simulated users.  [default: {USUAL['users']}]"),
+    click.option("--spawn-rate", "-r", type=POSITIVE, metavar="N",
+                 help=f"Users started per second.  [default: {USUAL['spawn_rate']}]"),
+    click.option("--run-time", "-t", callback=values.duration, metavar="TIME",
+                 help=f"e.g. 30s, 5m or 1h30m.  [default: {USUAL['run_time']}]"),
+    click.option("--sio-phases", metavar="PHASES", callback=values.phases,
+                 help="Load over time in their place: '0..200 users over 1m; 200 users for 5m'."),
+    click.option("--sio-session-length", metavar="TIME", help="Of phases in sessions per second."),
+    click.option("--sio-session-drain", type=float, metavar="SECONDS",
+                 help="How long sessions may go on after the last phase.  [default: 30]"),
     click.option("--emit", "event", required=True, metavar="EVENT", help="The event to emit."),
     click.option("--data", multiple=True, metavar="JSON", callback=values.json_value,
                  help="Its argument; several times gives several arguments."),
@@ -77,9 +85,10 @@ def _arguments(function: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
 @_arguments
 def bench(
     url: str,
-    users: int,
-    spawn_rate: float,
-    run_time: str,
+    users: int | None,
+    spawn_rate: float | None,
+    run_time: str | None,
+    sio_phases: str | None,
     event: str,
     data: list[Any],
     ack: bool,
@@ -105,8 +114,12 @@ def bench(
         "namespace": namespace,
         "options": _options(flags, more),
     }
-    run = ["--headless", "--host", url, "--users", users, "--spawn-rate", spawn_rate, "--run-time", run_time]
-    argv = runner.locust("bench_locustfile.py", [*run, *_flags(rest)])
+    load: dict[str, Any] = {"users": users, "spawn_rate": spawn_rate, "run_time": run_time}
+    if sio_phases is not None:
+        load["sio_phases"] = sio_phases
+    else:
+        load = {name: usual if load[name] is None else load[name] for name, usual in USUAL.items()}
+    argv = runner.locust("bench_locustfile.py", ["--headless", "--host", url, *_flags({**load, **rest})])
     runner.become(argv, {"SIOLOAD_BENCH": json.dumps(scenario, ensure_ascii=False)})
 
 

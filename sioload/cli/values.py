@@ -13,7 +13,8 @@ import click
 import orjson
 
 from sioload.engineio.urls import parse_url
-from sioload.errors import CheckError
+from sioload.errors import CheckError, PhaseError
+from sioload.load.phases import parse_phases
 from sioload.report.checks import parse
 
 
@@ -62,9 +63,19 @@ def rate(ctx: click.Context, param: click.Parameter, value: str) -> float | None
     return rate
 
 
-def duration(ctx: click.Context, param: click.Parameter, value: str) -> str:
+def phases(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Phases that can be parsed, as they were given."""
+    if value is not None:
+        try:
+            parse_phases(value)
+        except PhaseError as error:
+            raise click.BadParameter(str(error)) from error
+    return value
+
+
+def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """A time span as Locust reads it."""
-    if not re.fullmatch(r"\d+|(?=\d)(\d+h)?(\d+m)?(\d+s)?", value):
+    if value is not None and not re.fullmatch(r"\d+|(?=\d)(\d+h)?(\d+m)?(\d+s)?", value):
         raise click.BadParameter(f"{value!r} is no time: give e.g. 30s, 5m or 1h30m")
     return value
 

@@ -12,6 +12,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from sioload.engineio.urls import parse_url
 from sioload.errors import UsageError
+from sioload.load.shapes import take_phases
 from sioload.net.dial import tls_context
 from sioload.swarm.describe import conceal
 from sioload.swarm.interrupts import Interrupts
@@ -75,10 +76,19 @@ def _check_users(environment: Any) -> None:
             raise SystemExit(2) from error
 
 
+def _take_phases(environment: Any) -> None:
+    try:
+        take_phases(environment)
+    except UsageError as error:
+        print(f"sioload: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
 def _attach_interruptible(environment: Any) -> None:
     # The event loop hasn't run since the imports began. Locust's timer of `--run-time`, set by the loop's own
     # idea of now, would end the run that much too early.
     get_hub().loop.update_now()
     _check_users(environment)
+    _take_phases(environment)
     interrupts = Interrupts(attach(environment).hurry)
     environment.events.quit.add_listener(lambda **_: interrupts.restore())

@@ -8,7 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sioload.errors import CheckError
+from sioload.durations import seconds_of
+from sioload.errors import CheckError, PhaseError
+from sioload.load.phases import parse_phases
+from sioload.load.shapes import SESSION_DRAIN
 from sioload.report.checks import Check, parse, parse_toml
 
 #: Seconds that emits may stay open after the users are gone.
@@ -43,6 +46,17 @@ def add_options(parser: Any) -> None:
     text = "Address that the metrics are served on. Defaults to 127.0.0.1."
     add("--sio-metrics-host", str, "<address>", text, default="127.0.0.1")
     add("--sio-hlog", writable_directory, "<directory>", "Write one HdrHistogram log (.hlog) per row to here")
+    text = "Load over time: phases such as 'warmup: 0..200 users over 1m; peak: 500 users for 5m'"
+    add(
+        "--sio-phases",
+        phases_text,
+        "<phases>",
+        f"{text} (in a .conf file write ';' without a space before it)",
+    )
+    text = "How long a session of phases in sessions per second lasts: 30s, or none until the script ends it"
+    add("--sio-session-length", session_length, "<duration>", text)
+    text = "How long sessions may go on after the last phase. Defaults to 30 s."
+    add("--sio-session-drain", seconds, "<seconds>", text, default=SESSION_DRAIN)
     text = "How long emits may stay open after the users have stopped. Defaults to 5."
     add("--sio-drain", seconds, "<seconds>", text, default=DRAIN)
 
@@ -61,6 +75,22 @@ def check_text(text: str) -> str:
         parse(text)
     except CheckError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def phases_text(text: str) -> str:
+    """Phases that can be parsed, as they were given."""
+    try:
+        parse_phases(text)
+    except PhaseError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def session_length(text: str) -> str:
+    """A duration, or `none`, as it was given."""
+    if text != "none" and not seconds_of(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration: give e.g. 30s or 1m30s, or none")
     return text
 
 

@@ -52,18 +52,18 @@ class Arrivals(LoadTestShape):
     session_length: float | Callable[[], float]
     duration: float | None = None
 
+    _arriving: gevent.Greenlet[..., None] | None = None
+    _until: float = math.inf
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         name = type(self).__name__
         if not hasattr(self, "rate") or not hasattr(self, "session_length"):
             raise UsageError(f"{name} needs a rate (sessions per second) and a session_length (seconds)")
         checked_rate(self.rate, name)
-        lengths = {"duration": self.duration, "session_length": type(self).session_length}
-        for what, value in lengths.items():
-            if value is not None and not callable(value) and not 0 < value < math.inf:
-                raise UsageError(f"{name}: {what} must be seconds above 0, not {value!r}")
-        self._arriving: gevent.Greenlet[..., None] | None = None
-        self._until = math.inf
+        for what, value in (("duration", self.duration), ("session_length", self.length())):
+            if value is not None:
+                check_length(value, f"{name}: {what}")
 
     def tick(self) -> tuple[int, float] | None:
         """Locust asks each second how many users it shall keep: none, as they come and go by themselves."""
@@ -90,22 +90,37 @@ class Arrivals(LoadTestShape):
         options = runner.environment.parsed_options
         return self.duration or getattr(options, "run_time", None) or math.inf
 
+    def slots(self) -> Iterator[float]:
+        """When each session begins, in seconds since the run's start."""
+        return (number / self.rate for number in count())
+
+    def length(self) -> float | Callable[[], float]:
+        """How long a session lasts; see `session_length`."""
+        return type(self).session_length  # through the class: a function there is no method
+
     def _arrive(self, runner: Runner) -> None:
         """Begin the sessions, each at its time."""
         while not ready(runner):
             gevent.sleep(0.005)
         origin = perf_counter()
         self._until = origin + self.duration_of(runner)
-        length = type(self).session_length  # through the class: a function there is no method
+        length = self.length()
         classes = weighted(runner.user_classes)
-        for number in count():
-            slot = origin + number / self.rate
+        for number, offset in enumerate(self.slots()):
+            slot = origin + offset
             if slot >= self._until:
                 return
             gevent.sleep(max(0.0, slot - perf_counter()))
             if runner.state not in (STATE_RUNNING, STATE_SPAWNING):
                 return
             deal(runner, number, next(classes).__name__, length() if callable(length) else length)
+
+
+def check_length(value: object, what: str) -> None:
+    """Refuse what is neither seconds above 0 nor a function that returns them."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not callable(value) and not (number and 0 < value < math.inf):  # type: ignore[operator]
+        raise UsageError(f"{what} must be seconds above 0, not {value!r}")
 
 
 class _Dispatcher(UsersDispatcher):
@@ -166,7 +181,8 @@ def begin(runner: Any, name: str, length: float) -> None:
         if user._state != LOCUST_STATE_STOPPING and not user.greenlet.dead:
             gevent.spawn(user.stop)
 
-    fleet_of(runner.environment).deadlines.at(perf_counter() + length, over)
+    if length < math.inf:
+        fleet_of(runner.environment).deadlines.at(perf_counter() + length, over)
 
 
 def _listen(environment: Any, **_: Any) -> None:

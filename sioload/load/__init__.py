@@ -1,0 +1,1 @@
+"""What load is made: phases and sessions over time."""

@@ -1,0 +1,162 @@
+"""`Phases`: load over time without code, by Locust's own dispatcher and the engine of `Arrivals`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from time import perf_counter
+from typing import Any, ClassVar, Final
+
+from locust import LoadTestShape
+from locust.env import Environment
+from locust.runners import Runner
+
+from sioload.durations import seconds_of
+from sioload.errors import PhaseError, UsageError
+from sioload.load.arrivals import Arrivals, check_length
+from sioload.load.phases import Plan, parse_phases
+
+#: Seconds that sessions may go on after the last phase.
+SESSION_DRAIN: Final = 30.0
+#: Options of Locust that say otherwise what phases say, and what each is without a value.
+_TAKEN: Final = {"num_users": "-u", "run_time": "-t", "reset_stats": "--reset-stats"}
+
+
+class Phases(LoadTestShape):
+    """A plan of phases in a locustfile: subclass it and set `phases`.
+
+    Attributes:
+        phases: the plan, as `--sio-phases` takes it, or a list of such texts.
+        session_length: for sessions per second: seconds that one lasts, or a function without arguments that
+            returns them; None until the script ends it (`StopUser`).
+    """
+
+    abstract: ClassVar[bool] = True
+    use_common_options: ClassVar[bool] = True
+
+    phases: str | Sequence[str]
+    session_length: float | Callable[[], float] | None = None
+
+    def tick(self) -> tuple[int, float] | None:
+        """Not asked: `take_phases` puts the engine of the plan in its place."""
+        raise UsageError("phases need a run that sioload is attached to")
+
+
+class UserPhases(LoadTestShape):
+    """A number of simulated users that follows a plan, by Locust's own dispatcher."""
+
+    abstract: ClassVar[bool] = False
+    use_common_options: ClassVar[bool] = True
+
+    def __init__(self, plan: Plan, spawn_rate: float | None) -> None:
+        """
+        Args:
+            plan: of users.
+            spawn_rate: users per second by which a `for` is reached; None for at once.
+        """
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.plan = plan
+        self._spawn_rate = spawn_rate
+        self._users = 0.0
+        self._asked = 0.0
+        self._pace = 1.0
+
+    def reset_time(self) -> None:
+        """A run begins."""
+        super().reset_time()  # type: ignore[no-untyped-call]
+        self._users = self._asked = 0.0
+
+    def tick(self) -> tuple[int, float] | None:
+        """Locust asks each second how many users it shall keep."""
+        now = perf_counter() - self.start_time
+        number = self.plan.at(now)
+        if number is None:
+            return None
+        before, goal = self._users, self.plan.load(now)
+        if self._spawn_rate is not None and not self.plan.phases[number].ramp:
+            most = self._spawn_rate * (now - self._asked) + (self._spawn_rate if before == 0 else 0)
+            goal = min(max(goal, before - most), before + most)
+        self._users, self._asked = goal, now
+        users = round(goal)
+        if users != round(before):  # the same answer twice is no change to Locust
+            self._pace = float(abs(users - round(before)))
+        return users, self._pace
+
+
+class SessionPhases(Arrivals):
+    """Sessions that begin at the rates of a plan, by the engine of `Arrivals`."""
+
+    abstract: ClassVar[bool] = False
+
+    def __init__(self, plan: Plan, length: float | Callable[[], float] | None, drain: float) -> None:
+        """
+        Args:
+            plan: of sessions per second.
+            length: seconds of a session; None until the script ends it.
+            drain: seconds that sessions may go on after the last phase.
+        """
+        LoadTestShape.__init__(self)  # type: ignore[no-untyped-call]  # it has no rate of its own
+        self.plan = plan
+        self._length = math.inf if length is None else length
+        self._drain = drain
+
+    def slots(self) -> Iterator[float]:
+        """The plan's."""
+        return self.plan.slots()
+
+    def length(self) -> float | Callable[[], float]:
+        """As it was given; infinite until the script ends it."""
+        return self._length
+
+    def duration_of(self, runner: Runner) -> float:
+        """The plan's."""
+        return self.plan.seconds
+
+    def tick(self) -> tuple[int, float] | None:
+        """After the last phase the sessions that run may finish."""
+        asked = super().tick()
+        if asked is None and self.runner is not None and self.runner.user_count:
+            return (0, 1.0) if perf_counter() < self._until + self._drain else None
+        return asked
+
+
+def take_phases(environment: Environment) -> None:
+    """Put the plan that the command line or the locustfile has in force; called before any load.
+
+    Raises:
+        UsageError: it can't be understood, or other options say otherwise.
+    """
+    options: Any = environment.parsed_options
+    given, text = environment.shape_class, getattr(options, "sio_phases", None)
+    shape = given if isinstance(given, Phases) else None
+    if text is None:
+        if shape is None:
+            return
+        text = getattr(shape, "phases", None)
+    parts = [text] if isinstance(text, str) else text
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise PhaseError(f"{type(shape).__name__} needs phases, a text such as '0..200 users over 1m'")
+    plan = parse_phases(parts)
+    for name, flag in _TAKEN.items():
+        if getattr(options, name, None):
+            raise UsageError(f"{flag} and phases exclude each other: phases say how many users and how long")
+    if given is not None and text is getattr(options, "sio_phases", None):
+        print(f"sioload: --sio-phases wins over the shape {type(given).__name__} of the locustfile")
+    engine = _engine(plan, options, shape)
+    engine.runner = environment.runner
+    environment.shape_class = engine
+
+
+def _engine(plan: Plan, options: Any, shape: Phases | None) -> UserPhases | SessionPhases:
+    length = getattr(options, "sio_session_length", None)
+    if not plan.per_second:
+        if length is not None:
+            raise UsageError("--sio-session-length is of sessions per second, and the phases name users")
+        return UserPhases(plan, getattr(options, "spawn_rate", None))
+    own = type(shape).session_length if shape is not None else None
+    if length is None and own is None:
+        raise UsageError("phases of sessions need --sio-session-length, such as 30s, or none")
+    if length is None:
+        check_length(own, f"{type(shape).__name__}: session_length")
+    chosen = own if length is None else seconds_of(length)
+    return SessionPhases(plan, chosen, getattr(options, "sio_session_drain", SESSION_DRAIN))

@@ -1,0 +1,99 @@
+"""Runs whose load follows phases, in one process and on workers, against a real server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serverkit
+
+SCRIPT = """
+from locust import constant, task
+from sioload import Phases, SocketIOUser
+
+class Visitor(SocketIOUser):
+    wait_time = constant(0.2)
+    options = {"transports": ["websocket"]}
+
+    @task
+    def say(self):
+        self.sio.call("echo", 1)
+"""
+
+
+def run(folder: Path, url: str, *more: str, script: str = SCRIPT) -> tuple[serverkit.Run, dict[str, Any]]:
+    """A run of the script, and its report ({} without one)."""
+    (folder / "locustfile.py").write_text(script)
+    report = folder / "report.json"
+    port = str(serverkit.free_port())
+    swarm = ["--master-bind-port", port, "--master-port", port, "--master-bind-host", "127.0.0.1"]
+    args = ["-f", "locustfile.py", "--host", url, "--headless", "--sio-report", report, *swarm, *more]
+    done = serverkit.run_locust(args, 60, cwd=folder)
+    return done, json.loads(report.read_text()) if report.exists() else {}
+
+
+@pytest.mark.parametrize("workers", [[], ["--processes", "2"]], ids=["alone", "two workers"])
+def test_users_follow_the_plan(tmp_path: Path, target: serverkit.Server, workers: list[str]) -> None:
+    plan = "warmup: 0..10 users over 2s; peak: 24 users for 2s; rest: 5 users for 2s"
+    done, report = run(tmp_path, target.url, "--sio-phases", plan, *workers)
+    assert done.code == 0, done.text
+    assert report["users"]["peak"] == 24
+    assert report["connections"]["opened"] == 24 == sum(target.counts()["connects"].values())
+    assert report["ledger"]["acked"] == target.counts()["acks"]["/"]["echo"]
+    assert report["duration_s"] == pytest.approx(6, abs=2)
+
+
+@pytest.mark.parametrize("workers", [[], ["--processes", "2"]], ids=["alone", "two workers"])
+def test_sessions_begin_as_the_plan_says(
+    tmp_path: Path, target: serverkit.Server, workers: list[str]
+) -> None:
+    plan = "0..20/s over 2s; pause: 0/s for 1s; 10/s for 1s"
+    done, report = run(tmp_path, target.url, "--sio-phases", plan, "--sio-session-length", "500ms", *workers)
+    assert done.code == 0, done.text
+    assert sum(target.counts()["connects"].values()) == pytest.approx(30, abs=2)
+    assert report["connections"]["closed"] == {"client": report["connections"]["opened"]}
+    assert report["ledger"]["open"] == 0
+
+
+def test_a_plan_in_the_locustfile(tmp_path: Path, target: serverkit.Server) -> None:
+    script = f'{SCRIPT}\n\nclass Load(Phases):\n    phases = ["2 users for 1s", "end: 3 users for 1s"]\n'
+    done, report = run(tmp_path, target.url, script=script)
+    assert done.code == 0, done.text
+    assert report["users"]["peak"] == 3
+    done, report = run(tmp_path, target.url, "--sio-phases", "1 users for 1s", script=script)
+    assert report["users"]["peak"] == 1
+    assert "wins over the shape Load" in done.text
+
+
+def test_what_makes_no_sense_is_one_line_before_any_load(tmp_path: Path, target: serverkit.Server) -> None:
+    plan = ["--sio-phases", "5 users for 1s"]
+    for more, said in (
+        (["--sio-phases", "5 usrs for 1s"], "nearest: 'users'"),
+        ([*plan, "-u", "5"], "-u and phases exclude each other"),
+        ([*plan, "-t", "5s"], "-t and phases exclude each other"),
+        ([*plan, "--reset-stats"], "--reset-stats and phases exclude each other"),
+        ([*plan, "--sio-session-length", "1s"], "the phases name users"),
+        (["--sio-phases", "5/s for 1s"], "--sio-session-length"),
+        (["--sio-phases", "5/s for 1s", "--sio-session-length", "long"], "'long' is no duration"),
+    ):
+        done, _ = run(tmp_path, target.url, *more)
+        assert done.code == 2, done.text
+        assert said in done.err and "Traceback" not in done.err, done.text
+    wrong = f"{SCRIPT}\n\nclass Load(Phases):\n    phases = 7\n"
+    done, _ = run(tmp_path, target.url, script=wrong)
+    assert done.code == 2 and "Load needs phases" in done.err, done.text
+    assert not sum(target.counts()["connects"].values())
+
+
+def test_bench_takes_phases_in_place_of_users(tmp_path: Path, target: serverkit.Server) -> None:
+    report = tmp_path / "report.json"
+    load = ["--sio-phases", "2 users for 1s; 5 users for 2s", "--sio-report", report]
+    done = serverkit.run_sioload(["bench", target.url, "--emit", "echo", "--ack", *load], 60)
+    assert done.code == 0, done.text
+    assert json.loads(report.read_text())["users"]["peak"] == 5
+    done = serverkit.run_sioload(["bench", target.url, "--emit", "echo", "--users", "3", *load], 60)
+    assert done.code == 2 and "-u and phases exclude each other" in done.err, done.text
+    done = serverkit.run_sioload(["bench", target.url, "--emit", "echo", "--sio-phases", "5 user"], 60)
+    assert done.code == 2 and "expected for or over" in done.err, done.text
