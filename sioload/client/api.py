@@ -21,6 +21,7 @@ from sioload.client.emits import Emit, Unacked, Verdict
 from sioload.client.excerpt import excerpt, place_of_error, place_of_function
 from sioload.client.manager import Listener, Manager, Phase
 from sioload.client.pending import Expectation, Pending, Wait
+from sioload.client.registry import Handlers, Registry, Transport, event_decorator, find
 from sioload.client.schedule import Pace, Schedule
 from sioload.engineio.urls import parse_url
 from sioload.errors import ConnectError, EmitError, Loss, NotConnected, UsageError
@@ -34,8 +35,6 @@ from sioload.options import Options, options_from
 #: How many of the largest payloads may wait for handlers: room for 10,000 events of 13 KB.
 QUEUED: Final = 8
 _clock: Final = perf_counter  # a global that costs no look-up
-
-Handlers = Mapping[tuple[str, str], Handler]
 
 
 class _Eio:
@@ -91,7 +90,7 @@ class SocketIOClient(Listener):
         self._returns: Returns | None = None
         self._user = user
         self._handlers: Handlers = handlers if handlers is not None else {}
-        self._own: dict[tuple[str, str], Handler] | None = None
+        self._own: Registry | None = None
         self._manager = Manager(self.fleet, self.options, self)
         self._dispatcher: Dispatcher | None = None
         self._pending = Pending(self.fleet, self._expired, self._manager.forget_shortcuts)
@@ -108,10 +107,20 @@ class SocketIOClient(Listener):
         return self._manager.phase is Phase.UP
 
     @property
-    def transport(self) -> str | None:
-        """ "polling" or "websocket", None while there is no connection."""
+    def transport(self) -> Transport:
+        """ "polling" or "websocket", "" while there is no connection; `transport()` is that too, or None."""
         connection = self._manager.connection
-        return connection.transport if connection is not None else None
+        return Transport(connection.transport if connection is not None else "")
+
+    @property
+    def namespaces(self) -> dict[str, str]:
+        """The namespaces that are connected, and the socket's id in each."""
+        return {name: n.sid for name, n in self._manager.namespaces.items() if n.connected}
+
+    @property
+    def connection_headers(self) -> Mapping[str, str]:
+        """The headers that the last `connect()` was made with."""
+        return self._manager.options.headers
 
     @property
     def sid(self) -> str | None:
@@ -176,7 +185,8 @@ class SocketIOClient(Listener):
         endpoint = parse_url(url or self.url or "", options.path)
         names = [namespaces] if isinstance(namespaces, str) else list(namespaces or options.namespaces)
         if not names:
-            names = sorted({ns for ns, _ in [*self._handlers, *(self._own or ())] if ns != "*"}) or ["/"]
+            own = self._own.namespaces() if self._own is not None else set()
+            names = sorted({ns for ns, _ in self._handlers} | own) or ["/"]
         for name in names:
             if not name.startswith("/"):
                 raise UsageError(f"namespace {name!r} must begin with '/'")
@@ -253,8 +263,11 @@ class SocketIOClient(Listener):
             if mine:
                 dispatcher.serve()
         except BaseException as error:
-            if not isinstance(error, ConnectError) and self._manager.phase is Phase.CONNECTING:
-                self._manager.shut("client")
+            if not isinstance(error, ConnectError):
+                if self._manager.phase is Phase.CONNECTING:
+                    self._manager.shut("client")
+            elif mine:
+                dispatcher.serve()  # its handlers hear of it before it is raised
             raise
         finally:
             if mine:
@@ -297,8 +310,17 @@ class SocketIOClient(Listener):
         if namespace is not None:
             self._manager.leave(namespace)
         else:
+            was_up = self.connected
             self._manager.shut("client")
+            self._until_idle()
+            if was_up:
+                self._system_event("disconnect", "client disconnect")
+            return
         self._until_idle()
+
+    def shutdown(self) -> None:
+        """End the connection, or the attempts to get one back, as `disconnect()` does."""
+        self.disconnect()
 
     def close_quietly(self) -> None:
         """Close whatever is open and return once it is closed, as if `connect()` had never been called."""
@@ -730,31 +752,41 @@ class SocketIOClient(Listener):
     ) -> Callable[..., Any]:
         """Register a handler for an event, `"*"` for all others; also as a decorator.
 
-        Its return value answers a server that asks for an ack. `"*"` handlers get the event's name first.
+        Its return value answers a server that asks for an ack. `"*"` handlers get the event's name first;
+        those of the namespace `"*"`, any that has no handler of its own, its name before the arguments.
         """
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
-            if self._own is None:
-                self._own = {}
-            self._own[namespace or "/", str(event)] = Handler(function)
-            self._manager.forget_shortcuts()
+            self._registry().add(namespace or "/", str(event), Handler(function))
             return function
 
         return register if handler is None else register(handler)
+
+    def _registry(self) -> Registry:
+        if self._own is None:
+            self._own = Registry()
+        self._manager.forget_shortcuts()
+        return self._own
+
+    def event(self, *args: Any, **options: Any) -> Any:
+        """Register the decorated function for the event of its name: `@sio.event`."""
+        return event_decorator(self.on, args, options)
+
+    def register_namespace(self, namespace_handler: Any) -> None:
+        """Register a class-based namespace, a `socketio.ClientNamespace`: `on_message` handles `message`."""
+        namespace_handler._set_client(self)
+        self._registry().add_class(namespace_handler.namespace, namespace_handler)
+
+    def start_background_task(
+        self, target: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> gevent.Greenlet[..., Any]:
+        """Call a function in a greenlet of its own, which is returned."""
+        return gevent.spawn(target, *args, **kwargs)
 
     def on_message(self, event: str, *data: Any) -> None:
         """What handlers written for Locust's own client call to have an event counted; it is counted
         already.
         """
-
-    def _handler(self, namespace: str, event: str) -> tuple[Handler | None, bool]:
-        """The handler of an event, and whether it is one for all events."""
-        for name in (event, "*"):
-            for table in (self._own, self._handlers):
-                found = table.get((namespace, name)) if table else None
-                if found is not None:
-                    return found, name == "*"
-        return None, False
 
     def _dispatching(self) -> Dispatcher:
         if self._dispatcher is None:
@@ -802,10 +834,10 @@ class SocketIOClient(Listener):
             args = args[:-1]  # what measures and waits gets the event as it was emitted
         recorder = self.fleet.recorder
         shown = event if namespace == "/" else f"{namespace} {event}"
-        is_catch_all = False
+        before: tuple[str, ...] = ()
         handler = self._handlers.get((namespace, event)) if self._own is None else None
         if handler is None:
-            handler, is_catch_all = self._handler(namespace, event)
+            handler, before = find(self._own, namespace, event, self._handlers)
         pending = self._pending
         awaited = bool(pending.waits) and pending.answered(namespace, event, args, now)
         measured: CountedBroadcast | None = None
@@ -841,9 +873,9 @@ class SocketIOClient(Listener):
             return measured
         if handler.empty and id is None:
             return measured
-        passed = (event, *given) if is_catch_all else tuple(given)
+        passed = (*before, *given)
         if offset:
-            passed = handler.without_offset(passed)
+            passed = handler.without_last(passed)
         if not self._dispatching().add(self._call_handler, handler, event, passed, namespace, id):
             recorder.row("RECV", f"{shown} (handler)").fail("the handler queue is full")
         return None
@@ -894,9 +926,13 @@ class SocketIOClient(Listener):
     def _system_event(self, event: str, *args: Any, namespace: str | None = None) -> None:
         """python-socketio's own events, for handlers that were registered for them."""
         for name in self._manager.namespaces if namespace is None else (namespace,):
-            handler = (self._own or {}).get((name, event)) or self._handlers.get((name, event))
+            handler, before = find(self._own, name, event, self._handlers)
             if handler is not None and handler.function is not None:
-                self._dispatching().add(self._call_handler, handler, event, args, name, None)
+                passed = handler.without_last((*before, *args)) if args else before
+                self._dispatching().add(self._call_handler, handler, event, passed, name, None)
+
+    def on_connect_error(self, namespace: str, data: object) -> None:
+        self._system_event("connect_error", data, namespace=namespace)
 
     def on_attempt_failed(self, error: ConnectError) -> None:
         self.lost = "failed"

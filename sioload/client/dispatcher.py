@@ -70,10 +70,10 @@ class Handler:
             args = (event, *args)
         return function(user, *args) if self.bound else function(*args)
 
-    def without_offset(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The arguments of an event that ends in a recovery offset, as far as the function takes them.
+    def without_last(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Arguments of which the function need not take the last: a recovery offset, why it was disconnected.
 
-        JavaScript's handlers get it and ignore it.
+        JavaScript's handlers get them all and ignore what they don't take.
         """
         return args[:-1] if len(args) > self._most or len(args) == self._named else args
 

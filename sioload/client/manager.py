@@ -94,6 +94,9 @@ class Listener(Protocol):
     def on_up(self, again: bool) -> None:
         """Every namespace is connected; `again` after a loss."""
 
+    def on_connect_error(self, namespace: str, data: object) -> None:
+        """A namespace wasn't joined: what the server said, or what was in the way."""
+
     def on_attempt_failed(self, error: ConnectError) -> None:
         """An attempt that `connect` began came to nothing."""
 
@@ -277,8 +280,12 @@ class Manager(SessionListener):
         self._fleet.deadlines.cancel(self._deadline)
         self._deadline = None
         for namespace in self.namespaces.values():
-            if not namespace.connected and error.kind != "refused":
-                self._fleet.recorder.row("CONNECT", namespace.name).fail(str(error))
+            if not namespace.connected:
+                if error.kind != "refused":
+                    self._fleet.recorder.row("CONNECT", namespace.name).fail(str(error))
+                self._listener.on_connect_error(
+                    namespace.name, error.reason if error.data is None else error.data
+                )
         self._reset_namespaces()
         if self.phase is Phase.CONNECTING:
             self._enter(Phase.IDLE)
@@ -687,6 +694,7 @@ class Manager(SessionListener):
         if self.phase is Phase.UP:
             for refused in waiting:
                 refused.kicked = True  # a rejoin that was refused: tried again before the next task
+                self._listener.on_connect_error(refused.name, data)
             self._listener.on_writable()
             return
         names = ", ".join(n.name for n in waiting)

@@ -84,4 +84,4 @@ def test_events_that_ask_for_an_ack_have_no_offset(servers: Callable[..., server
 def test_handlers_get_an_offset_that_they_can_take(
     function: Callable[..., Any], args: tuple[Any, ...], left: tuple[Any, ...]
 ) -> None:
-    assert Handler(function).without_offset(args) == left
+    assert Handler(function).without_last(args) == left

@@ -1,0 +1,99 @@
+"""What a script registered on its client, looked up in the order of python-socketio's `Client`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sioload.client.dispatcher import Handler
+
+Handlers = Mapping[tuple[str, str], Handler]
+
+#: Events that the client makes itself; handlers for `"*"` don't get them.
+RESERVED = frozenset({"connect", "connect_error", "disconnect"})
+
+
+class Transport(str):
+    """The name of a transport, "" without a connection. It can be called too, as python-socketio's method."""
+
+    __slots__ = ()
+
+    def __call__(self) -> str | None:
+        return str(self) or None
+
+
+class Registry:
+    """Handlers of events, and of class-based namespaces.
+
+    `"*"` stands for any event, whose handler gets the name first, and for any namespace that has no function
+    of its own (`BaseClient._get_event_handler`), whose handler gets the namespace before the arguments.
+    """
+
+    __slots__ = ("_anywhere", "_classes", "_functions")
+
+    def __init__(self) -> None:
+        self._functions: dict[tuple[str, str], Handler] = {}
+        self._classes: dict[tuple[str, str], Handler] = {}
+        self._anywhere = False
+
+    def add(self, namespace: str, event: str, handler: Handler) -> None:
+        """Register a handler."""
+        self._functions[namespace, event] = handler
+        self._anywhere = self._anywhere or namespace == "*"
+
+    def add_class(self, namespace: str, methods: object) -> None:
+        """Register the methods of a class-based namespace: `on_message` handles `message`."""
+        for name, method in inspect.getmembers(methods, callable):
+            if name.startswith("on_"):
+                self._classes[namespace, name[3:]] = Handler(method)
+
+    def namespaces(self) -> set[str]:
+        """Those that something was registered for by name."""
+        return {namespace for namespace, _ in [*self._functions, *self._classes]} - {"*"}
+
+    def find(self, namespace: str, event: str, of_class: Handlers) -> tuple[Handler | None, tuple[str, ...]]:
+        """The handler of an event, None without, and what it gets before the event's arguments.
+
+        Args:
+            namespace, event: of the event.
+            of_class: the handlers of the user's class, behind those that were registered here.
+        """
+        functions, classes = self._functions, self._classes
+        key = (namespace, event)
+        found = functions.get(key) or of_class.get(key)
+        if found is not None:
+            return found, ()
+        everything = event not in RESERVED
+        if everything:
+            found = functions.get((namespace, "*")) or of_class.get((namespace, "*"))
+            if found is not None:
+                return found, (event,)
+        if self._anywhere and not any(name == namespace for name, _ in [*functions, *of_class]):
+            found = functions.get(("*", event))
+            if found is not None:
+                return found, (namespace,)
+            found = functions.get(("*", "*"))
+            if found is not None and everything:
+                return found, (event, namespace)
+        found = classes.get(key)
+        if found is not None:
+            return found, ()
+        return classes.get(("*", event)), (namespace,)
+
+
+_EMPTY = Registry()
+
+
+def find(
+    own: Registry | None, namespace: str, event: str, of_class: Handlers
+) -> tuple[Handler | None, tuple[str, ...]]:
+    """`Registry.find`, also where nothing was registered."""
+    return (own or _EMPTY).find(namespace, event, of_class)
+
+
+def event_decorator(register: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """`@sio.event` and `@sio.event(namespace="/chat")`: the function's name is the event's."""
+    if len(args) == 1 and callable(args[0]) and not options:
+        return register(args[0].__name__, args[0])
+    return lambda function: register(function.__name__, function, *args, **options)
