@@ -117,6 +117,15 @@ class NotConnected(EmitError, ConnectionError):
     outcome = "not_sent"
 
 
+class RunEnded(EmitError):
+    """The run has ended and its figures are final: nothing was sent, and nothing was counted.
+
+    Listeners of the run's end get it, from when the last of `test_stop` has returned.
+    """
+
+    outcome = "not_sent"
+
+
 class EncodeError(EmitError, UsageError):
     """The data can't be serialised."""
 

@@ -5,6 +5,7 @@ Its signatures are those of python-socketio's `Client`. Several arguments of an 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
@@ -24,7 +25,7 @@ from sioload.client.pending import Expectation, Pending, Wait
 from sioload.client.registry import Handlers, Registry, Transport, event_decorator, find
 from sioload.client.schedule import Pace, Schedule
 from sioload.engineio.urls import parse_url
-from sioload.errors import ConnectError, EmitError, Loss, NotConnected, UsageError
+from sioload.errors import ConnectError, EmitError, Loss, NotConnected, RunEnded, UsageError
 from sioload.measure.clock import AHEAD, BACK, misfit
 from sioload.measure.delivery import Receiver
 from sioload.net import clock
@@ -65,7 +66,7 @@ class SocketIOClient(Listener):
     """
 
     __slots__ = ("_blocked", "_dispatcher", "_full", "_handlers", "_manager", "_own", "_pending", "_receiver",
-                 "_returns", "_schedules", "_user", "fleet", "leaving", "lost", "options", "pace",
+                 "_returns", "_schedules", "_stopped", "_user", "fleet", "leaving", "lost", "options", "pace",
                  "url")  # fmt: skip
 
     eio: ClassVar[_Eio] = _Eio()
@@ -86,6 +87,7 @@ class SocketIOClient(Listener):
         self.url = url
         self.pace: Pace | None = None
         self.leaving = False
+        self._stopped = False  # it was stopped in the middle of a call, whose answer may still come
         self.lost = ""
         self._returns: Returns | None = None
         self._user = user
@@ -172,12 +174,14 @@ class SocketIOClient(Listener):
             ConnectError: the last attempt failed; each has counted as a failure of each namespace's CONNECT
                 row.
             GreenletExit: the user was told to stop between two attempts.
+            RunEnded: a listener of the run's end called it too late.
             OptionError: an argument can't be used.
         """
+        self._check_running()
         link = self._manager
         if link.phase is Phase.CLOSING:
             self._until_idle()
-        if link.phase is Phase.UP and (self.leaving or self.fleet.ending):
+        if link.phase is Phase.UP and (self.leaving or self._stopped or self.fleet.ending):
             return  # at the end of a run `disconnect()` before this was put off
         if link.phase is not Phase.IDLE:
             raise ConnectError("connect", "already connected")
@@ -304,7 +308,7 @@ class SocketIOClient(Listener):
         nothing happens at once: open emits get their time to be answered first, then the connection closes
         by itself.
         """
-        if self.leaving or self.fleet.ending:
+        if self.leaving or self._stopped or self.fleet.ending:
             return
         self._end_schedules(namespace)
         if namespace is not None:
@@ -419,6 +423,7 @@ class SocketIOClient(Listener):
             NotConnected: there was no connection in time; the outcome is `not_sent`.
             EncodeError: the data can't be serialised; the outcome is `not_sent`.
             Refused: the message is above the server's maxPayload; the outcome is `error`.
+            RunEnded: a listener of the run's end called it too late; not counted.
         """
         self._check_running()
         namespace = namespace or "/"
@@ -468,7 +473,7 @@ class SocketIOClient(Listener):
             AckTimeout, ConnectionLost, UnexpectedReply, and what `emit` raises.
         """
         if self.leaving or self.fleet.stopping:
-            raise gevent.GreenletExit
+            self._check_running()
         if namespace is None:
             namespace = "/"
         shown = str(name or event) if namespace == "/" else f"{namespace} {name or event}"
@@ -494,7 +499,7 @@ class SocketIOClient(Listener):
                 isinstance(error, gevent.GreenletExit)
                 and getattr(self._user, "_greenlet", None) is gevent.getcurrent()
             ):
-                self.leaving = True
+                self._stopped = True
             raise
         finally:
             if wait is not None and entry.finished:
@@ -620,8 +625,21 @@ class SocketIOClient(Listener):
         return str(name) if namespace == "/" else f"{namespace} {name}"
 
     def _check_running(self) -> None:
-        if self.over:
-            raise gevent.GreenletExit
+        """Something begins in a greenlet: it may not, once the user or the run has ended.
+
+        GreenletExit ends tasks and the script's own greenlets, in loops that catch every Exception too. It
+        would break off the end of the run in listeners, and what is left of an `on_stop`.
+        """
+        fleet = self.fleet
+        if not (fleet.stopping or self.leaving):
+            return
+        current = gevent.getcurrent()
+        listener = current in fleet.enders
+        if listener and not fleet.stopping:
+            return
+        if listener or (getattr(self._user, "_greenlet", None) is current and sys.exc_info()[0] is not None):
+            raise RunEnded("the run has ended: emit before the last listener of test_stop returns")
+        raise gevent.GreenletExit
 
     def _transmit(
         self,

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import gevent
 from gevent.hub import get_hub
+from greenlet import getcurrent, greenlet
 from mypy_extensions import mypyc_attr
 
 from sioload.measure.recorder import Recorder
@@ -51,6 +52,8 @@ class Fleet:
         members: the clients whose connections are open or opening.
         ending: the run comes to its end: connections are closed by the drain, no longer by scripts.
         stopping: no new emit starts.
+        enders: greenlets in which listeners of the run's end run; until `stopping` these may emit for users
+            that are gone.
         pushes: the last events that were only measured, by their frames.
         complaints: what keeps users from their work.
         hosts: servers' URLs as they are shown to the whole ones, where those may hold secrets.
@@ -65,6 +68,7 @@ class Fleet:
         self.members: set[Member] = set()
         self.ending = False
         self.stopping = False
+        self.enders: set[greenlet] = set()
         self._contexts: dict[tuple[Any, ...], ssl.SSLContext] = {}
         self.hosts: dict[str, str] = {}
         self.generations: dict[Any, Generation] = {}
@@ -143,17 +147,17 @@ class Fleet:
         logger.error("sioload: internal error", exc_info=error)
         self.recorder.internal_error(f"{type(error).__name__}: {error}")
 
-    def end(self, *, emits: bool) -> None:
-        """The users are about to be stopped; `emits`: they may finish what they are at."""
+    def end(self) -> None:
+        """The users are about to be stopped, and whoever listens is told in this greenlet."""
         self.ending = True
-        self.stopping = not emits
+        self.enders.add(getcurrent())
 
     def drain(self, limit: float = 5.0) -> None:
         """End a run: no new emit starts, open ones get up to `limit` seconds, then everything closes.
 
         Call it from a greenlet once the users are gone. Idempotent.
         """
-        self.end(emits=False)
+        self.ending = self.stopping = True
         self.complaints.tell()
         ledger = self.recorder.ledger
         until = perf_counter() + limit
@@ -175,7 +179,19 @@ class Fleet:
     def reopen(self) -> None:
         """A new run begins."""
         self.ending = self.stopping = False
+        self.enders.clear()
         self.complaints.reset()
+
+
+#: Called with the environment of a user that is made, by floors above: the run may be a program's own.
+on_user: list[Callable[[Any], None]] = []
+
+
+def fleet_of_user(environment: Any) -> Fleet:
+    """`fleet_of`, for a user: what a run needs besides is made ready if nobody has done so."""
+    for prepare in on_user:
+        prepare(environment)
+    return fleet_of(environment)
 
 
 def fleet_of(environment: Any) -> Fleet:

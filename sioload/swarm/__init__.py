@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Any
 
@@ -14,13 +15,16 @@ from sioload.engineio.urls import parse_url
 from sioload.errors import UsageError
 from sioload.load.shapes import take_phases
 from sioload.net.dial import tls_context
+from sioload.net.fleet import on_user
 from sioload.swarm.describe import conceal
 from sioload.swarm.interrupts import Interrupts
 from sioload.swarm.local import Local
 from sioload.swarm.master import Master
 from sioload.swarm.options import add_options
 from sioload.swarm.outputs import CsvFiles
+from sioload.swarm.processes import forked
 from sioload.swarm.producer import raise_descriptor_limit
+from sioload.swarm.single import Single
 from sioload.swarm.statistics import replace_rounding
 from sioload.swarm.worker import Worker
 
@@ -38,18 +42,23 @@ def install() -> None:
     events: Any = locust.events
     events.init_command_line_parser.add_listener(lambda parser, **_: add_options(parser))
     events.init.add_listener(lambda environment, **_: _attach_interruptible(environment))
+    on_user.append(_attach_missing)
 
 
-def attach(environment: Any) -> Local | Worker | Master:
-    """Make this process's part of a run; `environment` must have its runner.
+def attach(environment: Any) -> Local | Worker | Master | Single:
+    """Make this process's part of a run, unless that was done; `environment` must have its runner by now.
 
-    Locust's command line does so by itself; a program that makes its own `Environment` has to.
+    Locust's command line does so by itself, and the first user of a program that makes its own `Environment`.
     """
+    part: Local | Worker | Master | Single | None = getattr(environment, "sioload_part", None)
+    if part is not None:
+        return part
     raise_descriptor_limit()
     conceal(environment)
     runner = environment.runner
-    part: Local | Worker | Master
-    if isinstance(runner, WorkerRunner):
+    if runner is None:
+        part = Single(environment)
+    elif isinstance(runner, WorkerRunner):
         part = Worker(environment, runner)
     elif isinstance(runner, MasterRunner):
         part = Master(environment, runner)
@@ -57,6 +66,11 @@ def attach(environment: Any) -> Local | Worker | Master:
         part = Local(environment)
     environment.sioload_part = part
     return part
+
+
+def _attach_missing(environment: Any) -> None:
+    if environment.runner is not None:  # else Locust still makes it, and tells of that
+        attach(environment)
 
 
 def _check_users(environment: Any) -> None:
@@ -88,7 +102,10 @@ def _attach_interruptible(environment: Any) -> None:
     # The event loop hasn't run since the imports began. Locust's timer of `--run-time`, set by the loop's own
     # idea of now, would end the run that much too early.
     get_hub().loop.update_now()
+    forked()
     _check_users(environment)
     _take_phases(environment)
-    interrupts = Interrupts(attach(environment).hurry)
+    part = attach(environment)
+    signals = [signal.SIGINT] if isinstance(part, Single) else [signal.SIGINT, signal.SIGTERM]
+    interrupts = Interrupts(signals, part.hurry, lambda: part.guard.quitting is not None)
     environment.events.quit.add_listener(lambda **_: interrupts.restore())

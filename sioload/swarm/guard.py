@@ -7,6 +7,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import gevent
+from gevent.hub import get_hub
+from greenlet import GreenletExit, getcurrent, greenlet
+
 logger = logging.getLogger(__name__)
 
 
@@ -16,11 +20,16 @@ class Guard:
     Args:
         environment: Locust's, whose events are listened to.
         note: takes a fault's text.
+
+    Attributes:
+        quitting: the greenlet that ends the process.
     """
 
     def __init__(self, environment: Any, note: Callable[[str], None]) -> None:
         self._events = environment.events
         self._note = note
+        self.quitting: greenlet | None = None
+        self._last: list[tuple[Any, Callable[..., None]]] = []
 
     def safe(self, function: Callable[..., None]) -> Callable[..., None]:
         """`function`, with exceptions noted instead of raised. `SystemExit` and the like pass."""
@@ -38,6 +47,31 @@ class Guard:
     def listen(self, event: str, function: Callable[..., None]) -> None:
         """Call `function` at this event, after the listeners that are there."""
         getattr(self._events, event).add_listener(self.safe(function))
+
+    def claim_quit(self) -> None:
+        """The process ends, in this greenlet. Another that does the same, one for each SIGTERM, stays here.
+
+        The main greenlet gets the other's SystemExit.
+        """
+        current = getcurrent()
+        if self.quitting is None:
+            self.quitting = current
+        while self.quitting is not current:
+            if current is not get_hub().parent:
+                raise GreenletExit
+            gevent.sleep(1.0)
+
+    def last(self, event: str, function: Callable[..., None]) -> None:
+        """Call `function` at this event after every listener that is there when `rearrange` is called."""
+        hook, listener = getattr(self._events, event), self.safe(function)
+        hook.add_listener(listener)
+        self._last.append((hook, listener))
+
+    def rearrange(self) -> None:
+        """A script may have added listeners since: put those that are to be last behind them."""
+        for hook, listener in self._last:
+            hook.remove_listener(listener)
+            hook.add_listener(listener)
 
     def first(self, event: str, function: Callable[..., None]) -> None:
         """Call `function` at this event before every listener that is there, Locust's own among them."""

@@ -1,41 +1,70 @@
-"""Ctrl+C that ends a run in order.
+"""Signals that end a run in order.
 
 Python raises KeyboardInterrupt in whatever greenlet runs at that moment: a user's, or a callback of the event
 loop, which would lose its connection. Here the loop watches for the signal, and the main greenlet gets the
-exception.
+exception. SIGTERM is Locust's; here it is only counted.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 import gevent
 from gevent.hub import get_hub
 
+#: Seconds after which a SIGTERM that nobody heeded ends the run as SIGINT does.
+HEARD: Final = 0.2
+
 
 class Interrupts:
-    """What SIGINT does: first end the run, then hurry its end, then let Python raise wherever it is."""
+    """What signals do: end the run, then hurry its end, then let Python raise wherever it is."""
 
-    def __init__(self, hurry: Callable[[], None]) -> None:
+    def __init__(
+        self, signals: Iterable[signal.Signals], hurry: Callable[[], None], quitting: Callable[[], bool]
+    ) -> None:
+        """
+        Args:
+            signals: SIGINT, and SIGTERM if it is to end the run in order.
+            hurry: called in a greenlet.
+            quitting: whether the process is ending already, for whatever reason.
+        """
         self._hurry = hurry
-        self._main: Any = get_hub().parent
-        self._count = 0
-        self._watcher: Any = gevent.signal_handler(signal.SIGINT, self._interrupted)
+        self._quitting = quitting
+        self._ending = self._hurried = False
+        hub = get_hub()
+        self._main: Any = hub.parent
+        self._watchers: list[Any] = []
+        for number in signals:
+            watcher: Any = hub.loop.signal(number, ref=False)
+            watcher.start(self._signalled, number)
+            self._watchers.append(watcher)
 
-    def _interrupted(self) -> None:
-        self._count += 1
-        if self._count == 1:
-            get_hub().loop.run_callback(self._main.throw, KeyboardInterrupt())
-        elif self._count == 2:
-            self._hurry()
+    def _signalled(self, number: signal.Signals) -> None:
+        """In the hub."""
+        if not self._ending and not self._quitting():
+            self._ending = True
+            if number == signal.SIGINT:
+                get_hub().loop.run_callback(self._interrupt)
+            else:  # Locust listens to it later than it begins to wait for workers, or for a shape's end
+                gevent.spawn_later(HEARD, self._interrupt)
+        elif not self._hurried:
+            self._hurried = True
+            gevent.spawn(self._hurry)
         else:
             self.restore()
             os.kill(os.getpid(), signal.SIGINT)
 
+    def _interrupt(self) -> None:
+        if not self._quitting():
+            get_hub().loop.run_callback(self._main.throw, KeyboardInterrupt())
+
     def restore(self) -> None:
-        """Leave SIGINT to Python again."""
-        self._watcher.cancel()
+        """Leave signals to Python and Locust again."""
+        for watcher in self._watchers:
+            watcher.stop()
+            watcher.close()
+        self._watchers.clear()
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from locust.runners import STATE_RUNNING, STATE_SPAWNING
+
 from sioload.report.merge import Figures, Swarm
 from sioload.swarm.guard import Guard
 from sioload.swarm.judge import Judge
-from sioload.swarm.producer import Producer, stop_users
+from sioload.swarm.producer import Producer
 
 
 class Local:
@@ -17,21 +19,27 @@ class Local:
         self.environment = environment
         self.producer = Producer(environment)
         self.judge = Judge(environment, Swarm(), self._gather)
-        guard = Guard(environment, self.judge.internal_error)
+        guard = self.guard = Guard(environment, self.judge.internal_error)
         guard.listen("test_start", self.on_test_start)
         guard.first("test_stopping", self.on_test_stopping)
-        guard.listen("test_stop", self.on_test_stop)
+        guard.last("test_stop", self.on_test_stop)
         guard.listen("spawning_complete", self.on_spawning_complete)
         guard.listen("reset_stats", self.on_reset)
-        guard.listen("quitting", self.on_quitting)
+        guard.last("quitting", self.on_quitting)
         self.judge.listen(guard)
+        if environment.runner.state in (STATE_SPAWNING, STATE_RUNNING):  # a program's own, at its first user
+            guard.safe(self._begin)(late=True)
 
     def on_test_start(self, **_: Any) -> None:
-        self.producer.begin()
+        self._begin(late=False)
+
+    def _begin(self, *, late: bool) -> None:
+        self.guard.rearrange()
+        self.producer.begin(late=late)
         self.judge.begin()
 
     def on_test_stopping(self, **_: Any) -> None:
-        self.producer.stopping()
+        self.guard.rearrange()
         self.producer.stopping()
         self.judge.end()
 
@@ -52,8 +60,8 @@ class Local:
 
         Registered last, it runs first.
         """
-        stop_users(self.environment.runner)
-        self.producer.end()
+        self.guard.claim_quit()
+        self.producer.quit()
 
     @property
     def settled(self) -> bool:

@@ -17,15 +17,17 @@ from sioload.report.merge import Figures, Swarm
 from sioload.swarm import clocks, statistics
 from sioload.swarm.guard import Guard
 from sioload.swarm.judge import Judge
-from sioload.swarm.messages import CLOCK, HOST, RESET, SNAPSHOT, STOP, TEST
+from sioload.swarm.messages import CLOCK, HOST, HURRY, RESET, SNAPSHOT, STOP, STOPPED, TEST
 from sioload.swarm.options import DRAIN
 
 logger = logging.getLogger(__name__)
 
 #: Seconds without a sign of life after which a worker's last report isn't waited for.
 PATIENCE: Final = 10.0
-#: Seconds that the last reports may take beyond what stopping and draining may.
-GRACE: Final = 10.0
+#: Seconds that the last reports may take beyond what draining may, and in all if someone is in a hurry.
+GRACE, HASTE = 10.0, 5.0
+#: Seconds until a worker that hasn't answered is asked again: it may have joined just then.
+AGAIN: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class WorkerState:
 
     Attributes:
         heard: when its newest sign of life came (monotonic seconds).
+        until: when its last report is given up, once it was asked for.
         seq: number of its newest report; -1 before the first.
         final: it stopped, drained, and reported all.
         lost: it is gone without that, and this was said.
@@ -43,6 +46,7 @@ class WorkerState:
     seq: int = -1
     final: bool = False
     lost: bool = False
+    until: float = 0.0
 
 
 class Master:
@@ -55,42 +59,42 @@ class Master:
         self.judge = Judge(environment, self.swarm, self._gather)
         self.test = 0
         self.peers: dict[str, WorkerState] = {}
-        self._until: float | None = None
+        self._asked = False
         self._deferred: list[tuple[str, Message]] = []
-        self._quit = False
-        guard = Guard(environment, self.judge.internal_error)
+        self._quit = self._hurried = False
+        guard = self.guard = Guard(environment, self.judge.internal_error)
         guard.first("worker_report", self.on_report)
-        guard.listen("worker_connect", self.on_connect)
         guard.listen("heartbeat_sent", self.on_heartbeat)
         guard.listen("test_start", self.on_test_start)
         guard.listen("test_stopping", self.on_test_stopping)
-        guard.listen("test_stop", self.on_test_stop)
+        guard.last("test_stop", self.on_test_stop)
         guard.listen("spawning_complete", self.on_spawning_complete)
         guard.listen("reset_stats", self.on_reset)
-        guard.listen("quitting", self.on_quitting)
+        guard.last("quitting", self.on_quitting)
         self.judge.listen(guard)
+        runner.register_message(STOPPED, guard.safe(self.on_stopped))
         clocks.answer(runner, guard)
         gevent.spawn(self._look_after, guard.safe(self._look))
+        if runner.state in (STATE_SPAWNING, STATE_RUNNING):
+            guard.safe(self.on_test_start)()
 
     def on_test_start(self, **_: Any) -> None:
+        self.guard.rearrange()
         self._next_test()
+        self._asked = False
         options, shown = self.environment.parsed_options, self.environment.host
         if options is not None:
             setattr(options, HOST, fleet_of(self.environment).hosts.get(shown))
         now = time.monotonic()
-        self.peers = {id: WorkerState(now) for id in self.runner.clients if self.alive(id)}
+        clients = self.runner.clients
+        taken = (*clients.ready, *clients.spawning, *clients.running)  # Locust sends users to these
+        self.peers = {client.id: WorkerState(now) for client in taken}
         self.judge.begin(len(self.peers))
 
     def _next_test(self) -> None:
-        self._until = None
         if self.environment.parsed_options is not None:
             self.test += 1
             setattr(self.environment.parsed_options, TEST, self.test)
-
-    def on_connect(self, client_id: str, **_: Any) -> None:
-        """A worker that joins a running test gets users at once."""
-        if self.runner.state in (STATE_SPAWNING, STATE_RUNNING) and client_id not in self.peers:
-            self._join(client_id)
 
     def _join(self, client_id: str) -> WorkerState:
         peer = self.peers[client_id] = WorkerState(time.monotonic())
@@ -100,6 +104,8 @@ class Master:
     def on_heartbeat(self, client_id: str, **_: Any) -> None:
         if client_id in self.peers:
             self.peers[client_id].heard = time.monotonic()
+        elif self.judge.running and self.runner.clients[client_id].state in (STATE_SPAWNING, STATE_RUNNING):
+            self._join(client_id)  # its first report is on its way
 
     def on_report(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
         """Runs before Locust's own listener, and decides with it what of a report counts."""
@@ -108,25 +114,44 @@ class Master:
             return
         snapshot, peer = part["snapshot"], self.peers.get(client_id)
         if peer is None and part["test"] == self.test and not part["final"]:
-            peer = self._join(client_id)  # it was missing when the test started, and is back
+            peer = self._join(client_id)  # it came late, or is back
+        if part["test"] != self.test and not part["final"]:
+            self._send(RESET, client_id)  # it began, or was back, just when everything was forgotten
         if peer is None or part["test"] != self.test or snapshot["seq"] <= peer.seq:
             statistics.discard(data)
             return
         peer.seq, peer.final, peer.heard = snapshot["seq"], part["final"], time.monotonic()
+        if part["stopping"]:
+            peer.until = peer.heard + self._patience
         admit = self.judge.names.admit
         for row in snapshot["rows"]:
             row["name"] = admit(row["type"], row["name"])
         statistics.fold(data, admit)
         self.swarm.take(client_id, snapshot, peer.heard)
 
+    def on_stopped(self, environment: Any, msg: Message) -> None:
+        """All that a worker had to report of this test is in."""
+        peer = self.peers.get(msg.node_id)
+        if peer is None or msg.data["test"] != self.test:
+            return
+        peer.final = True
+        if peer.seq < 0:  # it never got users
+            del self.peers[msg.node_id]
+            self.judge.joined(len(self.peers))
+
     def on_reset(self, **_: Any) -> None:
         """Reports that are on their way hold what was forgotten: the number of the test tells them apart."""
         self._next_test()
         self.judge.forget()
-        for client_id, peer in self.peers.items():
+        self.peers = {id: peer for id, peer in self.peers.items() if self.alive(id) or not peer.final}
+        for peer in self.peers.values():
             peer.seq, peer.final = -1, False
+        for client_id in self.runner.clients:
             if self.alive(client_id):
-                self.runner.send_message(RESET, {"test": self.test}, client_id=client_id)
+                self._send(RESET, client_id)
+
+    def _send(self, kind: str, client_id: str) -> None:
+        self.runner.send_message(kind, {"test": self.test}, client_id=client_id)
 
     def on_spawning_complete(self, **_: Any) -> None:
         if self.environment.reset_stats and self.judge.running:
@@ -134,6 +159,7 @@ class Master:
 
     def on_test_stopping(self, **_: Any) -> None:
         """Locust goes on dispatching users while it stops, if it hasn't reached their number yet."""
+        self.guard.rearrange()
         dispatcher = self.runner._users_dispatcher
         if dispatcher is not None:
             dispatcher._target_user_count = dispatcher._current_user_count
@@ -144,6 +170,7 @@ class Master:
 
     def on_quitting(self, **_: Any) -> None:
         """A signal ended the run. Registered last, it runs first: Locust still listens to workers."""
+        self.guard.claim_quit()
         self.runner.stop(send_stop_to_client=False)
         self.gather()
 
@@ -164,6 +191,13 @@ class Master:
         ]
 
     @property
+    def _patience(self) -> float:
+        """Seconds that a worker's drain and last report may take from its last user's end."""
+        if self._hurried:
+            return HASTE
+        return float(getattr(self.environment.parsed_options, "sio_drain", DRAIN)) + GRACE
+
+    @property
     def settled(self) -> bool:
         """No test goes on, and the figures of the last one are final."""
         return not self.judge.running and not self.awaited()
@@ -178,21 +212,28 @@ class Master:
 
         Locust itself tells workers to quit and stops listening half a second later.
         """
-        if self._until is None:
-            drain = getattr(self.environment.parsed_options, "sio_drain", DRAIN)
-            self._until = time.monotonic() + self.environment.stop_timeout + drain + GRACE
-            for client_id in self.awaited():
-                self.runner.send_message(STOP, {"test": self.test}, client_id=client_id)
-        while self.awaited() and time.monotonic() < self._until:
+        if not self._asked:
+            self._asked = True
+            for peer in self.peers.values():
+                peer.until = time.monotonic() + self._patience
+        ask = 0.0
+        while waiting := [id for id in self.awaited() if time.monotonic() < self.peers[id].until]:
+            if time.monotonic() >= ask:
+                ask = time.monotonic() + AGAIN
+                for client_id in waiting:
+                    self._send(STOP, client_id)
             self._listen(0.02)
         for client_id in self.awaited():
-            logger.error("sioload: worker %s didn't report its end in time: is an on_stop slow?", client_id)
+            logger.error("sioload: worker %s didn't report its end in time", client_id)
         while self._deferred:
             self.runner.handle_message(*self._deferred.pop(0))
 
     def hurry(self) -> None:
-        """Wait for the workers no longer."""
-        self._until = 0.0
+        """Have the workers end at once, and wait for the last reports a little only."""
+        self._hurried = True
+        for client_id in self.awaited():
+            self.peers[client_id].until = time.monotonic() + HASTE
+            self._send(HURRY, client_id)
 
     def _listen(self, seconds: float) -> None:
         """Let messages of workers arrive. Called by the greenlet that receives them, receive them here.
@@ -205,7 +246,7 @@ class Master:
         server: Any = self.runner.server
         if server.socket.poll(int(seconds * 1000)):
             client_id, message = server.recv_from_client()
-            if message.type in self.runner.custom_messages and message.type != CLOCK:
+            if message.type in self.runner.custom_messages and message.type not in (CLOCK, STOPPED):
                 self._deferred.append((client_id, message))
             else:
                 self.runner.handle_message(client_id, message)

@@ -10,8 +10,12 @@ SNAPSHOT: Final = "sioload"
 TEST: Final = "sio_test"
 #: Option by which the server's whole URL reaches the workers, when what is shown of it is less.
 HOST: Final = "sio_host"
-#: The master ends the test: stop, drain, report.
+#: The master ends the test: stop, drain, report. Repeated until it is answered.
 STOP: Final = "sioload_stop"
+#: A worker's answer to `STOP`: nothing more will come of that test.
+STOPPED: Final = "sioload_stopped"
+#: Someone is impatient: no more waiting for acks, nor for slow `on_stop` methods.
+HURRY: Final = "sioload_hurry"
 #: Forget everything counted.
 RESET: Final = "sioload_reset"
 #: A worker asks for the master's time, and the answer.

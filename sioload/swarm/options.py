@@ -13,6 +13,7 @@ from sioload.errors import CheckError, PhaseError
 from sioload.load.phases import parse_phases
 from sioload.load.shapes import SESSION_DRAIN
 from sioload.report.checks import Check, parse, parse_toml
+from sioload.swarm.processes import before_fork
 
 #: Seconds that emits may stay open after the users are gone.
 DRAIN = 5.0
@@ -24,6 +25,14 @@ def add_options(parser: Any) -> None:
     Locust sends all values to the workers, so each is a plain string, number or list. What is wrong with one
     is found by its `type` function, and argparse ends the process with exit code 2 and one line.
     """
+    parse = parser.parse_args
+
+    def parse_args(*args: Any, **kwargs: Any) -> Any:
+        options = parse(*args, **kwargs)
+        before_fork(options)
+        return options
+
+    parser.parse_args = parse_args
     # Whoever reaches the web UI can start load: nobody else can unless asked to (--web-host "*").
     parser.set_defaults(web_host="127.0.0.1")
     # Options of a group never show in the web UI's form, where they would come too late.

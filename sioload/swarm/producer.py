@@ -6,12 +6,14 @@ import gc
 import logging
 import os
 import resource
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import gevent
-from gevent.lock import RLock
+from gevent import Greenlet
 from locust.runners import STATE_CLEANUP, STATE_STOPPED, Runner
 
 from sioload.client import manager
@@ -22,7 +24,7 @@ from sioload.swarm.foreign import ForeignRequests
 from sioload.swarm.lag import LagWatch
 from sioload.swarm.options import DRAIN
 from sioload.swarm.taps import RequestListeners
-from sioload.swarm.usergroup import UserGroup, count_exceptions
+from sioload.swarm.usergroup import count_exceptions, take_over
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +44,18 @@ class Producer:
         drained: the users are gone and every emit has its outcome.
     """
 
-    def __init__(self, environment: Any) -> None:
+    def __init__(self, environment: Any, ended: Callable[[], None] = lambda: None) -> None:
+        """
+        Args:
+            environment: Locust's.
+            ended: called when a test's drain is over, in a greenlet.
+        """
         self.environment = environment
         self.fleet: Fleet = fleet_of(environment)
         self.drained = True
+        self._ended = ended
+        self._hurried = False
+        self._end: _End | None = None
         if not is_compiled():
             logger.info(
                 "sioload: running as plain Python: each emit costs half as much again as it does compiled "
@@ -53,27 +63,33 @@ class Producer:
             )
         ForeignRequests(environment, self.fleet.recorder)
         count_exceptions(environment, self.fleet.recorder)
-        environment.runner.user_greenlets = UserGroup(self.fleet)
+        if environment.runner is not None:
+            take_over(environment.runner, self.fleet)
         self._tap = RequestListeners(self.fleet.recorder, environment.events.request)
-        self._ending = RLock()
         self._warned = False
         self._settling = 0
         gevent.spawn(self._batches)
         self._lateness = LagWatch(self.fleet, self._judge)
 
-    def begin(self) -> None:
-        """A test starts. Waits for the drain of the one before."""
-        with self._ending:
-            gc.unfreeze()
-            gc.collect()  # now: once users run, it would hold them up for as long as it takes
+    def begin(self, *, late: bool = False) -> None:
+        """A test starts. Waits for the end of the one before.
+
+        Args:
+            late: it has started already, and its users count from when they began.
+        """
+        self.await_end()
+        gc.unfreeze()
+        gc.collect()  # now: once users run, it would hold them up for as long as it takes
+        if not late:
             self.forget()
             self.fleet.recorder.population.reset()
-            self._warned = False
-            self._settling = 0
-            self.fleet.recorder.health.begin()
-            self.drained = False
-            self._tap.look()
-            self.fleet.reopen()
+        self._warned = self._hurried = False
+        self._settling = 0
+        self._end = None
+        self.fleet.recorder.health.begin()
+        self.drained = False
+        self._tap.look()
+        self.fleet.reopen()
 
     def forget(self) -> None:
         """Forget everything counted; emits that are open now count again, with their outcome to come."""
@@ -83,19 +99,50 @@ class Producer:
         """The users are about to be stopped; how busy stopping them keeps this process doesn't count."""
         self._settling = 0
         self.fleet.recorder.health.end(time.monotonic(), self.fleet.recorder.window_p50())
-        self.fleet.end(emits=bool(self.environment.stop_timeout))
+        self.fleet.end()
+        runner, current = self.environment.runner, gevent.getcurrent()
+        if current in runner.user_greenlets:
+            gevent.spawn(finish_stop, runner, current, _called_by(type(runner).quit))
 
     def end(self) -> None:
-        """The users are gone: drain, so that every emit has its outcome. Idempotent."""
-        with self._ending:
-            limit = getattr(self.environment.parsed_options, "sio_drain", DRAIN)
-            self.fleet.drain(limit)
-            self._tap.finish()
-            self.flush()
-            self.drained = True
+        """Users and listeners are done: begin to drain, so that every emit has its outcome. Repeatable.
+
+        It returns at once: the greenlet that asked for the end may be one that is being killed.
+        """
+        if self._end is None and not self.drained:
+            self._end = _End(self._finish)
+            self.environment.runner.greenlet.start(self._end)  # Locust waits for these before it goes on
+
+    @property
+    def ending(self) -> bool:
+        """Users and listeners are done: the drain goes on, or is over."""
+        return self._end is not None or self.drained
+
+    def await_end(self) -> None:
+        """Wait until the drain that was begun is over."""
+        if self._end is not None:
+            self._end.join()
+
+    def quit(self) -> None:
+        """The process ends: stop users who weren't, and wait for the drain."""
+        self.fleet.enders.add(gevent.getcurrent())
+        stop_users(self.environment.runner)
+        self.end()
+        self.await_end()
+
+    def _finish(self) -> None:
+        limit = getattr(self.environment.parsed_options, "sio_drain", DRAIN)
+        if not self._hurried:  # a user whose task ended the run may be in its `on_stop` still
+            self.environment.runner.user_greenlets.join(timeout=limit)
+        self.fleet.drain(0.0 if self._hurried else limit)
+        self._tap.finish()
+        self.flush()
+        self.drained = True
+        self._ended()
 
     def hurry(self) -> None:
         """Cut the end short: interrupt slow `on_stop` methods and close without waiting for acks."""
+        self._hurried = True
         interrupt_users(self.environment.runner)
         self.fleet.drain(0.0)
 
@@ -143,14 +190,49 @@ class Producer:
             )  # fmt: skip
 
 
+class _End(Greenlet):  # type: ignore[type-arg]
+    """The end of a test. It belongs to Locust's runner, which kills what it has, and waits for it."""
+
+    def kill(self, *args: Any, **kwargs: Any) -> None:
+        """It is bounded, and nothing is lost by waiting for it."""
+
+
+def _called_by(function: Any) -> bool:
+    """Whether a call of `function` is under way in this greenlet."""
+    frame = sys._getframe()
+    while frame.f_back is not None and frame.f_code is not function.__code__:
+        frame = frame.f_back
+    return frame.f_code is function.__code__
+
+
+def finish_stop(runner: Runner, greenlet: Any, quits: bool) -> None:
+    """A user's task stops the run. Locust stops that user too, which may break its stop off: go on with it.
+
+    Args:
+        runner: Locust's.
+        greenlet: the user's.
+        quits: the task called `quit()`, not `stop()`.
+    """
+    greenlet.join()
+    if runner.state == STATE_CLEANUP:
+        runner.stop()
+    if quits and len(runner.greenlet):
+        runner.quit()
+
+
 def is_compiled() -> bool:
     """Whether setup.py had a C compiler."""
     return not (manager.__file__ or "").endswith(".py")
 
 
-def stop_users(runner: Runner) -> None:
-    """Stop the users of this process and wait until they are gone, whoever stops them."""
-    until = time.monotonic() + SLOW_STOP
+def stop_users(runner: Runner, patience: float = SLOW_STOP) -> None:
+    """Stop the users of this process and wait until they are gone, whoever stops them.
+
+    Args:
+        runner: Locust's.
+        patience: seconds after which users that are being stopped already are interrupted.
+    """
+    until = time.monotonic() + patience
     while runner.state == STATE_CLEANUP and time.monotonic() < until:
         gevent.sleep(0.02)
     if runner.state == STATE_CLEANUP:

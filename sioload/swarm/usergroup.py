@@ -49,6 +49,16 @@ class UserGroup(Group):
             population.left += 1
 
 
+def take_over(runner: Any, fleet: Fleet) -> None:
+    """Let a runner have such a group; users that run already, as on a worker that came late, move there."""
+    before, now = runner.user_greenlets, UserGroup(fleet)
+    for greenlet in list(before):
+        before.discard(greenlet)
+        now.add(greenlet)
+        greenlet.args[0]._group = now
+    runner.user_greenlets = now
+
+
 def count_exceptions(environment: Any, recorder: Recorder) -> None:
     """Count what tasks and `on_start` raise, by kind and place."""
 

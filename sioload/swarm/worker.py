@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 from locust.exception import RPCError
 from locust.rpc import Message
-from locust.runners import WorkerRunner
+from locust.runners import STATE_RUNNING, STATE_SPAWNING, WorkerRunner
 
 from sioload.engineio.urls import bare
 from sioload.swarm.clocks import Clock
 from sioload.swarm.guard import Guard
-from sioload.swarm.messages import HOST, RESET, SNAPSHOT, STOP, TEST
+from sioload.swarm.messages import HOST, HURRY, RESET, SNAPSHOT, STOP, STOPPED, TEST
 from sioload.swarm.producer import Producer, stop_users
 
 logger = logging.getLogger(__name__)
@@ -28,56 +29,79 @@ class Worker:
     def __init__(self, environment: Any, runner: WorkerRunner) -> None:
         self.environment = environment
         self.runner = runner
-        self.producer = Producer(environment)
+        self.producer = Producer(environment, self.report)
         self._test = 0
+        self._stopping: int | None = None
         self._seq = 0
-        guard = Guard(environment, self.producer.fleet.recorder.internal_error)
+        guard = self.guard = Guard(environment, self.producer.fleet.recorder.internal_error)
         guard.first("report_to_master", self.on_report)
         guard.listen("test_start", self.on_test_start)
         guard.first("test_stopping", self.on_test_stopping)
-        guard.listen("test_stop", self.on_test_stop)
+        guard.last("test_stop", self.on_test_stop)
         guard.first("spawning_complete", self.on_spawning_complete)
-        guard.listen("quitting", self.on_quitting)
+        guard.last("quitting", self.on_quitting)
         self._clock = Clock(runner, self.producer.fleet.recorder, guard)
         runner.register_message(STOP, guard.safe(self.on_stop), concurrent=True)
+        runner.register_message(HURRY, guard.safe(self.on_hurry), concurrent=True)
         runner.register_message(RESET, guard.safe(self.on_reset))
+        if self._began_without_us():
+            guard.safe(self._begin)(late=True)
+
+    def _began_without_us(self) -> bool:
+        """A worker that joins a running test begins at once: maybe while Locust still makes its runner."""
+        begun = self.runner.worker_state in (STATE_SPAWNING, STATE_RUNNING)
+        return begun or bool(getattr(self.environment.parsed_options, TEST, 0))
 
     def on_test_start(self, **_: Any) -> None:
-        self.producer.begin()
+        self._begin(late=False)
+
+    def _begin(self, *, late: bool) -> None:
+        self.guard.rearrange()
+        self.producer.begin(late=late)
         options = self.environment.parsed_options
         self._test = getattr(options, TEST, 0)
         if whole := getattr(options, HOST, None):
             self.producer.fleet.hosts[bare(whole)] = whole
+        if late and self.runner.state == STATE_RUNNING:
+            self.producer.ramped_up()
+        self.report()  # so that the master knows of this worker from its first user on
 
     def on_test_stopping(self, **_: Any) -> None:
+        self.guard.rearrange()
         self.producer.stopping()
 
     def on_test_stop(self, **_: Any) -> None:
         self.producer.end()
-        self.report()
 
     def on_quitting(self, **_: Any) -> None:
         """This process was told to end by a signal, perhaps alone.
 
         Registered last, it runs first: before Locust tells the master that this worker is gone.
         """
-        stop_users(self.runner)
-        self.producer.end()
+        self.guard.claim_quit()
+        self.producer.quit()
         self.report()
 
     def on_stop(self, environment: Any, msg: Message) -> None:
-        """The master ends the test and waits for this worker's last report."""
-        if msg.data["test"] != self._test:
-            return
-        stop_users(self.runner)
-        self.producer.end()
-        self.report()
+        """The master ends the test and waits for this worker's last report; it asks again while it does."""
+        if msg.data["test"] == self._test:
+            if self._stopping == self._test:
+                return
+            self._stopping = self._test
+            stop_users(self.runner, math.inf)
+            self.producer.end()
+            self.producer.await_end()
+        self._send(STOPPED, msg.data)
+
+    def on_hurry(self, environment: Any, msg: Message) -> None:
+        self.hurry()
 
     def on_reset(self, environment: Any, msg: Message) -> None:
         """Someone pressed "Reset Stats" on the master, or it runs with `--reset-stats`."""
-        self.producer.forget()
-        self.runner.stats.reset_all()
-        self._test = msg.data["test"]
+        if msg.data["test"] != self._test:
+            self.producer.forget()
+            self.runner.stats.reset_all()
+            self._test = msg.data["test"]
         self.report()
 
     def on_spawning_complete(self, **_: Any) -> None:
@@ -97,6 +121,7 @@ class Worker:
         data[SNAPSHOT] = {
             "test": self._test,
             "final": self.producer.drained,
+            "stopping": not self.producer.ending,
             "snapshot": self.producer.fleet.recorder.snapshot(self._seq),
         }
 
@@ -105,4 +130,10 @@ class Worker:
         try:
             self.runner._send_stats()
         except RPCError as error:
-            logger.warning("sioload: the last report didn't reach the master: %s", error)
+            logger.warning("sioload: a report didn't reach the master: %s", error)
+
+    def _send(self, kind: str, data: Any) -> None:
+        try:
+            self.runner.send_message(kind, data)
+        except RPCError as error:
+            logger.warning("sioload: an answer didn't reach the master: %s", error)

@@ -16,7 +16,7 @@ from requests.cookies import get_cookie_header
 from sioload.client.api import SocketIOClient
 from sioload.client.dispatcher import Handler
 from sioload.errors import ConnectError, EmitError
-from sioload.net.fleet import fleet_of
+from sioload.net.fleet import fleet_of_user
 from sioload.options import Options, options_from
 from sioload.users.handlers import handlers_of
 from sioload.users.pacing import end_pace
@@ -58,7 +58,7 @@ class SocketIOUser(User):
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        fleet = fleet_of(environment)
+        fleet = fleet_of_user(environment)
         url = fleet.whole(self.host or environment.host)
         self.sio = SocketIOClient(fleet, self.parsed_options(), url=url, user=self, handlers=self._handlers)
         self.clients = (self.sio,)

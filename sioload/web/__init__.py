@@ -9,6 +9,7 @@ import locust
 
 from sioload import swarm
 from sioload.swarm.guard import Guard
+from sioload.swarm.single import Single
 from sioload.swarm.worker import Worker
 from sioload.web import metrics, pages, tab, terminal
 from sioload.web.html_report import Maker
@@ -29,13 +30,13 @@ def install() -> None:
 
 
 def attach(environment: Any) -> Live | None:
-    """Show the run of this process, or of all workers on a master; a worker itself shows nothing.
+    """Show the run of this process, or of all workers on a master; a worker, or a single user, shows nothing.
 
     Raises:
         SystemExit: the metrics can't be served (exit code 2).
     """
     part = environment.sioload_part
-    if isinstance(part, Worker):
+    if isinstance(part, Worker | Single):
         return None
     live = Live(environment, part)
     guard = Guard(environment, part.judge.internal_error)

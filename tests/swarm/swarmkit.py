@@ -101,7 +101,7 @@ class Swarm:
         assert counts, output
         assert self.csv_counts() == self.html_counts() == self.printed_counts() == counts, output
         ledger = report["ledger"]
-        assert ledger["open"] == 0 and ledger["emits"] > 0
+        assert ledger["open"] == 0 and ledger["emits"] > 0, output
         assert ledger["indeterminate"] == ledger["not_sent"] == ledger["timeout"] == 0, output
         server = self.target.counts()
         for side, outcome in (("received", "emits"), ("acks", "acked")):

@@ -1,0 +1,74 @@
+"""`--processes`: the master's port is tried before Locust forks, and no worker outlives its parent.
+
+Locust's master finds a port taken after it has forked its workers, and leaves them behind: they would wait
+for whatever master comes to that port next.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+from typing import Any, Final
+
+#: prctl(2): the signal that this process gets when its parent ends.
+PR_SET_PDEATHSIG: Final = 1
+
+_forking = False
+_seen = False
+
+
+def before_fork(options: Any) -> None:
+    """Locust is about to fork, if these options of its command line say so.
+
+    Raises:
+        SystemExit: the port that the master is to listen on is taken; one line and exit code 2.
+    """
+    global _forking, _seen
+    if _seen or not getattr(options, "processes", None):
+        return  # Locust parses its command line again for its web UI
+    _seen = _forking = True
+    if not options.worker and (fault := _taken(options.master_bind_host, options.master_bind_port)):
+        print(f"sioload: {fault}", file=sys.stderr)
+        raise SystemExit(2)
+    os.register_at_fork(after_in_child=_end_with_parent)
+
+
+def forked() -> None:
+    """Locust has forked what it was to: later children of this process are the script's own."""
+    global _forking
+    _forking = False
+
+
+def _end_with_parent() -> None:
+    # The parent waits for its workers unless it was killed.
+    if _forking and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _taken(host: str, port: int) -> str | None:
+    """Why a master can't listen there; None when it can."""
+    if port == 0:
+        return None
+    any_host = host in ("*", "")
+    try:
+        found = socket.getaddrinfo(
+            None if any_host else host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        return f"--master-bind-host {host}: {error.strerror or error}"
+    family, kind, proto, _, address = next((a for a in found if a[0] == socket.AF_INET), found[0])
+    with socket.socket(family, kind, proto) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the master does
+        try:
+            probe.bind(address)
+            probe.listen(1)
+        except OSError as error:
+            where = str(port) if any_host else f"{host}:{port}"
+            return (
+                f"the master's port {where} can't be had ({error.strerror}): another run may be using it; "
+                "give this one a port of its own (--master-bind-port N --master-port N)"
+            )
+    return None

@@ -1,0 +1,20 @@
+"""A user that runs without a runner: `locust.run_single_user`, the way to debug a locustfile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sioload.swarm.guard import Guard
+from sioload.swarm.producer import Producer
+
+
+class Single:
+    """Counts what the user does, for Locust's statistics and for listeners of the `request` event."""
+
+    def __init__(self, environment: Any) -> None:
+        self.producer = Producer(environment)
+        self.guard = Guard(environment, self.producer.fleet.recorder.internal_error)
+        self.guard.listen("test_start", lambda **_: self.producer.begin())
+
+    def hurry(self) -> None:
+        """There is no end that could be hurried."""

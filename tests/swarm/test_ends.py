@@ -1,0 +1,156 @@
+"""At the end of a run `on_stop` and listeners have their say, as long as Locust lets them."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import serverkit
+from swarmkit import Swarm, scene
+
+SCRIPT = Path(__file__).parent / "leavers.py"
+USERS = 5
+
+
+def args(swarm: Swarm, *more: str) -> list[str | Path]:
+    found = swarm.args(*more, users=USERS)
+    found[1] = SCRIPT
+    return found
+
+
+def assert_everything_was_said(swarm: Swarm, *, listeners: int = 3) -> None:
+    swarm.assert_everything_agrees()
+    counts, process = swarm.counts(), swarm.processes[0]
+    assert counts["EMIT", "bye"] == counts["CALL", "left"] == (USERS, 0), str(process)
+    assert counts["CALL", "room closed"][1] == 0 and counts["CALL", "chatter"][1] == 0
+    errors = "".join(process.err for process in swarm.processes)
+    assert errors.count("on_stop done") == errors.count("chatter ended") == USERS, errors
+    assert errors.count("listener done") == counts["CALL", "room closed"][0] == listeners, errors
+    assert errors.count("got RunEnded") == 2 * listeners, errors
+    assert "chatter got" not in errors and "Traceback" not in errors and "internal error" not in errors, (
+        errors
+    )
+
+
+@scene
+def test_all_is_said_when_the_run_time_is_over(swarm: Swarm) -> None:
+    assert swarm.run(args(swarm, "-t", "2s")) == 0
+    assert_everything_was_said(swarm)
+
+
+@scene
+def test_all_is_said_within_a_stop_timeout(swarm: Swarm) -> None:
+    assert swarm.run(args(swarm, "-t", "2s", "--stop-timeout", "8")) == 0
+    assert_everything_was_said(swarm)
+
+
+@scene
+def test_all_is_said_after_sigint(swarm: Swarm) -> None:
+    process = swarm.start(args(swarm))
+    assert swarm.interrupt(process, signal.SIGINT, after=1) == 0, str(process)
+    assert_everything_was_said(swarm)
+
+
+@scene
+def test_all_is_said_on_workers(swarm: Swarm) -> None:
+    port = swarm.swarm_port()
+    assert swarm.run(args(swarm, "-t", "2s", "--processes", "2", *port)) == 0, str(swarm.processes[0])
+    assert_everything_was_said(swarm, listeners=6)
+
+
+@scene
+def test_a_task_may_quit(swarm: Swarm) -> None:
+    """Locust stops the user whose task that is, in the middle of it, with all that it does for the task."""
+    assert swarm.run(args(swarm), {"ENDER": "quit"}) == 0, str(swarm.processes[0])
+    swarm.assert_everything_agrees()
+    errors = swarm.processes[0].err
+    assert errors.count("on_stop done") == USERS, errors
+    assert errors.count("got RunEnded") == 6 and "internal error" not in errors, errors
+
+
+@scene
+def test_on_stop_is_cut_off_after_the_stop_timeout(swarm: Swarm) -> None:
+    """As without sioload; what was said until then counts."""
+    assert swarm.run(args(swarm, "-t", "2s", "--stop-timeout", "0.3")) == 0, str(swarm.processes[0])
+    swarm.assert_everything_agrees()
+    process = swarm.processes[0]
+    assert swarm.counts()["EMIT", "bye"] == (USERS, 0), str(process)
+    assert process.err.count("on_stop done") < USERS, str(process)
+    assert process.err.count("listener done") == 3, str(process)
+
+
+@scene
+def test_a_signal_at_the_moment_when_the_run_time_is_over(swarm: Swarm) -> None:
+    process = swarm.start(args(swarm, "-t", "2s"))
+    process.wait_for("--run-time limit reached", 30)
+    process.signal(signal.SIGINT)
+    assert process.wait(30) == 0, str(process)
+    assert_everything_was_said(swarm)
+
+
+@scene
+def test_each_more_signal_only_hurries(swarm: Swarm) -> None:
+    """SIGTERM makes Locust end the process once more, from another greenlet."""
+    process = swarm.start(args(swarm, "--stop-timeout", "20"))
+    process.wait_for(serverkit.SPAWNED, 20)
+    time.sleep(1)
+    process.signal(signal.SIGTERM)
+    time.sleep(0.2)
+    process.signal(signal.SIGTERM)
+    assert process.wait(20) == 0, str(process)
+    swarm.assert_everything_agrees()
+    assert process.out.count("exit code 0") == 1 and "Traceback" not in process.err, str(process)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
+def test_a_masters_port_that_is_taken_is_told_before_workers_are_forked(tmp_path: Path) -> None:
+    with serverkit.socket.create_server(("127.0.0.1", 0)) as other:
+        number = str(other.getsockname()[1])
+        ports = ["--master-bind-host", "127.0.0.1", "--master-bind-port", number, "--master-port", number]
+        run = [
+            "-f",
+            SCRIPT,
+            "--host",
+            "http://127.0.0.1:1",
+            "--headless",
+            "-t",
+            "1s",
+            "--processes",
+            "2",
+            *ports,
+        ]
+        with serverkit.Process(serverkit.locust(run), cwd=tmp_path) as process:
+            assert process.wait(20) == 2, str(process)
+            (line,) = [line for line in process.err.splitlines() if line.startswith("sioload: ")]
+            assert number in line and "--master-bind-port" in line
+            assert len(process.err.splitlines()) <= 2, str(process)
+            assert members_of(process.pid) == []
+
+
+def members_of(group: int) -> list[int]:
+    """Processes of a group that live."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended meanwhile
+        if int(fields[2]) == group and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+@scene
+def test_workers_end_with_their_parent(swarm: Swarm) -> None:
+    port = swarm.swarm_port()
+    process = swarm.start(args(swarm, "--processes", "2", *port))
+    process.wait_for(serverkit.SPAWNED, 30)
+    assert len(members_of(process.pid)) == 3
+    process.popen.kill()
+    process.popen.wait()
+    until = time.monotonic() + 20
+    while members_of(process.pid) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert members_of(process.pid) == [], str(process)

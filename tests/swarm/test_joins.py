@@ -1,0 +1,77 @@
+"""Workers that join a running test, also at the worst moment, and that leave: all they did is counted."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import serverkit
+from swarmkit import Swarm, play, scene
+
+SCRIPT = Path(__file__).parent / "joiners.py"
+#: One join: seconds after the one before, Locust's worst moment or not, and whether a worker leaves before.
+Join = tuple[float, bool, bool]
+
+
+def begin(swarm: Swarm, *more: str, users: int) -> tuple[serverkit.Process, list[str | Path]]:
+    """A master, and the arguments of its workers."""
+    port = swarm.swarm_port()
+    args = swarm.args("--master", *port, *more, users=users)
+    args[1] = SCRIPT
+    return swarm.start(args), ["-f", SCRIPT, "--worker", "--master-host", "127.0.0.1", *port[-2:]]
+
+
+def joined(swarm: Swarm, joins: Sequence[Join], most: int = 4) -> None:
+    """A run with these joins, and its counts."""
+    master, args = begin(swarm, "--expect-workers", "1", users=8)
+    living = [swarm.start(args)]
+    master.wait_for(serverkit.SPAWNED, 40)
+    for number, (pause, worst, leave) in enumerate(joins):
+        time.sleep(pause)
+        if leave or len(living) == most:
+            worker = living.pop(0)
+            worker.signal(signal.SIGTERM)
+            assert worker.wait(30) == 0, str(worker)
+        living.append(swarm.start(args, {"PAUSE": "1"} if worst else None))
+        master.wait_for(rf"\(index {number + 1}\) reported as ready", 30)
+    time.sleep(1)
+    master.signal(signal.SIGINT)
+    assert master.wait(40) == 0, "\n".join(map(str, swarm.processes))
+    swarm.assert_everything_agrees()
+    assert swarm.report["workers"] == {"expected": 1 + len(joins), "lost": 0}
+    for worker in living:
+        assert worker.wait(20) == 0, str(worker)
+
+
+@scene
+def test_workers_that_join_and_leave_count_fully(swarm: Swarm) -> None:
+    joined(swarm, [(0.5, True, False), (0.5, False, True), (0.5, True, False)])
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("seed", range(10))
+def test_five_joins(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)
+    joins = [(chance.uniform(0, 1.5), chance.random() < 0.5, chance.random() < 0.3) for _ in range(5)]
+    play(lambda swarm: joined(swarm, joins), tmp_path)
+
+
+@scene
+def test_a_worker_without_users_costs_nothing(swarm: Swarm) -> None:
+    """It came when the next users weren't due yet, and the run ended before they were."""
+    master, args = begin(swarm, "--expect-workers", "1", "-r", "0.1", users=2)
+    swarm.start(args)
+    master.wait_for("Sending spawn jobs", 40)
+    swarm.start(args)
+    master.wait_for(r"\(index 1\) reported as ready", 40)
+    time.sleep(1)
+    began = time.monotonic()
+    master.signal(signal.SIGTERM)
+    assert master.wait(30) == 0, str(master)
+    assert time.monotonic() - began < 10, "nobody waited for it"
+    swarm.assert_everything_agrees()
+    assert swarm.report["workers"] == {"expected": 1, "lost": 0}
