@@ -1,6 +1,6 @@
 # make demo     the embedded server under load, in the web UI on http://127.0.0.1:8089, for 60 s (STAY=1: until Ctrl+C)
 # make test     the tests, in ten minutes or less after installing
-# make verify   the long tests, in an hour or less
+# make verify   the long tests, in 45 minutes or so on two cores
 # make check    lint, format, types
 # make bench    what one operation costs, beside others that are installed (README=1: into README.md)
 # make bench-peers  installs Artillery and does the same
@@ -25,7 +25,7 @@ test: $(INSTALLED) servers
 	$(BIN)/python -m pytest -m "not verify" --numprocesses 4 $(TESTS)
 
 verify: $(INSTALLED) servers
-	$(BIN)/python -m pytest -m verify $(TESTS)
+	$(BIN)/python -m pytest -m verify --numprocesses 4 --durations 20 $(TESTS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -30,7 +30,7 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long ones first, those that need the machine for themselves last."""
-    items.sort(key=lambda item: turns.turn(item.nodeid))
+    items.sort(key=lambda item: turns.turn(item.nodeid, item.get_closest_marker("verify") is not None))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> turns.Turns:

@@ -14,19 +14,26 @@ from xdist.workermanage import WorkerController
 #: Files that share what a fixture of the session starts, and are one unit.
 SCENES = ("tests/swarm/test_runs.py", "tests/swarm/test_verdicts.py", "tests/swarm/test_web_ui.py")
 #: What needs the machine for itself, by how its path begins.
-ALONE = (*SCENES, "tests/soak/", "tests/truth/", "tests/users/test_schedule.py")
+ALONE = (*SCENES, "tests/truth/", "tests/users/test_schedule.py")
 #: What waits longest begins first, and what never waits comes last.
 ORDER = (
-    "cli/test_bench.py", "test_readme.py", "faults/", "conformance/", "browser/", "users/", "web/",
+    "soak/", "cli/test_bench.py", "test_readme.py", "faults/", "conformance/", "browser/", "users/", "web/",
     "dashboards/", "cli/", "target/", "swarm/", "runs/", "security/", "client/", "fuzz/", "",
+)  # fmt: skip
+#: Of the long tests, what lasts longest begins first, each in a process. A process that begins with one or
+#: two tests gets another unit at once, so the next ones come after these.
+LONG = (
+    "soak/test_soak.py", "fuzz/test_decoders.py", "faults/test_torture.py", "cli/test_fresh.py",
+    "soak/", "cli/test_demo.py", "faults/", "fuzz/", "runs/", "",
 )  # fmt: skip
 
 
-def turn(nodeid: str) -> int:
-    """The place of a test among the others."""
+def turn(nodeid: str, long: bool = False) -> int:
+    """The place of a test among the others, in the quick tier or in the long one."""
+    order = LONG if long else ORDER
     if nodeid.startswith(ALONE):
-        return len(ORDER)
-    return next(place for place, begins in enumerate(ORDER) if nodeid.startswith(f"tests/{begins}"))
+        return len(order)
+    return next(place for place, begins in enumerate(order) if nodeid.startswith(f"tests/{begins}"))
 
 
 class Turns(LoadScopeScheduling):

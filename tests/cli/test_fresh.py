@@ -16,7 +16,7 @@ import serverkit
 
 #: What is imported is what was installed.
 CLEAN = {"PYTHONPATH": ""}
-pytestmark = [pytest.mark.verify, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
@@ -31,37 +31,67 @@ def clone() -> Iterator[Path]:
         yield Path(folder)
 
 
+def made() -> list[str]:
+    """What `make demo` runs when all is installed."""
+    done = serverkit.run(["make", "-n", "demo"], 20)
+    assert done.code == 0, done.text
+    command, *arguments = done.out.splitlines()[-1].split()
+    assert command == ".venv/bin/sioload"
+    return arguments
+
+
+def test_what_is_installed_and_run_can_be_read(tmp_path: Path) -> None:
+    """What the long tests below need."""
+    assert made() == ["demo"]
+    built = Image()
+    assert built.copied and all((serverkit.ROOT / name).exists() for name in built.copied)
+    assert built.example and "-t 30s" in built.example
+    assert serverkit.run(["git", "ls-files", "Dockerfile"], 20).out.strip() == "Dockerfile"
+
+
+@pytest.mark.verify
 def test_make_demo_needs_nothing_but_python(clone: Path) -> None:
-    steps = serverkit.run(["make", "-n", "demo"], 20, cwd=clone).out.splitlines()
-    assert steps[-1].split() == [".venv/bin/sioload", "demo"]
-    installed = serverkit.run(["make", ".venv/.installed"], 400, cwd=clone)
+    installed = serverkit.run(["make", ".venv/.installed"], 800, cwd=clone)
     assert installed.code == 0, installed.text
     short = ["--web-port", str(serverkit.free_port()), "--users", "20", "--run-time", "5s"]
-    done = serverkit.run(
-        [clone / ".venv/bin/sioload", *steps[-1].split()[1:], *short], 60, cwd=clone, env=CLEAN
-    )
+    done = serverkit.run([clone / ".venv/bin/sioload", *made(), *short], 60, cwd=clone, env=CLEAN)
     assert done.code == 0, done.text
     assert "reconciled with the server" in done.out
 
 
+class Image:
+    """What the Dockerfile does.
+
+    Attributes:
+        copied: what goes into the image, for it to be installed from.
+        install: arguments of the Python that installs.
+        example: arguments of the run that its first lines show.
+    """
+
+    def __init__(self) -> None:
+        text = (serverkit.ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+        ignored = (serverkit.ROOT / ".dockerignore").read_text()
+        sent = re.findall(r"^!(\S+)", ignored, re.MULTILINE)
+        copies = re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE)
+        self.copied = [name for names in copies for name in names.split()[:-1]]
+        assert set(self.copied) <= set(sent), "what .dockerignore leaves out can't be copied"
+        (self.install,) = re.findall(r"^RUN python (-m venv .+)$", text, re.MULTILINE)
+        (self.example,) = re.findall(r"^# .* sioload locust (.+) --host http://\.\.\.$", text, re.MULTILINE)
+
+
+@pytest.mark.verify
 def test_the_dockerfiles_steps_install_what_its_example_runs(clone: Path, target: serverkit.Server) -> None:
-    text = (serverkit.ROOT / "Dockerfile").read_text().replace("\\\n", " ")
-    sent = re.findall(r"^!(\S+)", (serverkit.ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    built = Image()
     image, source = clone / "image", clone / "source"
     source.mkdir()
-    for names in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE):
-        *sources, _ = names.split()
-        assert set(sources) <= set(sent), "what .dockerignore leaves out can't be copied"
-        for name in sources:
-            shutil.move(clone / name, source / name)
-    (install,) = re.findall(r"^RUN python (-m venv .+)$", text, re.MULTILINE)
-    install = f"{shlex.quote(sys.executable)} {install}".replace("/opt/sioload", str(image))
-    done = serverkit.run(["sh", "-ec", install], 400, cwd=source, env=CLEAN)
+    for name in built.copied:
+        shutil.move(clone / name, source / name)
+    install = f"{shlex.quote(sys.executable)} {built.install}".replace("/opt/sioload", str(image))
+    done = serverkit.run(["sh", "-ec", install], 800, cwd=source, env=CLEAN)
     assert done.code == 0, done.text
     shutil.rmtree(source)
 
-    (example,) = re.findall(r"^# .* sioload locust (.+) --host http://\.\.\.$", text, re.MULTILINE)
-    short = shlex.split(example.replace("-t 30s", "-t 4s"))
+    short = shlex.split(built.example.replace("-t 30s", "-t 4s"))
     command = [image / "bin" / "locust", *short, "--host", target.url]
     done = serverkit.run(command, 60, cwd=clone / "locustfiles", env={**CLEAN, "HOME": "/nowhere"})
     assert done.code == 0, done.text

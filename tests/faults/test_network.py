@@ -301,20 +301,17 @@ def test_a_line_that_stops_taking_bytes_holds_the_user_back(driver: Driver) -> N
 NEW, OLD = ("sio4", "target"), ("sio2", "sio0")
 
 
-@pytest.mark.parametrize("libs", [NEW, OLD], ids=" ".join)
-def test_all_of_it_in_any_order(driver: Driver, libs: tuple[str, str]) -> None:
+LONGER = [
+    pytest.param(libs, seed, 5.0, marks=pytest.mark.verify)
+    for libs in (NEW, OLD, ("sio1", "sio3"))
+    for seed in range(2, 8)
+]
+
+
+@pytest.mark.parametrize(("libs", "seed", "seconds"), [(NEW, 1, 4.0), (OLD, 1, 4.0), *LONGER])
+def test_all_of_it_in_any_order(driver: Driver, libs: tuple[str, str], seed: int, seconds: float) -> None:
     """Connections of every kind are cut, reset, stalled and spoilt at random; each emit ends once."""
-    chaos(driver, libs, random.Random(1), 4.0)
-
-
-@pytest.mark.verify
-@pytest.mark.parametrize("seed", range(2, 8))
-@pytest.mark.parametrize("libs", [NEW, OLD, ("sio1", "sio3")], ids=" ".join)
-def test_all_of_it_in_any_order_for_longer(driver: Driver, libs: tuple[str, str], seed: int) -> None:
-    chaos(driver, libs, random.Random(seed), 5.0)
-
-
-def chaos(driver: Driver, libs: tuple[str, str], rand: random.Random, seconds: float) -> None:
+    rand = random.Random(seed)
     impatient = {"connect_timeout": 1.0, "ack_timeout": 0.5, "reconnection_delay": 0.05}
     with contextlib.ExitStack() as stack:
         # Servers of its own: what they write about spoilt bytes is no other test's business.

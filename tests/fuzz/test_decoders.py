@@ -140,27 +140,37 @@ def test_values_take_more_memory_than_their_text_and_no_more_than_that() -> None
         assert most_memory(SUBJECTS[name].take, [data]) < times * len(data), name
 
 
+def named(at_once: int) -> list[str]:
+    """The decoders' names, so many for each process."""
+    names = list(SUBJECTS)
+    return [",".join(names[i : i + at_once]) for i in range(0, len(names), at_once)]
+
+
 def _run(argv: list[str], env: dict[str, str] | None = None) -> str:
     done = serverkit.run(argv, 3000, env=env)
     assert done.code == 0, done.err[-4000:]
     return done.out
 
 
-@pytest.mark.verify
 @pytest.mark.timeout(3600)
-def test_a_million_cases_of_each() -> None:
+@pytest.mark.parametrize(
+    ("cases", "seeds", "at_once"),
+    [(300, 1, len(SUBJECTS)), pytest.param(LONG, 4, 1, marks=pytest.mark.verify)],
+)
+def test_a_million_cases_of_each(cases: int, seeds: int, at_once: int) -> None:
     """In parts of different seeds, two at a time."""
-    parts = [(name, str(LONG // 4), str(SEED + part)) for name in SUBJECTS for part in range(4)]
+    parts = [
+        (names, str(cases // seeds), str(SEED + seed)) for names in named(at_once) for seed in range(seeds)
+    ]
     with ThreadPoolExecutor(2) as pool:
-        done: list[dict[str, Any]] = [
-            json.loads(line) for line in pool.map(lambda p: _run([sys.executable, str(CASES), *p]), parts)
-        ]
+        outs = list(pool.map(lambda part: _run([sys.executable, str(CASES), *part]), parts))
+    done: list[dict[str, Any]] = [json.loads(line) for out in outs for line in out.splitlines()]
     for name in SUBJECTS:
         mine = [part for part in done if part["name"] == name]
         decoded = sum(part["decoded"] for part in mine)
-        cpu, seeds = sum(part["cpu"] for part in mine), [part["seed"] for part in mine]
-        print(f"{name}: {LONG} cases, {decoded / LONG:.0%} decode, {cpu:.0f} s, seeds {seeds}")
-        assert decoded >= DECODING * LONG
+        cpu, used = sum(part["cpu"] for part in mine), [part["seed"] for part in mine]
+        print(f"{name}: {cases} cases, {decoded / cases:.0%} decode, {cpu:.0f} s, seeds {used}")
+        assert decoded >= DECODING * cases
 
 
 @pytest.mark.timeout(600)
@@ -174,10 +184,8 @@ def test_the_cases_reach_the_codecs_lines(tmp_path: Path, cases: int, at_once: i
     coverage = [sys.executable, "-m", "coverage"]
     include = ",".join(str(serverkit.plain() / "sioload" / name) for name in CODECS)
     measure = [*coverage, "run", "-p", f"--data-file={data}", f"--include={include}", str(CASES)]
-    names = list(SUBJECTS)
-    parts = [",".join(names[i : i + at_once]) for i in range(0, len(names), at_once)]
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda part: _run([*measure, part, str(cases), str(SEED)], env), parts))
+        list(pool.map(lambda names: _run([*measure, names, str(cases), str(SEED)], env), named(at_once)))
     _run([*coverage, "combine", "-q", f"--data-file={data}", str(tmp_path)])
     found = json.loads(_run([*coverage, "json", f"--data-file={data}", "-o", "-", "-q"]))
     lines = {name: file["summary"]["percent_covered"] for name, file in found["files"].items()}

@@ -417,15 +417,9 @@ QUICK = settings(max_examples=50, stateful_step_count=30, derandomize=True, dead
 LONG = settings(QUICK, max_examples=600, stateful_step_count=50, derandomize=False)
 
 
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("far", [QUICK, pytest.param(LONG, marks=pytest.mark.verify)], ids=["quick", "long"])
 @pytest.mark.parametrize("version", [0, 1, 2, 4])
 @pytest.mark.parametrize("transports", TRANSPORTS, ids=",".join)
-def test_whatever_happens_in_any_order(version: int, transports: list[str]) -> None:
-    run_state_machine_as_test(machine(version, transports), settings=QUICK)
-
-
-@pytest.mark.verify
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("version", [0, 1, 2, 4])
-@pytest.mark.parametrize("transports", TRANSPORTS, ids=",".join)
-def test_whatever_happens_in_any_order_for_longer(version: int, transports: list[str]) -> None:
-    run_state_machine_as_test(machine(version, transports), settings=LONG)
+def test_whatever_happens_in_any_order(version: int, transports: list[str], far: settings) -> None:
+    run_state_machine_as_test(machine(version, transports), settings=far)

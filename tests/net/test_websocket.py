@@ -193,20 +193,19 @@ wires = st.lists(
 ).map(b"".join)
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(wires, st.lists(st.integers(0, 400), max_size=6))
-def test_any_frames_in_any_pieces(data: bytes, places: list[int]) -> None:
-    same(data, SMALL, [data] if data else [])
-    same(data, SMALL, cuts(data, places))
-    same(data, SMALL, bytewise(data))
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("examples", [400, pytest.param(30_000, marks=pytest.mark.verify)])
+def test_any_frames_in_any_pieces(examples: int) -> None:
+    @settings(max_examples=examples, deadline=None, derandomize=examples == 400,
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(wires, st.lists(st.integers(0, 400), max_size=6))
+    def any_frames(data: bytes, places: list[int]) -> None:
+        same(data, SMALL, cuts(data, places))
+        if examples == 400:
+            same(data, SMALL, [data] if data else [])
+            same(data, SMALL, bytewise(data))
 
-
-@pytest.mark.verify
-@pytest.mark.timeout(900)
-@settings(max_examples=30_000, deadline=None, suppress_health_check=list(HealthCheck))
-@given(wires, st.lists(st.integers(0, 400), max_size=6))
-def test_any_frames_in_any_pieces_at_length(data: bytes, places: list[int]) -> None:
-    same(data, SMALL, cuts(data, places))
+    any_frames()
 
 
 @pytest.mark.parametrize("n", [0, 1, 125, 126, 65535, 65536, 100_000])

@@ -33,13 +33,13 @@ def check(found: dict[str, Any], users: int, heartbeats: int) -> None:
     assert found["internal_errors"] == []
 
 
-def test_a_thousand_sleepers_need_a_greenlet_each_and_keep_their_heartbeats() -> None:
-    options = ("--ping-interval", "1000", "--ping-timeout", "3000")
-    check(crowd("sio4", 1000, 6, *options), 1000, heartbeats=3000)
-
-
-@pytest.mark.verify
 @pytest.mark.timeout(400)
-def test_nobody_is_lost_in_three_idle_minutes() -> None:
-    options = ("--ping-interval", "2000", "--ping-timeout", "5000")
-    check(crowd("sio4", 1000, 180, *options), 1000, heartbeats=80_000)
+@pytest.mark.parametrize(
+    ("seconds", "interval", "timeout", "heartbeats"),
+    [(6, "1000", "3000", 3000), pytest.param(180, "2000", "5000", 80_000, marks=pytest.mark.verify)],
+)
+def test_a_thousand_sleepers_need_a_greenlet_each_and_keep_their_heartbeats(
+    seconds: int, interval: str, timeout: str, heartbeats: int
+) -> None:
+    options = ("--ping-interval", interval, "--ping-timeout", timeout)
+    check(crowd("sio4", 1000, seconds, *options), 1000, heartbeats=heartbeats)

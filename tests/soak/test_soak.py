@@ -3,64 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import serverkit
+from soak.levels import growth, level
 
 HERE = Path(__file__).parent
-Servers = Callable[..., serverkit.Server]
-
-
-def growth(memory: Sequence[int], warm: float) -> float:
-    """By how much of itself memory grows from its warm-up's end (a share of the run) to the run's end."""
-    later = memory[int(len(memory) * warm) :]
-    n = len(later)
-    mean_x, mean_y = (n - 1) / 2, sum(later) / n
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in enumerate(later)) / sum(
-        (x - mean_x) ** 2 for x in range(n)
-    )
-    return slope * (n - 1) / mean_y
-
-
-def level(told: dict[str, Any]) -> None:
-    """Descriptors, greenlets and deadlines are back at the start's count."""
-    before, after = told["before"], told["after"]
-    assert after["connected"] == after["members"] == after["deadlines"] == 0, told
-    assert after["fds"] <= before["fds"], told
-    assert after["greenlets"] <= before["greenlets"] + 1, told  # the one that writes this
-
-
-def cycle(server: serverkit.Server, cycles: int, transports: str, timeout: float) -> dict[str, Any]:
-    argv = [sys.executable, str(HERE / "cycles.py"), server.url, str(cycles), transports]
-    run = serverkit.run(argv, timeout)
-    assert run.code == 0, run.text
-    told: dict[str, Any] = json.loads(run.out)
-    assert told["faults"] == [] and told["done"] == cycles, told
-    assert told["opened"] == cycles and told["closed"] == {"client": cycles}, told
-    assert told["ledger"]["acked"] == told["ledger"]["emits"] == cycles, told
-    level(told)
-    return told
-
-
-@pytest.mark.parametrize("transports", ["websocket", "polling,websocket"])
-def test_connecting_and_disconnecting_a_thousand_times(servers: Servers, transports: str) -> None:
-    told = cycle(servers("sio4"), 1000, transports, 60)
-    assert growth(told["memory"], 0.5) < 0.05, told["memory"]
-
-
-@pytest.mark.verify
-@pytest.mark.timeout(3000)
-@pytest.mark.parametrize(("transports", "cycles"), [("websocket", 70_000), ("polling,websocket", 30_000)])
-def test_connecting_and_disconnecting_a_hundred_thousand_times(
-    servers: Servers, transports: str, cycles: int
-) -> None:
-    told = cycle(servers("sio4"), cycles, transports, 2000)
-    print(told)
-    assert growth(told["memory"], 0.2) < 0.02, told["memory"]
 
 
 def soak(
@@ -92,15 +42,18 @@ def soak(
     return told
 
 
-def test_300_users_for_half_a_minute(target: serverkit.Server, tmp_path: Path) -> None:
-    (told,) = soak(target, tmp_path, 300, 30, 0)
-    assert growth(told["memory"], 0.5) < 0.05, told["memory"]
-
-
-@pytest.mark.verify
-@pytest.mark.timeout(1500)
-def test_2000_users_for_20_minutes_on_2_workers(target: serverkit.Server, tmp_path: Path) -> None:
-    for told in soak(target, tmp_path, 2000, 1200, 2):
-        print(told["before"], told["after"], told["memory"][:: len(told["memory"]) // 20])
+@pytest.mark.timeout(1600)
+@pytest.mark.parametrize(
+    ("users", "seconds", "workers", "warm", "most"),
+    [
+        (300, 30, 0, 0.5, 0.05),
         # 1 % in 10 minutes, over the 15 minutes that follow the warm-up.
-        assert growth(told["memory"], 0.25) < 0.015, told["memory"]
+        pytest.param(2000, 1200, 2, 0.25, 0.015, marks=pytest.mark.verify),
+    ],
+)
+def test_users_that_go_on_for_long(
+    target: serverkit.Server, tmp_path: Path, users: int, seconds: int, workers: int, warm: float, most: float
+) -> None:
+    for told in soak(target, tmp_path, users, seconds, workers):
+        print(told["before"], told["after"], told["memory"][:: len(told["memory"]) // 20])
+        assert growth(told["memory"], warm) < most, told["memory"]
