@@ -34,12 +34,13 @@ from sioload.errors import (
 from sioload.options import Options
 from sioload.session.connection import Connection
 from sioload.session.connection import Listener as SessionListener
-from sioload.session.probe import doubt_generation, find_generation, remember_generation
+from sioload.session.probe import Finding, find_generation, remember_generation
 from sioload.session.requests import Requests
 from sioload.session.transport import Receipt
 from sioload.socketio.backoff import backoff
 from sioload.socketio.codec import ID_DIGITS, Decoder, encode_event, event_head, event_json
-from sioload.socketio.generations import V1_0, VERSIONS, Generation, codec_for
+from sioload.socketio.detect import wrong_version
+from sioload.socketio.generations import UNKNOWN_3, V1_0, VERSIONS, Generation, codec_for
 from sioload.socketio.packet import Packet, PacketType
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ class Manager(SessionListener):
     """
 
     __slots__ = (
+        "_again",
         "_attempts",
         "_auth",
         "_codec",
@@ -173,6 +175,7 @@ class Manager(SessionListener):
         self._query: str | None = None
         self._hooked: object = None
         self._attempts = 0
+        self._again = False  # as an older generation
         self.failed: ConnectError | None = None
         self._lost_at: float | None = None
         self._lost_reason: Reason = "client"
@@ -207,7 +210,6 @@ class Manager(SessionListener):
         assert endpoint is not None
         self.failed = None
         self._fleet.members.add(self)
-        self._deadline = self._fleet.deadlines.at(perf_counter() + options.connect_timeout, self._timed_out)
         self._begin(find_generation, self._fleet, endpoint, options, self._found)
 
     def _begin(self, step: Callable[..., None], *args: Any) -> None:
@@ -226,32 +228,38 @@ class Manager(SessionListener):
         elif self.phase in (Phase.CONNECTING, Phase.DOWN):
             self._attempt_failed(ConnectError("open", reason, kind="internal error"))
 
-    def _found(self, generation: Generation, complaint: str) -> None:
-        """The server's generation is known, or known to be another than the option version says."""
-        if self.phase not in (Phase.CONNECTING, Phase.DOWN) or self.connection is not None:
-            return  # given up meanwhile, or an earlier attempt's answer served already
-        if complaint:
-            self._attempt_failed(ConnectError("open", complaint, kind="protocol error"))
-        else:
-            self._begin(self._open, generation)
+    def _found(self, generation: Generation, finding: Finding | None) -> None:
+        """It is known how to begin; the time of the attempt begins too."""
+        if self.phase in (Phase.CONNECTING, Phase.DOWN) and self.connection is None:
+            self._begin(self._open, generation, finding)
+        # Else it was given up meanwhile, or an earlier attempt's answer served already.
+        if finding is not None and self.connection is None:
+            finding.release()
 
-    def _open(self, generation: Generation) -> None:
+    def _open(self, generation: Generation, finding: Finding | None) -> None:
         options, endpoint = self.options, self.endpoint
         assert endpoint is not None
-        self._generation = generation
-        self._use(codec_for(generation, options.parser))
-        self._decoder = self._codec.decoder(options.limits)
-        self._json = self._decoder if type(self._decoder) is Decoder else None
-        self._partial = False
+        self._fleet.deadlines.cancel(self._deadline)
+        self._deadline = self._fleet.deadlines.at(perf_counter() + options.connect_timeout, self._timed_out)
+        self.speak(generation)
         cookies = {**self._listener.cookies(endpoint.origin + endpoint.path), **options.cookies}
         query = options.query
-        if options.auth_token is not None and generation.token == "query":
+        asks = finding is not None and finding.asks
+        if options.auth_token is not None and (generation.token == "query" or asks):
             query = with_token(query, options.auth_token)
         request = Request(
             endpoint, options.transports[0], options.headers, query, cookies, options.encode_query
         )
-        self.connection = Connection(Requests(self._fleet, options, generation, endpoint, request), self)
+        requests = Requests(self._fleet, options, generation, endpoint, request)
+        self.connection = Connection(requests, self, finding)
         self.connection.start()
+
+    def speak(self, generation: Generation) -> None:
+        self._generation = generation
+        self._use(codec_for(generation, self.options.parser))
+        self._decoder = self._codec.decoder(self.options.limits)
+        self._json = self._decoder if type(self._decoder) is Decoder else None
+        self._partial = False
 
     def _use(self, codec: Codec) -> None:
         self._codec = codec
@@ -637,12 +645,7 @@ class Manager(SessionListener):
             return  # the root that old servers open unasked, or an echo
         data = packet.data if isinstance(packet.data, dict) else {}
         if self._generation.connect_payload == "auth" and not isinstance(data.get("sid"), str):
-            if self.connection is not None:
-                self.connection.broken(
-                    ProtocolError(
-                        "CONNECT without a sid: the server speaks Socket.IO 2.x or older (set version)"
-                    )
-                )
+            self._is_older()
             return
         now = perf_counter()
         namespace.joined(data)
@@ -652,6 +655,17 @@ class Manager(SessionListener):
         early, namespace.early = namespace.early, None
         for waiting in early or ():
             self._event(namespace, waiting)
+
+    def _is_older(self) -> None:
+        """A CONNECT without a sid: the server is of 1.x or 2.x (as websockets may show so late)."""
+        if self.connection is None:
+            return
+        if self.options.version == "auto" and self.phase is not Phase.UP and self.endpoint is not None:
+            remember_generation(self._fleet, self.endpoint, self.options, UNKNOWN_3)
+            self._again = True
+            self.connection.close()
+        else:
+            self.connection.broken(ProtocolError(wrong_version(UNKNOWN_3)))
 
     def _up(self, now: float) -> None:
         if self.phase is Phase.UP:
@@ -742,11 +756,13 @@ class Manager(SessionListener):
             self._down(reason)
             if self.phase is Phase.DOWN:
                 self._retry_later()
+        elif self._again:
+            self._again = False
+            self._reset_namespaces()
+            self._attempt()
         elif self.failed is not None:
             self._attempt_failed(self.failed)
         else:
-            if stage == "open" and self.endpoint is not None:
-                doubt_generation(self._fleet, self.endpoint, self.options)
             self._attempt_failed(ConnectError(stage, end.detail or end.kind, kind=end.kind))
 
     def _dismissed(self) -> None:

@@ -57,7 +57,10 @@ class Fleet:
         pushes: the last events that were only measured, by their frames.
         complaints: what keeps users from their work.
         hosts: servers' URLs as they are shown to the whole ones, where those may hold secrets.
-        generations, former, probes: what `net.probe` found out, what may have changed, who waits for it.
+        generations, doubts, probes: what is known of servers, of which that may be wrong, and who waits for
+            an answer (`session.probe`).
+        diagnoses, diagnosing: what servers speak for which a version was fixed that doesn't work, and who
+            waits for that (`session.diagnosis`).
     """
 
     def __init__(self, recorder: Recorder | None = None) -> None:
@@ -72,8 +75,10 @@ class Fleet:
         self._contexts: dict[tuple[Any, ...], ssl.SSLContext] = {}
         self.hosts: dict[str, str] = {}
         self.generations: dict[Any, Generation] = {}
-        self.former: dict[Any, Generation] = {}
-        self.probes: dict[Any, list[Callable[[Generation, str], None]]] = {}
+        self.doubts: set[Any] = set()
+        self.probes: dict[Any, list[Any]] = {}
+        self.diagnoses: dict[Any, Generation | None] = {}
+        self.diagnosing: dict[Any, list[Callable[[Generation | None], None]]] = {}
         self.pushes: dict[bytes, CountedBroadcast] = {}
         self._kinds: dict[tuple[str, object, int], BroadcastKey] = {}
         self.complaints = Complaints(self.deadlines)

@@ -14,12 +14,13 @@ from mypy_extensions import mypyc_attr
 from sioload.engineio.packet import Handshake, Packet, PacketType
 from sioload.engineio.session import Do, Input, Session, State
 from sioload.engineio.urls import Request
-from sioload.errors import End, ProtocolError, Reason, Stage
+from sioload.errors import End, OptionError, ProtocolError, Reason, Stage
 from sioload.net.http import HTTPConnection
 from sioload.net.websocket import Receiver, WebSocket
+from sioload.session.diagnosis import diagnose
 from sioload.session.ends import refused
+from sioload.session.opening import Finding, Opening, Report
 from sioload.session.opening import Listener as OpeningListener
-from sioload.session.opening import Opening
 from sioload.session.polling import QUIET, Polling
 from sioload.session.polling import Listener as PollingListener
 from sioload.session.requests import Requests
@@ -58,6 +59,13 @@ class Listener(Receiver, Protocol):
     def on_drained(self) -> None:
         """The write buffer is empty again."""
 
+    def speak(self, generation: Generation) -> None:
+        """Before `on_open`: the server's answers show that this is what it speaks.
+
+        Raises:
+            OptionError: the user's options don't fit it.
+        """
+
     def prepare(self, request: Request, then: Callable[[], None]) -> None:
         """Let the user change a handshake's request, then call `then` in the hub."""
 
@@ -74,14 +82,14 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
     __slots__ = ("_close_by", "_closing", "_fleet", "_listener", "_opening", "_polling", "_session", "_timer",
                  "_upgrade", "_ws", "max_payload", "requests", "transport")  # fmt: skip
 
-    def __init__(self, requests: Requests, listener: Listener) -> None:
+    def __init__(self, requests: Requests, listener: Listener, finding: Finding | None) -> None:
         self.requests = requests
         self.transport = requests.options.transports[0]
         self.max_payload: float = INFINITY
         self._fleet = requests.fleet
         self._listener = listener
         self._session = Session(requests.generation.pinger)
-        self._opening: Opening | None = Opening(requests, self)
+        self._opening: Opening | None = Opening(requests, self, finding)
         self._polling: Polling | None = None
         self._ws: WebSocketTransport | None = None
         self._upgrade: Upgrade | None = None
@@ -199,6 +207,24 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
 
     def prepare(self, request: Request, then: Callable[[], None]) -> None:
         self._listener.prepare(request, then)
+
+    def on_generation(self, generation: Generation) -> None:
+        self.requests.speak(generation)
+        self._session.pinger = generation.pinger
+        try:
+            self._listener.speak(generation)
+        except OptionError as error:
+            self._end(Input.LOST, End("protocol error", str(error)))
+
+    def on_suspicion(self, transport: str, report: Report | None) -> None:
+        def told(complaint: str) -> None:
+            if self._session.state is State.OPENING:
+                if complaint:
+                    self.on_lost(End("protocol error", complaint))
+                elif report is not None:
+                    report()
+
+        diagnose(self.requests, transport, told)
 
     def on_opened(
         self,

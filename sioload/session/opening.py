@@ -1,10 +1,24 @@
-"""Opening one session: its first request, until the open packet (0.9: until its transport greets)."""
+"""Opening one session: its first request, until the open packet (0.9: until its transport greets).
+
+With `version` "auto" an opening speaks whatever generation the answers show. While its server's is unknown
+(`Finding.asks`) it also tries the other forms of handshake where an answer shows nothing:
+
+- refused version, garbage or an end after a 101: the other revision of Engine.IO
+- closed without a byte, 404, 5xx, a page: the handshake of 0.9
+- 3 s of silence: the same, beside the first request
+- 401, 403, 429: that user's own refusal
+- a websocket's open packet without `maxPayload` may be of 1.x to 3.x: nothing is sent for 1 s, in which old
+  servers open "/" by themselves (a CONNECT of ours would run its handler again), and new ones say nothing
+
+What comes of a fixed version that may be wrong, the listener is asked.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sioload.engineio.packet import Handshake, Packet, PacketType
 from sioload.engineio.urls import Request
@@ -16,10 +30,34 @@ from sioload.net.websocket import Listener as FrameListener
 from sioload.net.websocket import WebSocket
 from sioload.session.ends import unopened
 from sioload.session.requests import Requests
-from sioload.socketio.detect import identify, mismatch
+from sioload.socketio.detect import accepts, identify, leads_on, mismatch, refuses_version
+from sioload.socketio.generations import UNKNOWN_3, V0, V2, V4, Generation
 
 if TYPE_CHECKING:
     from sioload.net.dial import Dialler
+
+#: Seconds after which a request without an answer may be one that the server doesn't understand.
+SILENCE = 3.0
+#: Seconds after which an open websocket on which the server says nothing is no old server's.
+GREETED = 1.0
+
+#: Tells the listener what failed.
+Report = Callable[[], None]
+
+
+class Finding(Protocol):
+    """What becomes of what is learnt of the server's generation (`sioload.session.probe`)."""
+
+    asks: bool
+
+    def settle(self, generation: Generation) -> None:
+        """The server speaks this one."""
+
+    def doubt(self) -> None:
+        """The server may speak something else than what was known."""
+
+    def release(self) -> None:
+        """Nothing more will be learnt here."""
 
 
 class Listener(Protocol):
@@ -29,6 +67,12 @@ class Listener(Protocol):
 
     def prepare(self, request: Request, then: Callable[[], None]) -> None:
         """Let the user change a handshake's request, then call `then` in the hub."""
+
+    def on_generation(self, generation: Generation) -> None:
+        """The server is spoken to as this generation wants it from now on."""
+
+    def on_suspicion(self, transport: str, report: Report | None) -> None:
+        """The fixed version may be wrong; if it isn't, `report` tells what failed (None: nothing yet)."""
 
     def on_opened(
         self,
@@ -65,21 +109,34 @@ class Opening(FrameListener):
     Attributes:
         transport: what is asked for, or what the session opened on.
         stage: "dial", "tls" or "open": where it stands or failed.
+        upgraded: the server accepted the websocket.
     """
 
-    __slots__ = ("_asked", "_dialler", "_line", "_listener", "_over", "_requests", "_ws", "stage",
-                 "transport")  # fmt: skip
+    __slots__ = ("_asked", "_beside", "_dialler", "_finding", "_first", "_forms", "_held", "_line",
+                 "_listener", "_name", "_over", "_requests", "_timer", "_ws", "stage", "transport",
+                 "upgraded")  # fmt: skip
 
-    def __init__(self, requests: Requests, listener: Listener) -> None:
+    def __init__(
+        self, requests: Requests, listener: Listener, finding: Finding | None, name: str = ""
+    ) -> None:
+        """`name` replaces the row's; such a one tries no other forms."""
         self._requests = requests
         self._listener = listener
+        self._finding = finding
+        self._name = name
+        self._forms = {"4", "3", "0"} if not name else set()
+        self._first: Report | None = None
         self.transport: str = requests.options.transports[0]
         self.stage: Stage = "dial"
         self._asked = 0.0
         self._over = False
+        self.upgraded = False
+        self._held: tuple[Handshake, list[str | bytes]] | None = None
+        self._timer: Any = None
         self._dialler: Dialler | None = None
         self._line: HTTPConnection | None = None
         self._ws: WebSocket | None = None
+        self._beside: _Beside | None = None
 
     def start(self) -> None:
         """Ask for a session."""
@@ -93,21 +150,31 @@ class Opening(FrameListener):
         self._over = True
         if failure and self.stage == "open" and not self._requests.sid:
             self._row().fail(failure, perf_counter() - self._asked)
+        self._drop()
+        if self._finding is not None:
+            self._finding.release()
+
+    def _drop(self) -> None:
+        """Let go of the sockets."""
+        self._requests.fleet.deadlines.cancel(self._timer)
+        for held in (self._line, self._ws, self._beside):
+            if held is not None:
+                held.close()
+        self._line = self._ws = self._beside = None
         if self._dialler is not None:
             self._dialler.cancel()
-        if self._line is not None:
-            self._line.close()
-        if self._ws is not None:
-            self._ws.close()
+            self._dialler = None
 
     def _row(self) -> Row:
         requests = self._requests
-        return requests.fleet.recorder.row("OPEN", requests.named(self.transport))
+        return requests.fleet.recorder.row("OPEN", self._name or requests.named(self.transport))
 
     def _prepared(self) -> None:
         if self._over:
             return
-        if self._requests.generation.eio is None or self.transport == "polling":
+        form = _form(self._requests.generation)
+        self._forms.discard(form)
+        if form == "0" or self.transport == "polling":
             self._dial(self._dialled)
         else:
             self._dial(self._dialled_websocket)
@@ -123,16 +190,115 @@ class Opening(FrameListener):
     def _begin(self) -> None:
         """The request for the session is about to be sent."""
         self._dialler = None
+        self.upgraded = False
         if not self._requests.sid:
             self.stage = "open"
             self._asked = perf_counter()
+            if self._finding is None or self._finding.asks:
+                self._wait(SILENCE, self._silent)
+
+    def _wait(self, seconds: float, then: Callable[[float], None]) -> None:
+        deadlines = self._requests.fleet.deadlines
+        deadlines.cancel(self._timer)
+        self._timer = deadlines.at(perf_counter() + seconds, then)
+
+    # What answers show.
+
+    def _speak(self, generation: Generation) -> None:
+        if generation is not self._requests.generation:
+            self._listener.on_generation(generation)
+
+    def _learn(self, spoken: Generation) -> None:
+        """The server showed what it speaks."""
+        known = self._requests.generation
+        if not accepts(known, spoken) or spoken.eio is None:
+            self._speak(spoken)
+        if self._finding is not None:
+            self._finding.settle(self._requests.generation)
+
+    def _failed(self, report: Report, form: str, sure: bool = False) -> None:
+        """Nothing was opened, and `form` may be what the server wants; `sure`: the answer says so."""
+        finding = self._finding
+        if finding is None:
+            self._listener.on_suspicion("polling" if form == "0" else self.transport, report)
+            return
+        if self._first is None:
+            self._first = report
+        if form in self._forms and (sure or finding.asks):
+            self._ask(form)
+        else:
+            finding.doubt()
+            self._first()
+
+    def _ask(self, form: str) -> None:
+        """Try another form."""
+        self._count()
+        self._drop()
+        if form == "3":
+            self._speak(V2 if self.transport == "polling" else UNKNOWN_3)
+        else:
+            self._speak(V4 if form == "4" else V0)
+        self.stage = "dial"
+        if not self._over:
+            self._prepared()
+
+    def _count(self) -> None:
+        """The request served to find the generation."""
+        row = self._requests.fleet.recorder.row("OPEN", "(probe)")
+        row.add(perf_counter() - self._asked)
+
+    def _other_eio(self) -> str:
+        return "4" if _form(self._requests.generation) == "3" else "3"
+
+    def _refused(self, status: int, body: bytes, transport: str) -> None:
+        report = partial(self._listener.on_refused, status, body, transport)
+        form = _form(self._requests.generation)
+        if refuses_version(status, body) and form != "0":
+            self._failed(report, self._other_eio(), sure=True)
+        elif leads_on(status, body) and self._finding is not None:
+            self._failed(report, "4" if form == "0" else "0")
+        elif form == "0" and status == 400:  # some Engine.IO answers
+            self._failed(report, "4")
+        else:
+            report()
+
+    def _silent(self, now: float) -> None:
+        """No answer so far."""
+        asks = self._finding is not None and self._finding.asks
+        form = _form(self._requests.generation)
+        if self.upgraded:
+            if self._finding is None:
+                self._listener.on_suspicion("websocket" if form == "3" else "polling", None)
+            elif asks and form == "3":
+                lost = partial(self._listener.on_lost, End("timeout", f"no open packet in {SILENCE:g} s"))
+                self._failed(lost, "4")
+        elif asks and form != "0" and "0" in self._forms:
+            self._forms.discard("0")
+            self._beside = _Beside(self._requests, self._answered_beside)
+
+    def _answered_beside(self, line: HTTPConnection, response: Response, asked: float) -> None:
+        """0.9's handshake was answered while the first request is not: the session is open by that."""
+        self._count()
+        self._beside = None
+        self._drop()
+        self._speak(V0)
+        self._asked = asked
+        self._line = line
+        self.on_response(line, response)
 
     def _opened(self, handshake: Handshake, others: list[Packet]) -> None:
-        self._requests.sid = handshake.sid
+        if self._over:
+            return
+        requests = self._requests
+        requests.fleet.deadlines.cancel(self._timer)
+        requests.sid = handshake.sid
         self._row().add(perf_counter() - self._asked)
+        if self._beside is not None:
+            self._beside.close()
+            self._beside = None
         line, self._line = self._line, None
         ws, self._ws = self._ws, None
-        if line is not None and (self._requests.options.handshake_url or self._requests.generation.greeting):
+        if line is not None and (requests.options.handshake_url or requests.generation.greeting):
             line.close()  # the session is elsewhere, or on a transport of its own
             line = None
         self._listener.on_opened(handshake, others, line, ws)
@@ -147,16 +313,28 @@ class Opening(FrameListener):
     def on_response(self, line: HTTPConnection, response: Response) -> None:
         requests = self._requests
         requests.keep_cookies(response.headers)
-        generation = requests.generation
         if response.status != 200:
-            transport = "open" if generation.eio is None else "polling"
-            self._listener.on_refused(response.status, response.body, transport)
+            transport = "open" if requests.generation.eio is None else "polling"
+            self._refused(response.status, response.body, transport)
             return
+        spoken = identify(response.status, response.body, requests.options.base64)
+        mismatched = partial(self._mismatched, response)
         try:
-            if generation.eio is None:
+            if spoken is None and self._finding is not None:
+                self._failed(mismatched, "4" if requests.generation.eio is None else "0")
+            elif spoken is None or (self._finding is None and not accepts(requests.generation, spoken)):
+                mismatched()
+            elif requests.generation.eio is None:
                 self._take_handshake(response)
+            elif spoken is V0:
+                if self._finding is not None:
+                    self._finding.settle(V0)
+                if not self._over:
+                    self._failed(mismatched, "0", sure=True)
             else:
-                self._take_body(response)
+                self._learn(spoken)
+                if not self._over:
+                    self._take_body(response)
         except ProtocolError as error:
             self._listener.broken(error)
 
@@ -166,7 +344,9 @@ class Opening(FrameListener):
         try:
             handshake = requests.generation.parse_handshake(response.body.decode("utf-8", "replace"))
         except ProtocolError:
-            raise self._mismatch(response) from None
+            self._mismatched(response)
+            return
+        self._learn(requests.generation)
         for transport in ("websocket", "polling"):  # there is no upgrade: what the upgrade would lead to
             if transport in requests.options.transports and requests.named(transport) in handshake.upgrades:
                 self.transport = transport
@@ -177,20 +357,22 @@ class Opening(FrameListener):
         self._listener.on_lost(End("transport error", said))
 
     def _take_body(self, response: Response) -> None:
-        """The first body must begin with an open packet; others may follow."""
+        """The first body begins with an open packet; others may follow."""
         generation = self._requests.generation
-        spoken = identify(response.status, response.body)
-        if spoken is None or spoken.eio != generation.eio:
-            raise self._mismatch(response)
         opened, *others = generation.decode_payload(response.body, self._requests.options.limits)
         self._opened(generation.parse_handshake(opened.data), others)  # type: ignore[arg-type]
 
-    def _mismatch(self, response: Response) -> ProtocolError:
+    def _mismatched(self, response: Response) -> None:
         requests = self._requests
-        return ProtocolError(mismatch(requests.generation, response.status, requests.shown(response.body)))
+        shown = requests.shown(response.body)
+        self._listener.broken(ProtocolError(mismatch(requests.generation, response.status, shown)))
 
     def on_failure(self, line: HTTPConnection, end: End) -> None:
-        self._listener.on_lost(end)
+        report = partial(self._listener.on_lost, end)
+        if end.kind == "protocol error":
+            report()
+        else:
+            self._failed(report, "4" if self._requests.generation.eio is None else "0")
 
     # Over a websocket.
 
@@ -203,17 +385,21 @@ class Opening(FrameListener):
         self._ws = self._requests.websocket(stream, self)
 
     def on_ws_open(self, ws: WebSocket) -> None:
+        self.upgraded = True
         self._requests.keep_cookies(ws.response_headers)
 
     def on_frame(self, ws: WebSocket, frame: str | bytes) -> None:
         generation = self._requests.generation
+        if self._held is not None:
+            self._hold(frame)
+            return
         try:
             packet = generation.decode_frame(frame)
             if generation.greeting:
                 self._ws = None
                 self._listener.on_greeting(ws)
             elif packet.type == PacketType.OPEN:
-                self._opened(generation.parse_handshake(packet.data), [])  # type: ignore[arg-type]
+                self._open_on_websocket(str(frame), generation.parse_handshake(str(packet.data)))
                 return
         except ProtocolError as error:
             ws.close(error.close_code)
@@ -221,11 +407,53 @@ class Opening(FrameListener):
         else:
             self._listener.on_packet(packet)
 
+    def _open_on_websocket(self, frame: str, handshake: Handshake) -> None:
+        finding, generation = self._finding, self._requests.generation
+        if finding is None or not finding.asks:
+            self._opened(handshake, [])
+        elif generation.eio == "4" and '"maxPayload"' not in frame:
+            self._held = handshake, []
+            self._wait(GREETED, self._not_greeted)
+        else:
+            self._learn(generation)
+            self._opened(handshake, [])
+
+    def _hold(self, frame: str | bytes) -> None:
+        """Something comes of a server that may be of 1.x to 3.x; new ones have no message for us yet."""
+        assert self._held is not None
+        _, frames = self._held
+        frames.append(frame)
+        if isinstance(frame, bytes) or frame[:1] == "4":
+            self._decide(UNKNOWN_3)
+        elif frame[:1] == "2":
+            self._decide(V4)
+
+    def _not_greeted(self, now: float) -> None:
+        self._decide(V4)
+
+    def _decide(self, generation: Generation) -> None:
+        assert self._held is not None
+        (handshake, frames), self._held = self._held, None
+        self._learn(generation)
+        try:
+            others = [self._requests.generation.decode_frame(frame) for frame in frames]
+        except ProtocolError as error:
+            self._listener.broken(error)
+        else:
+            self._opened(handshake, others)
+
     def on_ws_lost(self, ws: WebSocket, end: End, status: int, body: bytes) -> None:
         if status:
-            self._listener.on_refused(status, body, "websocket")
+            self._refused(status, body, "websocket")
+            return
+        lost = partial(self._listener.on_lost, unopened(end))
+        garbage = end.kind == "protocol error"
+        if self._held is not None or self._requests.sid or (garbage and not self.upgraded):
+            lost()
+        elif self.upgraded:
+            self._failed(lost, self._other_eio(), sure=garbage)
         else:
-            self._listener.on_lost(unopened(end))
+            self._failed(lost, "0")
 
     def on_ws_drained(self, ws: WebSocket) -> None:
         """Nothing but the handshake was written."""
@@ -234,3 +462,49 @@ class Opening(FrameListener):
 
     def on_crash(self, error: BaseException) -> None:
         self._listener.on_crash(error)
+
+
+def _form(generation: Generation) -> str:
+    """Which handshake it is that asks for a session."""
+    return generation.eio or "0"
+
+
+class _Beside:
+    """0.9's handshake, while another request is without an answer."""
+
+    def __init__(
+        self, requests: Requests, answered: Callable[[HTTPConnection, Response, float], None]
+    ) -> None:
+        self._requests = requests
+        self._answered = answered
+        self._asked = perf_counter()
+        self._line: HTTPConnection | None = None
+        self._dialler: Dialler | None = requests.dial(self._dialled, self._not_dialled)
+
+    def close(self) -> None:
+        """Ask no more."""
+        if self._dialler is not None:
+            self._dialler.cancel()
+        if self._line is not None:
+            self._line.close()
+
+    def _dialled(self, stream: Stream) -> None:
+        self._dialler = None
+        self._line = HTTPConnection(stream, self, self._requests.options.limits)
+        self._line.request(self._requests.get(V0))
+
+    def _not_dialled(self, stage: str, reason: str) -> None:
+        self._dialler = None
+
+    def on_response(self, line: HTTPConnection, response: Response) -> None:
+        self._line = None
+        if identify(response.status, response.body) is V0:
+            self._answered(line, response, self._asked)
+        else:
+            line.close()
+
+    def on_failure(self, line: HTTPConnection, end: End) -> None:
+        self._line = None
+
+    def on_crash(self, error: BaseException) -> None:
+        self._requests.fleet.crashed(error)

@@ -64,9 +64,9 @@ class Requests:
         at = self.at()
         return Dialler(self.fleet, at.host, at.port, self.options, at.tls, done, failed)
 
-    def get(self) -> bytes:
-        """The bytes of a poll, or of the request for a session."""
-        return request("GET", *self._head("polling" if self.generation.eio or self.sid else ""))
+    def get(self, generation: Generation | None = None) -> bytes:
+        """The bytes of a poll, or of the request for a session (in another generation's form)."""
+        return request("GET", *self._head("polling", generation))
 
     def post(self, packets: list[Packet]) -> bytes:
         """The bytes of a request that brings packets."""
@@ -80,16 +80,20 @@ class Requests:
         target, headers = self._head("websocket")
         return WebSocket(stream, listener, target, headers, self.options.limits, self.options.compress)
 
-    def _head(self, transport: str) -> tuple[str, list[tuple[str, str]]]:
+    def _head(
+        self, transport: str, generation: Generation | None = None
+    ) -> tuple[str, list[tuple[str, str]]]:
         """Target and headers."""
         asked = self.asked
         assert asked is not None
         at = self.at()
-        return asked.target(*self._target(at, transport)), asked.header_list(at)
+        target = self._target(at, transport, generation or self.generation)
+        return asked.target(*target), asked.header_list(at)
 
-    def _target(self, at: Endpoint, transport: str) -> tuple[Endpoint, list[tuple[str, str]]]:
+    def _target(
+        self, at: Endpoint, transport: str, generation: Generation
+    ) -> tuple[Endpoint, list[tuple[str, str]]]:
         """Path and parameters, in the generation's form."""
-        generation = self.generation
         stamp = self._timestamp(transport)
         if generation.eio is None:
             where = f"{self.named(transport)}/{quote(self.sid, safe='')}" if self.sid else ""

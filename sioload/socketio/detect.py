@@ -13,17 +13,18 @@ _OCTETS = re.compile(rb"[\0\1][\0-\x09]{1,10}\xff(0\{|\0\{)")
 _ROOT_TOO = b"\0\x02\xff40"
 
 
-def identify(status: int, body: bytes) -> Generation | None:
+def identify(status: int, body: bytes, base64: bool = False) -> Generation | None:
     """The generation that answers so to a polling handshake; None when it is none.
 
     Engine.IO 4 opens with `0{`; Engine.IO 3 with a length, as text (2.x) or in octets (1.x, but also
-    python-socketio 4, which opens "/" in the same body as 2.x does); 0.9 greets.
+    python-socketio 4, which opens "/" in the same body as 2.x does); 0.9 greets. If `base64` was asked for,
+    1.x answers with text too, but doesn't open "/" in the same body.
     """
     if status == 200:
         if body.startswith(b"0{"):
             return V4
         if _LENGTHS.match(body):
-            return V2
+            return V1 if base64 and not body.endswith(b"2:40") else V2
         if _OCTETS.match(body):
             return V2 if body.endswith(_ROOT_TOO) else V1
         if body.startswith(b"Welcome to socket.io"):
@@ -70,6 +71,16 @@ def mismatch(wanted: Generation, status: int, body: bytes) -> str:
 def refuses_version(status: int, body: bytes) -> bool:
     """Whether an answer says that the server doesn't speak the revision of Engine.IO that was asked for."""
     return status == 400 and (b"nsupported protocol version" in body or b"unsupported version" in body)
+
+
+def leads_on(status: int, body: bytes) -> bool:
+    """Whether an error may be that of a server which knows only another form of handshake.
+
+    401, 403 and 429 refuse the user; an Engine.IO server says in JSON what it refuses.
+    """
+    if status in (401, 403, 429) or 300 <= status < 400:
+        return False
+    return status != 400 or body[:1] not in (b"{", b'"')
 
 
 def refuses_transport(status: int, body: bytes) -> bool:

@@ -52,6 +52,11 @@ class Server:
         return self.kind.startswith("pysio")
 
     @property
+    def refuses_eio_4(self) -> bool:
+        """Whether a request for a session with EIO=4 opens none."""
+        return self.kind in ("sio0", "pysio4")
+
+    @property
     def eio(self) -> int | None:
         """The revision of Engine.IO, None for Socket.IO 0.9."""
         return None if self.version == 0 else 3 if self.version < 3 else 4

@@ -35,5 +35,5 @@ def test_three_generations_in_one_process(servers: Callable[..., serverkit.Serve
     )  # fmt: skip
     assert rows["HEARTBEAT", "ping"]["count"] >= 8
     assert rows["HEARTBEAT", "pong"]["count"] >= 8
-    assert {name for kind, name in rows if kind == "OPEN"} == {"(probe)", "polling", "websocket"}
+    assert {name for kind, name in rows if kind == "OPEN"} == {"polling", "websocket"}
     assert report["connections"]["upgraded"] == 4
