@@ -4,14 +4,18 @@ A source numbers the pushes of each stream with consecutive whole numbers. A rec
 the first one it got, and what the source sent after the last one it got can't be known here; between the two
 every number is expected once. A number that is passed over counts as lost at once and is taken back when it
 comes late, so that the counts are right at any moment and need no end.
+
+That leaves silence unseen: of a receiver that never got anything, of one whose pushes stopped for good, of
+one that came back from an outage without its subscription. `behind` finds what can be found of the last two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from sioload.measure.behind import SILENT, Comparison, Reached
 from sioload.measure.rows import clean_name
 
 #: Gaps that one stream of one receiver remembers. When there are more, the oldest stay lost for good.
@@ -25,6 +29,8 @@ OTHER: Final = "(other)"
 NAME_LENGTH: Final = 120
 #: How far below its first number a stream may still begin: the first pushes may have been reordered too.
 _BEFORE_FIRST: Final = 64
+#: Receivers that a survey looks at before it lets others run.
+_AT_A_TIME: Final = 500
 #: Numbers beyond can't be told apart once they have passed through JavaScript.
 _MAX_NUMBER: Final = 1 << 53
 
@@ -41,6 +47,7 @@ class DeliveryCounts:
         reordered: numbers that came after a higher one.
         reconnect_gaps: numbers missed because the connection was down; these are not expected.
         unchecked: pushes that weren't followed, because there were more than `MAX_TRACKS` streams.
+        behind: receivers that fell silent behind others of their stream; known where processes are merged.
     """
 
     expected: int = 0
@@ -50,6 +57,7 @@ class DeliveryCounts:
     reordered: int = 0
     reconnect_gaps: int = 0
     unchecked: int = 0
+    behind: int = 0
 
     def merge(self, other: DeliveryCounts) -> None:
         """Add all that other receivers counted."""
@@ -80,13 +88,22 @@ class _Gap:
 class _Track:
     """One stream at one receiver: from its first to its highest number, all but the gaps have come."""
 
-    __slots__ = ("down", "first", "gaps", "highest")
+    __slots__ = ("_known", "_since", "down", "first", "gaps", "highest")
 
     def __init__(self, number: int) -> None:
         self.first = number
         self.highest = number
         self.gaps: list[_Gap] | None = None
         self.down = False
+        self._known: int | None = None  # the highest number when a survey looked last
+        self._since = 0.0  # when one first found that
+
+    def silent(self, now: float) -> bool:
+        """Whether nothing new came for `SILENT` seconds; surveys ask, now and then."""
+        if self.highest != self._known:
+            self._known = self.highest
+            self._since = now
+        return now - self._since >= SILENT
 
     def seen(self, number: int, counts: DeliveryCounts) -> None:
         if number == self.highest + 1:
@@ -101,13 +118,16 @@ class _Track:
             counts.expected += 1
             counts.received += 1
         elif self.first - _BEFORE_FIRST <= number < self.first:
+            self._known = None
             self._leap(number + 1, self.first, False, counts)
             self.first = number
             counts.expected += 1
             counts.received += 1
             counts.reordered += 1
-        elif number < self.first or not self._fill(number, counts):
-            counts.duplicated += 1
+        else:
+            self._known = None  # whatever this is, the receiver isn't silent
+            if number < self.first or not self._fill(number, counts):
+                counts.duplicated += 1
 
     def _leap(self, low: int, high: int, down: bool, counts: DeliveryCounts) -> None:
         missing = high - low
@@ -182,6 +202,7 @@ class Receiver:
             counts.unchecked += 1
         else:
             self._tracks[name, stream] = _Track(number)
+            self._delivery.receivers.add(self)
             self._delivery.tracks += 1
             counts.expected += 1
             counts.received += 1
@@ -196,6 +217,11 @@ class Receiver:
         if self._resets == self._delivery.resets:
             self._delivery.tracks -= len(self._tracks)
         self._tracks.clear()
+        self._delivery.receivers.discard(self)
+
+    def tracks(self) -> list[tuple[tuple[str, Hashable], _Track]]:
+        """The streams that it follows now."""
+        return list(self._tracks.items()) if self._resets == self._delivery.resets else []
 
 
 class Delivery:
@@ -205,14 +231,51 @@ class Delivery:
         counts: row name to its counts.
         resets: how often the counts were forgotten.
         tracks: streams followed now, over all receivers.
+        receivers: those that follow any.
+        comparison: of all streams, as the last survey saw them.
     """
 
-    __slots__ = ("counts", "resets", "tracks")
+    __slots__ = ("_reached", "_surveys", "comparison", "counts", "receivers", "resets", "tracks")
 
     def __init__(self) -> None:
         self.counts: dict[str, DeliveryCounts] = {}
         self.resets = 0
         self.tracks = 0
+        self.receivers: set[Receiver] = set()
+        self.comparison = Comparison()
+        self._reached: dict[tuple[str, Hashable], Reached] = {}
+        self._surveys = 0
+
+    def survey(self, now: float) -> Iterator[None]:
+        """Look which receivers have fallen silent, at `now` (monotonic seconds).
+
+        To be gone through to its end once a second or so. Between its steps others may run, even another
+        survey, which is then the one that counts.
+        """
+        self._surveys += 1
+        survey, resets = self._surveys, self.resets
+        highest: dict[tuple[str, Hashable], int] = {}
+        silent: dict[tuple[str, Hashable], dict[int, int]] = {}
+        for looked_at, receiver in enumerate(list(self.receivers), 1):
+            for key, track in receiver.tracks():
+                number = track.highest
+                highest[key] = max(number, highest.get(key, number))
+                if track.silent(now):
+                    counts = silent.setdefault(key, {})
+                    counts[number] = counts.get(number, 0) + 1
+            if looked_at % _AT_A_TIME == 0:
+                yield
+                if (survey, resets) != (self._surveys, self.resets):
+                    return
+        self._reached = {key: self._reached.get(key) or Reached(*key) for key in highest}
+        self.comparison = Comparison()
+        for key, number in highest.items():
+            reached = self._reached[key]
+            reached.feed(now, number)
+            before = reached.before(now)
+            if before is not None:
+                name = key[0] if key[0] in self.counts else OTHER
+                self.comparison.add(name, reached.digest, before, silent.get(key, {}))
 
     def receiver(self) -> Receiver:
         """The view of one connection; it lives as long as its user, over reconnects."""
@@ -228,6 +291,9 @@ class Delivery:
         self.counts.clear()
         self.resets += 1
         self.tracks = 0
+        self.receivers.clear()
+        self.comparison = Comparison()
+        self._reached.clear()
 
 
 def counts_of(table: dict[str, DeliveryCounts], name: str) -> DeliveryCounts:

@@ -180,6 +180,7 @@ class Recorder:
             "connections": self.connections.encode(),
             "bytes": [self.bytes_sent, self.bytes_received],
             "delivery": {name: counts.encode() for name, counts in self.delivery.counts.items()},
+            "streams": self.delivery.comparison.encode(),
             "health": self.health.totals.encode(),
             "population": self.population.encode(),
             "clock_error": self.clock_error,

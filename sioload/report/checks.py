@@ -40,7 +40,7 @@ UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 _PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9}
 _TIMES: Final = ("min", "mean", *_PERCENTILES, "max")
 _COUNTS: Final = ("count", "rate", "failures", "fail_ratio", "skipped")
-_DELIVERY: Final = ("lost", "duplicated", "reordered", "expected", "received", "reconnect_gaps")
+_DELIVERY: Final = ("lost", "duplicated", "reordered", "expected", "received", "reconnect_gaps", "behind")
 #: Types whose pushes can carry a sequence number.
 _DELIVERED: Final = ("PUSH", "RECV")
 _ELSEWHERE: Final = {

@@ -16,6 +16,11 @@ from sioload.report.checks import CheckResult
 from sioload.report.merge import Figures
 
 SCHEMA: Final = 1
+#: Said beside delivery's figures.
+UNSEEN: Final = (
+    "expected is what lies between a receiver's first and last number; that it never got a first one, "
+    "or none after its last, isn't seen but where others of its stream got on"
+)
 #: Said in every report of a run that accepted any certificate.
 UNVERIFIED: Final = "TLS certificates were not verified"
 
@@ -191,8 +196,11 @@ def summary_text(
     lines += _labelled("connections", opened + (f"; closed: {closed}" if closed else ""), width)
     for counts in report["delivery"]:
         text = "{name}: {received} of {expected} received, {lost} lost, {duplicated} duplicated, " \
-               "{reordered} reordered, {reconnect_gaps} missed while reconnecting"  # fmt: skip
+               "{reordered} reordered, {reconnect_gaps} missed while reconnecting; {behind} receivers " \
+               "fell silent behind others"  # fmt: skip
         lines += _labelled("delivery", text.format(**counts), width)
+    if report["delivery"]:
+        lines += _labelled("", UNSEEN, width)
     lines += _health_lines(report["health"], width, colour)
     if report["checks"]:
         lines += ["", "checks"]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sioload.measure.behind import Comparison
 from sioload.measure.connections import Connections
 from sioload.measure.delivery import DeliveryCounts, counts_of
 from sioload.measure.health import HealthTotals
@@ -176,6 +177,7 @@ class Swarm:
     def _merge(self) -> Figures:
         figures = Figures(internal_errors=list(self._faults), lost=[loss for _, loss in self._lost.values()])
         clock_errors: list[float | None] = []
+        comparison = Comparison()
         for process in self._processes.values():
             data = process.data
             figures.ledger.merge(Ledger.decode(data["ledger"]))
@@ -184,6 +186,8 @@ class Swarm:
             if gone or self._latest[process.worker] != process.epoch:
                 connections.current.clear()
                 connections.opening = 0
+            else:
+                comparison.merge(data["streams"])
             figures.connections.merge(connections)
             figures.bytes_sent += data["bytes"][0]
             figures.bytes_received += data["bytes"][1]
@@ -193,6 +197,8 @@ class Swarm:
             figures.internal_errors += [f"{process.worker}: {text}" for text in data["internal_errors"]]
             figures.population.merge(Population.decode(data["population"]))
             clock_errors.append(data["clock_error"])
+        for name, counts in figures.delivery.items():
+            counts.behind = comparison.behind(name)
         figures.clock_error = _between_two(clock_errors)
         figures.rows = _bounded([row for process in self._processes.values() for row in process.rows])
         return figures

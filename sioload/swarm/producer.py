@@ -98,6 +98,9 @@ class Producer:
     def stopping(self) -> None:
         """The users are about to be stopped; how busy stopping them keeps this process doesn't count."""
         self._settling = 0
+        if not self.fleet.ending:
+            for _ in self.fleet.recorder.delivery.survey(time.monotonic()):
+                pass  # now, while all users are there
         self.fleet.recorder.health.end(time.monotonic(), self.fleet.recorder.window_p50())
         self.fleet.end()
         runner, current = self.environment.runner, gevent.getcurrent()
@@ -170,6 +173,9 @@ class Producer:
             self._tap.look()
             self.flush()
             recorder = self.fleet.recorder
+            if not self.fleet.ending:
+                for _ in recorder.delivery.survey(time.monotonic()):
+                    gevent.sleep(0)
             recorder.health.left(descriptors_left(), ports_left(len(self.fleet.members)))
             if self._settling:
                 # Users that were spawned still connect. When no more do, the ramp-up is over.

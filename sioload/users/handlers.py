@@ -39,7 +39,9 @@ def on(
         sent_at: given the event's arguments, returns the `stamp()` that is in it; the event then counts as
             PUSH, with its way's time. May not block.
         delivery: given the event's arguments, returns `(stream, number)`: numbers of one stream must arrive
-            without gaps, repeats or reordering. May not block.
+            without gaps, repeats or reordering, from the first that a receiver gets to its last. That it gets
+            none, or no more, shows only as `behind`: it has been silent while others of the stream got on. So
+            does a receiver that left a room on purpose. May not block.
     """
     if isinstance(event, bool) or not isinstance(event, str | int) or event == "":
         raise UsageError(f"on(): the event must be a name, not {event!r}")

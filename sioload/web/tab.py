@@ -170,7 +170,8 @@ def _rest(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     outcomes = [f"{n} {name}" for name, n in ledger.items() if n and name != "emits"]
     yield {"kind": "ledger", "what": "emits", "count": ledger["emits"], "notes": ", ".join(outcomes)}
     for counts in report["delivery"]:
-        notes = "of {expected}: {duplicated} duplicated, {reordered} reordered, {reconnect_gaps} while down"
+        notes = "of {expected}: {duplicated} duplicated, {reordered} reordered, {reconnect_gaps} while " \
+                "down; {behind} receivers behind"  # fmt: skip
         yield {"kind": "delivery", "what": counts["name"], "count": counts["received"],
                "failures": counts["lost"], "notes": notes.format(**counts)}  # fmt: skip
 

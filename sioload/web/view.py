@@ -12,7 +12,7 @@ import orjson
 from jinja2 import Environment, FileSystemLoader
 
 from sioload.measure.health import shown_verdict
-from sioload.report.document import users_text
+from sioload.report.document import UNSEEN, users_text
 from sioload.report.history import Point
 from sioload.report.series import row_series, series
 from sioload.web.live import Look
@@ -81,6 +81,7 @@ def facts(look: Look) -> dict[str, Any]:
         "failures": sum(event["failures"] for event in events),
         "errors": sorted(errors, key=lambda error: (-error[0], error[1:])),
         "lost": lost,
+        "unseen": UNSEEN,
         "shown_verdict": functools.partial(shown_verdict, final=look.final),
         "fates": users_text(report["users"]),
         "failed": [check for check in report["checks"] if not check["ok"] and not check["warn"]],

@@ -75,7 +75,7 @@ def test_a_known_plan_of_drops_repeats_and_swaps_is_reported_exactly(
     counts = counted(arrivals)
     assert counts.encode() == {
         "expected": length, "received": length - lost, "lost": lost, "duplicated": duplicates,
-        "reordered": swaps, "reconnect_gaps": 0, "unchecked": 0,
+        "reordered": swaps, "reconnect_gaps": 0, "unchecked": 0, "behind": 0,
     }  # fmt: skip
 
 
