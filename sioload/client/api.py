@@ -433,7 +433,7 @@ class SocketIOClient(Listener):
             ledger.emits += 1
             if self.pace is not None:
                 self.pace.take(row, perf_counter())
-            self._transmit(namespace, event, data, None, Unacked(ledger, row))
+            self._transmit(namespace, event, data, None, Unacked(ledger, row, self._user))
             return
         shown = self._row_name(namespace, name or event)
         entry = self._entry("CALL", shown, namespace, event, None, None, callback)
@@ -617,8 +617,12 @@ class SocketIOClient(Listener):
         deadline = now + (self.options.ack_timeout if timeout is None else timeout)
         slot = None if self.pace is None else self.pace.take(row, now)
         if slot is None:
-            return Emit(recorder.ledger, row, namespace, event, now, now, False, deadline, ok, callback)
-        return Emit(recorder.ledger, row, namespace, event, slot, now, True, deadline, ok, callback)
+            return Emit(
+                recorder.ledger, row, namespace, event, now, now, False, deadline, ok, callback, self._user
+            )
+        return Emit(
+            recorder.ledger, row, namespace, event, slot, now, True, deadline, ok, callback, self._user
+        )
 
     @staticmethod
     def _row_name(namespace: str, name: str | int) -> str:
@@ -680,9 +684,9 @@ class SocketIOClient(Listener):
         """An emit ends before it was written; its exception is raised to the caller."""
         reason = str(error)
         if isinstance(token, Emit):
-            token.end(error.outcome, reason, perf_counter())
+            token.end(error.outcome, reason, perf_counter(), error)
         else:
-            token.settle(error.outcome, reason)
+            token.settle(error.outcome, reason, error)
 
     def _usable(self, namespace: str, until: float, any_namespace: bool = False) -> None:
         """Wait until something can be sent in a namespace and the write buffer has room."""
@@ -761,7 +765,8 @@ class SocketIOClient(Listener):
         row = self.fleet.recorder.row("WAIT", self._row_name(namespace, event))
         now = perf_counter()
         until = now + (self.options.ack_timeout if timeout is None else timeout)
-        return Expectation(self._pending, Wait(row, namespace, str(event), where, now, until))
+        wait = Wait(row, namespace, str(event), where, now, until, owner=self._user)
+        return Expectation(self._pending, wait)
 
     # Handlers.
 
@@ -851,21 +856,24 @@ class SocketIOClient(Listener):
         if offset and len(args) > 1:
             args = args[:-1]  # what measures and waits gets the event as it was emitted
         recorder = self.fleet.recorder
+        size = self._manager.size
         shown = event if namespace == "/" else f"{namespace} {event}"
         before: tuple[str, ...] = ()
         handler = self._handlers.get((namespace, event)) if self._own is None else None
         if handler is None:
             handler, before = find(self._own, namespace, event, self._handlers)
         pending = self._pending
-        awaited = bool(pending.waits) and pending.answered(namespace, event, args, now)
+        awaited = bool(pending.waits) and pending.answered(namespace, event, args, now, size)
         measured: CountedBroadcast | None = None
         if handler is not None and handler.sent_at is not None:
             row = recorder.rows.get(("PUSH", shown)) or recorder.row("PUSH", shown)
+            row.bytes += size
+            row.note(self._user, size)
             try:
                 late = clock.zero + now - handler.sent_at(*args)
                 if -AHEAD <= late <= BACK:
                     row.add(late)
-                    measured = CountedBroadcast(self._handlers, row, now - late)
+                    measured = CountedBroadcast(self._handlers, row, now - late, size)
                 else:
                     row.fail(misfit(late), None, partial(self._told, handler.sent_at, args))
             except Exception as error:  # noqa: BLE001 - the script's own code
@@ -873,9 +881,11 @@ class SocketIOClient(Listener):
                          partial(self._told, handler.sent_at, args))  # fmt: skip
         elif not awaited:
             row = recorder.row("RECV", shown)
+            row.bytes += size
+            row.note(self._user, size)
             row.tick()
-            measured = CountedBroadcast(self._handlers, row, None)
-        if id is not None or self._own is not None:
+            measured = CountedBroadcast(self._handlers, row, None, size)
+        if id is not None or self._own is not None or recorder.tap is not None:
             measured = None  # there is more to do, or only this user would do it
         if handler is not None and handler.delivery is not None:
             self._deliver(handler, shown, args)
@@ -901,7 +911,7 @@ class SocketIOClient(Listener):
     def on_server_error(self, namespace: str, data: Any, reason: str) -> None:
         self.fleet.recorder.row("RECV", self._row_name(namespace, "error")).fail(reason)
         if self._pending.waits:
-            self._pending.answered(namespace, "error", [data], perf_counter())
+            self._pending.answered(namespace, "error", [data], perf_counter(), self._manager.size)
         self._system_event("error", data, namespace=namespace)
 
     def _deliver(self, handler: Handler, shown: str, args: list[Any]) -> None:
@@ -927,7 +937,7 @@ class SocketIOClient(Listener):
             return
         if entry.callback is not None and not self._dispatching().add(self._call_back, entry, args):
             self.fleet.recorder.row("RECV", f"{entry.row.name} (callback)").fail("the handler queue is full")
-        entry.answer(args, _clock())
+        entry.answer(args, _clock(), self._manager.size)
         if self.leaving:
             self.release()
 
@@ -1003,6 +1013,9 @@ class SocketIOClient(Listener):
         """Cookies that the user's own HTTP session got from this server."""
         give = self.hook("session_cookies")
         return give(url) if give is not None else {}
+
+    def owner(self) -> object:
+        return self._user
 
     def hook(self, name: str) -> Callable[..., Any] | None:
         if name in ("on_connected", "on_disconnected") and getattr(self._user, "sio", self) is not self:

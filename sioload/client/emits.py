@@ -60,10 +60,11 @@ class Emit:
         callback: called with the ack's arguments, for `emit(..., callback=)`.
         ok: the script's judgement of the answer, None without one.
         paced: `started` is a slot, so the service time is recorded beside.
+        owner: the user, for those who listen to each sample.
     """
 
-    __slots__ = ("_early", "_ledger", "callback", "deadline", "event", "finished", "namespace", "ok", "paced",
-                 "row", "started", "waiter", "written")  # fmt: skip
+    __slots__ = ("_early", "_ledger", "callback", "deadline", "event", "finished", "namespace", "ok", "owner",
+                 "paced", "row", "started", "waiter", "written")  # fmt: skip
 
     _early: tuple[Any, EmitError | None]
 
@@ -79,8 +80,10 @@ class Emit:
         deadline: float,
         ok: Verdict | None = None,
         callback: Callable[..., Any] | None = None,
+        owner: object = None,
     ) -> None:
         self._ledger = ledger
+        self.owner = owner
         self.row = row
         self.namespace = namespace
         self.event = event
@@ -110,17 +113,22 @@ class Emit:
         else:
             self._early = (None, error)
 
-    def answer(self, args: list[Any], now: float) -> None:
-        """The ack or the answering event came. In the hub; resumes the waiting greenlet."""
+    def answer(self, args: list[Any], now: float, size: int) -> None:
+        """The ack or the answering event came, in so many bytes. In the hub; resumes the waiting greenlet."""
         self.finished = True
+        self.row.bytes += size
         self._ledger.acked += 1
         value = value_of(args)
         if self.ok is not None:
             complaint = self.ok.complaint(value)
             if complaint is not None:
+                error = UnexpectedReply(f"{self.event}: {complaint}")
+                self.row.note(self.owner, size, error)
                 self.row.fail(complaint, now - self.started, self.ok.note)
-                self._fail(UnexpectedReply(f"{self.event}: {complaint}"))
+                self._fail(error)
                 return
+        if self.row.tap is not None:
+            self.row.note(self.owner, size)
         self.row.add(now - self.started)
         if self.paced:
             self.row.service(now - self.written)
@@ -129,14 +137,17 @@ class Emit:
         else:
             self._early = (value, None)
 
-    def end(self, outcome: Outcome, reason: str, now: float) -> None:
-        """It ends without an answer. In the hub, unless nobody waits for it."""
+    def end(self, outcome: Outcome, reason: str, now: float, error: EmitError | None = None) -> None:
+        """It ends without an answer. In the hub, unless nobody waits for it; `error`: what is raised then."""
         if self.finished:
             return
         self.finished = True
         self._ledger.end(outcome)
+        if error is None:
+            error = ERRORS[outcome](f"{self.event}: {reason}")
+        self.row.note(self.owner, 0, error)
         self.row.fail(reason, now - self.started)
-        self._fail(ERRORS[outcome](f"{self.event}: {reason}"))
+        self._fail(error)
 
     def settle(self, outcome: Outcome, reason: str) -> None:
         """What became of its bytes (`session.transport.Receipt`); only a refusal ends it here."""
@@ -147,17 +158,21 @@ class Emit:
 class Unacked:
     """An emit without ack that waits to be handed over (`session.transport.Receipt`)."""
 
-    __slots__ = ("_ledger", "_row")
+    __slots__ = ("_ledger", "_owner", "_row")
 
-    def __init__(self, ledger: Ledger, row: Row) -> None:
+    def __init__(self, ledger: Ledger, row: Row, owner: object = None) -> None:
         self._ledger = ledger
         self._row = row
+        self._owner = owner
 
-    def settle(self, outcome: Outcome, reason: str) -> None:
+    def settle(self, outcome: Outcome, reason: str, error: EmitError | None = None) -> None:
         self._ledger.end(outcome)
         if outcome == "sent":
+            if self._row.tap is not None:
+                self._row.note(self._owner)
             self._row.tick()
         else:
+            self._row.note(self._owner, 0, error or ERRORS[outcome](reason))
             self._row.fail(reason)
 
 

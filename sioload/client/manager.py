@@ -21,6 +21,7 @@ from sioload.engineio.secrets import redact
 from sioload.engineio.urls import Endpoint, Request, with_token
 from sioload.errors import (
     ConnectError,
+    ConnectionLost,
     EncodeError,
     End,
     Failure,
@@ -44,6 +45,7 @@ from sioload.socketio.generations import UNKNOWN_3, V1_0, VERSIONS, Generation, 
 from sioload.socketio.packet import Packet, PacketType
 
 if TYPE_CHECKING:
+    from sioload.measure.rows import Row
     from sioload.net.fleet import Fleet
     from sioload.net.pushes import BroadcastKey, CountedBroadcast
     from sioload.socketio.parsers import Codec
@@ -113,6 +115,9 @@ class Listener(Protocol):
     def cookies(self, url: str) -> dict[str, str]:
         """Cookies of the user's own for the handshake."""
 
+    def owner(self) -> object:
+        """The user, None without one."""
+
     def hook(self, name: str) -> Callable[..., Any] | None:
         """A hook that the user defined, None without."""
 
@@ -126,6 +131,7 @@ class Manager(SessionListener):
         namespaces: name to `Namespace`, those that are wanted.
         ready: the same while the link is up, else nothing.
         connection: the current one, None without.
+        size: bytes of the message that is being handled.
         failed: the last attempt's failure; its connection may not have ended yet.
     """
 
@@ -154,6 +160,7 @@ class Manager(SessionListener):
         "options",
         "phase",
         "ready",
+        "size",
     )  # fmt: skip
 
     def __init__(self, fleet: Fleet, options: Options, listener: Listener) -> None:
@@ -171,6 +178,7 @@ class Manager(SessionListener):
         self._decoder: Any = None
         self._json: Decoder | None = None  # the same, if it is the usual one
         self._partial = False
+        self.size = 0
         self._auth: Any = None
         self._query: str | None = None
         self._hooked: object = None
@@ -181,6 +189,13 @@ class Manager(SessionListener):
         self._lost_reason: Reason = "client"
         self._deadline: Any = None
         self._retry: Any = None
+
+    def _row(self, type: str, name: str, error: Exception | None = None) -> Row:
+        """A row whose next sample is this user's."""
+        row = self._fleet.recorder.row(type, name)
+        if row.tap is not None:
+            row.note(self._listener.owner(), 0, error)
+        return row
 
     def _enter(self, phase: Phase) -> None:
         self.phase = phase
@@ -290,7 +305,7 @@ class Manager(SessionListener):
         for namespace in self.namespaces.values():
             if not namespace.connected:
                 if error.kind != "refused":
-                    self._fleet.recorder.row("CONNECT", namespace.name).fail(str(error))
+                    self._row("CONNECT", namespace.name, error).fail(str(error))
                 self._listener.on_connect_error(
                     namespace.name, error.reason if error.data is None else error.data
                 )
@@ -324,7 +339,7 @@ class Manager(SessionListener):
             self._enter(Phase.IDLE)
             self._fleet.members.discard(self)
             if self._lost_at is not None:
-                row = self._fleet.recorder.row("RECONNECT", self._lost_reason)
+                row = self._row("RECONNECT", self._lost_reason, ConnectionLost("given up"))
                 row.fail("given up", perf_counter() - self._lost_at)
             self._down("given up")
             return
@@ -564,6 +579,8 @@ class Manager(SessionListener):
         connection.send(messages)
 
     def on_message(self, data: str | bytes) -> None:
+        size = len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
+        self.size = self.size + size if self._partial else size
         try:
             packet = self._decoder.feed(data)
         except ProtocolError as error:
@@ -600,6 +617,7 @@ class Manager(SessionListener):
         found = None if self._json is None else self._json.root_ack(frame, start)
         if found is None:
             return False
+        self.size = len(frame) - start
         self._listener.on_ack(found[0], found[1])
         return True
 
@@ -649,7 +667,7 @@ class Manager(SessionListener):
             return
         now = perf_counter()
         namespace.joined(data)
-        self._fleet.recorder.row("CONNECT", namespace.name).add(now - namespace.asked)
+        self._row("CONNECT", namespace.name).add(now - namespace.asked)
         if all(n.connected for n in self.namespaces.values()):
             self._up(now)
         early, namespace.early = namespace.early, None
@@ -674,7 +692,7 @@ class Manager(SessionListener):
             return
         again = self._lost_at is not None
         if self._lost_at is not None:
-            self._fleet.recorder.row("RECONNECT", self._lost_reason).add(now - self._lost_at)
+            self._row("RECONNECT", self._lost_reason).add(now - self._lost_at)
             self._lost_at = None
         self._fleet.deadlines.cancel(self._deadline)
         self._deadline = None
@@ -704,7 +722,8 @@ class Manager(SessionListener):
             reason += " (auth goes to servers of 3.x and 4.x only: use auth_token or query)"
         now = perf_counter()
         for refused in waiting:
-            self._fleet.recorder.row("CONNECT", refused.name).fail(reason, now - refused.asked)
+            row = self._row("CONNECT", refused.name, ConnectError("connect", reason, data, "refused"))
+            row.fail(reason, now - refused.asked)
         if self.phase is Phase.UP:
             for refused in waiting:
                 refused.kicked = True  # a rejoin that was refused: tried again before the next task
@@ -723,7 +742,8 @@ class Manager(SessionListener):
         namespace.kicked = True
         self.forget_shortcuts()
         namespace.sid = ""
-        self._fleet.recorder.row("DISCONNECT", "namespace closed").fail("the server closed the namespace")
+        text = "the server closed the namespace"
+        self._row("DISCONNECT", "namespace closed", ConnectionLost(text)).fail(text)
         self._listener.on_down("namespace closed", name)
         if not any(n.connected for n in self.namespaces.values()) and self.connection is not None:
             self._enter(Phase.CLOSING)
@@ -742,11 +762,12 @@ class Manager(SessionListener):
             self._fleet.members.discard(self)
             self._reset_namespaces()
             if connection is not None and connection.sid and reason == "client":
-                self._fleet.recorder.row("DISCONNECT", "client").tick()
+                self._row("DISCONNECT", "client").tick()
             self._down("client")
         elif phase is Phase.UP:
             self._reset_namespaces()
-            self._fleet.recorder.row("DISCONNECT", reason).fail(end.detail or reason)
+            text = end.detail or reason
+            self._row("DISCONNECT", reason, ConnectionLost(text)).fail(text)
             if reason == "server" and self._generation.leaving_root_closes:
                 self._dismissed()
                 return

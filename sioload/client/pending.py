@@ -24,6 +24,7 @@ class Wait:
     Attributes:
         emit: the emit that the event answers (REPLY), None for WAIT.
         args: the event's arguments once it came.
+        owner: the user, for those who listen to each sample.
     """
 
     __slots__ = (
@@ -33,6 +34,7 @@ class Wait:
         "error",
         "event",
         "namespace",
+        "owner",
         "row",
         "started",
         "waiter",
@@ -48,8 +50,10 @@ class Wait:
         started: float,
         deadline: float,
         emit: Emit | None = None,
+        owner: object = None,
     ) -> None:
         self.row = row
+        self.owner = owner
         self.namespace = namespace
         self.event = event
         self.where = where
@@ -71,12 +75,14 @@ class Wait:
         except Exception as error:  # noqa: BLE001 - the script's own code
             return f"where raised {type(error).__name__}: {error}"
 
-    def answer(self, args: list[Any], now: float) -> None:
-        """The event came."""
+    def answer(self, args: list[Any], now: float, size: int) -> None:
+        """The event came, in so many bytes."""
         self.args = value_of(args)
         if self.emit is not None:
-            self.emit.answer(args, now)
+            self.emit.answer(args, now, size)
             return
+        self.row.bytes += size
+        self.row.note(self.owner, size)
         self.row.add(now - self.started)
         if self.waiter is not None:
             self.waiter.switch(self.args)
@@ -86,8 +92,9 @@ class Wait:
         if self.emit is not None:
             self.emit.end(outcome, reason, now)
             return
+        error = self.error = ERRORS[outcome](f"{self.event}: {reason}")
+        self.row.note(self.owner, 0, error)
         self.row.fail(reason, now - self.started)
-        self.error = ERRORS[outcome](f"{self.event}: {reason}")
         if self.waiter is not None:
             self.waiter.throw(self.error)
 
@@ -147,7 +154,7 @@ class Pending:
         """Whether it still waits."""
         return wait in self.waits
 
-    def answered(self, namespace: str, event: str, args: list[Any], now: float) -> bool:
+    def answered(self, namespace: str, event: str, args: list[Any], now: float, size: int) -> bool:
         """Give an event to the emit and to the waits that it answers; whether there were any. In the hub."""
         found: list[Wait] = []
         reply = False
@@ -163,7 +170,7 @@ class Pending:
         for wait in found:
             self.waits.remove(wait)
         for wait in found:
-            wait.answer(args, now)
+            wait.answer(args, now, size)
         return bool(found)
 
     def lose(self, namespace: str | None, reason: str, final: bool) -> None:

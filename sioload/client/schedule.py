@@ -93,6 +93,9 @@ class Sender(Protocol):
     def over(self) -> bool:
         """The user or the run has ended: no new emit starts."""
 
+    def owner(self) -> object:
+        """The user, None without one."""
+
     def ready(self, namespace: str) -> bool:
         """Whether an emit would go out without waiting."""
 
@@ -110,13 +113,13 @@ class _Scheduled(Emit):
 
     schedule: Schedule
 
-    def answer(self, args: list[Any], now: float) -> None:
-        super().answer(args, now)
+    def answer(self, args: list[Any], now: float, size: int) -> None:
+        super().answer(args, now, size)
         self.schedule.ended()
 
-    def end(self, outcome: Outcome, reason: str, now: float) -> None:
+    def end(self, outcome: Outcome, reason: str, now: float, error: EmitError | None = None) -> None:
         if not self.finished:
-            super().end(outcome, reason, now)
+            super().end(outcome, reason, now, error)
             self.schedule.ended()
 
 
@@ -260,7 +263,8 @@ class Schedule:
             return
         ledger = self._sender.fleet.recorder.ledger
         deadline = now + self._ack_timeout
-        entry = _Scheduled(ledger, self._row, self.namespace, self._event, slot, now, True, deadline)
+        entry = _Scheduled(ledger, self._row, self.namespace, self._event, slot, now, True, deadline,
+                           owner=self._sender.owner())  # fmt: skip
         entry.schedule = self
         self.started += 1
         self.outstanding += 1

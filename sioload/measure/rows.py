@@ -256,6 +256,8 @@ class Totals:
         return totals
 
 
+#: See `Row.about`.
+About = tuple[Callable[[], Any] | None, int, Exception | None] | None
 #: Called with a row, the seconds of a sample (None: untimed), and the message of a failure.
 SampleListener = Callable[["Row", float | None, str | None], None]
 
@@ -268,15 +270,18 @@ class Row:
         skipped: starts that could not begin; the caller adds to it.
         bytes: length of what was received; the caller adds to it.
         tap: who hears of each sample, None when nobody does.
+        about: what `tap` is told of the next sample: whose context holds (a function that gives it), how many
+            bytes came, and its exception. Set it right before, and only when there is a tap: see `note`.
     """
 
     __slots__ = ("_bytes", "_counts", "_errors", "_max", "_min", "_pending", "_sum", "_totals",
-                 "_untimed", "bytes", "name", "skipped", "tap", "type")  # fmt: skip
+                 "_untimed", "about", "bytes", "name", "skipped", "tap", "type")  # fmt: skip
 
     def __init__(self, type: str, name: str, tap: SampleListener | None = None) -> None:
         self.type = type
         self.name = name
         self.tap = tap
+        self.about: About = None
         self.reset()
 
     def reset(self) -> None:
@@ -292,6 +297,17 @@ class Row:
         self._errors: dict[str, int] = {}
         self._untimed = self._sum = self._max = 0
         self._min = HIGHEST
+
+    def note(self, owner: object, size: int = 0, error: Exception | None = None) -> None:
+        """Tell the tap, if there is one, more of the next sample.
+
+        Args:
+            owner: the user, or None; its `context()` is asked for later, in a greenlet.
+            size: bytes of what was received.
+            error: what a failure raised.
+        """
+        if self.tap is not None:
+            self.about = (getattr(owner, "context", None), size, error)
 
     def add(self, seconds: float) -> None:
         """Count a success that took a time; a negative one (clocks differ) counts as 0.

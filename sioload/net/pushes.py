@@ -37,23 +37,26 @@ class CountedBroadcast:
         kind: what it has in common with others, once it is remembered.
     """
 
-    __slots__ = ("_row", "_sent", "_timed", "handlers", "kind")
+    __slots__ = ("_row", "_sent", "_size", "_timed", "handlers", "kind")
 
-    def __init__(self, handlers: object, row: Row, sent: float | None) -> None:
+    def __init__(self, handlers: object, row: Row, sent: float | None, size: int) -> None:
         """
         Args:
             handlers: see above.
             row: where it is counted.
             sent: when it was sent, in seconds of `perf_counter`; None when it doesn't say.
+            size: in bytes.
         """
         self.handlers = handlers
         self.kind: BroadcastKey | None = None
         self._row = row
+        self._size = size
         self._timed = sent is not None
         self._sent = 0.0 if sent is None else sent
 
     def count(self) -> None:
         """It arrived now."""
+        self._row.bytes += self._size
         if self._timed:
             self._row.add(perf_counter() - self._sent)
         else:

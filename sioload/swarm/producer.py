@@ -65,7 +65,7 @@ class Producer:
         count_exceptions(environment, self.fleet.recorder)
         if environment.runner is not None:
             take_over(environment.runner, self.fleet)
-        self._tap = RequestListeners(self.fleet.recorder, environment.events.request)
+        self._tap = RequestListeners(self.fleet, environment.events.request)
         self._warned = False
         self._settling = 0
         gevent.spawn(self._batches)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from typing import Any, Final
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import gevent
 from locust.event import EventHook
 
-from sioload.measure.recorder import Recorder
 from sioload.measure.rows import Row
+from sioload.net.fleet import Fleet
 from sioload.swarm import foreign
 
 #: Whose listeners only count.
@@ -27,6 +29,19 @@ logger = logging.getLogger(__name__)
 QUEUE: Final = 100_000
 
 
+class Sample(NamedTuple):
+    """One sample, as listeners are told of it; `at` is when it ended, in seconds since the epoch."""
+
+    type: str
+    name: str
+    seconds: float | None
+    message: str | None
+    at: float
+    context: Callable[[], Any] | None
+    size: int
+    error: Exception | None
+
+
 class RequestListeners:
     """Gives each sample to the listeners of the `request` event that aren't Locust's own.
 
@@ -34,22 +49,31 @@ class RequestListeners:
         missed: samples that the listeners never saw because they were too slow.
     """
 
-    def __init__(self, recorder: Recorder, request: Any) -> None:
+    def __init__(self, fleet: Fleet, request: Any) -> None:
         self.missed = 0
-        self._recorder = recorder
+        self._fleet = fleet
         self._request = request
         self._listeners: Any = EventHook()  # type: ignore[no-untyped-call]
-        self._queue: deque[tuple[str, str, float | None, str | None, float]] = deque()
+        self._queue: deque[Sample] = deque()
         self._greenlet: gevent.Greenlet[..., None] | None = None
         self._on = False
+        # One that is added while users run hears of the very next sample.
+        for change in ("add_listener", "remove_listener"):
+            setattr(request, change, partial(self._changed, getattr(request, change)))
+
+    def _changed(self, change: Callable[[Any], Any], listener: Any) -> Any:
+        result = change(listener)
+        self.look()
+        return result
 
     def look(self) -> None:
-        """Start or stop, by whether anyone listens now. Cheap; called once a second."""
+        """Start or stop, by whether anyone listens now. Cheap; called once a second too."""
         own = [h for h in self._request._handlers if getattr(h, "__module__", "") not in _COUNTERS]
         self._listeners._handlers = own
         if bool(own) != self._on:
             self._on = bool(own)
-            self._recorder.listen(self._put if own else None)
+            self._fleet.recorder.listen(self._put if own else None)
+            self._fleet.pushes.clear()  # those that need not be decoded: now each has its user
 
     def finish(self, limit: float = 5.0) -> None:
         """Wait until the listeners have seen everything, at most `limit` seconds."""
@@ -64,40 +88,44 @@ class RequestListeners:
             )
 
     def _put(self, row: Row, seconds: float | None, message: str | None) -> None:
+        context, size, error = row.about or (None, 0, None)
+        row.about = None
         if len(self._queue) >= QUEUE:
             self.missed += 1
             return
-        self._queue.append((row.type, row.name, seconds, message, time.time()))
+        self._queue.append(Sample(row.type, row.name, seconds, message, time.time(), context, size, error))
         if self._greenlet is None or self._greenlet.dead:
             self._greenlet = gevent.spawn(self._pass_on)
 
     def _pass_on(self) -> None:
         passed = 0
         while self._queue:
-            kind, name, seconds, message, at = self._queue.popleft()
-            self._fire(kind, name, seconds, message, at)
+            self._fire(self._queue.popleft())
             passed += 1
             if passed % 100 == 0:
                 gevent.sleep(0)
 
-    def _fire(self, kind: str, name: str, seconds: float | None, message: str | None, at: float) -> None:
+    def _fire(self, sample: Sample) -> None:
+        error = sample.error
+        if error is None and sample.message is not None:
+            error = Failure(sample.message)
         try:
             self._listeners.fire(
-                request_type=kind,
-                name=name,
-                response_time=None if seconds is None else seconds * 1000,
-                response_length=0,
+                request_type=sample.type,
+                name=sample.name,
+                response_time=None if sample.seconds is None else sample.seconds * 1000,
+                response_length=sample.size,
                 response=None,
-                context={},
-                exception=None if message is None else Failure(message),
-                start_time=at - (seconds or 0.0),
+                context={} if sample.context is None else sample.context(),
+                exception=None if sample.message is None else error,
+                start_time=sample.at - (sample.seconds or 0.0),
                 url=None,
             )
-        except Exception as error:  # noqa: BLE001 - Locust lets StopUser and the like through, meant for a user's greenlet
+        except Exception as raised:  # noqa: BLE001 - Locust lets StopUser and the like through, meant for a user's greenlet
             logger.warning(
-                "sioload: a listener of the request event raised %r; no user is stopped by it", error
+                "sioload: a listener of the request event raised %r; no user is stopped by it", raised
             )
 
 
 class Failure(Exception):
-    """What listeners of the `request` event get as `exception`: a failed sample's message."""
+    """What listeners of the `request` event get as `exception` where nothing was raised: a message."""

@@ -70,7 +70,7 @@ class Reader:
         if short:
             self.ws.receiver = self
             row = Row("PUSH", "known", lambda *_: self.events.append(("text", KNOWN)))
-            push = CountedBroadcast(None, row, None)
+            push = CountedBroadcast(None, row, None, 0)
             push.kind = BroadcastKey("/", None, None, self.ws.pushes)
             self.ws.pushes[text_of_server(KNOWN.encode())] = push
 

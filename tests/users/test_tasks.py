@@ -71,3 +71,26 @@ def test_users_that_give_up_are_counted_in_one_line(tmp_path: Path, target: serv
     assert counts["CALL", "/chat second"][0] == 20 == counts["CALL", "third"][0]
     assert counts["CALL", "dismissed"] == (1, 1)
     assert counts["DISCONNECT", "client"][0] >= 3
+
+
+def test_listeners_of_the_request_event_learn_of_ours_what_they_learn_of_others(
+    tmp_path: Path, target: serverkit.Server
+) -> None:
+    done = run("listened.py", tmp_path, target, "-t", "3s")
+    assert done.code == 1 and "Traceback" not in done.text, done.text
+    both = json.loads((tmp_path / "seen.json").read_text())
+    seen, counted = both["seen"], both["rows"]
+    bob = {"user": "bob"}
+    ack = len('30["') + 250 + len('"]')  # with the first of its ids
+    assert ack <= seen["CALL say "][1] <= ack + 3 and seen["CALL say "][2] == bob
+    assert seen["CALL timeout AckTimeout"][1:] == [0, bob]
+    assert seen["CALL refused UnexpectedReply"][2] == bob and seen["CALL refused UnexpectedReply"][1] > 5
+    assert seen["CONNECT /chat ConnectError"][1:] == [0, {}]
+    assert seen["CONNECT / "][2] == seen["EMIT tell "][2] == seen["PUSH message "][2] == bob
+    assert seen["PUSH message "][1] > 20 and seen["DISCONNECT client "][2] in ({}, bob)
+    assert seen["GET /counts "][2] == {"user": "web"}
+    # All of them saw every sample, one that was added in `on_start` too.
+    assert seen["CALL say "][0] == counted["CALL say"] == counted["late say"] > 5, both
+    with open(tmp_path / "run_stats.csv", newline="") as file:
+        sizes = {row["Name"]: float(row["Average Content Size"]) for row in csv.DictReader(file)}
+    assert ack <= sizes["say"] <= ack + 3 and sizes["message"] > 20 and sizes["tell"] == 0
