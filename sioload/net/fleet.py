@@ -56,7 +56,6 @@ class Fleet:
             that are gone.
         pushes: the last events that were only measured, by their frames.
         complaints: what keeps users from their work.
-        hosts: servers' URLs as they are shown to the whole ones, where those may hold secrets.
         generations, doubts, probes: what is known of servers, of which that may be wrong, and who waits for
             an answer (`session.probe`).
         diagnoses, diagnosing: what servers speak for which a version was fixed that doesn't work, and who
@@ -73,7 +72,6 @@ class Fleet:
         self.stopping = False
         self.enders: set[greenlet] = set()
         self._contexts: dict[tuple[Any, ...], ssl.SSLContext] = {}
-        self.hosts: dict[str, str] = {}
         self.generations: dict[Any, Generation] = {}
         self.doubts: set[Any] = set()
         self.probes: dict[Any, list[Any]] = {}
@@ -108,10 +106,6 @@ class Fleet:
     def source(self, options: Options, family: int) -> str | None:
         """The local address to bind the next connection to, None to leave it to the kernel."""
         return next((a for a in options.source_addresses if (":" in a) == (family == AF_INET6)), None)
-
-    def whole(self, url: str | None) -> str | None:
-        """The URL that stands behind one that is shown."""
-        return self.hosts.get(url, url) if url else url
 
     def next_timestamp(self) -> str:
         """A value for the cache-busting parameter `t`: unique in this process."""

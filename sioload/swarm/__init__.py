@@ -16,7 +16,6 @@ from sioload.errors import UsageError
 from sioload.load.shapes import take_phases
 from sioload.net.dial import tls_context
 from sioload.net.fleet import on_user
-from sioload.swarm.describe import conceal
 from sioload.swarm.interrupts import Interrupts
 from sioload.swarm.local import Local
 from sioload.swarm.master import Master
@@ -54,7 +53,6 @@ def attach(environment: Any) -> Local | Worker | Master | Single:
     if part is not None:
         return part
     raise_descriptor_limit()
-    conceal(environment)
     runner = environment.runner
     if runner is None:
         part = Single(environment)

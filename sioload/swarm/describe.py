@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sioload.engineio.urls import bare
-from sioload.net.fleet import fleet_of
 from sioload.report.merge import Figures
 
 
@@ -17,16 +16,6 @@ def host(environment: Any) -> str:
     """The server's URL without what may be secret in it."""
     hosts = [environment.host or "", *(str(cls.host or "") for cls in environment.user_classes)]
     return bare(next(filter(None, hosts), ""))
-
-
-def conceal(environment: Any) -> None:
-    """Let Locust's pages show hosts without what may be secret in them; users get the whole ones."""
-    hosts = fleet_of(environment).hosts
-    for owner in (environment, *environment.user_classes):
-        whole = owner.host
-        if isinstance(whole, str) and bare(whole) != whole:
-            owner.host = bare(whole)
-            hosts[owner.host] = whole
 
 
 def paced(environment: Any, figures: Figures) -> bool:

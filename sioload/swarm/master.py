@@ -12,12 +12,11 @@ import gevent
 from locust.rpc import Message
 from locust.runners import STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
-from sioload.net.fleet import fleet_of
 from sioload.report.merge import Figures, Swarm
 from sioload.swarm import clocks, statistics
 from sioload.swarm.guard import Guard
 from sioload.swarm.judge import Judge
-from sioload.swarm.messages import CLOCK, HOST, HURRY, RESET, SNAPSHOT, STOP, STOPPED, TEST
+from sioload.swarm.messages import CLOCK, HURRY, RESET, SNAPSHOT, STOP, STOPPED, TEST
 from sioload.swarm.options import DRAIN
 
 logger = logging.getLogger(__name__)
@@ -82,9 +81,6 @@ class Master:
         self.guard.rearrange()
         self._next_test()
         self._asked = False
-        options, shown = self.environment.parsed_options, self.environment.host
-        if options is not None:
-            setattr(options, HOST, fleet_of(self.environment).hosts.get(shown))
         now = time.monotonic()
         clients = self.runner.clients
         taken = (*clients.ready, *clients.spawning, *clients.running)  # Locust sends users to these

@@ -8,8 +8,6 @@ from typing import Final
 SNAPSHOT: Final = "sioload"
 #: Option by which the number of the running test reaches the workers, with Locust's other options.
 TEST: Final = "sio_test"
-#: Option by which the server's whole URL reaches the workers, when what is shown of it is less.
-HOST: Final = "sio_host"
 #: The master ends the test: stop, drain, report. Repeated until it is answered.
 STOP: Final = "sioload_stop"
 #: A worker's answer to `STOP`: nothing more will come of that test.

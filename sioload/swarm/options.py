@@ -33,8 +33,6 @@ def add_options(parser: Any) -> None:
         return options
 
     parser.parse_args = parse_args
-    # Whoever reaches the web UI can start load: nobody else can unless asked to (--web-host "*").
-    parser.set_defaults(web_host="127.0.0.1")
     # Options of a group never show in the web UI's form, where they would come too late.
     group = parser.add_argument_group("sioload options (Socket.IO)")
 

@@ -10,10 +10,9 @@ from locust.exception import RPCError
 from locust.rpc import Message
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, WorkerRunner
 
-from sioload.engineio.urls import bare
 from sioload.swarm.clocks import Clock
 from sioload.swarm.guard import Guard
-from sioload.swarm.messages import HOST, HURRY, RESET, SNAPSHOT, STOP, STOPPED, TEST
+from sioload.swarm.messages import HURRY, RESET, SNAPSHOT, STOP, STOPPED, TEST
 from sioload.swarm.producer import Producer, stop_users
 
 logger = logging.getLogger(__name__)
@@ -60,8 +59,6 @@ class Worker:
         self.producer.begin(late=late)
         options = self.environment.parsed_options
         self._test = getattr(options, TEST, 0)
-        if whole := getattr(options, HOST, None):
-            self.producer.fleet.hosts[bare(whole)] = whole
         if late and self.runner.state == STATE_RUNNING:
             self.producer.ramped_up()
         self.report()  # so that the master knows of this worker from its first user on

@@ -59,7 +59,7 @@ class SocketIOUser(User):
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
         fleet = fleet_of_user(environment)
-        url = fleet.whole(self.host or environment.host)
+        url = self.host or environment.host
         self.sio = SocketIOClient(fleet, self.parsed_options(), url=url, user=self, handlers=self._handlers)
         self.clients = (self.sio,)
 

@@ -11,7 +11,7 @@ from sioload import swarm
 from sioload.swarm.guard import Guard
 from sioload.swarm.single import Single
 from sioload.swarm.worker import Worker
-from sioload.web import metrics, pages, tab, terminal
+from sioload.web import hosts, metrics, pages, tab, terminal
 from sioload.web.html_report import Maker
 from sioload.web.live import LOOK, Live
 
@@ -43,6 +43,7 @@ def attach(environment: Any) -> Live | None:
     gevent.spawn(_watch, guard.safe(live.watch))
     part.judge.makers.append(Maker(live))
     if environment.web_ui is not None:
+        hosts.conceal(environment.web_ui)
         tab.add_tab(environment.web_ui, live, guard.safe)
         pages.add_pages(environment.web_ui, live)
     metrics.serve_if_asked(live, guard)

@@ -60,10 +60,12 @@ def test_the_demo_and_its_web_ui_listen_on_loopback(tmp_path: Path) -> None:
         assert listening(process, 2) <= LOOPBACK
 
 
-def test_web_ui_and_metrics_of_a_plain_locustfile_listen_on_loopback(tmp_path: Path) -> None:
+def test_metrics_of_a_plain_locustfile_listen_on_loopback(tmp_path: Path) -> None:
     args = [
         "-f",
         SPY,
+        "--web-host",
+        "127.0.0.1",
         "--web-port",
         str(serverkit.free_port()),
         "--sio-metrics-port",
