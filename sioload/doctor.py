@@ -19,6 +19,7 @@ import gevent
 import requests
 
 from sioload.client.api import SocketIOClient
+from sioload.engineio.cookies import given
 from sioload.engineio.packet import Handshake
 from sioload.engineio.urls import Endpoint, parse_url
 from sioload.errors import ConnectError, Failure, ProtocolError
@@ -93,7 +94,9 @@ class Examination:
     """
 
     def __init__(self, url: str, path: str, options: Options, namespace: str) -> None:
-        self._options = options.but(path=path)
+        own = {name: value for name, value in options.headers.items() if name.lower() != "cookie"}
+        cookies = dict(given(options.cookies, options.headers))  # beside which those of servers stay
+        self._options = options.but(path=path, headers=own, cookies=cookies)
         self._endpoint: Endpoint = parse_url(url, self._options.path)
         self._namespace = namespace
         self._fleet = Fleet()

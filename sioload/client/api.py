@@ -24,6 +24,7 @@ from sioload.client.manager import Listener, Manager, Phase
 from sioload.client.pending import Expectation, Pending, Wait
 from sioload.client.registry import Handlers, Registry, Transport, event_decorator, find
 from sioload.client.schedule import Pace, Schedule
+from sioload.engineio.cookies import Jar
 from sioload.engineio.urls import parse_url
 from sioload.errors import ConnectError, EmitError, Loss, NotConnected, RunEnded, UsageError
 from sioload.measure.clock import AHEAD, BACK, misfit
@@ -65,8 +66,9 @@ class SocketIOClient(Listener):
         lost: "given up" when reconnecting came to nothing, "failed" when `connect()` did, else "".
     """
 
-    __slots__ = ("_blocked", "_dispatcher", "_full", "_handlers", "_manager", "_own", "_pending", "_receiver",
-                 "_returns", "_schedules", "_stopped", "_user", "fleet", "leaving", "lost", "options", "pace",
+    __slots__ = ("_blocked", "_dispatcher", "_full", "_handlers", "_jar", "_manager", "_own", "_pending",
+                 "_receiver", "_returns", "_schedules", "_stopped", "_user", "fleet", "leaving", "lost",
+                 "options", "pace",
                  "url")  # fmt: skip
 
     eio: ClassVar[_Eio] = _Eio()
@@ -91,6 +93,7 @@ class SocketIOClient(Listener):
         self.lost = ""
         self._returns: Returns | None = None
         self._user = user
+        self._jar: Jar | None = None
         self._handlers: Handlers = handlers if handlers is not None else {}
         self._own: Registry | None = None
         self._manager = Manager(self.fleet, self.options, self)
@@ -1009,10 +1012,14 @@ class SocketIOClient(Listener):
         except Exception as error:  # noqa: BLE001 - the script's own code
             self.on_job_failed((function, args, 0), error)
 
-    def cookies(self, url: str) -> dict[str, str]:
-        """Cookies that the user's own HTTP session got from this server."""
-        give = self.hook("session_cookies")
-        return give(url) if give is not None else {}
+    def jar(self, make: bool = False) -> Jar | None:
+        """The user's cookies, which its HTTP client and its other connections share."""
+        of_user: Callable[[bool], Jar | None] | None = self.hook("cookie_jar")
+        if of_user is not None:
+            return of_user(make)
+        if make and self._jar is None:
+            self._jar = Jar()
+        return self._jar
 
     def owner(self) -> object:
         return self._user

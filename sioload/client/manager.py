@@ -17,6 +17,7 @@ from mypy_extensions import mypyc_attr
 from sioload.client.dispatcher import weigh
 from sioload.client.emits import arguments_of
 from sioload.client.namespaces import NO_QUERY, Namespace, namespaces_of, refusal_of
+from sioload.engineio.cookies import Jar
 from sioload.engineio.secrets import redact
 from sioload.engineio.urls import Endpoint, Request, with_token
 from sioload.errors import (
@@ -112,8 +113,8 @@ class Listener(Protocol):
     def run(self, function: Callable[..., None], *args: Any) -> None:
         """Call user code in a greenlet."""
 
-    def cookies(self, url: str) -> dict[str, str]:
-        """Cookies of the user's own for the handshake."""
+    def jar(self, make: bool = False) -> Jar | None:
+        """The user's cookies; None while there are none, unless the jar is to be made."""
 
     def owner(self) -> object:
         """The user, None without one."""
@@ -257,13 +258,18 @@ class Manager(SessionListener):
         self._fleet.deadlines.cancel(self._deadline)
         self._deadline = self._fleet.deadlines.at(perf_counter() + options.connect_timeout, self._timed_out)
         self.speak(generation)
-        cookies = {**self._listener.cookies(endpoint.origin + endpoint.path), **options.cookies}
         query = options.query
         asks = finding is not None and finding.asks
         if options.auth_token is not None and (generation.token == "query" or asks):
             query = with_token(query, options.auth_token)
         request = Request(
-            endpoint, options.transports[0], options.headers, query, cookies, options.encode_query
+            endpoint,
+            options.transports[0],
+            options.headers,
+            query,
+            options.cookies,
+            options.encode_query,
+            self._listener,
         )
         requests = Requests(self._fleet, options, generation, endpoint, request)
         self.connection = Connection(requests, self, finding)
@@ -497,16 +503,15 @@ class Manager(SessionListener):
         except Exception as error:  # noqa: BLE001 - the script's own code
             self._fleet.later(self._prepare_failed, f"on_handshake raised {type(error).__name__}: {error}")
         else:
-            self._hooked = (request.headers, request.cookies, request.query)
+            self._hooked = (request.headers, request.query)
             self._fleet.later(self._then, then)
 
     def discreet(self, text: str) -> str:
         """What a server said, without what any of this connection's requests may have told it."""
         if self.connection is not None:
             text = self.connection.requests.discreet(text)
-        at = self.endpoint
-        cookies = {} if at is None else self._listener.cookies(at.origin + at.path)
-        return redact(text, self._auth, self._hooked, cookies)
+        jar = self._listener.jar()
+        return redact(text, self._auth, self._hooked, () if jar is None else jar.secrets())
 
     def _prepare_failed(self, reason: str) -> None:
         if self.connection is not None:

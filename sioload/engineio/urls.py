@@ -6,20 +6,27 @@ Parameter order is that of engine.io-client: the user's query, EIO, transport, t
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
+from sioload.engineio.cookies import Jar, Keeper
+from sioload.engineio.cookies import given as given_cookies
 from sioload.errors import OptionError
 from sioload.options import check_query, check_strings
 
 #: What JavaScript's encodeURIComponent leaves as it is, beside letters and digits.
 _UNRESERVED = "-_.!~*'()"
 _encode = lru_cache(maxsize=1024)(partial(quote, safe=_UNRESERVED))
-#: Cookies that a session keeps, and the length of each: what RFC 6265, section 6.1, asks of browsers.
-COOKIES, COOKIE_LENGTH = 50, 4096
+#: What is meant for one server alone.
+_CONFIDENTIAL = frozenset(("authorization", "cookie", "proxy-authorization"))
+#: Headers that a request manages itself: one that a script copied from a browser would contradict them.
+_MANAGED = frozenset(
+    ("connection", "content-length", "cookie", "host", "keep-alive", "transfer-encoding", "upgrade")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,7 @@ class Endpoint:
         host: without brackets.
         path: with leading and, for engines, trailing slash.
         query: what stood behind "?" in the URL, as written.
+        authorization: the header's value for the credentials in the URL, "" without any.
     """
 
     tls: bool
@@ -38,6 +46,7 @@ class Endpoint:
     port: int
     path: str
     query: str = ""
+    authorization: str = ""
 
     @property
     def authority(self) -> str:
@@ -76,7 +85,12 @@ def _parse(url: str, path: str | None) -> Endpoint:
         port = parts.port
     except ValueError:
         raise OptionError(f"url {_shown(url)!r}: the port must be a number from 1 to 65535") from None
-    return Endpoint(tls, parts.hostname, port or (443 if tls else 80), path or parts.path or "/", parts.query)
+    basic = ""
+    if parts.username or parts.password:
+        credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+        basic = "Basic " + b64encode(credentials.encode()).decode()
+    path = path or parts.path or "/"
+    return Endpoint(tls, parts.hostname, port or (443 if tls else 80), path, parts.query, basic)
 
 
 def bare(url: str) -> str:
@@ -103,11 +117,13 @@ class Request:
         method: "GET" (polls and posts of the session inherit what is added here).
         transport: "polling" or "websocket".
         url: the server's address and path, without parameters.
-        headers, query, cookies: dicts of strings, the user's own beside what options gave. `query` is a
-            string when it was given as one.
+        headers, query: dicts of strings, the user's own beside what options gave. `query` is a string when it
+            was given as one.
+        cookies: a dict of what would be sent now; changes to it go into the user's jar.
     """
 
-    __slots__ = ("cookies", "encode", "endpoint", "headers", "method", "query", "transport")
+    __slots__ = ("_cookie_header", "_cookies", "_jar", "_keeper", "_left", "_options_headers", "encode",
+                 "endpoint", "headers", "method", "query", "transport")  # fmt: skip
 
     def __init__(
         self,
@@ -117,28 +133,83 @@ class Request:
         query: Mapping[str, Any] | str,
         cookies: Mapping[str, str],
         encode: bool,
+        keeper: Keeper | None = None,
     ) -> None:
         self.method = "GET"
         self.endpoint = endpoint
         self.transport = transport
         self.headers = dict(headers)
         self.query: dict[str, Any] | str = query if isinstance(query, str) else dict(query)
-        self.cookies = dict(cookies)
         self.encode = encode
+        self._options_headers = headers
+        self._left = False
+        self._keeper = keeper
+        self._jar: Jar | None = None
+        self._cookies: tuple[dict[str, str], dict[str, str]] | None = None  # before and after the hook
+        self._cookie_header: list[tuple[str, str]] = []
+        if cookies or headers:
+            self._give(cookies)
+
+    def _give(self, cookies: Mapping[str, str]) -> None:
+        """A script's own cookies go into the jar; those in a header only when that has changed."""
+        header = given_cookies({}, self.headers)
+        own = list(cookies.items())
+        if header != self._cookie_header:
+            self._cookie_header = header
+            own = header + own
+        for name, value in own:
+            self._make_jar().give(name, value, self.endpoint.host)
 
     @property
     def url(self) -> str:
         return self.endpoint.origin + self.endpoint.path
 
+    @property
+    def jar(self) -> Jar | None:
+        """The user's cookies, None while there are none."""
+        return self._jar if self._keeper is None else self._keeper.jar()
+
+    def _make_jar(self) -> Jar:
+        jar = self._jar if self._keeper is None else self._keeper.jar(make=True)
+        if jar is None:
+            jar = self._jar = Jar()
+        return jar
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        if self._cookies is None:
+            jar, at = self.jar, self.endpoint
+            before = {} if jar is None else jar.values(at.host, at.path, at.tls, 0.0)
+            self._cookies = before, dict(before)
+        return self._cookies[1]
+
+    @cookies.setter
+    def cookies(self, value: dict[str, str]) -> None:
+        self._cookies = {**self.cookies}, value
+
     def check(self) -> None:
-        """Whether it can be sent, after a script had it in its hands.
+        """Take over what a script has changed, after it had this in its hands.
 
         Raises:
-            OptionError: it can't.
+            OptionError: it can't be sent.
         """
         check_strings("headers", self.headers)
-        check_strings("cookies", self.cookies)
         check_query(self.query, self.encode)
+        before, after = self._cookies if self._cookies is not None else ({}, {})
+        check_strings("cookies", after)
+        self._cookies = None
+        for name in before.keys() - after.keys():
+            self._make_jar().drop(name, self.endpoint.host)
+        self._give({name: value for name, value in after.items() if before.get(name) != value})
+        if self._left:
+            self.leave(self.endpoint)
+
+    def leave(self, endpoint: Endpoint) -> None:
+        """Go on at another server's: nothing follows there that was meant for this one alone."""
+        kept = {k: v for k, v in self._options_headers.items() if k.lower() not in _CONFIDENTIAL}
+        self.headers = kept
+        self.endpoint = endpoint
+        self._left = True
 
     def target(self, endpoint: Endpoint, parameters: list[tuple[str, str]]) -> str:
         """The request target: path, the user's query, then the engine's parameters."""
@@ -155,25 +226,42 @@ class Request:
             return "&".join(f"{_encode(k)}={_encode(v)}" for k, v in pairs)
         return "&".join(f"{k}={v}" for k, v in pairs)
 
-    def header_list(self, endpoint: Endpoint) -> list[tuple[str, str]]:
-        """Host, the user's headers and the cookies, in the order sent."""
-        headers = [("Host", endpoint.authority)]
-        for name, value in self.headers.items():
-            if name.lower() == "host":
-                headers[0] = (name, value)
-            else:
-                headers.append((name, value))
-        if self.cookies and not any(name.lower() == "cookie" for name in self.headers):
-            headers.append(("Cookie", "; ".join(f"{name}={value}" for name, value in self.cookies.items())))
-        return headers
+    def header_list(
+        self, endpoint: Endpoint, websocket: bool = False, now: float = 0.0
+    ) -> list[tuple[str, str]]:
+        """Host, the user's headers and the cookies, in the order sent, each name once.
 
-    def keep_cookies(self, headers: list[tuple[str, str]]) -> None:
-        """Take over what a response set; attributes (path, expiry) are ignored for a session's length."""
+        Args:
+            endpoint: where the request goes.
+            websocket: it is a handshake, which manages more headers of these itself.
+            now: time of day in seconds.
+        """
+        found = {"host": ("Host", endpoint.authority)}
+        for name, value in self.headers.items():
+            low = name.lower()
+            if low not in _MANAGED and (websocket or not low.startswith("sec-websocket-")):
+                found[low] = (name, value)
+        if endpoint.authorization:
+            found.setdefault("authorization", ("Authorization", endpoint.authorization))
+        jar = self.jar
+        if jar is not None:
+            text = jar.header(endpoint.host, endpoint.path, endpoint.tls, now, not self._left)
+            if text:
+                found["cookie"] = ("Cookie", text)
+        return list(found.values())
+
+    def keep_cookies(self, headers: list[tuple[str, str]], endpoint: Endpoint, now: float = 0.0) -> None:
+        """Take over what a response set."""
         for name, value in headers:
             if name == "set-cookie":
-                pair = value.partition(";")[0]
-                key, _, content = pair.partition("=")
-                key = key.strip()
-                room = key in self.cookies or len(self.cookies) < COOKIES
-                if key and room and len(pair) <= COOKIE_LENGTH:
-                    self.cookies[key] = content.strip()
+                self._make_jar().take(value, endpoint.host, endpoint.path, now)
+
+    def secrets(self) -> list[object]:
+        """What may not be seen in reports and logs."""
+        jar = self.jar
+        return [
+            self.headers,
+            self.query,
+            self.endpoint.authorization,
+            *(() if jar is None else jar.secrets()),
+        ]

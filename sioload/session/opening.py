@@ -444,6 +444,7 @@ class Opening(FrameListener):
 
     def on_ws_lost(self, ws: WebSocket, end: End, status: int, body: bytes) -> None:
         if status:
+            self._requests.keep_cookies(ws.response_headers)
             self._refused(status, body, "websocket")
             return
         lost = partial(self._listener.on_lost, unopened(end))

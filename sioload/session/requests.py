@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from time import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -72,6 +73,7 @@ class Requests:
         """The bytes of a request that brings packets."""
         target, headers = self._head("polling")
         body, content_type = self.generation.encode_payload(packets, self.options.base64)
+        headers = [header for header in headers if header[0].lower() != "content-type"]
         headers.append(("Content-Type", content_type))
         return request("POST", target, headers, body)
 
@@ -86,9 +88,8 @@ class Requests:
         """Target and headers."""
         asked = self.asked
         assert asked is not None
-        at = self.at()
-        target = self._target(at, transport, generation or self.generation)
-        return asked.target(*target), asked.header_list(at)
+        at, parameters = self._target(self.at(), transport, generation or self.generation)
+        return asked.target(at, parameters), asked.header_list(at, transport == "websocket", time())
 
     def _target(
         self, at: Endpoint, transport: str, generation: Generation
@@ -119,9 +120,9 @@ class Requests:
         return self.fleet.next_timestamp() if wanted else None
 
     def keep_cookies(self, headers: list[tuple[str, str]]) -> None:
-        """Cookies of a response go into the session's later requests (sticky sessions)."""
+        """Cookies of a response, of any status, go into the user's later requests (sticky sessions)."""
         if self.asked is not None:
-            self.asked.keep_cookies(headers)
+            self.asked.keep_cookies(headers, self.at(), time())
 
     def discreet(self, text: str) -> str:
         """What a server said, without what it was told in confidence."""
@@ -139,7 +140,7 @@ class Requests:
             self.endpoint.query,
             parse_url(given.handshake_url).query if given.handshake_url else "",
         )
-        return redact(text, *told, *(() if asked is None else (asked.headers, asked.cookies, asked.query)))
+        return redact(text, *told, *(() if asked is None else asked.secrets()))
 
     def shown(self, body: bytes) -> bytes:
         """What of an error's body may be shown."""

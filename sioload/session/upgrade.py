@@ -106,6 +106,8 @@ class Upgrade(FrameListener):
 
     def on_ws_lost(self, ws: WebSocket, end: End, status: int, body: bytes) -> None:
         if ws is self._ws:
+            if status:
+                self._requests.keep_cookies(ws.response_headers)
             told = self._requests.shown(body)
             self._listener.on_probe_failed(refusal(status, told) if status else end.detail)
 

@@ -10,15 +10,16 @@ import gevent
 from gevent.pool import Group
 from locust import User
 from locust.clients import HttpSession
-from requests import Request
-from requests.cookies import get_cookie_header
 
 from sioload.client.api import SocketIOClient
 from sioload.client.dispatcher import Handler
+from sioload.engineio.cookies import Jar, given
+from sioload.engineio.urls import parse_url
 from sioload.errors import ConnectError, EmitError
 from sioload.net.fleet import fleet_of_user
 from sioload.options import Options, options_from
 from sioload.users.handlers import handlers_of
+from sioload.users.http import fit, holds, share
 from sioload.users.pacing import end_pace
 from sioload.users.tasks import start
 
@@ -49,6 +50,7 @@ class SocketIOUser(User):
     clients: tuple[SocketIOClient, ...]
     starting = False
     fate = ""
+    _jar: Jar | None = None
 
     _handlers: ClassVar[dict[tuple[str, str], Handler]] = {}
 
@@ -62,6 +64,8 @@ class SocketIOUser(User):
         url = self.host or environment.host
         self.sio = SocketIOClient(fleet, self.parsed_options(), url=url, user=self, handlers=self._handlers)
         self.clients = (self.sio,)
+        if "client" in self.__dict__:  # of HttpUser or FastHttpUser, beside this class
+            self._fit(self.client)
 
     @classmethod
     def parsed_options(cls) -> Options:
@@ -79,20 +83,32 @@ class SocketIOUser(User):
     @cached_property
     def client(self) -> HttpSession:
         """Locust's requests session, on the host of this user."""
-        return HttpSession(
-            base_url=_http(self.sio.url or ""),
-            request_event=self.environment.events.request,
-            user=self,
-        )
+        client = HttpSession(base_url="", request_event=self.environment.events.request, user=self)
+        self._fit(client)
+        return client
 
-    def session_cookies(self, url: str) -> dict[str, str]:
-        """Cookies that `self.client` holds for a URL."""
-        jar = getattr(self.__dict__.get("client"), "cookies", None)
-        if not jar:
-            return {}
-        give: Any = get_cookie_header
-        header = give(jar, Request("GET", url).prepare()) or ""
-        return dict(pair.split("=", 1) for pair in header.split("; ") if "=" in pair)
+    def _fit(self, client: Any) -> None:
+        """Make an HTTP client part of this user: its server, its cookies."""
+        if not self.sio.url:
+            return
+        endpoint, options = parse_url(self.sio.url), self.sio.options
+        fit(client, endpoint, options)
+        own = given(options.cookies, options.headers)
+        if own or self._jar is not None:
+            if self._jar is None:
+                self._jar = Jar()
+            for name, value in own:
+                self._jar.give(name, value, endpoint.host)
+            share(self._jar, client, endpoint.host)
+
+    def cookie_jar(self, make: bool = False) -> Jar | None:
+        """The cookies of this user, its HTTP client's among them; None while there are none and none asks."""
+        client = self.__dict__.get("client")
+        if self._jar is None and (make or (client is not None and holds(client))):
+            self._jar = Jar()
+        if client is not None and self._jar is not None and self._jar.mirror is None:
+            share(self._jar, client, parse_url(self.sio.url).host)
+        return self._jar
 
     def another_client(
         self, url: str | None = None, options: Mapping[str, Any] | Options | None = None

@@ -90,20 +90,68 @@ def test_a_token_behind_the_query(query: dict[str, int] | str, expected: dict[st
 
 
 def test_headers_and_cookies() -> None:
-    asked = request(headers={"Authorization": "Bearer t", "host": "other.test"}, cookies={"a": "1", "b": "2"})
+    asked = request(headers={"Authorization": "Bearer t", "X": "y"}, cookies={"a": "1", "b": "2"})
     assert asked.header_list(HERE) == [
-        ("host", "other.test"),
+        ("Host", "127.0.0.1:5000"),
         ("Authorization", "Bearer t"),
+        ("X", "y"),
         ("Cookie", "a=1; b=2"),
     ]
 
 
-def test_a_cookie_header_of_the_users_own_wins() -> None:
+def test_headers_that_a_request_manages_itself_are_its_own_and_each_goes_once() -> None:
+    copied = {
+        "Host": "other.test", "connection": "keep-alive, Upgrade", "Upgrade": "websocket",
+        "Content-Length": "7",
+        "Sec-WebSocket-Key": "x", "Sec-WebSocket-Protocol": "v1", "Origin": "http://a", "origin": "http://b",
+        "Accept-Encoding": "gzip", "User-Agent": "Mozilla", "Cookie": "a=1", "cookie": "b=2",
+    }  # fmt: skip
+    asked = request(headers=copied)
+    sent = [
+        ("Host", "127.0.0.1:5000"),
+        ("origin", "http://b"),
+        ("Accept-Encoding", "gzip"),
+        ("User-Agent", "Mozilla"),
+        ("Cookie", "a=1; b=2"),
+    ]
+    assert asked.header_list(HERE) == sent
+    for_websocket = asked.header_list(HERE, websocket=True)
+    assert set(for_websocket) == {*sent, ("Sec-WebSocket-Key", "x"), ("Sec-WebSocket-Protocol", "v1")}
+
+
+def test_a_cookie_header_of_the_users_own_goes_beside_what_servers_set() -> None:
     asked = request(headers={"Cookie": "mine=1"}, cookies={"a": "1"})
-    assert [value for name, value in asked.header_list(HERE) if name.lower() == "cookie"] == ["mine=1"]
+    asked.keep_cookies([("set-cookie", "node=n2; Path=/; HttpOnly"), ("set-cookie", "a=2"), ("x", "y")], HERE)
+    assert dict(asked.header_list(HERE))["Cookie"] == "a=2; mine=1; node=n2"
 
 
-def test_cookies_that_a_response_sets_come_back() -> None:
-    asked = request(cookies={"a": "1"})
-    asked.keep_cookies([("set-cookie", "node=n2; Path=/; HttpOnly"), ("set-cookie", "a=2"), ("x", "y")])
-    assert asked.cookies == {"a": "2", "node": "n2"}
+def test_what_a_hook_does_to_cookies_and_headers_is_done_to_the_jar() -> None:
+    asked = request(cookies={"a": "1", "b": "2"})
+    assert asked.cookies == {"a": "1", "b": "2"}
+    asked.cookies["a"] = "3"
+    del asked.cookies["b"]
+    asked.headers["Cookie"] = "c=4"
+    asked.check()
+    assert dict(asked.header_list(HERE))["Cookie"] == "c=4; a=3"
+    asked.cookies = {"c": "5"}
+    asked.check()
+    assert asked.cookies == {"c": "5"}
+
+
+def test_credentials_of_a_url_are_basic_authentication() -> None:
+    at = parse_url("http://ann:se%3Acret@127.0.0.1:5000", "/socket.io/")
+    assert dict(request().header_list(at))["Authorization"] == "Basic YW5uOnNlOmNyZXQ="
+    own = request(headers={"authorization": "Bearer t"}).header_list(at)
+    assert own[1:] == [("authorization", "Bearer t")]
+
+
+def test_another_server_isnt_told_what_was_meant_for_this_one() -> None:
+    there = Endpoint(False, "127.0.0.1", 6000, "/socket.io/")
+    asked = request(headers={"Authorization": "Bearer t", "Cookie": "a=1", "X": "y"})
+    asked.headers["Hook"] = "z"
+    asked.keep_cookies([("set-cookie", "node=1")], HERE)
+    asked.leave(there)
+    assert asked.header_list(there)[1:] == [("X", "y"), ("Cookie", "node=1")]
+    asked.headers["Hook"] = "z"
+    asked.check()
+    assert asked.header_list(there)[1:] == [("X", "y"), ("Cookie", "node=1")]

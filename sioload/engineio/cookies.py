@@ -1,0 +1,224 @@
+"""One user's cookies, by the rules of RFC 6265 that matter to a client of one server and its load balancers.
+
+Pure: `now` is the time of day in seconds, as `Expires` counts it. Ports are ignored, and so is HttpOnly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http.cookiejar import http2time  # type: ignore[attr-defined]
+from ipaddress import ip_address
+from typing import NamedTuple, Protocol
+
+INFINITY = float("inf")
+#: Cookies that a user keeps, and the length of each: what RFC 6265, section 6.1, asks of browsers.
+COOKIES, LENGTH = 50, 4096
+
+
+class Cookie(NamedTuple):
+    """One cookie; what a script gave has no host, and goes to each server that its user is sent to.
+
+    Attributes:
+        host: where it goes; with `subdomains`, to hosts below that too.
+        expires: time of day in seconds, infinite for one that lasts as long as the user.
+    """
+
+    name: str
+    value: str
+    host: str = ""
+    path: str = "/"
+    subdomains: bool = False
+    secure: bool = False
+    expires: float = INFINITY
+
+    @property
+    def pair(self) -> str:
+        """As a Cookie header has it."""
+        return f"{self.name}={self.value}" if self.name else self.value
+
+
+class Mirror(Protocol):
+    """Another holder of the same user's cookies, such as its HTTP client."""
+
+    def pull(self, host: str) -> list[Cookie] | None:
+        """All that it holds by now, None if that is what was pulled or pushed last."""
+
+    def push(self, cookies: Sequence[Cookie], host: str) -> None:
+        """What it has to hold from now on; a script's own are for this host."""
+
+
+class Keeper(Protocol):
+    """Who has a user's jar."""
+
+    def jar(self, make: bool = False) -> Jar | None:
+        """The jar; None while there has been no cookie, unless it is to be made."""
+
+
+class Jar:
+    """The cookies of one user."""
+
+    __slots__ = ("_cookies", "_given", "_headers", "mirror")
+
+    def __init__(self) -> None:
+        self._cookies: list[Cookie] = []  # the eldest first
+        self._given: dict[str, str] = {}
+        self._headers: dict[tuple[str, str, bool, bool], tuple[float, str]] = {}
+        self.mirror: Mirror | None = None
+
+    def give(self, name: str, value: str, host: str) -> None:
+        """A script's own cookie, for the server `host`; nothing happens when the same was given before."""
+        if self._given.get(name) == value:
+            return
+        self._pull(host)
+        self._given[name] = value
+        self._put(Cookie(name, value), [c for c in self._cookies if c.name != name])
+        self._push(host)
+
+    def drop(self, name: str, host: str) -> None:
+        """A script took it away."""
+        self._pull(host)
+        self._cookies = [c for c in self._cookies if c.name != name]
+        self._push(host)
+
+    def take(self, header: str, host: str, path: str, now: float) -> None:
+        """A Set-Cookie header of an answer to a request for `path` (RFC 6265, sections 5.2 and 5.3)."""
+        cookie = parse(header, host, path, now)
+        if cookie is None:
+            return
+        self._pull(host)
+        name, at, where = cookie.name, cookie.host, cookie.path
+        rest = [c for c in self._cookies if c.name != name or (c.host and (c.host, c.path) != (at, where))]
+        if cookie.expires > now:
+            self._put(cookie, rest)
+        else:
+            self._put(None, rest)
+        self._push(host)
+
+    def join(self, held: list[Cookie], mirror: Mirror, host: str) -> None:
+        """Share all with another holder from now on; of the same name, `held` is the newer."""
+        names = {cookie.name for cookie in held}
+        self._put(None, [c for c in self._cookies if c.name not in names] + held)
+        self.mirror = mirror
+        self._push(host)
+
+    def header(self, host: str, path: str, tls: bool, now: float, own: bool = True) -> str:
+        """The Cookie header of a request, "" for none; without `own`, only what servers set.
+
+        The text is kept until a cookie changes or expires.
+        """
+        self._pull(host)
+        key = (host, path, tls, own)
+        known = self._headers.get(key)
+        if known is not None and known[0] > now:
+            return known[1]
+        sent = [c for c in self._cookies if c.expires > now and _goes(c, host, path, tls)]
+        if not own:
+            sent = [c for c in sent if self._given.get(c.name) != c.value]
+        sent.sort(key=lambda c: -len(c.path))  # the longest first, then the eldest (section 5.4)
+        text = "; ".join(c.pair for c in sent)
+        self._headers[key] = (
+            min((c.expires for c in self._cookies if c.expires > now), default=INFINITY),
+            text,
+        )
+        return text
+
+    def values(self, host: str, path: str, tls: bool, now: float) -> dict[str, str]:
+        """What goes to a server, by name; of one name the one with the longest path."""
+        self._pull(host)
+        found = [c for c in self._cookies if c.expires > now and _goes(c, host, path, tls)]
+        return {c.name: c.value for c in sorted(found, key=lambda c: len(c.path))}
+
+    def secrets(self) -> list[str]:
+        """Values, for `redact`."""
+        return [cookie.value for cookie in self._cookies]
+
+    def _put(self, cookie: Cookie | None, rest: list[Cookie]) -> None:
+        if cookie is not None:
+            rest = [*rest[-COOKIES + 1 :], cookie]
+        self._cookies = rest
+        self._headers.clear()
+
+    def _pull(self, host: str) -> None:
+        if self.mirror is not None:
+            cookies = self.mirror.pull(host)
+            if cookies is not None:
+                own = self._given
+                self._put(None, [c._replace(host="") if own.get(c.name) == c.value else c for c in cookies])
+
+    def _push(self, host: str) -> None:
+        self._headers.clear()
+        if self.mirror is not None:
+            self.mirror.push(self._cookies, host)
+
+
+def parse(header: str, host: str, path: str, now: float) -> Cookie | None:
+    """A Set-Cookie header; None if it is to be ignored. An expired one says that a cookie is to go."""
+    pair, *attributes = header.split(";")
+    name, equals, value = pair.partition("=")
+    name, value = name.strip(), value.strip()
+    if not equals or not name or len(pair) > LENGTH:
+        return None
+    where, domain, secure = path.rpartition("/")[0] or "/", "", False
+    expires, age = INFINITY, None
+    for attribute in attributes:
+        key, _, text = attribute.partition("=")
+        key, text = key.strip().lower(), text.strip()
+        if key == "max-age" and text.removeprefix("-").isdecimal() and text.isascii():
+            age = float(text[:18])
+        elif key == "expires":
+            expires = http2time(text.strip('"')) or INFINITY
+        elif key == "domain":
+            domain = text.removeprefix(".").lower()
+        elif key == "path":
+            where = text if text.startswith("/") else path.rpartition("/")[0] or "/"
+        elif key == "secure":
+            secure = True
+    if age is not None:  # it comes before Expires (section 5.3)
+        expires = now + age if age > 0 else 0.0
+    if domain and domain != host and (not _below(host, domain) or "." not in domain):
+        return None
+    return Cookie(name, value, domain or host, where, bool(domain) and not _is_ip(host), secure, expires)
+
+
+def given(cookies: Mapping[str, str], headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The cookies that a script gives: by themselves, and in a Cookie header."""
+    found = list(cookies.items())
+    for name, value in headers.items():
+        if name.lower() == "cookie":
+            found += pairs(value)
+    return found
+
+
+def pairs(header: str) -> list[tuple[str, str]]:
+    """The cookies in a Cookie header, as they are written."""
+    found = []
+    for part in header.split(";"):
+        name, equals, value = part.strip().partition("=")
+        if name or value:
+            found.append((name, value) if equals else ("", name))
+    return found
+
+
+def _goes(cookie: Cookie, host: str, path: str, tls: bool) -> bool:
+    """Section 5.4."""
+    if cookie.secure and not tls:
+        return False
+    if cookie.host and cookie.host != host and not (cookie.subdomains and _below(host, cookie.host)):
+        return False
+    where = cookie.path
+    return path == where or (
+        path.startswith(where) and (where.endswith("/") or path[len(where) : len(where) + 1] == "/")
+    )
+
+
+def _below(host: str, domain: str) -> bool:
+    """Whether a host's name ends with a domain; addresses match exactly or not at all (section 5.1.3)."""
+    return host.endswith("." + domain) and not _is_ip(host)
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

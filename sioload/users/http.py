@@ -1,0 +1,129 @@
+"""The HTTP client of a user, of either kind that Locust has, as a part of the same user as its connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from http.cookiejar import Cookie as StandardCookie
+from http.cookiejar import CookieJar
+from typing import Any
+
+from sioload.engineio.cookies import INFINITY, Cookie, Jar
+from sioload.engineio.urls import Endpoint
+from sioload.options import Options
+
+
+def fit(client: Any, endpoint: Endpoint, options: Options) -> None:
+    """Let requests go where the connection goes, with the URL's credentials and query."""
+    client.base_url = endpoint.origin
+    if endpoint.authorization and hasattr(client, "auth_header"):  # FastHttpSession
+        client.auth_header = endpoint.authorization
+    elif endpoint.authorization and client.auth is None:
+        client.auth = _authorized(endpoint.authorization)
+    if endpoint.query:
+        client._build_url = _with_query(client._build_url, endpoint.query)
+
+
+def _authorized(value: str) -> Callable[[Any], Any]:
+    def sign(request: Any) -> Any:
+        request.headers.setdefault("Authorization", value)
+        return request
+
+    return sign
+
+
+def _with_query(build: Callable[[str], str], query: str) -> Callable[[str], str]:
+    def url(path: str) -> str:
+        built = build(path)
+        if built == path:
+            return built  # an absolute one names another server, or says what it wants
+        head, mark, fragment = built.partition("#")
+        return f"{head}{'&' if '?' in head else '?'}{query}{mark}{fragment}"
+
+    return url
+
+
+class Shared:
+    """The jar of an HTTP client, as the mirror of its user's."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._seen: list[tuple[Any, ...]] | None = None
+
+    def pull(self, host: str) -> list[Cookie] | None:
+        """See `Mirror.pull`."""
+        held = list(self._held())
+        seen = [_key(cookie) for cookie in held]
+        if seen == self._seen:
+            return None
+        self._seen = seen
+        return [_ours(cookie, host) for cookie in held]
+
+    def push(self, cookies: Sequence[Cookie], host: str) -> None:
+        """See `Mirror.push`."""
+        held = self._held()
+        wanted = {_key(cookie): cookie for cookie in (_standard(c, host) for c in cookies)}
+        for cookie in list(held):
+            if wanted.pop(_key(cookie), None) is None:
+                held.clear(cookie.domain, cookie.path, cookie.name)
+        for cookie in wanted.values():
+            held.set_cookie(cookie)
+        self._seen = [_key(cookie) for cookie in held]
+
+    def _held(self) -> CookieJar:
+        """Asked for each time: a script may have put another in its place."""
+        jar: CookieJar = (
+            self._client.cookiejar if hasattr(self._client, "cookiejar") else self._client.cookies
+        )
+        return jar
+
+
+def share(jar: Jar, client: Any, host: str) -> None:
+    """Let a user's jar and its HTTP client's be one."""
+    mirror = Shared(client)
+    held = mirror.pull(host) or []
+    jar.join(held, mirror, host)
+
+
+def holds(client: Any) -> bool:
+    """Whether an HTTP client has a cookie."""
+    return any(True for _ in Shared(client)._held())
+
+
+def _key(cookie: StandardCookie) -> tuple[Any, ...]:
+    return cookie.name, cookie.value, cookie.domain, cookie.path, cookie.secure, cookie.expires
+
+
+def _written(host: str) -> str:
+    """A host as the standard library's jar has it: one without a dot is local."""
+    name = f"[{host}]" if ":" in host else host
+    return name if "." in name else f"{name}.local"
+
+
+def _ours(cookie: StandardCookie, host: str) -> Cookie:
+    at = host if cookie.domain == _written(host) else cookie.domain.removeprefix(".")
+    expires = INFINITY if cookie.expires is None else float(cookie.expires)
+    return Cookie(
+        cookie.name, cookie.value or "", at, cookie.path, cookie.domain[:1] == ".", cookie.secure, expires
+    )
+
+
+def _standard(cookie: Cookie, host: str) -> StandardCookie:
+    dotted = "." if cookie.subdomains else ""
+    return StandardCookie(
+        version=0,
+        name=cookie.name,
+        value=cookie.value,
+        port=None,
+        port_specified=False,
+        domain=dotted + (cookie.host if cookie.subdomains else _written(cookie.host or host)),
+        domain_specified=cookie.subdomains,
+        domain_initial_dot=cookie.subdomains,
+        path=cookie.path,
+        path_specified=True,
+        secure=cookie.secure,
+        expires=None if cookie.expires == INFINITY else int(cookie.expires),
+        discard=cookie.expires == INFINITY,
+        comment=None,
+        comment_url=None,
+        rest={},
+    )

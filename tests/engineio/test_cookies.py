@@ -1,0 +1,115 @@
+"""One user's cookies: what is sent where, and what replaces what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from sioload.engineio.cookies import COOKIES, Cookie, Jar, pairs
+
+NOW = 1_700_000_000.0
+PATH = "/socket.io/"
+
+
+def jar_of(*headers: str, host: str = "a.test", path: str = PATH) -> Jar:
+    jar = Jar()
+    for header in headers:
+        jar.take(header, host, path, NOW)
+    return jar
+
+
+@pytest.mark.parametrize(
+    ("header", "host", "path", "tls", "sent"),
+    [
+        ("a=1", "a.test", PATH, False, "a=1"),
+        ("a=1", "a.test", "/socket.io", False, "a=1"),
+        ("a=1", "a.test", "/other/", False, ""),
+        ("a=1", "b.test", PATH, False, ""),
+        ("a=1", "x.a.test", PATH, False, ""),
+        ("a=1; Domain=a.test", "x.a.test", PATH, False, "a=1"),
+        ("a=1; Domain=.A.test", "x.a.test", PATH, False, "a=1"),
+        ("a=1; Domain=b.test", "b.test", PATH, False, ""),
+        ("a=1; Domain=test", "b.test", PATH, False, ""),
+        ("a=1; Path=/", "a.test", "/login", False, "a=1"),
+        ("a=1; Path=/sock", "a.test", PATH, False, ""),
+        ("a=1; path=/socket.io", "a.test", PATH, False, "a=1"),
+        ("a=1; path=nonsense", "a.test", PATH, False, "a=1"),
+        ("a=1; Secure", "a.test", PATH, False, ""),
+        ("a=1; SECURE; HttpOnly; SameSite=None", "a.test", PATH, True, "a=1"),
+        ('a="x y" ; Path=/', "a.test", PATH, False, 'a="x y"'),
+        ("a=b=c%3D", "a.test", PATH, False, "a=b=c%3D"),
+        ("a=", "a.test", PATH, False, "a="),
+        ("a", "a.test", PATH, False, ""),
+        ("=x", "a.test", PATH, False, ""),
+        ("a=" + "x" * 5000, "a.test", PATH, False, ""),
+        ("a=1; Max-Age=10; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "a.test", PATH, False, "a=1"),
+        ("a=1; Expires=Wed, 09 Jun 2100 10:18:14 GMT; Max-Age=0", "a.test", PATH, False, ""),
+        ("a=1; Expires=Wed, 09-Jun-2100 10:18:14 GMT", "a.test", PATH, False, "a=1"),
+        ("a=1; Expires=soon; Max-Age=x", "a.test", PATH, False, "a=1"),
+    ],
+)
+def test_where_a_cookie_goes(header: str, host: str, path: str, tls: bool, sent: str) -> None:
+    assert jar_of(header).header(host, path, tls, NOW) == sent
+
+
+def test_addresses_match_exactly() -> None:
+    jar = jar_of("a=1", "b=2; Domain=127.0.0.1", "c=3; Domain=0.0.1", host="127.0.0.1")
+    assert jar.header("127.0.0.1", PATH, False, NOW) == "a=1; b=2"
+    assert jar.header("1.127.0.0.1", PATH, False, NOW) == ""
+
+
+def test_the_longest_path_comes_first_and_then_the_eldest() -> None:
+    jar = jar_of("n=root; Path=/", "n=deep; Path=/socket.io", "m=1; Path=/")
+    assert jar.header("a.test", PATH, False, NOW) == "n=deep; n=root; m=1"
+    assert jar.values("a.test", PATH, False, NOW) == {"n": "deep", "m": "1"}
+
+
+def test_a_cookie_of_the_same_name_replaces_also_what_a_script_gave() -> None:
+    jar = Jar()
+    for name, value in pairs("session=abc; node=old;raw"):
+        jar.give(name, value, "a.test")
+    assert jar.header("a.test", PATH, False, NOW) == "session=abc; node=old; raw"
+    jar.take("node=n2; Path=/", "a.test", PATH, NOW)
+    jar.give("node", "old", "a.test")  # what options say once more on reconnecting
+    assert jar.header("a.test", PATH, False, NOW) == "session=abc; raw; node=n2"
+    assert jar.header("b.test", PATH, False, NOW) == "session=abc; raw"
+    assert jar.header("a.test", PATH, False, NOW, own=False) == "node=n2"
+    jar.give("node", "new", "a.test")
+    assert jar.values("a.test", PATH, False, NOW)["node"] == "new"
+    jar.take("node=; Max-Age=0", "a.test", PATH, NOW)
+    jar.drop("session", "a.test")
+    assert jar.header("a.test", PATH, False, NOW) == "raw"
+
+
+def test_a_header_is_kept_until_something_changes_or_expires() -> None:
+    jar = jar_of("a=1; Max-Age=10", "b=2")
+    first = jar.header("a.test", PATH, False, NOW)
+    assert jar.header("a.test", PATH, False, NOW + 9) is first == "a=1; b=2"
+    assert jar.header("a.test", PATH, False, NOW + 10) == "b=2"
+
+
+def test_a_server_cant_fill_memory_with_cookies() -> None:
+    jar = jar_of(*(f"c{i}={i}" for i in range(COOKIES + 20)))
+    assert len(jar.values("a.test", PATH, False, NOW)) == COOKIES
+    assert f"c{COOKIES + 19}" in jar.values("a.test", PATH, False, NOW)
+
+
+def test_another_holder_sees_each_change_and_is_asked_before_each_use() -> None:
+    class Other:
+        held: list[Cookie] | None = None
+        pushed: list[Sequence[Cookie]] = []
+
+        def pull(self, host: str) -> list[Cookie] | None:
+            held, self.held = self.held, None
+            return held
+
+        def push(self, cookies: Sequence[Cookie], host: str) -> None:
+            self.pushed.append(list(cookies))
+
+    jar, other = jar_of("a=1"), Other()
+    jar.mirror = other
+    other.held = [Cookie("login", "x", "a.test")]
+    assert jar.header("a.test", PATH, False, NOW) == "login=x"
+    jar.take("node=1", "a.test", PATH, NOW)
+    assert [c.pair for c in other.pushed[-1]] == ["login=x", "node=1"]
