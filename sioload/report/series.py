@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -67,7 +68,8 @@ def row_series(points: Sequence[Point], number: int) -> dict[str, Any]:
     """One row's columns over the same points.
 
     Returns:
-        `rate` and `failures` per second, and `times` in ms by `STATS`; None for a row without times.
+        `rate` and `failures` per second; `times` in ms by `STATS`, None for a row without times; and
+        `outages`, the first and the last number of points in a row that are without times unusually long.
     """
     span = _spans(points)
     cells = [point.cells.get(number) for point in points]
@@ -78,7 +80,17 @@ def row_series(points: Sequence[Point], number: int) -> dict[str, Any]:
         "times": {stat: [found[i] if found else None for found in times] for i, stat in enumerate(STATS)}
         if any(times)
         else None,
+        "outages": _outages([i for i, found in enumerate(times) if found]),
     }
+
+
+def _outages(seen: Sequence[int]) -> list[list[int]]:
+    """Where more is missing between two points than usual: a row that is seldom used is no outage."""
+    steps = [later - earlier for earlier, later in itertools.pairwise(seen)]
+    if not steps:
+        return []
+    usual = sorted(steps)[int(0.9 * (len(steps) - 1))]
+    return [[i + 1, i + step - 1] for i, step in zip(seen, steps, strict=False) if step > 1.5 * usual]
 
 
 def _spans(points: Sequence[Point]) -> list[float]:

@@ -96,3 +96,24 @@ def test_regular_points_are_few_even_and_complete(seconds: int, most: int) -> No
 def test_no_history_is_no_chart() -> None:
     assert regular([], 100) == []
     assert series([])["end"] == [] and row_series([], 0)["rate"] == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "outages"),
+    [
+        ([0, 1, 2, 3, 6, 7, 8, 9], [(4, 5)]),
+        ([0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11], [(5, 5)]),
+        ([0, 3, 6, 9, 12, 15, 30, 33, 36, 39, 42, 45], [(16, 29)]),
+        ([0, 3, 7, 10, 14, 17, 21], []),
+        ([0, 1, 2], []),
+        ([5], []),
+        ([], []),
+    ],
+)
+def test_an_outage_is_a_longer_silence_than_usual(seen: list[int], outages: list[tuple[int, int]]) -> None:
+    history, row = History(), Totals("CALL", "echo")
+    for second in range(46):
+        if second in seen:
+            row.times.add(0.005)
+        history.feed(second + 1.0, Figures([row]), 1)
+    assert row_series(history.points, 0)["outages"] == [list(outage) for outage in outages]

@@ -83,7 +83,7 @@
     show(x, lines, bands = [], log = false) {
       const shape = JSON.stringify([lines.map((line) => [line.label, line.dash]), log, dark(), this.width()]);
       this.x = x;
-      const columns = [x, ...lines.map((line) => (log ? line.values.map((v) => (v === null ? v : Math.max(v, 0.001))) : line.values))];
+      const columns = [x, ...lines.map((line) => (log ? line.values.map((v) => (v == null ? v : Math.max(v, 0.001))) : line.values))];
       if (shape !== this.shape) {
         this.shape = shape;
         this.uplot?.destroy();
@@ -119,8 +119,7 @@
             width: line.width ?? 1.75,
             dash: line.dash,
             fill: line.fill,
-            spanGaps: line.sparse,
-            points: line.points ? { size: 4, space: 6 } : { show: (u, s) => !line.sparse && alone(u.data[s]), size: 4 },
+            points: line.points ? { size: 4, space: 6 } : { show: (u, s) => alone(u.data[s]), size: 4 },
             value: (u, v, s, i) => short(i === null ? newest(u.data[s]) : v),
           })),
         ],
@@ -165,12 +164,18 @@
 
   // What the legend tells while nothing points at a time.
   function newest(values) {
-    for (let i = values.length - 1; i >= 0; i--) if (values[i] !== null) return values[i];
+    for (let i = values.length - 1; i >= 0; i--) if (values[i] != null) return values[i];
     return null;
   }
   // A value between two gaps has no line to be seen by.
   function alone(values) {
-    return values.some((v, i) => v !== null && (values[i - 1] ?? null) === null && (values[i + 1] ?? null) === null);
+    const gap = (i) => i < 0 || i >= values.length || values[i] === null;
+    return values.some((v, i) => v != null && gap(i - 1) && gap(i + 1));
+  }
+  // The line goes on over what is undefined, and has a gap where there is null.
+  function gapped(values, outages) {
+    const gaps = new Set(outages.flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, i) => first + i)));
+    return values.map((v, i) => (v === null && !gaps.has(i) ? undefined : v));
   }
 
   function bounds(x) {
@@ -281,10 +286,9 @@
       const names = ["p50", "p95", "p99", "p99.9", "max"];
       const found = names.map((name, i) => ({
         label: name,
-        values: times[name],
+        values: gapped(times[name], data.series[row.row].outages),
         colour: i === 0 ? css("--link") : `rgba(${css("--band")}, ${[1, 0.85, 0.7, 0.5, 0.35][i]})`,
         width: i === 0 ? 2 : 1,
-        sparse: true,
         points: i === 0,
       }));
       const bands = BANDS.map(([low, high, opacity]) => [names.indexOf(high), names.indexOf(low), opacity]);
