@@ -127,11 +127,22 @@ def test_every_address_is_behind_the_login_and_below_the_base_path(shown: Callab
     assert run.ask("/sioload/data?rows=" + ",".join(map(str, range(500))))[0] == 200
 
 
-def test_a_new_test_and_a_reset_begin_a_new_history(shown: Callable[..., Any]) -> None:
-    run = shown()
+def test_users_go_on_while_pages_are_served_and_tests_and_resets_begin_a_new_history(
+    shown: Callable[..., Any],
+) -> None:
+    run = shown(env={"NAMES": "400", "TURNS": "1"})
     start = {"user_count": 10, "spawn_rate": 10}
     run.ask("/swarm", start)
     run.until_ended(lambda end: end > 2.5)
+    deadline = time.monotonic() + 30
+    while (rows := len(run.json("/sioload/report.json")["events"])) < 200:
+        assert time.monotonic() < deadline, f"only {rows} rows"
+        time.sleep(0.3)
+    wanted = ",".join(map(str, range(40)))
+    for path in (*ADDRESSES[:-1], f"/sioload/data?rows={wanted}"):
+        for _ in range(2):  # the second time, what is shown was made already
+            status, headers, _ = run.ask(path)
+            assert status == 200 and int(headers["X-Turns"]) >= rows // 100, f"{path}: {headers['X-Turns']}"
     run.ask("/stats/reset", {})
     run.until_ended(lambda end: 0 < end < 2)
     run.until_ended(lambda end: end > 2.5)

@@ -51,6 +51,31 @@ class Caller(SocketIOUser):
     def news(self, news: Any) -> None: ...
 
 
+if os.environ.get("TURNS"):
+    from flask import Response, g
+    from gevent.hub import get_hub
+
+    turns = 0
+
+    def turn() -> None:
+        global turns
+        turns += 1
+
+    @events.init.add_listener
+    def count(environment: Any, **_: Any) -> None:
+        """Each answer tells in its header how often the event loop went round meanwhile."""
+        watcher: Any = get_hub().loop.prepare()
+        watcher.start(turn)
+        app = environment.web_ui.app
+
+        def told(response: Response) -> Response:
+            response.headers["X-Turns"] = str(turns - g.turns)
+            return response
+
+        app.before_request(lambda: setattr(g, "turns", turns))
+        app.after_request(told)
+
+
 if os.environ.get("RESTLESS"):
 
     class Restless(SocketIOUser):
