@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
-from gevent.hub import get_hub
-from greenlet import GreenletExit, getcurrent, greenlet
+from greenlet import getcurrent, greenlet
 
 logger = logging.getLogger(__name__)
 
@@ -49,16 +48,11 @@ class Guard:
         getattr(self._events, event).add_listener(self.safe(function))
 
     def claim_quit(self) -> None:
-        """The process ends, in this greenlet. Another that does the same, one for each SIGTERM, stays here.
-
-        The main greenlet gets the other's SystemExit.
-        """
+        """The process ends, in this greenlet. Another that does so, one for each SIGTERM, stays here."""
         current = getcurrent()
         if self.quitting is None:
             self.quitting = current
         while self.quitting is not current:
-            if current is not get_hub().parent:
-                raise GreenletExit
             gevent.sleep(1.0)
 
     def last(self, event: str, function: Callable[..., None]) -> None:

@@ -9,7 +9,7 @@ from locust.runners import STATE_RUNNING, STATE_SPAWNING
 from sioload.report.merge import Figures, Swarm
 from sioload.swarm.guard import Guard
 from sioload.swarm.judge import Judge
-from sioload.swarm.producer import Producer
+from sioload.swarm.producer import SLOW_STOP, Producer
 
 
 class Local:
@@ -61,7 +61,7 @@ class Local:
         Registered last, it runs first.
         """
         self.guard.claim_quit()
-        self.producer.quit()
+        self.producer.stop(SLOW_STOP)
 
     @property
     def settled(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import os
 import resource
 import sys
@@ -56,6 +57,7 @@ class Producer:
         self._ended = ended
         self._hurried = False
         self._end: _End | None = None
+        self._stopper: Any = None
         if not is_compiled():
             logger.info(
                 "sioload: running as plain Python: each emit costs half as much again as it does compiled "
@@ -85,7 +87,7 @@ class Producer:
             self.fleet.recorder.population.reset()
         self._warned = self._hurried = False
         self._settling = 0
-        self._end = None
+        self._end = self._stopper = None
         self.fleet.recorder.health.begin()
         self.drained = False
         self._tap.look()
@@ -104,8 +106,9 @@ class Producer:
         self.fleet.recorder.health.end(time.monotonic(), self.fleet.recorder.window_p50())
         self.fleet.end()
         runner, current = self.environment.runner, gevent.getcurrent()
+        self._stopper = current
         if current in runner.user_greenlets:
-            gevent.spawn(finish_stop, runner, current, _called_by(type(runner).quit))
+            self._stopper = gevent.spawn(finish_stop, runner, current, _called_by(type(runner).quit))
 
     def end(self) -> None:
         """Users and listeners are done: begin to drain, so that every emit has its outcome. Repeatable.
@@ -126,12 +129,28 @@ class Producer:
         if self._end is not None:
             self._end.join()
 
-    def quit(self) -> None:
-        """The process ends: stop users who weren't, and wait for the drain."""
+    def stop(self, patience: float) -> None:
+        """Stop users, or wait while another greenlet does so; wait for listeners and for the drain.
+
+        Args:
+            patience: seconds after which users that are being stopped already are interrupted.
+        """
         self.fleet.enders.add(gevent.getcurrent())
-        stop_users(self.environment.runner)
+        runner, until = self.environment.runner, time.monotonic() + patience
+        while self._stops_elsewhere() and not self._hurried:
+            if time.monotonic() > until:
+                until = math.inf
+                interrupt_users(runner)
+            gevent.sleep(0.02)
+        if runner.state != STATE_STOPPED:
+            runner.stop()
         self.end()
         self.await_end()
+
+    def _stops_elsewhere(self) -> bool:
+        """Whether another greenlet stops the users, or is still with the listeners of `test_stop`."""
+        stopper = self._stopper
+        return not self.ending and stopper not in (None, gevent.getcurrent()) and not stopper.dead
 
     def _finish(self) -> None:
         limit = getattr(self.environment.parsed_options, "sio_drain", DRAIN)
@@ -229,23 +248,6 @@ def finish_stop(runner: Runner, greenlet: Any, quits: bool) -> None:
 def is_compiled() -> bool:
     """Whether setup.py had a C compiler."""
     return not (manager.__file__ or "").endswith(".py")
-
-
-def stop_users(runner: Runner, patience: float = SLOW_STOP) -> None:
-    """Stop the users of this process and wait until they are gone, whoever stops them.
-
-    Args:
-        runner: Locust's.
-        patience: seconds after which users that are being stopped already are interrupted.
-    """
-    until = time.monotonic() + patience
-    while runner.state == STATE_CLEANUP and time.monotonic() < until:
-        gevent.sleep(0.02)
-    if runner.state == STATE_CLEANUP:
-        interrupt_users(runner)
-        runner.user_greenlets.join(timeout=1.0)
-    elif runner.state != STATE_STOPPED:
-        runner.stop()
 
 
 def interrupt_users(runner: Runner) -> None:

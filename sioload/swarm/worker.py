@@ -13,7 +13,7 @@ from locust.runners import STATE_RUNNING, STATE_SPAWNING, WorkerRunner
 from sioload.swarm.clocks import Clock
 from sioload.swarm.guard import Guard
 from sioload.swarm.messages import HURRY, RESET, SNAPSHOT, STOP, STOPPED, TEST
-from sioload.swarm.producer import Producer, stop_users
+from sioload.swarm.producer import SLOW_STOP, Producer
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Worker:
         Registered last, it runs first: before Locust tells the master that this worker is gone.
         """
         self.guard.claim_quit()
-        self.producer.quit()
+        self.producer.stop(SLOW_STOP)
         self.report()
 
     def on_stop(self, environment: Any, msg: Message) -> None:
@@ -85,9 +85,7 @@ class Worker:
             if self._stopping == self._test:
                 return
             self._stopping = self._test
-            stop_users(self.runner, math.inf)
-            self.producer.end()
-            self.producer.await_end()
+            self.producer.stop(math.inf)
         self._send(STOPPED, msg.data)
 
     def on_hurry(self, environment: Any, msg: Message) -> None:

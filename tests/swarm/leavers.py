@@ -46,7 +46,7 @@ class Leaver(SocketIOUser):
 
     def on_stop(self):
         self.sio.emit("echo", 1, name="bye")
-        gevent.sleep(0.5)
+        gevent.sleep(float(os.environ.get("SLOW_STOP", "0.5")))
         self.sio.call("echo", 1, name="left")
         self.sio.disconnect()
         say("on_stop done")

@@ -56,7 +56,7 @@ def test_all_is_said_after_sigint(swarm: Swarm) -> None:
 @scene
 def test_all_is_said_on_workers(swarm: Swarm) -> None:
     port = swarm.swarm_port()
-    assert swarm.run(args(swarm, "-t", "2s", "--processes", "2", *port)) == 0, str(swarm.processes[0])
+    assert swarm.run(args(swarm, "-t", "5s", "--processes", "2", *port)) == 0, str(swarm.processes[0])
     assert_everything_was_said(swarm, listeners=6)
 
 
@@ -68,17 +68,6 @@ def test_a_task_may_quit(swarm: Swarm) -> None:
     errors = swarm.processes[0].err
     assert errors.count("on_stop done") == USERS, errors
     assert errors.count("got RunEnded") == 6 and "internal error" not in errors, errors
-
-
-@scene
-def test_on_stop_is_cut_off_after_the_stop_timeout(swarm: Swarm) -> None:
-    """As without sioload; what was said until then counts."""
-    assert swarm.run(args(swarm, "-t", "2s", "--stop-timeout", "0.3")) == 0, str(swarm.processes[0])
-    swarm.assert_everything_agrees()
-    process = swarm.processes[0]
-    assert swarm.counts()["EMIT", "bye"] == (USERS, 0), str(process)
-    assert process.err.count("on_stop done") < USERS, str(process)
-    assert process.err.count("listener done") == 3, str(process)
 
 
 @scene
@@ -99,9 +88,11 @@ def test_each_more_signal_only_hurries(swarm: Swarm) -> None:
     process.signal(signal.SIGTERM)
     time.sleep(0.2)
     process.signal(signal.SIGTERM)
-    assert process.wait(20) == 0, str(process)
-    swarm.assert_everything_agrees()
-    assert process.out.count("exit code 0") == 1 and "Traceback" not in process.err, str(process)
+    assert process.wait(20) == 1, str(process)  # calls that were open are failures
+    assert "Traceback" not in process.err and "internal error" not in process.err, str(process)
+    assert swarm.report["untrusted"] == [] and swarm.report["ledger"]["open"] == 0
+    received = swarm.target.counts()["received"]["/"]
+    assert sum(received.values()) == swarm.report["ledger"]["emits"], str(process)
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
