@@ -88,8 +88,8 @@ def test_each_more_signal_only_hurries(swarm: Swarm) -> None:
     process.signal(signal.SIGTERM)
     time.sleep(0.2)
     process.signal(signal.SIGTERM)
-    assert process.wait(20) == 1, str(process)  # calls that were open are failures
-    assert "Traceback" not in process.err and "internal error" not in process.err, str(process)
+    assert process.wait(20) in (1, 2), str(process)  # open calls fail, and so do listeners that call too late
+    assert process.err.count("Shutting down") == 1 and "internal error" not in process.err, str(process)
     assert swarm.report["untrusted"] == [] and swarm.report["ledger"]["open"] == 0
     received = swarm.target.counts()["received"]["/"]
     assert sum(received.values()) == swarm.report["ledger"]["emits"], str(process)
