@@ -307,6 +307,40 @@ def run(
         return Run(code, process.out, process.err)
 
 
+@contextlib.contextmanager
+def nginx(*nodes: int, location: str = "", upstream: str = "") -> Iterator[str]:
+    """nginx before servers on these ports: its URL.
+
+    Args:
+        location: directives of its location, e.g. those that pass an Upgrade on.
+        upstream: directives of its upstream, e.g. `ip_hash;`.
+    """
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if program is None:
+        missing("nginx", "install it (Debian: apt-get install nginx-light)")
+    port, folder = free_port(), Path(tempfile.mkdtemp(prefix="sioload-nginx-"))
+    places = " ".join(
+        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    servers = " ".join(f"server 127.0.0.1:{node};" for node in nodes)
+    (folder / "nginx.conf").write_text(
+        f"pid {folder}/pid; error_log {folder}/error.log; worker_processes 1; daemon off; events {{ }}\n"
+        f"http {{ access_log off; {places} upstream nodes {{ {upstream} {servers} }}\n"
+        f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://nodes; {location} }} }} }}\n"
+    )
+    try:
+        with Process([program, "-c", folder / "nginx.conf", "-e", folder / "error.log"]) as process:
+            deadline = time.monotonic() + START_DEADLINE
+            while time.monotonic() < deadline:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                assert process.popen.poll() is None, f"{process}"
+                time.sleep(0.02)
+            yield f"http://127.0.0.1:{port}"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @cache
 def plain() -> Path:
     """A folder with sioload as plain Python, where defects can be put into it and frames be seen.

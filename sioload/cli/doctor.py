@@ -25,6 +25,13 @@ from sioload.options import Options
 )
 @click.option("--ca-file", default=None, help="Certificates to trust (PEM).")
 @click.option("--no-verify", is_flag=True, help="Don't verify the server's certificate.")
+@click.option(
+    "--transports",
+    default="polling,websocket",
+    show_default=True,
+    metavar="LIST",
+    help="What the load test will use: without polling, no sticky sessions are needed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the diagnosis as JSON.")
 def doctor(
     url: str,
@@ -34,13 +41,15 @@ def doctor(
     headers: dict[str, str],
     ca_file: str | None,
     no_verify: bool,
+    transports: str,
     as_json: bool,
 ) -> int:
     """Tell what the Socket.IO server at URL speaks, what works, what doesn't and how to mend it.
 
     Exit code 0 when a load test can run, 1 when not.
     """
-    options = Options(auth=auth, headers=headers, ca_file=ca_file, tls_verify=not no_verify)
+    options = Options(auth=auth, headers=headers, ca_file=ca_file, tls_verify=not no_verify,
+                      transports=tuple(transports.split(",")))  # fmt: skip
     importlib.import_module("locust")  # its monkey patch lets the examination use the event loop
     examination: Any = importlib.import_module("sioload.doctor").Examination(url, path, options, namespace)
     diagnosis = examination.run()

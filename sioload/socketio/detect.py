@@ -102,8 +102,7 @@ def refusal(status: int, body: bytes) -> str:
     if isinstance(said, dict):
         said = said.get("message")
     if isinstance(said, str):
-        remedy = ' (set the option version, or leave it "auto")' if refuses_version(status, body) else ""
-        return f"HTTP {status}: {said}{remedy}"
+        return f"HTTP {status}: {said}{_remedy(status, body)}"
     text = body[:60].decode("utf-8", "replace").strip()
     if status == 404:
         return "HTTP 404: no Socket.IO server at this path (check the option path and the URL)"
@@ -112,3 +111,14 @@ def refusal(status: int, body: bytes) -> str:
     if text[:1] == "<" or not text:
         return f"HTTP {status}"
     return f"HTTP {status}: {text}"
+
+
+def _remedy(status: int, body: bytes) -> str:
+    """What to do about a refusal whose cause is known."""
+    if refuses_version(status, body):
+        return ' (set the option version, or leave it "auto")'
+    if refuses_transport(status, body):
+        return " (switched off on the server: name the other one in the option transports, or --transports)"
+    if status == 400 and (b"Session ID unknown" in body or b"Invalid session" in body):
+        return " (several nodes without sticky sessions? turn these on, or test with --transports websocket)"
+    return ""

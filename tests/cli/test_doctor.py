@@ -181,6 +181,7 @@ def test_a_port_that_speaks_tls(tmp_path: Path) -> None:
     with serverkit.running("sio4", "--cert", str(cert), "--key", str(key)) as server:
         assert examine(server.url, "--ca-file", str(ca), code=0)["ready"] is True
         plain = examine(server.url.replace("https", "http"), code=1)
+        assert plain["faults"][0]["fault"] == "the port speaks TLS"
         assert "https://" in plain["faults"][0]["remedy"]
 
 
@@ -240,9 +241,52 @@ def shut(*ends: socket.socket) -> None:
 def test_two_nodes_without_sticky_sessions() -> None:
     with serverkit.running("sio4") as one, serverkit.running("sio4") as other:
         with balancer(one.port, other.port) as url:
-            found = examine(url, code=0)
+            found = examine(url, code=1)
+            assert examine(url, "--transports", "websocket", code=0)["ready"] is True
     assert any("sticky sessions" in fault["remedy"] for fault in found["faults"]), found["faults"]
     assert found["transports"]["websocket"] == "works"
+
+
+PASSING = (
+    'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";'
+)
+
+
+@pytest.mark.parametrize("kind", ["sio4", "sio2"])
+def test_a_proxy_that_drops_the_header_upgrade(kind: str, servers: Callable[..., serverkit.Server]) -> None:
+    with serverkit.nginx(servers(kind).port) as url:
+        (fault,) = examine(url, code=0)["faults"]
+    assert "drops the header Upgrade" in fault["fault"]
+    assert "proxy_set_header Upgrade $http_upgrade;" in fault["remedy"]
+    assert "proxy_set_header Connection" in fault["remedy"]
+    with serverkit.nginx(servers(kind).port, location=PASSING) as url:
+        assert examine(url, code=0)["faults"] == []
+
+
+def test_sessions_that_go_by_the_clients_address(servers: Callable[..., serverkit.Server]) -> None:
+    with serverkit.running("sio4") as one, serverkit.running("sio4") as other:
+        with serverkit.nginx(one.port, other.port, location=PASSING, upstream="ip_hash;") as url:
+            (fault,) = examine(url, code=0)["faults"]
+    assert "ip_hash" in fault["fault"] and "source_addresses" in fault["remedy"]
+
+
+@pytest.mark.parametrize("kind", ["sio4", "sio2"])
+def test_a_server_that_sends_everybody_away(kind: str, servers: Callable[..., serverkit.Server]) -> None:
+    found = examine(servers(kind, "--dismiss", "30").url, code=1)
+    assert "right after it has joined" in found["faults"][0]["fault"]
+    assert "token" in found["faults"][0]["remedy"]
+
+
+def test_a_token_in_the_urls_query(servers: Callable[..., serverkit.Server]) -> None:
+    url = servers("sio2").url
+    (fault,) = examine(url, "--namespace", "/private", code=1)["faults"]
+    assert "?token=" in fault["remedy"]
+    assert examine(f"{url}/?token=secret", "--namespace", "/private", code=0)["ready"] is True
+
+
+def test_a_namespace_that_there_is_not(servers: Callable[..., serverkit.Server]) -> None:
+    found = examine(servers("sio4").url, "--namespace", "/nosuch", code=1)
+    assert "--namespace" in found["faults"][0]["remedy"]
 
 
 def test_a_node_of_several_that_is_down(node4: serverkit.Server) -> None:

@@ -64,7 +64,8 @@ def test_what_is_refused() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
-        (400, b'{"code":1,"message":"Session ID unknown"}', "Session ID unknown"),
+        (400, b'{"code":1,"message":"Session ID unknown"}', "sticky sessions"),
+        (400, b'{"code":0,"message":"Transport unknown"}', "--transports"),
         (400, b'{"code":5,"message":"Unsupported protocol version"}', "set the option version"),
         (404, b"Not Found", "check the option path"),
         (302, b"", "redirects"),

@@ -10,26 +10,36 @@ import resource
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any
 
 import gevent
 import requests
 
 from sioload.client.api import SocketIOClient
+from sioload.doctor.diagnosis import (
+    BY_COOKIE,
+    NO_UPGRADE,
+    PASS_UPGRADE,
+    STICKY,
+    Diagnosis,
+    Fault,
+    cause_of,
+    is_login,
+    login_remedy,
+    majors,
+    namespace_remedy,
+    tls_fault,
+)
 from sioload.engineio.cookies import given
 from sioload.engineio.packet import Handshake
 from sioload.engineio.urls import Endpoint, parse_url
 from sioload.errors import ConnectError, Failure, ProtocolError
 from sioload.net.fleet import Fleet
-from sioload.net.stream import tls_reason
 from sioload.options import Limits, Options
 from sioload.socketio.detect import identify, refusal, refuses_transport, refuses_version
-from sioload.socketio.generations import UNKNOWN_3, V0, V4, VERSIONS, Generation
-
-_Error = TypeVar("_Error", bound=BaseException)
+from sioload.socketio.generations import V0, V4, VERSIONS, Generation
 
 #: Seconds that one question may take.
 PATIENCE = 2.0
@@ -37,50 +47,12 @@ PATIENCE = 2.0
 BUDGET = 9.0
 #: Sessions opened to find out whether another node answers the second request.
 SESSIONS = 4
+#: Seconds that a client stays, to see whether the server sends it away.
+STAY = 0.3
+#: Other addresses of this machine for a server on it: nginx's ip_hash looks at the first three numbers.
+ELSEWHERE = ("127.0.1.1", "127.0.2.1", "127.0.3.1")
 #: Descriptors that a run needs beside one for each user.
 SPARE_DESCRIPTORS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something that keeps a load test from running, or that will spoil it."""
-
-    fault: str
-    remedy: str
-    fatal: bool = True
-
-
-@dataclass(slots=True)
-class Diagnosis:
-    """What was found. Times are in milliseconds, intervals in seconds."""
-
-    url: str
-    generation: str | None = None
-    engine_io: str | None = None
-    socket_io: str | None = None
-    version: int | None = None
-    allows_eio3: bool | None = None
-    transports: dict[str, str] = field(default_factory=dict)
-    upgrade: str | None = None
-    ping_interval_s: float | None = None
-    ping_timeout_s: float | None = None
-    max_payload: int | None = None
-    namespace: str | None = None
-    nodes: str | None = None
-    timings_ms: dict[str, float] = field(default_factory=dict)
-    descriptors: int | None = None
-    ports: int | None = None
-    users_fit: int | None = None
-    faults: list[Fault] = field(default_factory=list)
-
-    @property
-    def ready(self) -> bool:
-        """Whether a load test can run."""
-        return not any(fault.fatal for fault in self.faults)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {**asdict(self), "ready": self.ready}
 
 
 class Examination:
@@ -98,10 +70,12 @@ class Examination:
         cookies = dict(given(options.cookies, options.headers))  # beside which those of servers stay
         self._options = options.but(path=path, headers=own, cookies=cookies)
         self._endpoint: Endpoint = parse_url(url, self._options.path)
+        self._url = url
         self._namespace = namespace
         self._fleet = Fleet()
         self._verify: bool | str = (self._options.ca_file or True) if self._options.tls_verify else False
         self._failures: set[Failure] = set()
+        self._kicked = False
         self.found = Diagnosis(url=self._endpoint.origin + self._endpoint.path)
 
     def run(self) -> Diagnosis:
@@ -192,12 +166,29 @@ class Examination:
         )
         return False
 
-    def _get(self, target: str, **more: Any) -> requests.Response:
-        """A request on a connection of its own; its answer must be complete in time."""
+    def _speaks_tls(self) -> bool:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        try:
+            with (
+                gevent.Timeout(PATIENCE),
+                socket.create_connection((self._endpoint.host, self._endpoint.port), PATIENCE) as probe,
+                context.wrap_socket(probe),
+            ):
+                return True
+        except (OSError, gevent.Timeout):
+            return False
+
+    def _get(self, target: str, source: str = "", **more: Any) -> requests.Response:
+        """A request on a connection of its own (from the address `source`); its answer must be complete in
+        time."""
         more = {"method": "GET", "headers": self._options.headers, **more}
         try:
             with gevent.Timeout(PATIENCE), requests.Session() as session:
                 session.trust_env = False
+                if source:
+                    session.get_adapter("http://").init_poolmanager(1, 1, source_address=(source, 0))  # type: ignore[attr-defined]
+                    session.mount("https://", session.get_adapter("http://"))
                 return session.request(
                     url=self._endpoint.origin + target,
                     timeout=PATIENCE,
@@ -212,7 +203,8 @@ class Examination:
         query = self._options.query
         if isinstance(query, Mapping):
             query = "&".join(f"{k}={v}" for k, v in query.items())
-        return self._get(f"{self._endpoint.path}?{f'{query}&' if query else ''}{parameters}", **more)
+        parts = [part for part in (self._endpoint.query, query, parameters) if part]
+        return self._get(f"{self._endpoint.path}?{'&'.join(parts)}", **more)
 
     def _open(self) -> tuple[Generation, Handshake | None, dict[str, str]] | None:
         """Find the generation; None when the answer allows no load test."""
@@ -220,7 +212,7 @@ class Examination:
         try:
             answer = self._timed("open", lambda: self._ask("EIO=4&transport=polling", cookies=cookies))
         except requests.exceptions.SSLError as error:
-            self._fault(*_tls_fault(error))
+            self._fault(*tls_fault(error))
             return None
         except requests.exceptions.Timeout:
             self._fault(
@@ -229,7 +221,10 @@ class Examination:
             )
             return None
         except requests.exceptions.RequestException as error:
-            wrong = "the port closes HTTP connections" if _found(error, ConnectionError) else "not HTTP"
+            if not self._endpoint.tls and self._speaks_tls():
+                self._fault("the port speaks TLS", "use https:// or wss:// in the URL")
+                return None
+            wrong = "the port closes HTTP connections" if cause_of(error, ConnectionError) else "not HTTP"
             scheme = (
                 "http:// instead of https://" if self._endpoint.tls else "https://, if the server speaks TLS"
             )
@@ -278,13 +273,15 @@ class Examination:
         if refuses_transport(answer.status_code, answer.content):
             self.found.transports["polling"] = "disabled on the server"
             return self._found_on_websocket(), None, cookies
-        if answer.status_code in (401, 403):
-            self._fault(
-                f"the server refuses the handshake: {reason}",
-                "give what it asks for (--header 'Authorization: ...')",
-            )
+        location = answer.headers.get("Location", "?")[:60]
+        if answer.status_code in (401, 403) or "origin" in reason.lower():
+            remedy = login_remedy(answer.status_code, reason)
+            self._fault(f"the server refuses the handshake: {reason}", remedy)
+        elif b"HTTP request was sent to HTTPS port" in answer.content:
+            self._fault("the port speaks TLS", "use https:// or wss:// in the URL")
         elif 300 <= answer.status_code < 400:
-            self._fault(f"the server redirects to {answer.headers.get('Location', '?')[:60]}", "use that URL")
+            remedy = login_remedy(0, "", location) if is_login(location) else "use that URL"
+            self._fault(f"the server redirects to {location}", remedy)
         elif answer.status_code >= 500:
             self._fault(f"the server or a proxy before it fails: {reason}", "look at its logs; try again")
         elif answer.status_code == 404:
@@ -306,7 +303,7 @@ class Examination:
         options = self._options.but(
             transports=("websocket",), connect_timeout=2 * PATIENCE, reconnection=False
         )
-        client = SocketIOClient(self._fleet, options, url=self._endpoint.origin)
+        client = SocketIOClient(self._fleet, options, url=self._url)
         try:
             client.connect(namespaces=[self._namespace])
         except ConnectError:
@@ -319,7 +316,7 @@ class Examination:
         found = self.found
         found.generation, found.version = generation.name, generation.version
         found.engine_io = generation.eio
-        found.socket_io = _majors(generation)
+        found.socket_io = majors(generation)
         if handshake is not None:
             found.ping_interval_s = handshake.ping_interval if handshake.ping_interval < 1e9 else None
             found.ping_timeout_s = handshake.ping_timeout if handshake.ping_timeout < 1e9 else None
@@ -329,7 +326,7 @@ class Examination:
         options = self._options.but(
             version=generation.version, transports=transports, connect_timeout=PATIENCE, reconnection=False
         )
-        return SocketIOClient(self._fleet, options, url=self._endpoint.origin)
+        return SocketIOClient(self._fleet, options, url=self._url)
 
     def _try_transports(self, generation: Generation) -> None:
         found = self.found
@@ -342,15 +339,18 @@ class Examination:
             if found.upgrade != "works":
                 self._fault(
                     f"the upgrade to websocket fails: {found.upgrade}",
-                    "let proxies pass upgrades, or test with transports polling alone",
+                    "let proxies pass upgrades, or test with --transports polling",
                     fatal=False,
                 )
         if works:
             found.namespace = "joined"
+            other = "websocket" if works == ["polling"] else "polling"
             if "session unknown" in self._failures:
                 self._not_sticky("sessions are")
+            elif works == ["polling"] and any(text in found.transports[other] for text in NO_UPGRADE):
+                said = found.transports[other]
+                self._fault(f"a proxy drops the header Upgrade ({said})", PASS_UPGRADE, fatal=False)
             elif len(works) == 1:
-                other = "websocket" if works == ["polling"] else "polling"
                 self._fault(
                     f"{other} doesn't work: {found.transports[other]}",
                     f"test with --transports {works[0]}",
@@ -359,8 +359,13 @@ class Examination:
         else:
             reason = found.transports["websocket"]
             found.namespace = reason
-            asks = "refused" in self._failures
-            remedy = "give what the server asks for (--auth)" if asks else "look at the server's logs"
+            remedy = "look at the server's logs"
+            if "refused" in self._failures:
+                remedy = namespace_remedy(generation, reason)
+            elif self._kicked:
+                remedy = (
+                    "look for what it checks after the connect: a token (--auth, the URL's query), a cookie"
+                )
             self._fault(f"namespace {self._namespace} can't be joined: {reason}", remedy)
 
     def _try(self, generation: Generation, name: str, *transports: str) -> str:
@@ -370,6 +375,13 @@ class Examination:
         except ConnectError as error:
             self._failures.add(error.kind)
             return error.reason
+        until = perf_counter() + STAY
+        while client.connected and not client.kicked and perf_counter() < until:
+            client.sleep(0.01)
+        if not client.connected or client.kicked:
+            self._kicked = True
+            client.close_quietly()
+            return "the server disconnects the client right after it has joined"
         client.disconnect()
         return "works"
 
@@ -411,13 +423,41 @@ class Examination:
         self.found.nodes = f"{known} of {SESSIONS} sessions were known on a second connection"
         if known < SESSIONS:
             self._not_sticky(f"{SESSIONS - known} of {SESSIONS} sessions were")
+        else:
+            self._try_addresses(generation, cookies)
 
     def _not_sticky(self, which: str) -> None:
-        self._fault(
-            f"{which} unknown on a second connection: several nodes without sticky sessions",
-            "turn on sticky sessions at the load balancer, or test with --transports websocket",
-            fatal=False,
-        )
+        self._fault(f"{which} unknown on a second connection: several nodes without sticky sessions", STICKY,
+                    fatal=self._options.transports[0] == "polling")  # fmt: skip
+
+    def _try_addresses(self, generation: Generation, cookies: dict[str, str]) -> None:
+        """Whether a session that is known here is unknown to other addresses of this machine (ip_hash)."""
+        others = self._options.source_addresses
+        if not others and self._endpoint.host in ("127.0.0.1", "localhost"):
+            others = ELSEWHERE
+        for address in others:
+            opened = self._ask(f"EIO={generation.eio}&transport=polling", cookies=cookies)
+            if opened.status_code != 200 or opened.cookies:
+                return
+            sid = generation.parse_handshake(
+                str(generation.decode_payload(opened.content, Limits())[0].data)
+            ).sid
+            body, kind = generation.encode_payload(_CLOSE, False)
+            headers = {**self._options.headers, "Content-Type": kind}
+            asked = f"EIO={generation.eio}&transport=polling&sid={sid}"
+            try:
+                answer = self._ask(
+                    asked, source=address, method="POST", data=body, cookies=cookies, headers=headers
+                )
+            except requests.exceptions.RequestException:
+                return  # it can't be reached from there
+            if answer.status_code == 400:
+                self.found.nodes = f"{self.found.nodes}, but not from {address}"
+                said = (
+                    "sessions go by the client's address (ip_hash): all users of this machine are on one node"
+                )
+                self._fault(said, BY_COOKIE, fatal=False)
+                return
 
     def _try_eio3(self, generation: Generation) -> None:
         """Whether a server of 3.x or 4.x takes clients of 2.x too."""
@@ -428,46 +468,3 @@ class Examination:
 
 
 _CLOSE = VERSIONS[4].decode_payload(b"1", Limits())
-
-
-def _majors(generation: Generation) -> str:
-    if generation.eio is None:
-        return "0.9"
-    if generation.eio == "4":
-        return "3.x or 4.x"
-    if generation is UNKNOWN_3:
-        return "1.x or 2.x"
-    return "1.x" if generation.version == 1 else "2.x"
-
-
-def _found(error: BaseException, kind: type[_Error]) -> _Error | None:
-    """The exception of a kind that libraries have wrapped: in their exceptions' arguments, or as causes."""
-    if isinstance(error, kind):
-        return error
-    for inner in (*error.args, error.__cause__):
-        if isinstance(inner, BaseException) and (found := _found(inner, kind)) is not None:
-            return found
-    return None
-
-
-#: OpenSSL's codes of what is wrong with a certificate (X509_V_ERR_*), in words, and the remedies.
-_CERTIFICATES = {
-    9: ("the certificate isn't valid yet", "check the clocks of the server and of this machine"),
-    10: ("the certificate has expired", "renew it; for a test of it as it is, --no-verify"),
-    18: ("the certificate is self-signed", "give its CA with --ca-file, or --no-verify"),
-    19: ("the certificate is self-signed", "give its CA with --ca-file, or --no-verify"),
-    20: ("the certificate's issuer is unknown", "give its CA with --ca-file"),
-    62: ("the certificate is for another host", "use the host it names, or --no-verify"),
-    64: ("the certificate is for another host", "use the host it names, or --no-verify"),
-}
-
-
-def _tls_fault(error: BaseException) -> tuple[str, str]:
-    """What went wrong with TLS in words, and its remedy."""
-    cause = _found(error, ssl.SSLError)
-    if isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code in _CERTIFICATES:
-        return _CERTIFICATES[cause.verify_code]
-    if cause is not None and cause.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
-        return "the port doesn't speak TLS", "use http:// or ws:// in the URL"
-    said = str(error)[:80] if cause is None else tls_reason(cause)
-    return f"TLS fails: {said}", "check the server's TLS settings"
