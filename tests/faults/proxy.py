@@ -51,13 +51,18 @@ class Proxy:
     Attributes:
         port: where it listens.
         up, down: what happens to connections made from now on, to the server and from it.
+        half: every other one of them is spared.
+        refusing: connections made from now on are reset at once.
         accepted: connections so far.
+        harmed: directions of connections that were cut off, reset, or silenced for ever.
+        held: directions in which something waits for `resume`.
     """
 
     def __init__(self, upstream: int, up: Fault = FINE, down: Fault = FINE) -> None:
         self._upstream = upstream
         self.up, self.down = up, down
-        self.accepted = 0
+        self.half = self.refusing = False
+        self.accepted = self.harmed = self.held = self._live = 0
         self._stalled = threading.Event()
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -92,11 +97,13 @@ class Proxy:
 
     def cut(self) -> None:
         """End all connections with FIN."""
+        self.harmed += self._live
         self._end(list(self._sockets), reset=False)
 
     def reset(self) -> None:
         """End all connections with RST."""
         self._resetting = True
+        self.harmed += self._live
         self._end(list(self._sockets), reset=True)
 
     def _spawn(self, run: Callable[..., None], *args: object) -> None:
@@ -112,19 +119,32 @@ class Proxy:
                 return
             self.accepted += 1
             self._sockets.append(client)
+            if self.refusing:
+                self.harmed += 1
+                self._end([client], reset=True)
+                continue
             try:
                 server = socket.create_connection(("127.0.0.1", self._upstream), timeout=5)
             except OSError:
+                self.harmed += 1
                 self._end([client], reset=False)
                 continue
             self._sockets.append(server)
             for sock in (client, server):
                 sock.settimeout(None)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._spawn(self._pump, client, server, self.up)
-            self._spawn(self._pump, server, client, self.down)
+            spared = self.half and self.accepted % 2 == 0
+            self._spawn(self._pump, client, server, FINE if spared else self.up)
+            self._spawn(self._pump, server, client, FINE if spared else self.down)
 
     def _pump(self, source: socket.socket, sink: socket.socket, fault: Fault) -> None:
+        self._live += 1
+        try:
+            self._forward(source, sink, fault)
+        finally:
+            self._live -= 1
+
+    def _forward(self, source: socket.socket, sink: socket.socket, fault: Fault) -> None:
         passed = 0
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
@@ -137,6 +157,7 @@ class Proxy:
                 self._send(sink, data, fault)
                 passed += len(data)
                 if passed == fault.end:
+                    self.harmed += 1
                     if fault.stall is not None:
                         return
                     self._end([sink, source], reset=fault.reset is not None)
@@ -152,10 +173,13 @@ class Proxy:
                 time.sleep(fault.delay)
             if fault.rate:
                 time.sleep(len(piece) / fault.rate)
-            while self._stalled.is_set():
-                time.sleep(0.02)
-                if self._closed:
-                    return
+            if self._stalled.is_set():
+                self.held += 1
+                while self._stalled.is_set():
+                    time.sleep(0.02)
+                    if self._closed:
+                        return
+                self.held -= 1
             sink.sendall(piece)
 
     def _end(self, sockets: Iterable[socket.socket], reset: bool) -> None:
