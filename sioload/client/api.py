@@ -67,9 +67,8 @@ class SocketIOClient(Listener):
     """
 
     __slots__ = ("_blocked", "_dispatcher", "_full", "_handlers", "_jar", "_manager", "_own", "_pending",
-                 "_receiver", "_returns", "_schedules", "_stopped", "_user", "fleet", "leaving", "lost",
-                 "options", "pace",
-                 "url")  # fmt: skip
+                 "_receiver", "_returns", "_schedules", "_stopped", "_timed", "_user", "fleet", "leaving",
+                 "lost", "options", "pace", "url")  # fmt: skip
 
     eio: ClassVar[_Eio] = _Eio()
 
@@ -89,6 +88,7 @@ class SocketIOClient(Listener):
         self.url = url
         self.pace: Pace | None = None
         self.leaving = False
+        self._timed = False  # what is open when the user ends may take so long and no longer
         self._stopped = False  # it was stopped in the middle of a call, whose answer may still come
         self.lost = ""
         self._returns: Returns | None = None
@@ -271,14 +271,20 @@ class SocketIOClient(Listener):
                 dispatcher.serve()
         except BaseException as error:
             if not isinstance(error, ConnectError):
-                if self._manager.phase is Phase.CONNECTING:
-                    self._manager.shut("client")
+                # An attempt outlives its user; it is given up by whoever gives up waiting for it.
+                stopped = isinstance(error, gevent.GreenletExit) and self._is_own()
+                if self._manager.phase is Phase.CONNECTING and not stopped:
+                    self._manager.forsake("gave up waiting")
             elif mine:
                 dispatcher.serve()  # its handlers hear of it before it is raised
             raise
         finally:
             if mine:
                 dispatcher.hand_back()
+
+    def _is_own(self) -> bool:
+        """Whether this is the user's own greenlet."""
+        return getattr(self._user, "_greenlet", None) is gevent.getcurrent()
 
     def _sleep(self) -> None:
         """Wait for the next thing that may have changed; raises what is thrown."""
@@ -340,10 +346,21 @@ class SocketIOClient(Listener):
         """The user's greenlet is gone: close as soon as no emit is open any more."""
         self.leaving = True
         self._end_schedules()
-        if not self._pending and not self.fleet.ending:
-            self._manager.shut("client")
+        fleet = self.fleet
+        if not fleet.ending and self._manager.phase is not Phase.IDLE:
+            if not self._pending and not self._manager.pending:
+                self._manager.shut("client")
+            elif not self._timed:
+                self._timed = True
+                fleet.deadlines.at(perf_counter() + fleet.patience, self._overdue)
         if self._receiver is not None and self._manager.phase is Phase.IDLE:
             self._receiver.close()
+
+    def _overdue(self, now: float) -> None:
+        """The user has been gone for so long that nothing more is waited for."""
+        self._timed = False
+        if not self.fleet.ending and self._manager.phase is not Phase.IDLE:
+            self._manager.finish("no answer before the user's time was over")
 
     def rejoin(self) -> None:
         """Join the namespaces again that the server closed; `SocketIOUser` calls it before each task.
@@ -364,8 +381,9 @@ class SocketIOClient(Listener):
         until = perf_counter() + self.options.connect_timeout
         while not all(link.usable(name) for name in names) and perf_counter() < until:
             if any(link.namespaces[name].kicked for name in names if name in link.namespaces):
-                raise ConnectError("connect", f"namespace {', '.join(names)} refused")
+                raise ConnectError("connect", f"namespace {', '.join(names)} refused", kind="refused")
             self._wait_until(until)
+        link.unjoined(f"no answer in {self.options.connect_timeout:g} s")
 
     def rejoin_patiently(self) -> None:
         """`rejoin` after the backoff, until it succeeds or `reconnection_attempts` are used up.
@@ -687,7 +705,7 @@ class SocketIOClient(Listener):
         """An emit ends before it was written; its exception is raised to the caller."""
         reason = str(error)
         if isinstance(token, Emit):
-            token.end(error.outcome, reason, perf_counter(), error)
+            token.end(error.outcome, reason, None, error)
         else:
             token.settle(error.outcome, reason, error)
 
@@ -953,6 +971,7 @@ class SocketIOClient(Listener):
         self._system_event("connect")
         self._flush_schedules()
         self._wake()
+        self._expired()
 
     def _system_event(self, event: str, *args: Any, namespace: str | None = None) -> None:
         """python-socketio's own events, for handlers that were registered for them."""
@@ -968,16 +987,17 @@ class SocketIOClient(Listener):
     def on_attempt_failed(self, error: ConnectError) -> None:
         self.lost = "failed"
         self._wake(error)
+        self._expired()
 
     def on_down(self, reason: Loss, namespace: str | None) -> None:
         if reason == "client":
-            text = "no answer by the time the client left"
+            text = self.fleet.over or "no answer by the time the client left"
         else:
             text = f"connection lost: {reason}" if namespace is None else f"namespace lost: {reason}"
         final = self._manager.phase is Phase.IDLE
         if reason == "given up":
             self.lost = reason
-        self._pending.lose(namespace, text, final)
+        self._pending.lose(namespace, text, final, left=reason == "client" or bool(self.fleet.over))
         if self._receiver is not None:
             self._receiver.reconnected()
             if final and self.leaving:
@@ -995,6 +1015,7 @@ class SocketIOClient(Listener):
         self._full = False
         self._flush_schedules()
         self._wake()
+        self._expired()
 
     def run(self, function: Callable[..., Any], *args: Any) -> None:
         """Call user code in a greenlet: the queue's, or one of its own while that is busy."""

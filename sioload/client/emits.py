@@ -137,8 +137,14 @@ class Emit:
         else:
             self._early = (value, None)
 
-    def end(self, outcome: Outcome, reason: str, now: float, error: EmitError | None = None) -> None:
-        """It ends without an answer. In the hub, unless nobody waits for it; `error`: what is raised then."""
+    def end(self, outcome: Outcome, reason: str, now: float | None, error: EmitError | None = None) -> None:
+        """It ends without an answer. In the hub, unless nobody waits for it.
+
+        Args:
+            outcome, reason: for the ledger and the row.
+            now: None when nothing was asked of the server.
+            error: what is raised.
+        """
         if self.finished:
             return
         self.finished = True
@@ -146,12 +152,12 @@ class Emit:
         if error is None:
             error = ERRORS[outcome](f"{self.event}: {reason}")
         self.row.note(self.owner, 0, error)
-        self.row.fail(reason, now - self.started)
+        self.row.fail(reason, None if now is None or outcome == "not_sent" else now - self.started)
         self._fail(error)
 
     def settle(self, outcome: Outcome, reason: str) -> None:
-        """What became of its bytes (`session.transport.Receipt`); only a refusal ends it here."""
-        if outcome == "error":
+        """What became of its bytes (`session.transport.Receipt`); a loss ends it elsewhere."""
+        if outcome == "error" or outcome == "not_sent":
             self.end(outcome, reason, perf_counter())
 
 

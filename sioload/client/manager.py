@@ -12,6 +12,7 @@ from enum import Enum, auto
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import gevent
 from mypy_extensions import mypyc_attr
 
 from sioload.client.dispatcher import weigh
@@ -308,10 +309,9 @@ class Manager(SessionListener):
         """Every failed attempt comes through here."""
         self._fleet.deadlines.cancel(self._deadline)
         self._deadline = None
+        self._count_failed(error)
         for namespace in self.namespaces.values():
             if not namespace.connected:
-                if error.kind != "refused":
-                    self._row("CONNECT", namespace.name, error).fail(str(error))
                 self._listener.on_connect_error(
                     namespace.name, error.reason if error.data is None else error.data
                 )
@@ -327,9 +327,21 @@ class Manager(SessionListener):
             self._enter(Phase.IDLE)
             self._fleet.members.discard(self)
 
+    def _count_failed(self, error: ConnectError) -> None:
+        """This attempt has failed: once for each namespace, with what it waited for the answer to CONNECT."""
+        for namespace in self.namespaces.values():
+            if not namespace.connected and not namespace.refused:
+                self._unjoined(namespace, str(error), error)
+
+    def _unjoined(self, namespace: Namespace, said: str, error: ConnectError) -> None:
+        asked = namespace.asked
+        row = self._row("CONNECT", namespace.name, error)
+        row.fail(said, None if asked is None else perf_counter() - asked)
+
     def _reset_namespaces(self) -> None:
         for namespace in self.namespaces.values():
-            namespace.connected = False
+            namespace.connected = namespace.refused = False
+            namespace.asked = None
             namespace.sid = ""
             namespace.early = None
 
@@ -337,17 +349,8 @@ class Manager(SessionListener):
 
     def _retry_later(self) -> None:
         options = self.options
-        if (
-            self._fleet.stopping
-            or not options.reconnection
-            or self._attempts >= options.reconnection_attempts
-        ):
-            self._enter(Phase.IDLE)
-            self._fleet.members.discard(self)
-            if self._lost_at is not None:
-                row = self._row("RECONNECT", self._lost_reason, ConnectionLost("given up"))
-                row.fail("given up", perf_counter() - self._lost_at)
-            self._down("given up")
+        if self._fleet.over or not options.reconnection or self._attempts >= options.reconnection_attempts:
+            self._stay_away(self._fleet.over or "given up")
             return
         seconds = backoff(
             self._attempts,
@@ -357,6 +360,15 @@ class Manager(SessionListener):
         )
         self._attempts += 1
         self._retry = self._fleet.deadlines.at(perf_counter() + seconds, self._retry_now)
+
+    def _stay_away(self, said: str) -> None:
+        """The way back isn't tried any more."""
+        self._enter(Phase.IDLE)
+        self._fleet.members.discard(self)
+        if self._lost_at is not None:
+            row = self._row("RECONNECT", self._lost_reason, ConnectionLost(said))
+            row.fail(said, perf_counter() - self._lost_at)
+        self._down("given up")
 
     def _retry_now(self, now: float) -> None:
         self._retry = None
@@ -368,7 +380,8 @@ class Manager(SessionListener):
         names = [n.name for n in self.namespaces.values() if n.kicked]
         for name in names:
             namespace = self.namespaces[name]
-            namespace.kicked = False
+            namespace.kicked = namespace.refused = False
+            namespace.asked = None
             if self.phase is Phase.UP:
                 self._join(namespace)
         return names
@@ -414,6 +427,49 @@ class Manager(SessionListener):
         self._enter(Phase.IDLE)
         self._fleet.members.discard(self)
         self._down("client")
+
+    @property
+    def pending(self) -> bool:
+        """Whether something was begun that the server still owes an answer to."""
+        if self.phase is not Phase.UP:
+            return self.phase is Phase.CONNECTING or self.phase is Phase.DOWN
+        if self.connection is not None and self.connection.upgrading:
+            return True
+        return not all(n.connected or n.kicked for n in self.namespaces.values())
+
+    def finish(self, said: str) -> None:
+        """Close; what was begun and has no answer is a failure, with the time that has passed. In the hub."""
+        connection = self.connection
+        if self.phase is Phase.DOWN and self._retry is not None:
+            self._fleet.deadlines.cancel(self._retry)
+            self._retry = None
+            self._stay_away(said)
+        elif self.phase is Phase.CONNECTING or self.phase is Phase.DOWN:
+            if connection is None:
+                self._attempt_failed(ConnectError("open", said, kind="timeout"))
+            elif connection.is_open:
+                self.failed = self.failed or ConnectError("connect", said, kind="timeout")
+                connection.drop("client", said)
+            else:
+                connection.drop("timeout", said)
+        else:
+            if connection is not None:
+                connection.on_probe_failed(said)
+            self.unjoined(said)
+            self.shut("client")
+
+    def unjoined(self, said: str) -> None:
+        """Namespaces that are joined again have no answer."""
+        error = ConnectError("connect", said, kind="timeout")
+        for namespace in self.namespaces.values():
+            if self.phase is Phase.UP and not namespace.connected and not namespace.kicked:
+                self._unjoined(namespace, str(error), error)
+                namespace.kicked = True
+
+    def forsake(self, said: str) -> None:
+        """Whoever began this attempt waits for it no longer. A greenlet may call it."""
+        self._count_failed(ConnectError("connect", said, kind="client"))
+        self.shut("client")
 
     def abandon(self) -> None:
         """Drop everything at once (the drain's limit is over)."""
@@ -500,6 +556,9 @@ class Manager(SessionListener):
         try:
             hook(request)
             request.check()
+        except gevent.GreenletExit:  # the user is gone, and its attempt is not
+            self._listener.run(self._prepare, hook, request, then)
+            raise
         except Exception as error:  # noqa: BLE001 - the script's own code
             self._fleet.later(self._prepare_failed, f"on_handshake raised {type(error).__name__}: {error}")
         else:
@@ -550,6 +609,9 @@ class Manager(SessionListener):
         """In a greenlet."""
         try:
             payload = auth()
+        except gevent.GreenletExit:
+            self._listener.run(self._ask_auth, namespace, auth)
+            raise
         except Exception as error:  # noqa: BLE001 - the script's own code
             self._fleet.later(self._then, self._refuse, f"auth raised {type(error).__name__}: {error}")
         else:
@@ -672,7 +734,8 @@ class Manager(SessionListener):
             return
         now = perf_counter()
         namespace.joined(data)
-        self._row("CONNECT", namespace.name).add(now - namespace.asked)
+        asked = now if namespace.asked is None else namespace.asked
+        self._row("CONNECT", namespace.name).add(now - asked)
         if all(n.connected for n in self.namespaces.values()):
             self._up(now)
         early, namespace.early = namespace.early, None
@@ -725,10 +788,9 @@ class Manager(SessionListener):
             return
         if self._generation.connect_payload != "auth" and (self._auth or self.options.auth):
             reason += " (auth goes to servers of 3.x and 4.x only: use auth_token or query)"
-        now = perf_counter()
         for refused in waiting:
-            row = self._row("CONNECT", refused.name, ConnectError("connect", reason, data, "refused"))
-            row.fail(reason, now - refused.asked)
+            self._unjoined(refused, reason, ConnectError("connect", reason, data, "refused"))
+            refused.refused = True
         if self.phase is Phase.UP:
             for refused in waiting:
                 refused.kicked = True  # a rejoin that was refused: tried again before the next task

@@ -26,12 +26,13 @@ class Namespace:
         kicked: the server closed it (`41`); joined again before the user's next task.
         pid: what the server knows the session by when it is to be restored, None without recovery.
         offset: what the server is to go on behind then.
-        asked: when its CONNECT was sent, in seconds of `perf_counter`.
+        asked: when its CONNECT was sent in this attempt, in seconds of `perf_counter`; None before.
+        refused: the server said no in this attempt, which has counted.
         early, early_size: events that overtook the answer to CONNECT, and about how many bytes they are.
     """
 
     __slots__ = ("asked", "connected", "early", "early_size", "kicked", "name", "offset", "pid", "query",
-                 "recovered", "sid")  # fmt: skip
+                 "recovered", "refused", "sid")  # fmt: skip
 
     def __init__(self, name: str, query: str = "") -> None:
         self.name = name
@@ -42,7 +43,8 @@ class Namespace:
         self.recovered = False
         self.pid: str | None = None
         self.offset: str | None = None
-        self.asked = 0.0
+        self.asked: float | None = None
+        self.refused = False
         self.early: list[Packet] | None = None
         self.early_size = 0
 

@@ -7,6 +7,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
+from gevent import GreenletExit, Timeout
 from gevent.hub import Waiter
 
 from sioload.client.emits import ERRORS, Emit, value_of
@@ -87,14 +88,17 @@ class Wait:
         if self.waiter is not None:
             self.waiter.switch(self.args)
 
-    def end(self, outcome: Outcome, reason: str, now: float) -> None:
-        """It ends without the event."""
+    def end(self, outcome: Outcome, reason: str, now: float, left: bool = False) -> None:
+        """It ends without the event; `left`: because this side has left."""
         if self.emit is not None:
             self.emit.end(outcome, reason, now)
             return
         error = self.error = ERRORS[outcome](f"{self.event}: {reason}")
-        self.row.note(self.owner, 0, error)
-        self.row.fail(reason, now - self.started)
+        if left:
+            self.row.unfinished += 1
+        else:
+            self.row.note(self.owner, 0, error)
+            self.row.fail(reason, now - self.started)
         if self.waiter is not None:
             self.waiter.throw(self.error)
 
@@ -173,13 +177,14 @@ class Pending:
             wait.answer(args, now, size)
         return bool(found)
 
-    def lose(self, namespace: str | None, reason: str, final: bool) -> None:
+    def lose(self, namespace: str | None, reason: str, final: bool, left: bool = False) -> None:
         """The connection is lost, or one namespace of it: no ack will come any more. In the hub.
 
         Args:
             namespace: which one; None for the connection.
             reason: for the rows.
             final: it won't be restored, so waits for events end too.
+            left: this side has left.
         """
         now = perf_counter()
         lost = {n: e for n, e in self.acks.items() if namespace is None or e.namespace == namespace}
@@ -193,7 +198,7 @@ class Pending:
         if not self:
             self._rearm(INFINITY)
         for wait in ended:
-            wait.end("indeterminate", reason, now)
+            wait.end("indeterminate", reason, now, left)
         for entry in lost.values():
             entry.end("indeterminate", reason, now)
 
@@ -251,9 +256,24 @@ class Expectation:
             if error is None and self._pending.holds(wait):
                 wait.waiter = Waiter()
                 wait.waiter.get()
+        except BaseException as stopped:
+            self._broken_off(stopped)
+            raise
         finally:
+            if error is not None:
+                self._broken_off(error)
             wait.waiter = None
             self._pending.remove_wait(wait)
         if error is None and wait.error is not None:
             raise wait.error
         self.args = wait.args
+
+    def _broken_off(self, error: BaseException) -> None:
+        """Whoever waits does so no longer: stopped with its user, or out of the script's own patience."""
+        wait = self._wait
+        if not self._pending.holds(wait):
+            return
+        if isinstance(error, GreenletExit):
+            wait.row.unfinished += 1
+        elif isinstance(error, Timeout):
+            wait.row.fail("gave up waiting", perf_counter() - wait.started)

@@ -117,7 +117,7 @@ class _Scheduled(Emit):
         super().answer(args, now, size)
         self.schedule.ended()
 
-    def end(self, outcome: Outcome, reason: str, now: float, error: EmitError | None = None) -> None:
+    def end(self, outcome: Outcome, reason: str, now: float | None, error: EmitError | None = None) -> None:
         if not self.finished:
             super().end(outcome, reason, now, error)
             self.schedule.ended()

@@ -142,7 +142,7 @@ class Recorder:
     def totals(self) -> list[Totals]:
         """The totals of all rows that counted something."""
         found = [row.totals() for rows in (self.rows, self.foreign) for row in rows.values()]
-        return [totals for totals in found if totals.count or totals.skipped]
+        return [totals for totals in found if totals.count or totals.skipped or totals.unfinished]
 
     def reset(self) -> None:
         """Forget everything counted and begin a new epoch. Rows and open connections stay valid, and what

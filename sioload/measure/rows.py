@@ -173,11 +173,13 @@ class Totals:
         errors: normalised message to number of failures.
         notes: message to what is told of the first such failure.
         skipped: starts that a schedule or pacing could not begin.
+        unfinished: waits that ended with their user, neither successes nor failures.
         bytes: length of what was received for the samples.
         service: service times of paced samples, beside their times from the intended start; None if none.
     """
 
-    __slots__ = ("bytes", "errors", "name", "notes", "service", "skipped", "times", "type", "untimed")
+    __slots__ = ("bytes", "errors", "name", "notes", "service", "skipped", "times", "type", "unfinished",
+                 "untimed")  # fmt: skip
 
     def __init__(self, type: str, name: str) -> None:
         self.type = type
@@ -187,7 +189,7 @@ class Totals:
         self.untimed = 0
         self.errors: dict[str, int] = {}
         self.notes: dict[str, str] = {}
-        self.skipped = 0
+        self.skipped = self.unfinished = 0
         self.bytes = 0
 
     @property
@@ -212,6 +214,7 @@ class Totals:
             self.service.merge(other.service)
         self.untimed += other.untimed
         self.skipped += other.skipped
+        self.unfinished += other.unfinished
         self.bytes += other.bytes
         for text, n in other.errors.items():
             self.errors[text] = self.errors.get(text, 0) + n
@@ -223,6 +226,7 @@ class Totals:
         twin.times = self.times.copy()
         twin.service = None if self.service is None else self.service.copy()
         twin.untimed, twin.skipped, twin.bytes = self.untimed, self.skipped, self.bytes
+        twin.unfinished = self.unfinished
         twin.errors, twin.notes = dict(self.errors), dict(self.notes)
         return twin
 
@@ -243,7 +247,7 @@ class Totals:
         service = None if self.service is None else self.service.encode()
         return {"type": self.type, "name": self.name, "times": self.times.encode(), "service": service,
                 "untimed": self.untimed, "errors": dict(self.errors), "notes": dict(self.notes),
-                "skipped": self.skipped, "bytes": self.bytes}  # fmt: skip
+                "skipped": self.skipped, "unfinished": self.unfinished, "bytes": self.bytes}  # fmt: skip
 
     @classmethod
     def decode(cls, data: dict[str, Any]) -> Totals:
@@ -252,6 +256,7 @@ class Totals:
         totals.times = Histogram.decode(data["times"])
         totals.service = None if data["service"] is None else Histogram.decode(data["service"])
         totals.untimed, totals.skipped, totals.bytes = data["untimed"], data["skipped"], data["bytes"]
+        totals.unfinished = data["unfinished"]
         totals.errors, totals.notes = dict(data["errors"]), dict(data["notes"])
         return totals
 
@@ -268,6 +273,7 @@ class Row:
     Attributes:
         type, name: as shown.
         skipped: starts that could not begin; the caller adds to it.
+        unfinished: waits that ended with their user; the caller adds to it.
         bytes: length of what was received; the caller adds to it.
         tap: who hears of each sample, None when nobody does.
         about: what `tap` is told of the next sample: whose context holds (a function that gives it), how many
@@ -275,7 +281,8 @@ class Row:
     """
 
     __slots__ = ("_bytes", "_counts", "_errors", "_max", "_min", "_pending", "_sum", "_totals",
-                 "_untimed", "about", "bytes", "name", "skipped", "tap", "type")  # fmt: skip
+                 "_untimed", "about", "bytes", "name", "skipped", "tap", "type",
+                 "unfinished")  # fmt: skip
 
     def __init__(self, type: str, name: str, tap: SampleListener | None = None) -> None:
         self.type = type
@@ -286,7 +293,7 @@ class Row:
 
     def reset(self) -> None:
         """Forget everything counted, in place: callers keep their rows."""
-        self.skipped = 0
+        self.skipped = self.unfinished = 0
         self.bytes = self._bytes = 0
         self._totals = Totals(self.type, self.name)
         self._pending: Delta | None = None
@@ -391,7 +398,7 @@ class Row:
     def _settle(self) -> None:
         """Move the running second into the totals and into what `take` returns next."""
         totals = self._totals
-        totals.skipped, totals.bytes = self.skipped, self.bytes
+        totals.skipped, totals.bytes, totals.unfinished = self.skipped, self.bytes, self.unfinished
         counts: dict[int, int] = {}
         if self._min <= self._max:
             for i in range(bucket(self._min), bucket(self._max) + 1):

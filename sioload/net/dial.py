@@ -152,8 +152,11 @@ class Dialler:
         self._started = perf_counter()
         fleet.resolver.resolve(host, port, self._resolved)
 
-    def cancel(self) -> None:
-        """Stop; nothing is called any more."""
+    def cancel(self, failure: str = "") -> None:
+        """Stop; nothing is called any more. `failure` says what became of the dialling, if that counts."""
+        if failure and self._failed is not _ignore:
+            row = self._fleet.recorder.row("DIAL", "tcp" if self._stream is None else "tls")
+            row.fail(failure, perf_counter() - self._started)
         self._done = self._failed = _ignore
         self._addresses = iter(())
         self._drop()

@@ -38,6 +38,13 @@ class Member(Protocol):
     def shut(self, reason: str) -> None:
         """Close politely; nothing waits."""
 
+    @property
+    def pending(self) -> bool:
+        """Whether something was begun that the server still owes an answer to."""
+
+    def finish(self, said: str) -> None:
+        """Close; what was begun and has no answer is a failure, with the time that has passed. In the hub."""
+
     def abandon(self) -> None:
         """End every open entry as indeterminate or not sent, and drop the connection."""
 
@@ -54,6 +61,8 @@ class Fleet:
         stopping: no new emit starts.
         enders: greenlets in which listeners of the run's end run; until `stopping` these may emit for users
             that are gone.
+        patience: seconds that what was begun may take once its user is gone.
+        over: "" until the drain's limit is over: then what is said of whatever still has no answer.
         pushes: the last events that were only measured, by their frames.
         complaints: what keeps users from their work.
         generations, doubts, probes: what is known of servers, of which that may be wrong, and who waits for
@@ -71,6 +80,9 @@ class Fleet:
         self.ending = False
         self.stopping = False
         self.enders: set[greenlet] = set()
+        self.patience = 5.0
+        self.over = ""
+        self._cut = False
         self._contexts: dict[tuple[Any, ...], ssl.SSLContext] = {}
         self.generations: dict[Any, Generation] = {}
         self.doubts: set[Any] = set()
@@ -158,12 +170,12 @@ class Fleet:
         """
         self.ending = self.stopping = True
         self.complaints.tell()
-        ledger = self.recorder.ledger
         until = perf_counter() + limit
-        while ledger.open > 0 and perf_counter() < until and self.members:
+        while self._awaited() and perf_counter() < until and not self._cut:
             gevent.sleep(0.01)
+        self.over = self.over or ("cut short" if self._cut else "no answer by the end of the run")
         for member in list(self.members):
-            self._guarded(member.shut, ("client",))
+            self.later(member.finish, self.over)
         left, until = len(self.members), perf_counter() + 1.0
         while self.members and perf_counter() < until:
             gevent.sleep(0.01)
@@ -175,8 +187,20 @@ class Fleet:
         while self.members and perf_counter() < until:  # the loop does it: the figures are due when we return
             gevent.sleep(0.001)
 
+    def _awaited(self) -> bool:
+        """Whether the server still owes an answer to anything."""
+        if not self.members:
+            return False
+        return self.recorder.ledger.open > 0 or any(member.pending for member in self.members)
+
+    def cut_short(self) -> None:
+        """The drain's limit is over now."""
+        self._cut = True
+
     def reopen(self) -> None:
         """A new run begins."""
+        self.over = ""
+        self._cut = False
         self.ending = self.stopping = False
         self.enders.clear()
         self.complaints.reset()

@@ -39,7 +39,7 @@ UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 _PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9}
 _TIMES: Final = ("min", "mean", *_PERCENTILES, "max")
-_COUNTS: Final = ("count", "rate", "failures", "fail_ratio", "skipped")
+_COUNTS: Final = ("count", "rate", "failures", "fail_ratio", "skipped", "unfinished")
 _DELIVERY: Final = ("lost", "duplicated", "reordered", "expected", "received", "reconnect_gaps", "behind")
 #: Types whose pushes can carry a sequence number.
 _DELIVERED: Final = ("PUSH", "RECV")
@@ -270,6 +270,9 @@ def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int
     if measured is None:
         return CheckResult(check, True, "no samples", "", enough=False)
     value = _shown(check.stat, measured)
+    waits = sum(r.unfinished for r in figures.rows if r.type == check.selector and check.matches(r.name))
+    if waits and check.stat in _TIMES:
+        value += f" ({waits} unfinished)"
     ok = OPERATORS[check.op](measured, check.limit)
     reason = "" if ok else f"{check.stat} is {value}, not {check.op} {_shown(check.stat, check.limit)}"
     return CheckResult(check, ok, value, reason, enough=True)
@@ -331,7 +334,7 @@ def _measure(check: Check, figures: Figures, duration: float) -> tuple[float | N
         return (getattr(times, stat) if percent is None else times.percentile(percent)), times.total
     if stat == "rate":
         return (row.count / duration if duration > 0 else 0.0), row.count
-    return getattr(row, stat), row.count + row.skipped
+    return getattr(row, stat), row.count + row.skipped + row.unfinished
 
 
 def _shown(stat: str, value: float) -> str:

@@ -133,6 +133,7 @@ def _event(row: Totals, figures: Figures, duration: float) -> dict[str, Any]:
         "latency_ms": latency_ms(row.times),
         "service_ms": None if row.service is None else latency_ms(row.service),
         "skipped": row.skipped,
+        "unfinished": row.unfinished,
         "bytes": row.bytes,
         "errors": dict(sorted(row.errors.items(), key=lambda item: (-item[1], item[0]))),
         "first": dict(sorted(row.notes.items())),
@@ -187,6 +188,8 @@ def summary_text(
             lines.append(f"PUSH {event['name']}: clocks agree within {_ms(event['clock_error_ms'])} ms")
         if event["skipped"]:
             lines.append(f"{event['type']} {event['name']}: {event['skipped']} starts skipped")
+        if event["unfinished"]:
+            lines.append(f"{event['type']} {event['name']}: {event['unfinished']} ended with their user")
     lines += _errors(report["events"], width)
     lines += _raised(report["exceptions"], width)
     lines.append("")

@@ -221,10 +221,10 @@ def _bounded(rows: Sequence[_Row]) -> list[Totals]:
     groups: dict[tuple[str, str], list[_Row]] = {}
     for row in rows:
         if isinstance(row, Totals):
-            key, samples = (row.type, row.name), row.count + row.skipped
+            key, samples = (row.type, row.name), row.count + row.skipped + row.unfinished
         else:
             key = (row["type"], row["name"])
-            samples = sum(row["times"]["counts"]) + row["untimed"] + row["skipped"]
+            samples = sum(row["times"]["counts"]) + row["untimed"] + row["skipped"] + row["unfinished"]
         names = weight[row_type(key[0]).fixed]
         names[key[1]] = names.get(key[1], 0) + samples
         groups.setdefault(key, []).append(row)
@@ -267,6 +267,7 @@ def _merge_encoded(merged: Totals, row: dict[str, Any]) -> None:
         merged.service.merge_encoded(row["service"])
     merged.untimed += row["untimed"]
     merged.skipped += row["skipped"]
+    merged.unfinished += row["unfinished"]
     merged.bytes += row["bytes"]
     for text, n in row["errors"].items():
         merged.errors[text] = merged.errors.get(text, 0) + n

@@ -105,6 +105,11 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         return self._session.state in (State.OPEN, State.PROBING, State.PAUSING)
 
     @property
+    def upgrading(self) -> bool:
+        """Whether a second transport is being tried."""
+        return self._session.state in (State.PROBING, State.PAUSING)
+
+    @property
     def sid(self) -> str:
         """The session's id, "" before it is open."""
         return self.requests.sid
@@ -320,6 +325,7 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
             row = self._fleet.recorder.row("UPGRADE", "websocket")
             row.fail(reason, perf_counter() - self._upgrade.asked)
             self._perform(Input.PROBE_FAILED)
+            self._listener.on_drained()
 
     def _drop_probe(self) -> None:
         upgrade, self._upgrade = self._upgrade, None
@@ -490,6 +496,9 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         """Let go of all that the session held, and count its end."""
         self._fleet.deadlines.cancel(self._timer)
         self._timer = None
+        if self._upgrade is not None and end.kind != "client":
+            row = self._fleet.recorder.row("UPGRADE", "websocket")
+            row.fail(end.detail or end.kind, perf_counter() - self._upgrade.asked)
         self._drop_probe()
         if self._opening is not None:
             self._opening.close("" if end.kind == "client" else end.detail or end.kind)

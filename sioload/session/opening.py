@@ -150,19 +150,19 @@ class Opening(FrameListener):
         self._over = True
         if failure and self.stage == "open" and not self._requests.sid:
             self._row().fail(failure, perf_counter() - self._asked)
-        self._drop()
+        self._drop(failure)
         if self._finding is not None:
             self._finding.release()
 
-    def _drop(self) -> None:
-        """Let go of the sockets."""
+    def _drop(self, failure: str = "") -> None:
+        """Let go of the sockets; `failure` says what became of one that is still dialled."""
         self._requests.fleet.deadlines.cancel(self._timer)
         for held in (self._line, self._ws, self._beside):
             if held is not None:
                 held.close()
         self._line = self._ws = self._beside = None
         if self._dialler is not None:
-            self._dialler.cancel()
+            self._dialler.cancel(failure)
             self._dialler = None
 
     def _row(self) -> Row:

@@ -92,6 +92,7 @@ class Producer:
         self.drained = False
         self._tap.look()
         self.fleet.reopen()
+        self.fleet.patience = getattr(self.environment.parsed_options, "sio_drain", DRAIN)
 
     def forget(self) -> None:
         """Forget everything counted; emits that are open now count again, with their outcome to come."""
@@ -166,6 +167,7 @@ class Producer:
         """Cut the end short: interrupt slow `on_stop` methods and close without waiting for acks."""
         self._hurried = True
         interrupt_users(self.environment.runner)
+        self.fleet.cut_short()
         self.fleet.drain(0.0)
 
     def flush(self) -> None:

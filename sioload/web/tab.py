@@ -154,6 +154,8 @@ def _events(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                  for error, n in sorted(event["errors"].items(), key=lambda item: -item[1])]  # fmt: skip
         if event["skipped"]:
             notes.insert(0, f"{event['skipped']} starts skipped")
+        if event["unfinished"]:
+            notes.insert(0, f"{event['unfinished']} unfinished")
         yield {
             "kind": event["type"],
             "what": event["name"],
