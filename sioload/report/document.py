@@ -29,14 +29,15 @@ def untrusted(figures: Figures, checks: Sequence[CheckResult] = (), *, paced: bo
     """Why the figures can't be trusted; empty when they can.
 
     Args:
-        figures: of the whole run, after the drain.
+        figures: of the whole run, after the drain; or as they stand.
         checks: results of the run's checks.
         paced: users pace themselves. Without pacing the generator is meant to be at its limit, which matters
             only to checks of times.
     """
     reasons = [str(loss) for loss in figures.lost]
-    if not figures.ledger.balances():
-        reasons.append(f"the ledger doesn't balance: {figures.ledger.open} emits without exactly one outcome")
+    count = figures.ledger.open
+    if count < 0 or (count and not figures.going):
+        reasons.append(f"the ledger doesn't balance: {count} emits without exactly one outcome")
     reasons += [f"internal error: {text}" for text in figures.internal_errors]
     if judge(figures.health)["verdict"] == LIMITED and (paced or any(c.check.about_time for c in checks)):
         reasons.append("the load generator itself was the limit")
@@ -90,6 +91,7 @@ def report(
     stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "schema": SCHEMA,
+        "final": not figures.going,
         "sioload": version,
         "started": stamp,
         "duration_s": round(duration, 3),
@@ -193,7 +195,7 @@ def summary_text(
     lines += _errors(report["events"], width)
     lines += _raised(report["exceptions"], width)
     lines.append("")
-    lines += _labelled("ledger", _ledger_text(report["ledger"]), width)
+    lines += _labelled("ledger", _ledger_text(report["ledger"], final=report.get("final", True)), width)
     closed = ", ".join(f"{n} {reason}" for reason, n in report["connections"]["closed"].items())
     opened = "{opened} opened, {upgraded} upgraded".format(**report["connections"])
     lines += _labelled("connections", opened + (f"; closed: {closed}" if closed else ""), width)
@@ -271,11 +273,13 @@ def users_text(users: Mapping[str, int]) -> str:
     return "; ".join(parts)
 
 
-def _ledger_text(ledger: Mapping[str, int]) -> str:
+def _ledger_text(ledger: Mapping[str, int], *, final: bool) -> str:
     names = ("acked", "sent", "timeout", "error", "indeterminate", "not_sent")
     parts = ", ".join(f"{ledger[name]} {name}" for name in names)
     late = f", {ledger['late_acks']} late acks" if ledger["late_acks"] else ""
     verdict = "it balances" if ledger["open"] == 0 else f"{ledger['open']} open: IT DOESN'T BALANCE"
+    if ledger["open"] > 0 and not final:
+        verdict = f"{ledger['open']} open, as the run goes on"
     return f"{ledger['emits']} emits: {parts}{late}; {verdict}"
 
 

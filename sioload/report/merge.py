@@ -59,6 +59,7 @@ class Figures:
         clock_error: how far the clocks of two processes may differ at most, in seconds; None if unknown.
         internal_errors: faults of sioload itself.
         lost: workers that went away.
+        going: the run goes on, and emits may be open.
     """
 
     rows: list[Totals] = field(default_factory=list)
@@ -72,6 +73,7 @@ class Figures:
     clock_error: float | None = None
     internal_errors: list[str] = field(default_factory=list)
     lost: list[LostWorker] = field(default_factory=list)
+    going: bool = False
 
 
 @dataclass(slots=True)

@@ -145,9 +145,10 @@ class Live:
 
     def _new_look(self) -> Look:
         figures, points, rows = self.judge.figures(), self.history.points, list(self.history.rows)
-        # Copies don't grow while they are read.
-        figures = replace(figures, rows=[row.copy() for row in _in_turn(figures.rows, MANY)])
         running, final, duration = self.judge.running, self.settled_at is not None, self.judge.duration
+        # Copies don't grow while they are read.
+        copies = [row.copy() for row in _in_turn(figures.rows, MANY)]
+        figures = replace(figures, rows=copies, going=not final)
         runner = self.environment.runner
         state, users = str(runner.state), int(runner.user_count)
         report = self.aside(self.judge.report, figures)

@@ -59,7 +59,7 @@ def report_of(figures: Figures, checks: list[CheckResult] | None = None, **chang
 def test_the_report_has_every_field_of_schema_1() -> None:
     figures = figures_of(recorded())
     document = json.loads(json.dumps(report_of(figures, judged(figures, "CALL: count > 1"), workers=2)))
-    assert document["schema"] == 1
+    assert document["schema"] == 1 and document["final"] is True
     assert document["started"] == "2026-01-01T00:00:00Z"
     assert document["users"] == {"asked": 7, "peak": 7, "ended": 0, "left": 0}
     assert (document["workers"], document["exceptions"]) == ({"expected": 2, "lost": 0}, [])
@@ -209,3 +209,15 @@ def test_an_unbalanced_ledger_and_unverified_tls_are_shown() -> None:
     text = summary_text(report_of(figures, exit_code=4, settings={"tls_verify": False}))
     assert "2 open: IT DOESN'T BALANCE" in " ".join(text.split())
     assert "UNTRUSTED" in text and "TLS certificates were not verified" in text
+
+
+def test_while_a_run_goes_on_open_emits_are_no_fault_and_a_second_outcome_is() -> None:
+    figures = figures_of(recorded())
+    figures.going = True
+    figures.ledger.emits += 2
+    document = report_of(figures)
+    assert (document["final"], document["untrusted"], document["ledger"]["open"]) == (False, [], 2)
+    assert exit_code(figures) == 0
+    assert "2 open, as the run goes on" in " ".join(summary_text(document).split())
+    figures.ledger.emits -= 3
+    assert report_of(figures)["untrusted"] and exit_code(figures) == 4

@@ -143,6 +143,8 @@ def test_users_go_on_while_pages_are_served_and_tests_and_resets_begin_a_new_his
         for _ in range(2):  # the second time, what is shown was made already
             status, headers, _ = run.ask(path)
             assert status == 200 and int(headers["X-Turns"]) >= rows // 100, f"{path}: {headers['X-Turns']}"
+    report = run.json("/sioload/report.json")
+    assert report["final"] is False and not any("ledger" in reason for reason in report["untrusted"])
     run.ask("/stats/reset", {})
     run.until_ended(lambda end: 0 < end < 2)
     run.until_ended(lambda end: end > 2.5)
