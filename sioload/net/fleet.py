@@ -19,6 +19,7 @@ from sioload.measure.recorder import Recorder
 from sioload.net.complaints import Complaints
 from sioload.net.deadlines import Deadlines
 from sioload.net.dial import Resolver, tls_context
+from sioload.net.patience import Patience
 from sioload.net.pushes import BroadcastKey, CountedBroadcast
 from sioload.net.wire import text_of_server
 from sioload.options import Options
@@ -76,6 +77,7 @@ class Fleet:
         self.hub = get_hub()
         self.deadlines = Deadlines(self.crashed)
         self.resolver = Resolver()
+        self.idling = Patience()
         self.members: set[Member] = set()
         self.ending = False
         self.stopping = False

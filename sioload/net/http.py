@@ -7,6 +7,7 @@ chunks, trailers) against `Limits.headers`, the body (also once decompressed) ag
 from __future__ import annotations
 
 import zlib
+from time import perf_counter
 from typing import NamedTuple, Protocol
 
 import httptools
@@ -50,11 +51,14 @@ class HTTPConnection:
     Attributes:
         asker: who hears of the answers.
         alive: whether another request may be sent on it.
-        idle_since: when the last exchange ended (set by the asker; Node closes idle lines after 5 s).
+        asked_at: when the last request was sent.
+        idle_since: when the last exchange ended, 0 before the first did.
+        ended: when the peer closed it while it was idle, 0 if it didn't.
     """
 
-    __slots__ = ("_body", "_body_size", "_ended", "_headers", "_limits", "_parser", "_taken", "_unframed",
-                 "alive", "asker", "busy", "idle_since", "stream")  # fmt: skip
+    __slots__ = ("_body", "_body_size", "_ended", "_headers", "_limits", "_parser", "_size", "_taken",
+                 "_unframed", "alive", "asked_at", "asker", "busy", "ended", "idle_since",
+                 "stream")  # fmt: skip
 
     def __init__(self, stream: Stream, asker: ResponseHandler, limits: Limits) -> None:
         self.stream = stream
@@ -64,7 +68,8 @@ class HTTPConnection:
         self._parser: httptools.HttpResponseParser | None = None
         self.alive = True
         self.busy = False
-        self.idle_since = 0.0
+        self.asked_at = self.idle_since = self.ended = 0.0
+        self._size = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -80,7 +85,19 @@ class HTTPConnection:
         self.busy = True
         self._reset()
         self._parser = httptools.HttpResponseParser(self)
+        self._size = len(message)
+        self.asked_at = perf_counter()
         self.stream.write(message)
+
+    @property
+    def untouched(self) -> bool:
+        """Nothing of an answer has come."""
+        return not self._taken
+
+    @property
+    def unsent(self) -> bool:
+        """Nothing of the request was handed to the kernel (of TLS: no whole record)."""
+        return self.stream.buffered >= self._size
 
     def close(self) -> None:
         """Close; the asker hears nothing of it."""
@@ -128,6 +145,8 @@ class HTTPConnection:
         self.close()
         if was_busy:
             self.asker.on_failure(self, end)
+        else:
+            self.ended = perf_counter()
 
     def on_drained(self) -> None:
         pass
@@ -187,6 +206,7 @@ class HTTPConnection:
         self._parser = None
         self._reset()
         self.busy = False
+        self.idle_since = perf_counter()
         if not self.alive:
             self.stream.close()
         self.asker.on_response(self, Response(status, headers, body))

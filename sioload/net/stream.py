@@ -145,6 +145,16 @@ class Stream:
         except MemoryError:
             get_hub().loop.run_callback(self._failed, End("transport error", "out of memory"))
 
+    def stale(self) -> bool:
+        """Whether something that nobody has read yet, or the end, is there."""
+        try:
+            self._sock.recv(1, _socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            pass
+        return True
+
     def close(self) -> None:
         """Close now; what is still buffered is dropped. The owner hears nothing of it."""
         if self.closed:

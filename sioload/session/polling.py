@@ -20,10 +20,6 @@ from sioload.session.requests import Requests
 from sioload.session.transport import Listener as TransportListener
 from sioload.session.transport import Receipt
 
-#: Node closes a kept-alive connection after 5 s; a POST must never meet that.
-POST_IDLE = 4.0
-
-
 #: Packets of one POST. python-engineio closes a session that posts more than 16 at once; it answers `OK`, so
 #: that another answer to the first POST lifts the limit.
 FEW, PACKETS = 16, 10_000
@@ -65,8 +61,8 @@ class Polling:
         pausing: no new GET starts; `on_polling_paused` follows once nothing is under way.
     """
 
-    __slots__ = ("_dials", "_get", "_listener", "_most", "_on_air", "_post", "_queue", "_requests",
-                 "buffered", "closed", "last_heard", "max_payload", "pausing")  # fmt: skip
+    __slots__ = ("_batch", "_dials", "_get", "_listener", "_most", "_on_air", "_post", "_queue",
+                 "_requests", "buffered", "closed", "last_heard", "max_payload", "pausing")  # fmt: skip
 
     def __init__(
         self, requests: Requests, listener: Listener, max_payload: float, line: HTTPConnection | None
@@ -81,6 +77,7 @@ class Polling:
         self._dials: list[Dialler] = []
         self._queue: deque[tuple[list[Packet], int, Receipt | None]] = deque()
         self._on_air: list[Receipt] | None = None
+        self._batch: list[Packet] = []
         self.buffered = 0
         self.last_heard = perf_counter()
         self.pausing = False
@@ -102,10 +99,13 @@ class Polling:
     def poll(self) -> None:
         """Start the next GET."""
         line = self._get
-        if line is not None and line.alive:
+        if self._usable(line) and line is not None:
             line.request(self._requests.get())
         else:
             self._dial(self._dialled_get)
+
+    def _usable(self, line: HTTPConnection | None) -> bool:
+        return self._requests.fleet.idling.usable(self._requests.server, line)
 
     def _dialled_get(self, stream: Stream) -> None:
         self._get = HTTPConnection(stream, self, self._requests.options.limits)
@@ -150,13 +150,11 @@ class Polling:
             return
         self._on_air = []
         line = self._post
-        if line is not None and line.alive and perf_counter() - line.idle_since < POST_IDLE:
+        if self._usable(line) and line is not None:
             self._post_on(line)
-            return
-        if line is not None:
-            line.close()
+        else:
             self._post = None
-        self._dial(self._dialled_post)
+            self._dial(self._dialled_post)
 
     def _dialled_post(self, stream: Stream) -> None:
         self._post = HTTPConnection(stream, self, self._requests.options.limits)
@@ -177,7 +175,13 @@ class Polling:
             if token is not None:
                 tokens.append(token)
         self._on_air = tokens
+        self._batch = batch
         line.request(self._requests.post(batch))
+
+    def _dialled_again(self, stream: Stream) -> None:
+        """Nothing of the last POST had been sent."""
+        self._post = HTTPConnection(stream, self, self._requests.options.limits)
+        self._post.request(self._requests.post(self._batch))
 
     # Pausing and closing.
 
@@ -238,7 +242,9 @@ class Polling:
     def on_response(self, line: HTTPConnection, response: Response) -> None:
         if self.closed:
             return
-        line.idle_since = self.last_heard = perf_counter()
+        self.last_heard = perf_counter()
+        requests = self._requests
+        requests.fleet.idling.hear(requests.server, response)
         self._requests.keep_cookies(response.headers)
         if line is self._post:
             self._posted(response)
@@ -290,19 +296,29 @@ class Polling:
                 self._listener.on_drained()
 
     def on_failure(self, line: HTTPConnection, end: End) -> None:
+        """A GET that met the end of an idle connection goes out again, a POST if nothing of it was sent."""
+        if not self.closed and self._requests.fleet.idling.raced(self._requests.server, line):
+            if line is self._get:
+                self._dial(self._dialled_get, end)
+                return
+            if line.unsent:
+                self._dial(self._dialled_again, end)
+                return
         self._listener.on_lost(end)
 
     def on_crash(self, error: BaseException) -> None:
         self._listener.on_crash(error)
 
-    def _dial(self, then: Callable[[Stream], None]) -> None:
+    def _dial(self, then: Callable[[Stream], None], before: End | None = None) -> None:
+        """Connect a stream; without one, `before` (what ended the last) ends the session."""
+
         def done(stream: Stream) -> None:
             self._dials.remove(dialler)
             then(stream)
 
         def failed(stage: Stage, reason: str) -> None:
             self._dials.remove(dialler)
-            self._listener.on_lost(End("transport error", reason))
+            self._listener.on_lost(before or End("transport error", reason))
 
         dialler = self._requests.dial(done, failed)
         self._dials.append(dialler)

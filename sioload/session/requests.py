@@ -60,6 +60,12 @@ class Requests:
             return parse_url(self.options.handshake_url)
         return self.endpoint
 
+    @property
+    def server(self) -> tuple[bool, str, int]:
+        """Whose patience with idle connections counts."""
+        at = self.endpoint
+        return at.tls, at.host, at.port
+
     def dial(self, done: Callable[[Stream], None], failed: Callable[[Stage, str], None]) -> Dialler:
         """Begin to connect a stream for the next request."""
         at = self.at()

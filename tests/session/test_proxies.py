@@ -1,0 +1,60 @@
+"""Sessions through real proxies: those that close idle connections, and those that are sticky by a cookie."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serverkit
+from proxykit import PASS, haproxy, nginx
+
+
+def bench(url: str, report: Path, *more: str) -> dict[str, Any]:
+    """The report of a short run with polling, in which every emit is acknowledged."""
+    done = serverkit.run_sioload(
+        ["bench", url, "--users", "6", "--spawn-rate", "6", "--run-time", "4s", "--emit", "echo",
+         "--data", "1", "--ack", "--transports", "polling", "--version", "4",
+         "--sio-report", str(report), *more]
+    )  # fmt: skip
+    assert done.code == 0, done.text
+    figures: dict[str, Any] = json.loads(report.read_text())
+    ledger = figures["ledger"]
+    assert ledger["emits"] == ledger["acked"] > 6 and figures["connections"]["closed"] == {"client": 6}
+    return figures
+
+
+def dials(figures: dict[str, Any]) -> int:
+    return sum(row["count"] for row in figures["events"] if (row["type"], row["name"]) == ("DIAL", "tcp"))
+
+
+def test_a_proxy_that_closes_idle_connections_after_a_second(
+    target: serverkit.Server, tmp_path: Path
+) -> None:
+    with nginx("keepalive_timeout 1s;" + PASS.format(behind=target.port)) as url:
+        bench(url, tmp_path / "r.json", "--rate", "0.7")
+
+
+def test_a_proxy_that_closes_each_connection_behind_its_answer_without_a_word(
+    target: serverkit.Server, tmp_path: Path
+) -> None:
+    server = f"  server one 127.0.0.1:{target.port}"
+    with haproxy("  timeout http-keep-alive 1", server) as url:
+        figures = bench(url, tmp_path / "r.json", "--rate", "5")
+    assert dials(figures) > figures["ledger"]["emits"]
+
+
+@pytest.mark.parametrize("how", ["header", "cookies"])
+def test_a_sticky_cookie_beside_the_scripts_own(
+    servers: Callable[..., serverkit.Server], tmp_path: Path, how: str
+) -> None:
+    nodes = [servers("target"), servers("target", "--host", "127.0.0.1")]
+    assert nodes[0].port != nodes[1].port
+    backend = "  cookie NODE insert indirect nocache\n" + "\n".join(
+        f"  server n{i} 127.0.0.1:{node.port} cookie n{i}" for i, node in enumerate(nodes)
+    )
+    own = ["-H", "Cookie: app=1"] if how == "header" else ["--option", 'cookies={"app":"1"}']
+    with haproxy("", backend) as url:
+        bench(url, tmp_path / "r.json", *own)
