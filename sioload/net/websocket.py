@@ -14,7 +14,7 @@ from typing import Protocol as Interface
 from mypy_extensions import mypyc_attr
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
-from websockets.frames import Frame, Opcode
+from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import CLIENT, CONNECTING, OPEN, Protocol
 from websockets.typing import Subprotocol
@@ -53,6 +53,14 @@ def _between_frames(protocol: Protocol) -> bool:
     while (inner := getattr(waiting, "gi_yieldfrom", None)) is not None:
         waiting = inner  # behind a handshake, the parser of frames runs within that of the handshake
     return getattr(waiting, "__name__", "") == "at_eof"
+
+
+def closed_by_server(close: Close) -> str:
+    """What a close frame says (RFC 6455, section 7.4); 1005 stands for one that says nothing."""
+    said = f"{int(close.code)} {close.reason}".strip()
+    return (
+        "closed by the server" if close.code == CloseCode.NO_STATUS_RCVD else f"closed by the server ({said})"
+    )
 
 
 class Listener(Interface):
@@ -340,7 +348,7 @@ class WebSocket(Owner):
             said = f"websocket protocol error {int(code)} {reason}".strip()[:100]
             self._end(End("protocol error", said))
         elif protocol.close_rcvd is not None:
-            self._end(End("transport closed", "closed by the server"))
+            self._end(End("transport closed", closed_by_server(protocol.close_rcvd)))
         elif (
             protocol.state is OPEN
             and not self.compresses

@@ -122,6 +122,25 @@ def test_events_that_wait_for_a_handler_take_no_more_than_their_room() -> None:
     assert 256 < len(told["heard"]) < 256 + 41
 
 
+def test_the_code_and_reason_of_a_servers_close_are_shown_without_secrets() -> None:
+    def script(peer: Peer) -> None:
+        peer.connected()
+        peer.send(frame(8, (1011).to_bytes(2, "big") + b"overloaded, canary-of-auth, node 1234567"))
+        peer.hold()
+
+    with Hostile(script) as server:
+        told = play(server, """
+            from sioload.socketio.generations import V4
+            fleet.generations = type("Known", (dict,), {"get": lambda self, *_: V4})()
+            sio = client(reconnection=False)
+            sio.connect(auth={"token": "canary-of-auth"})
+            sio.wait()
+            end()
+        """)  # fmt: skip
+    (text,) = told["rows"]["DISCONNECT transport closed"][1]
+    assert text == "closed by the server (1011 overloaded, (hidden), node (n))"
+
+
 @pytest.mark.parametrize("hook", ["on_handshake", "on_connected", "on_disconnected"])
 def test_hooks_that_raise(node4: serverkit.Server, hook: str) -> None:
     told = play(node4, f"""

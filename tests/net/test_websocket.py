@@ -137,6 +137,21 @@ def test_the_cases_end_as_meant() -> None:
     assert alone(SIZED["fragments above the limit"], SMALL)[0] == [("failed", 1009)]
 
 
+@pytest.mark.parametrize(
+    ("payload", "shown"),
+    [
+        (b"", "closed by the server"),
+        (b"\x03\xe8", "closed by the server (1000)"),
+        (b"\x03\xf3overloaded", "closed by the server (1011 overloaded)"),
+        (b"\x0f\xa1why: \xc3\xa9", "closed by the server (4001 why: é)"),
+    ],
+)
+def test_the_code_and_the_reason_of_a_close_are_told(payload: bytes, shown: str) -> None:
+    reader = Reader()
+    reader.feed([frame(8, payload)])
+    assert reader.end == End("transport closed", shown)
+
+
 def deflated(payload: bytes, opcode: int = 1, **how: object) -> bytes:
     made = zlib.compressobj(9, zlib.DEFLATED, -15)
     data = (made.compress(payload) + made.flush(zlib.Z_SYNC_FLUSH))[:-4]

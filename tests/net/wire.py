@@ -55,6 +55,7 @@ class Reader:
 
     def __init__(self, limits: Limits | None = None, *, compress: bool = False, short: bool = False) -> None:
         self.events: list[Event] = []
+        self.end: End | None = None
         self.tape = Tape()
         self.ws = WebSocket(self.tape, self, "/x", [("Host", "x")], limits or Limits(), compress)  # type: ignore[arg-type]
         key = re.search(rb"Sec-WebSocket-Key: (\S+)", self.tape.written)
@@ -101,6 +102,7 @@ class Reader:
         self.events.append(("text" if isinstance(frame, str) else "binary", frame))
 
     def on_ws_lost(self, ws: WebSocket, end: End, status: int, body: bytes) -> None:
+        self.end = end
         if end.kind == "transport closed":
             self.events.append(("closed", None))
         else:
