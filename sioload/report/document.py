@@ -47,10 +47,19 @@ def untrusted(figures: Figures, checks: Sequence[CheckResult] = (), *, paced: bo
 def exit_code(
     figures: Figures, checks: Sequence[CheckResult] = (), *, paced: bool = True, locust: int = 0
 ) -> int:
-    """The exit code of a run: 4 untrusted figures, else 3 a check failed, else Locust's own."""
+    """The exit code of a run: 4 untrusted figures, 3 a check failed, 1 no session ever, else Locust's own."""
     if untrusted(figures, checks, paced=paced):
         return 4
-    return 3 if any(result.failed for result in checks) else locust
+    if any(result.failed for result in checks):
+        return 3
+    return 1 if no_session(figures) else locust
+
+
+def no_session(figures: Figures) -> bool:
+    """Whether users tried to connect and none of them ever had a session."""
+    made = figures.connections
+    tried = any(row.type == "CONNECT" and row.failures for row in figures.rows)
+    return tried and not made.opened and not any(made.current.values())
 
 
 def report(

@@ -15,7 +15,7 @@ from locust.runners import STATE_RUNNING, STATE_SPAWNING
 
 from sioload.measure.recorder import Names
 from sioload.report.checks import Check, CheckResult, Watch, evaluate
-from sioload.report.document import exit_code, report, untrusted
+from sioload.report.document import exit_code, no_session, report, untrusted
 from sioload.report.merge import Figures, Swarm
 from sioload.report.reason import because, failures
 from sioload.swarm import describe, outputs
@@ -125,6 +125,8 @@ class Judge:
         paced = describe.paced(self.environment, figures)
         locust_code, cause = self._locust_exit_code(figures)
         code = exit_code(figures, checks, paced=paced, locust=locust_code)
+        if code == 1 and no_session(figures):
+            cause = "; ".join(filter(None, ("no user ever had a session", failures(figures))))
         reason = because(code, figures, untrusted(figures, checks, paced=paced), checks) or cause
         return report(
             figures,

@@ -43,6 +43,7 @@ def test_what_a_server_owes_at_the_end_is_a_failure_with_its_time(bench: Bench, 
     assert failed(mute, "OPEN", "polling") == {AT_END: 2}
     assert mute.event("OPEN", "polling")["latency_ms"]["min"] > 300
     assert [outcome.code for outcome in (mute, open_, upgrade, lost)] == [1, 1, 1, 1]
+    assert "exit code 1: no user ever had a session" in mute.text
     assert failed(mute, "CONNECT", "/") == {f"open: {AT_END}": 2}
     assert mute.event("CONNECT", "/")["latency_ms"] is None, "CONNECT wasn't sent"
     assert failed(open_, "CONNECT", "/") == {f"connect: {AT_END}": 2}
