@@ -292,8 +292,8 @@ def _nearest(check: Check, figures: Figures) -> str:
     rows = [row for row in figures.rows if row.count]
     best = max(rows, key=likeness, default=None)
     if best is None or not (likeness(best)[0] or best.type == check.selector):
-        return f" (there is no row of type {check.selector})"
-    return f" (the nearest row: {best.type}[{best.name}])"
+        return f"; there is no row of type {check.selector}"
+    return f"; the nearest row is {best.type}[{best.name}]"
 
 
 def _elsewhere(check: Check, figures: Figures, duration: float, peak_users: int) -> tuple[float, int]:

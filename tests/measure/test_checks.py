@@ -170,10 +170,10 @@ def test_clauses_come_in_any_order(clauses: str, expected: tuple[float | None, b
 @pytest.mark.parametrize(
     ("text", "near"),
     [
-        ("CALL[message]: p99 < 1s", "(the nearest row: CALL[/chat message])"),
-        ("CALL[ecko]: p99 < 1s", "(the nearest row: CALL[echo])"),
-        ("RECV[news]: count > 0", "(the nearest row: PUSH[news])"),
-        ("POST[/login]: p95 < 1s", "(there is no row of type POST)"),
+        ("CALL[message]: p99 < 1s", "; the nearest row is CALL[/chat message]"),
+        ("CALL[ecko]: p99 < 1s", "; the nearest row is CALL[echo]"),
+        ("RECV[news]: count > 0", "; the nearest row is PUSH[news]"),
+        ("POST[/login]: p95 < 1s", "; there is no row of type POST"),
         ("PUSH[news]: p99 < 1s min_samples 5", None),
         ("CALL: count > 1000", None),
     ],
