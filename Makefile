@@ -13,6 +13,7 @@ INSTALLED := .venv/.installed
 SERVERS := tests/servers
 NODE_SERVERS := $(SERVERS)/node_modules/.package-lock.json
 PYSIO4 := $(SERVERS)/.venv/pysio4/.installed
+GSIO := $(SERVERS)/.venv/gsio/.installed
 NPM := npm ci --ignore-scripts --no-audit --no-fund
 TESTS ?=
 
@@ -63,6 +64,8 @@ servers:
 	  echo "skipped: tests against Node servers (install Node 18 or newer with npm)"; test "$$CI" != true; fi
 	@$(MAKE) --no-print-directory $(PYSIO4) || { \
 	  echo "skipped: tests against python-socketio 4 (its packages can't be installed)"; test "$$CI" != true; }
+	@$(MAKE) --no-print-directory $(GSIO) || { \
+	  echo "skipped: tests against gevent-socketio (its packages can't be installed)"; test "$$CI" != true; }
 
 $(NODE_SERVERS): $(SERVERS)/package-lock.json
 	cd $(SERVERS) && $(NPM)
@@ -71,4 +74,11 @@ $(NODE_SERVERS): $(SERVERS)/package-lock.json
 $(PYSIO4): $(SERVERS)/requirements-pysio4.txt
 	$(PYTHON) -m venv $(SERVERS)/.venv/pysio4
 	$(SERVERS)/.venv/pysio4/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+# Python 2's source, so nothing of it may be compiled before it is adapted.
+$(GSIO): $(SERVERS)/requirements-gsio.txt $(SERVERS)/adapt_gsio.py
+	$(PYTHON) -m venv --clear $(SERVERS)/.venv/gsio
+	$(SERVERS)/.venv/gsio/bin/pip install --quiet --disable-pip-version-check --no-compile -r $<
+	$(SERVERS)/.venv/gsio/bin/python $(SERVERS)/adapt_gsio.py $(SERVERS)/.venv/gsio/lib/python3*/site-packages/socketio
 	touch $@

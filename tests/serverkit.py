@@ -64,19 +64,14 @@ def need_node(lib: str) -> str:
 
 
 @cache
-def python_with(major: int) -> str:
-    """A Python that has python-socketio 4 or 5."""
-    if major == 5:
+def python_with(kind: str) -> str:
+    """The Python of a server's kind: of python-socketio 4 or 5, or of gevent-socketio."""
+    if kind == "pysio5":
         return sys.executable
-    requirements = f"tests/servers/requirements-pysio{major}.txt"
-    named = os.environ.get(f"SIOLOAD_PYSIO{major}")
-    python = Path(named) if named else SERVERS / ".venv" / f"pysio{major}" / "bin" / "python"
+    named = os.environ.get(f"SIOLOAD_{kind.upper()}")
+    python = Path(named) if named else SERVERS / ".venv" / kind / "bin" / "python"
     if not python.exists():
-        home = python.parent.parent
-        missing(
-            f"python-socketio {major}",
-            f"python3 -m venv {home} && {home}/bin/pip install -r {requirements}",
-        )
+        missing(f"the server {kind}", f"make {(SERVERS / '.venv' / kind / '.installed').relative_to(ROOT)}")
     return str(python)
 
 
@@ -261,15 +256,18 @@ def command(kind: str, *options: str) -> list[str]:
     """The command line of a server.
 
     Args:
-        kind: "target", "sio0" ... "sio4" (npm), "pysio4" or "pysio5" (python-socketio).
+        kind: "target", "sio0" ... "sio4" (npm), "pysio4" or "pysio5" (python-socketio),
+            "gsio" (gevent-socketio 0.3.6).
         *options: more options of that server.
     """
     if kind == "target":
         return [sys.executable, "-m", "sioload.target", "--port", "0", *options]
     if kind in NODE_LIBS:
         return [need_node(kind), "--no-deprecation", str(SERVERS / "server.js"), "--lib", kind, *options]
+    if kind == "gsio":
+        return [python_with(kind), str(SERVERS / "gsio.py"), *options]
     if kind.startswith("pysio"):
-        return [python_with(int(kind[-1])), str(SERVERS / "pysio.py"), *options]
+        return [python_with(kind), str(SERVERS / "pysio.py"), *options]
     raise ValueError(f"no server {kind!r}")
 
 

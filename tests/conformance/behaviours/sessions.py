@@ -59,6 +59,14 @@ def automatic(cell: Cell) -> None:
     same(asked_first, ["(probe)"] if cell.server.refuses_eio_4 else [], "requests beyond the user's own")
 
 
+@behaviour("handshake: one session on the server, whether the version is found out or given")
+def one_session(cell: Cell) -> None:
+    for version in ("auto", cell.version):
+        before = cell.counts()["connects"]["/"]
+        same(cell.connected(version=version).call("echo", 1), 1)
+        same(cell.counts()["connects"]["/"] - before, 1, f"version {version}: connects")
+
+
 @behaviour("upgrade", ("upgrade",), **NO_UPGRADE)
 def upgrade(cell: Cell) -> None:
     sio = cell.client()
