@@ -35,7 +35,7 @@ class Limits:
     Each limit is checked before memory is taken.
     """
 
-    message: int = 1 << 20
+    message: int = 8 << 20
     payload: int = 16 << 20
     attachments: int = 64
     nesting: int = 64

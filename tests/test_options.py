@@ -17,7 +17,7 @@ def test_defaults_are_safe() -> None:
     assert options.version == "auto"
     assert options.transports == ("polling", "websocket")
     limits = options.limits
-    assert (limits.message, limits.payload, limits.attachments, limits.nesting) == (1 << 20, 16 << 20, 64, 64)
+    assert (limits.message, limits.payload, limits.attachments, limits.nesting) == (8 << 20, 16 << 20, 64, 64)
 
 
 def test_an_options_object_is_taken_as_it_is() -> None:

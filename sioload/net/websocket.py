@@ -346,6 +346,8 @@ class WebSocket(Owner):
             reason = protocol.close_sent.reason if protocol.close_sent else ""
             code = protocol.close_sent.code if protocol.close_sent else 1002
             said = f"websocket protocol error {int(code)} {reason}".strip()[:100]
+            if code == 1009:
+                said += f" (the option limits takes message {self._limit})"
             self._end(End("protocol error", said))
         elif protocol.close_rcvd is not None:
             self._end(End("transport closed", closed_by_server(protocol.close_rcvd)))

@@ -325,7 +325,8 @@ class Decoder:
             raise ProtocolError("malformed id")
         count = to_number(digits, "attachment count")
         if count > self._limits.attachments:
-            raise LimitError(f"{count} attachments, more than {self._limits.attachments}")
+            most = self._limits.attachments
+            raise LimitError(f"{count} attachments, more than the option limits takes: attachments {most}")
         head = rest.partition("[")[0]
         number = head.partition(",")[2] if head[:1] == "/" else head
         if number:

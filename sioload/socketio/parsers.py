@@ -112,7 +112,8 @@ class MsgpackDecoder:
             raise ProtocolError("text message: the msgpack parser sends binary only")
         limits = self._limits
         if len(message) > limits.message:
-            raise LimitError(f"packet of {len(message)} bytes, more than {limits.message}")
+            size, most = len(message), limits.message
+            raise LimitError(f"message of {size} bytes, more than the option limits takes: message {most}")
         try:
             scan = msgpack.Unpacker(read_size=len(message) or 1, max_buffer_size=limits.message)
             scan.feed(message)
