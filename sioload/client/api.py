@@ -25,7 +25,7 @@ from sioload.client.pending import Expectation, Pending, Wait
 from sioload.client.registry import Handlers, Registry, Transport, event_decorator, find
 from sioload.client.schedule import Pace, Schedule
 from sioload.engineio.cookies import Jar
-from sioload.engineio.urls import parse_url
+from sioload.engineio.urls import host_url, parse_url
 from sioload.errors import ConnectError, EmitError, Loss, NotConnected, RunEnded, UsageError
 from sioload.measure.clock import AHEAD, BACK, misfit
 from sioload.measure.delivery import Receiver
@@ -66,9 +66,9 @@ class SocketIOClient(Listener):
         lost: "given up" when reconnecting came to nothing, "failed" when `connect()` did, else "".
     """
 
-    __slots__ = ("_blocked", "_dispatcher", "_full", "_handlers", "_jar", "_manager", "_own", "_pending",
-                 "_receiver", "_returns", "_schedules", "_stopped", "_timed", "_user", "fleet", "leaving",
-                 "lost", "options", "pace", "url")  # fmt: skip
+    __slots__ = ("_blocked", "_dispatcher", "_full", "_handlers", "_home", "_jar", "_manager", "_own",
+                 "_pending", "_receiver", "_returns", "_schedules", "_stopped", "_timed", "_user", "fleet",
+                 "leaving", "lost", "options", "pace", "url")  # fmt: skip
 
     eio: ClassVar[_Eio] = _Eio()
 
@@ -94,6 +94,7 @@ class SocketIOClient(Listener):
         self._returns: Returns | None = None
         self._user = user
         self._jar: Jar | None = None
+        self._home = "/"
         self._handlers: Handlers = handlers if handlers is not None else {}
         self._own: Registry | None = None
         self._manager = Manager(self.fleet, self.options, self)
@@ -140,13 +141,13 @@ class SocketIOClient(Listener):
 
     def get_sid(self, namespace: str | None = None) -> str | None:
         """The socket's id in a namespace, None while it isn't connected there."""
-        found = self._manager.namespaces.get(namespace or "/")
+        found = self._manager.namespaces.get(namespace or self._home)
         return found.sid or None if found is not None else None
 
     def connect(
         self,
-        url: str | None = None,
-        headers: Mapping[str, str] | None = None,
+        url: str | Callable[[], str] | None = None,
+        headers: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None,
         auth: Any = None,
         transports: str | list[str] | tuple[str, ...] | None = None,
         namespaces: str | list[str] | tuple[str, ...] | None = None,
@@ -161,8 +162,9 @@ class SocketIOClient(Listener):
         Handlers and hooks that are due meanwhile run in the caller's greenlet.
 
         Args:
-            url: http, https, ws or wss; the user's host without.
-            headers: added to `options["headers"]`.
+            url: http, https, ws or wss; the user's host without. A path in it is a namespace, as in the
+                JavaScript client: the one that is joined, and meant where a call names none.
+            headers: added to `options["headers"]`; as a function, asked for each session anew.
             auth: dict or callable; the CONNECT payload, in place of `options["auth"]`.
             transports: in place of `options["transports"]`.
             namespaces: what to join; without, `options["namespaces"]`, else those that have handlers, else
@@ -188,9 +190,18 @@ class SocketIOClient(Listener):
             return  # at the end of a run `disconnect()` before this was put off
         if link.phase is not Phase.IDLE:
             raise ConnectError("connect", "already connected")
-        options = self._options(headers, transports, socketio_path, wait_timeout)
-        endpoint = parse_url(url or self.url or "", options.path)
+        asks = headers if callable(headers) else None
+        options = self._options(
+            None if callable(headers) else headers, transports, socketio_path, wait_timeout
+        )
+        if callable(url):
+            url = url()
+        path = parse_url(url).path if url else host_url(self.url or "").path
+        endpoint = parse_url(url or self.url, options.path)
         names = [namespaces] if isinstance(namespaces, str) else list(namespaces or options.namespaces)
+        self._home = "/" if path.rstrip("/") in ("", options.path.rstrip("/")) else path
+        if self._home != "/":
+            names = [*((namespaces and names) or ()), self._home]
         if not names:
             own = self._own.namespaces() if self._own is not None else set()
             names = sorted({ns for ns, _ in self._handlers} | own) or ["/"]
@@ -201,6 +212,7 @@ class SocketIOClient(Listener):
 
         def attempt() -> None:
             self.lost = ""
+            link.ask_headers = asks
             link.connect(endpoint, options, wanted, auth)
             if wait:
                 self._serve_until_up()
@@ -447,7 +459,7 @@ class SocketIOClient(Listener):
             RunEnded: a listener of the run's end called it too late; not counted.
         """
         self._check_running()
-        namespace = namespace or "/"
+        namespace = namespace or self._home
         ledger = self.fleet.recorder.ledger
         if callback is None:
             row = self.fleet.recorder.row("EMIT", self._row_name(namespace, name or event))
@@ -557,7 +569,7 @@ class SocketIOClient(Listener):
             UsageError: an argument can't be used.
         """
         self._check_running()
-        namespace = namespace or "/"
+        namespace = namespace or self._home
         if self._manager.phase not in (Phase.UP, Phase.DOWN) or namespace not in self._manager.namespaces:
             raise NotConnected(self._why_not(namespace))
         row = self.fleet.recorder.row("CALL", self._row_name(namespace, name or event))
@@ -781,7 +793,7 @@ class SocketIOClient(Listener):
         `with sio.expect("joined", timeout=5) as joined: ...`, then `joined.args`. The time runs from the
         start of the block.
         """
-        namespace = namespace or "/"
+        namespace = namespace or self._home
         self._check_running()
         row = self.fleet.recorder.row("WAIT", self._row_name(namespace, event))
         now = perf_counter()

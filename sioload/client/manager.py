@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -155,6 +156,7 @@ class Manager(SessionListener):
         "_partial",
         "_query",
         "_retry",
+        "ask_headers",
         "connection",
         "endpoint",
         "failed",
@@ -184,6 +186,7 @@ class Manager(SessionListener):
         self._auth: Any = None
         self._query: str | None = None
         self._hooked: object = None
+        self.ask_headers: Callable[[], Mapping[str, str]] | None = None
         self._attempts = 0
         self._again = False  # as an older generation
         self.failed: ConnectError | None = None
@@ -546,7 +549,10 @@ class Manager(SessionListener):
 
     def prepare(self, request: Request, then: Callable[[], None]) -> None:
         hook = self._listener.hook("on_handshake")
-        if hook is None:
+        asks = self.ask_headers if self.connection is None or not self.connection.requests.sid else None
+        if asks is not None:
+            self._listener.run(self._prepare, partial(_prepare_with, asks, hook), request, then)
+        elif hook is None:
             then()
         else:
             self._listener.run(self._prepare, hook, request, then)
@@ -870,3 +876,12 @@ class Manager(SessionListener):
 
     def on_drained(self) -> None:
         self._listener.on_writable()
+
+
+def _prepare_with(
+    headers: Callable[[], Mapping[str, str]], hook: Callable[..., Any] | None, request: Request
+) -> None:
+    """In a greenlet."""
+    request.headers.update(headers())
+    if hook is not None:
+        hook(request)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from sioload.engineio.cookies import Jar, Keeper
 from sioload.engineio.cookies import given as given_cookies
@@ -91,6 +91,57 @@ def _parse(url: str, path: str | None) -> Endpoint:
         basic = "Basic " + b64encode(credentials.encode()).decode()
     path = path or parts.path or "/"
     return Endpoint(tls, parts.hostname, port or (443 if tls else 80), path, parts.query, basic)
+
+
+def host_url(url: object) -> Endpoint:
+    """The endpoint of a host, which has no path: it would go unheeded.
+
+    Raises:
+        OptionError: as `parse_url`, or there is a path.
+    """
+    endpoint = parse_url(url)
+    path = endpoint.path
+    if path.rstrip("/") == "/socket.io":
+        raise OptionError(
+            f"host {_shown(str(url))!r} has a path: leave {path} out, it is asked for by itself"
+        )
+    if path != "/":
+        raise OptionError(
+            f"host {_shown(str(url))!r} has a path: give a namespace as the option namespaces "
+            "(or in a URL for connect()), the server's own path as the option path"
+        )
+    return endpoint
+
+
+def redirected(endpoint: Endpoint, sent: str, location: str) -> Endpoint | None:
+    """Where an answer sends a request, whose target `sent` was; None if that is no place to go to.
+
+    Parameters that were sent are sent there anew; others that the answer adds stay.
+    """
+    parts = urlsplit(urljoin(f"{endpoint.origin}{endpoint.path}", location))
+    try:
+        port = parts.port
+    except ValueError:
+        return None
+    if (
+        parts.scheme not in ("http", "https", "ws", "wss")
+        or not parts.hostname
+        or any(c <= " " for c in location)
+    ):
+        return None
+    tls = parts.scheme in ("https", "wss")
+    port = port or (443 if tls else 80)
+    known = set(sent.partition("?")[2].split("&"))
+    kept = [endpoint.query] if endpoint.query else []
+    kept += [part for part in parts.query.split("&") if part and part not in known]
+    same = stays(endpoint, tls, parts.hostname, port)
+    authorization = endpoint.authorization if same else ""
+    return Endpoint(tls, parts.hostname, port, parts.path or "/", "&".join(kept), authorization)
+
+
+def stays(endpoint: Endpoint, tls: bool, host: str, port: int) -> bool:
+    """Whether that is the same server: of another port only as http's turn to https."""
+    return host == endpoint.host and (port == endpoint.port or (tls and not endpoint.tls))
 
 
 def bare(url: str) -> str:

@@ -62,6 +62,7 @@ class Fleet:
         stopping: no new emit starts.
         enders: greenlets in which listeners of the run's end run; until `stopping` these may emit for users
             that are gone.
+        idling: how long servers keep idle connections.
         patience: seconds that what was begun may take once its user is gone.
         over: "" until the drain's limit is over: then what is said of whatever still has no answer.
         pushes: the last events that were only measured, by their frames.

@@ -250,6 +250,15 @@ class Opening(FrameListener):
     def _other_eio(self) -> str:
         return "4" if _form(self._requests.generation) == "3" else "3"
 
+    def _moved(self, status: int, headers: list[tuple[str, str]]) -> bool:
+        """Whether the answer sends us elsewhere, and we go."""
+        if self._over or self._requests.sid or not self._requests.follow(status, headers):
+            return False
+        self._drop()
+        self.stage = "dial"
+        self._prepared()
+        return True
+
     def _refused(self, status: int, body: bytes, transport: str) -> None:
         report = partial(self._listener.on_refused, status, body, transport)
         form = _form(self._requests.generation)
@@ -313,6 +322,8 @@ class Opening(FrameListener):
     def on_response(self, line: HTTPConnection, response: Response) -> None:
         requests = self._requests
         requests.keep_cookies(response.headers)
+        if self._moved(response.status, response.headers):
+            return
         if response.status != 200:
             transport = "open" if requests.generation.eio is None else "polling"
             self._refused(response.status, response.body, transport)
@@ -445,7 +456,8 @@ class Opening(FrameListener):
     def on_ws_lost(self, ws: WebSocket, end: End, status: int, body: bytes) -> None:
         if status:
             self._requests.keep_cookies(ws.response_headers)
-            self._refused(status, body, "websocket")
+            if not self._moved(status, ws.response_headers):
+                self._refused(status, body, "websocket")
             return
         lost = partial(self._listener.on_lost, unopened(end))
         garbage = end.kind == "protocol error"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from time import time
@@ -10,7 +11,7 @@ from urllib.parse import quote
 
 from sioload.engineio.packet import Packet
 from sioload.engineio.secrets import redact
-from sioload.engineio.urls import Endpoint, Request, parse_url
+from sioload.engineio.urls import Endpoint, Request, parse_url, redirected, stays
 from sioload.errors import Stage
 from sioload.net.dial import Dialler
 from sioload.net.http import request
@@ -22,6 +23,12 @@ from sioload.socketio.generations import Generation
 
 if TYPE_CHECKING:
     from sioload.net.fleet import Fleet
+
+
+logger = logging.getLogger(__name__)
+#: Redirects that one opening follows.
+MOVES = 5
+_told: set[str] = set()
 
 
 class Requests:
@@ -36,7 +43,8 @@ class Requests:
         confided: the auth payload.
     """
 
-    __slots__ = ("asked", "confided", "encode", "endpoint", "fleet", "generation", "options", "sid")
+    __slots__ = ("_moves", "_opens_at", "_sent", "asked", "confided", "encode", "endpoint", "fleet",
+                 "generation", "options", "sid")  # fmt: skip
 
     def __init__(
         self, fleet: Fleet, options: Options, generation: Generation, endpoint: Endpoint, asked: Request
@@ -46,6 +54,9 @@ class Requests:
         self.endpoint = endpoint
         self.asked: Request | None = asked
         self.sid = ""
+        self._moves = 0
+        self._opens_at: Endpoint | None = None
+        self._sent = ""
         self.confided: object = None
         self.speak(generation)
 
@@ -57,8 +68,34 @@ class Requests:
     def at(self) -> Endpoint:
         """Where the next request goes: to `handshake_url`'s server while the session isn't open."""
         if self.options.handshake_url and not self.sid:
-            return parse_url(self.options.handshake_url)
+            return self._opens_at or parse_url(self.options.handshake_url)
         return self.endpoint
+
+    def follow(self, status: int, headers: list[tuple[str, str]]) -> bool:
+        """Ask elsewhere, if an answer to the request for a session says so; at most five times (`MOVES`)."""
+        asked, location = self.asked, next((value for name, value in headers if name == "location"), "")
+        if status not in (301, 302, 303, 307, 308) or not location or asked is None or self._moves >= MOVES:
+            return False
+        at = self.at()
+        to = redirected(at, self._sent, location)
+        if to is None:
+            return False
+        if self.generation.eio is None:
+            to = replace(to, path=to.path.removesuffix("1/"))
+        self._moves += 1
+        if self.options.handshake_url:
+            self._opens_at = to
+        else:
+            self.endpoint = to
+        if stays(at, to.tls, to.host, to.port):
+            asked.endpoint = to
+        else:
+            asked.leave(to)
+        told = f"{at.origin}{at.path} redirects to {to.origin}{to.path}"
+        if told not in _told and len(_told) < 50:
+            _told.add(told)
+            logger.warning("sioload: %s, which is followed: use that URL or path (said once)", told)
+        return True
 
     @property
     def server(self) -> tuple[bool, str, int]:
@@ -95,7 +132,8 @@ class Requests:
         asked = self.asked
         assert asked is not None
         at, parameters = self._target(self.at(), transport, generation or self.generation)
-        return asked.target(at, parameters), asked.header_list(at, transport == "websocket", time())
+        self._sent = asked.target(at, parameters)
+        return self._sent, asked.header_list(at, transport == "websocket", time())
 
     def _target(
         self, at: Endpoint, transport: str, generation: Generation

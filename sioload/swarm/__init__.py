@@ -11,7 +11,7 @@ import locust.stats
 from gevent.hub import get_hub
 from locust.runners import MasterRunner, WorkerRunner
 
-from sioload.engineio.urls import parse_url
+from sioload.engineio.urls import host_url, parse_url
 from sioload.errors import UsageError
 from sioload.load.shapes import take_phases
 from sioload.net.dial import tls_context
@@ -78,9 +78,11 @@ def _check_users(environment: Any) -> None:
             continue
         try:
             options = user_class.parsed_options()
-            for url in (environment.host or user_class.host, options.handshake_url):
-                if url:
-                    parse_url(url)
+            host = environment.host or user_class.host
+            if host:
+                host_url(host)
+            if options.handshake_url:
+                parse_url(options.handshake_url)
             if (options.ca_file or options.cert_file) and not isinstance(environment.runner, MasterRunner):
                 tls_context(options)  # whose files must be there
         except UsageError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sioload.engineio.urls import Endpoint, Request, parse_url, with_token
+from sioload.engineio.urls import Endpoint, Request, host_url, parse_url, redirected, with_token
 from sioload.errors import OptionError
 
 HERE = Endpoint(False, "127.0.0.1", 5000, "/socket.io/")
@@ -155,3 +155,39 @@ def test_another_server_isnt_told_what_was_meant_for_this_one() -> None:
     asked.headers["Hook"] = "z"
     asked.check()
     assert asked.header_list(there)[1:] == [("X", "y"), ("Cookie", "node=1")]
+
+
+SENT = "/socket.io/?room=7&EIO=4&transport=polling"
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        (f"http://b.test{SENT}", Endpoint(False, "b.test", 80, "/socket.io/", "room=7")),
+        (
+            "https://a.test/socket.io/?x=1",
+            Endpoint(True, "a.test", 443, "/socket.io/", "room=7&x=1", "Basic eA=="),
+        ),
+        ("/socket.io?room=7&EIO=4", Endpoint(False, "a.test", 8080, "/socket.io", "room=7", "Basic eA==")),
+        ("//b.test:81/y/", Endpoint(False, "b.test", 81, "/y/", "room=7")),
+        ("ftp://b.test/", None),
+        ("http://b.test:x/", None),
+        ("http://b .test/", None),
+    ],
+)
+def test_where_a_redirect_leads(location: str, expected: Endpoint | None) -> None:
+    at = Endpoint(False, "a.test", 8080, "/socket.io/", "room=7", "Basic eA==")
+    assert redirected(at, SENT, location) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://a.test/admin", "option namespaces .* option path"),
+        ("http://a.test/socket.io/", "leave /socket.io/ out"),
+        ("ftp://a.test", "http://"),
+    ],
+)
+def test_a_host_with_a_path_names_both_remedies(url: str, words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        host_url(url)

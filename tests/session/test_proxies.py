@@ -58,3 +58,13 @@ def test_a_sticky_cookie_beside_the_scripts_own(
     own = ["-H", "Cookie: app=1"] if how == "header" else ["--option", 'cookies={"app":"1"}']
     with haproxy("", backend) as url:
         bench(url, tmp_path / "r.json", *own)
+
+
+@pytest.mark.parametrize("transports", ["polling", "websocket"])
+def test_redirects_are_followed_when_a_session_opens(
+    target: serverkit.Server, tmp_path: Path, transports: str
+) -> None:
+    there = PASS.format(behind=target.port) + " location /old/ { return 308 /socket.io/$is_args$args; }"
+    with nginx(there) as url, nginx(f"location / {{ return 301 {url}/old/$is_args$args; }}") as front:
+        figures = bench(front, tmp_path / "r.json", "--transports", transports)
+    assert figures["connections"]["opened"] == 6
