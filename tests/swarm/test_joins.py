@@ -32,12 +32,12 @@ def joined(swarm: Swarm, joins: Sequence[Join], most: int = 4) -> None:
     master.wait_for(serverkit.SPAWNED, 40)
     for number, (pause, worst, leave) in enumerate(joins):
         time.sleep(pause)
-        if leave or len(living) == most:
+        if len(living) > 1 and (leave or len(living) == most):
             worker = living.pop(0)
             worker.signal(signal.SIGTERM)
             assert worker.wait(30) == 0, str(worker)
         living.append(swarm.start(args, {"PAUSE": "1"} if worst else None))
-        master.wait_for(rf"\(index {number + 1}\) reported as ready", 30)
+        master.wait_for(rf"\(index {number + 1}\) reported as ready", 60)
     time.sleep(1)
     master.signal(signal.SIGINT)
     assert master.wait(40) == 0, "\n".join(map(str, swarm.processes))
