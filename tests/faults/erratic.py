@@ -1,6 +1,7 @@
 """A locustfile for runs in which something goes wrong: users that call all the time, perhaps an early end.
 
-`TRANSPORTS` names what they use. With `QUIT`, the run ends by `runner.quit()` after so many seconds.
+`TRANSPORTS` names what they use, `PATIENCE` their timeouts in seconds. With `QUIT`, the run ends by
+`runner.quit()` after so many seconds.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from locust.runners import WorkerRunner
 
 from sioload import SocketIOUser
 
+PATIENCE = float(os.environ["PATIENCE"])
+
 
 class Caller(SocketIOUser):
     wait_time = constant(0.1)
-    options = {"version": 4, "transports": os.environ["TRANSPORTS"].split(","), "connect_timeout": 2.0,
-               "ack_timeout": 2.0, "reconnection_delay": 0.2, "reconnection_delay_max": 0.4}  # fmt: skip
+    options = {"version": 4, "transports": os.environ["TRANSPORTS"].split(","), "connect_timeout": PATIENCE,
+               "ack_timeout": PATIENCE, "reconnection_delay": 0.2, "reconnection_delay_max": 0.4}  # fmt: skip
 
     @task
     def talk(self) -> None:

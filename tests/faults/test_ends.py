@@ -27,6 +27,7 @@ class Plan:
     """What happens in a run.
 
     Attributes:
+        patience: seconds that users wait for a connection or an answer, perhaps longer than the run.
         begins, lasts: seconds from the start of the load until the fault, and of the fault.
     """
 
@@ -34,6 +35,7 @@ class Plan:
     end: str
     workers: int
     transports: str
+    patience: float
     begins: float
     lasts: float
     seconds: float
@@ -47,6 +49,7 @@ def planned(seed: int, seconds: float) -> Plan:
         ENDS[seed % len(ENDS)],
         rand.choice((0, 1, 2)),
         rand.choice(("websocket", "polling", "polling,websocket")),
+        rand.choice((2.0, 30.0)),
         rand.choice((0.0, rand.uniform(0.1, 0.6) * seconds)),
         rand.choice((1.0, 100.0)),
         seconds,
@@ -94,7 +97,7 @@ def run(plan: Plan, url: str, folder: Path, begun: threading.Event) -> tuple[int
         how += ["-t", f"{plan.seconds:g}s"]
     if plan.workers:
         how += ["--processes", str(plan.workers)]
-    env = {"TRANSPORTS": plan.transports}
+    env = {"TRANSPORTS": plan.transports, "PATIENCE": str(plan.patience)}
     if plan.end == "quit":
         env["QUIT"] = str(plan.seconds)
     argv = serverkit.locust(["-f", USERS, "--host", url, *load, *files, *how])
