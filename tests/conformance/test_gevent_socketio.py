@@ -13,7 +13,7 @@ import serverkit
 SCRIPT = Path(__file__).resolve().parent / "old_python.py"
 
 
-@pytest.mark.parametrize("transports", ["websocket", "polling,websocket"])
+@pytest.mark.parametrize("transports", ["polling", "websocket", "polling,websocket"])
 @pytest.mark.parametrize("version", ["0", "auto"])
 def test_a_session(servers: Callable[..., serverkit.Server], version: str, transports: str) -> None:
     server = servers("gsio")
