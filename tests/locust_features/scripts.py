@@ -123,50 +123,9 @@ class Broken(Base):
     def never(self): note("Broken never")
 """
 
-LISTENERS = """
-for event in ("test_start", "test_stopping", "test_stop", "spawning_complete", "quitting", "quit"):
-    getattr(events, event).add_listener(lambda event=event, **_: note("event", event))
-@events.init.add_listener
-def begun(environment, runner, web_ui, **_): note("event init", type(runner).__name__, web_ui)
-@events.init_command_line_parser.add_listener
-def option(parser, **_): parser.add_argument("--flavour", default="none", env_var="FLAVOUR")
-@events.request.add_listener
-def request(request_type, name, exception, context, **_):
-    if name == "a": note("request", name, exception, context)
-@events.user_error.add_listener
-def wrong(user_instance, exception, **_): note("error", type(user_instance).__name__, exception)
-class Heard(Base):
-    def context(self): return {"flavour": self.environment.parsed_options.flavour}
-    @task
-    def a(self): some(self, "a", 3)
-class Failing(Base):
-    @task
-    def a(self):
-        if getattr(self, "failed", False): raise StopUser
-        self.failed = True
-        raise RuntimeError("wrong")
-"""
-
 #: Feature to what shows it.
 FEATURES = {
     "tasks of every kind": Feature(TASKS, ("-u", "20", "-r", "40", "-t", "12s")),
-    "listeners, options of a script, exceptions": Feature(
-        LISTENERS, ("-u", "2", "-r", "10", "-t", "9s", "--flavour", "sweet"), code=1
-    ),
-    "environment variables": Feature(
-        LISTENERS, env={"LOCUST_USERS": "2", "LOCUST_SPAWN_RATE": "10", "LOCUST_RUN_TIME": "9s",
-                        "FLAVOUR": "sour"}, code=1,
-    ),
-    "config files, exit code on error, user classes": Feature(
-        LISTENERS + "class Unused(Base):\n    @task\n    def a(self): some(self, 'a')\n",
-        ("--config", "locust.conf", "Heard", "Failing"), files={
-            "locust.conf": "users = 2\nspawn-rate = 10\nrun-time = 9s\nexit-code-on-error = 7\n"}, code=7),
-    "tags and exclusion": Feature(
-        "class Tagged(Base):\n"
-        "    @tag('x')\n    @task\n    def a(self): some(self, 'a')\n"
-        "    @tag('y')\n    @task\n    def b(self): some(self, 'b')\n"
-        "    @tag('x', 'z')\n    @task\n    def c(self): some(self, 'c')\n",
-        ("-u", "1", "-t", "9s", "--tags", "x", "--exclude-tags", "z")),
     "a shape": Feature(
         "class Step(Base):\n    fixed_count = 0\n    @task\n    def a(self): some(self, 'a', 3)\n"
         "class Shape(LoadTestShape):\n    def tick(self):\n"
