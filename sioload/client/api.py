@@ -813,7 +813,7 @@ class SocketIOClient(Listener):
         """
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
-            self._registry().add(namespace or "/", str(event), Handler(function))
+            self._registry().add(namespace or self._home, str(event), Handler(function))
             return function
 
         return register if handler is None else register(handler)
