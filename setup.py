@@ -11,6 +11,8 @@ import tomllib
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import BaseError, CCompilerError
 
 
 def extensions():
@@ -33,9 +35,19 @@ def extensions():
         return []
     found.append(Extension("sioload.net._wire", ["sioload/net/_wire.c"]))
     for extension in found:
-        extension.optional = True
         extension.extra_compile_args = [flag for flag in extension.extra_compile_args if flag != "-Werror"]
     return found
 
 
-setup(ext_modules=extensions())
+class AllOrNothing(build_ext):
+    """Each compiled module is a door to the one that holds the code: without that one, none may be left."""
+
+    def build_extensions(self):
+        try:
+            super().build_extensions()
+        except (BaseError, CCompilerError, OSError) as error:
+            print(f"sioload: compiling failed ({error}); all of it stays plain Python", file=sys.stderr)
+            self.extensions = []
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": AllOrNothing})

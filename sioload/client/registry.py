@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mypy_extensions import mypyc_attr
+
 from sioload.client.dispatcher import Handler
 
 Handlers = Mapping[tuple[str, str], Handler]
@@ -14,6 +16,7 @@ Handlers = Mapping[tuple[str, str], Handler]
 RESERVED = frozenset({"connect", "connect_error", "disconnect"})
 
 
+@mypyc_attr(native_class=False)
 class Transport(str):
     """The name of a transport, "" without a connection. It can be called too, as python-socketio's method."""
 

@@ -141,12 +141,12 @@ class _Machine:
         silent: the kernel doesn't tell.
     """
 
-    __slots__ = ("_calls", "_delay", "_hertz", "_schedstat", "_stat", "_stolen", "_thread", "silent")
+    __slots__ = ("_calls", "_delay", "_hertz", "_schedstat", "_stat", "_stolen", "_tid", "silent")
 
     def __init__(self) -> None:
         # Opened here, they are this thread's, which runs the event loop.
         self._schedstat = _opened("/proc/thread-self/schedstat")
-        self._thread = _opened("/proc/thread-self/stat")
+        self._tid = _opened("/proc/thread-self/stat")
         self._stat = _opened("/proc/stat")
         self._hertz = float(os.sysconf("SC_CLK_TCK"))
         self._calls = 0
@@ -166,9 +166,9 @@ class _Machine:
             delay = int(os.pread(self._schedstat, 64, 0).split()[1]) / 1e9
             waited, self._delay = delay - self._delay, delay
             self._calls += 1
-            if self._thread < 0 or self._stat < 0 or not (closely or self._calls % 50 == 0):
+            if self._tid < 0 or self._stat < 0 or not (closely or self._calls % 50 == 0):
                 return waited
-            core = b"cpu" + os.pread(self._thread, 1024, 0).rpartition(b")")[2].split()[36]
+            core = b"cpu" + os.pread(self._tid, 1024, 0).rpartition(b")")[2].split()[36]
             stolen: dict[bytes, float] = {}
             for line in os.pread(self._stat, 65536, 0).splitlines():
                 if not line.startswith(b"cpu"):
