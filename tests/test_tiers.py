@@ -8,6 +8,7 @@ import serverkit
 
 #: Long tests that have no shortened form of their own, by what stands in for it in the same file.
 STANDS_IN = {
+    "test_ours_and_the_official_clients_send_the_same_to": "test_ours_and_the_official_clients_send_the_same",
     "test_five_joins": "test_workers_that_join_and_leave_count_fully",
     "test_whole_demo_has_rows_worth_looking_at": "test_short_demo_agrees_with_the_server",
     "test_make_demo_needs_nothing_but_python": "test_what_is_installed_and_run_can_be_read",
