@@ -508,7 +508,7 @@ class SocketIOClient(Listener):
         if self.leaving or self.fleet.stopping:
             self._check_running()
         if namespace is None:
-            namespace = "/"
+            namespace = self._home
         shown = str(name or event) if namespace == "/" else f"{namespace} {name or event}"
         wait = None
         verdict = None if ok is None else Verdict(ok, self._manager.discreet)
