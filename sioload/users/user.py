@@ -133,14 +133,15 @@ class SocketIOUser(User):
 
     def run(self) -> None:  # type: ignore[misc]  # final for scripts
         """The user's greenlet: `on_start`, tasks, `on_stop`."""
-        self.on_start = partial(self._start, self.on_start)  # type: ignore[method-assign]
+        own: Any = self
+        own.on_start = partial(self._start, own.on_start)
         try:
             super().run()  # type: ignore[no-untyped-call]
         except (EmitError, ConnectError) as error:  # of `on_stop`, and a failure row already
             self.sio.fleet.complain(f"on_stop: {error}")
 
     def _start(self, on_start: Callable[[], None]) -> None:
-        del self.on_start  # whoever calls it again gets the script's own
+        del self.__dict__["on_start"]  # whoever calls it again gets the script's own
         start(self, on_start)
 
     def start(self, group: Group) -> gevent.Greenlet[..., Any]:
