@@ -30,6 +30,9 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long ones first, those that need the machine for themselves last."""
+    patched = getattr(sys.modules.get("gevent.monkey"), "saved", None)
+    if patched:
+        pytest.exit("a test imports locust, which patches this process: run it in a process of its own", 4)
     items.sort(key=lambda item: turns.turn(item.nodeid, item.get_closest_marker("verify") is not None))
 
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-import gevent
-import locust.stats
-from locust.env import Environment
+import serverkit
 
+SCRIPT = """
+import sys
+import gevent, locust.stats
+from locust.env import Environment
 from sioload.swarm.outputs import CsvFiles
+
+files = CsvFiles(Environment(), locust.stats.PERCENTILES_TO_REPORT, sys.argv[1])
+writer = gevent.spawn(files.stats_writer)
+gevent.sleep(0.1)
+files.close_files()
+gevent.sleep(1.1 * locust.stats.CSV_STATS_INTERVAL_SEC)  # the process ends slowly
+assert writer.successful(), writer.exception
+"""
 
 
 def test_nobody_writes_into_the_files_once_they_are_closed(tmp_path: Path) -> None:
-    files = CsvFiles(Environment(), locust.stats.PERCENTILES_TO_REPORT, str(tmp_path / "run"))
-    writer = gevent.spawn(files.stats_writer)
-    gevent.sleep(0.1)
-    files.close_files()
-    gevent.sleep(1.1 * locust.stats.CSV_STATS_INTERVAL_SEC)  # the process ends slowly
-    assert writer.successful(), writer.exception
+    done = serverkit.run([sys.executable, "-c", SCRIPT, tmp_path / "run"], 30)
+    assert done.code == 0, done.text
     assert (tmp_path / "run_stats.csv").read_text().startswith("Type,Name,")
