@@ -67,7 +67,7 @@ class SocketIOClient(Listener):
     """
 
     __slots__ = ("_blocked", "_dispatcher", "_full", "_handlers", "_home", "_jar", "_manager", "_own",
-                 "_pending", "_receiver", "_returns", "_schedules", "_stopped", "_timed", "_user", "fleet",
+                 "_overtime", "_pending", "_receiver", "_returns", "_schedules", "_stopped", "_user", "fleet",
                  "leaving", "lost", "options", "pace", "url")  # fmt: skip
 
     eio: ClassVar[_Eio] = _Eio()
@@ -88,7 +88,7 @@ class SocketIOClient(Listener):
         self.url = url
         self.pace: Pace | None = None
         self.leaving = False
-        self._timed = False  # what is open when the user ends may take so long and no longer
+        self._overtime: Any = None  # what is open when the user ends may take so long and no longer
         self._stopped = False  # it was stopped in the middle of a call, whose answer may still come
         self.lost = ""
         self._returns: Returns | None = None
@@ -362,15 +362,14 @@ class SocketIOClient(Listener):
         if not fleet.ending and self._manager.phase is not Phase.IDLE:
             if not self._pending and not self._manager.pending:
                 self._manager.shut("client")
-            elif not self._timed:
-                self._timed = True
-                fleet.deadlines.at(perf_counter() + fleet.patience, self._overdue)
+            elif self._overtime is None:
+                self._overtime = fleet.deadlines.at(perf_counter() + fleet.patience, self._overdue)
         if self._receiver is not None and self._manager.phase is Phase.IDLE:
             self._receiver.close()
 
     def _overdue(self, now: float) -> None:
         """The user has been gone for so long that nothing more is waited for."""
-        self._timed = False
+        self._overtime = None
         if not self.fleet.ending and self._manager.phase is not Phase.IDLE:
             self._manager.finish("no answer before the user's time was over")
 
@@ -998,8 +997,14 @@ class SocketIOClient(Listener):
 
     def on_attempt_failed(self, error: ConnectError) -> None:
         self.lost = "failed"
+        self._ended()
         self._wake(error)
         self._expired()
+
+    def _ended(self) -> None:
+        """There is no connection any more, and none is to come by itself."""
+        self.fleet.deadlines.cancel(self._overtime)
+        self._overtime = None
 
     def on_down(self, reason: Loss, namespace: str | None) -> None:
         if reason == "client":
@@ -1007,6 +1012,8 @@ class SocketIOClient(Listener):
         else:
             text = f"connection lost: {reason}" if namespace is None else f"namespace lost: {reason}"
         final = self._manager.phase is Phase.IDLE
+        if final:
+            self._ended()
         if reason == "given up":
             self.lost = reason
         self._pending.lose(namespace, text, final, left=reason == "client" or bool(self.fleet.over))

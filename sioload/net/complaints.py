@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Final
 
 from sioload.measure.rows import normalise
-from sioload.net.deadlines import Deadlines
+from sioload.net.deadlines import Deadlines, Entry
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ class Complaints:
         self._said: set[str] = set()
         self._gave_up: dict[str, int] = {}
         self._pause = SOON
+        self._timer: Entry | None = None
 
     def reset(self) -> None:
         """A new run begins."""
@@ -47,7 +48,7 @@ class Complaints:
         """
         text = normalise(text)
         if not self._gave_up:
-            self._deadlines.at(perf_counter() + self._pause, self._tell)
+            self._timer = self._deadlines.at(perf_counter() + self._pause, self._tell)
             self._pause = min(2 * self._pause, LATER)
         if text in self._gave_up or len(self._gave_up) < COMPLAINTS:
             self._gave_up[text] = self._gave_up.get(text, 0) + 1
@@ -57,6 +58,7 @@ class Complaints:
 
     def tell(self) -> None:
         """Log now how many users gave up since it was last told."""
+        self._deadlines.cancel(self._timer)
         given_up, self._gave_up = self._gave_up, {}
         for text, count in given_up.items():
             logger.error("sioload: %d user%s %s", count, "" if count == 1 else "s", text)

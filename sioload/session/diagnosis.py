@@ -104,14 +104,18 @@ class _Diagnosis(Listener):
         if line is not None and line.alive:  # leave no session behind that the server would have to time out
             line.asker = self
             line.request(self._requests.post([Packet(PacketType.CLOSE, "")]))
-            self._requests.fleet.deadlines.at(perf_counter() + PATIENCE, lambda now: line.close())
-        self._end(self._spoken)
+            self._end(self._spoken)
+            fleet = self._requests.fleet
+            self._deadline = fleet.deadlines.at(perf_counter() + PATIENCE, lambda now: line.close())
+        else:
+            self._end(self._spoken)
 
     def on_response(self, line: HTTPConnection, response: Response) -> None:
+        self._requests.fleet.deadlines.cancel(self._deadline)
         line.close()
 
     def on_failure(self, line: HTTPConnection, end: End) -> None:
-        pass
+        self._requests.fleet.deadlines.cancel(self._deadline)
 
     def on_greeting(self, ws: WebSocket) -> None:
         raise AssertionError("0.9 isn't asked for")
