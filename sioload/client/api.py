@@ -66,8 +66,8 @@ class SocketIOClient(Listener):
         lost: "given up" when reconnecting came to nothing, "failed" when `connect()` did, else "".
     """
 
-    __slots__ = ("_blocked", "_dispatcher", "_full", "_handlers", "_home", "_jar", "_manager", "_own",
-                 "_overtime", "_pending", "_receiver", "_returns", "_schedules", "_stopped", "_user", "fleet",
+    __slots__ = ("_blocked", "_dispatcher", "_full", "_handlers", "_home", "_jar", "_manager", "_overtime",
+                 "_own", "_pending", "_receiver", "_returns", "_schedules", "_stopped", "_user", "fleet",
                  "leaving", "lost", "options", "pace", "url")  # fmt: skip
 
     eio: ClassVar[_Eio] = _Eio()
