@@ -275,7 +275,8 @@ class Manager(SessionListener):
             options.encode_query,
             self._listener,
         )
-        requests = Requests(self._fleet, options, generation, endpoint, request)
+        owner = self._listener.owner()
+        requests = Requests(self._fleet, options, generation, endpoint, request, owner)
         self.connection = Connection(requests, self, finding)
         self.connection.start()
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import gevent
 from gevent.hub import get_hub
 
-from sioload.errors import End, OptionError, Stage
+from sioload.errors import ConnectError, End, OptionError, Stage
+from sioload.measure.rows import Row
 from sioload.net.stream import WRITE, Owner, Stream, TLSStream, close
 from sioload.options import Options
 
@@ -122,8 +123,9 @@ class Dialler:
     stream's owner is the dialler until `done`, which must set its own.
     """
 
-    __slots__ = ("_addresses", "_deadline", "_done", "_failed", "_fleet", "_host", "_options", "_port",
-                 "_reason", "_sock", "_started", "_stream", "_tls", "_waited_for", "_watcher")  # fmt: skip
+    __slots__ = ("_addresses", "_deadline", "_done", "_failed", "_fleet", "_host", "_options", "_owner",
+                 "_port", "_reason", "_sock", "_started", "_stream", "_tls", "_waited_for",
+                 "_watcher")  # fmt: skip
 
     def __init__(
         self,
@@ -134,8 +136,11 @@ class Dialler:
         tls: bool,
         done: Callable[[Stream], None],
         failed: Callable[[Stage, str], None],
+        owner: object = None,
     ) -> None:
+        """`owner` is the user, if there is one."""
         self._fleet = fleet
+        self._owner = owner
         self._host = host
         self._port = port
         self._options = options
@@ -155,8 +160,7 @@ class Dialler:
     def cancel(self, failure: str = "") -> None:
         """Stop; nothing is called any more. `failure` says what became of the dialling, if that counts."""
         if failure and self._failed is not _ignore:
-            row = self._fleet.recorder.row("DIAL", "tcp" if self._stream is None else "tls")
-            row.fail(failure, perf_counter() - self._started)
+            self._fail("dial" if self._stream is None else "tls", failure)
         self._done = self._failed = _ignore
         self._addresses = iter(())
         self._drop()
@@ -249,7 +253,7 @@ class Dialler:
             if self._waited_for is not None:
                 self._fleet.resolver.prefer(self._host, self._port, self._waited_for)
             now = perf_counter()
-            self._fleet.recorder.row("DIAL", "tcp").add(now - self._started)
+            self._row("tcp").add(now - self._started)
             self._started = now
             try:
                 self._stream = self._wrap(sock)
@@ -285,10 +289,18 @@ class Dialler:
             self.on_crash(error)
 
     def _give_up(self, stage: Stage, reason: str) -> None:
-        row = self._fleet.recorder.row("DIAL", "tls" if stage == "tls" else "tcp")
-        row.fail(reason, perf_counter() - self._started)
+        self._fail(stage, reason)
         # Later, because an attempt may fail while its starter still sets it up.
         get_hub().loop.run_callback(self._report, stage, reason)
+
+    def _fail(self, stage: Stage, reason: str) -> None:
+        row = self._row("tls" if stage == "tls" else "tcp", ConnectError(stage, reason))
+        row.fail(reason, perf_counter() - self._started)
+
+    def _row(self, name: str, error: Exception | None = None) -> Row:
+        row = self._fleet.recorder.row("DIAL", name)
+        row.note(self._owner, 0, error)
+        return row
 
     def _report(self, stage: Stage, reason: str) -> None:
         failed, self._failed = self._failed, _ignore
@@ -300,7 +312,7 @@ class Dialler:
     # The owner of a TLS stream while it shakes hands.
 
     def on_secure(self) -> None:
-        self._fleet.recorder.row("DIAL", "tls").add(perf_counter() - self._started)
+        self._row("tls").add(perf_counter() - self._started)
         self._finish()
 
     def on_lost(self, end: End) -> None:

@@ -14,7 +14,7 @@ from mypy_extensions import mypyc_attr
 from sioload.engineio.packet import Handshake, Packet, PacketType
 from sioload.engineio.session import Do, Input, Session, State
 from sioload.engineio.urls import Request
-from sioload.errors import End, OptionError, ProtocolError, Reason, Stage
+from sioload.errors import ConnectError, End, OptionError, ProtocolError, Reason, Stage
 from sioload.net.http import HTTPConnection
 from sioload.net.websocket import Receiver, WebSocket
 from sioload.session.diagnosis import diagnose
@@ -322,10 +322,13 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
     def on_probe_failed(self, reason: str) -> None:
         if self._upgrade is not None and self._session.state in (State.PROBING, State.PAUSING):
             reason = self.requests.discreet(reason)
-            row = self._fleet.recorder.row("UPGRADE", "websocket")
-            row.fail(reason, perf_counter() - self._upgrade.asked)
+            self._upgrade_failed(self._upgrade, reason)
             self._perform(Input.PROBE_FAILED)
             self._listener.on_drained()
+
+    def _upgrade_failed(self, upgrade: Upgrade, reason: str) -> None:
+        row = self.requests.row("UPGRADE", "websocket", error=ConnectError("upgrade", reason))
+        row.fail(reason, perf_counter() - upgrade.asked)
 
     def _drop_probe(self) -> None:
         upgrade, self._upgrade = self._upgrade, None
@@ -347,7 +350,7 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         self._ws.send_packet(Packet(PacketType.UPGRADE, ""))
         for packets, _, receipt in queue:
             self._ws.take_over(packets, receipt)
-        self._fleet.recorder.row("UPGRADE", "websocket").add(perf_counter() - upgrade.asked)
+        self.requests.row("UPGRADE", "websocket").add(perf_counter() - upgrade.asked)
         self._fleet.recorder.connections.upgrade("polling", "websocket")
         self._ws.shorten(self._listener)
         self.requests.asked = None
@@ -427,12 +430,12 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         if given is Input.PONG:
             seconds = self._session.on_pong(now)
             if seconds is not None:
-                self._fleet.recorder.row("HEARTBEAT", "pong").add(seconds)
+                self.requests.row("HEARTBEAT", "pong").add(seconds)
             self._rearm(self._session.next_check())
             return
         late = self._session.on_ping(now)
         self._send_engine(Packet(PacketType.PONG, ""))
-        row = self._fleet.recorder.row("HEARTBEAT", "ping")
+        row = self.requests.row("HEARTBEAT", "ping")
         if self.requests.generation.pinger == "server":
             row.add(late)
         else:
@@ -497,11 +500,10 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         self._fleet.deadlines.cancel(self._timer)
         self._timer = None
         if self._upgrade is not None and end.kind != "client":
-            row = self._fleet.recorder.row("UPGRADE", "websocket")
-            row.fail(end.detail or end.kind, perf_counter() - self._upgrade.asked)
+            self._upgrade_failed(self._upgrade, end.detail or end.kind)
         self._drop_probe()
         if self._opening is not None:
-            self._opening.close("" if end.kind == "client" else end.detail or end.kind)
+            self._opening.close(None if end.kind == "client" else end)
         polling, self._polling = self._polling, None
         ws, self._ws = self._ws, None
         if polling is not None:

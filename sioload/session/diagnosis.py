@@ -61,15 +61,15 @@ class _Diagnosis(Listener):
         self._opening.start()
 
     def _timed_out(self, now: float) -> None:
-        self._end(None, "timed out")
+        self._end(None, End("timeout", "timed out"))
 
-    def _end(self, spoken: Generation | None, failure: str = "") -> None:
+    def _end(self, spoken: Generation | None, end: End | None = None) -> None:
         if self._over:
             return
         self._over = True
         fleet = self._requests.fleet
         fleet.deadlines.cancel(self._deadline)
-        self._opening.close(failure)
+        self._opening.close(end)
         fleet.diagnoses[self._key] = spoken
         for judge in fleet.diagnosing.pop(self._key):
             fleet.later(judge, spoken)
@@ -124,15 +124,17 @@ class _Diagnosis(Listener):
         pass
 
     def on_refused(self, status: int, body: bytes, transport: str) -> None:
-        self._end(UNKNOWN_3 if refuses_version(status, body) else None, f"HTTP {status}")
+        end = End("transport error", f"HTTP {status}")
+        self._end(UNKNOWN_3 if refuses_version(status, body) else None, end)
 
     def on_lost(self, end: End) -> None:
         # python-socketio 4 accepts the websocket of another revision, and closes it.
-        self._end(UNKNOWN_3 if self._opening.upgraded else None, end.detail)
+        self._end(UNKNOWN_3 if self._opening.upgraded else None, end)
 
     def broken(self, error: ProtocolError) -> None:
-        self._end(self._spoken, "" if self._spoken is not None else str(error))
+        end = None if self._spoken is not None else End("protocol error", str(error))
+        self._end(self._spoken, end)
 
     def on_crash(self, error: BaseException) -> None:
         self._requests.fleet.crashed(error)
-        self._end(None, "internal error")
+        self._end(None, End("internal error", "internal error"))

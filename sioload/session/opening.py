@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sioload.engineio.packet import Handshake, Packet, PacketType
 from sioload.engineio.urls import Request
-from sioload.errors import End, ProtocolError, Stage
+from sioload.errors import ConnectError, End, ProtocolError, Stage
 from sioload.measure.rows import Row
 from sioload.net.http import HTTPConnection, Response
 from sioload.net.stream import Stream
@@ -145,11 +145,13 @@ class Opening(FrameListener):
         asked.transport = self.transport
         self._listener.prepare(asked, self._prepared)
 
-    def close(self, failure: str) -> None:
-        """Give it up; `failure` says what became of the request, if one is under way."""
+    def close(self, end: End | None) -> None:
+        """Give it up; `end` is what became of the request, if one is under way and that counts."""
         self._over = True
-        if failure and self.stage == "open" and not self._requests.sid:
-            self._row().fail(failure, perf_counter() - self._asked)
+        failure = "" if end is None else end.detail or end.kind
+        if end is not None and self.stage == "open" and not self._requests.sid:
+            row = self._row(error=ConnectError("open", failure, kind=end.kind))
+            row.fail(failure, perf_counter() - self._asked)
         self._drop(failure)
         if self._finding is not None:
             self._finding.release()
@@ -165,9 +167,9 @@ class Opening(FrameListener):
             self._dialler.cancel(failure)
             self._dialler = None
 
-    def _row(self) -> Row:
+    def _row(self, size: int = 0, error: Exception | None = None) -> Row:
         requests = self._requests
-        return requests.fleet.recorder.row("OPEN", self._name or requests.named(self.transport))
+        return requests.row("OPEN", self._name or requests.named(self.transport), size, error)
 
     def _prepared(self) -> None:
         if self._over:
@@ -244,7 +246,7 @@ class Opening(FrameListener):
 
     def _count(self) -> None:
         """The request served to find the generation."""
-        row = self._requests.fleet.recorder.row("OPEN", "(probe)")
+        row = self._requests.row("OPEN", "(probe)")
         row.add(perf_counter() - self._asked)
 
     def _other_eio(self) -> str:
@@ -295,13 +297,13 @@ class Opening(FrameListener):
         self._line = line
         self.on_response(line, response)
 
-    def _opened(self, handshake: Handshake, others: list[Packet]) -> None:
+    def _opened(self, handshake: Handshake, others: list[Packet], size: int) -> None:
         if self._over:
             return
         requests = self._requests
         requests.fleet.deadlines.cancel(self._timer)
         requests.sid = handshake.sid
-        self._row().add(perf_counter() - self._asked)
+        self._row(size).add(perf_counter() - self._asked)
         if self._beside is not None:
             self._beside.close()
             self._beside = None
@@ -361,7 +363,7 @@ class Opening(FrameListener):
         for transport in ("websocket", "polling"):  # there is no upgrade: what the upgrade would lead to
             if transport in requests.options.transports and requests.named(transport) in handshake.upgrades:
                 self.transport = transport
-                self._opened(handshake, [])
+                self._opened(handshake, [], len(response.body))
                 return
         offered = ", ".join(handshake.upgrades)
         said = f"the server has no other transports than {offered}: change the option transports"
@@ -371,7 +373,8 @@ class Opening(FrameListener):
         """The first body begins with an open packet; others may follow."""
         generation = self._requests.generation
         opened, *others = generation.decode_payload(response.body, self._requests.options.limits)
-        self._opened(generation.parse_handshake(opened.data), others)  # type: ignore[arg-type]
+        handshake = generation.parse_handshake(opened.data)  # type: ignore[arg-type]
+        self._opened(handshake, others, len(response.body))
 
     def _mismatched(self, response: Response) -> None:
         requests = self._requests
@@ -421,13 +424,13 @@ class Opening(FrameListener):
     def _open_on_websocket(self, frame: str, handshake: Handshake) -> None:
         finding, generation = self._finding, self._requests.generation
         if finding is None or not finding.asks:
-            self._opened(handshake, [])
+            self._opened(handshake, [], len(frame))
         elif generation.eio == "4" and '"maxPayload"' not in frame:
-            self._held = handshake, []
+            self._held = handshake, [frame]
             self._wait(GREETED, self._not_greeted)
         else:
             self._learn(generation)
-            self._opened(handshake, [])
+            self._opened(handshake, [], len(frame))
 
     def _hold(self, frame: str | bytes) -> None:
         """Something comes of a server that may be of 1.x to 3.x; new ones have no message for us yet."""
@@ -444,14 +447,14 @@ class Opening(FrameListener):
 
     def _decide(self, generation: Generation) -> None:
         assert self._held is not None
-        (handshake, frames), self._held = self._held, None
+        (handshake, (opened, *frames)), self._held = self._held, None
         self._learn(generation)
         try:
             others = [self._requests.generation.decode_frame(frame) for frame in frames]
         except ProtocolError as error:
             self._listener.broken(error)
         else:
-            self._opened(handshake, others)
+            self._opened(handshake, others, len(opened))
 
     def on_ws_lost(self, ws: WebSocket, end: End, status: int, body: bytes) -> None:
         if status:

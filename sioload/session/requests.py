@@ -13,6 +13,7 @@ from sioload.engineio.packet import Packet
 from sioload.engineio.secrets import redact
 from sioload.engineio.urls import Endpoint, Request, parse_url, redirected, stays
 from sioload.errors import Stage
+from sioload.measure.rows import Row
 from sioload.net.dial import Dialler
 from sioload.net.http import request
 from sioload.net.stream import Stream
@@ -40,16 +41,24 @@ class Requests:
         endpoint: the server.
         sid: the session's id, "" before it is open.
         asked: what the user's script and options put into each request; None once none can follow.
+        owner: the user, None without one.
         confided: the auth payload.
     """
 
     __slots__ = ("_moves", "_opens_at", "_sent", "asked", "confided", "encode", "endpoint", "fleet",
-                 "generation", "options", "sid")  # fmt: skip
+                 "generation", "options", "owner", "sid")  # fmt: skip
 
     def __init__(
-        self, fleet: Fleet, options: Options, generation: Generation, endpoint: Endpoint, asked: Request
+        self,
+        fleet: Fleet,
+        options: Options,
+        generation: Generation,
+        endpoint: Endpoint,
+        asked: Request,
+        owner: object = None,
     ) -> None:
         self.fleet = fleet
+        self.owner = owner
         self.options = options
         self.endpoint = endpoint
         self.asked: Request | None = asked
@@ -106,7 +115,14 @@ class Requests:
     def dial(self, done: Callable[[Stream], None], failed: Callable[[Stage, str], None]) -> Dialler:
         """Begin to connect a stream for the next request."""
         at = self.at()
-        return Dialler(self.fleet, at.host, at.port, self.options, at.tls, done, failed)
+        return Dialler(self.fleet, at.host, at.port, self.options, at.tls, done, failed, self.owner)
+
+    def row(self, type: str, name: str, size: int = 0, error: Exception | None = None) -> Row:
+        """A row whose next sample is this session's; see `Row.note`."""
+        row = self.fleet.recorder.row(type, name)
+        row.bytes += size
+        row.note(self.owner, size, error)
+        return row
 
     def get(self, generation: Generation | None = None) -> bytes:
         """The bytes of a poll, or of the request for a session (in another generation's form)."""

@@ -26,7 +26,7 @@ class Base:
 
 
 class Talker(Base, SocketIOUser):
-    options = {"version": 4, "transports": ["websocket"]}
+    options = {"version": 4}
 
     def context(self):
         return {"user": "bob"}
@@ -35,7 +35,7 @@ class Talker(Base, SocketIOUser):
         self.sio.connect()
         self.environment.events.request.add_listener(lambda name, **_: late.append(name))
 
-    @task(10)
+    @task(3)
     def talk(self):
         self.sio.call("echo", "x" * 250, name="say")
         self.sio.emit("message", {"sent": stamp()}, name="tell")
@@ -53,7 +53,18 @@ class Talker(Base, SocketIOUser):
 
 
 class Outside(Base, SocketIOUser):
-    options = {"namespaces": ["/chat"], "reconnection_delay": 0.3, "version": 4}
+    options = {"namespaces": ["/chat"], "reconnection_delay": 0.3, "version": 4, "transports": ["websocket"]}
+
+    def context(self):
+        return {"user": "carol"}
+
+
+class Nowhere(Base, SocketIOUser):
+    host = "http://127.0.0.1:1"
+    options = {"version": 4, "reconnection_attempts": 0}
+
+    def context(self):
+        return {"user": "alice"}
 
 
 class Web(Base, HttpUser):

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import serverkit
@@ -74,9 +75,9 @@ def test_users_that_give_up_are_counted_in_one_line(tmp_path: Path, target: serv
 
 
 def test_listeners_of_the_request_event_learn_of_ours_what_they_learn_of_others(
-    tmp_path: Path, target: serverkit.Server
+    tmp_path: Path, servers: Callable[..., serverkit.Server]
 ) -> None:
-    done = run("listened.py", tmp_path, target, "-t", "3s")
+    done = run("listened.py", tmp_path, servers("target", "--ping-interval", "1"), "-t", "3s")
     assert done.code == 1 and "Traceback" not in done.text, done.text
     both = json.loads((tmp_path / "seen.json").read_text())
     seen, counted = both["seen"], both["rows"]
@@ -85,9 +86,15 @@ def test_listeners_of_the_request_event_learn_of_ours_what_they_learn_of_others(
     assert ack <= seen["CALL say "][1] <= ack + 3 and seen["CALL say "][2] == bob
     assert seen["CALL timeout AckTimeout"][1:] == [0, bob]
     assert seen["CALL refused UnexpectedReply"][2] == bob and seen["CALL refused UnexpectedReply"][1] >= 5
-    assert seen["CONNECT /chat ConnectError"][1:] == [0, {}]
+    carol = {"user": "carol"}
+    assert seen["CONNECT /chat ConnectError"][1:] == [0, carol]
     assert seen["CONNECT / "][2] == seen["EMIT tell "][2] == seen["PUSH message "][2] == bob
-    assert seen["PUSH message "][1] > 20 and seen["DISCONNECT client "][2] in ({}, bob)
+    assert seen["PUSH message "][1] > 20 and seen["DISCONNECT client "][2] in (bob, carol)
+    # What happens below a message too: an attempt's steps and heartbeats.
+    assert seen["OPEN polling "][1] > 50 and seen["OPEN websocket "][1] > 50
+    assert seen["OPEN polling "][2] == seen["UPGRADE websocket "][2] == seen["HEARTBEAT ping "][2] == bob
+    assert seen["OPEN websocket "][2] == carol
+    assert seen["DIAL tcp ConnectError"] == [1, 0, {"user": "alice"}] and seen["DIAL tcp "][2] in (bob, carol)
     assert seen["GET /counts "][2] == {"user": "web"}
     # All of them saw every sample, one that was added in `on_start` too.
     assert seen["CALL say "][0] == counted["CALL say"] == counted["late say"] > 5, both
