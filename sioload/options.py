@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from sioload.errors import OptionError
 
@@ -86,6 +87,7 @@ class Options:
     key_file: str | None = None
     server_hostname: str | None = None
     source_addresses: tuple[str, ...] = ()
+    proxy: str | None = None
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -133,6 +135,8 @@ class Options:
         check_strings("headers", self.headers)
         check_strings("cookies", self.cookies)
         check_query(self.query, self.encode_query)
+        if self.proxy is not None:
+            check_proxy(self.proxy)
 
     def _addresses(self) -> None:
         """What names places: paths, files, hosts."""
@@ -189,6 +193,19 @@ def check_strings(name: str, value: object) -> None:
             raise OptionError(f"{name}: {key!r} holds a line break")
         if name == "headers" and not _TOKEN.fullmatch(key):
             raise OptionError(f"headers: {key!r} is no name of a header")
+
+
+def check_proxy(value: object) -> None:
+    """The URL of an HTTP proxy, which is spoken to without TLS."""
+    text = value if isinstance(value, str) else ""
+    try:
+        url = urlsplit(text)
+        good = url.scheme == "http" and url.hostname and url.port != 0 and url.path in ("", "/")
+    except ValueError:
+        good = False
+    if not good or any(c <= " " or c in "?#" for c in text):
+        shown = repr(re.sub(r"//.*@", "//", text)) if text else f"{type(value).__name__}"
+        raise OptionError(f"proxy must be http://host:port or http://user:password@host:port, not {shown}")
 
 
 def check_query(query: object, encode: bool) -> None:

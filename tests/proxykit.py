@@ -81,3 +81,14 @@ def haproxy(defaults: str, backend: str) -> Iterator[str]:
         with serverkit.Process([_program("haproxy"), "-db", "-f", conf]) as process:
             _listening(port, process)
             yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def tinyproxy(lines: str = "") -> Iterator[str]:
+    """Host and port of a forward proxy with these lines."""
+    with tempfile.TemporaryDirectory() as home:
+        port, conf = serverkit.free_port(), Path(home, "tinyproxy.conf")
+        conf.write_text(f"Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 100\n{lines}\n")
+        with serverkit.Process([_program("tinyproxy"), "-d", "-c", conf]) as process:
+            _listening(port, process)
+            yield f"127.0.0.1:{port}"

@@ -23,6 +23,7 @@ from sioload.options import Options
 @click.option(
     "--header", "headers", multiple=True, callback=values.headers, help="An HTTP header, as 'Name: value'."
 )
+@click.option("--proxy", default=None, metavar="URL", help="An HTTP proxy: http://[user:password@]host:port.")
 @click.option("--ca-file", default=None, help="Certificates to trust (PEM).")
 @click.option("--no-verify", is_flag=True, help="Don't verify the server's certificate.")
 @click.option(
@@ -39,6 +40,7 @@ def doctor(
     namespace: str,
     auth: Any,
     headers: dict[str, str],
+    proxy: str | None,
     ca_file: str | None,
     no_verify: bool,
     transports: str,
@@ -48,7 +50,7 @@ def doctor(
 
     Exit code 0 when a load test can run, 1 when not.
     """
-    options = Options(auth=auth, headers=headers, ca_file=ca_file, tls_verify=not no_verify,
+    options = Options(auth=auth, headers=headers, ca_file=ca_file, tls_verify=not no_verify, proxy=proxy,
                       transports=tuple(transports.split(",")))  # fmt: skip
     importlib.import_module("locust")  # its monkey patch lets the examination use the event loop
     examination: Any = importlib.import_module("sioload.doctor").Examination(url, path, options, namespace)

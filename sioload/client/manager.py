@@ -35,6 +35,7 @@ from sioload.errors import (
     Reason,
     Refused,
 )
+from sioload.net.tunnel import unused
 from sioload.options import Options
 from sioload.session.connection import Connection
 from sioload.session.connection import Listener as SessionListener
@@ -858,7 +859,10 @@ class Manager(SessionListener):
         elif self.failed is not None:
             self._attempt_failed(self.failed)
         else:
-            self._attempt_failed(ConnectError(stage, end.detail or end.kind, kind=end.kind))
+            said = end.detail or end.kind
+            if stage == "dial" and self.endpoint is not None and self.options.proxy is None:
+                said += unused(self.endpoint)
+            self._attempt_failed(ConnectError(stage, said, kind=end.kind))
 
     def _dismissed(self) -> None:
         """The server sent the disconnect of "/" that ends a session (0.9): nobody comes back by himself."""

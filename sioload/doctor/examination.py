@@ -37,6 +37,7 @@ from sioload.engineio.packet import Handshake
 from sioload.engineio.urls import Endpoint, parse_url
 from sioload.errors import ConnectError, Failure, ProtocolError
 from sioload.net.fleet import Fleet
+from sioload.net.tunnel import unused
 from sioload.options import Limits, Options
 from sioload.socketio.detect import identify, refusal, refuses_transport, refuses_version
 from sioload.socketio.generations import V0, V4, VERSIONS, Generation
@@ -143,11 +144,13 @@ class Examination:
             )
 
     def _look_up(self) -> bool:
-        host, port = self._endpoint.host, self._endpoint.port
+        at = parse_url(self._options.proxy) if self._options.proxy else self._endpoint
+        host, port = at.host, at.port
+        hint = "" if self._options.proxy else unused(at)
         try:
             addresses = self._timed("dns", lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         except OSError as error:
-            self._fault(f"the name {host} is not found ({error.strerror})", "check the host name in the URL")
+            self._fault(f"the name {host} is not found ({error.strerror})", f"check the host name{hint}")
             return False
         reasons = []
         for family, _, _, _, address in addresses:
@@ -162,7 +165,7 @@ class Examination:
                     reasons.append((error.strerror or "timed out").lower())
         self._fault(
             f"nothing answers on {host} port {port} ({reasons[-1]})",
-            "start the server, or check the URL's host and port",
+            f"start the server, or check host and port{hint}",
         )
         return False
 
@@ -186,6 +189,8 @@ class Examination:
         try:
             with gevent.Timeout(PATIENCE), requests.Session() as session:
                 session.trust_env = False
+                if self._options.proxy:
+                    session.proxies = dict.fromkeys(("http", "https"), self._options.proxy)
                 if source:
                     session.get_adapter("http://").init_poolmanager(1, 1, source_address=(source, 0))  # type: ignore[attr-defined]
                     session.mount("https://", session.get_adapter("http://"))
@@ -433,6 +438,8 @@ class Examination:
     def _try_addresses(self, generation: Generation, cookies: dict[str, str]) -> None:
         """Whether a session that is known here is unknown to other addresses of this machine (ip_hash)."""
         others = self._options.source_addresses
+        if self._options.proxy:
+            return
         if not others and self._endpoint.host in ("127.0.0.1", "localhost"):
             others = ELSEWHERE
         for address in others:

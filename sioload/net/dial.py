@@ -20,6 +20,7 @@ from gevent.hub import get_hub
 from sioload.errors import ConnectError, End, OptionError, Stage
 from sioload.measure.rows import Row
 from sioload.net.stream import WRITE, Owner, Stream, TLSStream, close
+from sioload.net.tunnel import Proxy, Tunnel
 from sioload.options import Options
 
 if TYPE_CHECKING:
@@ -117,15 +118,15 @@ def tls_context(options: Options) -> ssl.SSLContext:
 
 
 class Dialler:
-    """One attempt to get a stream: resolve, connect (each address in turn), TLS.
+    """One attempt to get a stream: resolve, connect (each address in turn), a proxy's tunnel, TLS.
 
     Calls `done(stream)` or `failed(stage, reason)` in the hub, exactly once, unless `cancel` comes first. The
     stream's owner is the dialler until `done`, which must set its own.
     """
 
-    __slots__ = ("_addresses", "_deadline", "_done", "_failed", "_fleet", "_host", "_options", "_owner",
-                 "_port", "_reason", "_sock", "_started", "_stream", "_tls", "_waited_for",
-                 "_watcher")  # fmt: skip
+    __slots__ = ("_addresses", "_at", "_deadline", "_done", "_failed", "_fleet", "_host", "_options",
+                 "_owner", "_proxy", "_reason", "_sock", "_started", "_stream", "_tls", "_tunnel",
+                 "_waited_for", "_watcher")  # fmt: skip
 
     def __init__(
         self,
@@ -137,12 +138,15 @@ class Dialler:
         done: Callable[[Stream], None],
         failed: Callable[[Stage, str], None],
         owner: object = None,
+        proxy: Proxy | None = None,
     ) -> None:
         """`owner` is the user, if there is one."""
         self._fleet = fleet
         self._owner = owner
         self._host = host
-        self._port = port
+        self._proxy = proxy
+        self._at = (host, port) if proxy is None else (proxy.endpoint.host, proxy.endpoint.port)
+        self._tunnel: Tunnel | None = None
         self._options = options
         self._tls = tls
         self._done = done
@@ -155,7 +159,7 @@ class Dialler:
         self._reason = "no address"
         self._waited_for: Address | None = None
         self._started = perf_counter()
-        fleet.resolver.resolve(host, port, self._resolved)
+        fleet.resolver.resolve(*self._at, self._resolved)
 
     def cancel(self, failure: str = "") -> None:
         """Stop; nothing is called any more. `failure` says what became of the dialling, if that counts."""
@@ -164,8 +168,9 @@ class Dialler:
         self._done = self._failed = _ignore
         self._addresses = iter(())
         self._drop()
-        if self._stream is not None:
-            self._stream.close()
+        for held in (self._stream, self._tunnel):
+            if held is not None:
+                held.close()
 
     def _drop(self) -> None:
         self._fleet.deadlines.cancel(self._deadline)
@@ -251,25 +256,43 @@ class Dialler:
             self._sock = None
             self._drop()
             if self._waited_for is not None:
-                self._fleet.resolver.prefer(self._host, self._port, self._waited_for)
-            now = perf_counter()
-            self._row("tcp").add(now - self._started)
-            self._started = now
-            try:
-                self._stream = self._wrap(sock)
-            except (OptionError, ssl.SSLError, ValueError) as error:
-                close(sock)
-                self._give_up("tls", str(error))
+                self._fleet.resolver.prefer(*self._at, self._waited_for)
+            if self._proxy is None or not self._proxy.target:
+                self._reached(sock)
                 return
-            except BaseException:
-                close(sock)
-                raise
-            if isinstance(self._stream, TLSStream):
-                self._stream.start()
-            else:
-                self._finish()
+            self._tunnel = Tunnel(self._proxy, self._through, self._barred)
+            self._tunnel.begin(Stream(sock, self._tunnel, self._fleet.recorder))
         except BaseException as error:  # noqa: BLE001 - a hub callback never raises
             self.on_crash(error)
+
+    def _through(self) -> None:
+        """The proxy has made the tunnel."""
+        tunnel, self._tunnel = self._tunnel, None
+        if tunnel is not None and tunnel.stream is not None:
+            self._reached(tunnel.stream.release())
+
+    def _barred(self, reason: str) -> None:
+        self._tunnel = None
+        self._give_up("dial", reason)
+
+    def _reached(self, sock: _socket.socket) -> None:
+        """Connected with the server."""
+        now = perf_counter()
+        self._row("tcp").add(now - self._started)
+        self._started = now
+        try:
+            self._stream = self._wrap(sock)
+        except (OptionError, ssl.SSLError, ValueError) as error:
+            close(sock)
+            self._give_up("tls", str(error))
+            return
+        except BaseException:
+            close(sock)
+            raise
+        if isinstance(self._stream, TLSStream):
+            self._stream.start()
+        else:
+            self._finish()
 
     def _wrap(self, sock: _socket.socket) -> Stream:
         meter = self._fleet.recorder
@@ -289,6 +312,8 @@ class Dialler:
             self.on_crash(error)
 
     def _give_up(self, stage: Stage, reason: str) -> None:
+        if self._proxy is not None and stage == "dial":
+            reason = f"{self._proxy.name}: {reason}"
         self._fail(stage, reason)
         # Later, because an attempt may fail while its starter still sets it up.
         get_hub().loop.run_callback(self._report, stage, reason)

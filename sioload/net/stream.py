@@ -157,8 +157,11 @@ class Stream:
 
     def close(self) -> None:
         """Close now; what is still buffered is dropped. The owner hears nothing of it."""
-        if self.closed:
-            return
+        if not self.closed:
+            close(self.release())
+
+    def release(self) -> _socket.socket:
+        """End this stream without closing its socket, for another one on it."""
         self.closed = True
         for watcher in (self._reader, self._writer):
             if watcher is not None:
@@ -166,7 +169,7 @@ class Stream:
                 watcher.close()
         self._reader = self._writer = None
         self._out = None
-        close(self._sock)
+        return self._sock
 
     def abort(self) -> None:
         """Close with a TCP reset."""

@@ -278,7 +278,7 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         if self._closing:
             self._gone()
             return
-        self.on_lost(refused(status, body, self.requests.shown(body)))
+        self.on_lost(refused(status, body, self.requests.refusal(status, body, transport)))
 
     def on_lost(self, end: End) -> None:
         self._end(Input.LOST, end)

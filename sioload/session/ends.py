@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, get_args
 
 from sioload.errors import End, Reason
-from sioload.socketio.detect import refusal, refuses_version, unknown_session
+from sioload.socketio.detect import refuses_version, unknown_session
 
 #: The closed set that DISCONNECT rows and reports use.
 REASONS: Final[tuple[str, ...]] = get_args(Reason)
@@ -14,14 +14,14 @@ REASONS: Final[tuple[str, ...]] = get_args(Reason)
 CAUSES: Final = "refused, or the URL, its port or the option path is wrong"
 
 
-def refused(status: int, body: bytes, shown: bytes) -> End:
-    """The server answered a request with an HTTP error; `shown` is what of its body may be shown."""
+def refused(status: int, body: bytes, said: str) -> End:
+    """The server answered a request with an HTTP error, which says this."""
     kind: Reason = "transport error"
     if unknown_session(status, body):
         kind = "session unknown"
     elif refuses_version(status, body):
         kind = "protocol error"
-    return End(kind, refusal(status, shown))
+    return End(kind, said)
 
 
 def unopened(end: End) -> End:

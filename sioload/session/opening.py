@@ -179,10 +179,10 @@ class Opening(FrameListener):
         if form == "0" or self.transport == "polling":
             self._dial(self._dialled)
         else:
-            self._dial(self._dialled_websocket)
+            self._dial(self._dialled_websocket, True)
 
-    def _dial(self, done: Callable[[Stream], None]) -> None:
-        self._dialler = self._requests.dial(done, self._not_dialled)
+    def _dial(self, done: Callable[[Stream], None], websocket: bool = False) -> None:
+        self._dialler = self._requests.dial(done, self._not_dialled, websocket)
 
     def _not_dialled(self, stage: Stage, reason: str) -> None:
         self._dialler = None
@@ -392,7 +392,7 @@ class Opening(FrameListener):
 
     def start_websocket(self) -> None:
         """0.9: the session has its id; now its websocket begins, and is open with the server's greeting."""
-        self._dial(self._dialled_websocket)
+        self._dial(self._dialled_websocket, True)
 
     def _dialled_websocket(self, stream: Stream) -> None:
         self._begin()

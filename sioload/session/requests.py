@@ -17,9 +17,11 @@ from sioload.measure.rows import Row
 from sioload.net.dial import Dialler
 from sioload.net.http import request
 from sioload.net.stream import Stream
+from sioload.net.tunnel import credentials, proxy_for
 from sioload.net.websocket import Listener as FrameListener
 from sioload.net.websocket import WebSocket
 from sioload.options import Options
+from sioload.socketio.detect import refusal
 from sioload.socketio.generations import Generation
 
 if TYPE_CHECKING:
@@ -43,10 +45,11 @@ class Requests:
         asked: what the user's script and options put into each request; None once none can follow.
         owner: the user, None without one.
         confided: the auth payload.
+        proxy: the HTTP proxy that all goes through, None without one.
     """
 
     __slots__ = ("_moves", "_opens_at", "_sent", "asked", "confided", "encode", "endpoint", "fleet",
-                 "generation", "options", "owner", "sid")  # fmt: skip
+                 "generation", "options", "owner", "proxy", "sid")  # fmt: skip
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class Requests:
         self._opens_at: Endpoint | None = None
         self._sent = ""
         self.confided: object = None
+        self.proxy = parse_url(options.proxy) if options.proxy else None
         self.speak(generation)
 
     def speak(self, generation: Generation) -> None:
@@ -109,13 +113,16 @@ class Requests:
     @property
     def server(self) -> tuple[bool, str, int]:
         """Whose patience with idle connections counts."""
-        at = self.endpoint
+        at = self.endpoint if self.proxy is None or self.endpoint.tls else self.proxy
         return at.tls, at.host, at.port
 
-    def dial(self, done: Callable[[Stream], None], failed: Callable[[Stage, str], None]) -> Dialler:
+    def dial(
+        self, done: Callable[[Stream], None], failed: Callable[[Stage, str], None], websocket: bool = False
+    ) -> Dialler:
         """Begin to connect a stream for the next request."""
         at = self.at()
-        return Dialler(self.fleet, at.host, at.port, self.options, at.tls, done, failed, self.owner)
+        proxy = None if self.proxy is None else proxy_for(self.proxy, at, websocket)
+        return Dialler(self.fleet, at.host, at.port, self.options, at.tls, done, failed, self.owner, proxy)
 
     def row(self, type: str, name: str, size: int = 0, error: Exception | None = None) -> Row:
         """A row whose next sample is this session's; see `Row.note`."""
@@ -149,7 +156,14 @@ class Requests:
         assert asked is not None
         at, parameters = self._target(self.at(), transport, generation or self.generation)
         self._sent = asked.target(at, parameters)
-        return self._sent, asked.header_list(at, transport == "websocket", time())
+        headers = asked.header_list(at, transport == "websocket", time())
+        proxy = self.proxy
+        if proxy is None or at.tls or transport == "websocket":
+            return self._sent, headers
+        if proxy.authorization:
+            headers = [header for header in headers if header[0].lower() != "proxy-authorization"]
+            headers.append(("Proxy-Authorization", proxy.authorization))
+        return at.origin + self._sent, headers  # RFC 9112, section 3.2.2
 
     def _target(
         self, at: Endpoint, transport: str, generation: Generation
@@ -198,9 +212,20 @@ class Requests:
             self.confided,
             self.sid,
             self.endpoint.query,
+            "" if self.proxy is None else self.proxy.authorization,
             parse_url(given.handshake_url).query if given.handshake_url else "",
         )
         return redact(text, *told, *(() if asked is None else asked.secrets()))
+
+    def refusal(self, status: int, body: bytes, transport: str) -> str:
+        """What an HTTP error says, which may be the proxy's."""
+        at, proxy = self.at(), self.proxy
+        if proxy is None or at.tls or transport == "websocket":
+            return refusal(status, self.shown(body))
+        name = f"proxy {proxy.host}:{proxy.port}"
+        if status == 407:
+            return f"{name}: {credentials(status, proxy)}"
+        return f"{refusal(status, self.shown(body))} (by way of the {name})"
 
     def shown(self, body: bytes) -> bytes:
         """What of an error's body may be shown."""

@@ -57,7 +57,7 @@ class Upgrade(FrameListener):
         requests = self._requests
         until = self.asked + requests.options.connect_timeout
         self._deadline = requests.fleet.deadlines.at(until, self._timed_out)
-        self._dialler = requests.dial(self._dialled, self._not_dialled)
+        self._dialler = requests.dial(self._dialled, self._not_dialled, True)
 
     def drop(self) -> None:
         """Give it up. The listener hears nothing of it."""

@@ -76,9 +76,9 @@ def refuses_version(status: int, body: bytes) -> bool:
 def leads_on(status: int, body: bytes) -> bool:
     """Whether an error may be that of a server which knows only another form of handshake.
 
-    401, 403 and 429 refuse the user; an Engine.IO server says in JSON what it refuses.
+    401, 403, 407 and 429 refuse the user; an Engine.IO server says in JSON what it refuses.
     """
-    if status in (401, 403, 429) or 300 <= status < 400:
+    if status in (401, 403, 407, 429) or 300 <= status < 400:
         return False
     return status != 400 or body[:1] not in (b"{", b'"')
 

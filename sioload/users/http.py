@@ -19,6 +19,9 @@ def fit(client: Any, endpoint: Endpoint, options: Options) -> None:
         client.auth_header = endpoint.authorization
     elif endpoint.authorization and client.auth is None:
         client.auth = _authorized(endpoint.authorization)
+    if options.proxy and hasattr(client, "proxies"):  # FastHttpUser has proxy_host and proxy_port of its own
+        for scheme in ("http", "https"):
+            client.proxies.setdefault(scheme, options.proxy)
     if endpoint.query:
         client._build_url = _with_query(client._build_url, endpoint.query)
 

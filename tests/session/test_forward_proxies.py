@@ -1,0 +1,102 @@
+"""The option `proxy` with a real one: tunnels, and what is said of one that lets nothing by."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import serverkit
+import trustme
+from proxykit import tinyproxy
+
+REACH = Path(__file__).with_name("reach.py")
+POLLING, WEBSOCKET, BOTH = ["polling"], ["websocket"], ["polling", "websocket"]
+NOBODY = "http://127.0.0.1:1"
+
+
+def reach(*cases: tuple[str, str, list[str]]) -> list[str]:
+    """What comes of connecting: URL, the option `proxy` ("" for none), transports."""
+    given: list[tuple[str, dict[str, Any]]] = [
+        (url, {"transports": transports, "tls_verify": False, **({"proxy": proxy} if proxy else {})})
+        for url, proxy, transports in cases
+    ]
+    environment = {"http_proxy": "http://elsewhere:1", "no_proxy": "localhost"}
+    run = serverkit.run([sys.executable, REACH, json.dumps(given)], 60, env=environment)
+    assert run.code == 0, run.text
+    return [json.loads(line) for line in run.out.splitlines()]
+
+
+def test_everything_goes_through_a_proxy(servers: Callable[..., serverkit.Server], tmp_path: Path) -> None:
+    pem = str(tmp_path / "server.pem")
+    trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
+    plain = servers("sio4")
+    plain.reset()
+    with (
+        serverkit.running("sio4", "--cert", pem, "--key", pem) as secure,
+        tinyproxy("BasicAuth ann secret-word") as proxy,
+    ):
+        told = f"http://ann:secret-word@{proxy}"
+        cases = [(url, told, transports) for url in (plain.url, secure.url)
+                 for transports in (POLLING, WEBSOCKET, BOTH)]  # fmt: skip
+        assert reach(*cases) == ["polling: x", "websocket: x", "websocket: x"] * 2
+    assert "c2VjcmV0" not in json.dumps(plain.requests())  # the credentials are the proxy's alone
+
+
+def test_what_keeps_a_proxy_from_passing_us_on_is_named_with_the_proxy(
+    servers: Callable[..., serverkit.Server],
+) -> None:
+    url = servers("sio4").url
+    target, tls = url.removeprefix("http://"), NOBODY.replace("http", "https")
+    with (
+        tinyproxy("BasicAuth ann secret-word") as guarded,
+        tinyproxy() as free,
+        tinyproxy("ConnectPort 1") as shut,
+    ):
+        found = reach(
+            (url, f"http://{guarded}", POLLING),
+            (url, f"http://{guarded}", WEBSOCKET),
+            (url, f"http://ann:wrong-word@{guarded}", WEBSOCKET),
+            (url, f"http://{shut}", WEBSOCKET),
+            (NOBODY, f"http://{free}", POLLING),
+            (tls, f"http://{free}", POLLING),
+            (url, NOBODY, BOTH),
+            (NOBODY, "", BOTH),
+            (NOBODY.replace("127.0.0.1", "localhost"), "", BOTH),
+        )  # fmt: skip
+    wants = "HTTP 407: it wants a user and a password (proxy: http://user:password@host:port)"
+    assert found == [
+        f"open: proxy {guarded}: {wants}",
+        f"dial: proxy {guarded}: {wants}",
+        f"dial: proxy {guarded}: HTTP 401: it refuses the user and password in the option proxy",
+        f"dial: proxy {shut}: HTTP 403: it allows no tunnel to {target}",
+        f"open: HTTP 500 (by way of the proxy {free})",
+        f"dial: proxy {free}: HTTP 500: it can't reach 127.0.0.1:1",
+        "dial: proxy 127.0.0.1:1: connection refused",
+        "dial: connection refused (http_proxy is set in the environment and isn't used: "
+        "give it as the option proxy)",
+        "dial: connection refused",
+    ]
+
+
+def test_the_doctor_and_the_users_http_requests_take_it_too(
+    servers: Callable[..., serverkit.Server], tmp_path: Path
+) -> None:
+    with tinyproxy() as proxy:
+        run = serverkit.run_sioload(["doctor", servers("target").url, "--proxy", f"http://{proxy}"], 20)
+        assert run.code == 0 and "FAULT" not in run.out, run.text
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from locust import task\nfrom sioload import SocketIOUser\n"
+        "class U(SocketIOUser):\n"
+        f"    options = {{'proxy': {NOBODY!r}}}\n"
+        "    def on_start(self):\n"
+        "        with self.client.get('/counts', catch_response=True) as answer:\n"
+        "            print('HTTP:', answer.error)\n            answer.success()\n"
+        "        self.environment.runner.quit()\n"
+        "    @task\n    def idle(self): self.sio.sleep(1)\n"
+    )
+    run = serverkit.run_locust(["-f", script, "--headless", "--host", servers("target").url, "-t", "3s"])
+    assert "ProxyError" in run.out, run.text
