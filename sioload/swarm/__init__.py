@@ -25,7 +25,7 @@ from sioload.swarm.processes import forked
 from sioload.swarm.producer import raise_descriptor_limit
 from sioload.swarm.single import Single
 from sioload.swarm.statistics import replace_rounding
-from sioload.swarm.worker import Worker
+from sioload.swarm.worker import Worker, know_options
 
 _installed = False
 
@@ -37,6 +37,7 @@ def install() -> None:
         return
     _installed = True
     replace_rounding()
+    know_options()
     locust.stats.StatsCSVFileWriter = CsvFiles  # type: ignore[misc]
     events: Any = locust.events
     events.init_command_line_parser.add_listener(lambda parser, **_: add_options(parser))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import cache
 from typing import Any
 
+from locust import argument_parser
 from locust.exception import RPCError
 from locust.rpc import Message
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, WorkerRunner
@@ -16,6 +18,16 @@ from sioload.swarm.messages import HURRY, RESET, SNAPSHOT, STOP, STOPPED, TEST
 from sioload.swarm.producer import SLOW_STOP, Producer
 
 logger = logging.getLogger(__name__)
+
+
+def know_options() -> None:
+    """Let Locust find the defaults of its own options once.
+
+    A worker asks for them with each message that spawns users, once for each option of the run, and Locust
+    builds a parser each time: a quarter of a second in which nothing else runs, every second of a ramp.
+    On a busy machine the master takes such a worker for missing.
+    """
+    argument_parser.default_args_dict = cache(argument_parser.default_args_dict)
 
 
 class Worker:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,34 +65,35 @@ def rooms() -> Iterator[str]:
 
 
 def run(rooms: str, folder: Path, imported: str, handler: str, *options: str) -> serverkit.Run:
-    file = folder / "locustfile.py"
+    """A run until its users have left a room a few times."""
+    file, url = folder / "locustfile.py", f"http://{rooms}"
     file.write_text(SCRIPT.format(imported=imported, url=f"ws://{rooms}", handler=handler))
-    arguments = [
-        "-f",
-        file,
-        "--headless",
-        "-u",
-        "2",
-        "-r",
-        "2",
-        "-t",
-        "4s",
-        "-H",
-        f"http://{rooms}",
-        *options,
-    ]
-    return serverkit.run_locust(arguments, timeout=40)
+    before = left(url)
+    load = ["-f", file, "--headless", "-u", "2", "-r", "2", "-H", url]
+    with serverkit.Process(serverkit.locust([*load, *options])) as process:
+        deadline = time.monotonic() + 40
+        while left(url) < before + 4:
+            assert process.popen.poll() is None and time.monotonic() < deadline, str(process)
+            time.sleep(0.1)
+        process.signal(signal.SIGTERM)
+        return serverkit.Run(process.wait(30), process.out, process.err)
+
+
+def left(url: str) -> int:
+    """How often users left a room."""
+    times: int = serverkit.counts(url).get("leave_room", 0)
+    return times
 
 
 def test_only_the_import_changes(rooms: str, tmp_path: Path) -> None:
     before = run(rooms, tmp_path, BEFORE, PLAIN)
     assert before.code == 0, before.text
-    behind = serverkit.http_json(f"http://{rooms}/counts")
+    behind = serverkit.counts(f"http://{rooms}")
 
     report = tmp_path / "report.json"
     after = run(rooms, tmp_path, AFTER, PLAIN, "--sio-report", str(report))
     assert after.code == 0, after.text
-    received = serverkit.http_json(f"http://{rooms}/counts")
+    received = serverkit.counts(f"http://{rooms}")
     rows = {(row["type"], row["name"]): row["count"] for row in json.loads(report.read_text())["events"]}
     for event in ("join_room", "leave_room", "send_message"):
         emitted = rows.get(("CALL", event), 0) + rows.get(("EMIT", event), 0)
