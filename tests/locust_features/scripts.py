@@ -1,6 +1,6 @@
 """What each feature of Locust is shown by: a script for both kinds of user, and how it is run.
 
-`CALL` stands for one request of either kind; `Base` is `HttpUser` or `SocketIOUser`, at one server. What a
+`Base` is Locust's `HttpUser` or `SocketIOUser`, at one server, and `call` a request of either kind. What a
 script's users do is noted by `note`, in the order in which they do it, and both kinds have to note the same.
 """
 
@@ -8,44 +8,96 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-HEAD = '''
-import functools, json, os
+#: Locust closes its CSV files without a last look at its table, so the table itself is written down.
+COUNT = """
+import json, os
+import gevent
+from locust import events
+
+@events.init.add_listener
+def begin(environment, runner, **_):
+    # Locust reckons --run-time from when the script's imports began, which may be as long ago.
+    gevent.get_hub().loop.update_now()
+    def count(**_):
+        rows = runner.stats.entries.items()
+        table = {name: [row.num_requests, row.num_failures] for (name, kind), row in rows if kind in KINDS}
+        with open(os.environ["NOTED"] + ".calls", "w") as file:
+            json.dump(table, file)
+    if type(runner).__name__ != "WorkerRunner":
+        environment.events.quit.add_listener(count)
+KINDS = ("GET", "CALL")
+"""
+
+HEAD = (
+    COUNT
+    + '''
+import functools
 from locust import *
 from locust import HttpUser, events, transition, transitions
-
 from locust.exception import RescheduleTask, StopUser
-noted = []
-def note(*what):
-    noted.append(" ".join(map(str, what)))
+
 if os.environ["KIND"] == "plain":
     Kind = HttpUser
     def call(user, name):
-        getattr(user, "user", user).client.get("/counts", name=name)
+        user.client.get("/counts", name=name)
 else:
     from sioload import SocketIOUser as Kind
     def call(user, name):
-        getattr(user, "user", user).sio.call("echo", 1, name=name)
+        user.sio.call("echo", 1, name=name)
+
+noted, staying = {}, []
+
+def note(who, what):
+    """`who` is a user, or the name of something else that notes."""
+    key = (who if isinstance(who, str) else type(who).__name__, id(who))
+    noted.setdefault(key, []).append(what)
+    if "LIVE" in os.environ:
+        with open(os.environ["LIVE"], "a") as file:
+            print(what, file=file)
+
 class Base(Kind):
     abstract = True
     host = os.environ["TARGET"]
-    wait_time = constant(0.05)
+    wait_time = constant(0.02)
     fixed_count = 1
-def some(user, name, most=6):
-    """At most so many of each, so that runs of different length note the same."""
+
+def some(user, name, most=3):
+    """So many calls; then the user ends."""
     done = user.__dict__.setdefault("done", [])
     if len(done) >= most:
         raise StopUser
     done.append(name)
     call(user, name)
-    note(type(user).__name__, name)
+    note(user, name)
+
+def stay(user):
+    """Until the user is stopped."""
+    staying.append(user)
+    gevent.sleep(100)
+
+def calls(runner):
+    return sum(row.num_requests for (_, kind), row in runner.stats.entries.items() if kind in KINDS)
+
+@events.init.add_listener
+def end_when_all_are_done(runner, **_):
+    def look():
+        while calls(runner) < int(os.environ["CALLS"]) or runner.user_count > len(staying):
+            gevent.sleep(0.05)
+        gevent.sleep(0.3)
+        runner.quit()
+    if "CALLS" in os.environ and not type(runner).__name__ == "WorkerRunner":
+        gevent.spawn(look)
+
 @events.quit.add_listener
 def tell(**_):
-    by_user = {}
-    for line in noted:
-        by_user.setdefault(line.split()[0], []).append(line)
+    by_class = {}
+    for (name, _), lines in noted.items():
+        by_class.setdefault(name, []).append(lines)
     with open(os.environ["NOTED"], "a") as file:
-        print(json.dumps(by_user, sort_keys=True), file=file)
+        told = {name: sorted(lines) for name, lines in by_class.items()}
+        print(json.dumps(told, sort_keys=True), file=file)
 '''
+)
 
 
 @dataclass(frozen=True)
@@ -53,26 +105,30 @@ class Feature:
     """One feature, or several that one run shows.
 
     Attributes:
-        script: behind `HEAD`.
+        script: behind `head`.
         args: more arguments of Locust.
+        calls: after so many, and when all users have left or stay for good, the run ends.
         env: more environment variables.
         files: more files in the folder of the run.
         code: the exit code of both kinds.
-        counted: whether calls in Locust's table are equal in number too.
+        name: what the script is called.
+        head: what goes in front of it.
     """
 
     script: str
     args: tuple[str, ...] = ()
+    calls: int = 0
     env: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     code: int = 0
-    counted: bool = True
+    name: str = "locustfile.py"
+    head: str = HEAD
 
 
 TASKS = """
 class Plain(Base):
-    def on_start(self): note("Plain start")
-    def on_stop(self): note("Plain stop")
+    def on_start(self): note(self, "start")
+    def on_stop(self): note(self, "stop")
     @task
     def a(self): some(self, "a")
 def function(user): some(user, "function")
@@ -81,19 +137,28 @@ class Weighted(Base): tasks = {function: 3}
 class Later(Base): pass
 Later.tasks = [function]
 class Partial(Base): tasks = [functools.partial(some, name="partial")]
-class Steps(SequentialTaskSet):
-    def on_start(self): note(type(self.user).__name__, "steps start")
-    def on_stop(self): note(type(self.user).__name__, "steps stop")
+class Often(Base):
+    fixed_count, weight = 0, 3
     @task
-    def one(self): some(self.user, "one")
+    def often(self): some(self, "often")
+class Seldom(Base):
+    fixed_count, weight = 0, 1
+    @task
+    def seldom(self): some(self, "seldom")
+class Steps(SequentialTaskSet):
+    def on_start(self): note(self.user, "steps start")
+    def on_stop(self): note(self.user, "steps stop")
+    @task
+    def one(self): some(self.user, "one", 8)
     @task(2)
-    def two(self): some(self.user, "two")
+    def two(self): some(self.user, "two", 8)
     @task
     class Inner(TaskSet):
-        def on_start(self): note(type(self.user).__name__, "inner", self.parent.__class__.__name__)
+        def on_start(self): note(self.user, "inner " + self.parent.__class__.__name__)
+        def on_stop(self): note(self.user, "inner stop")
         @task
         def deep(self):
-            some(self.user, "deep")
+            some(self.user, "deep", 8)
             self.interrupt(reschedule=False)
 class Sequential(Base): tasks = [Steps]
 class Chain(MarkovTaskSet):
@@ -107,7 +172,7 @@ class Overriding(Base):
     class Outer(TaskSet):
         tasks = [Steps]
         def execute_task(self, task):
-            note("Overriding executes", task.__name__)
+            note(self.user, "executes " + task.__name__)
             super().execute_task(task)
 class Raising(Base):
     @task
@@ -116,21 +181,106 @@ class Raising(Base):
         raise RescheduleTask
 class Broken(Base):
     def on_start(self):
-        note("Broken start")
+        note(self, "start")
         raise StopUser
-    def on_stop(self): note("Broken stop")
+    def on_stop(self): note(self, "stop")
     @task
-    def never(self): note("Broken never")
+    def never(self): note(self, "never")
+class Staying(Base):
+    def on_stop(self):
+        call(self, "bye")
+        note(self, "stop")
+    @task
+    class Nested(TaskSet):
+        def on_stop(self): note(self.user, "nested stop")
+        @task
+        def stays(self):
+            call(self.user, "stays")
+            stay(self.user)
+"""
+
+#: `-u`, `-r`, options of the script, tags and the exit code come from four places.
+OPTIONS = """
+for event in ("test_start", "test_stopping", "test_stop", "spawning_complete", "quitting"):
+    getattr(events, event).add_listener(lambda event=event, **_: note("events", event))
+@events.init.add_listener
+def begun(environment, runner, web_ui, **_): note("events", f"init {type(runner).__name__} {web_ui}")
+@events.init_command_line_parser.add_listener
+def option(parser, **_): parser.add_argument("--flavour", default="none", env_var="FLAVOUR")
+@events.request.add_listener
+def request(request_type, name, exception, context, **_):
+    if name == "a": note("requests", f"{name} {exception} {context}")
+@events.user_error.add_listener
+def wrong(user_instance, exception, **_): note("events", f"error {type(user_instance).__name__} {exception}")
+class Heard(Base):
+    def context(self): return {"flavour": self.environment.parsed_options.flavour}
+    @tag("x")
+    @task
+    def a(self): some(self, "a")
+class Failing(Base):
+    @tag("x")
+    @task
+    def a(self):
+        if getattr(self, "failed", False): raise StopUser
+        self.failed = True
+        raise RuntimeError("wrong")
+class Tagged(Base):
+    @tag("x")
+    @task
+    def tagged(self): some(self, "tagged")
+    @tag("y")
+    @task
+    def other(self): some(self, "other")
+    @tag("x", "z")
+    @task
+    def excluded(self): some(self, "excluded")
+class Unused(Base):
+    @tag("x")
+    @task
+    def unused(self): some(self, "unused")
+"""
+
+SHAPE = """
+class Step(Base):
+    fixed_count = 0
+    def on_start(self): note(self, "start")
+    def on_stop(self): note(self, "stop")
+    @task
+    def a(self):
+        call(self, type(self).__name__)
+        stay(self)
+class Other(Step): pass
+class Shape(LoadTestShape):
+    steps = [(2, 10, [Step]), (4, 10, [Step, Other]), (1, 10, [Step])]
+    def tick(self): return self.steps.pop(0) if self.steps else None
+"""
+
+SPREAD = """
+class Spread(Base):
+    fixed_count = 4
+    def on_start(self): note(self, "start")
+    def on_stop(self): note(self, "stop")
+    @task
+    def a(self): some(self, "a")
+"""
+
+#: Functions of pytest as users; they get Locust's HTTP session, which sioload leaves alone.
+PYTEST = """
+if os.environ["KIND"] != "plain":
+    import sioload
+def test_counts(session):
+    session.get(os.environ["TARGET"] + "/counts", name="counts")
+    session.get(os.environ["TARGET"] + "/counts", name="again")
 """
 
 #: Feature to what shows it.
 FEATURES = {
-    "tasks of every kind": Feature(TASKS, ("-u", "20", "-r", "40", "-t", "12s")),
-    "a shape": Feature(
-        "class Step(Base):\n    fixed_count = 0\n    @task\n    def a(self): some(self, 'a', 3)\n"
-        "class Shape(LoadTestShape):\n    def tick(self):\n"
-        "        return (2, 10) if self.get_run_time() < 4 else None\n"),
-    "workers": Feature(
-        "class Spread(Base):\n    fixed_count = 4\n    @task\n    def a(self): some(self, 'a', 5)\n",
-        ("-u", "4", "-r", "10", "-t", "4s", "--processes", "2")),
+    "tasks of every kind, weights, fixed_count": Feature(TASKS, ("-u", "17", "-r", "100"), calls=54),
+    "configuration files, environment variables, command line, tags, listeners, exceptions": Feature(
+        OPTIONS, ("--config", "run.conf", "-r", "10", "Heard", "Failing", "Tagged"), code=7, calls=6,
+        env={"LOCUST_RUN_TIME": "60s", "LOCUST_EXCLUDE_TAGS": "z", "FLAVOUR": "sour"},
+        files={"run.conf": "users = 3\nexit-code-on-error = 7\ntags = x\n"}),
+    "a shape with classes": Feature(SHAPE),
+    "workers": Feature(SPREAD, ("-u", "4", "-r", "10", "--processes", "2"), calls=12),
+    "functions of pytest": Feature(PYTEST, ("-u", "2", "-r", "10", "-t", "3s"), head=COUNT),
 }  # fmt: skip

@@ -55,3 +55,21 @@ assert env.host == "http://bob:secret@127.0.0.1:2"
 def test_hosts_are_concealed_where_they_are_shown_and_whole_where_they_are_used() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+OPTIONS = """
+import os, sys
+from locust.argument_parser import parse_options
+os.environ.pop("LOCUST_WEB_HOST", None)
+before = vars(parse_options(args=[]))
+import sioload
+from sioload import SocketIOUser
+after = vars(parse_options(args=[]))
+assert {name: after[name] for name in before} == before, "an option of Locust's is another"
+"""
+
+
+def test_locusts_own_options_keep_their_defaults() -> None:
+    """Who else reaches the web UI is Locust's affair: `--web-host` tells it, and `--help` must be right."""
+    done = subprocess.run([sys.executable, "-c", OPTIONS], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -8,13 +8,10 @@ import json
 import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-import serverkit
 from hdrh.histogram import HdrHistogram
-from showkit import USERS
 
 CHECKS = ("--sio-check", "CALL[echo]: p99 < 10s", "--sio-check", "ledger: acked < 5 warn")
 #: What the scenario's names look like when they aren't escaped.
@@ -151,11 +148,3 @@ def test_users_go_on_while_pages_are_served_and_tests_and_resets_begin_a_new_his
     run.ask("/stop", {})
     run.ask("/swarm", start)
     run.until_ended(lambda end: 0 < end < 2)
-
-
-def test_nobody_else_reaches_the_web_ui_unless_asked_to(tmp_path: Path) -> None:
-    port = serverkit.free_port()
-    with serverkit.Process(
-        serverkit.locust(["-f", str(USERS), "--web-port", str(port)]), cwd=tmp_path
-    ) as process:
-        process.wait_for(f"Starting web interface at http://127.0.0.1:{port}", 20)
