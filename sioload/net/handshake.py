@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
@@ -73,11 +73,14 @@ def _offer(protocols: str, extensions: str) -> Offer:
         if name == "permessage-deflate" and None not in found:
             bits = {m[2]: int(m[3]) for m in found if m is not None and m[2]}
             bare = {m[1] for m in found if m is not None}
+            own: Any = bits.get("client_max_window_bits")
+            if own is None and "client_max_window_bits" in bare:
+                own = True  # boxed: the library tells it from the number 1
             factory = ClientPerMessageDeflateFactory(
                 server_no_context_takeover="server_no_context_takeover" in bare,
                 client_no_context_takeover="client_no_context_takeover" in bare,
                 server_max_window_bits=bits.get("server_max_window_bits"),
-                client_max_window_bits=bits.get("client_max_window_bits", "client_max_window_bits" in bare),
+                client_max_window_bits=own,
             )
             texts.append(text.strip())
             factories.append(factory)
