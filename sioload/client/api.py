@@ -25,7 +25,7 @@ from sioload.client.pending import Expectation, Pending, Wait
 from sioload.client.registry import Handlers, Registry, Transport, event_decorator, find
 from sioload.client.schedule import Pace, Schedule
 from sioload.engineio.cookies import Jar
-from sioload.engineio.urls import host_url, parse_url
+from sioload.engineio.urls import Endpoint, host_url, parse_url
 from sioload.errors import ConnectError, EmitError, Loss, NotConnected, RunEnded, UsageError
 from sioload.measure.clock import AHEAD, BACK, misfit
 from sioload.measure.delivery import Receiver
@@ -125,8 +125,16 @@ class SocketIOClient(Listener):
 
     @property
     def connection_headers(self) -> Mapping[str, str]:
-        """The headers that the last `connect()` was made with."""
+        """The headers that the last `connect()` was made with; others, or a function, may take their place
+        for the next sessions."""
         return self._manager.options.headers
+
+    @connection_headers.setter
+    def connection_headers(self, headers: Mapping[str, str] | Callable[[], Mapping[str, str]]) -> None:
+        link = self._manager
+        link.ask_headers = headers if callable(headers) else None
+        own = {} if callable(headers) else headers
+        link.options = link.options.but(headers={**self.options.headers, **own})
 
     @property
     def sid(self) -> str | None:
@@ -162,7 +170,8 @@ class SocketIOClient(Listener):
         Handlers and hooks that are due meanwhile run in the caller's greenlet.
 
         Args:
-            url: http, https, ws or wss; the user's host without. A path in it is a namespace, as in the
+            url: http, https, ws or wss; the user's host without. As a function, asked again before each
+                reconnect. A path in it is a namespace, as in the
                 JavaScript client: the one that is joined, and meant where a call names none.
             headers: added to `options["headers"]`; as a function, asked for each session anew.
             auth: dict or callable; the CONNECT payload, in place of `options["auth"]`.
@@ -194,6 +203,7 @@ class SocketIOClient(Listener):
         options = self._options(
             None if callable(headers) else headers, transports, socketio_path, wait_timeout
         )
+        asks_url = partial(_asked_url, url, options.path) if callable(url) else None
         if callable(url):
             url = url()
         path = parse_url(url).path if url else host_url(self.url or "").path
@@ -209,11 +219,13 @@ class SocketIOClient(Listener):
             if not name.startswith("/"):
                 raise UsageError(f"namespace {name!r} must begin with '/'")
         wanted = list(dict.fromkeys(names))
+        link.ask_url = None
 
         def attempt() -> None:
             self.lost = ""
-            link.ask_headers = asks
-            link.connect(endpoint, options, wanted, auth)
+            at = endpoint if link.ask_url is None else link.ask_url()
+            link.ask_headers, link.ask_url = asks, asks_url
+            link.connect(at, options, wanted, auth)
             if wait:
                 self._serve_until_up()
 
@@ -1088,3 +1100,7 @@ class SocketIOClient(Listener):
     def _expired(self) -> None:
         if self.leaving:
             self.release()
+
+
+def _asked_url(ask: Callable[[], str], path: str) -> Endpoint:
+    return parse_url(ask(), path)

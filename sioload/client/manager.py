@@ -158,6 +158,7 @@ class Manager(SessionListener):
         "_query",
         "_retry",
         "ask_headers",
+        "ask_url",
         "connection",
         "endpoint",
         "failed",
@@ -188,6 +189,7 @@ class Manager(SessionListener):
         self._query: str | None = None
         self._hooked: object = None
         self.ask_headers: Callable[[], Mapping[str, str]] | None = None
+        self.ask_url: Callable[[], Endpoint] | None = None
         self._attempts = 0
         self._again = False  # as an older generation
         self.failed: ConnectError | None = None
@@ -378,6 +380,26 @@ class Manager(SessionListener):
     def _retry_now(self, now: float) -> None:
         self._retry = None
         if self.phase is Phase.DOWN:
+            if self.ask_url is None:
+                self._attempt()
+            else:
+                self._listener.run(self._go_where, self.ask_url)
+
+    def _go_where(self, ask: Callable[[], Endpoint]) -> None:
+        """In a greenlet: the script says where the server is by now."""
+        try:
+            endpoint = ask()
+        except gevent.GreenletExit:
+            self._listener.run(self._go_where, ask)
+            raise
+        except Exception as error:  # noqa: BLE001 - the script's own code
+            self._fleet.later(self._give_up, f"url raised {type(error).__name__}: {error}")
+        else:
+            self._fleet.later(self._go, endpoint)
+
+    def _go(self, endpoint: Endpoint) -> None:
+        if self.phase is Phase.DOWN and self.connection is None:
+            self.endpoint = endpoint
             self._attempt()
 
     def rejoin(self) -> list[str]:

@@ -34,11 +34,12 @@ from sioload.doctor.diagnosis import (
 )
 from sioload.engineio.cookies import given
 from sioload.engineio.packet import Handshake
-from sioload.engineio.urls import Endpoint, parse_url
+from sioload.engineio.urls import Endpoint, parse_url, redirected, stays
 from sioload.errors import ConnectError, Failure, ProtocolError
 from sioload.net.fleet import Fleet
 from sioload.net.tunnel import unused
 from sioload.options import Limits, Options
+from sioload.session.requests import MOVES
 from sioload.socketio.detect import identify, refusal, refuses_transport, refuses_version
 from sioload.socketio.generations import V0, V4, VERSIONS, Generation
 
@@ -186,6 +187,8 @@ class Examination:
         """A request on a connection of its own (from the address `source`); its answer must be complete in
         time."""
         more = {"method": "GET", "headers": self._options.headers, **more}
+        if self._endpoint.authorization:
+            more["headers"] = {"Authorization": self._endpoint.authorization, **more["headers"]}
         try:
             with gevent.Timeout(PATIENCE), requests.Session() as session:
                 session.trust_env = False
@@ -216,6 +219,9 @@ class Examination:
         cookies = dict(self._options.cookies)
         try:
             answer = self._timed("open", lambda: self._ask("EIO=4&transport=polling", cookies=cookies))
+            for _ in range(MOVES):
+                if self._moved(answer):
+                    answer = self._ask("EIO=4&transport=polling", cookies=cookies)
         except requests.exceptions.SSLError as error:
             self._fault(*tls_fault(error))
             return None
@@ -250,6 +256,24 @@ class Examination:
             )
             return None
         return generation, handshake, cookies
+
+    def _moved(self, answer: requests.Response) -> bool:
+        """Whether the answer sends us to another place, where a load test goes too."""
+        location = answer.headers.get("Location", "")
+        if not 300 < answer.status_code < 400 or not location or is_login(location):
+            return False
+        sent = answer.request.path_url
+        here, to = self._endpoint, redirected(self._endpoint, sent, location)
+        if to is None:
+            return False
+        if not stays(here, to.tls, to.host, to.port):
+            self._options = self._options.but(headers={}, cookies={})
+        self._endpoint = to
+        if (to.origin, to.path) != (here.origin, here.path.rstrip("/")):
+            place = f"{to.origin}{to.path}"
+            said = f"the server redirects to {place}, which a load test follows for each session"
+            self._fault(said, "use that URL or --path", fatal=False)
+        return True
 
     def _open_colon(
         self, cookies: dict[str, str]

@@ -5,6 +5,7 @@ Parameter order is that of engine.io-client: the user's query, EIO, transport, t
 
 from __future__ import annotations
 
+import logging
 import re
 from base64 import b64encode
 from collections.abc import Mapping
@@ -18,9 +19,12 @@ from sioload.engineio.cookies import given as given_cookies
 from sioload.errors import OptionError
 from sioload.options import check_query, check_strings
 
+logger = logging.getLogger(__name__)
 #: What JavaScript's encodeURIComponent leaves as it is, beside letters and digits.
 _UNRESERVED = "-_.!~*'()"
 _encode = lru_cache(maxsize=1024)(partial(quote, safe=_UNRESERVED))
+#: Content codings of answers.
+_READABLE = frozenset(("gzip", "deflate", "identity"))
 #: What is meant for one server alone.
 _CONFIDENTIAL = frozenset(("authorization", "cookie", "proxy-authorization"))
 #: Headers that a request manages itself: one that a script copied from a browser would contradict them.
@@ -152,6 +156,20 @@ def bare(url: str) -> str:
 def _shown(url: str) -> str:
     """A URL fit for a message: without credentials and query."""
     return url.partition("?")[0].rpartition("@")[2] if "@" in url else url.partition("?")[0]
+
+
+@lru_cache(maxsize=64)
+def readable(accepted: str) -> str:
+    """The content codings of an Accept-Encoding header that can be read here; what is left out is said."""
+    codings = [part.strip() for part in accepted.split(",") if part.strip()]
+    kept = [coding for coding in codings if coding.partition(";")[0].strip().lower() in _READABLE]
+    left = [coding for coding in codings if coding not in kept]
+    if not left:
+        return accepted
+    logger.warning(
+        "sioload: Accept-Encoding is sent without %s, which can't be decoded here", ", ".join(left)[:80]
+    )
+    return ", ".join(kept) or "identity"
 
 
 def with_token(query: Mapping[str, Any] | str, token: str) -> Mapping[str, Any] | str:
@@ -291,7 +309,7 @@ class Request:
         for name, value in self.headers.items():
             low = name.lower()
             if low not in _MANAGED and (websocket or not low.startswith("sec-websocket-")):
-                found[low] = (name, value)
+                found[low] = (name, readable(value) if low == "accept-encoding" else value)
         if endpoint.authorization:
             found.setdefault("authorization", ("Authorization", endpoint.authorization))
         jar = self.jar

@@ -6,7 +6,8 @@ With `version` "auto" an opening speaks whatever generation the answers show. Wh
 - refused version, garbage or an end after a 101: the other revision of Engine.IO
 - closed without a byte, 404, 5xx, a page: the handshake of 0.9
 - 3 s of silence: the same, beside the first request
-- 401, 403, 429: that user's own refusal
+- 404: before that, the path without its slash at the end (a fixed version tries it too)
+- 401, 403, 407, 429: that user's own refusal
 - a websocket's open packet without `maxPayload` may be of 1.x to 3.x: nothing is sent for 1 s, in which old
   servers open "/" by themselves (a CONNECT of ours would run its handler again), and new ones say nothing
 
@@ -262,6 +263,12 @@ class Opening(FrameListener):
         return True
 
     def _refused(self, status: int, body: bytes, transport: str) -> None:
+        if status == 404 and not self._requests.sid and self._requests.drop_slash():
+            self._count()
+            self._drop()
+            self.stage = "dial"
+            self._prepared()
+            return
         report = partial(self._listener.on_refused, status, body, transport)
         form = _form(self._requests.generation)
         if refuses_version(status, body) and form != "0":
@@ -303,6 +310,7 @@ class Opening(FrameListener):
         requests = self._requests
         requests.fleet.deadlines.cancel(self._timer)
         requests.sid = handshake.sid
+        requests.found()
         self._row(size).add(perf_counter() - self._asked)
         if self._beside is not None:
             self._beside.close()

@@ -21,6 +21,7 @@ from sioload.net.tunnel import credentials, proxy_for
 from sioload.net.websocket import Listener as FrameListener
 from sioload.net.websocket import WebSocket
 from sioload.options import Options
+from sioload.session.probe import server_key
 from sioload.socketio.detect import refusal
 from sioload.socketio.generations import Generation
 
@@ -48,7 +49,7 @@ class Requests:
         proxy: the HTTP proxy that all goes through, None without one.
     """
 
-    __slots__ = ("_moves", "_opens_at", "_sent", "asked", "confided", "encode", "endpoint", "fleet",
+    __slots__ = ("_given", "_moves", "_opens_at", "_sent", "asked", "confided", "encode", "endpoint", "fleet",
                  "generation", "options", "owner", "proxy", "sid")  # fmt: skip
 
     def __init__(
@@ -63,6 +64,7 @@ class Requests:
         self.fleet = fleet
         self.owner = owner
         self.options = options
+        self._given = endpoint
         self.endpoint = endpoint
         self.asked: Request | None = asked
         self.sid = ""
@@ -72,6 +74,8 @@ class Requests:
         self.confided: object = None
         self.proxy = parse_url(options.proxy) if options.proxy else None
         self.speak(generation)
+        if fleet.slashless and server_key(endpoint, options) in fleet.slashless:
+            self.drop_slash()
 
     def speak(self, generation: Generation) -> None:
         """Ask, take and send as this generation does from now on."""
@@ -83,6 +87,25 @@ class Requests:
         if self.options.handshake_url and not self.sid:
             return self._opens_at or parse_url(self.options.handshake_url)
         return self.endpoint
+
+    def drop_slash(self) -> bool:
+        """Ask without the slash at the path's end, if there is one to do without."""
+        at = self.endpoint
+        if self.options.handshake_url or self.generation.eio is None or at.path[-1:] != "/" or at.path == "/":
+            return False
+        self._turn_to(replace(at, path=at.path.rstrip("/")))
+        return True
+
+    def found(self) -> None:
+        """A session is open: what was learnt of the server's path holds for the next ones."""
+        given, at = self._given, self.endpoint
+        if at.path == given.path.rstrip("/") != given.path and at.origin == given.origin:
+            self.fleet.slashless.add(server_key(given, self.options))
+
+    def _turn_to(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        if self.asked is not None:
+            self.asked.endpoint = endpoint
 
     def follow(self, status: int, headers: list[tuple[str, str]]) -> bool:
         """Ask elsewhere, if an answer to the request for a session says so; at most five times (`MOVES`)."""
@@ -104,6 +127,8 @@ class Requests:
             asked.endpoint = to
         else:
             asked.leave(to)
+        if to.origin == at.origin and to.path == at.path.rstrip("/"):
+            return True  # which is no use saying: the option path means both
         told = f"{at.origin}{at.path} redirects to {to.origin}{to.path}"
         if told not in _told and len(_told) < 50:
             _told.add(told)
@@ -172,7 +197,7 @@ class Requests:
         stamp = self._timestamp(transport)
         if generation.eio is None:
             where = f"{self.named(transport)}/{quote(self.sid, safe='')}" if self.sid else ""
-            path = at.path if at is not self.endpoint else f"{at.path}1/{where}"
+            path = at.path if at is not self.endpoint else f"{at.path.rstrip('/')}/1/{where}"
             return replace(at, path=path), [("t", stamp)] if stamp else []
         parameters = [("EIO", generation.eio), ("transport", transport)]
         if stamp:

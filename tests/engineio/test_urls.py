@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sioload.engineio.urls import Endpoint, Request, host_url, parse_url, redirected, with_token
+from sioload.engineio.urls import Endpoint, Request, host_url, parse_url, readable, redirected, with_token
 from sioload.errors import OptionError
 
 HERE = Endpoint(False, "127.0.0.1", 5000, "/socket.io/")
@@ -191,3 +191,22 @@ def test_where_a_redirect_leads(location: str, expected: Endpoint | None) -> Non
 def test_a_host_with_a_path_names_both_remedies(url: str, words: str) -> None:
     with pytest.raises(OptionError, match=words):
         host_url(url)
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("gzip, deflate", "gzip, deflate"),
+        ("gzip, deflate, br, zstd", "gzip, deflate"),
+        ("br;q=1.0, GZIP;q=0.8, *;q=0.1", "GZIP;q=0.8"),
+        ("br", "identity"),
+    ],
+)
+def test_codings_that_cant_be_read_arent_asked_for(
+    given: str, sent: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    readable.cache_clear()
+    for _ in range(3):
+        assert ("Accept-Encoding", sent) in request(headers={"Accept-Encoding": given}).header_list(HERE)
+    assert len(caplog.messages) == (given != sent)
+    assert all("Accept-Encoding is sent without" in said for said in caplog.messages)

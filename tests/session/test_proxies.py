@@ -68,3 +68,16 @@ def test_redirects_are_followed_when_a_session_opens(
     with nginx(there) as url, nginx(f"location / {{ return 301 {url}/old/$is_args$args; }}") as front:
         figures = bench(front, tmp_path / "r.json", "--transports", transports)
     assert figures["connections"]["opened"] == 6
+
+
+@pytest.mark.parametrize("transports", ["polling", "websocket"])
+def test_a_path_that_is_known_without_its_slash(
+    target: serverkit.Server, tmp_path: Path, transports: str
+) -> None:
+    there = PASS.replace("location /", "location = /api/io").replace("{behind};", "{behind}/socket.io/;")
+    lines = there.format(behind=target.port) + " location / { return 404; }"
+    with nginx(lines) as url:
+        figures = bench(url, tmp_path / "r.json", "--transports", transports, "--path", "/api/io")
+    rows = {(row["type"], row["name"]): row["count"] for row in figures["events"]}
+    assert rows["OPEN", transports] == 6
+    assert rows["OPEN", "(probe)"] < 6  # later sessions know it

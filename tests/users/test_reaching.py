@@ -1,0 +1,45 @@
+"""What a user's URL, headers and HTTP client say reaches the server, with each session."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import serverkit
+
+SCRIPT = Path(__file__).with_name("reaching.py")
+BASIC = "Basic YW5uOnNlOmNyZXQ="  # ann:se:cret
+
+
+def test_what_reaches_the_server(servers: Callable[..., serverkit.Server], tmp_path: Path) -> None:
+    server = servers("sio4")
+    server.reset()
+    host = server.url.replace("http://", "http://ann:se%3Acret@") + "/?room=7"
+    argv = ["-f", SCRIPT, "--host", host, "--headless", "-u", "5", "-r", "10", "-t", "4s", "--only-summary"]
+    done = serverkit.run_locust(argv, cwd=tmp_path, env={"BARE": server.url})
+    seen: dict[str, list[Any]] = defaultdict(list)
+    for line in done.out.splitlines():
+        if line.startswith("SAW "):
+            _, name, value = line.split(" ", 2)
+            seen[name].append(json.loads(value))
+    # The login's cookie, the URL's query and its credentials, of either HTTP client, and again after a loss.
+    for client in ("Logged", "Http", "Fast"):
+        assert len(seen[client]) == 2, done.text
+        for saw in seen[client]:
+            assert (saw["cookie"], saw["authorization"]) == ("session=1", BASIC)
+            assert saw["query"]["room"] == "7"
+    asked = [request for request in server.requests() if request["url"].startswith("/asked")]
+    assert [request["url"] for request in asked] == ["/asked?room=7"] * 3
+    assert all(request["headers"]["authorization"] == BASIC for request in asked)
+    assert all(request["headers"]["cookie"] == "session=1" for request in asked)
+    # A function is asked for each session, and what takes the headers' place counts for the next.
+    told = [(saw["query"]["n"], saw["headers"]["x-token"]) for saw in seen["Functions"]]
+    assert told == [("1", "t1"), ("2", "t2")], done.text
+    assert seen["Given"] == ["second", "third"], done.text
+    # A path in connect()'s URL is the namespace of every call that names none.
+    assert seen["Path"] == [[["/chat"], 1, ["x"], ["y"]]], done.text
+    assert "room=7" not in done.text.replace('"/socket.io/?room=7', "").replace(host, ""), done.text
+    assert "Traceback" not in done.text, done.text
