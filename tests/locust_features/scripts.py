@@ -284,3 +284,76 @@ FEATURES = {
     "workers": Feature(SPREAD, ("-u", "4", "-r", "10", "--processes", "2"), calls=12),
     "functions of pytest": Feature(PYTEST, ("-u", "2", "-r", "10", "-t", "3s"), head=COUNT),
 }  # fmt: skip
+
+#: Programs of their own: what Locust offers to those beside its command line. `Kind` and `call` as in `HEAD`.
+LIBRARY = (
+    COUNT
+    + """
+import sys
+from locust import HttpUser, constant, task
+from locust.env import Environment
+if os.environ["KIND"] == "plain":
+    Kind = HttpUser
+    def call(user, name): user.client.get("/counts", name=name)
+else:
+    from sioload import SocketIOUser as Kind
+    def call(user, name): user.sio.call("echo", 1, name=name)
+class Mine(Kind):
+    host = os.environ["TARGET"]
+    abstract = True
+    wait_time = constant(0.05)
+    def on_start(self): print("- start")
+    def on_stop(self): print("- stop")
+"""
+)
+RUNNER = (
+    LIBRARY
+    + """
+done = []
+class Staying(Mine):
+    @task
+    def a(self):
+        call(self, "a")
+        print("- a")
+        done.append("a")
+        gevent.sleep(100)
+environment = Environment(user_classes=[Staying])
+for event in ("test_start", "test_stopping", "test_stop", "spawning_complete"):
+    getattr(environment.events, event).add_listener(lambda event=event, **_: print("-", event))
+runner = environment.create_local_runner()
+begin(environment, runner)
+def until(calls):
+    while len(done) < calls:
+        gevent.sleep(0.05)
+for users in (2, 1):
+    runner.start(users, spawn_rate=10)
+    until(len(done) + users)
+    runner.stop()
+    gevent.sleep(0.2)
+    print("-", runner.state, runner.user_count)
+runner.start(1, spawn_rate=10)
+until(len(done) + 1)
+runner.quit()
+runner.greenlet.join()
+environment.events.quit.fire(exit_code=0)
+sys.stdout.flush()
+os._exit(0)
+"""
+)
+SINGLE = (
+    LIBRARY
+    + """
+from locust import run_single_user
+class Alone(Mine):
+    @task
+    def a(self):
+        calls = self.__dict__.setdefault("calls", [])
+        call(self, "a")
+        calls.append(1)
+        if len(calls) == 3:
+            gevent.sleep(0.3)
+            sys.stdout.flush()
+            os._exit(0)
+run_single_user(Alone)
+"""
+)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import serverkit
-from locust_features.scripts import FEATURES, HEAD, Feature
+from locust_features.scripts import FEATURES, HEAD, RUNNER, SINGLE, Feature
 
 KINDS = ("plain", "sioload")
 
@@ -62,3 +63,26 @@ def test_a_feature_is_the_same_as_with_locusts_own_user(
         assert wanted[1] and wanted[2]
     else:  # as often as time allows
         assert got[0] == wanted[0] and got[2].keys() == wanted[2].keys() != set() and not got[3]
+
+
+@pytest.mark.parametrize("program", [RUNNER, SINGLE], ids=["library", "run_single_user"])
+def test_a_program_of_its_own_is_the_same_as_with_locusts_own_user(
+    program: str, tmp_path: Path, target: serverkit.Server
+) -> None:
+    found = []
+    (tmp_path / "program.py").write_text(program)
+    runs = []
+    for kind in KINDS:
+        env = {"KIND": kind, "TARGET": target.url, "NOTED": str(tmp_path / kind)}
+        runs.append(serverkit.Process([sys.executable, "program.py"], cwd=tmp_path, env=env))
+    for kind, process in zip(KINDS, runs, strict=True):
+        with process:
+            code, table = process.wait(60), tmp_path / f"{kind}.calls"
+            # `run_single_user` prints a line for each sample, which begins with its type.
+            lines = [line.split() for line in process.out.splitlines()]
+            said = [line[1:3] for line in lines if line[:1] == ["-"]]
+            said += [[line[1]] for line in lines if line[:1] in (["GET"], ["CALL"])]
+            counted = json.loads(table.read_text()) if table.exists() else {}
+            found.append([code, said, counted, tracebacks(process.err)])
+            assert code == 0 and said, str(process)
+    assert found[0] == found[1]

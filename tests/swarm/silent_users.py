@@ -1,4 +1,4 @@
-"""Receivers of one stream, every third of which gets nothing any more after a second."""
+"""Receivers of one stream, every third of which gets nothing any more after a moment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Reader(SocketIOUser):
     @task
     def stop_some(self):
         if next(numbers) % 3 == 0:
-            self.sio.sleep(1)
+            self.sio.sleep(0.3)
             self.sio.call("subscribe", {"rate": 0})
 
     @on("news", delivery=lambda news: ("news", news["n"]))
