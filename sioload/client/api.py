@@ -880,6 +880,7 @@ class SocketIOClient(Listener):
         else:
             kind, name = "CONNECT", f"{getattr(function, '__name__', 'hook')} (hook)"
         row = self.fleet.recorder.row(kind, name)
+        row.note(self._user, 0, error if isinstance(error, Exception) else None)
         row.fail(f"{type(error).__name__}: {error}", None, partial(place_of_error, error))
 
     def _call_back(self, entry: Emit, args: list[Any]) -> None:

@@ -357,3 +357,19 @@ class Alone(Mine):
 run_single_user(Alone)
 """
 )
+
+#: Users that move between workers and pages: each makes one call wherever it begins.
+MOVING = (
+    HEAD
+    + """
+class Moving(Base):
+    fixed_count = 0
+    def on_start(self): note(self, "start")
+    def on_stop(self): note(self, "stop")
+    @task
+    def a(self):
+        call(self, "a")
+        note(self, "a")
+        stay(self)
+"""
+)
