@@ -17,6 +17,7 @@ Reason = Literal[
     "transport error",
     "ping timeout",
     "protocol error",
+    "limit",
     "session unknown",
     "timeout",
     "internal error",
@@ -67,9 +68,11 @@ class ProtocolError(SioloadError):
     """The peer broke the protocol. The only exception that decoders raise.
 
     Attributes:
+        kind: why the session ends by it.
         close_code: the websocket close code to answer with (RFC 6455, section 7.4.1).
     """
 
+    kind: ClassVar[Reason] = "protocol error"
     close_code: ClassVar[int] = 1002
 
 
@@ -80,9 +83,30 @@ class TextError(ProtocolError):
 
 
 class LimitError(ProtocolError):
-    """The peer sent more than `Limits` allows; refused before memory was taken."""
+    """The peer sent more than `Limits` allows, which may be right; refused before memory was taken."""
 
+    kind = "limit"
     close_code = 1009
+
+    @classmethod
+    def of(cls, what: str, name: str, most: int) -> LimitError:
+        """`what` came, and the option `limits` takes at most `most` under this name."""
+        return cls(f"{what}, more than the option limits takes: {name} {most}")
+
+    @classmethod
+    def of_size(cls, what: str, size: int, name: str, most: int) -> LimitError:
+        """As `of`, of bytes, with both figures so short that failure rows keep them."""
+        said = f"{what} {_shown(size, 1)}, more than the option limits takes: {name} {_shown(most, 0)}"
+        return cls(said)
+
+
+def _shown(size: int, up: int) -> str:
+    """A number of bytes, rounded to tenths of its unit."""
+    for unit, of in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= of:
+            tenths = -(-10 * size // of) if up else 10 * size // of
+            return f"{tenths / 10:.1f}".removesuffix(".0") + f" {unit}"
+    return f"{size} bytes"
 
 
 class ConnectError(SioloadError, ConnectionError):

@@ -43,7 +43,14 @@ from sioload.session.probe import Finding, find_generation, remember_generation
 from sioload.session.requests import Requests
 from sioload.session.transport import Receipt
 from sioload.socketio.backoff import backoff
-from sioload.socketio.codec import ID_DIGITS, Decoder, encode_event, event_head, event_json
+from sioload.socketio.codec import (
+    COMMON_ATTACHMENTS,
+    ID_DIGITS,
+    Decoder,
+    encode_event,
+    event_head,
+    event_json,
+)
 from sioload.socketio.detect import wrong_version
 from sioload.socketio.generations import UNKNOWN_3, V1_0, VERSIONS, Generation, codec_for
 from sioload.socketio.packet import Packet, PacketType
@@ -539,6 +546,7 @@ class Manager(SessionListener):
         messages = self._codec.encode_event(namespace, event, arguments_of(data), id)
         if len(messages) > 1 or len(messages[0]) * 4 >= connection.max_payload:
             self._check_size(messages, connection.max_payload)
+            self._tell_of(len(messages) - 1)
         return connection.send(messages, token)
 
     @staticmethod
@@ -548,12 +556,20 @@ class Manager(SessionListener):
             if size + 1 > most:
                 raise Refused(f"a message of {size} bytes is above the server's maxPayload of {most:.0f}")
 
+    def _tell_of(self, attachments: int) -> None:
+        """Say once that other clients and servers wouldn't take so many."""
+        if attachments > COMMON_ATTACHMENTS:
+            said = f"there are packets with more than {COMMON_ATTACHMENTS} attachments"
+            self._fleet.complaints.say(said, "socket.io-parser's maxAttachments is 10 by default")
+
     def send_ack(self, namespace: str, id: int, args: list[Any]) -> None:
         """Answer an event of the server; nothing happens when its namespace is gone."""
         if self.usable(namespace) and self.connection is not None:
             if getattr(self._decoder, "dashed_acks", False) and not self._generation.dashed_acks:
                 self._learn(V1_0)
-            self.connection.send(self._codec.encode_ack(namespace, id, args))
+            messages = self._codec.encode_ack(namespace, id, args)
+            self._tell_of(len(messages) - 1)
+            self.connection.send(messages)
 
     def _learn(self, generation: Generation) -> None:
         """The server has shown which of the older generations it speaks exactly."""
@@ -687,6 +703,7 @@ class Manager(SessionListener):
         self._partial = packet is None
         if packet is None:
             self.forget_shortcuts()
+            self._tell_of(getattr(self._decoder, "wanted", 0))
             return
         kind, name, content, id, auto = packet
         if kind is _ACK:

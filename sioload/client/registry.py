@@ -46,7 +46,15 @@ class Registry:
         self._anywhere = self._anywhere or namespace == "*"
 
     def add_class(self, namespace: str, methods: object) -> None:
-        """Register the methods of a class-based namespace: `on_message` handles `message`."""
+        """Register the methods of a class-based namespace: `on_message` handles `message`.
+
+        One that has a `trigger_event` of its own gets all events by that.
+        """
+        self._classes = {key: handler for key, handler in self._classes.items() if key[0] != namespace}
+        trigger: Any = getattr(type(methods), "trigger_event", None)
+        if trigger is not None and trigger.__module__.partition(".")[0] != "socketio":
+            self._classes[namespace, "*"] = Handler(lambda *args: trigger(methods, *args))
+            return
         for name, method in inspect.getmembers(methods, callable):
             if name.startswith("on_"):
                 self._classes[namespace, name[3:]] = Handler(method)
@@ -79,10 +87,14 @@ class Registry:
             found = functions.get(("*", "*"))
             if found is not None and everything:
                 return found, (event, namespace)
-        found = classes.get(key)
-        if found is not None:
-            return found, ()
-        return classes.get(("*", event)), (namespace,)
+        for name, before in ((namespace, ()), ("*", (namespace,))):
+            found = classes.get((name, event))
+            if found is not None:
+                return found, before
+            found = classes.get((name, "*"))
+            if found is not None:
+                return found, (event, *before)
+        return None, ()
 
 
 _EMPTY = Registry()

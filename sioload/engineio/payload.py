@@ -204,16 +204,12 @@ def _check_body(body: bytes, limits: Limits) -> None:
     if not body:
         raise ProtocolError("empty payload")
     if len(body) > limits.payload:
-        raise LimitError(
-            f"payload of {len(body)} bytes, more than the option limits takes: payload {limits.payload}"
-        )
+        raise LimitError.of_size("payload of", len(body), "payload", limits.payload)
 
 
 def _check_size(size: int, limits: Limits) -> None:
     if size > limits.message:
-        raise LimitError(
-            f"message of {size} bytes, more than the option limits takes: message {limits.message}"
-        )
+        raise LimitError.of_size("message of", size, "message", limits.message)
 
 
 def _base64_size(body: bytes, start: int, stop: int) -> int:

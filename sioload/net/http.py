@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import httptools
 
-from sioload.errors import End
+from sioload.errors import End, LimitError, ProtocolError
 from sioload.net.stream import Stream
 from sioload.options import Limits
 
@@ -119,8 +119,8 @@ class HTTPConnection:
             self._fail("the server switched protocols unasked")
         except httptools.HttpParserError as error:
             cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
-            if isinstance(cause, _Refused):
-                self._fail(str(cause))
+            if isinstance(cause, ProtocolError):
+                self._refuse(cause)
             elif cause is not None:
                 raise
             elif self._ended:  # something behind a response that is whole
@@ -133,7 +133,7 @@ class HTTPConnection:
                 self._complete()
             # Counted in whole reads, so at most one read too much is taken.
             elif self._taken > self._limits.headers + FRAMING * self._body_size:
-                self._fail(f"response headers of more than {self._limits.headers} bytes")
+                self._refuse(self._too_long(self._taken - self._body_size))
 
     def on_lost(self, end: End) -> None:
         parser = self._parser
@@ -161,21 +161,21 @@ class HTTPConnection:
 
     def on_message_begin(self) -> None:
         if self._ended:
-            raise _Refused("response that nobody asked for")
+            raise ProtocolError("response that nobody asked for")
 
     def on_headers_complete(self) -> None:
         if self._taken > self._limits.headers + 65536:
-            raise _Refused(f"response headers of more than {self._limits.headers} bytes")
+            raise self._too_long(self._taken)
         names = {name for name, _ in self._headers}
         self._unframed = not names & {"content-length", "transfer-encoding"}
         length = next((v for k, v in self._headers if k == "content-length"), "")
         if length.isdigit() and int(length) > self._limits.payload:
-            raise _Refused(f"response body of more than {self._limits.payload} bytes")
+            raise self._too_big(int(length))
 
     def on_body(self, data: bytes) -> None:
         self._body_size += len(data)
         if self._body_size > self._limits.payload:
-            raise _Refused(f"response body of more than {self._limits.payload} bytes")
+            raise self._too_big(self._body_size)
         self._body.append(data)
 
     def on_message_complete(self) -> None:
@@ -197,8 +197,8 @@ class HTTPConnection:
         encoding = next((v.strip().lower() for k, v in headers if k == "content-encoding"), "")
         try:
             body = _decompress(b"".join(self._body), encoding, self._limits.payload)
-        except _Refused as error:
-            self._fail(str(error))
+        except ProtocolError as error:
+            self._refuse(error)
             return
         except zlib.error:
             self._fail(f"content-encoding {encoding} of a body that can't be decompressed")
@@ -213,15 +213,20 @@ class HTTPConnection:
 
     def _fail(self, detail: str) -> None:
         """The peer broke HTTP."""
-        if not self.busy:
-            self.close()
-            return
+        self._refuse(ProtocolError(detail))
+
+    def _too_long(self, size: int) -> LimitError:
+        return LimitError.of_size("response headers of", size, "headers", self._limits.headers)
+
+    def _too_big(self, size: int) -> LimitError:
+        return LimitError.of_size("response body of", size, "payload", self._limits.payload)
+
+    def _refuse(self, error: ProtocolError) -> None:
+        """A response isn't taken."""
+        was_busy = self.busy
         self.close()
-        self.asker.on_failure(self, End("protocol error", detail))
-
-
-class _Refused(Exception):
-    """A response that isn't taken, and why."""
+        if was_busy:
+            self.asker.on_failure(self, End(error.kind, str(error)))
 
 
 def _decompress(body: bytes, encoding: str, limit: int) -> bytes:
@@ -229,13 +234,13 @@ def _decompress(body: bytes, encoding: str, limit: int) -> bytes:
     if not body or not encoding or encoding == "identity":
         return body
     if encoding not in ("gzip", "deflate"):
-        raise _Refused(f"content-encoding {encoding[:20]} that was not asked for")
+        raise ProtocolError(f"content-encoding {encoding[:20]} that was not asked for")
     inflater = zlib.decompressobj(wbits=47)
     plain = inflater.decompress(body, limit + 1)
     if len(plain) > limit:
-        raise _Refused(f"response body of more than {limit} bytes once decompressed")
+        raise LimitError.of_size("decompressed response body of", len(plain), "payload", limit)
     if not inflater.eof:
-        raise _Refused("response body whose compressed data is incomplete")
+        raise ProtocolError("response body whose compressed data is incomplete")
     return plain
 
 

@@ -13,14 +13,14 @@ from typing import Protocol as Interface
 
 from mypy_extensions import mypyc_attr
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import InvalidStatus, PayloadTooBig
 from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import CLIENT, CONNECTING, OPEN, Protocol
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
-from sioload.errors import End
+from sioload.errors import End, LimitError
 from sioload.net.handshake import accepted, headers_of, new_key, offer_of, own_headers
 from sioload.net.http import request
 from sioload.net.stream import Owner, Stream
@@ -342,12 +342,13 @@ class WebSocket(Owner):
                 self.listener.on_ws_open(self)
             if not self.is_open:
                 return
-        if protocol.parser_exc is not None:
+        error = protocol.parser_exc
+        if isinstance(error, PayloadTooBig):
+            self._end(End("limit", str(self._too_big(error))))
+        elif error is not None:
             reason = protocol.close_sent.reason if protocol.close_sent else ""
             code = protocol.close_sent.code if protocol.close_sent else 1002
             said = f"websocket protocol error {int(code)} {reason}".strip()[:100]
-            if code == 1009:
-                said += f" (the option limits takes message {self._limit})"
             self._end(End("protocol error", said))
         elif protocol.close_rcvd is not None:
             self._end(End("transport closed", closed_by_server(protocol.close_rcvd)))
@@ -358,6 +359,12 @@ class WebSocket(Owner):
             and _between_frames(protocol)
         ):
             self._protocol = None
+
+    def _too_big(self, error: PayloadTooBig) -> LimitError:
+        if error.size is None:  # it is being decompressed, up to the limit
+            return LimitError.of_size("message of more than", self._limit, "message", self._limit)
+        size = error.size + (error.current_size or 0)
+        return LimitError.of_size("message of", size, "message", self._limit)
 
     def _refused(self, protocol: Protocol) -> bool:
         """Whether the handshake has failed; tells the listener."""

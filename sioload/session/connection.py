@@ -296,7 +296,7 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         self._listener.on_drained()
 
     def overrun(self, detail: str) -> None:
-        self._later(self.on_lost, End("protocol error", detail))
+        self._later(self.on_lost, End("limit", detail))
 
     def on_crash(self, error: BaseException) -> None:
         """A callback raised: a defect of this program ends this connection and spoils the run, no more."""
@@ -477,7 +477,7 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         """The server broke the protocol."""
         if self._ws is not None:
             self._ws.ws.close(error.close_code)
-        self.on_lost(End("protocol error", str(error)))
+        self.on_lost(End(error.kind, str(error)))
 
     def _end(self, given: Input, end: End) -> None:
         """Every end of a session comes through here, once."""

@@ -26,6 +26,6 @@ def refused(status: int, body: bytes, said: str) -> End:
 
 def unopened(end: End) -> End:
     """The websocket ended before its session was open."""
-    if end.kind == "protocol error":
+    if end.kind in ("protocol error", "limit"):
         return end
     return End("transport closed", f"{end.detail} before the session was open: {CAUSES}")

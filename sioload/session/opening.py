@@ -391,7 +391,7 @@ class Opening(FrameListener):
 
     def on_failure(self, line: HTTPConnection, end: End) -> None:
         report = partial(self._listener.on_lost, end)
-        if end.kind == "protocol error":
+        if end.kind in ("protocol error", "limit"):
             report()
         else:
             self._failed(report, "4" if self._requests.generation.eio is None else "0")
@@ -472,7 +472,8 @@ class Opening(FrameListener):
             return
         lost = partial(self._listener.on_lost, unopened(end))
         garbage = end.kind == "protocol error"
-        if self._held is not None or self._requests.sid or (garbage and not self.upgraded):
+        final = end.kind == "limit" or (garbage and not self.upgraded)
+        if self._held is not None or self._requests.sid or final:
             lost()
         elif self.upgraded:
             self._failed(lost, self._other_eio(), sure=garbage)

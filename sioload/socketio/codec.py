@@ -24,6 +24,8 @@ Message = str | bytes
 
 #: Ids above this many digits can't come from a counter, and JavaScript couldn't hold them exactly.
 ID_DIGITS: Final = 15
+#: Attachments that JavaScript's parsers of 2025 and later take (socket.io-parser, `maxAttachments`).
+COMMON_ATTACHMENTS: Final = 10
 #: orjson refuses data nested deeper than this on sending.
 SEND_DEPTH: Final = 254
 
@@ -213,6 +215,7 @@ class Decoder:
     """Turns the messages of one connection into packets.
 
     Attributes:
+        wanted: attachments of the packet that was begun last.
         dashed_acks: an ack in the form of 1.0.0 to 1.0.2 was seen, so that the server wants that form too.
     """
 
@@ -223,8 +226,8 @@ class Decoder:
         "_packet",
         "_room",
         "_shallow",
-        "_wanted",
         "dashed_acks",
+        "wanted",
     )
 
     def __init__(self, limits: Limits) -> None:
@@ -232,7 +235,7 @@ class Decoder:
         self._nesting = limits.nesting
         self._shallow = 2 * limits.nesting  # text too short to be nested more deeply
         self._packet: Fields | None = None
-        self._wanted = self._room = 0
+        self.wanted = self._room = 0
         self._attachments: list[bytes] = []
         self.dashed_acks = False
 
@@ -325,8 +328,7 @@ class Decoder:
             raise ProtocolError("malformed id")
         count = to_number(digits, "attachment count")
         if count > self._limits.attachments:
-            most = self._limits.attachments
-            raise LimitError(f"{count} attachments, more than the option limits takes: attachments {most}")
+            raise LimitError.of(f"{count} attachments", "attachments", self._limits.attachments)
         head = rest.partition("[")[0]
         number = head.partition(",")[2] if head[:1] == "/" else head
         if number:
@@ -336,7 +338,7 @@ class Decoder:
         whole = Decoder(self._limits).feed(("2" if kind is PacketType.BINARY_EVENT else "3") + rest)
         if not count or whole is None:
             return whole
-        self._packet, self._wanted, self._room = whole, count, self._limits.payload
+        self._packet, self.wanted, self._room = whole, count, self._limits.payload
         return None
 
     def _control(self, kind: PacketType, message: str) -> Packet:
@@ -358,12 +360,13 @@ class Decoder:
         if packet is None:
             raise ProtocolError("binary message that no packet announced")
         if isinstance(message, str):
-            raise ProtocolError(f"text while {self._wanted - len(self._attachments)} attachments are missing")
+            raise ProtocolError(f"text while {self.wanted - len(self._attachments)} attachments are missing")
         self._room -= len(message)
         if self._room < 0:
-            raise LimitError(f"attachments of more than {self._limits.payload} bytes together")
+            limit = self._limits.payload
+            raise LimitError.of_size("attachments, together", limit - self._room, "payload", limit)
         self._attachments.append(message)
-        if len(self._attachments) < self._wanted:
+        if len(self._attachments) < self.wanted:
             return None
         attachments, self._attachments, self._packet = self._attachments, [], None
         _fill(packet[2], attachments)
@@ -423,7 +426,7 @@ def _check_depth(text: str, nesting: int) -> None:
         bare = bare.replace(b"[]", b"")
         if not bare:
             return
-    raise LimitError(f"JSON nested deeper than {nesting} levels")
+    raise LimitError.of("JSON nested more deeply", "nesting", nesting)
 
 
 def event_name(given: object) -> str:

@@ -112,8 +112,7 @@ class MsgpackDecoder:
             raise ProtocolError("text message: the msgpack parser sends binary only")
         limits = self._limits
         if len(message) > limits.message:
-            size, most = len(message), limits.message
-            raise LimitError(f"message of {size} bytes, more than the option limits takes: message {most}")
+            raise LimitError.of_size("message of", len(message), "message", limits.message)
         try:
             scan = msgpack.Unpacker(read_size=len(message) or 1, max_buffer_size=limits.message)
             scan.feed(message)
@@ -139,7 +138,7 @@ def _check_depth(value: Any, nesting: int) -> None:
         boxes = [item for content in contents for item in content if isinstance(item, dict | list)]
         if not boxes:
             return
-    raise LimitError(f"data nested deeper than {nesting} levels")
+    raise LimitError.of("data nested more deeply", "nesting", nesting)
 
 
 def _packet(fields: dict[Any, Any]) -> Packet:

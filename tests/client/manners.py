@@ -44,6 +44,12 @@ class Private(socketio.ClientNamespace):
         called.append("class disconnect")
 
 
+class Closed(socketio.ClientNamespace):
+    def trigger_event(self, event: str, *args: Any) -> Any:
+        if not event.startswith("__"):
+            called.append(["triggered", event, *args])
+
+
 def gone() -> None:
     called.append("disconnect")
 
@@ -86,6 +92,14 @@ sio.start_background_task(lambda what: sio.emit(what, namespace="/private"), "ut
 until(10)
 sio.emit("cut")
 until(14)  # two handlers of disconnect, then two of connect
+sio.shutdown()
+sio.sleep(0.1)
+sio.register_namespace(Closed("/private"))  # in the other's place
+seen = len(called)
+sio.connect(URL, auth={"token": "secret"}, namespaces=["/private"])
+until(seen + 1)
+sio.emit("echo", {"of": "class"}, namespace="/private")
+until(seen + 2)
 sio.shutdown()
 sio.sleep(0.1)
 print(json.dumps(called))

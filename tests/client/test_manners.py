@@ -26,4 +26,5 @@ def test_handlers_are_called_as_by_python_socketio(servers: Callable[..., server
     assert sorted(map(str, ours)) == sorted(map(str, theirs))
     assert ["connect_error", "/private", {"message": "not authorized", "data": {"code": 401}}] in ours
     assert ours.index(["raised", True]) == 1
+    assert [c[1] for c in ours if c[0] == "triggered"] == ["connect", "echo", "disconnect"]
     assert "disconnect" in ours and "class disconnect" in ours

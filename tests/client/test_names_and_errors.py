@@ -47,6 +47,20 @@ def test_event_names_may_be_numbers(servers: Servers, kind: str) -> None:
     assert rows["REPLY", "push>2"].totals().count == 1
 
 
+def test_more_attachments_than_other_parsers_take_are_said_once(
+    servers: Servers, caplog: pytest.LogCaptureFixture
+) -> None:
+    sio = client(servers, "sio3")
+    with gevent.Timeout(10):
+        sio.connect()
+        for count in (10, 11, 12):
+            data = [bytes([n]) for n in range(count)]
+            assert sio.call("echo", data) == data
+        sio.close_quietly()
+    said = [line for line in caplog.messages if "attachments" in line]
+    assert len(said) == 1 and "maxAttachments is 10" in said[0]
+
+
 def test_a_number_marks_a_method_too() -> None:
     class Player:
         @on(3, namespace="/chat")

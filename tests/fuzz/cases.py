@@ -505,7 +505,7 @@ def run_http(data: bytes) -> object:
             whole,
             single,
         )
-        assert whole[0].kind == "protocol error" or whole[0] == CLOSED
+        assert whole[0].kind in ("protocol error", "limit") or whole[0] == CLOSED
         raise ProtocolError(whole[0].detail)
     assert single == whole, (data, whole, single)
     identify(whole[0][0], whole[0][2])

@@ -164,7 +164,7 @@ def test_answers_that_are_no_good(what: str) -> None:
     for pieces in ways:
         line, ends = exchange(pieces)
         assert len(ends) == 1 and isinstance(ends[0], End), ends
-        assert ends[0].kind == "protocol error" and len(ends[0].detail) <= 100
+        assert ends[0].kind in ("protocol error", "limit") and len(ends[0].detail) <= 100
         assert not line.alive and line.stream.closed
 
 

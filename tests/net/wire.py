@@ -106,7 +106,7 @@ class Reader:
         if end.kind == "transport closed":
             self.events.append(("closed", None))
         else:
-            assert end.kind == "protocol error", end
+            assert end.kind in ("protocol error", "limit"), end
             opcode, payload = self.replies()[-1]
             assert opcode == 8
             # What follows a bad text in its read may have been refused, and said goodbye to, before it.
