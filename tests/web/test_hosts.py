@@ -59,13 +59,17 @@ def test_hosts_are_concealed_where_they_are_shown_and_whole_where_they_are_used(
 
 OPTIONS = """
 import os, sys
+from locust import argument_parser
 from locust.argument_parser import parse_options
+defaults = argument_parser.default_args_dict()
 os.environ.pop("LOCUST_WEB_HOST", None)
 before = vars(parse_options(args=[]))
 import sioload
 from sioload import SocketIOUser
 after = vars(parse_options(args=[]))
 assert {name: after[name] for name in before} == before, "an option of Locust's is another"
+assert argument_parser.default_args_dict() == defaults
+assert argument_parser.default_args_dict() is argument_parser.default_args_dict(), "found more than once"
 """
 
 
