@@ -64,7 +64,7 @@ def unused(server: Endpoint) -> str:
     scheme = "https" if server.tls else "http"
     if scheme not in getproxies_environment() or proxy_bypass_environment(server.host):
         return ""
-    return f" ({scheme}_proxy is set in the environment and isn't used: give it as the option proxy)"
+    return f" ({scheme}_proxy isn't used: set the option proxy)"
 
 
 class Tunnel:
