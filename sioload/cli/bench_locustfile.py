@@ -40,12 +40,13 @@ class BenchUser(SocketIOUser):
     wait_time = constant(0) if SETTINGS["rate"] is None else paced(SETTINGS["rate"])
 
     def on_start(self) -> None:
-        """Connect, or say why not."""
+        """Connect, or say why not and try again."""
         try:
-            self.sio.connect()
+            self.sio.connect(retry=False)
         except ConnectError as error:
             tell(f"can't connect to {self.host}: {error}")
-            raise
+            self.sio.pause(self.sio.options.reconnection_delay)
+            self.sio.connect()
 
     @task
     def emit(self) -> None:
