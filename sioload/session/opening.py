@@ -387,7 +387,7 @@ class Opening(FrameListener):
     def _mismatched(self, response: Response) -> None:
         requests = self._requests
         shown = requests.shown(response.body)
-        self._listener.broken(ProtocolError(mismatch(requests.generation, response.status, shown)))
+        self._listener.broken(ProtocolError(mismatch(response.status, response.body, shown)))
 
     def on_failure(self, line: HTTPConnection, end: End) -> None:
         report = partial(self._listener.on_lost, end)

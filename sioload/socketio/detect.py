@@ -29,7 +29,7 @@ def identify(status: int, body: bytes, base64: bool = False) -> Generation | Non
             return V2 if body.endswith(_ROOT_TOO) else V1
         if body.startswith(b"Welcome to socket.io"):
             return V0
-        if re.match(rb"[\w-]{4,64}:\d*:\d*:[a-z,-]+$", body):
+        if re.match(rb"[\w-]{1,64}:\d*:\d*:[a-z,-]+$", body):
             return V0
     return None
 
@@ -58,12 +58,12 @@ def wrong_version(found: Generation) -> str:
     return f"the server speaks {speaks(found)}: set the option version to {fitting}"
 
 
-def mismatch(wanted: Generation, status: int, body: bytes) -> str:
-    """Why an answer to a handshake can't be used, with the option to change."""
+def mismatch(status: int, body: bytes, shown: bytes) -> str:
+    """Why an answer to a handshake can't be used, with the option to change; `shown` is what may be told."""
     found = identify(status, body)
     if found is not None:
         return wrong_version(found)
-    text = body[:40].decode("utf-8", "replace").strip()
+    text = shown[:40].decode("utf-8", "replace").strip()
     what = "an HTML page" if text[:1] == "<" else f"{text!r}" if text else "an empty body"
     return f"no Socket.IO server answers here (got {what}): check the URL, its port and the option path"
 

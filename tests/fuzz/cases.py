@@ -32,7 +32,7 @@ from sioload.net.stream import CLOSED
 from sioload.options import Limits
 from sioload.socketio import codec, v0
 from sioload.socketio.detect import identify, mismatch, refusal
-from sioload.socketio.generations import GENERATIONS, V4
+from sioload.socketio.generations import GENERATIONS
 from sioload.socketio.packet import Packet as SocketPacket
 from sioload.socketio.packet import PacketType
 from sioload.socketio.parsers import MSGPACK
@@ -509,7 +509,7 @@ def run_http(data: bytes) -> object:
         raise ProtocolError(whole[0].detail)
     assert single == whole, (data, whole, single)
     identify(whole[0][0], whole[0][2])
-    mismatch(V4, whole[0][0], whole[0][2])
+    mismatch(whole[0][0], whole[0][2], whole[0][2])
     refusal(whole[0][0], whole[0][2])
     return whole
 

@@ -36,10 +36,10 @@ def test_identify(status: int, body: bytes, expected: Generation | None) -> None
 
 
 def test_a_mismatch_names_what_is_spoken_and_the_option_to_change() -> None:
-    text = mismatch(V4, 200, b"97:0" + OPEN)
+    text = mismatch(200, b"97:0" + OPEN, b"")
     assert "Socket.IO 2.x" in text
     assert "version to 2" in text
-    assert "no Socket.IO server answers here" in mismatch(V4, 200, b"<html>")
+    assert "no Socket.IO server answers here" in mismatch(200, b"<html>", b"<html>")
 
 
 def test_which_versions_fit_a_server() -> None:
