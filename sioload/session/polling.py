@@ -61,7 +61,7 @@ class Polling:
         pausing: no new GET starts; `on_polling_paused` follows once nothing is under way.
     """
 
-    __slots__ = ("_batch", "_dials", "_get", "_listener", "_most", "_on_air", "_post", "_queue",
+    __slots__ = ("_batch", "_before", "_dials", "_get", "_listener", "_most", "_on_air", "_post", "_queue",
                  "_requests", "buffered", "closed", "last_heard", "max_payload", "pausing")  # fmt: skip
 
     def __init__(
@@ -74,6 +74,7 @@ class Polling:
         if line is not None:
             line.asker = self
         self._post: HTTPConnection | None = None
+        self._before: End | None = None  # why the last GET had to go out again
         self._dials: list[Dialler] = []
         self._queue: deque[tuple[list[Packet], int, Receipt | None]] = deque()
         self._on_air: list[Receipt] | None = None
@@ -253,6 +254,10 @@ class Polling:
             self.go_on()
 
     def _polled(self, response: Response) -> None:
+        before, self._before = self._before, None
+        if response.status != 200 and before is not None:
+            self._listener.on_lost(before)  # the server had ended the session with the connection
+            return
         if response.status != 200:
             self._listener.on_refused(response.status, response.body, "polling")
             return
@@ -299,6 +304,7 @@ class Polling:
         """A GET that met the end of an idle connection goes out again, a POST if nothing of it was sent."""
         if not self.closed and self._requests.fleet.idling.raced(self._requests.server, line):
             if line is self._get:
+                self._before = end
                 self._dial(self._dialled_get, end)
                 return
             if line.unsent:
