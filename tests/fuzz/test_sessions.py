@@ -110,12 +110,23 @@ class World(Fleet):
 class Dial:
     """In place of a dialler."""
 
-    def __init__(self, *args: Any) -> None:
-        self.done, self.failed = args[-2:]
+    def __init__(
+        self,
+        fleet: Fleet,
+        host: str,
+        port: int,
+        options: Options,
+        tls: bool,
+        done: Callable[..., None],
+        failed: Callable[..., None],
+        owner: object = None,
+        proxy: object = None,
+    ) -> None:
+        self.done, self.failed = done, failed
         self.over = False
         WORLDS[-1].dials.append(self)
 
-    def cancel(self) -> None:
+    def cancel(self, failure: str = "") -> None:
         self.over = True
 
 

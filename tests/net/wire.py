@@ -35,6 +35,9 @@ class Tape(Stream):
         self.owner: object = None
         self.kind = None
 
+    def stale(self) -> bool:
+        return self.closed
+
     def write(self, data: bytes) -> None:
         if not self.closed:
             self.written += data
