@@ -273,7 +273,7 @@ def _number(fields: dict[str, Any], name: str) -> float:
         return 0.0
     if isinstance(value, str) and _NUMERIC.fullmatch(value):
         value = float(value)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e18:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < float("inf"):
         raise ProtocolError(f"handshake: {name} is {str(value)[:20]!r}, which is no number")
     return float(value)
 
