@@ -13,6 +13,8 @@ import serverkit
 from faults.hostile import Hostile, Peer, frame
 from faults.kit import POLLING, TRANSPORTS, UPGRADE, WEBSOCKET, Driver, failures
 
+from sioload.session.requests import MOVES
+
 Servers = Callable[..., serverkit.Server]
 OPEN = Peer.session(None)  # type: ignore[arg-type]  # it asks nothing of its peer
 
@@ -240,7 +242,7 @@ def test_an_answer_that_is_no_session(driver: Driver, what: str, transport: str)
     assert stage == "open"
     if transport == "polling" or status != 200:
         assert told in reason
-    assert asked <= 4  # redirects aren't followed, and nothing is asked again at once
+    assert asked <= 4 * (1 + MOVES * (status == 302))  # beyond that, nothing is asked again at once
 
 
 TO_ITSELF, TO_LOGIN = {"Location": "/socket.io/"}, {"Location": "/login"}
@@ -489,9 +491,9 @@ def test_a_refused_namespace(driver: Driver, what: str) -> None:
 
 def test_handshakes_that_make_no_sense(driver: Driver) -> None:
     bad = [
-        "{}", "[]", '{"sid":""}', '{"sid":5,"upgrades":[],"pingInterval":1,"pingTimeout":1}',
-        OPEN[1:].replace("25000", "-1"), OPEN[1:].replace("25000", "0"), OPEN[1:].replace("25000", '"x"'),
-        OPEN[1:].replace("[]", "null"), OPEN[1:].replace("1000000", "0"), OPEN[1:].replace("1000000", "1.5"),
+        "{}", "[]", '{"sid":""}', '{"sid":true,"upgrades":[],"pingInterval":1,"pingTimeout":1}',
+        OPEN[1:].replace("25000", "-1"), OPEN[1:].replace("25000", "true"), OPEN[1:].replace("25000", '"x"'),
+        OPEN[1:].replace("[]", "null"), OPEN[1:].replace("1000000", "-1"), OPEN[1:].replace("1000000", '"k"'),
         OPEN[1:].replace("25000", "1e400"), "[" * 100_000,
     ]  # fmt: skip
 
