@@ -148,6 +148,9 @@ def test_each_expression_returns_data_and_counts_equal_the_report(tmp_path: Path
         assert outcomes == {(name,): n for name, n in report["ledger"].items() if name not in others}
         closed = prometheus.values("last_over_time(sioload_connections_closed_total[5m])", "reason")
         assert closed == {(reason,): n for reason, n in report["connections"]["closed"].items()}
+        kinds = prometheus.values("last_over_time(sioload_exceptions_total[5m])", "kind")
+        assert set(kinds) == {("LookupError",)}
+        assert kinds == {(raised["kind"],): raised["count"] for raised in report["exceptions"]}
         for event in report["events"]:
             if event["type"] == "CALL" and event["name"] == "echo":
                 assert estimated["echo",] * 1000 == pytest.approx(event["latency_ms"]["p50"], rel=0.35)

@@ -79,13 +79,14 @@ if os.environ.get("TURNS"):
 if os.environ.get("RESTLESS"):
 
     class Restless(SocketIOUser):
-        """Is thrown out by the server, again and again."""
+        """Is thrown out by the server, again and again, and raises."""
 
         wait_time = constant(1)
 
         @task
         def visit(self) -> None:
             self.sio.emit("kick")
+            raise LookupError("a task's own fault")
 
 
 if os.environ.get("LOGIN"):
