@@ -6,6 +6,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
+from gevent.hub import get_hub
 from greenlet import getcurrent, greenlet
 
 from sioload.client.excerpt import excerpt, place_of_error, place_of_function
@@ -156,9 +157,23 @@ class Emit:
         self._fail(error)
 
     def settle(self, outcome: Outcome, reason: str) -> None:
-        """What became of its bytes (`session.transport.Receipt`); a loss ends it elsewhere."""
-        if outcome == "error" or outcome == "not_sent":
-            self.end(outcome, reason, perf_counter())
+        """What became of its bytes (`session.transport.Receipt`); a loss ends it elsewhere.
+
+        Its transport may be about to close: the waiting script, which may emit again at once, goes on when
+        that is done.
+        """
+        if self.finished or (outcome != "error" and outcome != "not_sent"):
+            return
+        waiter, self.waiter = self.waiter, None
+        self.end(outcome, reason, perf_counter())
+        if waiter is not None:
+            self.waiter = waiter
+            get_hub().loop.run_callback(self._resume)
+
+    def _resume(self) -> None:
+        error = self._early[1]
+        if error is not None:
+            self._fail(error)
 
 
 class Unacked:
