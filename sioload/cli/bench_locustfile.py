@@ -11,6 +11,7 @@ from locust import constant, task
 
 from sioload import AckTimeout, ConnectError, EmitError, SocketIOUser
 from sioload.cli import quiet
+from sioload.engineio.urls import bare
 from sioload.users.pacing import paced
 
 SETTINGS = json.loads(os.environ["SIOLOAD_BENCH"])
@@ -44,7 +45,7 @@ class BenchUser(SocketIOUser):
         try:
             self.sio.connect(retry=False)
         except ConnectError as error:
-            tell(f"can't connect to {self.host}: {error}")
+            tell(f"can't connect to {bare(self.host or '')}: {error}")
             self.sio.pause(self.sio.options.reconnection_delay)
             self.sio.connect()
 

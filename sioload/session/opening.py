@@ -345,7 +345,7 @@ class Opening(FrameListener):
         try:
             if spoken is None and self._finding is not None:
                 self._failed(mismatched, "4" if requests.generation.eio is None else "0")
-            elif spoken is None or (self._finding is None and not accepts(requests.generation, spoken)):
+            elif spoken is None or (self._finding is None and not self._fits(spoken)):
                 mismatched()
             elif requests.generation.eio is None:
                 self._take_handshake(response)
@@ -385,6 +385,13 @@ class Opening(FrameListener):
         opened, *others = generation.decode_payload(response.body, self._requests.options.limits)
         handshake = generation.parse_handshake(opened.data)  # type: ignore[arg-type]
         self._opened(handshake, others, len(response.body))
+
+    def _fits(self, spoken: Generation) -> bool:
+        """Whether an answer is one of the version that was given; in base64, 1.x and 2.x may look alike."""
+        requests = self._requests
+        return accepts(requests.generation, spoken) or (
+            requests.options.base64 and spoken.eio == requests.generation.eio
+        )
 
     def _mismatched(self, response: Response) -> None:
         requests = self._requests

@@ -54,8 +54,9 @@ def accepts(wanted: Generation, found: Generation) -> bool:
 
 def wrong_version(found: Generation) -> str:
     """That the option version is wrong, and what to change."""
-    fitting = '"auto"' if found is UNKNOWN_3 else f'{found.version} or "auto"'
-    return f"the server speaks {speaks(found)}: set the option version to {fitting}"
+    if found is UNKNOWN_3:  # told by websockets only, which some servers open on any path
+        return f'the server speaks {speaks(found)}: set the option version to "auto", or mend the option path'
+    return f'the server speaks {speaks(found)}: set the option version to {found.version} or "auto"'
 
 
 def mismatch(status: int, body: bytes, shown: bytes) -> str:

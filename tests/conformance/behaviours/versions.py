@@ -24,6 +24,14 @@ def enter(version: int) -> None:
 
     @behaviour(f"version fixed to {version}, which is wrong", only=is_wrong)
     def wrong(cell: Cell) -> None:
+        if cell.transport == "websocket" and cell.server.eio == 3 and version in (1, 2):
+            sio = cell.connected(version=version)
+            same(sio.call("echo", 1), 1)  # on websockets it works: nothing to say
+            sio.disconnect()
+            return
+        if version == 0 and cell.server.parser == "msgpack":
+            true("parser" in str(refused(cell, version=version)), "0.9 has no other parser than json")
+            return
         error = refused(cell, version=version)
         same(error.stage, "open", "stage")
         spoken = {SPEAKS[fitting] for fitting in (cell.server.version, *cell.server.also)}
