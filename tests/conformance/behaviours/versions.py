@@ -29,6 +29,10 @@ def enter(version: int) -> None:
             same(sio.call("echo", 1), 1)  # on websockets it works: nothing to say
             sio.disconnect()
             return
+        if cell.transport == "websocket" and cell.server.eio == 3 and version in (3, 4):
+            # `40` makes 1.x and 2.x run their handlers twice, which others of this cell would count:
+            # test_wrong_version.py has servers of its own for it.
+            return
         if version == 0 and cell.server.parser == "msgpack":
             true("parser" in str(refused(cell, version=version)), "0.9 has no other parser than json")
             return
