@@ -103,7 +103,6 @@ class _Diagnosis(Listener):
             ws.close()
         if line is not None and line.alive:  # leave no session behind that the server would have to time out
             line.asker = self
-            self._requests.generation = self._spoken or self._requests.generation
             line.request(self._requests.post([Packet(PacketType.CLOSE, "")]))
             self._end(self._spoken)
             fleet = self._requests.fleet
