@@ -32,8 +32,13 @@ def clone() -> Iterator[Path]:
 
 
 def made() -> list[str]:
-    """What `make demo` runs when all is installed."""
-    done = serverkit.run(["make", "-n", "demo"], 20)
+    """What `make demo` runs when all is installed.
+
+    Flags of a `make` above (the tests' own) would let it say which folder it enters.
+    """
+    done = serverkit.run(
+        ["make", "-n", "--no-print-directory", "demo"], 20, env={"MAKEFLAGS": "", "MAKELEVEL": "0"}
+    )
     assert done.code == 0, done.text
     command, *arguments = done.out.splitlines()[-1].split()
     assert command == ".venv/bin/sioload"
