@@ -99,7 +99,7 @@ class SocketIOClient(Listener):
         self._own: Registry | None = None
         self._manager = Manager(self.fleet, self.options, self)
         self._dispatcher: Dispatcher | None = None
-        self._pending = Pending(self.fleet, self._expired, self._manager.forget_shortcuts)
+        self._pending = Pending(self.fleet, self._expired, self._manager.packets.forget_shortcuts)
         self._receiver: Receiver | None = None
         self._schedules: list[Schedule] | None = None
         self._blocked: list[Waiter[Any]] | None = None
@@ -121,17 +121,17 @@ class SocketIOClient(Listener):
     @property
     def namespaces(self) -> dict[str, str]:
         """The namespaces that are connected, and the socket's id in each."""
-        return {name: n.sid for name, n in self._manager.namespaces.items() if n.connected}
+        return {name: n.sid for name, n in self._manager.packets.namespaces.items() if n.connected}
 
     @property
     def connection_headers(self) -> Mapping[str, str]:
         """The headers that the last `connect()` was made with; others, or a function, may take their place
         for the next sessions."""
-        return self._manager.options.headers
+        return self._manager.opener.options.headers
 
     @connection_headers.setter
     def connection_headers(self, headers: Mapping[str, str] | Callable[[], Mapping[str, str]]) -> None:
-        link = self._manager
+        link = self._manager.opener
         link.ask_headers = headers if callable(headers) else None
         own = {} if callable(headers) else headers
         link.options = link.options.but(headers={**self.options.headers, **own})
@@ -145,11 +145,11 @@ class SocketIOClient(Listener):
     @property
     def recovered(self) -> bool:
         """Whether the last connect restored the session of a lost connection (connection state recovery)."""
-        return any(n.recovered for n in self._manager.namespaces.values())
+        return any(n.recovered for n in self._manager.packets.namespaces.values())
 
     def get_sid(self, namespace: str | None = None) -> str | None:
         """The socket's id in a namespace, None while it isn't connected there."""
-        found = self._manager.namespaces.get(namespace or self._home)
+        found = self._manager.packets.namespaces.get(namespace or self._home)
         return found.sid or None if found is not None else None
 
     def connect(
@@ -219,12 +219,12 @@ class SocketIOClient(Listener):
             if not name.startswith("/"):
                 raise UsageError(f"namespace {name!r} must begin with '/'")
         wanted = list(dict.fromkeys(names))
-        link.ask_url = None
+        link.opener.ask_url = None
 
         def attempt() -> None:
             self.lost = ""
-            at = endpoint if link.ask_url is None else link.ask_url()
-            link.ask_headers, link.ask_url = asks, asks_url
+            at = endpoint if link.opener.ask_url is None else link.opener.ask_url()
+            link.opener.ask_headers, link.opener.ask_url = asks, asks_url
             link.connect(at, options, wanted, auth)
             if wait:
                 self._serve_until_up()
@@ -289,8 +289,8 @@ class SocketIOClient(Listener):
                     dispatcher.serve()
                 else:
                     self._sleep()
-            if self._manager.failed is not None:
-                raise self._manager.failed
+            if self._manager.opener.failed is not None:
+                raise self._manager.opener.failed
             if mine:
                 dispatcher.serve()
         except BaseException as error:
@@ -364,7 +364,7 @@ class SocketIOClient(Listener):
         self._end_schedules()
         self._manager.shut("client")
         self._until_idle()
-        self._manager.endpoint = None
+        self._manager.opener.endpoint = None
 
     def release(self) -> None:
         """The user's greenlet is gone: close as soon as no emit is open any more."""
@@ -392,21 +392,21 @@ class SocketIOClient(Listener):
             ConnectError: that failed.
         """
         link = self._manager
-        names = link.rejoin()
+        names = link.namespaces.rejoin()
         if not names:
             return
         if link.phase is Phase.CLOSING:
             self._until_idle()
-        if link.phase is Phase.IDLE and link.endpoint is not None:
+        if link.phase is Phase.IDLE and link.opener.endpoint is not None:
             link.reopen()
             self._serve_until_up()
             return
         until = perf_counter() + self.options.connect_timeout
-        while not all(link.usable(name) for name in names) and perf_counter() < until:
-            if any(link.namespaces[name].kicked for name in names if name in link.namespaces):
+        while not all(link.packets.usable(name) for name in names) and perf_counter() < until:
+            if any(link.packets.namespaces[name].kicked for name in names if name in link.packets.namespaces):
                 raise ConnectError("connect", f"namespace {', '.join(names)} refused", kind="refused")
             self._wait_until(until)
-        link.unjoined(f"no answer in {self.options.connect_timeout:g} s")
+        link.namespaces.give_up_rejoins(f"no answer in {self.options.connect_timeout:g} s")
 
     def rejoin_patiently(self) -> None:
         """`rejoin` after the backoff, until it succeeds or `reconnection_attempts` are used up.
@@ -421,12 +421,12 @@ class SocketIOClient(Listener):
     @property
     def used(self) -> bool:
         """Whether `connect()` was ever called."""
-        return self._manager.endpoint is not None
+        return self._manager.opener.endpoint is not None
 
     @property
     def kicked(self) -> bool:
         """Whether the server closed a namespace that wasn't joined again yet."""
-        for namespace in self._manager.namespaces.values():  # noqa: SIM110 - before each task: no generator
+        for namespace in self._manager.packets.namespaces.values():  # noqa: SIM110 - before each task: no generator
             if namespace.kicked:
                 return True
         return False
@@ -581,7 +581,10 @@ class SocketIOClient(Listener):
         """
         self._check_running()
         namespace = namespace or self._home
-        if self._manager.phase not in (Phase.UP, Phase.DOWN) or namespace not in self._manager.namespaces:
+        if (
+            self._manager.phase not in (Phase.UP, Phase.DOWN)
+            or namespace not in self._manager.packets.namespaces
+        ):
             raise NotConnected(self._why_not(namespace))
         row = self.fleet.recorder.row("CALL", self._row_name(namespace, name or event))
         schedule = Schedule(self, row, namespace, event, data, rate, max_outstanding, duration,
@@ -599,7 +602,7 @@ class SocketIOClient(Listener):
     def ready(self, namespace: str) -> bool:
         """Whether an emit would go out without waiting."""
         link = self._manager
-        if not link.usable(namespace) or link.connection is None:
+        if not link.packets.usable(namespace) or link.connection is None:
             return False
         return not self._full or link.connection.buffered <= self.options.limits.write_high_water
 
@@ -635,7 +638,7 @@ class SocketIOClient(Listener):
         token = Unacked(recorder.ledger, row)
         try:
             self._usable("/", perf_counter() + self.options.ack_timeout, any_namespace=True)
-            handed = self._manager.send_raw(raw, token)
+            handed = self._manager.packets.send_raw(raw, token)
         except EmitError as error:
             token.settle(error.outcome, str(error))
             raise
@@ -702,14 +705,14 @@ class SocketIOClient(Listener):
         link = self._manager
         number = None
         try:
-            found = link.ready.get(namespace)
+            found = link.packets.ready.get(namespace)
             if found is None or not found.connected or self._full:
                 self._usable(namespace, until or perf_counter() + self.options.ack_timeout)
             if ack is not None:
                 if ack.paced:
                     ack.written = perf_counter()
                 number = self._pending.add_ack(ack)
-            if not link.send_event(namespace, event, data, number, token):
+            if not link.packets.send_event(namespace, event, data, number, token):
                 assert link.connection is not None
                 self._full = link.connection.buffered > self.options.limits.write_high_water
             elif ack is None and isinstance(token, Unacked):
@@ -737,7 +740,7 @@ class SocketIOClient(Listener):
         link = self._manager
         high = self.options.limits.write_high_water
         while True:
-            if link.phase is Phase.UP and (any_namespace or link.usable(namespace)):
+            if link.phase is Phase.UP and (any_namespace or link.packets.usable(namespace)):
                 if link.connection is None or link.connection.buffered <= high:
                     return
             elif link.phase is Phase.UP or link.phase is Phase.IDLE or link.phase is Phase.CLOSING:
@@ -747,7 +750,7 @@ class SocketIOClient(Listener):
             self._wait_until(until)
 
     def _why_not(self, namespace: str) -> str:
-        found = self._manager.namespaces.get(namespace)
+        found = self._manager.packets.namespaces.get(namespace)
         if self._manager.phase is not Phase.UP:
             return "not connected"
         if found is None:
@@ -832,7 +835,7 @@ class SocketIOClient(Listener):
     def _registry(self) -> Registry:
         if self._own is None:
             self._own = Registry()
-        self._manager.forget_shortcuts()
+        self._manager.packets.forget_shortcuts()
         return self._own
 
     def event(self, *args: Any, **options: Any) -> Any:
@@ -867,7 +870,7 @@ class SocketIOClient(Listener):
         """In a greenlet."""
         result = handler.call(self._user, event, args)
         if id is not None:
-            self._manager.send_ack(namespace, id, list(result) if isinstance(result, tuple) else
+            self._manager.packets.send_ack(namespace, id, list(result) if isinstance(result, tuple) else
                                 [] if result is None else [result])  # fmt: skip
 
     def on_job_failed(self, job: Job, error: BaseException) -> None:
@@ -901,7 +904,7 @@ class SocketIOClient(Listener):
         if offset and len(args) > 1:
             args = args[:-1]  # what measures and waits gets the event as it was emitted
         recorder = self.fleet.recorder
-        size = self._manager.size
+        size = self._manager.packets.size
         shown = event if namespace == "/" else f"{namespace} {event}"
         before: tuple[str, ...] = ()
         handler = self._handlers.get((namespace, event)) if self._own is None else None
@@ -936,7 +939,7 @@ class SocketIOClient(Listener):
             self._deliver(handler, shown, args)
             measured = None
         if auto:
-            self._manager.send_ack(namespace, id or 0, [])
+            self._manager.packets.send_ack(namespace, id or 0, [])
             id = None
         if handler is None or handler.function is None:
             if id is not None:
@@ -956,7 +959,7 @@ class SocketIOClient(Listener):
     def on_server_error(self, namespace: str, data: Any, reason: str) -> None:
         self.fleet.recorder.row("RECV", self._row_name(namespace, "error")).fail(reason)
         if self._pending.waits:
-            self._pending.answered(namespace, "error", [data], perf_counter(), self._manager.size)
+            self._pending.answered(namespace, "error", [data], perf_counter(), self._manager.packets.size)
         self._system_event("error", data, namespace=namespace)
 
     def _deliver(self, handler: Handler, shown: str, args: list[Any]) -> None:
@@ -982,13 +985,13 @@ class SocketIOClient(Listener):
             return
         if entry.callback is not None and not self._dispatching().add(self._call_back, entry, args):
             self.fleet.recorder.row("RECV", f"{entry.row.name} (callback)").fail("the handler queue is full")
-        entry.answer(args, _clock(), self._manager.size)
+        entry.answer(args, _clock(), self._manager.packets.size)
         if self.leaving:
             self.release()
 
     def on_up(self, again: bool) -> None:
         self._full = False
-        self._pending.next_id = max(self._pending.next_id, self._manager.first_id)
+        self._pending.next_id = max(self._pending.next_id, self._manager.packets.generation.first_id)
         hook = self.hook("on_connected")
         if hook is not None:
             self.run(hook)
@@ -999,7 +1002,7 @@ class SocketIOClient(Listener):
 
     def _system_event(self, event: str, *args: Any, namespace: str | None = None) -> None:
         """python-socketio's own events, for handlers that were registered for them."""
-        for name in self._manager.namespaces if namespace is None else (namespace,):
+        for name in self._manager.packets.namespaces if namespace is None else (namespace,):
             handler, before = find(self._own, name, event, self._handlers)
             if handler is not None and handler.function is not None:
                 passed = handler.without_last((*before, *args)) if args else before

@@ -1,91 +1,303 @@
-"""One namespace of a connection: how it is joined, and what it keeps over a loss.
+"""The namespaces of one connection: asked for, joined, refused, closed by the server, left.
 
-Source: Socket.IO protocol 5, section "Connection to a namespace"; the query of a namespace and connection
-state recovery as in socket.io-client's Socket.
+Source: Socket.IO protocol 5, sections "Connection to a namespace" and "Disconnection from a namespace".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from sioload.client.dispatcher import weigh
+from sioload.client.namespace import NO_QUERY, Namespace, namespaces_of, refusal_of
+from sioload.client.packets import NOTHING, Control, Packets
+from sioload.client.script import Script, ask
+from sioload.errors import ConnectError, ConnectionLost, EncodeError, Failure, LimitError
+from sioload.options import Options
 from sioload.socketio.packet import Packet
 
-#: What is said of a namespace's query to servers that don't know any.
-NO_QUERY = "servers of 3.x and 4.x take no query of a namespace: use auth, or the option query"
+if TYPE_CHECKING:
+    from sioload.measure.rows import Row
+    from sioload.net.fleet import Fleet
+
+T = TypeVar("T")
+
+#: Events that arrive before their namespace is connected; more than these end the connection.
+EARLY = 1000
 
 
-class Namespace:
-    """A namespace that is wanted.
+class Listener(Protocol):
+    """Who wants the namespaces. Called in the hub."""
+
+    __slots__ = ()
+
+    def on_joined(self, now: float) -> None:
+        """Every namespace is connected."""
+
+    def refuse(self, reason: str, kind: Failure = "client", data: object = None) -> None:
+        """A namespace can't be joined, so the attempt has failed."""
+
+    def on_older(self) -> None:
+        """The server has shown that it is of 1.x or 2.x."""
+
+    def on_unjoined(self, name: str, data: object) -> None:
+        """A namespace wasn't joined: what the server said, or what was in the way."""
+
+    def on_rejoin_refused(self) -> None:
+        """The connection goes on without a namespace that was asked for again."""
+
+    def on_server_error(self, namespace: str, data: Any, reason: str) -> None:
+        """The server refused something that it doesn't name, or the namespace after it was joined."""
+
+    def on_left(self, name: str, last: bool) -> None:
+        """The server closed a namespace; `last`: there is no other one any more."""
+
+
+class Namespaces(Control):
+    """Those that a script wants, which `Packets` needs to know as well.
 
     Attributes:
-        name: "/" or "/name", without its query.
-        query: what stood behind "?" in the name, without it; for servers of 0.9 to 2.x.
-        sid: the socket's id in it, "" while not connected.
-        recovered: the last CONNECT restored the session (connection state recovery).
-        kicked: the server closed it (`41`); joined again before the user's next task.
-        pid: what the server knows the session by when it is to be restored, None without recovery.
-        offset: what the server is to go on behind then.
-        asked: when its CONNECT was sent in this attempt, in seconds of `perf_counter`; None before.
-        refused: the server said no in this attempt, which has counted.
-        early, early_size: events that overtook the answer to CONNECT, and about how many bytes they are.
+        wanted: name to `Namespace`.
+        auth: the CONNECT payload in place of the option's, or the function that gives it.
+        up: all of them were connected, and the connection stands.
     """
 
-    __slots__ = ("asked", "connected", "early", "early_size", "kicked", "name", "offset", "pid", "query",
-                 "recovered", "refused", "sid")  # fmt: skip
+    __slots__ = ("_fleet", "_listener", "_options", "_packets", "_query", "_script", "auth", "up", "wanted")
 
-    def __init__(self, name: str, query: str = "") -> None:
-        self.name = name
-        self.query = query
-        self.sid = ""
-        self.connected = False
-        self.kicked = False
-        self.recovered = False
-        self.pid: str | None = None
-        self.offset: str | None = None
-        self.asked: float | None = None
-        self.refused = False
-        self.early: list[Packet] | None = None
-        self.early_size = 0
+    def __init__(self, fleet: Fleet, packets: Packets, script: Script, listener: Listener) -> None:
+        self._fleet = fleet
+        self._packets = packets
+        self._script = script
+        self._listener = listener
+        self._options: Options | None = None
+        self._query: str | None = None
+        self.wanted = packets.namespaces
+        self.auth: Any = None
+        self.up = False
+        packets.control = self
 
-    def joined(self, data: dict[str, Any]) -> None:
-        """The server's CONNECT came with this data."""
-        pid = data.get("pid")
-        self.connected = True
-        self.kicked = False
-        self.sid = data.get("sid", "")
-        self.recovered = self.pid is not None and self.pid == pid
-        self.pid = pid if isinstance(pid, str) else None
+    def want(self, names: list[str]) -> None:
+        """These are to be joined, and no others; a name may have a query."""
+        self.wanted.clear()
+        self.wanted.update(namespaces_of(names))
 
-    def takes_offset(self, packet: Packet) -> bool:
-        """Whether the last argument of an event is an offset, which is kept then.
+    def enter(self, up: bool) -> None:
+        """The connection can be used from now on, or no longer."""
+        self.up = up
+        self._packets.ready = self.wanted if up else NOTHING
 
-        socket.io-client, `Socket.emitEvent`: any text in the last place of an event that asks for no ack, be
-        it the event's name; its form is the affair of the server's adapter.
-        """
-        args = packet.data
-        if self.pid is None or packet.id is not None or not args or args[-1].__class__ is not str:
+    def row(self, type: str, name: str, error: Exception | None = None) -> Row:
+        """A row whose next sample is this user's."""
+        row = self._fleet.recorder.row(type, name)
+        if row.tap is not None:
+            row.note(self._script.owner(), 0, error)
+        return row
+
+    # Joining.
+
+    def join_all(self, options: Options, query: str) -> None:
+        """A session is open, which was asked for with this query."""
+        self._options = options
+        self._query = query if self._packets.generation.connect_payload == "query" else None
+        for namespace in self.wanted.values():
+            if self._packets.generation.opens_root == "server" and namespace.name == "/":
+                namespace.asked = perf_counter()
+            else:
+                self._join(namespace)
+
+    def rejoin(self) -> list[str]:
+        """Ask again for namespaces that the server closed; returns their names. A greenlet may call it."""
+        names = [n.name for n in self.wanted.values() if n.kicked]
+        for name in names:
+            namespace = self.wanted[name]
+            namespace.kicked = namespace.refused = False
+            namespace.asked = None
+            if self.up:
+                self._join(namespace)
+        return names
+
+    def _join(self, namespace: Namespace) -> None:
+        auth = self._given()
+        if callable(auth) and self._packets.generation.connect_payload == "auth":
+            then = partial(self._guarded, partial(self._send_connect, namespace))
+            ask(self._script, self._fleet, "auth", auth, then, partial(self._guarded, self._listener.refuse))
+        else:
+            self._send_connect(namespace, auth)
+
+    def _given(self) -> Any:
+        options = self._options
+        return self.auth if self.auth is not None or options is None else options.auth
+
+    def _guarded(self, then: Callable[[T], None], value: T) -> None:
+        """What goes wrong behind a function of the script ends the connection that it was asked for."""
+        connection = self._packets.connection
+        try:
+            then(value)
+        except BaseException as error:
+            if connection is None:
+                raise
+            connection.on_crash(error)
+
+    def _send_connect(self, namespace: Namespace, auth: Any) -> None:
+        connection, options, generation = self._packets.connection, self._options, self._packets.generation
+        if connection is None or options is None or not connection.is_open:
+            return
+        payload = auth
+        if generation.connect_payload == "auth":
+            if auth is not None and not isinstance(auth, Mapping):
+                self._listener.refuse(f"auth must be a dict, not {type(auth).__name__}")
+                return
+            if options.auth_token is not None and generation.token == "auth":
+                payload = {"token": options.auth_token, **(auth or {})}
+            payload = namespace.auth(payload)
+            if namespace.query:
+                self._listener.refuse(f"namespace {namespace.name}?...: {NO_QUERY}")
+                return
+        elif generation.connect_payload == "query":
+            payload = "&".join(part for part in (namespace.query, self._query) if part) or None
+        else:
+            payload = None
+        namespace.asked = perf_counter()
+        try:
+            self._packets.send_connect(namespace.name, payload)
+        except EncodeError as error:
+            self._listener.refuse(str(error))
+
+    def on_connect(self, packet: Packet) -> None:
+        packets, namespace = self._packets, self.wanted.get(packet.namespace)
+        if namespace is None or namespace.connected:
+            return  # the root that old servers open unasked, or an echo
+        data = packet.data if isinstance(packet.data, dict) else {}
+        if packets.generation.connect_payload == "auth" and not isinstance(data.get("sid"), str):
+            self._listener.on_older()
+            return
+        now = perf_counter()
+        namespace.joined(data)
+        asked = now if namespace.asked is None else namespace.asked
+        self.row("CONNECT", namespace.name).add(now - asked)
+        if all(n.connected for n in self.wanted.values()):
+            self._listener.on_joined(now)
+        early, namespace.early = namespace.early, None
+        for waiting in early or ():
+            packets.deliver(namespace, waiting)
+
+    def on_early(self, namespace: Namespace, packet: Packet) -> None:
+        """Events may overtake the answer to CONNECT; they are delivered after it."""
+        connection = self._packets.connection
+        if namespace.early is None:
+            namespace.early = []
+            namespace.early_size = 0
+        namespace.early.append(packet)
+        namespace.early_size += weigh(packet.data)
+        if connection is None:
+            return
+        payload = connection.requests.options.limits.payload
+        if len(namespace.early) > EARLY:
+            connection.broken(LimitError(f"{EARLY} events before their namespace was connected"))
+        elif namespace.early_size > payload:
+            what = f"events of {payload} bytes before their namespace was connected"
+            connection.broken(LimitError(what))
+
+    # Failing.
+
+    def on_refusal(self, packet: Packet) -> None:
+        generation, connection, data = self._packets.generation, self._packets.connection, packet.data
+        servers_root = generation.opens_root == "server" and packet.namespace == "/"
+        namespace = self.wanted.get(packet.namespace)
+        reason = f"refused: {refusal_of(data)}"
+        if connection is not None:
+            reason = connection.requests.discreet(reason)
+        reason = reason[:200]
+        if namespace is not None and namespace.connected:
+            if generation.opens_root == "server":
+                self._listener.on_server_error(namespace.name, data, reason)
+            return
+        waiting = [namespace] if namespace is not None else []
+        if namespace is None and servers_root:
+            waiting = [n for n in self.wanted.values() if not n.connected]
+            reason += " (by /, which servers of 1.x and 2.x open first)"
+        if not waiting:
+            return
+        if generation.connect_payload != "auth" and self._given():
+            reason += " (auth goes to servers of 3.x and 4.x only: use auth_token or query)"
+        for refused in waiting:
+            self._unjoined(refused, reason, ConnectError("connect", reason, data, "refused"))
+            refused.refused = True
+        if self.up:
+            for refused in waiting:
+                refused.kicked = True  # a rejoin that was refused: tried again before the next task
+                self._listener.on_unjoined(refused.name, data)
+            self._listener.on_rejoin_refused()
+            return
+        names = ", ".join(n.name for n in waiting)
+        self._listener.refuse(f"namespace {names} {reason}", "refused", data if data is not None else reason)
+
+    def count_failed(self, error: ConnectError) -> None:
+        """This attempt has failed: once for each namespace, with what it waited for the answer to CONNECT."""
+        for namespace in self.wanted.values():
+            if not namespace.connected and not namespace.refused:
+                self._unjoined(namespace, str(error), error)
+
+    def give_up_rejoins(self, said: str) -> None:
+        """Namespaces that are joined again have no answer."""
+        error = ConnectError("connect", said, kind="timeout")
+        for namespace in self.wanted.values():
+            if self.up and not namespace.connected and not namespace.kicked:
+                self._unjoined(namespace, str(error), error)
+                namespace.kicked = True
+
+    def _unjoined(self, namespace: Namespace, said: str, error: ConnectError) -> None:
+        asked = namespace.asked
+        row = self.row("CONNECT", namespace.name, error)
+        row.fail(said, None if asked is None else perf_counter() - asked)
+
+    def tell_unjoined(self, error: ConnectError) -> None:
+        """The attempt has failed: the listener hears of each namespace that wasn't joined."""
+        for namespace in self.wanted.values():
+            if not namespace.connected:
+                self._listener.on_unjoined(namespace.name, error.reason if error.data is None else error.data)
+
+    # Leaving.
+
+    def on_disconnect(self, name: str) -> None:
+        namespace = self.wanted.get(name)
+        if namespace is None or not namespace.connected:
+            return
+        namespace.connected = False
+        namespace.kicked = True
+        self._packets.forget_shortcuts()
+        namespace.sid = ""
+        text = "the server closed the namespace"
+        self.row("DISCONNECT", "namespace closed", ConnectionLost(text)).fail(text)
+        self._listener.on_left(name, not any(n.connected for n in self.wanted.values()))
+
+    def leave(self, name: str) -> bool:
+        """Leave one namespace; False if it wasn't wanted."""
+        namespace = self.wanted.pop(name, None)
+        if namespace is None:
             return False
-        self.offset = args[-1]
-        return len(args) > 1
+        self._packets.forget_shortcuts()
+        if namespace.connected and self._packets.connection is not None:
+            self._packets.send_disconnect(name)
+        return True
 
-    def auth(self, given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-        """CONNECT's payload for servers of 3.x and 4.x: a session that may be restored, and the script's."""
-        if self.pid is None:
-            return given
-        again = {"pid": self.pid} if self.offset is None else {"pid": self.pid, "offset": self.offset}
-        return {**again, **(given or {})}
+    def leave_all(self) -> None:
+        """Say goodbye in each: "/" last, because with it 0.9 ends the session."""
+        for name in sorted(self.wanted, reverse=True):
+            if self.wanted[name].connected:
+                self._packets.send_disconnect(name)
 
+    def dismiss(self) -> None:
+        """The server closed them all."""
+        for namespace in self.wanted.values():
+            namespace.kicked = True
 
-def namespaces_of(names: list[str]) -> dict[str, Namespace]:
-    """Name to namespace, for names that may have a query: "/chat?token=abc"."""
-    split = (name.partition("?") for name in names)
-    return {name: Namespace(name, query) for name, _, query in split}
-
-
-def refusal_of(data: Any) -> str:
-    """What a refusal says, be it a text, an object with a message (0.9: a reason), a list or any JSON."""
-    said = data.get("message", data.get("reason")) if isinstance(data, dict) else data
-    if isinstance(said, list) and said:
-        said = said[0]
-    return said if isinstance(said, str) else repr(data)
+    def reset(self) -> None:
+        """The session has ended."""
+        for namespace in self.wanted.values():
+            namespace.connected = namespace.refused = False
+            namespace.asked = None
+            namespace.sid = ""
+            namespace.early = None

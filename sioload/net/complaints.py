@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Final
 
 from sioload.measure.rows import normalise
-from sioload.net.deadlines import Deadlines, Entry
+from sioload.net.deadlines import Deadlines, Timer
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class Complaints:
         self._said: set[str] = set()
         self._gave_up: dict[str, int] = {}
         self._pause = SOON
-        self._timer: Entry | None = None
+        self._timer: Timer | None = None
 
     def reset(self) -> None:
         """A new run begins."""

@@ -11,8 +11,13 @@ from gevent.hub import get_hub
 
 logger = logging.getLogger(__name__)
 
-#: `[when, tie-breaker, callback or None once cancelled]`
-Entry = list[float | int | Callable[[float], None] | None]
+#: `[when, tie-breaker, callback or None once cancelled]`: a list, because the heap compares those fastest.
+Timer = list[float | int | Callable[[float], None] | None]
+
+
+def due(timer: Timer | None) -> float:
+    """When a timer comes; infinite without one that is still to come."""
+    return float("inf") if timer is None or timer[2] is None else timer[0]  # type: ignore[return-value]
 
 
 class Deadlines:
@@ -25,7 +30,7 @@ class Deadlines:
     __slots__ = ("_armed", "_cancelled", "_heap", "_on_crash", "_serial", "_timer")
 
     def __init__(self, on_crash: Callable[[BaseException], None]) -> None:
-        self._heap: list[Entry] = []
+        self._heap: list[Timer] = []
         self._serial = 0
         self._cancelled = 0
         self._armed = float("inf")
@@ -35,16 +40,16 @@ class Deadlines:
     def __len__(self) -> int:
         return len(self._heap) - self._cancelled
 
-    def at(self, when: float, callback: Callable[[float], None]) -> Entry:
+    def at(self, when: float, callback: Callable[[float], None]) -> Timer:
         """Call `callback(now)` in the hub at `when` (seconds of `perf_counter`) or soon after."""
         self._serial += 1
-        entry: Entry = [when, self._serial, callback]
+        entry: Timer = [when, self._serial, callback]
         heappush(self._heap, entry)
         if when < self._armed:
             self._arm(when)
         return entry
 
-    def cancel(self, entry: Entry | None) -> None:
+    def cancel(self, entry: Timer | None) -> None:
         """Forget an entry; harmless when it has run or was cancelled before."""
         if entry is None or entry[2] is None:
             return
@@ -73,7 +78,7 @@ class Deadlines:
     def _sweep(self) -> None:
         try:
             now = perf_counter()
-            due: list[Entry] = []
+            due: list[Timer] = []
             while self._heap and self._heap[0][0] <= now:  # type: ignore[operator]
                 due.append(heappop(self._heap))
             for entry in due:  # what a callback adds waits for the next sweep, or this one might never end

@@ -45,7 +45,7 @@ _INPUTS = {
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Listener(Receiver, Protocol):
+class Listener(Protocol):
     """The Socket.IO layer above a connection. Called in the hub."""
 
     __slots__ = ()
@@ -79,15 +79,18 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         max_payload: bytes that the server takes in one body or message, infinite when it doesn't say.
     """
 
-    __slots__ = ("_close_by", "_closing", "_fleet", "_listener", "_opening", "_polling", "_session", "_timer",
-                 "_upgrade", "_ws", "max_payload", "requests", "transport")  # fmt: skip
+    __slots__ = ("_close_by", "_closing", "_fleet", "_listener", "_opening", "_polling", "_receiver",
+                 "_session", "_timer", "_upgrade", "_ws", "max_payload", "requests", "transport")  # fmt: skip
 
-    def __init__(self, requests: Requests, listener: Listener, finding: Finding | None) -> None:
+    def __init__(
+        self, requests: Requests, listener: Listener, receiver: Receiver, finding: Finding | None
+    ) -> None:
         self.requests = requests
         self.transport = requests.options.transports[0]
         self.max_payload: float = INFINITY
         self._fleet = requests.fleet
         self._listener = listener
+        self._receiver = receiver
         self._session = Session(requests.generation.pinger)
         self._opening: Opening | None = Opening(requests, self, finding)
         self._polling: Polling | None = None
@@ -133,7 +136,7 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         """Take and send packets as this generation does from now on."""
         self.requests.speak(generation)
         if self._ws is not None and self._ws.direct:
-            self._ws.shorten(self._listener)
+            self._ws.shorten(self._receiver)
 
     def forget_shortcuts(self) -> None:
         """Ask the listener for each push from now on whether it may just be counted."""
@@ -352,7 +355,7 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
             self._ws.take_over(packets, receipt)
         self.requests.row("UPGRADE", "websocket").add(perf_counter() - upgrade.asked)
         self._fleet.recorder.connections.upgrade("polling", "websocket")
-        self._ws.shorten(self._listener)
+        self._ws.shorten(self._receiver)
         self.requests.asked = None
         self._listener.on_drained()
 
@@ -382,10 +385,10 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         if generation.greeting and str(data).startswith(generation.unknown_session):
             self.on_lost(End("session unknown", "the server doesn't know the session"))
         elif self.is_open:
-            self._listener.on_message(data)
+            self._receiver.on_message(data)
         elif state is State.OPENING and generation.greeting and str(data).startswith(generation.greeting):
             self._perform(Input.OPENED)
-            self._listener.on_message(data)
+            self._receiver.on_message(data)
         elif state is not State.CLOSED:
             self.on_lost(End("protocol error", "a message before the open packet"))
 
@@ -404,7 +407,7 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
                 case Do.ANNOUNCE_OPEN:
                     self._opening = None
                     if self._ws is not None:
-                        self._ws.shorten(self._listener)
+                        self._ws.shorten(self._receiver)
                     self._listener.on_open()
                     if self._ws is not None:
                         self.requests.asked = None

@@ -41,7 +41,8 @@ class Requests:
     Attributes:
         generation: what is spoken.
         encode: a packet's websocket frame in this generation.
-        endpoint: the server.
+        given: the server that the script named.
+        endpoint: the server, which may be elsewhere than that.
         sid: the session's id, "" before it is open.
         asked: what the user's script and options put into each request; None once none can follow.
         owner: the user, None without one.
@@ -49,8 +50,8 @@ class Requests:
         proxy: the HTTP proxy that all goes through, None without one.
     """
 
-    __slots__ = ("_given", "_moves", "_opens_at", "_sent", "asked", "confided", "encode", "endpoint", "fleet",
-                 "generation", "options", "owner", "proxy", "sid")  # fmt: skip
+    __slots__ = ("_moves", "_opens_at", "_sent", "asked", "confided", "encode", "endpoint", "fleet",
+                 "generation", "given", "options", "owner", "proxy", "sid")  # fmt: skip
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class Requests:
         self.fleet = fleet
         self.owner = owner
         self.options = options
-        self._given = endpoint
+        self.given = endpoint
         self.endpoint = endpoint
         self.asked: Request | None = asked
         self.sid = ""
@@ -98,7 +99,7 @@ class Requests:
 
     def found(self) -> None:
         """A session is open: what was learnt of the server's path holds for the next ones."""
-        given, at = self._given, self.endpoint
+        given, at = self.given, self.endpoint
         if at.path == given.path.rstrip("/") != given.path and at.origin == given.origin:
             self.fleet.slashless.add(server_key(given, self.options))
 

@@ -1,6 +1,6 @@
 """Whole sessions on tapes instead of sockets: packets, answers, losses, ticks and closes in any order.
 
-A link with its connection is driven as the hub would drive it, for every generation and choice of transports.
+A manager with its connection is driven as the hub would drive it, for every generation and all transports.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from sioload.net.http import HTTPConnection
 from sioload.net.stream import CLOSED
 from sioload.net.websocket import WebSocket
 from sioload.options import Options
+from sioload.session.connection import Connection
 from sioload.session.ends import REASONS
 from sioload.socketio.generations import VERSIONS
 
@@ -135,15 +136,15 @@ class Watched(Manager):
 
     __slots__ = ()
 
-    def on_closed(self, end: End) -> None:
+    def on_session_end(self, end: End, connection: Connection | None) -> None:
         assert end.kind in REASONS
-        WORLDS[-1].closed[id(self.connection)] += 1
-        assert self.connection is not None, "it ended twice"
-        super().on_closed(end)
+        WORLDS[-1].closed[id(connection)] += 1
+        assert connection is not None, "it ended twice"
+        super().on_session_end(end, connection)
 
 
 class Client:
-    """The client above the link; user code is called at once."""
+    """The client above the manager; user code is called at once."""
 
     def run(self, function: Callable[..., None], *args: Any) -> None:
         function(*args)
@@ -179,7 +180,7 @@ class Sessions(RuleBasedStateMachine):
         self.generation = VERSIONS[self.version]
         self.world.generations = {(False, "h", 80, "/socket.io/", self.version): self.generation}
         self.names = ["/", "/chat"] if chat else ["/"]
-        self.link = Watched(self.world, self.options, Client())  # type: ignore[arg-type]
+        self.manager = Watched(self.world, self.options, Client())  # type: ignore[arg-type]
         self.emitted: list[Emitted] = []
         self.probed: list[Tape] = []
         self.numbers = itertools.count()
@@ -193,18 +194,18 @@ class Sessions(RuleBasedStateMachine):
 
     @rule()
     def connect(self) -> None:
-        if self.link.phase is Phase.IDLE and self.link.connection is None:
+        if self.manager.phase is Phase.IDLE and self.manager.connection is None:
             self.world.generations = {(False, "h", 80, "/socket.io/", self.version): self.generation}
-            self.link.connect(Endpoint(False, "h", 80, "/socket.io/"), self.options, self.names, None)
+            self.manager.connect(Endpoint(False, "h", 80, "/socket.io/"), self.options, self.names, None)
 
     @rule(acknowledged=st.booleans(), binary=st.booleans())
     def emit(self, acknowledged: bool, binary: bool) -> None:
-        if self.link.usable("/"):
+        if self.manager.packets.usable("/"):
             args: list[Any] = [b"x"] if binary and self.version else [1]
             emitted = Emitted()
             number = next(self.numbers) if acknowledged else None
             try:
-                handed = self.link.send_event("/", "e", args, number, emitted)
+                handed = self.manager.packets.send_event("/", "e", args, number, emitted)
             except Refused:
                 return
             if handed:
@@ -214,13 +215,13 @@ class Sessions(RuleBasedStateMachine):
     @rule(how=st.sampled_from(["shut", "leave", "leave", "abandon", "rejoin", "rejoin"]))
     def leave(self, how: str) -> None:
         if how == "shut":
-            self.link.shut("client")
+            self.manager.shut("client")
         elif how == "leave":
-            self.link.leave("/chat")
+            self.manager.leave("/chat")
         elif how == "abandon":
-            self.link.abandon()
+            self.manager.abandon()
         else:
-            self.link.rejoin()
+            self.manager.namespaces.rejoin()
 
     # What the world does.
 
@@ -251,13 +252,13 @@ class Sessions(RuleBasedStateMachine):
                 self.expected(0, True)
             elif lines and self.is_polling():
                 self.joined(0)
-            elif waiting and self.link.phase is not Phase.UP:
+            elif waiting and self.manager.phase is not Phase.UP:
                 self.expected(0, False)
             elif lines:
                 self.joined(0)
 
     def is_polling(self) -> bool:
-        return self.link.connection is not None and self.link.connection.transport == "polling"
+        return self.manager.connection is not None and self.manager.connection.transport == "polling"
 
     @rule(which=st.integers(0, 5))
     def joined(self, which: int) -> None:
@@ -267,12 +268,12 @@ class Sessions(RuleBasedStateMachine):
         if not lines:
             return
         tape = lines[which % len(lines)]
-        opened = self.link.connection is not None and self.link.connection.is_open
+        opened = self.manager.connection is not None and self.manager.connection.is_open
         if self.version == 0:
-            body = b"1::" if self.link.connection is not None and self.link.connection.sid else OPEN_0
+            body = b"1::" if self.manager.connection is not None and self.manager.connection.sid else OPEN_0
         elif not opened:
             body = self.body([TEXTS[0]])
-        elif self.link.phase is not Phase.UP:
+        elif self.manager.phase is not Phase.UP:
             body = self.body(JOINED if self.version > 2 else ["40", "40/chat"])
         else:
             body = self.body(["6"])
@@ -348,7 +349,7 @@ class Sessions(RuleBasedStateMachine):
         elif probing:
             self.arrive(which, frame(1, b"3probe"))
         else:
-            opened = self.link.connection is not None and self.link.connection.is_open
+            opened = self.manager.connection is not None and self.manager.connection.is_open
             texts = JOINED if self.version > 2 else ["40", "40/chat"]
             data = b"".join(frame(1, text.encode()) for text in texts)
             self.arrive(which, data if opened else frame(1, TEXTS[0].encode()))
@@ -399,7 +400,7 @@ class Sessions(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         world, clock = self.world, self.world.deadlines
-        self.link.shut("client")
+        self.manager.shut("client")
         world.settle()
         for _ in range(100):
             if not len(clock):
@@ -407,7 +408,7 @@ class Sessions(RuleBasedStateMachine):
             clock.tick()  # type: ignore[attr-defined]
             world.settle()
         self.nothing_is_broken()
-        assert self.link.phase is Phase.IDLE and self.link.connection is None
+        assert self.manager.phase is Phase.IDLE and self.manager.connection is None
         assert not world.members and len(clock) == 0
         assert [tape for tape in world.tapes if not tape.closed] == []
         assert all(dial.over for dial in world.dials)

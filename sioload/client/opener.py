@@ -1,0 +1,253 @@
+"""Sessions for one client, one after another: from finding the server's generation to the session's end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sioload.client.packets import Packets
+from sioload.client.script import Script, ask
+from sioload.engineio.secrets import redact
+from sioload.engineio.urls import Endpoint, Request, with_token
+from sioload.errors import ConnectError, End, Failure, OptionError, ProtocolError
+from sioload.net.tunnel import unused
+from sioload.options import Options
+from sioload.session.connection import Connection
+from sioload.session.connection import Listener as SessionListener
+from sioload.session.probe import Finding, find_generation, remember_generation
+from sioload.session.requests import Requests
+from sioload.socketio.detect import wrong_version
+from sioload.socketio.generations import UNKNOWN_3, Generation
+
+if TYPE_CHECKING:
+    from sioload.net.deadlines import Timer
+    from sioload.net.fleet import Fleet
+
+
+class Listener(Protocol):
+    """Who wants the sessions. Called in the hub."""
+
+    __slots__ = ()
+
+    @property
+    def trying(self) -> bool:
+        """Whether an attempt is still wanted."""
+
+    @property
+    def waits_for(self) -> str:
+        """What an open session isn't enough for."""
+
+    def on_session(self) -> None:
+        """A session is open."""
+
+    def on_session_end(self, end: End, connection: Connection | None) -> None:
+        """A session has ended, or couldn't be opened."""
+
+    def on_failed(self, error: ConnectError) -> None:
+        """An attempt has failed."""
+
+    def on_again(self) -> None:
+        """The same attempt begins anew, as an older generation."""
+
+    def on_drained(self) -> None:
+        """The write buffer is empty again."""
+
+
+class Opener(SessionListener):
+    """Opens a session when it is told to.
+
+    Attributes:
+        endpoint: where; None before the first attempt.
+        options: of the current connection.
+        connection: the current one, None without.
+        failed: the last attempt's failure; its connection may not have ended yet.
+        ask_headers, ask_url: functions of the script that are asked before each attempt.
+    """
+
+    __slots__ = ("_again", "_deadline", "_fleet", "_hooked", "_listener", "_packets", "_script",
+                 "ask_headers", "ask_url", "connection", "endpoint", "failed", "options")  # fmt: skip
+
+    def __init__(
+        self, fleet: Fleet, options: Options, packets: Packets, script: Script, listener: Listener
+    ) -> None:
+        self._fleet = fleet
+        self._packets = packets
+        self._script = script
+        self._listener = listener
+        self.options = options
+        self.endpoint: Endpoint | None = None
+        self.connection: Connection | None = None
+        self.failed: ConnectError | None = None
+        self.ask_headers: Callable[[], Mapping[str, str]] | None = None
+        self.ask_url: Callable[[], Endpoint] | None = None
+        self._again = False
+        self._hooked: object = None
+        self._deadline: Timer | None = None
+
+    def attempt(self) -> None:
+        """Begin an attempt. A greenlet may call it."""
+        assert self.endpoint is not None
+        self.failed = None
+        self._begin(partial(find_generation, self._fleet, self.endpoint, self.options, self._found))
+
+    def rest(self) -> None:
+        """The attempt is over."""
+        self._fleet.deadlines.cancel(self._deadline)
+        self._deadline = None
+
+    def _begin(self, step: Callable[[], None]) -> None:
+        """A step of an attempt that has no connection yet; the attempt fails if it raises."""
+        try:
+            step()
+        except OptionError as error:
+            self._fleet.later(self.give_up, str(error))
+        except Exception as error:  # noqa: BLE001 - one user's fault must not leave it connecting for ever
+            self._fleet.crashed(error)
+            self._fleet.later(self.give_up, "internal error")
+
+    def give_up(self, reason: str) -> None:
+        """The attempt can't be made."""
+        if self.connection is not None:
+            self.connection.drop("internal error", reason)
+        elif self._listener.trying:
+            self._listener.on_failed(ConnectError("open", reason, kind="internal error"))
+
+    def _found(self, generation: Generation, finding: Finding | None) -> None:
+        """It is known how to begin; the time of the attempt begins too."""
+        if self._listener.trying and self.connection is None:
+            self._begin(partial(self._open, generation, finding))
+        # Else it was given up meanwhile, or an earlier attempt's answer served already.
+        if finding is not None and self.connection is None:
+            finding.release()
+
+    def _open(self, generation: Generation, finding: Finding | None) -> None:
+        options, endpoint = self.options, self.endpoint
+        assert endpoint is not None
+        self.rest()
+        self._deadline = self._fleet.deadlines.at(perf_counter() + options.connect_timeout, self._timed_out)
+        self.speak(generation)
+        query = options.query
+        asks = finding is not None and finding.asks
+        if options.auth_token is not None and (generation.token == "query" or asks):
+            query = with_token(query, options.auth_token)
+        request = Request(
+            endpoint,
+            options.transports[0],
+            options.headers,
+            query,
+            options.cookies,
+            options.encode_query,
+            self._script,
+        )
+        requests = Requests(self._fleet, options, generation, endpoint, request, self._script.owner())
+        self.connection = self._packets.connection = Connection(requests, self, self._packets, finding)
+        self.connection.start()
+
+    def _timed_out(self, now: float) -> None:
+        self._deadline = None
+        seconds = f"{self.options.connect_timeout:g} s"
+        connection = self.connection
+        if connection is not None and connection.is_open:
+            self.refuse(f"no answer for {self._listener.waits_for} in {seconds}", "timeout")
+        elif connection is not None:
+            connection.drop("timeout", f"no answer in {seconds}")
+        else:
+            self._listener.on_failed(ConnectError("open", f"no answer in {seconds}", kind="timeout"))
+
+    def refuse(self, reason: str, kind: Failure = "client", data: object = None) -> None:
+        """This attempt failed after its session was open: give the session up."""
+        self.failed = ConnectError("connect", reason, data, kind)
+        if self.connection is not None:
+            self.connection.close()
+
+    def is_older(self) -> None:
+        """The server is of 1.x or 2.x, as websockets may show so late as by a CONNECT without a sid."""
+        connection = self.connection
+        if connection is None:
+            return
+        if self.options.version == "auto" and self._listener.trying and self.endpoint is not None:
+            remember_generation(self._fleet, self.endpoint, self.options, UNKNOWN_3)
+            self._again = True
+            connection.close()
+        else:
+            connection.broken(ProtocolError(wrong_version(UNKNOWN_3)))
+
+    def unopened(self, end: End, connection: Connection | None) -> None:
+        """An attempt's connection ended: tell what comes of the attempt."""
+        if self._again:
+            self._again = False
+            self._listener.on_again()
+        elif self.failed is not None:
+            self._listener.on_failed(self.failed)
+        else:
+            said = end.detail or end.kind
+            stage = connection.stage if connection is not None else "open"
+            if stage == "dial" and self.endpoint is not None and self.options.proxy is None:
+                said += unused(self.endpoint)
+            self._listener.on_failed(ConnectError(stage, said, kind=end.kind))
+
+    def discreet(self, text: str) -> str:
+        """What a server said, without what any of this connection's requests may have told it."""
+        if self.connection is not None:
+            text = self.connection.requests.discreet(text)
+        jar = self._script.jar()
+        return redact(text, self._hooked, () if jar is None else jar.secrets())
+
+    # The connection's listener.
+
+    def speak(self, generation: Generation) -> None:
+        self._packets.speak(generation, self.options)
+
+    def prepare(self, request: Request, then: Callable[[], None]) -> None:
+        hook = self._script.hook("on_handshake")
+        asks = self.ask_headers if self.connection is None or not self.connection.requests.sid else None
+        if asks is None and hook is None:
+            then()
+            return
+        prepared, failed = partial(self._prepared, request, then), self._not_prepared
+        ask(
+            self._script,
+            self._fleet,
+            "on_handshake",
+            partial(_prepare, asks, hook, request),
+            prepared,
+            failed,
+        )
+
+    def _prepared(self, request: Request, then: Callable[[], None], _: None) -> None:
+        connection = self.connection
+        self._hooked = (request.headers, request.query)
+        try:
+            then()
+        except BaseException as error:
+            if connection is None:
+                raise
+            connection.on_crash(error)
+
+    def _not_prepared(self, reason: str) -> None:
+        if self.connection is not None:
+            self.connection.drop("client", reason)
+
+    def on_open(self) -> None:
+        self._listener.on_session()
+
+    def on_closed(self, end: End) -> None:
+        connection, self.connection = self.connection, None
+        self._packets.end()
+        self._listener.on_session_end(end, connection)
+
+    def on_drained(self) -> None:
+        self._listener.on_drained()
+
+
+def _prepare(
+    headers: Callable[[], Mapping[str, str]] | None, hook: Callable[..., Any] | None, request: Request
+) -> None:
+    """In a greenlet."""
+    if headers is not None:
+        request.headers.update(headers())
+    if hook is not None:
+        hook(request)
+    request.check()

@@ -1,0 +1,276 @@
+"""Socket.IO packets of one connection: events and acks to the client, the others to its namespaces.
+
+Source: Socket.IO protocol 5, section "Packet encoding".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from mypy_extensions import mypyc_attr
+
+from sioload.client.emits import arguments_of
+from sioload.client.namespace import Namespace
+from sioload.errors import ProtocolError, Refused
+from sioload.net.websocket import Receiver
+from sioload.options import Options
+from sioload.session.connection import Connection
+from sioload.session.probe import remember_generation
+from sioload.session.transport import Receipt
+from sioload.socketio.codec import (
+    COMMON_ATTACHMENTS,
+    ID_DIGITS,
+    Decoder,
+    encode_event,
+    event_head,
+    event_json,
+)
+from sioload.socketio.generations import V1_0, VERSIONS, Generation, codec_for
+from sioload.socketio.packet import Packet, PacketType
+
+if TYPE_CHECKING:
+    from sioload.net.fleet import Fleet
+    from sioload.net.pushes import BroadcastKey, CountedBroadcast
+    from sioload.socketio.parsers import Codec
+
+# Looked up for each message; an attribute of an enumeration costs three times as much as a global.
+_EVENT: Final = PacketType.EVENT
+_ACK: Final = PacketType.ACK
+
+NOTHING: Final[dict[str, Namespace]] = {}
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Listener(Protocol):
+    """Who gets events and acks. Called in the hub."""
+
+    __slots__ = ()
+
+    def on_event(
+        self, namespace: str, args: list[Any], id: int | None, auto: bool, offset: bool = False
+    ) -> CountedBroadcast | None:
+        """An event: `[name, *arguments]`; `id` asks for an ack.
+
+        Args:
+            auto: the ack is owed at once, whatever the script does (0.9).
+            offset: the last argument is one of connection state recovery.
+
+        Returns:
+            What stands for the same frame at other users, if all that was done is count it.
+        """
+
+    def only_counts(self, handlers: object) -> bool:
+        """Whether an event that was only measured for a user with these handlers is so for this one too."""
+
+    def on_ack(self, id: int, args: list[Any]) -> None:
+        """An ack."""
+
+
+class Control(Protocol):
+    """Who joins and leaves namespaces. Called in the hub."""
+
+    __slots__ = ()
+
+    def on_connect(self, packet: Packet) -> None:
+        """The server joined this client to a namespace."""
+
+    def on_refusal(self, packet: Packet) -> None:
+        """It refused to, or refused something else that it doesn't name."""
+
+    def on_disconnect(self, name: str) -> None:
+        """It closed a namespace."""
+
+    def on_early(self, namespace: Namespace, packet: Packet) -> None:
+        """An event overtook the answer to CONNECT."""
+
+
+class Packets(Receiver):
+    """Encodes what goes out and decodes what comes in.
+
+    Attributes:
+        namespaces: name to `Namespace`, those that are wanted.
+        ready: the same while all of them are connected, else nothing.
+        connection: the current one, None without.
+        generation: what is spoken.
+        size: bytes of the message that is being handled.
+        control: who gets what isn't an event or ack.
+    """
+
+    __slots__ = ("_codec", "_decoder", "_direct", "_fleet", "_json", "_listener", "_partial", "connection",
+                 "control", "generation", "namespaces", "ready", "size")  # fmt: skip
+
+    control: Control
+
+    def __init__(self, fleet: Fleet, listener: Listener) -> None:
+        self._fleet = fleet
+        self._listener = listener
+        self.namespaces: dict[str, Namespace] = {}
+        self.ready = NOTHING
+        self.connection: Connection | None = None
+        self.generation: Generation = VERSIONS[4]
+        self._codec: Codec = self.generation.codec
+        self._direct = False  # events need nothing of the codec but their JSON
+        self._decoder: Any = None
+        self._json: Decoder | None = None  # the same, if it is the usual one
+        self._partial = False
+        self.size = 0
+
+    def speak(self, generation: Generation, options: Options) -> None:
+        """A session of this generation begins."""
+        self._use(generation, options)
+        self._decoder = self._codec.decoder(options.limits)
+        self._json = self._decoder if type(self._decoder) is Decoder else None
+        self._partial = False
+
+    def _use(self, generation: Generation, options: Options) -> None:
+        self.generation = generation
+        self._codec = codec_for(generation, options.parser)
+        self._direct = self._codec.encode_event is encode_event
+
+    def end(self) -> None:
+        """The session has ended."""
+        self.connection = None
+        self._decoder = self._json = None
+
+    def forget_shortcuts(self) -> None:
+        """What is done with events may have changed."""
+        if self.connection is not None:
+            self.connection.forget_shortcuts()
+
+    # Sending. Greenlets may call these.
+
+    def usable(self, name: str) -> bool:
+        """Whether something can be sent in a namespace now."""
+        namespace = self.ready.get(name)
+        return namespace is not None and namespace.connected
+
+    def send_event(
+        self, namespace: str, event: str | int, data: Any, id: int | None, receipt: Receipt | None
+    ) -> bool:
+        """Send an event; see `Connection.send`. `data` is as a script gives it (`emits.arguments_of`).
+
+        Raises:
+            EncodeError: an argument can't be serialised.
+            Refused: the message is above the server's maxPayload.
+        """
+        connection = self.connection
+        assert connection is not None
+        if self._direct and connection.direct:
+            head, json = event_head(namespace, b"42"), event_json(event, data)
+            if json is not None and len(head) + ID_DIGITS + len(json) <= connection.max_payload:
+                return connection.send_direct(head, id, json, receipt)
+        messages = self._codec.encode_event(namespace, event, arguments_of(data), id)
+        if len(messages) > 1 or len(messages[0]) * 4 >= connection.max_payload:
+            _check_size(messages, connection.max_payload)
+            self._tell_of(len(messages) - 1)
+        return connection.send(messages, receipt)
+
+    def send_ack(self, namespace: str, id: int, args: list[Any]) -> None:
+        """Answer an event of the server; nothing happens when its namespace is gone."""
+        connection = self.connection
+        if self.usable(namespace) and connection is not None:
+            if getattr(self._decoder, "dashed_acks", False) and not self.generation.dashed_acks:
+                # The server has shown which of the older generations it speaks exactly.
+                requests = connection.requests
+                self._use(V1_0, requests.options)
+                connection.speak(V1_0)
+                remember_generation(self._fleet, requests.given, requests.options, V1_0)
+            messages = self._codec.encode_ack(namespace, id, args)
+            self._tell_of(len(messages) - 1)
+            connection.send(messages)
+
+    def send_raw(self, raw: str | bytes, receipt: Receipt) -> bool:
+        """Send a packet written by hand."""
+        assert self.connection is not None
+        return self.connection.send_raw(raw, receipt)
+
+    def send_connect(self, name: str, payload: Any) -> None:
+        """Ask to join a namespace.
+
+        Raises:
+            EncodeError: the payload can't be serialised.
+        """
+        assert self.connection is not None
+        self.connection.requests.confided = payload
+        self.connection.send(self._codec.encode_connect(name, payload))
+
+    def send_disconnect(self, name: str) -> None:
+        """Leave a namespace."""
+        assert self.connection is not None
+        self.connection.send(self._codec.encode_disconnect(name))
+
+    def _tell_of(self, attachments: int) -> None:
+        """Say once that other clients and servers wouldn't take so many."""
+        if attachments > COMMON_ATTACHMENTS:
+            said = f"there are packets with more than {COMMON_ATTACHMENTS} attachments"
+            self._fleet.complaints.say(said, "socket.io-parser's maxAttachments is 10 by default")
+
+    # The session's receiver.
+
+    def on_message(self, data: str | bytes) -> None:
+        size = len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
+        self.size = self.size + size if self._partial else size
+        try:
+            packet = self._decoder.feed(data)
+        except ProtocolError as error:
+            if self.connection is not None:
+                self.connection.broken(error)
+            return
+        self._partial = packet is None
+        if packet is None:
+            self.forget_shortcuts()
+            self._tell_of(getattr(self._decoder, "wanted", 0))
+            return
+        kind, name, content, id, auto = packet
+        if kind is _ACK:
+            self._listener.on_ack(id, content)
+        elif kind is _EVENT:
+            namespace = self.namespaces.get(name)
+            if namespace is None:
+                return
+            if not namespace.connected:
+                self.control.on_early(namespace, Packet(*packet))
+            elif namespace.pid is None:
+                push = self._listener.on_event(name, content, id, auto)
+                if push is not None and isinstance(data, str):
+                    self._fleet.remember(data, name, self._codec, push)
+            else:
+                self.deliver(namespace, Packet(*packet))
+        elif kind is PacketType.CONNECT:
+            self.control.on_connect(Packet(*packet))
+        elif kind is PacketType.CONNECT_ERROR:
+            self.control.on_refusal(Packet(*packet))
+        else:
+            self.control.on_disconnect(name)
+
+    def on_ack_frame(self, frame: bytes, start: int) -> bool:
+        found = None if self._json is None else self._json.root_ack(frame, start)
+        if found is None:
+            return False
+        self.size = len(frame) - start
+        self._listener.on_ack(found[0], found[1])
+        return True
+
+    def on_push(self, kind: BroadcastKey) -> bool:
+        """A broadcast is decoded for the first of its receivers, and for those whose script looks at it."""
+        namespace = self.namespaces.get(kind.namespace)
+        return (
+            namespace is not None
+            and namespace.connected
+            and namespace.pid is None
+            and kind.codec is self._codec
+            and not self._partial
+            and self._listener.only_counts(kind.handlers)
+        )
+
+    def deliver(self, namespace: Namespace, packet: Packet) -> None:
+        """Hand on an event that may carry an offset, or that had to wait."""
+        offset = namespace.takes_offset(packet)
+        self._listener.on_event(namespace.name, packet.data, packet.id, packet.auto, offset)
+
+
+def _check_size(messages: list[str | bytes], most: float) -> None:
+    for message in messages:
+        size = len(message.encode()) if isinstance(message, str) else len(message)
+        if size + 1 > most:
+            raise Refused(f"a message of {size} bytes is above the server's maxPayload of {most:.0f}")

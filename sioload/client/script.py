@@ -1,0 +1,76 @@
+"""What is asked of the script while a connection is made: its hooks, and functions in place of values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from gevent import GreenletExit
+from mypy_extensions import mypyc_attr
+
+from sioload.engineio.cookies import Jar
+
+if TYPE_CHECKING:
+    from sioload.net.fleet import Fleet
+
+T = TypeVar("T")
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Script(Protocol):
+    """The user whose connection it is. Called in the hub."""
+
+    __slots__ = ()
+
+    def run(self, function: Callable[..., None], *args: Any) -> None:
+        """Call user code in a greenlet."""
+
+    def jar(self, make: bool = False) -> Jar | None:
+        """The user's cookies; None while there are none, unless the jar is to be made."""
+
+    def owner(self) -> object:
+        """The user, None without one."""
+
+    def hook(self, name: str) -> Callable[..., Any] | None:
+        """A hook that the user defined, None without."""
+
+
+def ask(
+    script: Script,
+    fleet: Fleet,
+    what: str,
+    function: Callable[[], T],
+    then: Callable[[T], None],
+    failed: Callable[[str], None],
+) -> None:
+    """Have a function of the script called in a greenlet, and go on with its value in the hub.
+
+    Args:
+        script: whose it is.
+        fleet: whose hub goes on.
+        what: names it in the failure.
+        function: may block.
+        then: gets what it returned.
+        failed: gets what it raised, in a line.
+    """
+    script.run(_answer, script, fleet, what, function, then, failed)
+
+
+def _answer(
+    script: Script,
+    fleet: Fleet,
+    what: str,
+    function: Callable[[], T],
+    then: Callable[[T], None],
+    failed: Callable[[str], None],
+) -> None:
+    """In a greenlet."""
+    try:
+        value = function()
+    except GreenletExit:  # the user is gone, and its attempt is not
+        ask(script, fleet, what, function, then, failed)
+        raise
+    except Exception as error:  # noqa: BLE001 - the script's own code
+        fleet.later(failed, f"{what} raised {type(error).__name__}: {error}")
+    else:
+        fleet.later(then, value)
