@@ -80,7 +80,7 @@ PHASES: dict[Phase, dict[Turn, Phase]] = {
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Listener(PacketsListener, Script, Protocol):
+class Listener(Protocol):
     """The client above a manager. Called in the hub."""
 
     __slots__ = ()
@@ -115,16 +115,19 @@ class Manager(OpenerListener, NamespacesListener):
         packets: what passes through the session.
     """
 
-    __slots__ = ("_attempts", "_fleet", "_listener", "_lost_at", "_lost_reason", "_retry", "namespaces",
-                 "opener", "packets", "phase")  # fmt: skip
+    __slots__ = ("_attempts", "_fleet", "_listener", "_lost_at", "_lost_reason", "_retry", "_script",
+                 "namespaces", "opener", "packets", "phase")  # fmt: skip
 
-    def __init__(self, fleet: Fleet, options: Options, listener: Listener) -> None:
+    def __init__(
+        self, fleet: Fleet, options: Options, listener: Listener, events: PacketsListener, script: Script
+    ) -> None:
         self._fleet = fleet
         self._listener = listener
+        self._script = script
         self.phase = Phase.IDLE
-        self.packets = Packets(fleet, listener)
-        self.namespaces = Namespaces(fleet, self.packets, listener, self)
-        self.opener = Opener(fleet, options, self.packets, listener, self)
+        self.packets = Packets(fleet, events)
+        self.namespaces = Namespaces(fleet, self.packets, script, self)
+        self.opener = Opener(fleet, options, self.packets, script, self)
         self._attempts = 0
         self._lost_at: float | None = None
         self._lost_reason: Reason = "client"
@@ -264,7 +267,7 @@ class Manager(OpenerListener, NamespacesListener):
         if where is None:
             self._attempt()
         else:
-            ask(self._listener, self._fleet, "url", where, self._go, self.opener.give_up)
+            ask(self._script, self._fleet, "url", where, self._go, self.opener.give_up)
 
     def _go(self, endpoint: Endpoint) -> None:
         """The script has said where the server is by now."""

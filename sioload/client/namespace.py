@@ -83,6 +83,11 @@ def namespaces_of(names: list[str]) -> dict[str, Namespace]:
     return {name: Namespace(name, query) for name, _, query in split}
 
 
+def row_name(namespace: str, name: str | int) -> str:
+    """The row of an event: its name, behind its namespace when that isn't "/"."""
+    return str(name) if namespace == "/" else f"{namespace} {name}"
+
+
 def refusal_of(data: Any) -> str:
     """What a refusal says, be it a text, an object with a message (0.9: a reason), a list or any JSON."""
     said = data.get("message", data.get("reason")) if isinstance(data, dict) else data

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gevent import GreenletExit, Timeout
 from gevent.hub import Waiter
@@ -14,7 +14,10 @@ from sioload.client.emits import ERRORS, Emit, value_of
 from sioload.client.excerpt import place_of_function
 from sioload.errors import Outcome
 from sioload.measure.rows import Row
-from sioload.net.fleet import Fleet
+
+if TYPE_CHECKING:
+    from sioload.net.deadlines import Timer
+    from sioload.net.fleet import Fleet
 
 INFINITY = float("inf")
 
@@ -110,9 +113,10 @@ class Pending:
         acks: ack id to emit.
         waits: what waits for events.
         next_id: the id of the next emit that asks for an ack.
+        leaving: the user's greenlet has ended; the connection closes once nothing is open any more.
     """
 
-    __slots__ = ("_due", "_expired", "_fleet", "_listens", "_timer", "acks", "next_id", "waits")
+    __slots__ = ("_due", "_expired", "_fleet", "_listens", "_timer", "acks", "leaving", "next_id", "waits")
 
     def __init__(self, fleet: Fleet, expired: Callable[[], None], listens: Callable[[], None]) -> None:
         """
@@ -126,7 +130,8 @@ class Pending:
         self._listens = listens
         self.waits: list[Wait] = []
         self._due = INFINITY
-        self._timer: Any = None
+        self._timer: Timer | None = None
+        self.leaving = False
         self.acks: dict[int, Emit] = {}
         self.next_id = 0
 

@@ -25,6 +25,7 @@ class State(Enum):
     PROBING = auto()
     PAUSING = auto()
     OPEN = auto()
+    CLOSING = auto()  # this side says goodbye, and takes what still comes
     CLOSED = auto()
 
 
@@ -44,6 +45,7 @@ class Input(Enum):
     CLOSE_PACKET = auto()
     HEARTBEAT_MISSED = auto()
     LOST = auto()
+    GOODBYE = auto()
     CLOSE = auto()
 
 
@@ -58,6 +60,9 @@ class Do(Enum):
     DROP_PROBE = auto()
     RESUME_POLLING = auto()
     BEAT = auto()
+    SAY_GOODBYE = auto()
+    FINISH = auto()
+    FINISH_POSTS = auto()
 
 
 _LIVE: dict[Input, tuple[State | None, tuple[Do, ...]]] = {
@@ -68,6 +73,7 @@ _LIVE: dict[Input, tuple[State | None, tuple[Do, ...]]] = {
     Input.CLOSE_PACKET: (State.CLOSED, ()),
     Input.HEARTBEAT_MISSED: (State.CLOSED, ()),
     Input.LOST: (State.CLOSED, ()),
+    Input.GOODBYE: (State.CLOSING, (Do.SAY_GOODBYE,)),
     Input.CLOSE: (State.CLOSED, ()),
 }
 
@@ -77,10 +83,12 @@ TRANSITIONS: dict[State, dict[Input, tuple[State | None, tuple[Do, ...]]]] = {
     State.IDLE: {
         Input.START: (State.OPENING, (Do.REQUEST_SESSION,)),
         Input.LOST: (State.CLOSED, ()),
+        Input.GOODBYE: (State.CLOSING, (Do.FINISH,)),
         Input.CLOSE: (State.CLOSED, ()),
     },
     State.OPENING: {
         Input.LOST: (State.CLOSED, ()),
+        Input.GOODBYE: (State.CLOSING, (Do.FINISH,)),
         Input.CLOSE: (State.CLOSED, ()),
         Input.OPENED: (State.OPEN, (Do.ANNOUNCE_OPEN,)),
         Input.OPENED_UPGRADABLE: (State.PROBING, (Do.ANNOUNCE_OPEN, Do.PROBE)),
@@ -99,6 +107,16 @@ TRANSITIONS: dict[State, dict[Input, tuple[State | None, tuple[Do, ...]]]] = {
         Input.PROBE_FAILED: (State.OPEN, (Do.DROP_PROBE, Do.RESUME_POLLING)),
     },
     State.OPEN: _LIVE,
+    State.CLOSING: {
+        **_LIVE,
+        Input.GOODBYE: (None, ()),
+        Input.OPENED: (None, ()),
+        Input.OPENED_UPGRADABLE: (None, ()),
+        Input.PROBE_ANSWERED: (None, ()),
+        Input.PROBE_FAILED: (None, (Do.DROP_PROBE,)),
+        Input.POLLING_PAUSED: (None, (Do.FINISH,)),
+        Input.CLOSE_PACKET: (None, (Do.FINISH_POSTS,)),
+    },
     State.CLOSED: {},
 }
 

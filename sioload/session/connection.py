@@ -14,17 +14,20 @@ from mypy_extensions import mypyc_attr
 from sioload.engineio.packet import Handshake, Packet, PacketType
 from sioload.engineio.session import Do, Input, Session, State
 from sioload.engineio.urls import Request
-from sioload.errors import ConnectError, End, OptionError, ProtocolError, Reason, Stage
+from sioload.errors import End, OptionError, ProtocolError, Reason, Stage
+from sioload.net.guard import guarded
 from sioload.net.http import HTTPConnection
 from sioload.net.websocket import Receiver, WebSocket
+from sioload.session.carriers import Carriers
 from sioload.session.diagnosis import diagnose
 from sioload.session.ends import refused
+from sioload.session.heartbeat import Heartbeat
+from sioload.session.heartbeat import Listener as HeartbeatListener
 from sioload.session.opening import Finding, Opening, Report
 from sioload.session.opening import Listener as OpeningListener
 from sioload.session.polling import QUIET, Polling
 from sioload.session.polling import Listener as PollingListener
 from sioload.session.requests import Requests
-from sioload.session.transport import Receipt, Transport
 from sioload.session.upgrade import Listener as UpgradeListener
 from sioload.session.upgrade import Upgrade
 from sioload.session.websocket import WebSocketTransport
@@ -35,6 +38,8 @@ INFINITY = float("inf")
 #: We have left, in order.
 LEFT: Final = End("client", "")
 
+_LIVE: Final = (State.OPEN, State.PROBING, State.PAUSING)
+_UPGRADING: Final = (State.PROBING, State.PAUSING)
 _INPUTS = {
     PacketType.MESSAGE: Input.MESSAGE,
     PacketType.PING: Input.PING,
@@ -70,7 +75,7 @@ class Listener(Protocol):
         """Let the user change a handshake's request, then call `then` in the hub."""
 
 
-class Connection(OpeningListener, PollingListener, UpgradeListener):
+class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, HeartbeatListener):
     """One session from its first request to its end.
 
     Attributes:
@@ -79,12 +84,13 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         max_payload: bytes that the server takes in one body or message, infinite when it doesn't say.
     """
 
-    __slots__ = ("_close_by", "_closing", "_fleet", "_listener", "_opening", "_polling", "_receiver",
-                 "_session", "_timer", "_upgrade", "_ws", "max_payload", "requests", "transport")  # fmt: skip
+    __slots__ = ("_close_by", "_fleet", "_goodbye", "_heartbeat", "_listener", "_opening", "_receiver",
+                 "_session", "_upgrade", "max_payload", "requests", "transport")  # fmt: skip
 
     def __init__(
         self, requests: Requests, listener: Listener, receiver: Receiver, finding: Finding | None
     ) -> None:
+        super().__init__()
         self.requests = requests
         self.transport = requests.options.transports[0]
         self.max_payload: float = INFINITY
@@ -93,11 +99,9 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         self._receiver = receiver
         self._session = Session(requests.generation.pinger)
         self._opening: Opening | None = Opening(requests, self, finding)
-        self._polling: Polling | None = None
-        self._ws: WebSocketTransport | None = None
         self._upgrade: Upgrade | None = None
-        self._timer: Any = None
-        self._closing: Reason | None = None  # once this side says goodbye
+        self._heartbeat = Heartbeat(requests, self._session, self)
+        self._goodbye: Reason = "client"
         self._close_by = 0.0
 
     # For the layer above.
@@ -105,12 +109,12 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
     @property
     def is_open(self) -> bool:
         """Whether messages can be sent."""
-        return self._session.state in (State.OPEN, State.PROBING, State.PAUSING)
+        return self._session.state in _LIVE
 
     @property
     def upgrading(self) -> bool:
         """Whether a second transport is being tried."""
-        return self._session.state in (State.PROBING, State.PAUSING)
+        return self._session.state in _UPGRADING
 
     @property
     def sid(self) -> str:
@@ -122,94 +126,35 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         """Where an attempt stands or failed: "dial", "tls" or "open"."""
         return self._opening.stage if self._opening is not None else "open"
 
-    @property
-    def buffered(self) -> int:
-        """Bytes that wait to be handed to the kernel."""
-        carrier = self._carrier
-        return carrier.buffered if carrier is not None else 0
-
-    @property
-    def _carrier(self) -> Transport | None:
-        return self._ws if self._ws is not None else self._polling
-
     def speak(self, generation: Generation) -> None:
         """Take and send packets as this generation does from now on."""
         self.requests.speak(generation)
         if self._ws is not None and self._ws.direct:
             self._ws.shorten(self._receiver)
 
-    def forget_shortcuts(self) -> None:
-        """Ask the listener for each push from now on whether it may just be counted."""
-        if self._ws is not None:
-            self._ws.forget_shortcuts()
-
     def start(self) -> None:
         """Ask for a session."""
         self._perform(Input.START)
-
-    def send(self, messages: list[str | bytes], receipt: Receipt | None = None) -> bool:
-        """See `Transport.send`."""
-        if self._ws is not None:
-            return self._ws.send(messages, receipt)
-        if self._polling is not None:
-            return self._polling.send(messages, receipt)
-        if receipt is not None:
-            receipt.settle("not_sent", "not connected")
-        return False
-
-    @property
-    def direct(self) -> bool:
-        """Whether a text needs nothing but an Engine.IO type in front of it."""
-        return self._ws is not None and self._ws.direct
-
-    def send_direct(self, head: bytes, number: int | None, data: bytes, receipt: Receipt | None) -> bool:
-        """See `WebSocketTransport.send_direct`."""
-        ws = self._ws
-        assert ws is not None
-        return ws.send_direct(head, number, data, receipt)
-
-    def send_raw(self, frame: str | bytes, receipt: Receipt) -> bool:
-        """See `Transport.send_raw`."""
-        carrier = self._carrier
-        if carrier is not None:
-            return carrier.send_raw(frame, receipt)
-        receipt.settle("not_sent", "not connected")
-        return False
 
     def close(self, reason: Reason = "client") -> None:
         """Leave politely: say goodbye, take in what the server still sends, then end with a reason.
 
         Safe to call from a user's greenlet; `on_closed` follows in the hub.
         """
-        if self._closing:
-            return
-        self._closing = reason
-        if self._session.state in (State.IDLE, State.OPENING, State.CLOSED):
-            self._later(self._end, Input.CLOSE, LEFT)
-        elif self._ws is not None:
-            self._ws.ws.start_close()
-            self._rearm(perf_counter() + 1.0)
-        else:
-            self._close_by = perf_counter() + 1.0
-            self._rearm(perf_counter() + QUIET)
+        if self._session.state not in (State.CLOSING, State.CLOSED):
+            self._goodbye = reason
+            self._perform(Input.GOODBYE)
 
     def drop(self, reason: Reason, detail: str) -> None:
         """End at once; in the hub only."""
         self._end(Input.LOST, End(reason, detail))
 
-    def _say_goodbye(self, now: float) -> None:
+    def say_goodbye(self, now: float) -> None:
         polling = self._polling
         if polling is None or now >= self._close_by:
             self._end(Input.CLOSE, LEFT)
         else:
-            self._rearm(self._close_by if polling.say_goodbye(now) else now + QUIET)
-
-    def _gone(self) -> None:
-        """The session ended while we were leaving: what is being posted still gets its answer."""
-        if self._polling is not None and self._polling.posting:
-            self._polling.pause()
-        else:
-            self._end(Input.CLOSE, LEFT)
+            self._heartbeat.rearm(self._close_by if polling.say_goodbye(now) else now + QUIET)
 
     # The opening's listener.
 
@@ -248,7 +193,7 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
             self.max_payload = float(handshake.max_payload)
         self._session.start_heartbeat(handshake.ping_interval, handshake.ping_timeout, perf_counter())
         self._fleet.recorder.connections.open(self.transport)
-        self._rearm(self._session.next_check())
+        self._heartbeat.rearm(self._session.next_check())
         generation = self.requests.generation
         if ws is not None:
             self._ws = WebSocketTransport(self.requests, self, ws)
@@ -257,12 +202,7 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         if generation.greeting:
             self._later(self._opening.start_websocket if self._polling is None else self._polling.poll)
             return
-        upgradable = (
-            generation.upgrade
-            and self.transport == "polling"
-            and "websocket" in self.requests.options.transports
-            and "websocket" in handshake.upgrades
-        )
+        upgradable = self.requests.upgradable(self.transport, handshake)
         self._perform(Input.OPENED_UPGRADABLE if upgradable else Input.OPENED)
         for packet in others:
             self.on_packet(packet)
@@ -278,8 +218,8 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         self._session.on_heard(perf_counter())
 
     def on_refused(self, status: int, body: bytes, transport: str) -> None:
-        if self._closing:
-            self._gone()
+        if self._session.state is State.CLOSING:
+            self._perform(Input.CLOSE_PACKET)
             return
         self.on_lost(refused(status, body, self.requests.refusal(status, body, transport)))
 
@@ -287,10 +227,7 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         self._end(Input.LOST, end)
 
     def on_polling_paused(self) -> None:
-        if self._closing:
-            self._end(Input.CLOSE, LEFT)
-        else:
-            self._perform(Input.POLLING_PAUSED)
+        self._perform(Input.POLLING_PAUSED)
 
     def on_goodbye(self) -> None:
         self._later(self._end, Input.CLOSE, LEFT)
@@ -308,30 +245,14 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
 
     # Upgrading.
 
-    def _start_probe(self) -> None:
-        asked = self.requests.asked
-        assert asked is not None
-        asked.transport = "websocket"
-        self._upgrade = Upgrade(self.requests, self)
-        self._listener.prepare(asked, self._probe_prepared)
-
-    def _probe_prepared(self) -> None:
-        if self._session.state is State.PROBING and self._upgrade is not None:
-            self._upgrade.begin()
-
     def on_probe_answered(self) -> None:
         self._perform(Input.PROBE_ANSWERED)
 
     def on_probe_failed(self, reason: str) -> None:
-        if self._upgrade is not None and self._session.state in (State.PROBING, State.PAUSING):
-            reason = self.requests.discreet(reason)
-            self._upgrade_failed(self._upgrade, reason)
+        if self._upgrade is not None:
+            self._upgrade.fail(reason)
             self._perform(Input.PROBE_FAILED)
             self._listener.on_drained()
-
-    def _upgrade_failed(self, upgrade: Upgrade, reason: str) -> None:
-        row = self.requests.row("UPGRADE", "websocket", error=ConnectError("upgrade", reason))
-        row.fail(reason, perf_counter() - upgrade.asked)
 
     def _drop_probe(self) -> None:
         upgrade, self._upgrade = self._upgrade, None
@@ -353,7 +274,7 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         self._ws.send_packet(Packet(PacketType.UPGRADE, ""))
         for packets, _, receipt in queue:
             self._ws.take_over(packets, receipt)
-        self.requests.row("UPGRADE", "websocket").add(perf_counter() - upgrade.asked)
+        upgrade.count()
         self._fleet.recorder.connections.upgrade("polling", "websocket")
         self._ws.shorten(self._receiver)
         self.requests.asked = None
@@ -372,11 +293,8 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
             self.on_lost(End("protocol error", f"unexpected packet of type {kind}"))
         elif given is Input.MESSAGE:
             self._take_message(packet.data)
-        elif given is Input.CLOSE_PACKET:
-            if self._closing:
-                self._gone()
-            else:
-                self._end(given, End("server", "closed by the server"))
+        elif given is Input.CLOSE_PACKET and self._session.state is not State.CLOSING:
+            self._end(given, End("server", "closed by the server"))
         else:
             self._perform(given)
 
@@ -384,7 +302,7 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         generation, state = self.requests.generation, self._session.state
         if generation.greeting and str(data).startswith(generation.unknown_session):
             self.on_lost(End("session unknown", "the server doesn't know the session"))
-        elif self.is_open:
+        elif self.is_open or state is State.CLOSING:
             self._receiver.on_message(data)
         elif state is State.OPENING and generation.greeting and str(data).startswith(generation.greeting):
             self._perform(Input.OPENED)
@@ -412,9 +330,10 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
                     if self._ws is not None:
                         self.requests.asked = None
                 case Do.BEAT:
-                    self._beat(given)
+                    self._heartbeat.beat(given)
                 case Do.PROBE:
-                    self._start_probe()
+                    self._upgrade = Upgrade(self.requests, self)
+                    self._upgrade.start()
                 case Do.PAUSE_POLLING:
                     if self._polling is not None:
                         self._polling.pause()
@@ -425,54 +344,25 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
                 case Do.RESUME_POLLING:
                     if self._polling is not None:
                         self._polling.resume()
+                case Do.SAY_GOODBYE:
+                    now = perf_counter()
+                    self._close_by = now + 1.0
+                    if self._ws is not None:
+                        self._ws.ws.start_close()
+                    self._heartbeat.rearm(now + QUIET if self._ws is None else self._close_by)
+                case Do.FINISH:
+                    self._later(self._end, Input.CLOSE, LEFT)
+                case Do.FINISH_POSTS:
+                    # The session is gone at the server: what is being posted still gets its answer.
+                    if self._polling is not None and self._polling.posting:
+                        self._polling.pause()
+                    else:
+                        self._end(Input.CLOSE, LEFT)
 
-    # Heartbeats.
+    # The heartbeat's listener.
 
-    def _beat(self, given: Input) -> None:
-        now = perf_counter()
-        if given is Input.PONG:
-            seconds = self._session.on_pong(now)
-            if seconds is not None:
-                self.requests.row("HEARTBEAT", "pong").add(seconds)
-            self._rearm(self._session.next_check())
-            return
-        late = self._session.on_ping(now)
-        self._send_engine(Packet(PacketType.PONG, ""))
-        row = self.requests.row("HEARTBEAT", "ping")
-        if self.requests.generation.pinger == "server":
-            row.add(late)
-        else:
-            row.tick()
-
-    def _send_engine(self, packet: Packet) -> None:
-        carrier = self._carrier
-        if carrier is not None:
-            carrier.send_packet(packet)
-
-    def _rearm(self, when: float) -> None:
-        if when == INFINITY:
-            return
-        if self._timer is not None:
-            if self._timer[2] is not None and self._timer[0] <= when:
-                return  # it fires earlier and looks again
-            self._fleet.deadlines.cancel(self._timer)
-        self._timer = self._fleet.deadlines.at(when, self._due)
-
-    def _due(self, now: float) -> None:
-        self._guarded(self._check, now)
-
-    def _check(self, now: float) -> None:
-        self._timer = None
-        if self._closing:
-            self._say_goodbye(now)
-            return
-        asked = self._session.check(now)
-        if asked == "missed":
-            self._end(Input.HEARTBEAT_MISSED, End("ping timeout", "no heartbeat from the server in time"))
-            return
-        if asked == "ping":
-            self._send_engine(Packet(PacketType.PING, ""))
-        self._rearm(self._session.next_check())
+    def on_missed(self) -> None:
+        self._end(Input.HEARTBEAT_MISSED, End("ping timeout", "no heartbeat from the server in time"))
 
     # Ending.
 
@@ -487,23 +377,19 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
         before = self._session.state
         if before is State.CLOSED:
             return
-        if self._closing and end.kind != "internal error":
-            end = End(self._closing, "")  # however the goodbye went
+        if before is State.CLOSING and end.kind != "internal error":
+            end = End(self._goodbye, "")  # however the goodbye went
         end = End(end.kind, self.requests.discreet(end.detail)[:200])
         self._session.step(given)
         self._session.state = State.CLOSED
-        try:
-            self._release(end)
-        except BaseException as error:  # noqa: BLE001 - whoever waits for this connection must hear of its end
-            self._fleet.crashed(error)
+        guarded(self._fleet.crashed, self._release, end)  # whoever waits for this connection hears of its end
         self._listener.on_closed(end)
 
     def _release(self, end: End) -> None:
         """Let go of all that the session held, and count its end."""
-        self._fleet.deadlines.cancel(self._timer)
-        self._timer = None
+        self._heartbeat.stop()
         if self._upgrade is not None and end.kind != "client":
-            self._upgrade_failed(self._upgrade, end.detail or end.kind)
+            self._upgrade.fail(end.detail or end.kind)
         self._drop_probe()
         if self._opening is not None:
             self._opening.close(None if end.kind == "client" else end)
@@ -517,10 +403,4 @@ class Connection(OpeningListener, PollingListener, UpgradeListener):
             self._fleet.recorder.connections.close(self.transport, end.kind)
 
     def _later(self, callback: Callable[..., None], *args: Any) -> None:
-        self._fleet.later(self._guarded, callback, *args)
-
-    def _guarded(self, callback: Callable[..., None], *args: Any) -> None:
-        try:
-            callback(*args)
-        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
-            self.on_crash(error)
+        self._fleet.later(guarded, self.on_crash, callback, *args)

@@ -9,7 +9,7 @@ from time import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sioload.engineio.packet import Packet
+from sioload.engineio.packet import Handshake, Packet
 from sioload.engineio.secrets import redact
 from sioload.engineio.urls import Endpoint, Request, parse_url, redirected, stays
 from sioload.errors import Stage
@@ -208,6 +208,11 @@ class Requests:
         if self.sid:
             parameters.append(("sid", self.sid))
         return at, parameters
+
+    def upgradable(self, transport: str, handshake: Handshake) -> bool:
+        """Whether a session that opened on a transport can go on on a websocket."""
+        upgrades = self.generation.upgrade and transport == "polling" and "websocket" in handshake.upgrades
+        return upgrades and "websocket" in self.options.transports
 
     def named(self, transport: str) -> str:
         """A transport as this generation calls it."""

@@ -5,11 +5,13 @@ Source: Engine.IO protocol, section "Upgrade".
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sioload.engineio.packet import Packet, PacketType
-from sioload.errors import End, ProtocolError, Stage
+from sioload.engineio.urls import Request
+from sioload.errors import ConnectError, End, ProtocolError, Stage
 from sioload.net.stream import Stream
 from sioload.net.websocket import Listener as FrameListener
 from sioload.net.websocket import WebSocket
@@ -17,6 +19,7 @@ from sioload.session.requests import Requests
 from sioload.socketio.detect import refusal
 
 if TYPE_CHECKING:
+    from sioload.net.deadlines import Timer
     from sioload.net.dial import Dialler
 
 
@@ -24,6 +27,9 @@ class Listener(Protocol):
     """The session that is upgraded. Called in the hub."""
 
     __slots__ = ()
+
+    def prepare(self, request: Request, then: Callable[[], None]) -> None:
+        """Let the user change a handshake's request, then call `then` in the hub."""
 
     def on_probe_answered(self) -> None:
         """The second transport works."""
@@ -36,26 +42,41 @@ class Listener(Protocol):
 
 
 class Upgrade(FrameListener):
-    """The probe on a second transport. It tells its listener of a right answer, or why none came.
+    """The probe on a second transport. It tells its listener of a right answer, or why none came."""
 
-    Attributes:
-        asked: when it was begun, in seconds of `perf_counter`.
-    """
-
-    __slots__ = ("_deadline", "_dialler", "_listener", "_requests", "_ws", "asked")
+    __slots__ = ("_asked", "_deadline", "_dialler", "_listener", "_over", "_requests", "_ws")
 
     def __init__(self, requests: Requests, listener: Listener) -> None:
         self._requests = requests
         self._listener = listener
-        self._deadline: Any = None
+        self._deadline: Timer | None = None
+        self._over = False
         self._dialler: Dialler | None = None
         self._ws: WebSocket | None = None
-        self.asked = perf_counter()
+        self._asked = perf_counter()
 
-    def begin(self) -> None:
-        """The user has had a look at its request: dial."""
+    def start(self) -> None:
+        """Let the user have a look at the request, then dial."""
+        asked = self._requests.asked
+        assert asked is not None
+        asked.transport = "websocket"
+        self._listener.prepare(asked, self._prepared)
+
+    def count(self) -> None:
+        """The switch is complete."""
+        self._requests.row("UPGRADE", "websocket").add(perf_counter() - self._asked)
+
+    def fail(self, reason: str) -> None:
+        """It came to nothing."""
+        reason = self._requests.discreet(reason)
+        row = self._requests.row("UPGRADE", "websocket", error=ConnectError("upgrade", reason))
+        row.fail(reason, perf_counter() - self._asked)
+
+    def _prepared(self) -> None:
+        if self._over:
+            return
         requests = self._requests
-        until = self.asked + requests.options.connect_timeout
+        until = self._asked + requests.options.connect_timeout
         self._deadline = requests.fleet.deadlines.at(until, self._timed_out)
         self._dialler = requests.dial(self._dialled, self._not_dialled, True)
 
@@ -70,6 +91,7 @@ class Upgrade(FrameListener):
 
     def hand_over(self) -> WebSocket | None:
         """The websocket, which isn't this object's any more."""
+        self._over = True
         self._requests.fleet.deadlines.cancel(self._deadline)
         self._deadline = None
         ws, self._ws = self._ws, None

@@ -22,12 +22,17 @@ EXPECTED = {
     (State.PROBING, Input.PROBE_FAILED): State.OPEN,
     (State.PAUSING, Input.POLLING_PAUSED): State.OPEN,
     (State.PAUSING, Input.PROBE_FAILED): State.OPEN,
-    **{(state, given): state for state in (State.PROBING, State.PAUSING, State.OPEN)
+    **{(state, given): state for state in (State.PROBING, State.PAUSING, State.OPEN, State.CLOSING)
        for given in (Input.MESSAGE, Input.PING, Input.PONG, Input.NOOP)},
     **{(state, given): State.CLOSED for state in (State.PROBING, State.PAUSING, State.OPEN)
        for given in (Input.CLOSE_PACKET, Input.HEARTBEAT_MISSED)},
     **{(state, given): State.CLOSED for state in State if state is not State.CLOSED
        for given in (Input.LOST, Input.CLOSE)},
+    **{(state, Input.GOODBYE): State.CLOSING for state in State if state is not State.CLOSED},
+    **{(State.CLOSING, given): State.CLOSING
+       for given in (Input.OPENED, Input.OPENED_UPGRADABLE, Input.PROBE_ANSWERED, Input.PROBE_FAILED,
+                     Input.POLLING_PAUSED, Input.CLOSE_PACKET)},
+    (State.CLOSING, Input.HEARTBEAT_MISSED): State.CLOSED,
     (State.OPENING, Input.CLOSE_PACKET): State.CLOSED,
     (State.OPENING, Input.HEARTBEAT_MISSED): State.CLOSED,
 }  # fmt: skip
@@ -54,8 +59,10 @@ def test_every_pair_of_state_and_input(state: State, given: Input) -> None:
     actions = session.step(given)
     assert session.state is follows
     assert (Do.BEAT in actions) == (given in (Input.PING, Input.PONG))
-    assert (Do.ANNOUNCE_OPEN in actions) == (given in (Input.OPENED, Input.OPENED_UPGRADABLE))
-    assert (Do.SWITCH in actions) == (given is Input.POLLING_PAUSED)
+    assert (Do.ANNOUNCE_OPEN in actions) == (state is State.OPENING and given.name.startswith("OPENED"))
+    assert (Do.SWITCH in actions) == (given is Input.POLLING_PAUSED and state is State.PAUSING)
+    assert (Do.SAY_GOODBYE in actions) == (given is Input.GOODBYE and state not in
+                                           (State.IDLE, State.OPENING, State.CLOSING))  # fmt: skip
     assert (Do.RESUME_POLLING in actions) == ((state, given) == (State.PAUSING, Input.PROBE_FAILED))
     assert follows is not State.CLOSED or actions == ()
 
@@ -134,6 +141,7 @@ class Walk(RuleBasedStateMachine):
                 seconds = self.session.on_pong(self.now)
                 assert seconds is None or 0.0 <= seconds <= 20.0
         self.closed = self.session.state is State.CLOSED
+        assert before is not State.CLOSING or self.session.state in (before, State.CLOSED), "it came back"
 
     @rule(seconds=st.floats(0, 60))
     def tick(self, seconds: float) -> None:

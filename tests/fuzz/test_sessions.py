@@ -180,7 +180,8 @@ class Sessions(RuleBasedStateMachine):
         self.generation = VERSIONS[self.version]
         self.world.generations = {(False, "h", 80, "/socket.io/", self.version): self.generation}
         self.names = ["/", "/chat"] if chat else ["/"]
-        self.manager = Watched(self.world, self.options, Client())  # type: ignore[arg-type]
+        client: Any = Client()
+        self.manager = Watched(self.world, self.options, client, client, client)
         self.emitted: list[Emitted] = []
         self.probed: list[Tape] = []
         self.numbers = itertools.count()

@@ -10,7 +10,7 @@ from time import perf_counter
 import hooks
 from locust import events, task
 
-import sioload.client.api
+import sioload.client.incoming
 from sioload import SocketIOUser, on, paced, stamp
 from sioload.net.fleet import fleet_of
 
@@ -58,4 +58,4 @@ def looked():
     return now
 
 
-sioload.client.api.perf_counter = looked
+sioload.client.incoming.perf_counter = looked

@@ -1,0 +1,209 @@
+"""What a client consists of, how it stands, and what its user asks of it while tasks run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gevent
+from mypy_extensions import mypyc_attr
+
+from sioload.client.incoming import Incoming
+from sioload.client.lifecycle import Lifecycle
+from sioload.client.manager import Phase
+from sioload.client.registry import Handlers, Transport
+from sioload.client.schedule import Pace
+from sioload.net.fleet import Fleet, say_unowned
+from sioload.options import Options, options_from
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class ClientBase:
+    """The part of `SocketIOClient` that is not for tasks."""
+
+    __slots__ = ("_emitter", "_home", "_incoming", "_life", "_manager", "_pending", "_user", "fleet",
+                 "options", "url")  # fmt: skip
+
+    def __init__(
+        self,
+        fleet: Fleet | None = None,
+        options: Options | Mapping[str, Any] | None = None,
+        *,
+        url: str | None = None,
+        user: object = None,
+        handlers: Handlers | None = None,
+    ) -> None:
+        if user is None:
+            say_unowned(fleet)
+        self.fleet = fleet if fleet is not None else Fleet()
+        self.options = self.fleet.seated(options_from(options))
+        self.url = url
+        self._user = user
+        self._home = "/"
+        self._incoming = Incoming(self.fleet, self.options, user, self, handlers)
+        self._life = Lifecycle(self.fleet, self.options, user, self._incoming)
+        self._manager = self._life.manager
+        self._pending = self._life.pending
+        self._emitter = self._life.emitter
+
+    @property
+    def connected(self) -> bool:
+        """Whether every namespace asked for is connected."""
+        return self._manager.phase is Phase.UP
+
+    @property
+    def transport(self) -> Transport:
+        """ "polling" or "websocket", "" while there is no connection; `transport()` is that too, or None."""
+        connection = self._manager.connection
+        return Transport(connection.transport if connection is not None else "")
+
+    @property
+    def namespaces(self) -> dict[str, str]:
+        """The namespaces that are connected, and the socket's id in each."""
+        return {name: n.sid for name, n in self._manager.packets.namespaces.items() if n.connected}
+
+    @property
+    def connection_headers(self) -> Mapping[str, str]:
+        """The headers that the last `connect()` was made with; others, or a function, may take their place
+        for the next sessions."""
+        return self._manager.opener.options.headers
+
+    @connection_headers.setter
+    def connection_headers(self, headers: Mapping[str, str] | Callable[[], Mapping[str, str]]) -> None:
+        opener = self._manager.opener
+        opener.ask_headers = headers if callable(headers) else None
+        own = {} if callable(headers) else headers
+        opener.options = opener.options.but(headers={**self.options.headers, **own})
+
+    @property
+    def sid(self) -> str | None:
+        """The Engine.IO session's id, None while there is none."""
+        connection = self._manager.connection
+        return (connection.sid or None) if connection is not None else None
+
+    @property
+    def recovered(self) -> bool:
+        """Whether the last connect restored the session of a lost connection (connection state recovery)."""
+        return any(n.recovered for n in self._manager.packets.namespaces.values())
+
+    def get_sid(self, namespace: str | None = None) -> str | None:
+        """The socket's id in a namespace, None while it isn't connected there."""
+        found = self._manager.packets.namespaces.get(namespace or self._home)
+        return found.sid or None if found is not None else None
+
+    def pause(self, seconds: float) -> None:
+        """Wait before an attempt to connect.
+
+        Raises:
+            GreenletExit: the user is told to stop.
+        """
+        self._life.pause(seconds)
+
+    def wake(self) -> None:
+        """Let whoever waits for the connection look again: its user may be told to stop."""
+        sleepers = self._life.sleepers
+        if sleepers:
+            self.fleet.later(sleepers.wake)
+
+    def close_quietly(self) -> None:
+        """Close whatever is open and return once it is closed, as if `connect()` had never been called."""
+        self._life.close_quietly()
+
+    def release(self) -> None:
+        """The user's greenlet is gone: close as soon as no emit is open any more."""
+        self._life.release()
+
+    def rejoin(self) -> None:
+        """Join the namespaces again that the server closed; `SocketIOUser` calls it before each task.
+
+        Raises:
+            ConnectError: that failed.
+        """
+        self._life.rejoin()
+
+    def rejoin_patiently(self) -> None:
+        """`rejoin` after the backoff, until it succeeds or `reconnection_attempts` are used up.
+
+        Raises:
+            ConnectError: the last attempt's.
+        """
+        self._life.rejoin_patiently()
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the user's greenlet has ended; the connection closes once nothing is open any more."""
+        return self._pending.leaving
+
+    @property
+    def lost(self) -> str:
+        """ "given up" when reconnecting came to nothing, "failed" when `connect()` did, else "" (nothing)."""
+        return self._life.lost
+
+    @property
+    def pace(self) -> Pace | None:
+        """The slots of a paced user, None without."""
+        return self._emitter.pace
+
+    @pace.setter
+    def pace(self, pace: Pace | None) -> None:
+        self._emitter.pace = pace
+
+    @property
+    def used(self) -> bool:
+        """Whether `connect()` was ever called."""
+        return self._manager.opener.endpoint is not None
+
+    @property
+    def kicked(self) -> bool:
+        """Whether the server closed a namespace that wasn't joined again yet."""
+        for namespace in self._manager.packets.namespaces.values():  # noqa: SIM110 - before each task: no generator
+            if namespace.kicked:
+                return True
+        return False
+
+    def wait(self) -> None:
+        """Wait until the connection has ended for good."""
+        while self._manager.phase is not Phase.IDLE:
+            self._life.sleepers.sleep()
+
+    def sleep(self, seconds: float = 0) -> None:
+        """Let others run for some seconds."""
+        gevent.sleep(seconds)
+
+    def _options(
+        self,
+        headers: Mapping[str, str] | None,
+        transports: str | list[str] | tuple[str, ...] | None,
+        path: str | None,
+        timeout: float | None,
+    ) -> Options:
+        """The options with what one call changes; the shared object itself when that is nothing."""
+        changes: dict[str, Any] = {}
+        if headers:
+            changes["headers"] = {**self.options.headers, **headers}
+        if transports is not None:
+            changes["transports"] = transports
+        if path is not None:
+            changes["path"] = path
+        if timeout is not None:
+            changes["connect_timeout"] = timeout
+        return self.options.but(**changes) if changes else self.options
+
+    def disconnect(self, namespace: str | None = None) -> None:
+        """Leave one namespace, or all of them and close the connection; returns once that is done.
+
+        Pending emits end as `indeterminate`. At the end of a run, or when Locust has stopped this user,
+        nothing happens at once: open emits get their time to be answered first, then the connection closes
+        by itself.
+        """
+        self._life.disconnect(namespace)
+
+    def shutdown(self) -> None:
+        """End the connection, or the attempts to get one back, as `disconnect()` does."""
+        self.disconnect()
+
+    def start_background_task(
+        self, target: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> gevent.Greenlet[..., Any]:
+        """Call a function in a greenlet of its own, which is returned."""
+        return gevent.spawn(target, *args, **kwargs)

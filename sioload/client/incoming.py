@@ -1,0 +1,268 @@
+"""The way in of events and acks, from `Packets` to rows, waits and the script's handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+
+from sioload.client.dispatcher import Dispatcher, Handler, Job
+from sioload.client.emits import Emit
+from sioload.client.excerpt import excerpt, place_of_error, place_of_function
+from sioload.client.manager import Manager, Phase
+from sioload.client.namespace import row_name
+from sioload.client.packets import Listener
+from sioload.client.pending import Pending
+from sioload.client.registry import Handlers, Registry, find
+from sioload.client.script import Script
+from sioload.client.sleepers import Sleepers
+from sioload.engineio.cookies import Jar
+from sioload.measure.clock import AHEAD, BACK, misfit
+from sioload.measure.delivery import Receiver
+from sioload.net import clock
+from sioload.net.pushes import CountedBroadcast
+from sioload.options import Options
+
+if TYPE_CHECKING:
+    from sioload.net.fleet import Fleet
+
+#: How many of the largest payloads may wait for handlers: room for 10,000 events of 13 KB.
+QUEUED: Final = 8
+_clock: Final = perf_counter  # a global that costs no look-up
+
+
+class Incoming(Listener, Script):
+    """What one client does with what comes, and the queue of its script's calls.
+
+    Attributes:
+        handlers: those of the user class.
+        own: those that were registered on the client, None without any.
+        manager, pending, sleepers: the client's.
+        settled: called when an emit of a user that is gone was answered.
+    """
+
+    __slots__ = ("_client", "_dispatcher", "_fleet", "_jar", "_options", "_packets", "_receiver", "_user",
+                 "handlers", "manager", "own", "pending", "settled", "sleepers")  # fmt: skip
+
+    manager: Manager
+    pending: Pending
+    sleepers: Sleepers
+    settled: Callable[[], None]
+
+    def __init__(
+        self, fleet: Fleet, options: Options, user: object, client: object, handlers: Handlers | None
+    ) -> None:
+        self._fleet = fleet
+        self._options = options
+        self._user = user
+        self._client = client
+        self.handlers: Handlers = handlers if handlers is not None else {}
+        self.own: Registry | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._receiver: Receiver | None = None
+        self._jar: Jar | None = None
+
+    def registry(self) -> Registry:
+        """Where handlers are registered; what is done with events changes by that."""
+        if self.own is None:
+            self.own = Registry()
+        self.manager.packets.forget_shortcuts()
+        return self.own
+
+    def namespaces(self) -> set[str]:
+        """Those that something was registered for."""
+        own = self.own.namespaces() if self.own is not None else set()
+        return {namespace for namespace, _ in self.handlers} | own
+
+    # Events and acks: in the hub.
+
+    def only_counts(self, handlers: object) -> bool:
+        return handlers is self.handlers and self.own is None and not self.pending.waits
+
+    def on_event(
+        self, namespace: str, args: list[Any], id: int | None, auto: bool, offset: bool = False
+    ) -> CountedBroadcast | None:
+        now = perf_counter()
+        event = args.pop(0)
+        given = args
+        if offset and len(args) > 1:
+            args = args[:-1]  # what measures and waits gets the event as it was emitted
+        recorder = self._fleet.recorder
+        size = self.manager.packets.size
+        shown = event if namespace == "/" else f"{namespace} {event}"
+        before: tuple[str, ...] = ()
+        handler = self.handlers.get((namespace, event)) if self.own is None else None
+        if handler is None:
+            handler, before = find(self.own, namespace, event, self.handlers)
+        pending = self.pending
+        awaited = bool(pending.waits) and pending.answered(namespace, event, args, now, size)
+        measured: CountedBroadcast | None = None
+        if handler is not None and handler.sent_at is not None:
+            row = recorder.rows.get(("PUSH", shown)) or recorder.row("PUSH", shown)
+            row.bytes += size
+            row.note(self._user, size)
+            try:
+                late = clock.zero + now - handler.sent_at(*args)
+                if -AHEAD <= late <= BACK:
+                    row.add(late)
+                    measured = CountedBroadcast(self.handlers, row, now - late, size)
+                else:
+                    row.fail(misfit(late), None, partial(self._told, handler.sent_at, args))
+            except Exception as error:  # noqa: BLE001 - the script's own code
+                row.fail(f"sent_at raised {type(error).__name__}: {error}", None,
+                         partial(self._told, handler.sent_at, args))  # fmt: skip
+        elif not awaited:
+            row = recorder.row("RECV", shown)
+            row.bytes += size
+            row.note(self._user, size)
+            row.tick()
+            measured = CountedBroadcast(self.handlers, row, None, size)
+        if id is not None or self.own is not None or recorder.tap is not None:
+            measured = None  # there is more to do, or only this user would do it
+        if handler is not None and handler.delivery is not None:
+            self._deliver(handler, shown, args)
+            measured = None
+        if auto:
+            self.manager.packets.send_ack(namespace, id or 0, [])
+            id = None
+        if handler is None or handler.function is None:
+            if id is not None:
+                recorder.row("RECV", f"{shown} (ack)").fail(
+                    "the server asked for an ack and no handler answers it"
+                )
+            return measured
+        if handler.empty and id is None:
+            return measured
+        passed = (*before, *given)
+        if offset:
+            passed = handler.without_last(passed)
+        if not self.dispatcher().add(self._call_handler, handler, event, passed, namespace, id):
+            recorder.row("RECV", f"{shown} (handler)").fail("the handler queue is full")
+        return None
+
+    def _deliver(self, handler: Handler, shown: str, args: list[Any]) -> None:
+        assert handler.delivery is not None
+        try:
+            stream, number = handler.delivery(*args)
+            if self._receiver is None:
+                self._receiver = self._fleet.recorder.delivery.receiver()
+            self._receiver.seen(shown, stream, number)
+        except Exception as error:  # noqa: BLE001 - the script's own code
+            row = self._fleet.recorder.row("RECV", f"{shown} (delivery)")
+            row.fail(f"{type(error).__name__}: {error}", None, partial(self._told, handler.delivery, args))
+
+    def _told(self, function: object, args: Sequence[Any]) -> str:
+        """A function of the script, and what it was given."""
+        return f"{place_of_function(function)}, given {excerpt(args, self.manager.discreet)}"
+
+    def on_ack(self, id: int, args: list[Any]) -> None:
+        pending = self.pending
+        entry = pending.acks.pop(id, None)
+        if entry is None or entry.finished:
+            if id < pending.next_id:  # else it answers a packet written by hand
+                self._fleet.recorder.ledger.late_acks += 1
+            return
+        if entry.callback is not None and not self.dispatcher().add(self._call_back, entry, args):
+            self._fleet.recorder.row("RECV", f"{entry.row.name} (callback)").fail("the handler queue is full")
+        entry.answer(args, _clock(), self.manager.packets.size)
+        if pending.leaving:
+            self.settled()
+
+    def refused(self, namespace: str, data: Any, reason: str) -> None:
+        """The server refused something that it doesn't name."""
+        self._fleet.recorder.row("RECV", row_name(namespace, "error")).fail(reason)
+        if self.pending.waits:
+            self.pending.answered(namespace, "error", [data], perf_counter(), self.manager.packets.size)
+        self.tell("error", data, namespace=namespace)
+
+    def tell(self, event: str, *args: Any, namespace: str | None = None) -> None:
+        """python-socketio's own events, for handlers that were registered for them."""
+        for name in self.manager.packets.namespaces if namespace is None else (namespace,):
+            handler, before = find(self.own, name, event, self.handlers)
+            if handler is not None and handler.function is not None:
+                passed = handler.without_last((*before, *args)) if args else before
+                self.dispatcher().add(self._call_handler, handler, event, passed, name, None)
+
+    def interrupted(self, final: bool) -> None:
+        """The connection is lost, and with it what the server sends meanwhile; `final`: for good."""
+        if self._receiver is not None:
+            self._receiver.reconnected()
+            if final and self.pending.leaving:
+                self._receiver.close()
+
+    def end(self) -> None:
+        """The user is gone, and its connection too."""
+        if self._receiver is not None:
+            self._receiver.close()
+
+    # The script's code.
+
+    def dispatcher(self) -> Dispatcher:
+        """The queue of its calls."""
+        if self._dispatcher is None:
+            limits = self._options.limits
+            self._dispatcher = Dispatcher(self, limits.handler_queue, QUEUED * limits.payload)
+        return self._dispatcher
+
+    def _call_handler(
+        self, handler: Handler, event: str, args: tuple[Any, ...], namespace: str, id: int | None
+    ) -> None:
+        """In a greenlet."""
+        result = handler.call(self._user, event, args)
+        if id is not None:
+            answer = list(result) if isinstance(result, tuple) else [] if result is None else [result]
+            self.manager.packets.send_ack(namespace, id, answer)
+
+    def _call_back(self, entry: Emit, args: list[Any]) -> None:
+        assert entry.callback is not None
+        entry.callback(*args)
+
+    def on_job_failed(self, job: Job, error: BaseException) -> None:
+        """A handler, callback or hook raised: a failure row, and nothing else stops."""
+        function, args, _ = job
+        if function == self._call_handler:
+            kind, name = "RECV", f"{row_name(args[3], args[1])} (handler)"
+        elif function == self._call_back:
+            kind, name = "RECV", f"{args[0].row.name} (callback)"
+        else:
+            kind, name = "CONNECT", f"{getattr(function, '__name__', 'hook')} (hook)"
+        row = self._fleet.recorder.row(kind, name)
+        row.note(self._user, 0, error if isinstance(error, Exception) else None)
+        row.fail(f"{type(error).__name__}: {error}", None, partial(place_of_error, error))
+
+    def run(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call user code in a greenlet: the queue's, or one of its own while that is busy."""
+        dispatcher, phase = self.dispatcher(), self.manager.phase
+        if phase is Phase.DOWN and dispatcher.busy:
+            gevent.spawn(self._run_alone, function, args)
+            return
+        dispatcher.add(function, *args)
+        if self.sleepers and phase is Phase.CONNECTING:
+            self._fleet.later(self.sleepers.wake)
+
+    def _run_alone(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        try:
+            function(*args)
+        except Exception as error:  # noqa: BLE001 - the script's own code
+            self.on_job_failed((function, args, 0), error)
+
+    def jar(self, make: bool = False) -> Jar | None:
+        """The user's cookies, which its HTTP client and its other connections share."""
+        of_user: Callable[[bool], Jar | None] | None = self.hook("cookie_jar")
+        if of_user is not None:
+            return of_user(make)
+        if make and self._jar is None:
+            self._jar = Jar()
+        return self._jar
+
+    def owner(self) -> object:
+        return self._user
+
+    def hook(self, name: str) -> Callable[..., Any] | None:
+        client = self._client
+        if name in ("on_connected", "on_disconnected") and getattr(self._user, "sio", client) is not client:
+            return None  # which of the user's clients it is about, they couldn't tell
+        return getattr(self._user, name, None)

@@ -1,0 +1,92 @@
+"""The one timer of a session: heartbeats while it is open, the goodbye once this side leaves."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+from sioload.engineio.packet import Packet, PacketType
+from sioload.engineio.session import Input, Session, State
+from sioload.net.deadlines import due
+from sioload.net.guard import guarded
+from sioload.session.requests import Requests
+
+if TYPE_CHECKING:
+    from sioload.net.deadlines import Timer
+
+INFINITY = float("inf")
+
+
+class Listener(Protocol):
+    """The session's driver. Called in the hub."""
+
+    __slots__ = ()
+
+    def send_packet(self, packet: Packet) -> None:
+        """Send a packet of the engine's own."""
+
+    def on_missed(self) -> None:
+        """The server gave no sign of life in time."""
+
+    def say_goodbye(self, now: float) -> None:
+        """It is time for the next step of the goodbye."""
+
+    def on_crash(self, error: BaseException) -> None:
+        """A callback raised."""
+
+
+class Heartbeat:
+    """Answers and sends pings, and counts them."""
+
+    __slots__ = ("_listener", "_requests", "_session", "_timer")
+
+    def __init__(self, requests: Requests, session: Session, listener: Listener) -> None:
+        self._requests = requests
+        self._session = session
+        self._listener = listener
+        self._timer: Timer | None = None
+
+    def beat(self, given: Input) -> None:
+        """A ping or pong came."""
+        now = perf_counter()
+        if given is Input.PONG:
+            seconds = self._session.on_pong(now)
+            if seconds is not None:
+                self._requests.row("HEARTBEAT", "pong").add(seconds)
+            self.rearm(self._session.next_check())
+            return
+        late = self._session.on_ping(now)
+        self._listener.send_packet(Packet(PacketType.PONG, ""))
+        row = self._requests.row("HEARTBEAT", "ping")
+        if self._requests.generation.pinger == "server":
+            row.add(late)
+        else:
+            row.tick()
+
+    def rearm(self, when: float) -> None:
+        """Look again at a time at the latest; a timer that comes earlier moves itself."""
+        if when == INFINITY or due(self._timer) <= when:
+            return
+        self._requests.fleet.deadlines.cancel(self._timer)
+        self._timer = self._requests.fleet.deadlines.at(when, self._due)
+
+    def stop(self) -> None:
+        """The session has ended."""
+        self._requests.fleet.deadlines.cancel(self._timer)
+        self._timer = None
+
+    def _due(self, now: float) -> None:
+        guarded(self._listener.on_crash, self._check, now)
+
+    def _check(self, now: float) -> None:
+        self._timer = None
+        if self._session.state is State.CLOSING:
+            self._listener.say_goodbye(now)
+            return
+        asked = self._session.check(now)
+        if asked == "missed":
+            self._listener.on_missed()
+            return
+        if asked == "ping":
+            self._listener.send_packet(Packet(PacketType.PING, ""))
+        self.rearm(self._session.next_check())
