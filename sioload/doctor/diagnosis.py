@@ -6,7 +6,7 @@ import ssl
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from sioload.net.stream import tls_reason
+from sioload.net.tls import tls_reason
 from sioload.socketio.generations import UNKNOWN_3, Generation
 
 _Error = TypeVar("_Error", bound=BaseException)

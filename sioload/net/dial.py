@@ -1,7 +1,6 @@
-"""Names to addresses, addresses to streams: resolving, connecting, TLS contexts, source addresses.
+"""Addresses to streams: connecting each in turn, from a local address, through a proxy, and into TLS.
 
-Nothing here blocks the hub: names are resolved in its thread pool, once per process and refreshed; connecting
-is non-blocking; each step reports through callbacks in the hub.
+Nothing here blocks the hub; each step reports through callbacks in it.
 """
 
 from __future__ import annotations
@@ -12,109 +11,27 @@ import os
 import ssl
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import gevent
 from gevent.hub import get_hub
 
 from sioload.errors import ConnectError, End, OptionError, Stage
 from sioload.measure.rows import Row
-from sioload.net.stream import WRITE, Owner, Stream, TLSStream, close
+from sioload.net.guard import guarded
+from sioload.net.resolve import Address
+from sioload.net.stream import WRITE, Stream, close
+from sioload.net.tls import TLSStream
 from sioload.net.tunnel import Proxy, Tunnel
 from sioload.options import Options
 
 if TYPE_CHECKING:
+    from sioload.net.deadlines import Timer
     from sioload.net.fleet import Fleet
 
-#: How long a resolved name is used before it is asked for again, in seconds.
-REFRESH = 60.0
 #: How long one address may take while others are left, in seconds.
 PATIENCE = 1.0
 
 IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: the port is chosen at connect, so ports are shared by destinations
-
-
-class Address(NamedTuple):
-    """What `getaddrinfo` gives for one TCP address."""
-
-    family: int
-    sockaddr: Any
-
-
-class Resolver:
-    """Names resolved once per process; concurrent askers share one look-up."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, int], tuple[float, list[Address]]] = {}
-        self._asked: dict[tuple[str, int], list[Callable[[list[Address], str | None], None]]] = {}
-
-    def resolve(self, host: str, port: int, done: Callable[[list[Address], str | None], None]) -> None:
-        """Call `done(addresses, reason)` in the hub, at once when the name is known."""
-        key = (host, port)
-        known = self._known.get(key)
-        if known and known[0] > perf_counter():
-            done(known[1], None)
-            return
-        waiting = self._asked.get(key)
-        if waiting is not None:
-            waiting.append(done)
-            return
-        literal = _look_up(host, port, _socket.AI_NUMERICHOST)
-        if not isinstance(literal, str):
-            self._known[key] = (perf_counter() + REFRESH, literal)
-            done(literal, None)
-            return
-        self._asked[key] = [done]
-        try:
-            # From a greenlet, because the pool makes its callers wait while all its threads are busy.
-            job: Any = gevent.spawn(get_hub().threadpool.apply, _look_up, key)
-        except (MemoryError, OSError, RuntimeError) as error:
-            del self._asked[key]
-            done([], f"name not resolved ({error})".lower())
-            return
-        job.rawlink(lambda job: self._answered(key, job.value or f"name not resolved ({job.exception})"))
-
-    def prefer(self, host: str, port: int, good: Address) -> None:
-        """Try `good` first from now on: another address of that name didn't answer."""
-        known = self._known.get((host, port))
-        if known and known[1][0] != good:
-            known[1].sort(key=lambda address: address != good)
-
-    def _answered(self, key: tuple[str, int], answer: list[Address] | str) -> None:
-        waiting = self._asked.pop(key)
-        addresses, reason = ([], answer) if isinstance(answer, str) else (answer, None)
-        if reason is None:
-            self._known[key] = (perf_counter() + REFRESH, addresses)
-        for done in waiting:
-            done(addresses, reason)
-
-
-def _look_up(host: str, port: int, flags: int = 0) -> list[Address] | str:
-    """Runs in a thread, but for addresses that need no look-up."""
-    try:
-        found = _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM, 0, flags)
-    except (_socket.gaierror, UnicodeError, OSError) as error:
-        return f"name not found ({getattr(error, 'strerror', None) or error})".lower()
-    return list(dict.fromkeys(Address(family, sockaddr) for family, _, _, _, sockaddr in found))
-
-
-def tls_context(options: Options) -> ssl.SSLContext:
-    """A client's context as the options say; verification is on unless `tls_verify` is False.
-
-    Raises:
-        OptionError: a certificate or key file can't be read.
-    """
-    try:
-        context = ssl.create_default_context(cafile=options.ca_file)
-        if options.cert_file:
-            context.load_cert_chain(options.cert_file, options.key_file)
-    except (OSError, ssl.SSLError) as error:
-        names = ", ".join(f for f in (options.ca_file, options.cert_file, options.key_file) if f)
-        raise OptionError(f"ca_file, cert_file, key_file: can't use {names}: {error}") from error
-    if not options.tls_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 class Dialler:
@@ -155,7 +72,7 @@ class Dialler:
         self._sock: _socket.socket | None = None
         self._watcher: Any = None
         self._stream: Stream | None = None
-        self._deadline: Any = None
+        self._deadline: Timer | None = None
         self._reason = "no address"
         self._waited_for: Address | None = None
         self._started = perf_counter()
@@ -183,10 +100,7 @@ class Dialler:
             self._sock = None
 
     def _resolved(self, addresses: list[Address], reason: str | None) -> None:
-        try:
-            self._try(addresses, reason)
-        except BaseException as error:  # noqa: BLE001 - others may wait for the same name
-            self.on_crash(error)
+        guarded(self.on_crash, self._try, addresses, reason)  # others may wait for the same name
 
     def _try(self, addresses: list[Address], reason: str | None) -> None:
         if self._failed is _ignore:
@@ -221,7 +135,7 @@ class Dialler:
             if not last:
                 self._deadline = self._fleet.deadlines.at(perf_counter() + PATIENCE, self._too_slow)
             self._watcher = get_hub().loop.io(sock.fileno(), WRITE)
-            self._watcher.start(self._connected)
+            self._watcher.start(self._writable)
             return
         self._give_up("dial", self._reason)
 
@@ -234,36 +148,33 @@ class Dialler:
     def _too_slow(self, now: float) -> None:
         self._reason = "timed out"
         self._drop()
-        try:
-            self._next()
-        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
-            self.on_crash(error)
+        guarded(self.on_crash, self._next)
+
+    def _writable(self) -> None:
+        guarded(self.on_crash, self._connected)
 
     def _connected(self) -> None:
+        sock = self._sock
+        if sock is None:
+            return
         try:
-            sock = self._sock
-            if sock is None:
-                return
-            try:
-                code = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
-            except OSError as error:
-                code = error.errno or errno.EINVAL
-            if code:
-                self._reason = _dial_reason(OSError(code, os.strerror(code)))
-                self._drop()
-                self._next()
-                return
-            self._sock = None
+            code = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+        except OSError as error:
+            code = error.errno or errno.EINVAL
+        if code:
+            self._reason = _dial_reason(OSError(code, os.strerror(code)))
             self._drop()
-            if self._waited_for is not None:
-                self._fleet.resolver.prefer(*self._at, self._waited_for)
-            if self._proxy is None or not self._proxy.target:
-                self._reached(sock)
-                return
-            self._tunnel = Tunnel(self._proxy, self._through, self._barred)
-            self._tunnel.begin(Stream(sock, self._tunnel, self._fleet.recorder))
-        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
-            self.on_crash(error)
+            self._next()
+            return
+        self._sock = None
+        self._drop()
+        if self._waited_for is not None:
+            self._fleet.resolver.prefer(*self._at, self._waited_for)
+        if self._proxy is None or not self._proxy.target:
+            self._reached(sock)
+            return
+        self._tunnel = Tunnel(self._proxy, self._through, self._barred)
+        self._tunnel.begin(Stream(sock, self._tunnel, self._fleet.recorder))
 
     def _through(self) -> None:
         """The proxy has made the tunnel."""
@@ -367,6 +278,3 @@ def _dial_reason(error: OSError) -> str:
     if error.errno == errno.EADDRNOTAVAIL:
         return "no local port or source address left (add source_addresses)"
     return (error.strerror or str(error)).lower()
-
-
-__all__ = ["Address", "Dialler", "Owner", "Resolver", "tls_context"]

@@ -18,9 +18,11 @@ from mypy_extensions import mypyc_attr
 from sioload.measure.recorder import Recorder
 from sioload.net.complaints import Complaints
 from sioload.net.deadlines import Deadlines
-from sioload.net.dial import Resolver, tls_context
+from sioload.net.guard import guarded
 from sioload.net.patience import Patience
 from sioload.net.pushes import BroadcastKey, CountedBroadcast
+from sioload.net.resolve import Resolver
+from sioload.net.tls import tls_context
 from sioload.net.wire import text_of_server
 from sioload.options import Options
 from sioload.socketio.generations import Generation
@@ -146,13 +148,7 @@ class Fleet:
 
     def later(self, callback: Callable[..., None], *args: Any) -> None:
         """Call something in the hub soon."""
-        get_hub().loop.run_callback(self._guarded, callback, args)
-
-    def _guarded(self, callback: Callable[..., None], args: tuple[Any, ...]) -> None:
-        try:
-            callback(*args)
-        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
-            self.crashed(error)
+        get_hub().loop.run_callback(guarded, self.crashed, callback, *args)
 
     def complain(self, text: str) -> None:
         """Log what keeps users from their work: each distinct fault once, since thousands may meet it."""

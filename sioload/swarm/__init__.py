@@ -14,8 +14,8 @@ from locust.runners import MasterRunner, WorkerRunner
 from sioload.engineio.urls import host_url, parse_url
 from sioload.errors import UsageError
 from sioload.load.shapes import take_phases
-from sioload.net.dial import tls_context
 from sioload.net.fleet import on_user
+from sioload.net.tls import tls_context
 from sioload.swarm.interrupts import Interrupts
 from sioload.swarm.local import Local
 from sioload.swarm.master import Master

@@ -12,7 +12,7 @@ from sioload.client.schedule import Pace, checked_rate
 from sioload.errors import UsageError
 
 if TYPE_CHECKING:
-    from sioload.users.user import SocketIOUser
+    from sioload.client.api import SocketIOClient
 
 
 def paced(rate: float) -> Any:
@@ -56,10 +56,10 @@ class Paced:
         user.sio.pace = Pace(self._interval, perf_counter())
 
 
-def end_pace(user: SocketIOUser) -> None:
-    """The user is stopped: count the iterations it owes in the row of its last paced emit. Repeatable."""
-    pace = user.sio.pace
+def end_pace(client: SocketIOClient) -> None:
+    """Its user is stopped: count the iterations owed in the row of its last paced emit. Repeatable."""
+    pace = client.pace
     owed = pace.close(perf_counter()) if pace is not None else 0
     if pace is not None and owed:
-        row = pace.row or user.sio.fleet.recorder.row("CALL", "(no emit)")
+        row = pace.row or client.fleet.recorder.row("CALL", "(no emit)")
         row.skipped += owed

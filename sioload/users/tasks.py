@@ -8,20 +8,28 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from gevent import GreenletExit
 from locust import TaskSet
 from locust.exception import StopUser
 
+from sioload.client.api import SocketIOClient
 from sioload.errors import ConnectError, EmitError, NotConnected, UsageError
 from sioload.users.pacing import Paced
 
-if TYPE_CHECKING:
-    from sioload.users.user import SocketIOUser
+
+class Connected(Protocol):
+    """What is asked of a `SocketIOUser` here."""
+
+    sio: SocketIOClient
+    clients: tuple[SocketIOClient, ...]
+    starting: bool
+    fate: str
+    _taskset_instance: Any
 
 
-def start(user: SocketIOUser, on_start: Callable[[], None]) -> None:
+def start(user: Connected, on_start: Callable[[], None]) -> None:
     """Run a user's `on_start`, in which connecting is tried again; then its connection is open.
 
     What the user fails by is a failure row already: it ends without a traceback, which thousands would print.
@@ -49,18 +57,18 @@ def start(user: SocketIOUser, on_start: Callable[[], None]) -> None:
         raise GreenletExit from error
     finally:
         user.starting = False
-    wait_time: object = type(user).wait_time
+    wait_time: object = getattr(type(user), "wait_time", None)
     if isinstance(wait_time, Paced):
         wait_time.begin(user)
 
 
-def give_up(user: SocketIOUser, reason: str) -> None:
+def give_up(user: Connected, reason: str) -> None:
     """Note that a user ends before the run does."""
     user.fate = "never began" if user.starting else "gave up"
     user.sio.fleet.complaints.gave_up(f"of {type(user).__name__} gave up: {reason}")
 
 
-def guard(user: SocketIOUser, tasks: Any) -> None:
+def guard(user: Connected, tasks: Any) -> None:
     """Surround the tasks of a running TaskSet, and of those that it runs itself.
 
     Before a task, namespaces that the server closed are joined again. An emit that fails ends its task. It is
@@ -70,7 +78,7 @@ def guard(user: SocketIOUser, tasks: Any) -> None:
     tasks.execute_task = partial(_execute, user, tasks.execute_task)
 
 
-def _execute(user: SocketIOUser, execute: Callable[[Any], None], task: Any) -> None:
+def _execute(user: Connected, execute: Callable[[Any], None], task: Any) -> None:
     for sio in user.clients:
         if sio.kicked and sio.options.reconnection:
             _or_give_up(user, sio.rejoin_patiently)
@@ -90,7 +98,7 @@ def _execute(user: SocketIOUser, execute: Callable[[Any], None], task: Any) -> N
             raise StopUser from error
 
 
-def _or_give_up(user: SocketIOUser, attempt: Callable[[], None]) -> None:
+def _or_give_up(user: Connected, attempt: Callable[[], None]) -> None:
     try:
         attempt()
     except ConnectError as error:
@@ -98,7 +106,7 @@ def _or_give_up(user: SocketIOUser, attempt: Callable[[], None]) -> None:
         raise StopUser from error
 
 
-def _guarded(user: SocketIOUser, kind: type[TaskSet]) -> Callable[[Any], None]:
+def _guarded(user: Connected, kind: type[TaskSet]) -> Callable[[Any], None]:
     """A nested TaskSet as a function that runs it: Locust calls either with the same parent."""
 
     def run(parent: Any) -> None:

@@ -152,14 +152,14 @@ class SocketIOUser(User):
 
     def stop(self, force: bool = False) -> bool:
         """Stop this user, as Locust does it; iterations that it owes by now are counted as skipped."""
-        end_pace(self)
+        end_pace(self.sio)
         killed = bool(super().stop(force))
         for client in self.clients:
             client.wake()
         return killed
 
     def _gone(self, _: object) -> None:
-        end_pace(self)
+        end_pace(self.sio)
         for client in self.clients:
             client.release()
 

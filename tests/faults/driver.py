@@ -28,8 +28,8 @@ from gevent.fileobject import FileObjectThread  # noqa: E402
 
 from sioload.client.api import SocketIOClient  # noqa: E402
 from sioload.errors import ConnectError, EmitError  # noqa: E402
-from sioload.net.dial import Address  # noqa: E402
 from sioload.net.fleet import Fleet  # noqa: E402
+from sioload.net.resolve import Address  # noqa: E402
 from sioload.session.ends import REASONS  # noqa: E402
 from sioload.socketio.backoff import backoff  # noqa: E402
 from sioload.socketio.generations import VERSIONS, Generation  # noqa: E402

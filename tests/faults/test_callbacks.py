@@ -288,16 +288,17 @@ def test_leaving_while_connecting(node4: serverkit.Server) -> None:
 def test_a_defect_of_ours_ends_one_connection_and_is_told(node4: serverkit.Server) -> None:
     """A callback of the hub that raises: its connection ends, its waiters wake, the others go on."""
     told = play(node4, """
+        from sioload.client.incoming import Incoming
         sio, other = client(), client()
         sio.connect(); other.connect()
         def broken(*args):
             raise ZeroDivisionError("defect")
         pending = gevent.spawn(attempt, sio.call, "silent")
         gevent.sleep(0.05)
-        SocketIOClient.on_event, real = broken, SocketIOClient.on_event
+        Incoming.on_event, real = broken, Incoming.on_event
         sio.emit("echo", 1)
         gevent.sleep(0.1)
-        SocketIOClient.on_event = real
+        Incoming.on_event = real
         pending.join(1)
         end(pending=pending.value, other=attempt(other.call, "echo", 2), back=attempt(sio.call, "echo", 3))
     """, internal=True)  # fmt: skip
@@ -308,10 +309,11 @@ def test_a_defect_of_ours_ends_one_connection_and_is_told(node4: serverkit.Serve
     assert told["internal"] == ["ZeroDivisionError: defect"]
 
 
-@pytest.mark.parametrize("where", ["WebSocket.close", "SocketIOClient.on_down", "Connection._check"])
+@pytest.mark.parametrize("where", ["WebSocket.close", "Lifecycle.on_down", "Heartbeat._check"])
 def test_a_defect_while_a_connection_ends_leaves_nobody_waiting(target: serverkit.Server, where: str) -> None:
     told = play(target, f"""
-        from sioload.session.connection import Connection
+        from sioload.client.lifecycle import Lifecycle
+        from sioload.session.heartbeat import Heartbeat
         from sioload.net.websocket import WebSocket
         sio = client()
         sio.connect()
@@ -325,7 +327,7 @@ def test_a_defect_while_a_connection_ends_leaves_nobody_waiting(target: serverki
         setattr(broken, name, defect)
         connection = sio._manager.connection
         if name == "_check":
-            fleet.later(connection._due, 0.0)
+            fleet.later(connection._heartbeat._due, 0.0)
         else:
             fleet.later(connection.drop, "transport error", "test")
         pending.join(2)

@@ -28,7 +28,8 @@ import gevent.hub  # noqa: E402
 
 from sioload.client.api import SocketIOClient  # noqa: E402
 from sioload.errors import ConnectError, EmitError  # noqa: E402
-from sioload.net import deadlines, dial, stream  # noqa: E402
+from sioload.net import deadlines, dial, resolve, stream  # noqa: E402
+from sioload.net import tls as tls_streams  # noqa: E402
 from sioload.net.fleet import Fleet  # noqa: E402
 from sioload.session.ends import REASONS  # noqa: E402
 
@@ -125,7 +126,7 @@ class Weak:
     def call(self, name: str, real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if not self.on:
             return real(*args, **kwargs)
-        site = "dial.py:Resolver.resolve" if name == "apply" else _site()
+        site = "resolve.py:Resolver.resolve" if name == "apply" else _site()
         if site is None:
             return real(*args, **kwargs)
         number = self.seen[site, name] = self.seen.get((site, name), 0) + 1
@@ -202,15 +203,20 @@ class Hub(Wrapped):
 def install() -> None:
     """Let `sioload.net` see the weak system."""
     real_hub = gevent.hub.get_hub
-    for module in (dial, stream, deadlines):
+    for module in (dial, resolve, stream, deadlines):
         module.get_hub = lambda: Hub(real_hub())  # type: ignore[attr-defined]
-    dial._socket = stream._socket = Sockets(_socket)  # type: ignore[attr-defined]
-    real_context = dial.tls_context
+    dial._socket = resolve._socket = stream._socket = Sockets(_socket)  # type: ignore[attr-defined]
     ssl_module = Wrapped(ssl)
-    dial.ssl = ssl_module  # type: ignore[assignment]
     from sioload.net import fleet
 
-    fleet.tls_context = lambda options: Context(real_context(options))  # type: ignore[assignment,attr-defined]
+    def context(options: Any) -> Any:
+        tls_streams.ssl = ssl_module  # type: ignore[assignment]
+        try:
+            return Context(tls_streams.tls_context(options))
+        finally:
+            tls_streams.ssl = ssl  # type: ignore[assignment]
+
+    fleet.tls_context = context  # type: ignore[attr-defined]
 
 
 class Scenario:

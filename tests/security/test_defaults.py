@@ -93,7 +93,7 @@ def test_certificates_are_verified() -> None:
             if name in ("CERT_NONE", "_create_unverified_context", "check_hostname"):
                 switched.append(f"{path.relative_to(PACKAGE)}:{name}")
     assert sorted(switched) == ["net/dial.py:CERT_NONE", "net/dial.py:check_hostname"]
-    from sioload.net.dial import tls_context
+    from sioload.net.tls import tls_context
 
     sound, weak = tls_context(Options()), tls_context(Options(tls_verify=False))
     assert (sound.verify_mode, sound.check_hostname) == (ssl.CERT_REQUIRED, True)

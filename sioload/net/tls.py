@@ -1,0 +1,129 @@
+"""TLS: contexts as the options say, and streams through them."""
+
+from __future__ import annotations
+
+import _socket
+import ssl
+from typing import TYPE_CHECKING
+
+from sioload.errors import End, OptionError
+from sioload.net.stream import CHUNK, CLOSED, Owner, Stream
+from sioload.options import Options
+
+if TYPE_CHECKING:
+    from sioload.measure.recorder import Recorder
+
+
+def tls_context(options: Options) -> ssl.SSLContext:
+    """A client's context as the options say; verification is on unless `tls_verify` is False.
+
+    Raises:
+        OptionError: a certificate or key file can't be read.
+    """
+    try:
+        context = ssl.create_default_context(cafile=options.ca_file)
+        if options.cert_file:
+            context.load_cert_chain(options.cert_file, options.key_file)
+    except (OSError, ssl.SSLError) as error:
+        names = ", ".join(f for f in (options.ca_file, options.cert_file, options.key_file) if f)
+        raise OptionError(f"ca_file, cert_file, key_file: can't use {names}: {error}") from error
+    if not options.tls_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class TLSStream(Stream):
+    """TLS over a connected TCP socket, through memory BIOs (`ssl.MemoryBIO`).
+
+    The handshake starts on creation; `on_secure` is called on the owner when it is complete, and `on_lost`
+    when it fails.
+    """
+
+    plain = False
+    __slots__ = ("_incoming", "_outgoing", "_secure", "_tls")
+
+    def __init__(
+        self,
+        sock: _socket.socket,
+        owner: Owner,
+        meter: Recorder,
+        context: ssl.SSLContext,
+        server_hostname: str,
+    ) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+        self._secure = False
+        super().__init__(sock, owner, meter)  # last: it starts to listen
+
+    def start(self) -> None:
+        """Begin the handshake."""
+        self._shake()
+
+    def write(self, data: bytes) -> None:
+        """As `Stream.write`; `data` is plain text."""
+        if self.closed:
+            return
+        try:
+            self._tls.write(data)
+        except (ssl.SSLError, MemoryError) as error:
+            self._fail_later(data, tls_end(error))
+            return
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            super().write(self._outgoing.read())
+
+    def _shake(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return
+        except (ssl.SSLError, ssl.CertificateError) as error:
+            self._flush()
+            self._fail(tls_end(error))
+            return
+        self._flush()
+        self._secure = True
+        if not self.closed:
+            self.owner.on_secure()  # type: ignore[attr-defined]
+
+    def _received(self, data: bytes) -> None:
+        self._incoming.write(data)
+        if not self._secure:
+            self._shake()
+        while self._secure and not self.closed:
+            try:
+                plain = self._tls.read(CHUNK)
+            except ssl.SSLWantReadError:
+                break
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                plain = b""
+            except ssl.SSLError as error:
+                self._fail(tls_end(error))
+                return
+            if not plain:
+                self._fail(CLOSED)
+                return
+            self.owner.on_data(plain)
+        if not self.closed:
+            self._flush()
+
+
+def tls_end(error: Exception) -> End:
+    """A fault of TLS, in short, with the certificate's fault named."""
+    return End("transport error", tls_reason(error))
+
+
+def tls_reason(error: Exception) -> str:
+    """Why TLS failed, short, with the certificate's fault named."""
+    verify = getattr(error, "verify_message", None)
+    if verify:
+        return f"certificate not trusted: {verify}"
+    reason = getattr(error, "reason", None)
+    if reason == "WRONG_VERSION_NUMBER":
+        return "the server doesn't speak TLS on this port (use http:// or ws://)"
+    return f"TLS: {(reason or str(error)).replace('_', ' ').lower()}"
