@@ -7,33 +7,25 @@ stays the single judge of protocol errors (RFC 6455).
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final
 from typing import Protocol as Interface
 
 from mypy_extensions import mypyc_attr
-from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus, PayloadTooBig
-from websockets.frames import Close, CloseCode, Frame, Opcode
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
-from websockets.protocol import CLIENT, CONNECTING, OPEN, Protocol
-from websockets.typing import Subprotocol
-from websockets.uri import WebSocketURI
+from websockets.protocol import CONNECTING, OPEN, Protocol
 
-from sioload.errors import End, LimitError
+from sioload.errors import End
 from sioload.net.handshake import accepted, headers_of, new_key, offer_of, own_headers
 from sioload.net.http import request
+from sioload.net.rfc6455 import between_frames, closed_by_server, fault_of, opened, shaking, too_big
 from sioload.net.stream import Owner, Stream
 from sioload.net.wire import encode_frame
 from sioload.options import Limits
 
 if TYPE_CHECKING:
     from sioload.net.pushes import BroadcastKey, CountedBroadcast
-
-# The library logs whole packets at DEBUG: secrets must not reach the logs.
-_quiet = logging.getLogger("sioload.websockets")
-_quiet.disabled = True
-_quiet.setLevel(logging.CRITICAL)
 
 #: A frame beyond this size is collected by the protocol's own reader instead of by joining reads.
 JOIN: Final = 65536
@@ -42,25 +34,6 @@ JOIN: Final = 65536
 UNREAD: Final = 1 << 20
 
 NOT_TEXT: Final = End("protocol error", "text that isn't UTF-8")
-
-#: What the protocol wants to know and doesn't use: the request was sent without it.
-_NOWHERE: Final = WebSocketURI(False, "localhost", 80, "/", "")
-
-
-def _between_frames(protocol: Protocol) -> bool:
-    """Whether the protocol waits for a frame to begin: an empty buffer may mean that one's head was read."""
-    waiting: object = protocol.parser
-    while (inner := getattr(waiting, "gi_yieldfrom", None)) is not None:
-        waiting = inner  # behind a handshake, the parser of frames runs within that of the handshake
-    return getattr(waiting, "__name__", "") == "at_eof"
-
-
-def closed_by_server(close: Close) -> str:
-    """What a close frame says (RFC 6455, section 7.4); 1005 stands for one that says nothing."""
-    said = f"{int(close.code)} {close.reason}".strip()
-    return (
-        "closed by the server" if close.code == CloseCode.NO_STATUS_RCVD else f"closed by the server ({said})"
-    )
 
 
 class Listener(Interface):
@@ -296,15 +269,7 @@ class WebSocket(Owner):
         offer = self._offer
         found = accepted(head, key, offer.protocols) if end else None
         if found is None:
-            protocol = ClientProtocol(
-                _NOWHERE,
-                extensions=offer.factories or None,
-                subprotocols=[Subprotocol(name) for name in offer.protocols] or None,
-                max_size=self._limit,
-                logger=_quiet,
-            )
-            protocol.key = key
-            self._protocol = protocol
+            self._protocol = shaking(key, offer, self._limit)
             self._feed_protocol(data)
             return
         self.is_open = True
@@ -317,7 +282,7 @@ class WebSocket(Owner):
 
     def _slow(self) -> Protocol:
         if self._protocol is None:
-            self._protocol = Protocol(CLIENT, state=OPEN, max_size=self._limit, logger=_quiet)
+            self._protocol = opened(self._limit)
             self.stream.kind = None
         return self._protocol
 
@@ -344,27 +309,18 @@ class WebSocket(Owner):
                 return
         error = protocol.parser_exc
         if isinstance(error, PayloadTooBig):
-            self._end(End("limit", str(self._too_big(error))))
+            self._end(End("limit", str(too_big(error, self._limit))))
         elif error is not None:
-            reason = protocol.close_sent.reason if protocol.close_sent else ""
-            code = protocol.close_sent.code if protocol.close_sent else 1002
-            said = f"websocket protocol error {int(code)} {reason}".strip()[:100]
-            self._end(End("protocol error", said))
+            self._end(End("protocol error", fault_of(protocol)))
         elif protocol.close_rcvd is not None:
             self._end(End("transport closed", closed_by_server(protocol.close_rcvd)))
         elif (
             protocol.state is OPEN
             and not self.compresses
             and protocol.current_size is None
-            and _between_frames(protocol)
+            and between_frames(protocol)
         ):
             self._protocol = None
-
-    def _too_big(self, error: PayloadTooBig) -> LimitError:
-        if error.size is None:  # it is being decompressed, up to the limit
-            return LimitError.of_size("message of more than", self._limit, "message", self._limit)
-        size = error.size + (error.current_size or 0)
-        return LimitError.of_size("message of", size, "message", self._limit)
 
     def _refused(self, protocol: Protocol) -> bool:
         """Whether the handshake has failed; tells the listener."""

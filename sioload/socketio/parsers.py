@@ -10,7 +10,8 @@ import msgpack
 
 from sioload.errors import EncodeError, LimitError, ProtocolError
 from sioload.options import Limits
-from sioload.socketio.codec import ID_DIGITS, Message, culprit, event_name
+from sioload.socketio.codec import ID_DIGITS, Message, event_name
+from sioload.socketio.jsontext import culprit
 from sioload.socketio.packet import Fields, Packet, PacketType
 
 

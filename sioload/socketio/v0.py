@@ -11,7 +11,8 @@ from typing import Any
 
 from sioload.errors import EncodeError, ProtocolError
 from sioload.options import Limits
-from sioload.socketio.codec import Message, event_name, loads, to_json, to_number
+from sioload.socketio.codec import Message, event_name, to_number
+from sioload.socketio.jsontext import loads, to_json
 from sioload.socketio.packet import Packet, PacketType
 
 #: The codes of error packets (socket.io-spec, section "Error"), in the words of its text.

@@ -32,6 +32,7 @@ CODECS = [
     "engineio/packet.py",
     "engineio/payload.py",
     "socketio/codec.py",
+    "socketio/jsontext.py",
     "socketio/parsers.py",
     "socketio/v0.py",
 ]
