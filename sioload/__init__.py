@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ConnectionLost,
         EmitError,
         EncodeError,
+        FeedError,
         LimitError,
         NotConnected,
         OptionError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from sioload.load.shapes import Phases
     from sioload.net.clock import stamp
     from sioload.options import Limits, Options
+    from sioload.users.feeds import feed
     from sioload.users.handlers import on
     from sioload.users.pacing import paced
     from sioload.users.user import SocketIOUser
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "SocketIOClient": "sioload.client.api",
     "SocketIOUser": "sioload.users.user",
+    "feed": "sioload.users.feeds",
     "on": "sioload.users.handlers",
     "paced": "sioload.users.pacing",
     "Arrivals": "sioload.load.arrivals",
@@ -60,6 +63,7 @@ __all__ = [
     "ConnectionLost",
     "EmitError",
     "EncodeError",
+    "FeedError",
     "LimitError",
     "Limits",
     "NotConnected",
@@ -75,6 +79,7 @@ __all__ = [
     "SocketIOUser",
     "UnexpectedReply",
     "UsageError",
+    "feed",
     "on",
     "paced",
     "stamp",

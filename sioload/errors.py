@@ -64,6 +64,10 @@ class PhaseError(UsageError):
     """Phases (`--sio-phases`) can't be understood."""
 
 
+class FeedError(UsageError):
+    """A feed, or its file, can't be used as it is."""
+
+
 class ProtocolError(SioloadError):
     """The peer broke the protocol. The only exception that decoders raise.
 

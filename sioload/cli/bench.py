@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import click
 
 from sioload.cli import runner, values
+from sioload.cli.templates import columns_in
+from sioload.errors import FeedError
+from sioload.load.tables import KINDS, read_table
 from sioload.options import options_from
 
 #: Options of the connection that have a flag of their own.
@@ -40,6 +45,8 @@ ARGUMENTS = (
     click.option("--emit", "event", required=True, metavar="EVENT", help="The event to emit."),
     click.option("--data", multiple=True, metavar="JSON", callback=values.json_value,
                  help="Its argument; several times gives several arguments."),
+    click.option("--feed", metavar="FILE",
+                 help="CSV or JSON lines: {{column}} in --data, --auth and --header is a user's own row."),
     click.option("--ack", is_flag=True, help="Ask for an ack and wait for it."),
     click.option("--reply", metavar="EVENT", help="Wait for this event as the answer."),
     click.option("--rate", default="1", show_default=True, metavar="N|max", callback=values.rate,
@@ -91,6 +98,7 @@ def bench(
     sio_phases: str | None,
     event: str,
     data: list[Any],
+    feed: str | None,
     ack: bool,
     reply: str | None,
     rate: float | None,
@@ -104,6 +112,7 @@ def bench(
     """
     if ack and reply is not None:
         raise click.UsageError("--ack and --reply exclude each other: the answer is an ack, or an event")
+    feed = _checked_feed(feed, {"--data": data, "--auth": rest["auth"], "--header": rest["headers"]})
     flags = {"namespaces": [namespace], **{name: rest.pop(name) for name in FLAGS & rest.keys()}}
     scenario = {
         "event": event,
@@ -113,6 +122,7 @@ def bench(
         "rate": rate,
         "namespace": namespace,
         "options": _options(flags, more),
+        "feed": feed,
     }
     load: dict[str, Any] = {"users": users, "spawn_rate": spawn_rate, "run_time": run_time}
     if sio_phases is not None:
@@ -130,6 +140,30 @@ def _options(flags: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any
     options = {"connect_jitter": JITTER, **flags, **more}
     options_from(options)
     return options
+
+
+def _checked_feed(path: str | None, given: Mapping[str, object]) -> str | None:
+    """The absolute path of a feed that has every column that is asked for."""
+    asked = [(flag, column) for flag, value in given.items() for column in columns_in(value)]
+    if path is None:
+        if asked:
+            flag, column = asked[0]
+            raise click.UsageError(
+                f"{flag}: {{{{{column}}}}} is a column of a feed: name its file with --feed"
+            )
+        return None
+    if not path.endswith(KINDS):
+        raise click.UsageError(f"--feed {path}: the name must end in {' or '.join(KINDS)}")
+    try:
+        columns = read_table(os.path.abspath(path)).columns()
+    except FeedError as error:
+        raise click.UsageError(f"--feed: {error}") from error
+    for flag, column in asked:
+        if column not in columns:
+            near = difflib.get_close_matches(column, columns, n=1)
+            hint = f"nearest: {near[0]}" if near else f"there are {', '.join(sorted(columns))}"
+            raise click.UsageError(f"{flag}: {{{{{column}}}}} is no column of {path} ({hint})")
+    return os.path.abspath(path)
 
 
 def _flags(given: Mapping[str, Any]) -> list[object]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import gevent
 from locust import constant, task
 
-from sioload import AckTimeout, ConnectError, EmitError, SocketIOUser
+from sioload import AckTimeout, ConnectError, EmitError, SocketIOUser, feed
 from sioload.cli import quiet
+from sioload.cli.templates import filled
 from sioload.engineio.urls import bare
 from sioload.users.pacing import paced
 
 SETTINGS = json.loads(os.environ["SIOLOAD_BENCH"])
 EVENT, ARGS = SETTINGS["event"], tuple(SETTINGS["args"])
+FEED = feed(SETTINGS["feed"]) if SETTINGS["feed"] else None
 REPLY, WAITS = SETTINGS["reply"], SETTINGS["ack"] or SETTINGS["reply"] is not None
 
 #: Seconds that a user rests when an emit could not even be sent, lest it spins.
@@ -40,23 +44,32 @@ class BenchUser(SocketIOUser):
     options = SETTINGS["options"]
     wait_time = constant(0) if SETTINGS["rate"] is None else paced(SETTINGS["rate"])
 
+    args: tuple[Any, ...] = ARGS
+    login: Mapping[str, Any] = {}
+
     def on_start(self) -> None:
         """Connect, or say why not and try again."""
+        if FEED is not None:
+            row = FEED.take(self)
+            self.args = tuple(filled(ARGS, row))
+            options = SETTINGS["options"]
+            headers = {name: str(value) for name, value in filled(options["headers"], row).items()}
+            self.login = {"auth": filled(options["auth"], row), "headers": headers}
         try:
-            self.sio.connect(retry=False)
+            self.sio.connect(retry=False, **self.login)
         except ConnectError as error:
             tell(f"can't connect to {bare(self.host or '')}: {error}")
             self.sio.pause(self.sio.options.reconnection_delay)
-            self.sio.connect()
+            self.sio.connect(**self.login)
 
     @task
     def emit(self) -> None:
         """One emit; its failure is a row already."""
         try:
             if WAITS:
-                self.sio.call(EVENT, ARGS, SETTINGS["namespace"], reply=REPLY)
+                self.sio.call(EVENT, self.args, SETTINGS["namespace"], reply=REPLY)
             else:
-                self.sio.emit(EVENT, ARGS, SETTINGS["namespace"])
+                self.sio.emit(EVENT, self.args, SETTINGS["namespace"])
         except EmitError as error:
             tell(str(error))
             if not isinstance(error, AckTimeout):

@@ -178,7 +178,7 @@ class SocketIOClient(ClientBase):
         shown = row_name(namespace, name or event)
         if callback is None:
             recorder = self.fleet.recorder
-            row = recorder.row("EMIT", shown)
+            row = recorder.row("EMIT", shown + emitter.label)
             recorder.ledger.emits += 1
             if emitter.pace is not None:
                 emitter.pace.take(row, perf_counter())
@@ -332,7 +332,7 @@ class SocketIOClient(ClientBase):
         """
         namespace = namespace or self._home
         self._emitter.check_running()
-        row = self.fleet.recorder.row("WAIT", row_name(namespace, event))
+        row = self.fleet.recorder.row_of(self._user, "WAIT", row_name(namespace, event))
         now = perf_counter()
         until = now + (self.options.ack_timeout if timeout is None else timeout)
         wait = Wait(row, namespace, str(event), where, now, until, owner=self._user)

@@ -140,6 +140,15 @@ class ClientBase:
         return self._life.lost
 
     @property
+    def label(self) -> str:
+        """What stands behind the names of its rows."""
+        return self._emitter.label
+
+    def when_closed(self, then: Callable[[], None]) -> bool:
+        """Call `then` in the hub once the connection is closed; False, and no call, if there is none now."""
+        return self.fleet.watch(self._manager, then)
+
+    @property
     def pace(self) -> Pace | None:
         """The slots of a paced user, None without."""
         return self._emitter.pace

@@ -41,9 +41,10 @@ class Handler:
         delivery: gives `(stream, number)` of a push.
         bound: whether `function` takes the user first.
         empty: `function` does nothing, so nobody needs to call it.
+        name: of the event's row, None for the event's own.
     """
 
-    __slots__ = ("_most", "_named", "bound", "delivery", "empty", "function", "sent_at")
+    __slots__ = ("_most", "_named", "bound", "delivery", "empty", "function", "name", "sent_at")
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class Handler:
         sent_at: Callable[..., float] | None = None,
         delivery: Callable[..., tuple[Any, int]] | None = None,
         bound: bool = False,
+        name: str | None = None,
     ) -> None:
         if function is not None and not callable(function):
             raise TypeError(f"a handler must be callable, not {type(function).__name__}")
@@ -58,6 +60,7 @@ class Handler:
         self.sent_at = sent_at
         self.delivery = delivery
         self.bound = bound
+        self.name = name
         self.empty = _is_empty(function)
         self._named, self._most = _arguments(function, bound)
 

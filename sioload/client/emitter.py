@@ -16,6 +16,7 @@ from sioload.client.pending import Pending
 from sioload.client.schedule import Pace, Schedule
 from sioload.client.sleepers import Sleepers
 from sioload.errors import EmitError, NotConnected, RunEnded
+from sioload.measure.recorder import label_of
 from sioload.options import Options
 
 if TYPE_CHECKING:
@@ -30,11 +31,12 @@ class Emitter:
     Attributes:
         fleet: the client's.
         pace: the slots of a paced user, None without.
+        label: what stands behind the names of its rows.
         full: the write buffer was above its high-water mark when something was written last.
     """
 
     __slots__ = ("_manager", "_options", "_packets", "_pending", "_schedules", "_sleepers", "_user", "fleet",
-                 "full", "pace")  # fmt: skip
+                 "full", "label", "pace")  # fmt: skip
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class Emitter:
         self.fleet = fleet
         self._options = options
         self._user = user
+        self.label = label_of(user)
         self._manager = manager
         self._packets = manager.packets
         self._pending = pending
@@ -86,6 +89,8 @@ class Emitter:
         """An emit that wants an answer begins; its time runs."""
         now = _clock()
         recorder = self.fleet.recorder
+        if self.label:
+            shown += self.label
         row = recorder.rows.get((kind, shown)) or recorder.row(kind, shown)
         deadline = now + (self._options.ack_timeout if timeout is None else timeout)
         slot = None if self.pace is None else self.pace.take(row, now)
@@ -135,7 +140,7 @@ class Emitter:
     def write(self, raw: str | bytes) -> None:
         """Send a packet written by hand."""
         recorder = self.fleet.recorder
-        row = recorder.row("EMIT", "(raw)")
+        row = recorder.row("EMIT", "(raw)" + self.label)
         recorder.ledger.emits += 1
         token = Unacked(recorder.ledger, row)
         try:
@@ -188,7 +193,7 @@ class Emitter:
         phase = self._manager.phase
         if (phase is not Phase.UP and phase is not Phase.DOWN) or namespace not in self._packets.namespaces:
             raise NotConnected(self._why_not(namespace))
-        row = self.fleet.recorder.row("CALL", row_name(namespace, name or event))
+        row = self.fleet.recorder.row("CALL", row_name(namespace, name or event) + self.label)
         timeout = self._options.ack_timeout
         schedule = Schedule(self, row, namespace, event, data, rate, max_outstanding, duration, timeout)
         if self._schedules is None:

@@ -22,6 +22,7 @@ from sioload.client.sleepers import Sleepers
 from sioload.engineio.cookies import Jar
 from sioload.measure.clock import AHEAD, BACK, misfit
 from sioload.measure.delivery import Receiver
+from sioload.measure.recorder import label_of
 from sioload.net import clock
 from sioload.net.pushes import CountedBroadcast
 from sioload.options import Options
@@ -44,8 +45,8 @@ class Incoming(Listener, Script):
         settled: called when an emit of a user that is gone was answered.
     """
 
-    __slots__ = ("_client", "_dispatcher", "_fleet", "_jar", "_options", "_packets", "_receiver", "_user",
-                 "handlers", "manager", "own", "pending", "settled", "sleepers")  # fmt: skip
+    __slots__ = ("_client", "_dispatcher", "_fleet", "_jar", "_label", "_options", "_packets", "_receiver",
+                 "_user", "handlers", "manager", "own", "pending", "settled", "sleepers")  # fmt: skip
 
     manager: Manager
     pending: Pending
@@ -58,6 +59,7 @@ class Incoming(Listener, Script):
         self._fleet = fleet
         self._options = options
         self._user = user
+        self._label = label_of(user)
         self._client = client
         self.handlers: Handlers = handlers if handlers is not None else {}
         self.own: Registry | None = None
@@ -97,6 +99,11 @@ class Incoming(Listener, Script):
         handler = self.handlers.get((namespace, event)) if self.own is None else None
         if handler is None:
             handler, before = find(self.own, namespace, event, self.handlers)
+        if handler is not None and handler.name is not None:
+            shown = row_name(namespace, handler.name)
+        plain = shown
+        if self._label:
+            shown += self._label
         pending = self.pending
         awaited = bool(pending.waits) and pending.answered(namespace, event, args, now, size)
         measured: CountedBroadcast | None = None
@@ -130,7 +137,7 @@ class Incoming(Listener, Script):
             id = None
         if handler is None or handler.function is None:
             if id is not None:
-                recorder.row("RECV", f"{shown} (ack)").fail(
+                recorder.row_of(self._user, "RECV", f"{plain} (ack)").fail(
                     "the server asked for an ack and no handler answers it"
                 )
             return measured
@@ -140,7 +147,8 @@ class Incoming(Listener, Script):
         if offset:
             passed = handler.without_last(passed)
         if not self.dispatcher().add(self._call_handler, handler, event, passed, namespace, id):
-            recorder.row("RECV", f"{shown} (handler)").fail("the handler queue is full")
+            full = recorder.row_of(self._user, "RECV", f"{plain} (handler)")
+            full.fail("the handler queue is full")
         return None
 
     def _deliver(self, handler: Handler, shown: str, args: list[Any]) -> None:
@@ -173,7 +181,7 @@ class Incoming(Listener, Script):
 
     def refused(self, namespace: str, data: Any, reason: str) -> None:
         """The server refused something that it doesn't name."""
-        self._fleet.recorder.row("RECV", row_name(namespace, "error")).fail(reason)
+        self._fleet.recorder.row_of(self._user, "RECV", row_name(namespace, "error")).fail(reason)
         if self.pending.waits:
             self.pending.answered(namespace, "error", [data], perf_counter(), self.manager.packets.size)
         self.tell("error", data, namespace=namespace)
@@ -224,12 +232,12 @@ class Incoming(Listener, Script):
         """A handler, callback or hook raised: a failure row, and nothing else stops."""
         function, args, _ = job
         if function == self._call_handler:
-            kind, name = "RECV", f"{row_name(args[3], args[1])} (handler)"
+            kind, name = "RECV", f"{row_name(args[3], args[0].name or args[1])} (handler)"
         elif function == self._call_back:
             kind, name = "RECV", f"{args[0].row.name} (callback)"
         else:
             kind, name = "CONNECT", f"{getattr(function, '__name__', 'hook')} (hook)"
-        row = self._fleet.recorder.row(kind, name)
+        row = self._fleet.recorder.row_of(self._user, kind, name)
         row.note(self._user, 0, error if isinstance(error, Exception) else None)
         row.fail(f"{type(error).__name__}: {error}", None, partial(place_of_error, error))
 

@@ -141,7 +141,7 @@ class Manager(OpenerListener, NamespacesListener):
         self.phase = to
         self.namespaces.enter(to is Phase.UP)
         if to is Phase.IDLE:
-            self._fleet.members.discard(self)
+            self._fleet.left(self)
         return True
 
     @property

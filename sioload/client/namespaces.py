@@ -90,7 +90,7 @@ class Namespaces(Control):
 
     def row(self, type: str, name: str, error: Exception | None = None) -> Row:
         """A row whose next sample is this user's."""
-        row = self._fleet.recorder.row(type, name)
+        row = self._fleet.recorder.row_of(self._script.owner(), type, name)
         if row.tap is not None:
             row.note(self._script.owner(), 0, error)
         return row

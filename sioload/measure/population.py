@@ -19,13 +19,15 @@ class Population:
         ended: users that died before they were told to stop: of an exception, or for want of a connection.
         left: users that left by themselves (StopUser).
         exceptions: kind and place to how often, and the first one's message.
+        classes: the same counts for each class of users, by its name.
     """
 
-    __slots__ = ("_peaked", "_spawned", "ended", "exceptions", "left", "now", "peak")
+    __slots__ = ("_peaked", "_spawned", "classes", "ended", "exceptions", "left", "now", "peak")
 
     def __init__(self) -> None:
         self.now = 0
         self._spawned = 0
+        self.classes: dict[str, Population] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -35,6 +37,15 @@ class Population:
         self.ended = 0
         self.left = 0
         self.exceptions: dict[tuple[str, str], tuple[int, str]] = {}
+        for counts in self.classes.values():
+            counts.reset()
+
+    def of(self, name: str) -> Population:
+        """The counts of one class of users."""
+        counts = self.classes.get(name)
+        if counts is None:
+            counts = self.classes[name] = Population()
+        return counts
 
     def spawned(self) -> int:
         """One more lives; returns its number."""
@@ -67,11 +78,15 @@ class Population:
         self.left += other.left
         for (kind, place), (count, message) in other.exceptions.items():
             self.raised(kind, place, message, count)
+        for name, counts in other.classes.items():
+            self.of(name).merge(counts)
 
     def encode(self) -> dict[str, Any]:
         """Plain values, for msgpack."""
         raised = [[*key, *value] for key, value in self.exceptions.items()]
-        return {"now": self.now, "peak": self.peak, "ended": self.ended, "left": self.left, "raised": raised}
+        classes = {name: counts.encode() for name, counts in self.classes.items()}
+        return {"now": self.now, "peak": self.peak, "ended": self.ended, "left": self.left, "raised": raised,
+                "classes": classes}  # fmt: skip
 
     @classmethod
     def decode(cls, data: Mapping[str, Any]) -> Population:
@@ -79,4 +94,5 @@ class Population:
         found = cls()
         found.now, found.peak, found.ended, found.left = (data[k] for k in ("now", "peak", "ended", "left"))
         found.exceptions = {(kind, place): (count, text) for kind, place, count, text in data["raised"]}
+        found.classes = {name: cls.decode(counts) for name, counts in data["classes"].items()}
         return found

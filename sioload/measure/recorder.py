@@ -19,6 +19,8 @@ MAX_NAMES: Final = 200
 #: How many of them are kept for the names of fixed types (transports, reasons of disconnects...).
 FIXED_NAMES: Final = 20
 OTHER: Final = "(other)"
+#: What stands between a row's name and the label of the users that it is of.
+LABEL: Final = " @"
 #: How many of the others may be names of requests that other clients make, and how many types those have.
 FOREIGN_NAMES: Final = 100
 FOREIGN_TYPES: Final = 20
@@ -36,7 +38,7 @@ class Names:
 
     def admit(self, type: str, name: str) -> str:
         """The name itself, or `(other)` when there is no more room for it."""
-        fixed = row_type(type).fixed
+        fixed = row_type(type).fixed and LABEL not in name  # those of labelled users are the script's too
         if name in self._fixed or name in self._free:
             return name
         names, room = (self._fixed, FIXED_NAMES) if fixed else (self._free, MAX_NAMES - FIXED_NAMES - 1)
@@ -44,6 +46,12 @@ class Names:
             return OTHER
         names.add(name)
         return name
+
+
+def label_of(user: object) -> str:
+    """What stands behind the names of a user's rows."""
+    label: str = getattr(user, "label", "")
+    return LABEL + label if label else ""
 
 
 class Recorder:
@@ -91,6 +99,10 @@ class Recorder:
         """
         row = self.rows.get((type, name))
         return row if row is not None else self._new_row(type, name)
+
+    def row_of(self, user: object, type: str, name: str) -> Row:
+        """The row of a type and name for what this user does: a labelled class has rows of its own."""
+        return self.row(type, name + label_of(user))
 
     def _new_row(self, type: str, name: str) -> Row:
         if type not in ROW_TYPES:

@@ -234,7 +234,7 @@ class Dialler:
         row.fail(reason, perf_counter() - self._started)
 
     def _row(self, name: str, error: Exception | None = None) -> Row:
-        row = self._fleet.recorder.row("DIAL", name)
+        row = self._fleet.recorder.row_of(self._owner, "DIAL", name)
         row.note(self._owner, 0, error)
         return row
 

@@ -83,6 +83,7 @@ class Fleet:
         self.resolver = Resolver()
         self.idling = Patience()
         self.members: set[Member] = set()
+        self._watched: dict[Member, list[Callable[[], None]]] = {}
         self.ending = False
         self.stopping = False
         self.enders: set[greenlet] = set()
@@ -149,6 +150,20 @@ class Fleet:
     def later(self, callback: Callable[..., None], *args: Any) -> None:
         """Call something in the hub soon."""
         get_hub().loop.run_callback(guarded, self.crashed, callback, *args)
+
+    def left(self, member: Member) -> None:
+        """Nothing of a member is open any more."""
+        self.members.discard(member)
+        if self._watched:
+            for then in self._watched.pop(member, ()):
+                self.later(then)
+
+    def watch(self, member: Member, then: Callable[[], None]) -> bool:
+        """Call `then` in the hub once nothing of a member is open; False, and no call, if nothing is now."""
+        if member not in self.members:
+            return False
+        self._watched.setdefault(member, []).append(then)
+        return True
 
     def complain(self, text: str) -> None:
         """Log what keeps users from their work: each distinct fault once, since thousands may meet it."""

@@ -78,6 +78,8 @@ def report(
     paced: bool = True,
     settings: Mapping[str, Any] | None = None,
     versions: Mapping[str, str] | None = None,
+    feeds: Sequence[Mapping[str, Any]] = (),
+    asked_of: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """The report as a JSON-able document.
 
@@ -96,6 +98,8 @@ def report(
         paced: see `untrusted`.
         settings: what the run used that weakens or explains it (`tls_verify`, ...).
         versions: of the libraries and of Python.
+        feeds: how the rows of each feed were used.
+        asked_of: how many users of each class were asked for, at most; as many as ran without.
     """
     stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
@@ -110,6 +114,7 @@ def report(
             "peak": peak_users,
             "ended": figures.population.ended,
             "left": figures.population.left,
+            "classes": _classes(figures.population, asked_of or {}),
         },
         "exceptions": _exceptions(figures.population),
         "workers": {"expected": workers, "lost": len(figures.lost)},
@@ -118,6 +123,7 @@ def report(
         "delivery": [{"name": name, **figures.delivery[name].encode()} for name in sorted(figures.delivery)],
         "connections": figures.connections.encode(),
         "bytes": {"sent": figures.bytes_sent, "received": figures.bytes_received},
+        "feeds": list(feeds),
         "health": judge(figures.health),
         "checks": [_check(result) for result in checks],
         "untrusted": untrusted(figures, checks, paced=paced),
@@ -126,6 +132,13 @@ def report(
         "exit_reason": exit_reason,
         "exit_code": exit_code,
     }
+
+
+def _classes(population: Population, asked_of: Mapping[str, int]) -> list[dict[str, Any]]:
+    """How many users of each class ran at a time, and what became of them."""
+    return [{"class": name, "asked": max(counts.peak, asked_of.get(name, 0)), "ran": counts.peak,
+             "died": counts.ended, "left": counts.left}
+            for name, counts in sorted(population.classes.items())]  # fmt: skip
 
 
 def _exceptions(population: Population) -> list[dict[str, Any]]:
@@ -215,6 +228,8 @@ def summary_text(
         lines += _labelled("delivery", text.format(**counts), width)
     if report["delivery"]:
         lines += _labelled("", UNSEEN, width)
+    for feed in report.get("feeds", ()):
+        lines += _feed_lines(feed, width)
     lines += _health_lines(report["health"], width, colour)
     if report["checks"]:
         lines += ["", "checks"]
@@ -276,10 +291,22 @@ def users_text(users: Mapping[str, int]) -> str:
     if users["peak"] < users["asked"]:
         parts.append(f"{users['asked']} users asked for, {users['peak']} ran")
     if users["ended"]:
-        parts.append(f"{users['ended']} died (an exception, or no connection)")
+        parts.append(f"{users['ended']} died (an exception, no connection, no row)")
     if users["left"]:
         parts.append(f"{users['left']} left by themselves (StopUser)")
     return "; ".join(parts)
+
+
+def _feed_lines(feed: Mapping[str, Any], width: int) -> list[str]:
+    used = f"taken {feed['taken']} times, {feed['most_held']} held at a time"
+    lines = _labelled("feed", f"{feed['name']}: {feed['rows']} rows, {used}", width)
+    for twice in feed["held_twice"]:
+        text = (
+            f"{twice['rows']} rows may have been held twice from {twice['from_s']:.1f} s to "
+            f"{twice['to_s']:.1f} s: worker {twice['worker']} was silent and came back"
+        )
+        lines += _labelled("", text, width)
+    return lines
 
 
 def _ledger_text(ledger: Mapping[str, int], *, final: bool) -> str:

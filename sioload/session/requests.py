@@ -152,7 +152,7 @@ class Requests:
 
     def row(self, type: str, name: str, size: int = 0, error: Exception | None = None) -> Row:
         """A row whose next sample is this session's; see `Row.note`."""
-        row = self.fleet.recorder.row(type, name)
+        row = self.fleet.recorder.row_of(self.owner, type, name)
         row.bytes += size
         row.note(self.owner, size, error)
         return row

@@ -12,7 +12,7 @@ from gevent.hub import get_hub
 from locust.runners import MasterRunner, WorkerRunner
 
 from sioload.engineio.urls import host_url, parse_url
-from sioload.errors import UsageError
+from sioload.errors import FeedError, UsageError
 from sioload.load.shapes import take_phases
 from sioload.net.fleet import on_user
 from sioload.net.tls import tls_context
@@ -26,6 +26,8 @@ from sioload.swarm.producer import raise_descriptor_limit
 from sioload.swarm.single import Single
 from sioload.swarm.statistics import replace_rounding
 from sioload.swarm.worker import Worker, know_options
+from sioload.users.feeds import check_places
+from sioload.users.handlers import check_label
 
 _installed = False
 
@@ -78,6 +80,8 @@ def _check_users(environment: Any) -> None:
         if not hasattr(user_class, "parsed_options"):
             continue
         try:
+            check_label(user_class)
+            check_places(user_class)
             options = user_class.parsed_options()
             host = environment.host or user_class.host
             if host:
@@ -99,6 +103,16 @@ def _take_phases(environment: Any) -> None:
         raise SystemExit(2) from error
 
 
+def _most_users(environment: Any) -> int:
+    """How many users the command line asks for, at most."""
+    plan = getattr(environment.shape_class, "plan", None)
+    if plan is not None and not plan.per_second:
+        most: int = max(round(max(phase.begin, phase.end)) for phase in plan.phases)
+        return most
+    users: int | None = getattr(environment.parsed_options, "num_users", None)
+    return users or 0
+
+
 def _attach_interruptible(environment: Any) -> None:
     # The event loop hasn't run since the imports began. Locust's timer of `--run-time`, set by the loop's own
     # idea of now, would end the run that much too early.
@@ -106,7 +120,13 @@ def _attach_interruptible(environment: Any) -> None:
     forked()
     _check_users(environment)
     _take_phases(environment)
-    part = attach(environment)
+    try:
+        part = attach(environment)
+    except FeedError as error:
+        print(f"sioload: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    if isinstance(part, Local | Master):
+        part.desk.stock.warn(_most_users(environment))
     signals = [signal.SIGINT] if isinstance(part, Single) else [signal.SIGINT, signal.SIGTERM]
     interrupts = Interrupts(signals, part.hurry, lambda: part.guard.quitting is not None)
     environment.events.quit.add_listener(lambda **_: interrupts.restore())

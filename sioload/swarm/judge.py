@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -35,12 +36,19 @@ class Judge:
         makers: make more files at the end of a run, as `path -> text`, from its report and figures.
     """
 
-    def __init__(self, environment: Any, swarm: Swarm, gather: Callable[[], Figures]) -> None:
+    def __init__(
+        self,
+        environment: Any,
+        swarm: Swarm,
+        gather: Callable[[], Figures],
+        feeds: Callable[[float], list[dict[str, Any]]],
+    ) -> None:
         """
         Args:
             environment: Locust's.
             swarm: what the figures are merged in.
             gather: merges what there is by now.
+            feeds: what a report says of feeds, given when counting began (monotonic seconds).
         """
         self.environment = environment
         self.swarm = swarm
@@ -48,6 +56,7 @@ class Judge:
         self.running = False
         self.makers: list[outputs.Maker] = []
         self._gather = gather
+        self._feeds = feeds
         self._checks = checks_of(environment.parsed_options)
         self._html_file = outputs.take_over_html(environment.parsed_options)
         self._watch = Watch(self._checks)
@@ -55,6 +64,7 @@ class Judge:
         self._faults: list[str] = []
         self._workers = 0
         self._asked = 0
+        self._asked_of: dict[str, int] = {}
         self._started = time.time()
         self._since = self._until = time.monotonic()
         self._settling = RLock()
@@ -76,6 +86,7 @@ class Judge:
         self._faults.clear()
         self._workers = workers
         self._asked = 0
+        self._asked_of.clear()
         self.running = True
 
     def forget(self) -> None:
@@ -143,6 +154,8 @@ class Judge:
             paced=paced,
             settings=describe.settings(self.environment),
             versions=describe.versions(),
+            feeds=self._feeds(self._since),
+            asked_of=self._asked_of,
         )
 
     def _evaluate(self, check: Check, figures: Figures) -> CheckResult:
@@ -201,7 +214,18 @@ class Judge:
             outputs.tell(self._report, self.environment.parsed_options)
 
     def _on_test_stopping(self, **_: Any) -> None:
-        self._asked = max(self._asked, self.environment.runner.target_user_count)
+        self._count_asked()
+
+    def _count_asked(self) -> None:
+        """The most users that were asked for at a time, in all and of each class."""
+        runner = self.environment.runner
+        self._asked = max(self._asked, runner.target_user_count)
+        found: Counter[str] = Counter()
+        placed = getattr(runner._users_dispatcher, "_users_on_workers", {})
+        for users in list(placed.values()):
+            found.update(users)
+        for name, count in found.items():
+            self._asked_of[name] = max(self._asked_of.get(name, 0), count)
 
     def _pulse(self, look: Callable[[], None]) -> None:
         while True:
@@ -213,7 +237,7 @@ class Judge:
         runner = self.environment.runner
         if not self.running or runner.state not in (STATE_SPAWNING, STATE_RUNNING):
             return
-        self._asked = max(self._asked, runner.target_user_count)
+        self._count_asked()
         if self._aborted is None and any(check.abort_after is not None for check in self._checks):
             figures, peak = self.figures(), self._peak(self.figures())
             self._aborted = self._watch.feed(

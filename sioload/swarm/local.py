@@ -9,6 +9,7 @@ from locust.runners import STATE_RUNNING, STATE_SPAWNING
 from sioload.report.merge import Figures, Swarm
 from sioload.swarm.guard import Guard
 from sioload.swarm.judge import Judge
+from sioload.swarm.lending import LocalDesk
 from sioload.swarm.producer import SLOW_STOP, Producer
 
 
@@ -18,7 +19,8 @@ class Local:
     def __init__(self, environment: Any) -> None:
         self.environment = environment
         self.producer = Producer(environment)
-        self.judge = Judge(environment, Swarm(), self._gather)
+        self.desk = LocalDesk()
+        self.judge = Judge(environment, Swarm(), self._gather, self.desk.stock.report)
         guard = self.guard = Guard(environment, self.judge.internal_error)
         guard.listen("test_start", self.on_test_start)
         guard.first("test_stopping", self.on_test_stopping)
@@ -36,6 +38,7 @@ class Local:
     def _begin(self, *, late: bool) -> None:
         self.guard.rearrange()
         self.producer.begin(late=late)
+        self.desk.stock.begin()
         self.judge.begin()
 
     def on_test_stopping(self, **_: Any) -> None:

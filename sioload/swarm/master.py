@@ -16,6 +16,7 @@ from sioload.report.merge import Figures, Swarm
 from sioload.swarm import clocks, statistics
 from sioload.swarm.guard import Guard
 from sioload.swarm.judge import Judge
+from sioload.swarm.lending import MasterDesk
 from sioload.swarm.messages import CLOCK, HURRY, RESET, SNAPSHOT, STOP, STOPPED, TEST
 from sioload.swarm.options import DRAIN
 
@@ -55,13 +56,14 @@ class Master:
         self.environment = environment
         self.runner = runner
         self.swarm = Swarm()
-        self.judge = Judge(environment, self.swarm, self._gather)
+        self.judge = Judge(environment, self.swarm, self._gather, self._feeds)
         self.test = 0
         self.peers: dict[str, WorkerState] = {}
         self._asked = False
         self._deferred: list[tuple[str, Message]] = []
         self._quit = self._hurried = False
         guard = self.guard = Guard(environment, self.judge.internal_error)
+        self.desk = MasterDesk(runner, guard)
         guard.first("worker_report", self.on_report)
         guard.listen("heartbeat_sent", self.on_heartbeat)
         guard.listen("test_start", self.on_test_start)
@@ -80,6 +82,7 @@ class Master:
     def on_test_start(self, **_: Any) -> None:
         self.guard.rearrange()
         self._next_test()
+        self.desk.stock.begin()
         self._asked = False
         now = time.monotonic()
         clients = self.runner.clients
@@ -267,6 +270,9 @@ class Master:
         if headless and lost_all and not self.awaited() and not self._quit:
             self._quit = True
             gevent.spawn(self.runner.quit)
+
+    def _feeds(self, since: float) -> list[dict[str, Any]]:
+        return self.desk.stock.report(since)
 
     def _gather(self) -> Figures:
         """The merged figures. Once the test is over, whoever hasn't reported its end is lost."""

@@ -18,3 +18,7 @@ HURRY: Final = "sioload_hurry"
 RESET: Final = "sioload_reset"
 #: A worker asks for the master's time, and the answer.
 CLOCK: Final = "sioload_clock"
+#: A worker asks for rows of feeds and returns some, and the answer.
+FEED: Final = "sioload_feed"
+#: A worker was silent for so long that others have its rows: it stops all of its users; and its answer.
+EVICT: Final = "sioload_evict"

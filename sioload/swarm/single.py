@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sioload.swarm.guard import Guard
+from sioload.swarm.lending import LocalDesk
 from sioload.swarm.producer import Producer
 
 
@@ -13,6 +14,7 @@ class Single:
 
     def __init__(self, environment: Any) -> None:
         self.producer = Producer(environment)
+        self.desk = LocalDesk()
         self.guard = Guard(environment, self.producer.fleet.recorder.internal_error)
         self.guard.listen("test_start", lambda **_: self.producer.begin())
 

@@ -9,6 +9,7 @@ from gevent.pool import Group
 from locust.user.task import LOCUST_STATE_STOPPING
 
 from sioload.client.excerpt import place_of_error
+from sioload.measure.population import Population
 from sioload.measure.recorder import Recorder
 from sioload.measure.rows import clean_name, normalise
 from sioload.net.fleet import Fleet
@@ -26,27 +27,29 @@ class UserGroup(Group):
     def add(self, greenlet: Any) -> None:
         """A user begins."""
         super().add(greenlet)
-        number = self._fleet.recorder.population.spawned()
-        greenlet.rawlink(partial(self._over, greenlet.args[0] if greenlet.args else None, number))
+        user = greenlet.args[0] if greenlet.args else None
+        population = self._fleet.recorder.population
+        numbers = [(counts, counts.spawned()) for counts in (population, population.of(type(user).__name__))]
+        greenlet.rawlink(partial(self._over, user, numbers))
 
     def killone(self, greenlet: Any, *args: Any, **kwargs: Any) -> None:
         """Locust ends a user at once."""
         self._killed.add(greenlet)
         super().killone(greenlet, *args, **kwargs)
 
-    def _over(self, user: Any, number: int, greenlet: Any) -> None:
-        population = self._fleet.recorder.population
+    def _over(self, user: Any, numbers: list[tuple[Population, int]], greenlet: Any) -> None:
         told = greenlet in self._killed or getattr(user, "_state", None) == LOCUST_STATE_STOPPING
         told = told or self._fleet.ending
         self._killed.discard(greenlet)
         # Of exceptions only those of `on_start` end a user, before it is told to: Locust catches the others.
         raised = not told and not greenlet.successful()
         fate = "" if told else getattr(user, "fate", "")
-        population.gone(number, began=not raised and fate != "never began")
-        if raised or fate:
-            population.ended += 1
-        elif not told:
-            population.left += 1
+        for counts, number in numbers:
+            counts.gone(number, began=not raised and fate != "never began")
+            if raised or fate:
+                counts.ended += 1
+            elif not told:
+                counts.left += 1
 
 
 def take_over(runner: Any, fleet: Fleet) -> None:

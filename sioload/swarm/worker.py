@@ -14,6 +14,7 @@ from locust.runners import STATE_RUNNING, STATE_SPAWNING, WorkerRunner
 
 from sioload.swarm.clocks import Clock
 from sioload.swarm.guard import Guard
+from sioload.swarm.lending import WorkerDesk
 from sioload.swarm.messages import HURRY, RESET, SNAPSHOT, STOP, STOPPED, TEST
 from sioload.swarm.producer import SLOW_STOP, Producer
 
@@ -45,6 +46,7 @@ class Worker:
         self._stopping: int | None = None
         self._seq = 0
         guard = self.guard = Guard(environment, self.producer.fleet.recorder.internal_error)
+        self.desk = WorkerDesk(runner, guard)
         guard.first("report_to_master", self.on_report)
         guard.listen("test_start", self.on_test_start)
         guard.first("test_stopping", self.on_test_stopping)

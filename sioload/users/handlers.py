@@ -17,6 +17,7 @@ class _Registration(NamedTuple):
     namespace: str
     sent_at: Callable[..., float] | None
     delivery: Callable[..., tuple[Any, int]] | None
+    name: str | None
 
 
 def on(
@@ -25,6 +26,7 @@ def on(
     *,
     sent_at: Callable[..., float] | None = None,
     delivery: Callable[..., tuple[Any, int]] | None = None,
+    name: str | None = None,
 ) -> Callable[[F], F]:
     """Make a method of a `SocketIOUser` the handler of an event.
 
@@ -42,15 +44,18 @@ def on(
             without gaps, repeats or reordering, from the first that a receiver gets to its last. That it gets
             none, or no more, shows only as `behind`: it has been silent while others of the stream got on. So
             does a receiver that left a room on purpose. May not block.
+        name: the row's name in place of the event's.
     """
     if isinstance(event, bool) or not isinstance(event, str | int) or event == "":
         raise UsageError(f"on(): the event must be a name, not {event!r}")
     if not isinstance(namespace, str) or not namespace.startswith("/"):
         raise UsageError(f"on({event!r}): namespace {namespace!r} must begin with '/'")
+    if name is not None and (not isinstance(name, str) or not name):
+        raise UsageError(f"on({event!r}): name must be a text, not {name!r}")
 
     def mark(function: F) -> F:
-        registered = [*getattr(function, _MARK, ()), _Registration(str(event), namespace, sent_at, delivery)]
-        setattr(function, _MARK, registered)
+        registration = _Registration(str(event), namespace, sent_at, delivery, name)
+        setattr(function, _MARK, [*getattr(function, _MARK, ()), registration])
         return function
 
     return mark
@@ -64,6 +69,18 @@ def handlers_of(cls: type) -> dict[tuple[str, str], Handler]:
         for name, value in vars(base).items():
             if name not in seen:
                 seen.add(name)
-                for event, namespace, sent_at, delivery in getattr(value, _MARK, ()):
-                    found.setdefault((namespace, event), Handler(value, sent_at, delivery, bound=True))
+                for event, namespace, sent_at, delivery, row in getattr(value, _MARK, ()):
+                    handler = Handler(value, sent_at, delivery, bound=True, name=row)
+                    found.setdefault((namespace, event), handler)
     return found
+
+
+def check_label(cls: type) -> None:
+    """Refuse a label of a user class that can't stand behind the names of rows.
+
+    Raises:
+        UsageError: it isn't a text of visible characters.
+    """
+    label = getattr(cls, "label", "")
+    if not isinstance(label, str) or not label.isprintable() or label != label.strip() or len(label) > 40:
+        raise UsageError(f"label must be a text of at most 40 characters, not {label!r}")

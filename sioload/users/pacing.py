@@ -61,5 +61,5 @@ def end_pace(client: SocketIOClient) -> None:
     pace = client.pace
     owed = pace.close(perf_counter()) if pace is not None else 0
     if pace is not None and owed:
-        row = pace.row or client.fleet.recorder.row("CALL", "(no emit)")
+        row = pace.row or client.fleet.recorder.row("CALL", "(no emit)" + client.label)
         row.skipped += owed

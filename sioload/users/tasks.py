@@ -51,7 +51,7 @@ def start(user: Connected, on_start: Callable[[], None]) -> None:
         raise GreenletExit from error
     except UsageError as error:
         # No attempt will ever succeed; what can be told before the load starts was told then.
-        user.sio.fleet.recorder.row("CONNECT", "/").fail(str(error))
+        user.sio.fleet.recorder.row_of(user, "CONNECT", "/").fail(str(error))
         user.sio.fleet.complain(f"users of {type(user).__name__} can't start: {error}")
         give_up(user, str(error))
         raise GreenletExit from error

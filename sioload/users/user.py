@@ -18,6 +18,7 @@ from sioload.engineio.urls import parse_url
 from sioload.errors import ConnectError, EmitError
 from sioload.net.fleet import fleet_of_user
 from sioload.options import Options, options_from
+from sioload.users.feeds import stop_waiting
 from sioload.users.handlers import handlers_of
 from sioload.users.http import fit, holds, share
 from sioload.users.pacing import end_pace
@@ -37,6 +38,7 @@ class SocketIOUser(User):
 
     Attributes:
         options: an `Options`, or a dict of them.
+        label: of a kind of users: " @moderator" stands behind the names of its rows.
         sio: the connection.
         client: Locust's requests session, made on first use; its cookies go into the handshake.
         clients: `sio`, and what `another_client` made.
@@ -46,6 +48,7 @@ class SocketIOUser(User):
 
     abstract = True
     options: ClassVar[Mapping[str, Any] | Options] = {}
+    label: ClassVar[str] = ""
     sio: SocketIOClient
     clients: tuple[SocketIOClient, ...]
     starting = False
@@ -153,6 +156,7 @@ class SocketIOUser(User):
     def stop(self, force: bool = False) -> bool:
         """Stop this user, as Locust does it; iterations that it owes by now are counted as skipped."""
         end_pace(self.sio)
+        stop_waiting(self)
         killed = bool(super().stop(force))
         for client in self.clients:
             client.wake()

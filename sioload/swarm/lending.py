@@ -1,0 +1,410 @@
+"""Feeds in a run: the rows in the process that hands them out, and the way to it from the users of a worker.
+
+A lease ends when its worker says so, or when that worker has been silent for `SILENCE`. Should it come back
+then, its users may use rows that others have by now: they are stopped before anything else, and the report
+says for how long that may have been so.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import gevent
+import orjson
+from gevent.event import Event
+from locust.exception import RPCError
+from locust.rpc import Message
+from locust.runners import MasterRunner, WorkerRunner
+
+from sioload.errors import FeedError
+from sioload.load.leases import Grant, Holder, Leases
+from sioload.load.tables import Table
+from sioload.swarm.guard import Guard
+from sioload.swarm.messages import EVICT, FEED, STOPPED
+from sioload.users.feeds import Answer, Row, Verb, feeds
+
+logger = logging.getLogger(__name__)
+
+#: Seconds without a sign of life after which the rows of a worker's users are free again.
+SILENCE: Final = 10.0
+#: Seconds for which questions are gathered before they travel.
+GATHER: Final = 0.01
+#: Seconds until questions that weren't answered are asked again, and an eviction that wasn't.
+AGAIN: Final = 5.0
+#: Rows in one message.
+MOST: Final = 1000
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """One feed: its rows, who holds them, and the verb that is used of it."""
+
+    name: str
+    table: Table
+    leases: Leases
+    order: str
+    when_empty: str
+    verb: Verb | None = None
+    shared: int = 0
+
+
+@dataclass(slots=True)
+class Lapse:
+    """Rows of a silent worker that were given to others, though its users may have lived on.
+
+    Attributes:
+        worker: its id.
+        rows: how many of each feed.
+        since, until: monotonic seconds; `until` is when its users were gone for certain, None before.
+        back: it has shown a sign of life, and when it was last told to stop its users.
+    """
+
+    worker: str
+    rows: dict[str, int]
+    since: float
+    until: float | None = None
+    back: float | None = None
+
+
+class Stock:
+    """The rows of all feeds of a run, in the process that hands them out."""
+
+    def __init__(self) -> None:
+        """Read them all.
+
+        Raises:
+            FeedError: something is wrong with one of them.
+        """
+        feeds.check()
+        made = {id(feed): feed for feed in feeds.by_name.values()}
+        shelves = {key: _shelf(feed) for key, feed in made.items()}
+        self._shelves = {name: shelves[id(feed)] for name, feed in feeds.by_name.items()}
+        self.lapses: list[Lapse] = []
+
+    @property
+    def shelves(self) -> list[_Shelf]:
+        """Each feed once."""
+        return list({id(shelf): shelf for shelf in self._shelves.values()}.values())
+
+    def warn(self, users: int) -> None:
+        """Say it when there are fewer rows than users."""
+        for shelf in self.shelves:
+            if len(shelf.table) < users:
+                logger.warning(
+                    "sioload: %s has %d rows, and %d users are asked for: if all of them take one, %s",
+                    shelf.name, len(shelf.table), users,
+                    "some wait for it" if shelf.when_empty == "wait" else "those that get none end",
+                )  # fmt: skip
+
+    def begin(self) -> None:
+        """A test starts."""
+        for shelf in self.shelves:
+            shelf.leases.begin()
+            shelf.shared = 0
+            shelf.verb = None
+        self.lapses = [lapse for lapse in self.lapses if lapse.until is None]
+
+    def ask(self, name: str, verb: Verb, holder: Holder) -> Row | int | FeedError | None:
+        """The answer to a question; None when it has to wait."""
+        shelf = self._shelves.get(name)
+        if shelf is None:
+            return FeedError(f"{name}: no such feed where the rows are handed out: the locustfiles differ")
+        shelf.verb = shelf.verb or verb
+        if shelf.verb != verb:
+            return FeedError(f"{name}: one feed uses one of take() and next(), and both are used")
+        if verb == "next":
+            shelf.shared += 1
+            return shelf.table.row(shelf.leases.next())
+        number = shelf.leases.take(holder)
+        if number is not None:
+            return shelf.table.row(number)
+        return None if shelf.when_empty == "wait" else shelf.leases.count
+
+    def release(self, name: str, holder: Holder) -> list[tuple[Holder, Row]]:
+        """A lease ends, or a question is taken back; who gets which row instead."""
+        shelf = self._shelves.get(name)
+        return [] if shelf is None else _granted(shelf, shelf.leases.release(holder))
+
+    def lose(self, process: str) -> tuple[dict[str, int], list[tuple[Holder, Row]]]:
+        """All leases of a process end: how many of which feed, and who gets which row instead."""
+        rows: dict[str, int] = {}
+        served: list[tuple[Holder, Row]] = []
+        for shelf in self.shelves:
+            count, grants = shelf.leases.lose(process)
+            if count:
+                rows[shelf.name] = count
+            served += _granted(shelf, grants)
+        return rows, served
+
+    def holds(self, process: str) -> bool:
+        """Whether users of a process hold rows."""
+        return any(shelf.leases.holders(process) for shelf in self.shelves)
+
+    def report(self, since: float) -> list[dict[str, Any]]:
+        """For the report: how each feed was used.
+
+        Args:
+            since: when counting began, monotonic seconds.
+        """
+        return [
+            {
+                "name": shelf.name,
+                "rows": shelf.leases.count,
+                "order": shelf.order,
+                "when_empty": shelf.when_empty,
+                "taken": shelf.shared + shelf.leases.granted,
+                "most_held": shelf.leases.most,
+                "held_twice": list(self._twice(shelf.name, since)),
+            }
+            for shelf in self.shelves
+        ]
+
+    def _twice(self, name: str, since: float) -> Iterable[dict[str, Any]]:
+        for lapse in self.lapses:
+            if lapse.back is not None and name in lapse.rows:
+                until = time.monotonic() if lapse.until is None else lapse.until
+                yield {"worker": lapse.worker, "rows": lapse.rows[name],
+                       "from_s": round(lapse.since - since, 3), "to_s": round(until - since, 3)}  # fmt: skip
+
+
+def _shelf(feed: Any) -> _Shelf:
+    table = feed.load()
+    leases = Leases(len(table), feed.order, feed.when_empty)
+    return _Shelf(feed.name, table, leases, feed.order, feed.when_empty)
+
+
+def _granted(shelf: _Shelf, grants: Iterable[Grant]) -> list[tuple[Holder, Row]]:
+    return [(grant.holder, shelf.table.row(grant.row)) for grant in grants]
+
+
+class LocalDesk:
+    """The desk of a run in one process."""
+
+    def __init__(self) -> None:
+        self.stock = Stock()
+        self._waiting: dict[int, Answer] = {}
+        feeds.desk = self
+
+    def ask(self, name: str, verb: Verb, number: int, answer: Answer) -> None:
+        found = self.stock.ask(name, verb, Holder("", number))
+        if found is None:
+            self._waiting[number] = answer
+        else:
+            answer(found)
+
+    def give(self, name: str, number: int) -> None:
+        self._waiting.pop(number, None)
+        for holder, row in self.stock.release(name, Holder("", number)):
+            self._waiting.pop(holder.number)(row)
+
+
+class MasterDesk:
+    """Answers the workers' questions, and watches whether those that hold rows are alive."""
+
+    def __init__(self, runner: MasterRunner, guard: Guard) -> None:
+        self.stock = Stock()
+        self._runner = runner
+        self._heard: dict[str, float] = {}
+        self._looked = time.monotonic()
+        if not feeds.by_name:
+            return
+        runner.register_message(FEED, guard.safe(self._on_questions))
+        runner.register_message(EVICT, guard.safe(self._on_evicted))
+        # A worker that is back gets users from Locust as soon as its first message is looked at.
+        self._handle = runner.handle_message
+        self._note = guard.safe(self._on_sign)
+        runner.handle_message = self._on_message  # type: ignore[method-assign]
+        gevent.spawn(self._watch, guard.safe(self._look))
+
+    def _on_message(self, client_id: str, msg: Message) -> None:
+        self._note(client_id, msg)
+        self._handle(client_id, msg)
+
+    def _on_sign(self, client_id: str, msg: Message) -> None:
+        """A worker lives."""
+        now = self._heard[client_id] = time.monotonic()
+        lapse = self._lapse(client_id)
+        if lapse is not None and msg.type != EVICT and (lapse.back is None or now - lapse.back > AGAIN):
+            if lapse.back is None:
+                logger.warning("sioload: worker %s is back; others have its rows: its users end", client_id)
+            lapse.back = now
+            self._send(EVICT, None, client_id)
+        if msg.type == STOPPED:  # its users are gone, and their connections
+            self._serve(self.stock.lose(client_id)[1])
+
+    def _lapse(self, client_id: str) -> Lapse | None:
+        """That of a worker whose users aren't known to be gone."""
+        for lapse in self.stock.lapses:
+            if lapse.worker == client_id and lapse.until is None:
+                return lapse
+        return None
+
+    def _on_evicted(self, environment: Any, msg: Message) -> None:
+        self._serve(self.stock.lose(msg.node_id)[1])
+        lapse = self._lapse(msg.node_id)
+        if lapse is not None:
+            lapse.until = time.monotonic()
+
+    def _on_questions(self, environment: Any, msg: Message) -> None:
+        worker, data = msg.node_id, msg.data
+        if self._lapse(worker) is not None:
+            return  # it was asked before it was told that its users end
+        for name, number in data["give"]:
+            self._serve(self.stock.release(name, Holder(worker, number)))
+        rows = []
+        for name, verb, number in data["ask"]:
+            found = self.stock.ask(name, verb, Holder(worker, number))
+            if found is not None:
+                rows.append(_encoded(number, found))
+        while True:
+            some, rows = rows[:MOST], rows[MOST:]
+            self._send(FEED, {"rows": some, "done": None if rows else data["batch"]}, worker)
+            if not rows:
+                return
+
+    def _serve(self, served: list[tuple[Holder, Row]]) -> None:
+        for holder, row in served:
+            self._send(FEED, {"rows": [_encoded(holder.number, row)], "done": None}, holder.process)
+
+    def _watch(self, look: Callable[[], None]) -> None:
+        while True:
+            gevent.sleep(1.0)
+            look()
+
+    def _look(self) -> None:
+        """Take back the rows of workers that are silent."""
+        now = time.monotonic()
+        asleep, self._looked = now - self._looked > SILENCE / 2, now
+        if asleep:  # this process couldn't listen: whoever spoke meanwhile wasn't heard
+            self._heard = dict.fromkeys(self._heard, now)
+        for worker, heard in list(self._heard.items()):
+            if now - heard <= SILENCE:
+                continue
+            del self._heard[worker]
+            rows, served = self.stock.lose(worker)
+            if rows and self._lapse(worker) is None:
+                self.stock.lapses.append(Lapse(worker, rows, now))
+                logger.warning(
+                    "sioload: worker %s has been silent for %.0f s: the %d rows of its users are free again",
+                    worker, now - heard, sum(rows.values()),
+                )  # fmt: skip
+            self._serve(served)
+
+    def _send(self, kind: str, data: Any, client_id: str) -> None:
+        try:
+            self._runner.send_message(kind, data, client_id=client_id)
+        except RPCError as error:
+            logger.warning("sioload: rows of a feed didn't reach worker %s: %s", client_id, error)
+
+
+def _encoded(number: int, found: Row | int | FeedError) -> list[object]:
+    """An answer in plain values: JSON's integers may be larger than msgpack's."""
+    if isinstance(found, dict):
+        return [number, orjson.dumps(found), None]
+    return [number, None, found if isinstance(found, int) else str(found)]
+
+
+class WorkerDesk:
+    """Asks the master, for as many users at a time as wait at that moment."""
+
+    def __init__(self, runner: WorkerRunner, guard: Guard) -> None:
+        self._runner = runner
+        self._asking: dict[int, tuple[str, Verb, Answer]] = {}
+        self._unsent: set[int] = set()
+        self._giving: dict[int, tuple[str, int]] = {}  # name, and the batch that it was in
+        self._batch = 0
+        self._flushing: Any = None
+        self._work = Event()  # unset while users are being stopped because others have their rows
+        self._work.set()
+        feeds.desk = self
+        if not feeds.by_name:
+            return
+        runner.register_message(FEED, guard.safe(self._on_rows))
+        runner.register_message(EVICT, guard.safe(self._on_evict))
+        self._start = runner.start_worker
+        runner.start_worker = self._start_worker  # type: ignore[method-assign]
+        gevent.spawn(self._insist)
+        self._leave = guard.safe(self._leave_all)
+
+    def ask(self, name: str, verb: Verb, number: int, answer: Answer) -> None:
+        self._asking[number] = (name, verb, answer)
+        self._unsent.add(number)
+        self._soon()
+
+    def give(self, name: str, number: int) -> None:
+        self._asking.pop(number, None)
+        if number in self._unsent:
+            self._unsent.discard(number)
+        else:
+            self._giving[number] = (name, 0)
+            self._soon()
+
+    def _soon(self) -> None:
+        if self._flushing is None:
+            self._flushing = gevent.spawn_later(GATHER, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = None
+        unsent, self._unsent = self._unsent, set()
+        self._send(unsent, [number for number, (_, batch) in self._giving.items() if not batch])
+
+    def _send(self, asks: Iterable[int], gives: Iterable[int]) -> None:
+        self._batch += 1
+        give = [(self._giving[number][0], number) for number in gives]
+        for name, number in give:
+            self._giving[number] = (name, self._batch)
+        ask = [(*self._asking[number][:2], number) for number in sorted(asks)]
+        try:
+            self._runner.send_message(FEED, {"batch": self._batch, "give": give, "ask": ask})
+        except RPCError as error:
+            logger.debug("sioload: can't ask for rows of a feed: %s", error)
+
+    def _insist(self) -> None:
+        """A connection to the master that is made anew may have lost questions."""
+        while True:
+            before = set(self._asking) | set(self._giving)
+            gevent.sleep(AGAIN)
+            asks, gives = before & set(self._asking), before & set(self._giving)
+            if asks or gives:
+                self._send(asks - self._unsent, gives)
+
+    def _on_rows(self, environment: Any, msg: Message) -> None:
+        done = msg.data["done"]
+        if done is not None:
+            given = self._giving.items()
+            self._giving = {number: of for number, of in given if not of[1] or of[1] > done}
+        for number, row, other in msg.data["rows"]:
+            asked = self._asking.pop(number, None)
+            if asked is None:
+                continue  # who asked is gone, and has taken the question back
+            if row is not None:
+                asked[2](orjson.loads(row))
+            else:
+                asked[2](other if isinstance(other, int) else FeedError(other))
+
+    def _on_evict(self, environment: Any, msg: Message) -> None:
+        if self._work.is_set():
+            self._work.clear()
+            gevent.spawn(self._leave)
+
+    def _leave_all(self) -> None:
+        """Stop all users, and tell the master once their connections are closed."""
+        runner = self._runner
+        logger.warning("sioload: this worker was silent for long, and others have its rows: its users end")
+        try:
+            while runner.user_count or any(feed.held for feed in feeds.by_name.values()):
+                if runner.user_count:
+                    runner.stop_users(runner.user_classes_count)
+                gevent.sleep(0.02)
+            self._giving.clear()
+            runner.send_message(EVICT, None)
+        finally:
+            self._work.set()
+
+    def _start_worker(self, user_classes_count: dict[str, int], **kwargs: Any) -> None:
+        self._work.wait()
+        self._start(user_classes_count, **kwargs)

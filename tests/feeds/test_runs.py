@@ -1,0 +1,128 @@
+"""Users share the rows of a feed: none is held twice, in one process and over workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import serverkit
+from feedkit import Accounts, assert_rows_in_order
+
+UP_AND_DOWN = "6 users for 3s; 1 users for 3s; 9 users for 3s"
+
+
+@pytest.mark.parametrize("workers", [[], ["--processes", "2"]], ids=["alone", "two workers"])
+def test_rows_come_back_when_connections_are_closed(accounts: Accounts, workers: list[str]) -> None:
+    """Users end in the middle of calls, and their connections live on until these are answered."""
+    accounts.write(rows=7)
+    accounts.run("--sio-phases", UP_AND_DOWN, *workers)
+    log, report = accounts.log, accounts.report
+    assert log["refused"] == [] and log["inside"] == [] and log["most"] == 7
+    assert_rows_in_order(log["logins"], 7)
+    [feed] = report["feeds"]
+    assert feed["name"] == "accounts.csv" and feed["rows"] == feed["most_held"] == 7
+    assert feed["taken"] == len(log["logins"]) > 9 and feed["held_twice"] == []
+    assert report["ledger"]["open"] == report["ledger"]["indeterminate"] == 0
+    [member] = report["users"]["classes"]
+    assert member == {"class": "Member", "asked": 9, "ran": 9, "died": 0, "left": 0}
+
+
+@pytest.mark.parametrize("workers", [[], ["--processes", "2"]], ids=["alone", "two workers"])
+def test_without_a_free_row_users_end(accounts: Accounts, workers: list[str]) -> None:
+    accounts.write(rows=4, when_empty="stop")
+    done = accounts.run("-u", "6", "-r", "6", "-t", "3s", *workers)
+    assert "accounts.csv has 4 rows, and 6 users are asked for" in done.err
+    said = [line for line in done.err.splitlines() if "all 4 rows of accounts.csv are held" in line]
+    assert 1 <= len(said) <= 1 + len(workers) / 2 and "Traceback" not in done.err, done.text
+    [member] = accounts.report["users"]["classes"]
+    assert member == {"class": "Member", "asked": 6, "ran": 4, "died": 2, "left": 0}
+    assert accounts.log["most"] == 4 and accounts.log["refused"] == []
+
+
+def test_rows_in_turn_are_shared(accounts: Accounts) -> None:
+    script = """
+from locust import constant, task
+from sioload import SocketIOUser, feed
+
+words = feed([{{"word": word}} for word in "abc"])
+numbers = feed("numbers.jsonl", order="shuffle")
+
+class Speaker(SocketIOUser):
+    wait_time = constant(60)
+    options = {{"transports": ["websocket"]}}
+
+    def on_start(self):
+        self.sio.connect(auth={{"token": f"{{next(words)['word']}}{{numbers.take(self)['n']}}"}})
+
+    @task
+    def nothing(self):
+        pass
+"""
+    accounts.write(rows=1, script=script)
+    (accounts.folder / "numbers.jsonl").write_text("".join(f'{{"n": {n}}}\n' for n in range(6)))
+    accounts.run("-u", "6", "-r", "6", "-t", "3s", "--processes", "2")
+    tokens = [account for _, account in accounts.log["logins"]]
+    assert sorted(token[0] for token in tokens) == list("aabbcc")
+    assert sorted(token[1:] for token in tokens) == list("012345")
+    assert {feed["name"]: feed["taken"] for feed in accounts.report["feeds"]} == {
+        "list 1": 6, "numbers.jsonl": 6,
+    }  # fmt: skip
+
+
+def test_workers_that_have_the_script_from_the_master(accounts: Accounts, tmp_path: Path) -> None:
+    """The file of accounts is the master's alone."""
+    accounts.write(rows=5)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    port = str(serverkit.free_port())
+    master = accounts.start(
+        *accounts.load("--master", "--expect-workers", "2", "-u", "5", "-r", "5", "-t", "3s"),
+        "--master-bind-host", "127.0.0.1", "--master-bind-port", port,
+    )  # fmt: skip
+    for _ in range(2):
+        accounts.start(
+            "--worker", "--master-host", "127.0.0.1", "--master-port", port, file="-", cwd=elsewhere
+        )
+    assert master.wait(60) == 0, "\n".join(map(str, accounts.processes))
+    assert accounts.log["most"] == 5 and accounts.log["refused"] == []
+
+
+def refused(folder: Path, script: str, *args: str) -> str:
+    """The line by which a run is refused before any load."""
+    (folder / "locustfile.py").write_text(
+        f"from sioload import SocketIOUser, feed\n{script}\n\n"
+        "class Member(SocketIOUser):\n    host = 'http://127.0.0.1:9'\n"
+    )
+    done = serverkit.run_locust(["-f", "locustfile.py", "--headless", "-t", "1s", *args], 60, cwd=folder)
+    lines = [line for line in done.err.splitlines() if line.startswith("sioload:")]
+    assert done.code == 2 and len(lines) == 1 and "Traceback" not in done.err, done.text
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    "script, said",
+    [
+        ("a = feed('none.csv')", "feed none.csv: can't read"),
+        ("a = feed('many.csv')", "feed many.csv, line 3: 3 fields"),
+        ("a = feed('empty.csv')", "feed empty.csv, line 1: the header is empty"),
+        ("a = feed('bad.jsonl')", "feed bad.jsonl, line 2: this is no JSON"),
+        ("a = feed('many.txt')", "must end in .csv or .jsonl"),
+        ("a = feed('many.csv', order='suffle')", "(nearest: 'shuffle')"),
+        ("a = feed('many.csv', when_empty='end')", "must be 'stop' or 'wait', not 'end'"),
+        ("a = feed('many.csv')\nb = feed('./many.csv', order='shuffle')", "one file is one feed"),
+        ("a = feed([1])", "row 1: a row is a dict, not int"),
+        ("a = feed(7)", "not int"),
+        ("def make():\n    return feed('many.csv')\na = make()", "feed() was called in make"),
+        ("class Of:\n    a = feed('many.csv')", "feed() was called in Of"),
+        ("class Of(SocketIOUser):\n    def on_start(self):\n        feed('many.csv')", "Of.on_start"),
+        ("import sioload\nclass Of(SocketIOUser):\n    def on_start(self):\n        sioload.feed('many.csv')",
+         "Of.on_start"),
+        ("class Of(SocketIOUser):\n    label = 'a\\nb'", "Of: label must be a text"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_one_line_before_any_load(tmp_path: Path, script: str, said: str) -> None:
+    (tmp_path / "many.csv").write_text("a,b\n1,2\n1,2,3\n")
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "bad.jsonl").write_text('{"a": 1}\n{"a": \n')
+    line = refused(tmp_path, script)
+    assert said in line, line
