@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from pathlib import Path
 
 from serverkit import ROOT, Process, Server, locust
@@ -17,19 +18,16 @@ def test_every_scenario_runs_as_it_stands(target: Server, tmp_path: Path) -> Non
     emits = 0
     with contextlib.ExitStack() as stack:
         runs = {}
+        shutil.copy(ROOT / "locustfiles" / "accounts.csv", tmp_path)
         for scenario in SCENARIOS:
             copy = tmp_path / scenario.name
             copy.write_text(scenario.read_text().replace("127.0.0.1:5000", f"127.0.0.1:{target.port}"))
+            load = [] if "(Phases)" in scenario.read_text() else ["-u", "3", "-r", "3", "-t", "6s"]
             args: list[str | Path] = [
                 "-f",
                 copy,
                 "--headless",
-                "-u",
-                "3",
-                "-r",
-                "3",
-                "-t",
-                "6s",
+                *load,
                 "--sio-report",
                 copy.with_suffix(".json"),
             ]
