@@ -1,4 +1,4 @@
-"""Members with accounts of their own from `accounts.csv`, moderators among them, and a load that goes up and down.
+"""Members with accounts of their own from `accounts.csv`, moderators among them; the load goes up and down.
 
 No two users have one account at a time, on however many workers. What moderators do has rows of its own
 (`message @moderator`).

@@ -126,3 +126,30 @@ def test_what_makes_no_sense_is_one_line_before_any_load(tmp_path: Path, script:
     (tmp_path / "bad.jsonl").write_text('{"a": 1}\n{"a": \n')
     line = refused(tmp_path, script)
     assert said in line, line
+
+
+def test_bench_takes_a_row_for_each_user(accounts: Accounts, tmp_path: Path) -> None:
+    accounts.write(rows=3)
+    emit = ["--emit", "quick", "--data", '{"from": "{{name}}", "n": 1}', "--ack", "--transports", "websocket"]
+    args = ["bench", accounts.url, "--feed", "accounts.csv", "--users", "4", "--run-time", "3s", *emit]
+    for way in (["--auth", '{"token": "{{token}}"}'], ["--header", "X-User: {{ token }}"]):
+        accounts.forget()
+        done = serverkit.run_sioload([*args, *way], 60, cwd=tmp_path)
+        assert done.code == 0 and "all 3 rows of" in done.err, done.text
+        assert sorted(account for _, account in accounts.log["logins"]) == ["t0", "t1", "t2"]
+
+
+def test_bench_refuses_what_makes_no_sense(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("name,token\nann,1\n")
+    (tmp_path / "b.jsonl").write_text('{"name": "ann", "token": 1}\n{"name": "ben"}\n')
+    bench = ["bench", "http://127.0.0.1:9", "--emit", "x"]
+    for more, said in (
+        (["--feed", "a.csv", "--data", '"{{nam}}"'], "{{nam}} is no column of a.csv (nearest: name)"),
+        (["--feed", "b.jsonl", "--auth", '{"t": ["{{token}}"]}'], "{{token}} is no column of b.jsonl"),
+        (["--feed", "a.csv", "--header", "X: {{x}}"], "--header: {{x}} is no column"),
+        (["--data", '"{{name}}"'], "name its file with --feed"),
+        (["--feed", "none.csv"], "can't read"),
+        (["--feed", "a.txt"], "must end in .csv or .jsonl"),
+    ):
+        done = serverkit.run_sioload([*bench, *more], 30, cwd=tmp_path)
+        assert done.code == 2 and said in done.err and len(done.err.splitlines()) == 1, done.text
