@@ -21,7 +21,12 @@ from sioload.options import Options
     "--auth", default=None, callback=values.json_value, help="Auth payload of the CONNECT packet, JSON."
 )
 @click.option(
-    "--header", "headers", multiple=True, callback=values.headers, help="An HTTP header, as 'Name: value'."
+    "--header",
+    "-H",
+    "headers",
+    multiple=True,
+    callback=values.headers,
+    help="An HTTP header, as 'Name: value'.",
 )
 @click.option("--proxy", default=None, metavar="URL", help="An HTTP proxy: http://[user:password@]host:port.")
 @click.option("--ca-file", default=None, help="Certificates to trust (PEM).")

@@ -18,8 +18,6 @@ PASS_UPGRADE = (
     'nginx: add "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;" and '
     '"proxy_set_header Connection upgrade;" to the location; or test with --transports polling'
 )
-#: What servers answer to a websocket whose header Upgrade a proxy has dropped: Node and python-socketio.
-NO_UPGRADE = ("Bad request", "nvalid websocket upgrade", "missing Upgrade header")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +56,15 @@ class Diagnosis:
     def ready(self) -> bool:
         """Whether a load test can run."""
         return not any(fault.fatal for fault in self.faults)
+
+    def fault(self, fault: str, remedy: str, fatal: bool = True) -> None:
+        """Note what is wrong, and what mends it."""
+        self.faults.append(Fault(fault, remedy, fatal))
+
+    def not_sticky(self, which: str, transports: tuple[str, ...]) -> None:
+        """Note that sessions get lost between nodes, which is fatal where users begin by polling."""
+        said = f"{which} unknown on a second connection: several nodes without sticky sessions"
+        self.fault(said, STICKY, fatal=transports[0] == "polling")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

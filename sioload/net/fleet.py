@@ -71,7 +71,7 @@ class Fleet:
         complaints: what keeps users from their work.
         generations, doubts, probes: what is known of servers, of which that may be wrong, and who waits for
             an answer (`session.probe`).
-        slashless: servers whose path has no slash at its end.
+        slashes: servers by whether the path that they know ends with a slash.
         diagnoses, diagnosing: what servers speak for which a version was fixed that doesn't work, and who
             waits for that (`session.diagnosis`).
     """
@@ -94,7 +94,7 @@ class Fleet:
         self.generations: dict[Any, Generation] = {}
         self.doubts: set[Any] = set()
         self.probes: dict[Any, list[Any]] = {}
-        self.slashless: set[Any] = set()
+        self.slashes: dict[Any, bool] = {}
         self.diagnoses: dict[Any, Generation | None] = {}
         self.diagnosing: dict[Any, list[Callable[[Generation | None], None]]] = {}
         self.pushes: dict[bytes, CountedBroadcast] = {}

@@ -6,7 +6,8 @@ With `version` "auto" an opening speaks whatever generation the answers show. Wh
 - refused version, garbage or an end after a 101: the other revision of Engine.IO
 - closed without a byte, 404, 5xx, a page: the handshake of 0.9
 - 3 s of silence: the same, beside the first request
-- 404: before that, the path without its slash at the end (a fixed version tries it too)
+- 404: before that, the path without its slash at the end (a fixed version tries it too), until both forms
+  were tried in vain, or a session opened
 - 401, 403, 407, 429: that user's own refusal
 - a websocket's open packet without `maxPayload` may be of 1.x to 3.x: nothing is sent for 1 s, in which old
   servers open "/" by themselves (a CONNECT of ours would run its handler again), and new ones say nothing
@@ -263,7 +264,7 @@ class Opening(FrameListener):
         return True
 
     def _refused(self, status: int, body: bytes, transport: str) -> None:
-        if status == 404 and not self._requests.sid and self._requests.drop_slash():
+        if status == 404 and not self._requests.sid and self._requests.try_without_slash():
             self._count()
             self._drop()
             self.stage = "dial"

@@ -75,8 +75,8 @@ class Requests:
         self.confided: object = None
         self.proxy = parse_url(options.proxy) if options.proxy else None
         self.speak(generation)
-        if fleet.slashless and server_key(endpoint, options) in fleet.slashless:
-            self.drop_slash()
+        if fleet.slashes.get(server_key(endpoint, options)) is False:
+            self._drop_slash()
 
     def speak(self, generation: Generation) -> None:
         """Ask, take and send as this generation does from now on."""
@@ -89,24 +89,31 @@ class Requests:
             return self._opens_at or parse_url(self.options.handshake_url)
         return self.endpoint
 
-    def drop_slash(self) -> bool:
-        """Ask without the slash at the path's end, if there is one to do without."""
+    def try_without_slash(self) -> bool:
+        """The path is unknown: ask without the slash at its end, unless both forms were tried before."""
+        key = server_key(self.given, self.options)
+        if self._slashless():
+            self.fleet.slashes.setdefault(key, True)  # it is no better
+            return False
+        return self.fleet.slashes.get(key) is not True and self._drop_slash()
+
+    def _drop_slash(self) -> bool:
         at = self.endpoint
         if self.options.handshake_url or self.generation.eio is None or at.path[-1:] != "/" or at.path == "/":
             return False
-        self._turn_to(replace(at, path=at.path.rstrip("/")))
+        self.endpoint = replace(at, path=at.path.rstrip("/"))
+        if self.asked is not None:
+            self.asked.endpoint = self.endpoint
         return True
+
+    def _slashless(self) -> bool:
+        """Whether the slash alone is what was left out since."""
+        given, at = self.given, self.endpoint
+        return at.path == given.path.rstrip("/") != given.path and at.origin == given.origin
 
     def found(self) -> None:
         """A session is open: what was learnt of the server's path holds for the next ones."""
-        given, at = self.given, self.endpoint
-        if at.path == given.path.rstrip("/") != given.path and at.origin == given.origin:
-            self.fleet.slashless.add(server_key(given, self.options))
-
-    def _turn_to(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
-        if self.asked is not None:
-            self.asked.endpoint = endpoint
+        self.fleet.slashes[server_key(self.given, self.options)] = not self._slashless()
 
     def follow(self, status: int, headers: list[tuple[str, str]]) -> bool:
         """Ask elsewhere, if an answer to the request for a session says so; at most five times (`MOVES`)."""
@@ -252,7 +259,7 @@ class Requests:
         """What an HTTP error says, which may be the proxy's."""
         at, proxy = self.at(), self.proxy
         if proxy is None or at.tls or transport == "websocket":
-            return refusal(status, self.shown(body))
+            return refusal(status, self.shown(body), transport == "websocket")
         name = f"proxy {proxy.host}:{proxy.port}"
         if status == 407:
             return f"{name}: {credentials(status, proxy)}"

@@ -131,7 +131,7 @@ class Upgrade(FrameListener):
             if status:
                 self._requests.keep_cookies(ws.response_headers)
             told = self._requests.shown(body)
-            self._listener.on_probe_failed(refusal(status, told) if status else end.detail)
+            self._listener.on_probe_failed(refusal(status, told, True) if status else end.detail)
 
     def on_ws_drained(self, ws: WebSocket) -> None:
         """Nothing but the probe was written."""

@@ -89,21 +89,39 @@ def refuses_transport(status: int, body: bytes) -> bool:
     return status == 400 and (b"Transport unknown" in body or b"Invalid transport" in body)
 
 
+def refuses_origin(status: int, body: bytes) -> bool:
+    """Whether an answer says that it is the header Origin that the server refuses."""
+    return status in (400, 401, 403) and re.search(rb"(?i)\b(origin|cors)\b", body[:200]) is not None
+
+
+def lacks_upgrade(body: bytes) -> bool:
+    """Whether that is what Node or python-socketio say of a websocket without its header Upgrade."""
+    return any(
+        said in body for said in (b"Bad request", b"nvalid websocket upgrade", b"missing Upgrade header")
+    )
+
+
 def unknown_session(status: int, body: bytes) -> bool:
     """Whether an answer says that the server doesn't know the session (any more)."""
     return status >= 400 and (b"Session ID unknown" in body or b"Invalid session" in body)
 
 
-def refusal(status: int, body: bytes) -> str:
-    """What an HTTP error says, with a remedy where the cause is known."""
+def refusal(status: int, body: bytes, websocket: bool = False) -> str:
+    """What an HTTP error says (in answer to the handshake of a websocket, or to another request), with a
+    remedy where the cause is known."""
+    return said(status, body) + _remedy(status, body, websocket)
+
+
+def said(status: int, body: bytes) -> str:
+    """What an HTTP error says."""
     try:
-        said = orjson.loads(body)
+        told = orjson.loads(body)
     except orjson.JSONDecodeError:
-        said = None
-    if isinstance(said, dict):
-        said = said.get("message")
-    if isinstance(said, str):
-        return f"HTTP {status}: {said}{_remedy(status, body)}"
+        told = None
+    if isinstance(told, dict):
+        told = told.get("message")
+    if isinstance(told, str):
+        return f"HTTP {status}: {told}"
     text = body[:60].decode("utf-8", "replace").strip()
     if status == 404:
         return "HTTP 404: no Socket.IO server at this path (check the option path and the URL)"
@@ -114,7 +132,7 @@ def refusal(status: int, body: bytes) -> str:
     return f"HTTP {status}: {text}"
 
 
-def _remedy(status: int, body: bytes) -> str:
+def _remedy(status: int, body: bytes, websocket: bool) -> str:
     """What to do about a refusal whose cause is known."""
     if refuses_version(status, body):
         return ' (set the option version, or leave it "auto")'
@@ -122,4 +140,8 @@ def _remedy(status: int, body: bytes) -> str:
         return " (switched off on the server: name the other one in the option transports, or --transports)"
     if status == 400 and (b"Session ID unknown" in body or b"Invalid session" in body):
         return " (several nodes without sticky sessions? turn these on, or test with --transports websocket)"
+    if refuses_origin(status, body):
+        return " (give one that it accepts in the option headers, or as --header 'Origin: https://the.site')"
+    if websocket and status == 400 and lacks_upgrade(body):
+        return " (does a proxy drop the header Upgrade? sioload doctor names the lines to add)"
     return ""

@@ -83,7 +83,7 @@ function record(req) {
   if (req.method === "GET" && cutting.delete(sid)) req.socket.destroy();
   const own = /^\/(health|counts|requests|reset|login)?(\?|$)/.test(req.url);
   if (!own && requests.length < REQUESTS_KEPT)
-    requests.push({ method: req.method, url: req.url, headers: req.headers, at: Date.now() });
+    requests.push({ method: req.method, url: req.url, headers: req.headers, at: Date.now(), peer: req.socket.remoteAddress });
 }
 
 const tls = options.cert && { cert: fs.readFileSync(options.cert), key: fs.readFileSync(options.key) };

@@ -26,6 +26,24 @@ def bench(url: str, report: Path, *more: str) -> dict[str, Any]:
     return figures
 
 
+def test_each_user_has_one_of_the_source_addresses(
+    servers: Callable[..., serverkit.Server], tmp_path: Path
+) -> None:
+    """For each of its requests: what is sticky by address would send it elsewhere otherwise."""
+    server = servers("sio4")
+    server.reset()
+    given = [f"127.0.9.{n}" for n in (1, 2, 3)]
+    bench(server.url, tmp_path / "r.json", "--transports", "polling,websocket",
+          "--option", f"source_addresses={json.dumps(given)}")  # fmt: skip
+    peers: dict[str, set[str]] = {}
+    for asked in server.requests():
+        if "sid=" in asked["url"]:
+            sid = asked["url"].partition("sid=")[2].partition("&")[0]
+            peers.setdefault(sid, set()).add(asked["peer"])
+    assert sorted(address for one in peers.values() for address in one) == sorted(given * 2)
+    assert len(peers) == 6
+
+
 def dials(figures: dict[str, Any]) -> int:
     return sum(row["count"] for row in figures["events"] if (row["type"], row["name"]) == ("DIAL", "tcp"))
 

@@ -1,13 +1,16 @@
-"""With `version` "auto", servers that say nothing, or say late what they are."""
+"""Servers that say nothing, or say late what they are."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import gevent
+import pytest
 from faults.hostile import SID, Hostile, Peer
 
 from sioload.client.api import SocketIOClient
+from sioload.errors import ConnectError
+from sioload.session import diagnosis, opening, probe
 
 
 def joined(url: str, transports: list[str]) -> list[str]:
@@ -61,3 +64,71 @@ def test_a_late_greeting_of_an_old_server_is_understood() -> None:
     with Hostile(script) as server:
         joined(server.url, ["websocket"])
     assert ["EIO=4" in target for target in asked] == [True, False]
+
+
+def test_who_waits_for_a_first_user_whose_request_hangs_asks_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After 5 s, here shortened: `connect_timeout` begins with one's own request."""
+    assert probe.PATIENCE == 5
+    monkeypatch.setattr(probe, "PATIENCE", 1.0)
+
+    def script(peer: Peer) -> None:
+        if peer.number > 1:
+            peer.connected()
+            peer.serve(1)
+        peer.hold()
+
+    options: dict[str, Any] = {"transports": ["websocket"], "reconnection": False, "connect_timeout": 9.0}
+    with Hostile(script) as server:
+        first = SocketIOClient(None, options, url=server.url)
+        hanging = gevent.spawn(first.connect)
+        gevent.sleep(0.1)
+        second = SocketIOClient(first.fleet, options | {"connect_timeout": 0.9}, url=server.url)
+        with gevent.Timeout(8):
+            second.connect()
+            assert second.call("x") == 1
+        assert not hanging.dead and server.accepted == 2
+        hanging.kill()
+        first.close_quietly()
+        second.close_quietly()
+
+
+def wrong(url: str, seconds: float) -> str:
+    """What is said of version 2, tried on websockets alone for so long."""
+    options: dict[str, Any] = {"version": 2, "transports": ["websocket"], "reconnection": False}
+    sio = SocketIOClient(None, options | {"connect_timeout": seconds}, url=url)
+    with pytest.raises(ConnectError) as raised:
+        sio.connect()
+    assert not sio.fleet.diagnosing
+    return str(raised.value)
+
+
+def test_a_wrong_version_that_is_met_by_silence_is_named_within_5_seconds() -> None:
+    """As 3.1.2 does: it takes the websocket, and says nothing."""
+
+    def script(peer: Peer) -> None:
+        asked = peer.request()
+        peer.accept(asked)
+        if "EIO=4" in asked.target:
+            peer.text(peer.session())
+        peer.hold()
+
+    with Hostile(script) as server:
+        assert "speaks Socket.IO 3.x or 4.x (Engine.IO 4): set the option version to" in wrong(server.url, 5)
+
+
+def test_a_diagnosis_without_an_answer_leaves_the_attempt_its_own_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(opening, "SILENCE", 0.2)
+    monkeypatch.setattr(diagnosis, "PATIENCE", 0.3)
+
+    def script(peer: Peer) -> None:
+        asked = peer.request()
+        if "EIO=3" in asked.target:
+            peer.accept(asked)
+        peer.hold()
+
+    with Hostile(script) as server:
+        said = wrong(server.url, 1.0)
+        assert server.accepted == 2
+    assert "option version" not in said and "1 s" in said

@@ -11,6 +11,7 @@ from sioload.socketio.detect import (
     refusal,
     refuses_transport,
     refuses_version,
+    said,
 )
 from sioload.socketio.generations import UNKNOWN_3, V0, V1, V2, V3, V4, VERSIONS, Generation
 
@@ -67,6 +68,8 @@ def test_what_is_refused() -> None:
         (400, b'{"code":1,"message":"Session ID unknown"}', "sticky sessions"),
         (400, b'{"code":0,"message":"Transport unknown"}', "--transports"),
         (400, b'{"code":5,"message":"Unsupported protocol version"}', "set the option version"),
+        (400, b'"http://a.b is not an accepted origin."', "--header 'Origin: "),
+        (403, b'{"code":4,"message":"CORS"}', "--header 'Origin: "),
         (404, b"Not Found", "check the option path"),
         (302, b"", "redirects"),
         (503, b"<html>down</html>", "HTTP 503"),
@@ -74,3 +77,9 @@ def test_what_is_refused() -> None:
 )
 def test_refusals_in_words(status: int, body: bytes, words: str) -> None:
     assert words in refusal(status, body)
+
+
+@pytest.mark.parametrize("body", [b'{"code":3,"message":"Bad request"}', b'"Invalid websocket upgrade"'])
+def test_a_websocket_whose_header_upgrade_was_dropped(body: bytes) -> None:
+    assert "sioload doctor" in refusal(400, body, True)
+    assert "doctor" not in refusal(400, body) and "doctor" not in said(400, body)

@@ -1,0 +1,167 @@
+"""The doctor's own requests: each on a connection of its own, with a short timeout, where a user's go."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import gevent
+import requests
+
+from sioload.doctor.diagnosis import Diagnosis, is_login
+from sioload.engineio.urls import Endpoint, parse_url, redirected, stays
+from sioload.net.tunnel import unused
+from sioload.options import Limits, Options
+from sioload.session.requests import MOVES
+from sioload.socketio.generations import VERSIONS, Generation
+
+#: Seconds that one question may take.
+PATIENCE = 2.0
+#: A POST that ends a session again.
+_CLOSE = VERSIONS[4].decode_payload(b"1", Limits())
+
+
+class Asker:
+    """Asks one server, and goes on asking where it redirects to.
+
+    Attributes:
+        options: as for a user; what was meant for one server alone doesn't follow to another.
+        endpoint: where requests go.
+        found: gets the redirects that were followed, and the times that questions took.
+    """
+
+    def __init__(self, endpoint: Endpoint, options: Options, found: Diagnosis) -> None:
+        self.endpoint = endpoint
+        self.options = options
+        self.found = found
+        self._verify: bool | str = (options.ca_file or True) if options.tls_verify else False
+
+    def ask(self, parameters: str, **more: Any) -> requests.Response:
+        """A request of the engine's, behind the queries of URL and options."""
+        query = self.options.query
+        if isinstance(query, Mapping):
+            query = "&".join(f"{k}={v}" for k, v in query.items())
+        parts = [part for part in (self.endpoint.query, query, parameters) if part]
+        return self.get(f"{self.endpoint.path}?{'&'.join(parts)}", **more)
+
+    def get(self, target: str, source: str = "", **more: Any) -> requests.Response:
+        """A request (from the address `source`) whose answer must be complete in time.
+
+        Raises:
+            requests.exceptions.RequestException: it isn't, or fails.
+        """
+        more = {"method": "GET", "headers": self.options.headers, **more}
+        if self.endpoint.authorization:
+            more["headers"] = {"Authorization": self.endpoint.authorization, **more["headers"]}
+        try:
+            with gevent.Timeout(PATIENCE), requests.Session() as session:
+                session.trust_env = False
+                if self.options.proxy:
+                    session.proxies = dict.fromkeys(("http", "https"), self.options.proxy)
+                if source:
+                    session.get_adapter("http://").init_poolmanager(1, 1, source_address=(source, 0))  # type: ignore[attr-defined]
+                    session.mount("https://", session.get_adapter("http://"))
+                return session.request(
+                    url=self.endpoint.origin + target,
+                    timeout=PATIENCE,
+                    verify=self._verify,
+                    allow_redirects=False,
+                    **more,
+                )
+        except gevent.Timeout as error:
+            raise requests.exceptions.Timeout from error
+
+    def open(self) -> requests.Response:
+        """The answer to a request for a session, behind redirects."""
+        answer: requests.Response = timed(self.found, "open", self._ask_for_session)
+        for _ in range(MOVES):
+            if not self._moved(answer):
+                break
+            answer = self._ask_for_session()
+        return answer
+
+    def _ask_for_session(self) -> requests.Response:
+        return self.ask("EIO=4&transport=polling", cookies=dict(self.options.cookies))
+
+    def _moved(self, answer: requests.Response) -> bool:
+        """Whether the answer sends us to another place, where a load test goes too."""
+        location = answer.headers.get("Location", "")
+        if not 300 < answer.status_code < 400 or not location or is_login(location):
+            return False
+        here, to = self.endpoint, redirected(self.endpoint, answer.request.path_url, location)
+        if to is None:
+            return False
+        if not stays(here, to.tls, to.host, to.port):
+            self.options = self.options.but(headers={}, cookies={})
+        self.endpoint = to
+        if (to.origin, to.path) != (here.origin, here.path.rstrip("/")):
+            place = f"{to.origin}{to.path}"
+            said = f"the server redirects to {place}, which a load test follows for each session"
+            self.found.fault(said, "use that URL or --path", fatal=False)
+        return True
+
+    def end(
+        self, generation: Generation, sid: str, cookies: dict[str, str], source: str = ""
+    ) -> requests.Response:
+        """The answer to a POST that ends a session, on a second connection."""
+        body, kind = generation.encode_payload(_CLOSE, False)
+        headers = {**self.options.headers, "Content-Type": kind}
+        parameters = f"EIO={generation.eio}&transport=polling&sid={sid}"
+        return self.ask(parameters, source=source, method="POST", data=body, cookies=cookies, headers=headers)
+
+
+def timed(found: Diagnosis, name: str, ask: Callable[[], Any]) -> Any:
+    """An answer; the milliseconds that it took go into the diagnosis."""
+    started = perf_counter()
+    answer = ask()
+    found.timings_ms[name] = round((perf_counter() - started) * 1000, 2)
+    return answer
+
+
+def reachable(endpoint: Endpoint, options: Options, found: Diagnosis) -> bool:
+    """Whether something takes connections there, or at the proxy."""
+    at, hint = endpoint, ""
+    if options.proxy:
+        at = parse_url(options.proxy)
+    else:
+        hint = unused(at)
+    host, port = at.host, at.port
+    try:
+        addresses = timed(found, "dns", lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except OSError as error:
+        found.fault(f"the name {host} is not found ({error.strerror})", f"check the host name{hint}")
+        return False
+    reasons = []
+    for family, _, _, _, address in addresses:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.settimeout(PATIENCE)
+            try:
+                timed(found, "tcp", partial(probe.connect, address))
+                return True
+            except OSError as error:
+                reasons.append((error.strerror or "timed out").lower())
+    found.fault(
+        f"nothing answers on {host} port {port} ({reasons[-1]})",
+        f"start the server, or check host and port{hint}",
+    )
+    return False
+
+
+def speaks_tls(endpoint: Endpoint) -> bool:
+    """Whether the port answers to TLS."""
+    context = ssl.create_default_context()
+    try:
+        with (
+            gevent.Timeout(PATIENCE),
+            socket.create_connection((endpoint.host, endpoint.port), PATIENCE) as probe,
+            context.wrap_socket(probe, server_hostname=endpoint.host),
+        ):
+            return True
+    except ssl.SSLCertVerificationError:
+        return True  # what shows a certificate speaks TLS, whoever signed it
+    except (OSError, gevent.Timeout):
+        return False
