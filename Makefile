@@ -17,6 +17,9 @@ GSIO := $(SERVERS)/.venv/gsio/.installed
 NPM := npm ci --ignore-scripts --no-audit --no-fund
 TESTS ?=
 
+# Hundreds of processes of the tests import the same modules: what was compiled is kept, whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test verify check bench bench-peers bench-scale clean servers
 
 demo: $(INSTALLED)

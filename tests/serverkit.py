@@ -347,9 +347,7 @@ def plain() -> Path:
     """
     folder = Path(tempfile.mkdtemp(prefix="sioload-plain-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    shutil.copytree(
-        ROOT / "sioload", folder / "sioload", ignore=shutil.ignore_patterns("*.so", "__pycache__")
-    )
+    shutil.copytree(ROOT / "sioload", folder / "sioload", ignore=shutil.ignore_patterns("*.so"))
     return folder
 
 
@@ -394,6 +392,46 @@ def run_sioload(
 ) -> Run:
     """Run `sioload` with these arguments."""
     return run(sioload(args), timeout, cwd=cwd, env=env)
+
+
+@cache
+def _forks() -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "tests" / "forks.py"],
+        cwd=ROOT,
+        env=_environment(None),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+    )
+    atexit.register(process.wait)
+    atexit.register(process.kill)
+    return process
+
+
+def run_forked(
+    program: str,
+    args: Sequence[str | os.PathLike[str]],
+    *,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+) -> Run:
+    """Run `locust` or `sioload` to its end, which comes within some seconds, without starting Python for it.
+
+    For runs by the dozen that are refused, or that ask and answer. They share one process (see `forks.py`),
+    so they come one at a time, and from the tests' own thread.
+    """
+    process = _forks()
+    assert process.stdin is not None and process.stdout is not None
+    with tempfile.TemporaryDirectory(prefix="sioload-run-") as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        asked = {"program": program, "args": [os.fspath(arg) for arg in args], "env": dict(env or {}),
+                 "cwd": str(cwd), "out": str(out), "err": str(err), "timeout": 60}  # fmt: skip
+        print(json.dumps(asked), file=process.stdin, flush=True)
+        code = int(process.stdout.readline())
+        return Run(code, out.read_text("utf-8", "replace"), err.read_text("utf-8", "replace"))
 
 
 class Oracle:

@@ -14,11 +14,14 @@ from xdist.workermanage import WorkerController
 #: Files that share what a fixture of the session starts, and are one unit.
 SCENES = ("tests/swarm/test_runs.py", "tests/swarm/test_verdicts.py", "tests/swarm/test_web_ui.py")
 #: What needs the machine for itself, by how its path begins.
-ALONE = (*SCENES, "tests/truth/", "tests/users/test_schedule.py")
+ALONE = (
+    *SCENES, "tests/truth/test_clocks.py", "tests/truth/test_delays.py", "tests/truth/test_health.py",
+    "tests/truth/test_omission.py", "tests/users/test_schedule.py",
+)  # fmt: skip
 #: What waits longest begins first, and what never waits comes last.
 ORDER = (
     "soak/", "cli/test_bench.py", "test_readme.py", "faults/", "conformance/", "browser/", "users/", "web/",
-    "dashboards/", "cli/", "target/", "swarm/", "runs/", "security/", "client/", "fuzz/", "",
+    "dashboards/", "truth/", "cli/", "target/", "swarm/", "runs/", "security/", "client/", "fuzz/", "",
 )  # fmt: skip
 #: Of the long tests, what lasts longest begins first, each in a process. A process that begins with one or
 #: two tests gets another unit at once, so the next ones come after these.

@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -98,16 +99,41 @@ class CsvFiles(locust.stats.StatsCSVFileWriter):
 
     Attributes:
         faults: which could not be written, and why, of all runs of this process.
+        opened: those of this process.
     """
 
     faults: ClassVar[list[str]] = []
+    opened: ClassVar[list[CsvFiles]] = []
     _writer: gevent.Greenlet[[], None] | None = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.opened.append(self)
 
     def stats_writer(self) -> None:
         """Runs in a greenlet of its own until the process ends."""
         self._writer = cast("gevent.Greenlet[[], None]", gevent.getcurrent())
         try:
             super().stats_writer()
+        except OSError as error:
+            self._failed(error)
+
+    def write_now(self) -> None:
+        """What the greenlet would write at its next turn, which is up to a second away."""
+        if not self._writer:
+            return  # it hasn't begun, or has failed
+        try:
+            for file, write, rows in (
+                (self.requests_csv_filehandle, self.requests_csv, self.requests_csv_writer),
+                (self.failures_csv_filehandle, self.failures_csv, self.failures_csv_writer),
+                (self.exceptions_csv_filehandle, self.exceptions_csv, self.exceptions_csv_writer),
+            ):
+                file.seek(0)
+                write(rows)
+                file.truncate()
+                file.flush()
+            self._stats_history_data_rows(self.stats_history_csv_writer, time.time())
+            self.stats_history_flush()
         except OSError as error:
             self._failed(error)
 
@@ -151,10 +177,9 @@ def write_locust_files(environment: Any, html_file: str | None) -> list[str]:
     Its CSV files are written by a greenlet once a second, and closed without a last look.
     """
     options = environment.parsed_options
-    faults = []
-    if getattr(options, "csv_prefix", None):
-        gevent.sleep(1.2 * locust.stats.CSV_STATS_INTERVAL_SEC)
-        faults += CsvFiles.faults
+    for files in CsvFiles.opened:
+        files.write_now()
+    faults = list(CsvFiles.faults)
     if html_file:
         options.html_file = html_file
         locust.html.process_html_filename(options)

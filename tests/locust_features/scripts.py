@@ -14,6 +14,8 @@ import json, os
 import gevent
 from locust import events
 
+staying = []  # users that do nothing any more
+
 @events.init.add_listener
 def begin(environment, runner, **_):
     # Locust reckons --run-time from when the script's imports began, which may be as long ago.
@@ -23,9 +25,23 @@ def begin(environment, runner, **_):
         table = {name: [row.num_requests, row.num_failures] for (name, kind), row in rows if kind in KINDS}
         with open(os.environ["NOTED"] + ".calls", "w") as file:
             json.dump(table, file)
+    def look():
+        while calls(runner) < int(os.environ["CALLS"]) or runner.user_count > len(staying):
+            gevent.sleep(0.05)
+        gevent.sleep(0.3)
+        runner.quit()
     if type(runner).__name__ != "WorkerRunner":
         environment.events.quit.add_listener(count)
+        if "CALLS" in os.environ:
+            gevent.spawn(look)
 KINDS = ("GET", "CALL")
+
+def calls(runner):
+    return sum(row.num_requests for (_, kind), row in runner.stats.entries.items() if kind in KINDS)
+
+def stay(user):  # until the user is stopped
+    staying.append(user)
+    gevent.sleep(100)
 """
 
 HEAD = (
@@ -45,7 +61,7 @@ else:
     def call(user, name):
         user.sio.call("echo", 1, name=name)
 
-noted, staying = {}, []
+noted = {}
 
 def note(who, what):
     """`who` is a user, or the name of something else that notes."""
@@ -69,24 +85,6 @@ def some(user, name, most=3):
     done.append(name)
     call(user, name)
     note(user, name)
-
-def stay(user):
-    """Until the user is stopped."""
-    staying.append(user)
-    gevent.sleep(100)
-
-def calls(runner):
-    return sum(row.num_requests for (_, kind), row in runner.stats.entries.items() if kind in KINDS)
-
-@events.init.add_listener
-def end_when_all_are_done(runner, **_):
-    def look():
-        while calls(runner) < int(os.environ["CALLS"]) or runner.user_count > len(staying):
-            gevent.sleep(0.05)
-        gevent.sleep(0.3)
-        runner.quit()
-    if "CALLS" in os.environ and not type(runner).__name__ == "WorkerRunner":
-        gevent.spawn(look)
 
 @events.quit.add_listener
 def tell(**_):
@@ -269,6 +267,8 @@ PYTEST = """
 if os.environ["KIND"] != "plain":
     import sioload
 def test_counts(session):
+    session.done = getattr(session, "done", 0) + 1
+    if session.done > 3: stay(session)
     session.get(os.environ["TARGET"] + "/counts", name="counts")
     session.get(os.environ["TARGET"] + "/counts", name="again")
 """
@@ -282,7 +282,7 @@ FEATURES = {
         files={"run.conf": "users = 3\nexit-code-on-error = 7\ntags = x\n"}),
     "a shape with classes": Feature(SHAPE),
     "workers": Feature(SPREAD, ("-u", "4", "-r", "10", "--processes", "2"), calls=12),
-    "functions of pytest": Feature(PYTEST, ("-u", "2", "-r", "10", "-t", "3s"), head=COUNT),
+    "functions of pytest": Feature(PYTEST, ("-u", "2", "-r", "10"), calls=12, head=COUNT),
 }  # fmt: skip
 
 #: Programs of their own: what Locust offers to those beside its command line. `Kind` and `call` as in `HEAD`.
