@@ -18,7 +18,7 @@ def soak(
 ) -> list[dict[str, Any]]:
     """A run of Locust; what its processes with users told."""
     port = str(serverkit.free_port())
-    args = ["-f", HERE / "crowd.py", "--host", target.url, "-u", str(users), "-r", str(users // 20),
+    args = ["-f", HERE / "crowd.py", "--host", target.url, "-u", str(users), "-r", "60",
             "-t", f"{seconds}s", "--headless", "--only-summary", "--stop-timeout", "10",
             "--sio-report", folder / "report.json"]  # fmt: skip
     if workers:
