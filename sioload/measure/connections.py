@@ -60,6 +60,16 @@ class Connections:
             for key, n in theirs.items():
                 mine[key] = mine.get(key, 0) + n
 
+    def since(self, earlier: Connections) -> Connections:
+        """What was counted after `earlier`, a former state of these; those open and opening are as now."""
+        fresh = Connections()
+        fresh.opened, fresh.upgraded = self.opened - earlier.opened, self.upgraded - earlier.upgraded
+        fresh.opening, fresh.current = self.opening, dict(self.current)
+        for reason, n in self.closed.items():
+            if more := n - earlier.closed.get(reason, 0):
+                fresh.closed[reason] = more
+        return fresh
+
     def encode(self) -> dict[str, Any]:
         """Plain values, for msgpack and reports."""
         current = {transport: n for transport, n in self.current.items() if n}

@@ -64,6 +64,10 @@ class DeliveryCounts:
         for name in self.__slots__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
+    def since(self, earlier: DeliveryCounts) -> DeliveryCounts:
+        """What was counted after `earlier`, a former state; negative where a late push mended a loss."""
+        return DeliveryCounts(*(getattr(self, name) - getattr(earlier, name) for name in self.__slots__))
+
     def encode(self) -> dict[str, int]:
         """Plain values, for msgpack and reports."""
         return asdict(self)

@@ -19,6 +19,8 @@ LINEAR: Final = 256
 TOP: Final = 179 << 25
 #: Ticks that min, max and sum can show: 3.8 hours. A wild stamp can't make the sum outgrow 64 bits.
 HIGHEST: Final = 1 << 37
+#: A percentile is known to one part in so many.
+_PARTS: Final = 1_000_000_000
 #: The percentiles of every report.
 PERCENTILES: tuple[float, ...] = (50.0, 90.0, 95.0, 99.0, 99.9)
 
@@ -127,8 +129,10 @@ class Histogram:
     def since(self, earlier: Histogram) -> Histogram:
         """The samples that came after `earlier`, a former state of this histogram.
 
-        Counts and mean are exact. Min and max are known to the bucket only.
+        Counts and mean are exact. Min and max are known to the bucket only, unless there was nothing before.
         """
+        if not earlier.total:
+            return self.copy()
         counts = {i: more for i, n in self.counts.items() if (more := n - earlier.counts.get(i, 0)) > 0}
         fresh = Histogram()
         if counts:
@@ -164,7 +168,7 @@ class Histogram:
         if not self.total:
             return [0.0] * len(wanted)
         # Ranks in whole numbers: 0.999 * 1000 in floats is a hair above 999 and would take the wrong sample.
-        ranks = [max(1, -(-round(p * 1000) * self.total // 100_000)) for p in wanted]
+        ranks = [max(1, -(-round(p * _PARTS) * self.total // (100 * _PARTS))) for p in wanted]
         found: dict[int, float] = {}
         pending = sorted(set(ranks), reverse=True)
         reached = 0

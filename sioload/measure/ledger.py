@@ -61,6 +61,13 @@ class Ledger:
         for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
+    def since(self, earlier: Ledger) -> Ledger:
+        """What was counted after `earlier`, a former state of this ledger; `open` is by how much it grew."""
+        fresh = Ledger()
+        for name in _COUNTS:
+            setattr(fresh, name, getattr(self, name) - getattr(earlier, name))
+        return fresh
+
     def encode(self) -> dict[str, int]:
         """All counts and `open`, in the order of reports."""
         names = ("emits", *OUTCOMES, "open", "late_acks")

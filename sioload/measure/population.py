@@ -8,6 +8,7 @@ from typing import Any, Final
 #: Distinct exceptions that are told apart; further ones are counted under `OTHER`.
 MAX_KINDS: Final = 50
 OTHER: Final = ("(others)", "")
+_COUNTS: Final = ("now", "peak", "high", "stopped", "ended", "left")
 
 
 class Population:
@@ -18,11 +19,15 @@ class Population:
         peak: the most that lived at a time. Who never got through its `on_start` isn't among them.
         ended: users that died before they were told to stop: of an exception, or for want of a connection.
         left: users that left by themselves (StopUser).
+        high: the most that lived at a time since the last boundary of the run; see `cut`.
+        stopped: users that lived when they were told to stop; None before.
         exceptions: kind and place to how often, and the first one's message.
         classes: the same counts for each class of users, by its name.
     """
 
-    __slots__ = ("_peaked", "_spawned", "classes", "ended", "exceptions", "left", "now", "peak")
+    __slots__ = (
+        "_peaked", "_spawned", "classes", "ended", "exceptions", "high", "left", "now", "peak", "stopped"
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.now = 0
@@ -32,7 +37,8 @@ class Population:
 
     def reset(self) -> None:
         """A run begins."""
-        self.peak = self.now
+        self.peak = self.high = self.now
+        self.stopped: int | None = None
         self._peaked = self._spawned
         self.ended = 0
         self.left = 0
@@ -54,6 +60,8 @@ class Population:
         if self.now > self.peak:
             self.peak = self.now
             self._peaked = self._spawned
+        if self.now > self.high:
+            self.high = self.now
         return self._spawned
 
     def gone(self, number: int, *, began: bool) -> None:
@@ -61,6 +69,20 @@ class Population:
         self.now -= 1
         if not began and number <= self._peaked:
             self.peak -= 1
+
+    def cut(self) -> None:
+        """A boundary of the run: the most users at a time are counted anew."""
+        self.high = self.now
+
+    def since(self, earlier: Population) -> Population:
+        """What happened after `earlier`, a former state of these; `peak` is the most since the last cut."""
+        fresh = Population()
+        fresh.now, fresh.peak, fresh.high, fresh.stopped = self.now, self.high, self.high, self.stopped
+        fresh.ended, fresh.left = self.ended - earlier.ended, self.left - earlier.left
+        for key, (count, text) in self.exceptions.items():
+            if more := count - earlier.exceptions.get(key, (0, ""))[0]:
+                fresh.exceptions[key] = (more, text)
+        return fresh
 
     def raised(self, kind: str, place: str, message: str, count: int = 1) -> None:
         """A task or an `on_start` raised."""
@@ -74,6 +96,9 @@ class Population:
         """Add the users of another process. The peaks add up, though they may not have been at one time."""
         self.now += other.now
         self.peak += other.peak
+        self.high += other.high
+        if other.stopped is not None:
+            self.stopped = (self.stopped or 0) + other.stopped
         self.ended += other.ended
         self.left += other.left
         for (kind, place), (count, message) in other.exceptions.items():
@@ -85,14 +110,14 @@ class Population:
         """Plain values, for msgpack."""
         raised = [[*key, *value] for key, value in self.exceptions.items()]
         classes = {name: counts.encode() for name, counts in self.classes.items()}
-        return {"now": self.now, "peak": self.peak, "ended": self.ended, "left": self.left, "raised": raised,
-                "classes": classes}  # fmt: skip
+        return {**{name: getattr(self, name) for name in _COUNTS}, "raised": raised, "classes": classes}
 
     @classmethod
     def decode(cls, data: Mapping[str, Any]) -> Population:
         """The counts that `encode` was called on."""
         found = cls()
-        found.now, found.peak, found.ended, found.left = (data[k] for k in ("now", "peak", "ended", "left"))
+        for name in _COUNTS:
+            setattr(found, name, data[name])
         found.exceptions = {(kind, place): (count, text) for kind, place, count, text in data["raised"]}
         found.classes = {name: cls.decode(counts) for name, counts in data["classes"].items()}
         return found

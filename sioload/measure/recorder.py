@@ -13,7 +13,7 @@ from sioload.measure.population import Population
 from sioload.measure.rows import ROW_TYPES, Row, SampleListener, Totals, clean_name, normalise, row_type
 
 #: Version of the snapshots' form; master and workers must agree.
-SNAPSHOT: Final = 1
+SNAPSHOT: Final = 2
 #: Distinct names of rows, `OTHER` among them.
 MAX_NAMES: Final = 200
 #: How many of them are kept for the names of fixed types (transports, reasons of disconnects...).

@@ -220,6 +220,20 @@ class Totals:
             self.errors[text] = self.errors.get(text, 0) + n
         self.notes = {**other.notes, **self.notes}
 
+    def since(self, earlier: Totals) -> Totals:
+        """What was counted after `earlier`, a former state of these. Min and max are known to the bucket."""
+        fresh = Totals(self.type, self.name)
+        fresh.times = self.times.since(earlier.times)
+        if self.service is not None:
+            fresh.service = self.service.since(earlier.service or Histogram())
+        fresh.untimed, fresh.bytes = self.untimed - earlier.untimed, self.bytes - earlier.bytes
+        fresh.skipped, fresh.unfinished = self.skipped - earlier.skipped, self.unfinished - earlier.unfinished
+        fresh.errors = {
+            text: more for text, n in self.errors.items() if (more := n - earlier.errors.get(text, 0))
+        }
+        fresh.notes = {text: note for text, note in self.notes.items() if text not in earlier.notes}
+        return fresh
+
     def copy(self) -> Totals:
         """The same totals, which don't grow any more."""
         twin = Totals(self.type, self.name)

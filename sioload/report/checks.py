@@ -29,7 +29,7 @@ from sioload.errors import CheckError
 from sioload.measure.delivery import DeliveryCounts
 from sioload.measure.ledger import OUTCOMES
 from sioload.measure.rows import HTTP_TYPES, ROW_TYPES, Totals, row_type
-from sioload.report.merge import Figures
+from sioload.report.figures import Figures
 
 OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt,

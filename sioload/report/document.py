@@ -13,7 +13,7 @@ from sioload.measure.histogram import PERCENTILES, Histogram
 from sioload.measure.population import Population
 from sioload.measure.rows import Totals
 from sioload.report.checks import CheckResult
-from sioload.report.merge import Figures
+from sioload.report.figures import Figures
 
 SCHEMA: Final = 1
 #: Said beside delivery's figures.

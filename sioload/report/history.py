@@ -16,7 +16,7 @@ from typing import Final
 from sioload.measure.histogram import TICKS, tick_bounds
 from sioload.measure.ledger import OUTCOMES, Ledger
 from sioload.measure.rows import Totals
-from sioload.report.merge import Figures
+from sioload.report.figures import Figures
 
 #: Points of one fineness.
 KEEP: Final = 120

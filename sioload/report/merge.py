@@ -7,73 +7,19 @@ came. A run without workers takes the same way with one process.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sioload.measure.behind import Comparison
 from sioload.measure.connections import Connections
-from sioload.measure.delivery import DeliveryCounts, counts_of
 from sioload.measure.health import HealthTotals
-from sioload.measure.histogram import Histogram
-from sioload.measure.ledger import Ledger
-from sioload.measure.population import Population
 from sioload.measure.recorder import FIXED_NAMES, MAX_NAMES, OTHER, SNAPSHOT, Recorder
-from sioload.measure.rows import ROW_TYPES, Totals, row_type
+from sioload.measure.rows import Totals, row_type
+from sioload.report.figures import Figures, LostWorker, merge_encoded, order
+from sioload.report.windows import Windows
 
 #: A row of one process: its own totals, or in the form of `Totals.encode`.
 _Row = Totals | dict[str, Any]
-
-_ORDER = {type: position for position, type in enumerate(ROW_TYPES)}
-
-
-@dataclass(frozen=True, slots=True)
-class LostWorker:
-    """A worker that went away before its run ended.
-
-    Attributes:
-        worker: its id.
-        unreported: seconds between its last snapshot and its loss, whose samples are missing; None if it
-        never
-            sent one.
-    """
-
-    worker: str
-    unreported: float | None
-
-    def __str__(self) -> str:
-        if self.unreported is None:
-            return f"worker {self.worker} was lost and never reported anything"
-        return f"worker {self.worker} was lost with up to {self.unreported:.1f} s of its samples unreported"
-
-
-@dataclass(slots=True)
-class Figures:
-    """What a swarm measured.
-
-    Attributes:
-        rows: every row that counted something, by type (in the order of `ROW_TYPES`, then those of other
-            clients) and name.
-        delivery: row name to its delivery counts.
-        health: worker id and what it measured of itself, for each process.
-        population: users, and what they raised.
-        clock_error: how far the clocks of two processes may differ at most, in seconds; None if unknown.
-        internal_errors: faults of sioload itself.
-        lost: workers that went away.
-        going: the run goes on, and emits may be open.
-    """
-
-    rows: list[Totals] = field(default_factory=list)
-    ledger: Ledger = field(default_factory=Ledger)
-    connections: Connections = field(default_factory=Connections)
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    delivery: dict[str, DeliveryCounts] = field(default_factory=dict)
-    health: list[tuple[str, HealthTotals]] = field(default_factory=list)
-    population: Population = field(default_factory=Population)
-    clock_error: float | None = None
-    internal_errors: list[str] = field(default_factory=list)
-    lost: list[LostWorker] = field(default_factory=list)
-    going: bool = False
 
 
 @dataclass(slots=True)
@@ -95,7 +41,11 @@ class _Process:
 
 
 class Swarm:
-    """Keeps the newest snapshot of each process and merges them."""
+    """Keeps the newest snapshot of each process and merges them.
+
+    Attributes:
+        windows: the boundaries of the run, and what was counted between them.
+    """
 
     def __init__(self) -> None:
         self._processes: dict[tuple[str, str], _Process] = {}
@@ -104,6 +54,7 @@ class Swarm:
         self._lost: dict[str, tuple[str | None, LostWorker]] = {}
         self._faults: list[str] = []
         self._figures: Figures | None = None
+        self.windows = Windows()
 
     def take(self, worker: str, snapshot: dict[str, Any], now: float = 0.0) -> bool:
         """Take a snapshot of a worker.
@@ -152,6 +103,11 @@ class Swarm:
         self._figures = None
         return True
 
+    def take_cut(self, worker: str, epoch: str, cut: dict[str, Any]) -> None:
+        """Take what a process had counted at a boundary; see `Marks`. It may come again, or late."""
+        self.windows.take((worker, epoch), cut)
+        self._figures = None
+
     def lost(self, worker: str, now: float = 0.0) -> LostWorker:
         """A worker went away before its run ended, at `now` (monotonic seconds)."""
         epoch = self._latest.get(worker)
@@ -169,6 +125,7 @@ class Swarm:
         self._lost.clear()
         self._faults.clear()
         self._figures = None
+        self.windows.clear()
 
     def figures(self) -> Figures:
         """The merged figures; the same object until something changes. They are for reading only."""
@@ -182,7 +139,6 @@ class Swarm:
         comparison = Comparison()
         for process in self._processes.values():
             data = process.data
-            figures.ledger.merge(Ledger.decode(data["ledger"]))
             connections = Connections.decode(data["connections"])
             gone = self._lost.get(process.worker, (None,))[0] == process.epoch
             if gone or self._latest[process.worker] != process.epoch:
@@ -190,19 +146,17 @@ class Swarm:
                 connections.opening = 0
             else:
                 comparison.merge(data["streams"])
-            figures.connections.merge(connections)
-            figures.bytes_sent += data["bytes"][0]
-            figures.bytes_received += data["bytes"][1]
-            for name, counts in data["delivery"].items():
-                counts_of(figures.delivery, name).merge(DeliveryCounts.decode(counts))
+            figures.add(data, connections)
             figures.health.append((process.worker, HealthTotals.decode(data["health"])))
             figures.internal_errors += [f"{process.worker}: {text}" for text in data["internal_errors"]]
-            figures.population.merge(Population.decode(data["population"]))
             clock_errors.append(data["clock_error"])
         for name, counts in figures.delivery.items():
             counts.behind = comparison.behind(name)
         figures.clock_error = _between_two(clock_errors)
         figures.rows = _bounded([row for process in self._processes.values() for row in process.rows])
+        newest = {key: (process.data, process.rows) for key, process in self._processes.items()}
+        self.windows.settle(newest)
+        self.windows.show(figures, newest)
         return figures
 
 
@@ -239,12 +193,7 @@ def _bounded(rows: Sequence[_Row]) -> list[Totals]:
     for (type, name), group in groups.items():
         shown.setdefault((type, name if name in kept else OTHER), []).extend(group)
     merged = [_merged(type, name, group) for (type, name), group in shown.items()]
-    return sorted(merged, key=_order)
-
-
-def _order(row: Totals) -> tuple[int, str, bool, str]:
-    """Our own types as `ROW_TYPES` has them, then those of other clients."""
-    return _ORDER.get(row.type, len(_ORDER)), row.type, row.name == OTHER, row.name
+    return sorted(merged, key=order)
 
 
 def _merged(type: str, name: str, group: list[_Row]) -> Totals:
@@ -256,22 +205,6 @@ def _merged(type: str, name: str, group: list[_Row]) -> Totals:
         if isinstance(row, Totals):
             merged.merge(row)
         else:
-            _merge_encoded(merged, row)
+            merge_encoded(merged, row)
     merged.bound_errors()
     return merged
-
-
-def _merge_encoded(merged: Totals, row: dict[str, Any]) -> None:
-    """Add a row as it came: what `merged.merge(Totals.decode(row))` does, in half the time."""
-    merged.times.merge_encoded(row["times"])
-    if row["service"] is not None:
-        merged.service = merged.service or Histogram()
-        merged.service.merge_encoded(row["service"])
-    merged.untimed += row["untimed"]
-    merged.skipped += row["skipped"]
-    merged.unfinished += row["unfinished"]
-    merged.bytes += row["bytes"]
-    for text, n in row["errors"].items():
-        merged.errors[text] = merged.errors.get(text, 0) + n
-    if row["notes"]:
-        merged.notes = {**row["notes"], **merged.notes}

@@ -8,7 +8,7 @@ from typing import Final
 
 from sioload.measure.rows import Totals
 from sioload.report.checks import CheckResult
-from sioload.report.merge import Figures
+from sioload.report.figures import Figures
 
 #: How many of the causes are named.
 _NAMED: Final = 3

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sioload.engineio.urls import bare
-from sioload.report.merge import Figures
+from sioload.report.figures import Figures
 
 
 def host(environment: Any) -> str:

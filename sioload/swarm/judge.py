@@ -17,7 +17,8 @@ from locust.runners import STATE_RUNNING, STATE_SPAWNING
 from sioload.measure.recorder import Names
 from sioload.report.checks import Check, CheckResult, Watch, evaluate
 from sioload.report.document import exit_code, no_session, report, untrusted
-from sioload.report.merge import Figures, Swarm
+from sioload.report.figures import Figures
+from sioload.report.merge import Swarm
 from sioload.report.reason import because, failures
 from sioload.swarm import describe, outputs
 from sioload.swarm.guard import Guard

@@ -6,7 +6,8 @@ from typing import Any
 
 from locust.runners import STATE_RUNNING, STATE_SPAWNING
 
-from sioload.report.merge import Figures, Swarm
+from sioload.report.figures import Figures
+from sioload.report.merge import Swarm
 from sioload.swarm.guard import Guard
 from sioload.swarm.judge import Judge
 from sioload.swarm.lending import LocalDesk

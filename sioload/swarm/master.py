@@ -12,7 +12,8 @@ import gevent
 from locust.rpc import Message
 from locust.runners import STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
-from sioload.report.merge import Figures, Swarm
+from sioload.report.figures import Figures
+from sioload.report.merge import Swarm
 from sioload.swarm import clocks, statistics
 from sioload.swarm.guard import Guard
 from sioload.swarm.judge import Judge

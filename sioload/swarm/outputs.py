@@ -19,8 +19,8 @@ import locust.stats
 
 from sioload.report.ci import github_lines, junit_xml, markdown
 from sioload.report.document import UNVERIFIED, summary_text, unverified
+from sioload.report.figures import Figures
 from sioload.report.hlog import hlog
-from sioload.report.merge import Figures
 from sioload.swarm import describe
 
 logger = logging.getLogger(__name__)

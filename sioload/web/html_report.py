@@ -9,7 +9,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from sioload.options import Options
-from sioload.report.merge import Figures
+from sioload.report.figures import Figures
 from sioload.report.series import regular
 from sioload.web import view
 from sioload.web.live import Live, Look

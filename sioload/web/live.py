@@ -17,8 +17,8 @@ from gevent.lock import RLock
 from gevent.threadpool import ThreadPool
 
 from sioload.measure.rows import Totals
+from sioload.report.figures import Figures
 from sioload.report.history import History, Point
-from sioload.report.merge import Figures
 from sioload.swarm.local import Local
 from sioload.swarm.master import Master
 

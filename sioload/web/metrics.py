@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from sioload.measure.health import FIRM, LIMITED
 from sioload.measure.histogram import TICKS
 from sioload.report.buckets import cumulative
-from sioload.report.merge import Figures
+from sioload.report.figures import Figures
 from sioload.swarm import describe
 from sioload.swarm.guard import Guard
 from sioload.web.live import Live, Look

@@ -5,7 +5,8 @@ import pytest
 from sioload.errors import CheckError
 from sioload.measure.recorder import Recorder
 from sioload.report.checks import Watch, evaluate, parse, parse_toml
-from sioload.report.merge import Figures, Swarm
+from sioload.report.figures import Figures
+from sioload.report.merge import Swarm
 
 
 def figures_of(recorder: Recorder) -> Figures:

@@ -9,8 +9,8 @@ from sioload.measure.connections import Connections
 from sioload.measure.health import WINDOW, Health
 from sioload.measure.histogram import TICKS, Histogram
 from sioload.measure.rows import Totals
+from sioload.report.figures import Figures
 from sioload.report.history import OPENING, STATS, History, Point, joined_bounds
-from sioload.report.merge import Figures
 
 
 def figures(*rows: Totals, connections: Connections | None = None) -> Figures:

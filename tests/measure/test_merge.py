@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sioload.measure.histogram import Histogram
 from sioload.measure.recorder import MAX_NAMES, OTHER, Recorder
 from sioload.measure.rows import Totals
-from sioload.report.merge import Figures, Swarm
+from sioload.report.figures import Figures
+from sioload.report.merge import Swarm
 
 
 def sent(recorder: Recorder, seq: int) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from sioload.measure.health import HealthTotals, Windows
 from sioload.measure.recorder import Recorder
 from sioload.report.checks import CheckResult, evaluate, parse
 from sioload.report.document import exit_code, report, summary_text, untrusted
-from sioload.report.merge import Figures, Swarm
+from sioload.report.figures import Figures
+from sioload.report.merge import Swarm
 
 
 def recorded() -> Recorder:

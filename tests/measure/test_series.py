@@ -8,8 +8,8 @@ from sioload.measure.connections import Connections
 from sioload.measure.health import Health
 from sioload.measure.ledger import Ledger
 from sioload.measure.rows import Totals
+from sioload.report.figures import Figures
 from sioload.report.history import STATS, History
-from sioload.report.merge import Figures
 from sioload.report.series import regular, row_series, series
 
 

@@ -14,8 +14,8 @@ from sioload.measure.health import Health
 from sioload.measure.ledger import Ledger
 from sioload.measure.rows import Totals
 from sioload.report.document import report
+from sioload.report.figures import Figures
 from sioload.report.history import History
-from sioload.report.merge import Figures
 from sioload.web.html_report import html
 from sioload.web.live import Look
 

@@ -1,0 +1,164 @@
+"""The boundaries of a run where its figures come together, and what was counted between them.
+
+Every process cuts its cumulative figures at each boundary. The cuts are added up, and once all processes have
+given theirs the window before that boundary is the difference to the sum at the boundary before: nothing is
+kept for each process, and of windows only the newest are kept unpacked.
+"""
+
+from __future__ import annotations
+
+import bisect
+import copy
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from sioload.measure.connections import Connections
+from sioload.measure.rows import Totals
+from sioload.report.figures import Figures, Window, merge_encoded, order
+
+#: A process by worker and epoch.
+Process = tuple[str, str]
+#: The newest state of each process: as `Recorder.state` gave it, and its rows.
+Newest = Mapping[Process, tuple[Mapping[str, Any], Iterable[Totals | dict[str, Any]]]]
+
+#: Boundaries that wait for a process. Of one that was lost its last figures count, should it not come back.
+WAITING: Final = 8
+#: Windows that aren't packed.
+UNPACKED: Final = 16
+
+
+class _Sum:
+    """What processes had counted at a boundary.
+
+    Attributes:
+        given: those that gave their cut.
+        empty: all of them had counted nothing: they hadn't begun.
+        late: seconds by which the last of them cut late (or early, if that is more).
+    """
+
+    __slots__ = ("_figures", "_rows", "empty", "given", "late")
+
+    def __init__(self) -> None:
+        self.given: set[Process] = set()
+        self.empty = True
+        self.late = 0.0
+        self._figures = Figures()
+        self._rows: dict[tuple[str, str], Totals] = {}
+
+    def add(self, data: Mapping[str, Any], rows: Iterable[Totals | dict[str, Any]]) -> None:
+        self._figures.add(data, Connections.decode(dict(data["connections"])))
+        for row in rows:
+            if isinstance(row, Totals):
+                self._row(row.type, row.name).merge(row)
+            else:
+                merge_encoded(self._row(row["type"], row["name"]), row)
+
+    def _row(self, type: str, name: str) -> Totals:
+        row = self._rows.get((type, name))
+        if row is None:
+            row = self._rows[type, name] = Totals(type, name)
+        return row
+
+    def copy(self) -> _Sum:
+        twin = _Sum()
+        twin.given = set(self.given)
+        twin._figures = copy.deepcopy(self._figures)
+        twin._rows = {key: row.copy() for key, row in self._rows.items()}
+        return twin
+
+    def figures(self) -> Figures:
+        """The sum; it must not be added to any more."""
+        self._figures.rows = sorted(self._rows.values(), key=order)
+        return self._figures
+
+
+class Windows:
+    """The boundaries of one run.
+
+    Attributes:
+        marks: all that were set, on the swarm's clock, in their order.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """A run begins, or everything counted is forgotten: there is no boundary."""
+        self.marks: list[float] = []
+        self._closed: list[Window] = []
+        self._base = Figures()
+        self._pending: dict[float, _Sum] = {}
+
+    def mark(self, times: Iterable[float], begun: float) -> None:
+        """Set boundaries, which may be done while the run goes on.
+
+        Args:
+            times: of the boundaries; those before one that is closed already are left out.
+            begun: when counting began, and that before it was forgotten.
+        """
+        for at in sorted(set(times).difference(self.marks)):
+            if at > self._passed:
+                bisect.insort(self.marks, at)
+                if at <= begun:
+                    self._close(at, Figures(), 0.0)
+                else:
+                    self._pending[at] = _Sum()
+
+    def take(self, process: Process, cut: Mapping[str, Any]) -> None:
+        """Take a cut. One that came before, or comes after its boundary was closed, does nothing."""
+        at = cut["mark"]
+        waiting = self._pending.get(at)
+        if waiting is None or process in waiting.given:
+            return
+        waiting.given.add(process)
+        snapshot = cut["snapshot"]
+        if snapshot is not None:
+            waiting.empty = False
+            late = cut["cut"] - at
+            waiting.late = late if abs(late) > abs(waiting.late) else waiting.late
+            waiting.add(snapshot, snapshot["rows"])
+
+    def settle(self, newest: Newest) -> None:
+        """Close the boundaries that wait for nobody any more."""
+        for at in sorted(self._pending):
+            waiting = self._pending[at]
+            complete = waiting.given and newest.keys() <= waiting.given
+            begun = sum(not later.empty for later in self._pending.values())
+            if not complete and begun <= WAITING:
+                return
+            del self._pending[at]
+            self._close(at, self._completed(waiting, newest), waiting.late)
+
+    def show(self, figures: Figures, newest: Newest) -> None:
+        """Put the windows into the figures of the run, as they are known now."""
+        shown, cut = list(self._closed), self._base if self._closed else None
+        reached = [at for at, waiting in self._pending.items() if not waiting.empty]
+        for at in sorted(at for at in self._pending if reached and at <= max(reached)):
+            waiting = self._pending[at]
+            total = self._completed(waiting.copy(), newest)
+            shown.append(_window(shown[-1:], at, total, cut or Figures(), waiting.late))
+            cut = total
+        figures.windows, figures.cut = shown, cut
+
+    @property
+    def _passed(self) -> float:
+        return self._closed[-1].end if self._closed else -math.inf
+
+    def _completed(self, waiting: _Sum, newest: Newest) -> Figures:
+        """The sum, with the last that is known of processes that haven't cut."""
+        for process, (data, rows) in newest.items():
+            if process not in waiting.given:
+                waiting.add(data, rows)
+        return waiting.figures()
+
+    def _close(self, at: float, total: Figures, late: float) -> None:
+        self._closed.append(_window(self._closed[-1:], at, total, self._base, late))
+        self._base = total
+        if len(self._closed) > UNPACKED:
+            self._closed[-UNPACKED - 1].pack()
+
+
+def _window(before: list[Window], at: float, total: Figures, earlier: Figures, late: float) -> Window:
+    begin, users = (before[-1].end, earlier.population.now) if before else (-math.inf, 0)
+    return Window(begin, at, total.since(earlier), users=users, late=late)
