@@ -90,6 +90,9 @@ class Arrivals(LoadTestShape):
         options = runner.environment.parsed_options
         return self.duration or getattr(options, "run_time", None) or math.inf
 
+    def arrivals_begin(self, origin: float) -> None:
+        """Sessions begin, the first of them at this time (`perf_counter`)."""
+
     def slots(self) -> Iterator[float]:
         """When each session begins, in seconds since the run's start."""
         return (number / self.rate for number in count())
@@ -103,6 +106,7 @@ class Arrivals(LoadTestShape):
         while not ready(runner):
             gevent.sleep(0.005)
         origin = perf_counter()
+        self.arrivals_begin(origin)
         self._until = origin + self.duration_of(runner)
         length = self.length()
         classes = weighted(runner.user_classes)

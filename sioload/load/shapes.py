@@ -22,6 +22,10 @@ SESSION_DRAIN: Final = 30.0
 _TAKEN: Final = {"num_users": "-u", "run_time": "-t", "reset_stats": "--reset-stats"}
 
 
+def _nobody(origin: float) -> None:
+    """Nobody is told."""
+
+
 class Phases(LoadTestShape):
     """A plan of phases in a locustfile: subclass it and set `phases`.
 
@@ -43,7 +47,13 @@ class Phases(LoadTestShape):
 
 
 class UserPhases(LoadTestShape):
-    """A number of simulated users that follows a plan, by Locust's own dispatcher."""
+    """A number of simulated users that follows a plan, by Locust's own dispatcher.
+
+    Attributes:
+        plan: the phases.
+        origin: when the first began (`perf_counter`); None before.
+        begun: called with that when it begins.
+    """
 
     abstract: ClassVar[bool] = False
     use_common_options: ClassVar[bool] = True
@@ -56,6 +66,8 @@ class UserPhases(LoadTestShape):
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self.plan = plan
+        self.origin: float | None = None
+        self.begun: Callable[[float], None] = _nobody
         self._spawn_rate = spawn_rate
         self._users = 0.0
         self._asked = 0.0
@@ -65,6 +77,8 @@ class UserPhases(LoadTestShape):
         """A run begins."""
         super().reset_time()  # type: ignore[no-untyped-call]
         self._users = self._asked = 0.0
+        self.origin = self.start_time
+        self.begun(self.origin)
 
     def tick(self) -> tuple[int, float] | None:
         """Locust asks each second how many users it shall keep."""
@@ -84,7 +98,11 @@ class UserPhases(LoadTestShape):
 
 
 class SessionPhases(Arrivals):
-    """Sessions that begin at the rates of a plan, by the engine of `Arrivals`."""
+    """Sessions that begin at the rates of a plan, by the engine of `Arrivals`.
+
+    Attributes:
+        plan, origin, begun: as those of `UserPhases`.
+    """
 
     abstract: ClassVar[bool] = False
 
@@ -97,8 +115,20 @@ class SessionPhases(Arrivals):
         """
         LoadTestShape.__init__(self)  # type: ignore[no-untyped-call]  # it has no rate of its own
         self.plan = plan
+        self.origin: float | None = None
+        self.begun: Callable[[float], None] = _nobody
         self._length = math.inf if length is None else length
         self._drain = drain
+
+    def reset_time(self) -> None:
+        """A run begins."""
+        super().reset_time()  # type: ignore[no-untyped-call]
+        self.origin = None
+
+    def arrivals_begin(self, origin: float) -> None:
+        """The first session's time has come."""
+        self.origin = origin
+        self.begun(origin)
 
     def slots(self) -> Iterator[float]:
         """The plan's."""

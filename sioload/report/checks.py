@@ -1,6 +1,6 @@
 """Checks: conditions on the merged figures that a run must meet.
 
-    SELECTOR: STAT OP VALUE [abort after DURATION] [warn] [min_samples N]
+    SELECTOR: STAT OP VALUE [in PHASE] [after DURATION] [abort after DURATION] [warn] [min_samples N]
 
 A selector is a row type (`GET`, `POST` and so on for HTTP requests) with an optional name in brackets, in
 which `*` stands for any text; `ledger`; `run`; or `connections`. All rows that it matches are measured as
@@ -10,9 +10,10 @@ its type except `(probe)`.
 A check on rows needs `min_samples` samples (default 1) or it fails: timed ones for a time, expected pushes
 for the delivery counts, all samples otherwise. `min_samples 0` lets a check pass that matched nothing.
 
-With `abort after`, the check is also evaluated once a second while the run goes on. When it has been violated
-at every evaluation for that long, the run is aborted. Having too few samples yet doesn't count as a
-violation.
+`in PHASE` judges exactly what was counted in that phase, `after` leaves out so much of its beginning, or of
+the run's. With `abort after`, the check is also evaluated once a second while the run, or that part of it,
+goes on: on what was counted in so many seconds before. When it doesn't hold there, the run is aborted. Having
+too few samples doesn't count as a violation.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import difflib
 import operator
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,8 +38,8 @@ OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
 }  # fmt: skip
 UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
-_PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9}
-_TIMES: Final = ("min", "mean", *_PERCENTILES, "max")
+_TIMES: Final = ("min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max")
+_PERCENTILE = re.compile(r"p([0-9]{1,2}(?:\.[0-9]{1,7})?)")
 _COUNTS: Final = ("count", "rate", "failures", "fail_ratio", "skipped", "unfinished")
 _DELIVERY: Final = ("lost", "duplicated", "reordered", "expected", "received", "reconnect_gaps", "behind")
 #: Types whose pushes can carry a sequence number.
@@ -51,7 +52,9 @@ _ELSEWHERE: Final = {
 SELECTORS: Final = (*ROW_TYPES, *HTTP_TYPES, *_ELSEWHERE)
 #: What people write for an operator.
 _MEANT: Final = {"=": "==", "===": "==", "=<": "<=", "=>": ">=", "<>": "!=", "!": "!=", "~=": "=="}
-_CLAUSES: Final = ("abort after", "warn", "min_samples")
+_CLAUSES: Final = ("in", "after", "abort after", "warn", "min_samples")
+#: Stats that only the whole run has.
+_WHOLE: Final = ("open", "workers_lost")
 
 _SELECTOR = re.compile(r"\s*([^\s\[:]+)\s*(?:\[(.*)\])?\s*:(.*)", re.DOTALL)
 _CONDITION = re.compile(r"\s*([A-Za-z_][\w.]*)\s*([<>=!~]+|[^\s\w]+|\s\S+)\s*(\S+)(.*)", re.DOTALL)
@@ -69,9 +72,11 @@ class Check:
         stat: what is measured; times in seconds, ratios from 0 to 1.
         op: one of `OPERATORS`.
         limit: what it is compared with, in the same unit.
-        abort_after: seconds of violation after which the run is aborted; None for never.
+        abort_after: seconds whose figures abort the run if it doesn't hold in them; None for never.
         warn: a failure is reported, but doesn't fail the run.
         min_samples: samples without which it fails; None for the selector's default.
+        phase: the phase that it judges; None for the whole run.
+        after: seconds of the beginning, of the run or of the phase, that aren't judged.
     """
 
     text: str
@@ -83,11 +88,13 @@ class Check:
     abort_after: float | None = None
     warn: bool = False
     min_samples: int | None = None
+    phase: str | None = None
+    after: float = 0.0
 
     @property
     def about_time(self) -> bool:
         """Whether its outcome depends on how fast the generator itself is."""
-        return self.stat in _TIMES
+        return _timed(self.stat)
 
     def matches(self, name: str) -> bool:
         """Whether a row of the type and of this name is meant."""
@@ -143,11 +150,13 @@ def parse(text: str) -> Check:
     tokens = clauses.split()
     if tokens and (tokens[0] in UNITS or tokens[0] == "%"):
         value += tokens.pop(0)
-    abort_after, warn, min_samples = _clauses(text, tokens)
+    abort_after, warn, min_samples, phase, after = _clauses(text, tokens)
+    if stat in _WHOLE and (phase is not None or after):
+        raise CheckError(f"check {text!r}: {stat!r} is of the whole run, not of a part of it")
     if min_samples is not None and selector in ("run", "connections"):
         raise CheckError(f"check {text!r}: {selector!r} has no samples, so min_samples means nothing")
     limit = _limit(text, stat, value)
-    return Check(text.strip(), selector, name, stat, op, limit, abort_after, warn, min_samples)
+    return Check(text.strip(), selector, name, stat, op, limit, abort_after, warn, min_samples, phase, after)
 
 
 def parse_toml(text: str) -> list[Check]:
@@ -175,14 +184,25 @@ def _unknown(text: str, what: str, given: str, valid: Iterable[str]) -> CheckErr
     return CheckError(f"check {text!r}: unknown {what} {given!r} (nearest: {folded[near[0]]!r})")
 
 
+def _percent(stat: str) -> float | None:
+    """The percentile that a stat is: `p99.95`."""
+    found = _PERCENTILE.fullmatch(stat)
+    percent = float(found[1]) if found is not None else 0.0
+    return percent or None
+
+
+def _timed(stat: str) -> bool:
+    return stat in _TIMES or _percent(stat) is not None
+
+
 def _check_stat(text: str, selector: str, stat: str) -> None:
     if selector in _ELSEWHERE:
         if stat not in _ELSEWHERE[selector]:
             raise _unknown(text, f"stat of {selector}", stat, _ELSEWHERE[selector])
         return
-    if stat not in _COUNTS + _TIMES + _DELIVERY:
+    if stat not in _COUNTS + _DELIVERY and not _timed(stat):
         raise _unknown(text, "stat", stat, _COUNTS + _TIMES + _DELIVERY)
-    if stat in _TIMES and not row_type(selector).timed:
+    if _timed(stat) and not row_type(selector).timed:
         raise CheckError(f"check {text!r}: {selector} rows carry no time, so {stat!r} means nothing")
     if stat in _DELIVERY and selector not in _DELIVERED:
         raise CheckError(f"check {text!r}: {stat!r} is of pushes: use it with {' or '.join(_DELIVERED)}")
@@ -201,7 +221,7 @@ def _seconds(text: str, value: str) -> float:
 
 
 def _limit(text: str, stat: str, value: str) -> float:
-    if stat in _TIMES or stat == "duration":
+    if _timed(stat) or stat == "duration":
         return _seconds(text, value)
     found = _NUMBER.fullmatch(value)
     if found is None:
@@ -221,10 +241,12 @@ def _limit(text: str, stat: str, value: str) -> float:
     return ratio
 
 
-def _clauses(text: str, tokens: list[str]) -> tuple[float | None, bool, int | None]:
+def _clauses(text: str, tokens: list[str]) -> tuple[float | None, bool, int | None, str | None, float]:
     abort_after: float | None = None
     warn = False
     min_samples: int | None = None
+    phase: str | None = None
+    after: float | None = None
     while tokens:
         token = tokens.pop(0)
         if token == "warn" and not warn:
@@ -239,11 +261,19 @@ def _clauses(text: str, tokens: list[str]) -> tuple[float | None, bool, int | No
                 raise CheckError(f"check {text!r}: write 'abort after DURATION', as in 'abort after 10s'")
             abort_after = _seconds(text, tokens[1])
             del tokens[:2]
-        elif token in ("warn", "min_samples", "abort"):
+        elif token == "in" and phase is None:
+            if not tokens:
+                raise CheckError(f"check {text!r}: write 'in PHASE', as in 'in peak'")
+            phase = tokens.pop(0)
+        elif token == "after" and after is None:
+            if not tokens:
+                raise CheckError(f"check {text!r}: write 'after DURATION', as in 'after 20s'")
+            after = _seconds(text, tokens.pop(0))
+        elif token in ("warn", "min_samples", "abort", "in", "after"):
             raise CheckError(f"check {text!r}: {token!r} stands twice")
         else:
             raise _unknown(text, "word", token, _CLAUSES)
-    return abort_after, warn, min_samples
+    return abort_after, warn, min_samples, phase, after or 0.0
 
 
 def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int) -> CheckResult:
@@ -251,9 +281,9 @@ def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int
 
     Args:
         check: the check.
-        figures: of the run so far, or of the whole run.
-        duration: seconds that the run lasts or lasted.
-        peak_users: the most users at a time.
+        figures: of the run so far, of the whole run, or of the part of it that the check is about.
+        duration: seconds that this lasts or lasted.
+        peak_users: the most users at a time in it.
     """
     measured: float | None
     if check.selector in _ELSEWHERE:
@@ -271,7 +301,7 @@ def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int
         return CheckResult(check, True, "no samples", "", enough=False)
     value = _shown(check.stat, measured)
     waits = sum(r.unfinished for r in figures.rows if r.type == check.selector and check.matches(r.name))
-    if waits and check.stat in _TIMES:
+    if waits and _timed(check.stat):
         value += f" ({waits} unfinished)"
     ok = OPERATORS[check.op](measured, check.limit)
     reason = "" if ok else f"{check.stat} is {value}, not {check.op} {_shown(check.stat, check.limit)}"
@@ -326,11 +356,11 @@ def _measure(check: Check, figures: Figures, duration: float) -> tuple[float | N
     if len(rows) > 1:
         for other in rows:
             row.merge(other)
-    if stat in _TIMES:
+    if _timed(stat):
         times = row.times
         if not times.total:
             return None, 0
-        percent = _PERCENTILES.get(stat)
+        percent = _percent(stat)
         return (getattr(times, stat) if percent is None else times.percentile(percent)), times.total
     if stat == "rate":
         return (row.count / duration if duration > 0 else 0.0), row.count
@@ -338,31 +368,10 @@ def _measure(check: Check, figures: Figures, duration: float) -> tuple[float | N
 
 
 def _shown(stat: str, value: float) -> str:
-    if stat in _TIMES:
+    if _timed(stat):
         return f"{value * 1000:.4g} ms" if value < 10 else f"{value:.2f} s"
     if stat == "duration":
         return f"{value:.1f} s"
     if stat == "fail_ratio":
         return f"{value * 100:.4g}%"
     return f"{value:.2f}/s" if stat == "rate" else f"{value:.10g}"
-
-
-class Watch:
-    """Evaluates the checks that may abort a run, once a second while it goes on."""
-
-    def __init__(self, checks: Sequence[Check]) -> None:
-        self._checks = [check for check in checks if check.abort_after is not None]
-        self._violated: dict[int, float] = {}
-
-    def feed(self, figures: Figures, *, now: float, duration: float, peak_users: int) -> CheckResult | None:
-        """Evaluate at `now` (monotonic seconds); returns the result that aborts the run, or None."""
-        for position, check in enumerate(self._checks):
-            result = evaluate(check, figures, duration=duration, peak_users=peak_users)
-            if result.ok or not result.enough:
-                self._violated.pop(position, None)
-                continue
-            since = self._violated.setdefault(position, now)
-            assert check.abort_after is not None
-            if now - since >= check.abort_after:
-                return result
-        return None

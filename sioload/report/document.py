@@ -1,4 +1,4 @@
-"""The report of a run, as a JSON document (schema 1) and as text; and what exit code the figures call for."""
+"""The report of a run, as a JSON document (schema 2) and as text; and what exit code the figures call for."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from sioload.measure.health import LIMITED, UNJUDGED, judge
-from sioload.measure.histogram import PERCENTILES, Histogram
 from sioload.measure.population import Population
-from sioload.measure.rows import Totals
 from sioload.report.checks import CheckResult
+from sioload.report.course import Course
+from sioload.report.events import event_of
 from sioload.report.figures import Figures
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 #: Said beside delivery's figures.
 UNSEEN: Final = (
     "expected is what lies between a receiver's first and last number; that it never got a first one, "
@@ -72,6 +72,7 @@ def report(
     peak_users: int,
     asked_users: int | None = None,
     workers: int = 0,
+    course: Course | None = None,
     checks: Sequence[CheckResult] = (),
     exit_code: int = 0,
     exit_reason: str = "",
@@ -92,6 +93,7 @@ def report(
         peak_users: the most users at a time.
         asked_users: how many were asked for, at most; as many without.
         workers: how many workers the run had; 0 without workers.
+        course: the run's phases.
         checks: results of the run's checks.
         exit_code: of the run.
         exit_reason: why it isn't 0.
@@ -118,7 +120,8 @@ def report(
         },
         "exceptions": _exceptions(figures.population),
         "workers": {"expected": workers, "lost": len(figures.lost)},
-        "events": [_event(row, figures, duration) for row in figures.rows],
+        "events": [event_of(row, figures.clock_error, duration) for row in figures.rows],
+        "phases": [] if course is None else course.document(figures, course.started + duration),
         "ledger": figures.ledger.encode(),
         "delivery": [{"name": name, **figures.delivery[name].encode()} for name in sorted(figures.delivery)],
         "connections": figures.connections.encode(),
@@ -145,36 +148,6 @@ def _exceptions(population: Population) -> list[dict[str, Any]]:
     ranked = sorted(population.exceptions.items(), key=lambda item: (-item[1][0], item[0]))
     return [{"kind": kind, "place": place, "count": count, "message": message}
             for (kind, place), (count, message) in ranked]  # fmt: skip
-
-
-def _event(row: Totals, figures: Figures, duration: float) -> dict[str, Any]:
-    event: dict[str, Any] = {
-        "type": row.type,
-        "name": row.name,
-        "count": row.count,
-        "failures": row.failures,
-        "rate": round(row.count / duration, 3) if duration > 0 else 0.0,
-        "latency_ms": latency_ms(row.times),
-        "service_ms": None if row.service is None else latency_ms(row.service),
-        "skipped": row.skipped,
-        "unfinished": row.unfinished,
-        "bytes": row.bytes,
-        "errors": dict(sorted(row.errors.items(), key=lambda item: (-item[1], item[0]))),
-        "first": dict(sorted(row.notes.items())),
-    }
-    if row.type == "PUSH":
-        error = figures.clock_error
-        event["clock_error_ms"] = None if error is None else round(error * 1000, 3)
-    return event
-
-
-def latency_ms(times: Histogram) -> dict[str, float] | None:
-    """Minimum, mean, percentiles and maximum in milliseconds; None without samples."""
-    if not times.total:
-        return None
-    percentiles = {f"p{p:g}": seconds for p, seconds in zip(PERCENTILES, times.percentiles(), strict=True)}
-    seconds = {"min": times.min, "mean": times.mean, **percentiles, "max": times.max}
-    return {name: round(value * 1000, 4) for name, value in seconds.items()}
 
 
 def _check(result: CheckResult) -> dict[str, Any]:

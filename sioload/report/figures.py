@@ -170,16 +170,18 @@ class Window:
         begin, end: swarm clock; `begin` of the first is minus infinity.
         late: seconds by which the last process cut late (or early, if that is more) at its end.
         users: that lived at its beginning.
+        final: it can't change any more.
         shown: what was made of it for a report, if that can't change any more.
     """
 
-    __slots__ = ("_figures", "_packed", "begin", "end", "late", "shown", "users")
+    __slots__ = ("_figures", "_packed", "begin", "end", "final", "late", "shown", "users")
 
     def __init__(self, begin: float, end: float, figures: Figures, *, users: int, late: float) -> None:
         self.begin = begin
         self.end = end
         self.late = late
         self.users = users
+        self.final = False
         self.shown: dict[str, Any] | None = None
         self._figures: Figures | None = figures
         self._packed = b""

@@ -147,6 +147,8 @@ class Swarm:
             else:
                 comparison.merge(data["streams"])
             figures.add(data, connections)
+            if gone:
+                figures.population.now -= data["population"]["now"]
             figures.health.append((process.worker, HealthTotals.decode(data["health"])))
             figures.internal_errors += [f"{process.worker}: {text}" for text in data["internal_errors"]]
             clock_errors.append(data["clock_error"])

@@ -54,6 +54,10 @@ class _Sum:
             else:
                 merge_encoded(self._row(row["type"], row["name"]), row)
 
+    def without_users(self, data: Mapping[str, Any]) -> None:
+        """The users of a process that was added live no more."""
+        self._figures.population.now -= data["population"]["now"]
+
     def _row(self, type: str, name: str) -> Totals:
         row = self._rows.get((type, name))
         if row is None:
@@ -150,10 +154,13 @@ class Windows:
         for process, (data, rows) in newest.items():
             if process not in waiting.given:
                 waiting.add(data, rows)
+                waiting.without_users(data)
         return waiting.figures()
 
     def _close(self, at: float, total: Figures, late: float) -> None:
-        self._closed.append(_window(self._closed[-1:], at, total, self._base, late))
+        window = _window(self._closed[-1:], at, total, self._base, late)
+        window.final = True
+        self._closed.append(window)
         self._base = total
         if len(self._closed) > UNPACKED:
             self._closed[-UNPACKED - 1].pack()

@@ -13,13 +13,15 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from sioload.engineio.urls import host_url, parse_url
 from sioload.errors import FeedError, UsageError
+from sioload.load.phases import Plan
 from sioload.load.shapes import take_phases
 from sioload.net.fleet import on_user
 from sioload.net.tls import tls_context
+from sioload.report.course import check_parts
 from sioload.swarm.interrupts import Interrupts
 from sioload.swarm.local import Local
 from sioload.swarm.master import Master
-from sioload.swarm.options import add_options
+from sioload.swarm.options import add_options, checks_of
 from sioload.swarm.outputs import CsvFiles
 from sioload.swarm.processes import forked
 from sioload.swarm.producer import raise_descriptor_limit
@@ -98,6 +100,10 @@ def _check_users(environment: Any) -> None:
 def _take_phases(environment: Any) -> None:
     try:
         take_phases(environment)
+        if not isinstance(environment.runner, WorkerRunner):
+            plan = getattr(environment.shape_class, "plan", None)
+            phases = plan.phases if isinstance(plan, Plan) else ()
+            check_parts(checks_of(environment.parsed_options), {each.name: each.seconds for each in phases})
     except UsageError as error:
         print(f"sioload: {error}", file=sys.stderr)
         raise SystemExit(2) from error

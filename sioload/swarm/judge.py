@@ -7,24 +7,31 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import gevent
 import locust.log
 from gevent.lock import RLock
 from locust.runners import STATE_RUNNING, STATE_SPAWNING
 
+from sioload.load.shapes import SessionPhases, UserPhases
 from sioload.measure.recorder import Names
-from sioload.report.checks import Check, CheckResult, Watch, evaluate
+from sioload.net import clock
+from sioload.report.checks import Check, CheckResult, evaluate
+from sioload.report.course import Course, Span, unreached
 from sioload.report.document import exit_code, no_session, report, untrusted
 from sioload.report.figures import Figures
 from sioload.report.merge import Swarm
 from sioload.report.reason import because, failures
+from sioload.report.watch import Watch
 from sioload.swarm import describe, outputs
 from sioload.swarm.guard import Guard
 from sioload.swarm.options import checks_of
 
 logger = logging.getLogger(__name__)
+
+#: Seconds in which each worker reports twice.
+REPORTS: Final = 6.0
 
 
 class Judge:
@@ -43,6 +50,7 @@ class Judge:
         swarm: Swarm,
         gather: Callable[[], Figures],
         feeds: Callable[[float], list[dict[str, Any]]],
+        marked: Callable[[], None],
     ) -> None:
         """
         Args:
@@ -50,6 +58,7 @@ class Judge:
             swarm: what the figures are merged in.
             gather: merges what there is by now.
             feeds: what a report says of feeds, given when counting began (monotonic seconds).
+            marked: tells the processes that run users of the boundaries in the swarm's windows.
         """
         self.environment = environment
         self.swarm = swarm
@@ -58,9 +67,11 @@ class Judge:
         self.makers: list[outputs.Maker] = []
         self._gather = gather
         self._feeds = feeds
+        self._marked = marked
         self._checks = checks_of(environment.parsed_options)
         self._html_file = outputs.take_over_html(environment.parsed_options)
         self._watch = Watch(self._checks)
+        self.course = Course(clock.stamp())
         self._aborted: CheckResult | None = None
         self._faults: list[str] = []
         self._workers = 0
@@ -82,21 +93,48 @@ class Judge:
 
     def begin(self, workers: int = 0) -> None:
         """A test starts, on so many workers (0 without workers)."""
+        self._workers = workers
+        self.course = Course(0.0)
         self.forget()
         self._aborted = None
         self._faults.clear()
-        self._workers = workers
         self._asked = 0
         self._asked_of.clear()
         self.running = True
+        shape = self.environment.shape_class
+        if isinstance(shape, UserPhases | SessionPhases):
+            shape.begun = self._phases_begin
+            if shape.origin is not None:
+                self._phases_begin(shape.origin)
+        self._mark()
+
+    def _phases_begin(self, origin: float) -> None:
+        """The first phase begins (`perf_counter`)."""
+        shape = self.environment.shape_class
+        plan = shape.plan
+        starts = [clock.zero + origin + start for start in plan.starts]
+        most = [None if plan.per_second else round(max(each.begin, each.end)) for each in plan.phases]
+        names = [each.name for each in plan.phases]
+        self.course = replace(self.course, spans=list(map(Span, names, starts, starts[1:], most)))
+        self._mark()
+
+    def _mark(self) -> None:
+        """Set the boundaries of phases and of checks."""
+        times = self.course.boundaries(self._checks)
+        if times:
+            self.swarm.windows.mark(times, self.course.started)
+            self._marked()
 
     def forget(self) -> None:
         """Everything measured so far is forgotten, and the time it took too."""
         self.swarm.reset()
         self.names = Names()
-        self._watch = Watch(self._checks)
+        self._watch = Watch(self._checks, REPORTS if self._workers else 0.0)
         self._started = time.time()
         self._since = self._until = time.monotonic()
+        self.course = replace(self.course, started=clock.stamp())
+        if self.running:
+            self._mark()  # the run goes on
 
     def joined(self, workers: int) -> None:
         """A worker joined the running test; there are so many now."""
@@ -149,6 +187,7 @@ class Judge:
             peak_users=self._peak(figures),
             asked_users=self._asked or None,
             workers=self._workers,
+            course=self.course,
             checks=checks,
             exit_code=code,
             exit_reason=reason if code else "",
@@ -162,7 +201,15 @@ class Judge:
     def _evaluate(self, check: Check, figures: Figures) -> CheckResult:
         if self._aborted is not None and self._aborted.check is check:
             return self._aborted
-        return evaluate(check, figures, duration=self.duration, peak_users=self._peak(figures))
+        if check.phase is None and not check.after:
+            return evaluate(check, figures, duration=self.duration, peak_users=self._peak(figures))
+        until = self.course.started + self.duration
+        part = self.course.part(check.phase, check.after, until)
+        counted = part.figures(figures) if part is not None and part.since < until else None
+        if part is None or counted is None:
+            return unreached(check, ended=not figures.going)
+        peak = counted.population.peak
+        return evaluate(check, counted, duration=part.until - part.since, peak_users=peak)
 
     def _peak(self, figures: Figures) -> int:
         """The most users at a time. Those of workers whose users moved to others are counted once."""
@@ -240,13 +287,10 @@ class Judge:
             return
         self._count_asked()
         if self._aborted is None and any(check.abort_after is not None for check in self._checks):
-            figures, peak = self.figures(), self._peak(self.figures())
-            self._aborted = self._watch.feed(
-                figures, now=time.monotonic(), duration=self.duration, peak_users=peak
-            )
+            users = runner.user_count
+            self._aborted = self._watch.feed(self.figures(), self.course, now=clock.stamp(), users=users)
             if self._aborted is not None:
-                logger.error(
-                    "sioload: stopping, check failed: %s (%s)", self._aborted.check.text, self._aborted.reason
-                )
+                check, reason = self._aborted.check.text, self._aborted.reason
+                logger.error("sioload: stopping at %d users, check failed: %s (%s)", users, check, reason)
                 headless = getattr(self.environment.parsed_options, "headless", False)
                 gevent.spawn(runner.quit if headless else runner.stop)

@@ -19,9 +19,9 @@ class Local:
 
     def __init__(self, environment: Any) -> None:
         self.environment = environment
-        self.producer = Producer(environment)
+        self.producer = Producer(environment, cut=self._cut)
         self.desk = LocalDesk()
-        self.judge = Judge(environment, Swarm(), self._gather, self.desk.stock.report)
+        self.judge = Judge(environment, Swarm(), self._gather, self.desk.stock.report, self._mark)
         guard = self.guard = Guard(environment, self.judge.internal_error)
         guard.listen("test_start", self.on_test_start)
         guard.first("test_stopping", self.on_test_stopping)
@@ -74,6 +74,13 @@ class Local:
 
     def hurry(self) -> None:
         self.producer.hurry()
+
+    def _mark(self) -> None:
+        self.producer.cutter.know(self.judge.swarm.windows.marks)
+
+    def _cut(self, cut: dict[str, Any]) -> None:
+        self.producer.cutter.marks.confirmed([cut["mark"]])
+        self.judge.swarm.take_cut("local", self.producer.fleet.recorder.epoch, cut)
 
     def _gather(self) -> Figures:
         self.producer.flush()

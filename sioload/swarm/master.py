@@ -18,7 +18,7 @@ from sioload.swarm import clocks, statistics
 from sioload.swarm.guard import Guard
 from sioload.swarm.judge import Judge
 from sioload.swarm.lending import MasterDesk
-from sioload.swarm.messages import CLOCK, HURRY, RESET, SNAPSHOT, STOP, STOPPED, TEST
+from sioload.swarm.messages import CLOCK, CUTS, HURRY, MARKS, RESET, SNAPSHOT, STOP, STOPPED, TEST
 from sioload.swarm.options import DRAIN
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Master:
         self.environment = environment
         self.runner = runner
         self.swarm = Swarm()
-        self.judge = Judge(environment, self.swarm, self._gather, self._feeds)
+        self.judge = Judge(environment, self.swarm, self._gather, self._feeds, self._mark)
         self.test = 0
         self.peers: dict[str, WorkerState] = {}
         self._asked = False
@@ -127,7 +127,16 @@ class Master:
         for row in snapshot["rows"]:
             row["name"] = admit(row["type"], row["name"])
         statistics.fold(data, admit)
+        cuts = part.get("cuts", [])  # of another version there are none
+        for cut in cuts:
+            for row in (cut["snapshot"] or {"rows": []})["rows"]:
+                row["name"] = admit(row["type"], row["name"])
+            self.swarm.take_cut(client_id, snapshot["epoch"], cut)
         self.swarm.take(client_id, snapshot, peer.heard)
+        if cuts:
+            self._send(CUTS, client_id, marks=[cut["mark"] for cut in cuts])
+        if part.get("marks", 0) < len(self.swarm.windows.marks) and not part["final"]:
+            self._send(MARKS, client_id, marks=self.swarm.windows.marks)
 
     def on_stopped(self, environment: Any, msg: Message) -> None:
         """All that a worker had to report of this test is in."""
@@ -150,8 +159,14 @@ class Master:
             if self.alive(client_id):
                 self._send(RESET, client_id)
 
-    def _send(self, kind: str, client_id: str) -> None:
-        self.runner.send_message(kind, {"test": self.test}, client_id=client_id)
+    def _send(self, kind: str, client_id: str, **more: Any) -> None:
+        self.runner.send_message(kind, {"test": self.test, **more}, client_id=client_id)
+
+    def _mark(self) -> None:
+        """There are more boundaries. Workers that join later hear of them after their first report."""
+        for client_id in self.runner.clients:
+            if self.alive(client_id):
+                self._send(MARKS, client_id, marks=self.swarm.windows.marks)
 
     def on_spawning_complete(self, **_: Any) -> None:
         if self.environment.reset_stats and self.judge.running:

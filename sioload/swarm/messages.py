@@ -16,6 +16,10 @@ STOPPED: Final = "sioload_stopped"
 HURRY: Final = "sioload_hurry"
 #: Forget everything counted.
 RESET: Final = "sioload_reset"
+#: The boundaries of the running test; repeated until a worker's reports show that it knows them.
+MARKS: Final = "sioload_marks"
+#: The master has these cuts of a worker.
+CUTS: Final = "sioload_cuts"
 #: A worker asks for the master's time, and the answer.
 CLOCK: Final = "sioload_clock"
 #: A worker asks for rows of feeds and returns some, and the answer.

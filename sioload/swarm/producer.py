@@ -21,6 +21,7 @@ from sioload.client import manager
 from sioload.measure.health import remedy
 from sioload.net.fleet import Fleet, fleet_of
 from sioload.swarm import statistics
+from sioload.swarm.cutter import Cutter
 from sioload.swarm.foreign import ForeignRequests
 from sioload.swarm.lag import LagWatch
 from sioload.swarm.options import DRAIN
@@ -43,17 +44,25 @@ class Producer:
     Attributes:
         fleet: what the connections of this process share.
         drained: the users are gone and every emit has its outcome.
+        cutter: cuts the figures at the boundaries of the run.
     """
 
-    def __init__(self, environment: Any, ended: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        environment: Any,
+        ended: Callable[[], None] = lambda: None,
+        cut: Callable[[dict[str, Any]], None] = lambda cut: None,
+    ) -> None:
         """
         Args:
             environment: Locust's.
             ended: called when a test's drain is over, in a greenlet.
+            cut: called with what was counted up to a boundary, in a greenlet.
         """
         self.environment = environment
         self.fleet: Fleet = fleet_of(environment)
         self.drained = True
+        self.cutter = Cutter(self.fleet.recorder, cut)
         self._ended = ended
         self._hurried = False
         self._end: _End | None = None
@@ -85,6 +94,7 @@ class Producer:
         if not late:
             self.forget()
             self.fleet.recorder.population.reset()
+        self.cutter.begin()
         self._warned = self._hurried = False
         self._settling = 0
         self._end = self._stopper = None
@@ -97,10 +107,15 @@ class Producer:
     def forget(self) -> None:
         """Forget everything counted; emits that are open now count again, with their outcome to come."""
         self.fleet.recorder.reset()
+        self.cutter.forget()
 
     def stopping(self) -> None:
         """The users are about to be stopped; how busy stopping them keeps this process doesn't count."""
         self._settling = 0
+        self.cutter.end()
+        population = self.fleet.recorder.population
+        if population.stopped is None:
+            population.stopped = population.now
         if not self.fleet.ending:
             for _ in self.fleet.recorder.delivery.survey(time.monotonic()):
                 pass  # now, while all users are there

@@ -15,7 +15,7 @@ from locust.runners import STATE_RUNNING, STATE_SPAWNING, WorkerRunner
 from sioload.swarm.clocks import Clock
 from sioload.swarm.guard import Guard
 from sioload.swarm.lending import WorkerDesk
-from sioload.swarm.messages import HURRY, RESET, SNAPSHOT, STOP, STOPPED, TEST
+from sioload.swarm.messages import CUTS, HURRY, MARKS, RESET, SNAPSHOT, STOP, STOPPED, TEST
 from sioload.swarm.producer import SLOW_STOP, Producer
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class Worker:
         self.producer = Producer(environment, self.report)
         self._test = 0
         self._stopping: int | None = None
+        self._marks: dict[str, Any] = {"test": 0, "marks": []}
         self._seq = 0
         guard = self.guard = Guard(environment, self.producer.fleet.recorder.internal_error)
         self.desk = WorkerDesk(runner, guard)
@@ -57,6 +58,8 @@ class Worker:
         runner.register_message(STOP, guard.safe(self.on_stop), concurrent=True)
         runner.register_message(HURRY, guard.safe(self.on_hurry), concurrent=True)
         runner.register_message(RESET, guard.safe(self.on_reset))
+        runner.register_message(MARKS, guard.safe(self.on_marks))
+        runner.register_message(CUTS, guard.safe(self.on_cuts))
         if self._began_without_us():
             guard.safe(self._begin)(late=True)
 
@@ -73,6 +76,7 @@ class Worker:
         self.producer.begin(late=late)
         options = self.environment.parsed_options
         self._test = getattr(options, TEST, 0)
+        self._know_marks()
         if late and self.runner.state == STATE_RUNNING:
             self.producer.ramped_up()
         self.report()  # so that the master knows of this worker from its first user on
@@ -105,12 +109,26 @@ class Worker:
     def on_hurry(self, environment: Any, msg: Message) -> None:
         self.hurry()
 
+    def on_marks(self, environment: Any, msg: Message) -> None:
+        """The boundaries of a test, maybe of one that begins here a moment later."""
+        self._marks = msg.data
+        self._know_marks()
+
+    def _know_marks(self) -> None:
+        if self._marks["test"] == self._test:
+            self.producer.cutter.know(self._marks["marks"])
+
+    def on_cuts(self, environment: Any, msg: Message) -> None:
+        if msg.data["test"] == self._test:
+            self.producer.cutter.marks.confirmed(msg.data["marks"])
+
     def on_reset(self, environment: Any, msg: Message) -> None:
         """Someone pressed "Reset Stats" on the master, or it runs with `--reset-stats`."""
         if msg.data["test"] != self._test:
             self.producer.forget()
             self.runner.stats.reset_all()
             self._test = msg.data["test"]
+            self._know_marks()
         self.report()
 
     def on_spawning_complete(self, **_: Any) -> None:
@@ -131,6 +149,8 @@ class Worker:
             "test": self._test,
             "final": self.producer.drained,
             "stopping": not self.producer.ending,
+            "marks": len(self.producer.cutter.marks.known),
+            "cuts": self.producer.cutter.marks.unsent(),
             "snapshot": self.producer.fleet.recorder.snapshot(self._seq),
         }
 

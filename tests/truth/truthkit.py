@@ -18,7 +18,7 @@ from typing import Any
 import serverkit
 
 from sioload.measure.histogram import Histogram
-from sioload.report.document import latency_ms
+from sioload.report.events import latency_ms
 
 HERE = Path(__file__).parent
 

@@ -1,0 +1,182 @@
+"""The phases of a run as it goes: when each begins, and the parts that checks ask for; swarm clock."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sioload.durations import duration_text
+from sioload.errors import CheckError
+from sioload.report.checks import Check, CheckResult
+from sioload.report.events import event_of
+from sioload.report.figures import Figures, between
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One phase, in seconds of the swarm's clock.
+
+    Attributes:
+        most: users that the plan has in it at most; None for a plan of sessions.
+    """
+
+    name: str
+    begin: float
+    end: float
+    most: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a run, in seconds of the swarm's clock.
+
+    Attributes:
+        begin, end: boundaries; infinite for the run's own beginning and end.
+        since, until: when it begins and ends, as far as that is known.
+    """
+
+    begin: float
+    end: float
+    since: float
+    until: float
+
+    def figures(self, run: Figures) -> Figures | None:
+        """What was counted in it; None if the run hasn't come to it."""
+        return between(run, self.begin, self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a run goes.
+
+    Attributes:
+        started: when counting began, on the swarm's clock.
+        spans: its phases; empty without, and before they begin.
+    """
+
+    started: float
+    spans: Sequence[Span] = ()
+
+    def boundaries(self, checks: Iterable[Check]) -> list[float]:
+        """Where the figures must be cut, for the phases and for these checks."""
+        times = {span.begin for span in self.spans[1:]}
+        for check in checks:
+            part = self.part(check.phase, check.after, math.inf)
+            if part is not None and part.begin > -math.inf:
+                times.add(part.begin)
+        return sorted(times)
+
+    def part(self, phase: str | None, after: float, now: float) -> Part | None:
+        """The part of the run that a check is about; None for a phase that isn't known yet.
+
+        Args:
+            phase: its name; None for the whole run.
+            after: seconds of its beginning that are left out.
+            now: when the run ended, or now, on the swarm's clock.
+        """
+        if phase is None:
+            begin = self.started + after if after else -math.inf
+            return Part(begin, math.inf, self.started + after, now)
+        for number, span in enumerate(self.spans):
+            if span.name == phase:
+                begin = span.begin + after if after or number else -math.inf
+                last = number == len(self.spans) - 1
+                since = max(span.begin + after, self.started)
+                return Part(begin, math.inf if last else span.end, since, min(span.end, now))
+        return None
+
+    def at(self, now: float) -> Span | None:
+        """The phase that is on."""
+        return next((span for span in self.spans if span.begin <= now < span.end), None)
+
+    def document(self, figures: Figures, now: float) -> list[dict[str, Any]]:
+        """The phases that the run has come to, for the report.
+
+        Args:
+            figures: of the run.
+            now: when the run ended, or now, on the swarm's clock.
+        """
+        found = []
+        open_before = 0
+        for span in self.spans:
+            part = self.part(span.name, 0.0, now)
+            if part is None or span.end <= self.started or part.since >= now:
+                continue
+            closing = next((w for w in figures.windows if w.end == part.end), None)
+            shown = closing.shown if closing is not None else None
+            if shown is None:
+                counted = part.figures(figures)
+                if counted is None:
+                    break
+                shown = self._phase(span, part, counted, figures, open_before)
+                if closing is not None and closing.final:
+                    closing.shown = shown
+            open_before = shown["ledger"]["open_at_end"]
+            found.append(shown)
+        return found
+
+    def _phase(
+        self, span: Span, part: Part, counted: Figures, figures: Figures, open_before: int
+    ) -> dict[str, Any]:
+        opening = next((w for w in figures.windows if w.end == part.begin), None)
+        first = next((w.users for w in figures.windows if w.begin == part.begin), None)
+        if first is None:
+            first = figures.cut.population.now if figures.cut is not None else 0
+        users = counted.population
+        last = users.now if users.stopped is None else users.stopped
+        peak = users.peak if span.most is None else min(users.peak, max(span.most, first, last))
+        ledger = counted.ledger.encode()
+        grown = ledger.pop("open")
+        seconds = part.until - part.since
+        return {
+            "name": span.name,
+            "start_s": round(part.since - self.started, 3),
+            "end_s": round(part.until - self.started, 3),
+            "cut_ms": None if opening is None else round(opening.late * 1000, 3),
+            "users": {"start": first, "end": last, "peak": peak},
+            "events": [event_of(row, counted.clock_error, seconds) for row in counted.rows],
+            "ledger": {**ledger, "open_at_start": open_before, "open_at_end": open_before + grown},
+            "connections": counted.connections.encode(),
+            "bytes": {"sent": counted.bytes_sent, "received": counted.bytes_received},
+            "delivery": [{"name": n, **counted.delivery[n].encode()} for n in sorted(counted.delivery)],
+        }
+
+
+def check_parts(checks: Iterable[Check], lengths: Mapping[str, float]) -> None:
+    """Refuse checks on phases that there aren't.
+
+    Args:
+        checks: of the run.
+        lengths: phase to its seconds.
+
+    Raises:
+        CheckError: names the check, and the nearest phase.
+    """
+    for check in checks:
+        if check.phase is None:
+            continue
+        length = lengths.get(check.phase)
+        if length is None:
+            near = difflib.get_close_matches(check.phase, lengths, n=1, cutoff=0.0)
+            known = f"nearest: {near[0]!r}" if near else "the run has none: give --sio-phases"
+            raise CheckError(f"check {check.text!r}: unknown phase {check.phase!r} ({known})")
+        if check.after >= length:
+            raise CheckError(
+                f"check {check.text!r}: after {duration_text(check.after)} nothing is left of the phase "
+                f"{check.phase!r}, which lasts {duration_text(length)}"
+            )
+
+
+def unreached(check: Check, *, ended: bool) -> CheckResult:
+    """The result of a check on a part that the run hasn't come to."""
+    of = "" if check.phase is None else f" of the phase {check.phase!r}"
+    if not ended:
+        reason = "the run hasn't come to it yet"
+    elif check.after:
+        reason = f"the run ended before {duration_text(check.after)}{of} had passed"
+    else:
+        reason = f"the run never reached the phase {check.phase!r}"
+    return CheckResult(check, False, "not reached", reason, enough=False)

@@ -1,0 +1,71 @@
+"""Cuts this process's figures at the boundaries of the run, each at one instant of the swarm's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import gevent
+from gevent.event import Event
+
+from sioload.measure.marks import Marks
+from sioload.measure.recorder import Recorder
+from sioload.net.clock import stamp
+
+#: Seconds after which a wait is measured anew: the clock may have learnt better.
+STEP: Final = 0.2
+
+
+class Cutter:
+    """Waits for each boundary, and takes a snapshot there.
+
+    Attributes:
+        marks: boundaries, and cuts that the master may not have.
+    """
+
+    def __init__(self, recorder: Recorder, taken: Callable[[dict[str, Any]], None]) -> None:
+        """
+        Args:
+            recorder: whose figures are cut.
+            taken: gets each cut, in a greenlet.
+        """
+        self.marks = Marks()
+        self._recorder = recorder
+        self._taken = taken
+        self._more = Event()
+        gevent.spawn(self._wait)
+
+    def begin(self) -> None:
+        """A run begins."""
+        self.marks.begin(stamp())
+
+    def forget(self) -> None:
+        """All that was counted was forgotten."""
+        self.marks.forget(stamp())
+
+    def know(self, times: Iterable[float]) -> None:
+        """Hear of the boundaries of the run that goes on, maybe again."""
+        self.marks.know(times)
+        self._more.set()
+
+    def end(self) -> None:
+        """The users stop: there is no boundary after this."""
+        self._cut()
+        self.marks.end()
+
+    def _cut(self) -> float | None:
+        """Cut where that is due; returns how long it is to the next boundary, None if there is none."""
+        while (at := self.marks.next) is not None:
+            now = stamp()
+            if at > now:
+                return at - now
+            snapshot = self._recorder.snapshot(0)
+            self._recorder.population.cut()
+            self._taken(self.marks.cut(now, snapshot))
+        return None
+
+    def _wait(self) -> None:
+        while True:
+            left = self._cut()
+            self._more.clear()
+            self._more.wait(None if left is None else min(left, STEP))  # a nearer one may come
