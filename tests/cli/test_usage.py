@@ -51,7 +51,7 @@ BAD = [
     (("bench", URL, *EMIT, "--option", "compress"), "give NAME=VALUE"),
     (("bench", URL, *EMIT, "--option", "path=/x"), "there is a flag"),
     (("bench", URL, *EMIT, "--ack", "--reply", "echo"), "exclude each other"),
-    (("bench", URL, *EMIT, "--sio-check", "CALL: p98 < 1ms"), "nearest: 'p99'"),
+    (("bench", URL, *EMIT, "--sio-check", "CALL: p999 < 1ms"), "nearest: 'p99.9'"),
     (("bench", URL, *EMIT, "--sio-check", "CALL: p99 < 1"), "unit"),
     (("bench", URL, *EMIT, "--html", "/dev/null/x.html"), "can't write '/dev/null/x.html'"),
     (("demo", "--run-time", "1 minute"), "'1 minute' is no time"),
