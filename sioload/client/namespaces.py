@@ -10,6 +10,8 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from mypy_extensions import mypyc_attr
+
 from sioload.client.dispatcher import weigh
 from sioload.client.namespace import NO_QUERY, Namespace, namespaces_of, refusal_of
 from sioload.client.packets import NOTHING, Control, Packets
@@ -28,6 +30,7 @@ T = TypeVar("T")
 EARLY = 1000
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Listener(Protocol):
     """Who wants the namespaces. Called in the hub."""
 

@@ -7,6 +7,8 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mypy_extensions import mypyc_attr
+
 from sioload.client.packets import Packets
 from sioload.client.script import Script, ask
 from sioload.engineio.secrets import redact
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from sioload.net.fleet import Fleet
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Listener(Protocol):
     """Who wants the sessions. Called in the hub."""
 
