@@ -144,7 +144,7 @@ def ours(case: dict[str, Any], url: str) -> None:
     sio = SocketIOClient(None, options, url=url)
     sio.on("question", lambda *args: args, namespace=namespace)
     came: list[str] = []
-    for event in ("tick", "broadcast", "echo", "answered", "utf", "connect_error", "error"):
+    for event in ("tick", "broadcast", "echo", "answered", "utf", "connect_error", "error", "disconnect"):
         sio.on(event, lambda *_, event=event: came.append(event), namespace=namespace)
     try:
         sio.connect(namespaces=[namespace], auth=case.get("auth"))
