@@ -50,8 +50,8 @@ class Names:
 
 def label_of(user: object) -> str:
     """What stands behind the names of a user's rows."""
-    label: str = getattr(user, "label", "")
-    return LABEL + label if label else ""
+    label: object = getattr(user, "label", "")
+    return LABEL + label if isinstance(label, str) and label else ""
 
 
 class Recorder:

@@ -233,7 +233,7 @@ class MasterDesk:
                 logger.warning("sioload: worker %s is back; others have its rows: its users end", client_id)
             lapse.back = now
             self._send(EVICT, None, client_id)
-        if msg.type == STOPPED:  # its users are gone, and their connections
+        if msg.type in (STOPPED, "quit"):  # its users are gone, and their connections
             self._serve(self.stock.lose(client_id)[1])
 
     def _lapse(self, client_id: str) -> Lapse | None:

@@ -7,11 +7,13 @@ what a script holds of a feed; `swarm.lending` answers.
 from __future__ import annotations
 
 import difflib
+import dis
 import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from types import CodeType
 from typing import Any, Final, Literal, Protocol, cast
 
 import gevent
@@ -70,6 +72,7 @@ class Feed:
         self.order = order
         self.when_empty = when_empty
         self.source = source
+        self._verb: Verb | None = None
         self._leases: dict[User, _Lease] = {}
 
     def load(self) -> Table:
@@ -81,6 +84,16 @@ class Feed:
         if isinstance(self.source, str):
             return read_table(self.source)
         return table_of(self.source, self.name)
+
+    def use(self, verb: Verb) -> None:
+        """Note that the script uses it in this way.
+
+        Raises:
+            FeedError: it uses it in the other too.
+        """
+        self._verb = self._verb or verb
+        if self._verb != verb:
+            raise FeedError(f"{self.name}: one feed uses one of take() and next(), and both are used")
 
     def take(self, user: User) -> Row:
         """A row that no other user of the swarm holds, until this user's greenlet has ended and its
@@ -306,32 +319,40 @@ def feed(
 
 
 def check_places(cls: type) -> None:
-    """Refuse a user class that would call `feed` while the run goes on.
+    """Refuse a user class that would call `feed` while the run goes on, or use one feed in two ways.
+
+    What can't be seen from the code of its methods is told when it happens.
 
     Raises:
-        FeedError: one of its methods names it.
+        FeedError: one of its methods does.
     """
     for base in cls.__mro__:
         if base.__module__.partition(".")[0] not in ("sioload", "locust", "builtins"):
             for name, value in vars(base).items():
                 code, known = getattr(value, "__code__", None), getattr(value, "__globals__", {})
-                if code is not None and any(_is_feed(known, names) for names in _names(code)):
-                    raise FeedError(f"feed() is called in {base.__name__}.{name}: call it {_WHERE}")
+                for before, then in _pairs(code) if code is not None else ():
+                    if known.get(then) is feed or (
+                        then == "feed" and known.get(before) is sys.modules["sioload"]
+                    ):
+                        raise FeedError(f"feed() is called in {base.__name__}.{name}: call it {_WHERE}")
+                    if then == "take" and isinstance(known.get(before), Feed):
+                        known[before].use("take")
+                    if before == "next" and isinstance(known.get(then), Feed):
+                        known[then].use("next")
 
 
-def _is_feed(known: dict[str, Any], names: tuple[str, ...]) -> bool:
-    return any(
-        known.get(name) is feed or (name == "feed" and known.get(before) is sys.modules["sioload"])
-        for before, name in zip(("", *names), names, strict=False)
-    )
-
-
-def _names(code: Any) -> Iterator[tuple[str, ...]]:
-    """What a function, and those in it, look up by name."""
-    yield code.co_names
+def _pairs(code: CodeType) -> Iterator[tuple[object, object]]:
+    """The names that a function, and those in it, look up one right after the other."""
+    before = None
+    for step in dis.get_instructions(code):
+        if step.opname in ("LOAD_GLOBAL", "LOAD_ATTR", "LOAD_METHOD"):
+            yield before, step.argval
+            before = step.argval
+        elif step.opname not in ("PUSH_NULL", "PRECALL", "CACHE"):
+            before = None
     for inner in code.co_consts:
-        if hasattr(inner, "co_names"):
-            yield from _names(inner)
+        if isinstance(inner, CodeType):
+            yield from _pairs(inner)
 
 
 def stop_waiting(user: User) -> None:

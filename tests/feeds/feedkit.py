@@ -91,11 +91,12 @@ class Accounts:
         """Let the server's log begin anew."""
         serverkit.http_json(f"{self.url}/log", method="POST")
 
-    def inside(self, count: int, timeout: float = 20.0) -> None:
+    def inside(self, count: int, timeout: float = 60.0) -> None:
         """Wait until so many accounts are logged in."""
         until = time.monotonic() + timeout
-        while len(self.log["inside"]) != count:
-            assert time.monotonic() < until, f"{len(self.log['inside'])} inside, not {count}"
+        while (found := len(self.log["inside"])) != count:
+            said = "\n".join(map(str, self.processes))
+            assert time.monotonic() < until, f"{found} inside, not {count}\n{said}"
             time.sleep(0.05)
 
 

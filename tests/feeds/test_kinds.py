@@ -8,7 +8,8 @@ from pathlib import Path
 import serverkit
 
 SCRIPT = """
-from locust import StopUser, constant, task
+from locust import constant, task
+from locust.exception import StopUser
 from sioload import SocketIOUser, on, stamp
 
 class Member(SocketIOUser):
@@ -40,11 +41,9 @@ class Guest(SocketIOUser):
     def leave(self):
         self.sio.wait_for("nothing", timeout=0.2)
 
-    def on_stop(self):
-        pass
-
 class Stranger(SocketIOUser):
     fixed_count = 1
+    tasks = [lambda user: None]
     label = "stranger"
     options = {"namespaces": ["/chat"], "reconnection_attempts": 0, "transports": ["websocket"]}
 

@@ -117,6 +117,8 @@ def refused(folder: Path, script: str, *args: str) -> str:
         ("class Of(SocketIOUser):\n    def on_start(self):\n        feed('many.csv')", "Of.on_start"),
         ("import sioload\nclass Of(SocketIOUser):\n    def on_start(self):\n        sioload.feed('many.csv')",
          "Of.on_start"),
+        ("a = feed([{'a': 1}])\nclass Of(SocketIOUser):\n    def on_start(self):\n        a.take(self)\n"
+         "    def on_stop(self):\n        return [next(a)['a'] for _ in '1']", "one of take() and next()"),
         ("class Of(SocketIOUser):\n    label = 'a\\nb'", "Of: label must be a text"),
     ],
 )  # fmt: skip

@@ -22,7 +22,7 @@ def began(environment, **_):
 
 @events.quitting.add_listener
 def size(environment, **_):
-    peak = re.search(r"VmHWM:\\\\s+(\\\\d+) kB", Path("/proc/self/status").read_text())[1]
+    peak = re.search(r"VmHWM:[^0-9]+([0-9]+) kB", Path("/proc/self/status").read_text())[1]
     print("peak", type(environment.runner).__name__, peak, flush=True)
 
 class Taker(User):
@@ -54,6 +54,7 @@ def sized(folder: Path, rows: int, order: str) -> tuple[float, int, int]:
     return min(float(at) for _, at in took) - float(began), int(master), max(map(int, workers))
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "rows, order",
     [(100_000, "shuffle"), pytest.param(1_000_000, "file", marks=pytest.mark.verify),

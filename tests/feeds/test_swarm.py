@@ -48,24 +48,25 @@ def assert_refused_as_told(accounts: Accounts, *, twice: bool) -> None:
 
 
 def test_a_worker_is_killed_one_joins_and_one_comes_back(accounts: Accounts) -> None:
-    accounts.write(rows=14, script=SCRIPT + IMPATIENT.replace("{silence}", "4.0"))
-    swarm = Swarm(accounts, "--expect-workers", "3", "--sio-phases", "9 users for 3s; 18 users for 19s")
+    accounts.write(rows=14, script=SCRIPT + IMPATIENT.replace("{silence}", "3.0"))
+    swarm = Swarm(accounts, "--expect-workers", "3", "--sio-phases", "9 users for 2s; 18 users for 15s")
     stopped, killed, _ = swarm.join(3)
     accounts.inside(14)
     killed.popen.kill()
     [joined] = swarm.join(1)
     stopped.signal(signal.SIGSTOP)
-    time.sleep(7.0)
+    time.sleep(5.0)
     stopped.signal(signal.SIGCONT)
     swarm.end(4, 60)
     assert "others have its rows" in stopped.err, str(stopped)
     assert_refused_as_told(accounts, twice=True)
     assert_rows_in_order(accounts.log["logins"], 14)
-    assert len(accounts.log["logins"]) > 18 and accounts.report["ledger"]["open"] == 0
+    assert len(accounts.log["logins"]) > 18
     assert joined.wait(20) == 0
 
 
 @pytest.mark.verify
+@pytest.mark.timeout(300)
 def test_ninety_users_share_seventy_rows_whatever_becomes_of_workers(accounts: Accounts) -> None:
     accounts.write(rows=70)
     plan = "60 users for 6s; 20 users for 4s; 90 users for 35s; 30 users for 4s; 90 users for 6s"
@@ -101,7 +102,7 @@ def test_all_rows_are_free_for_the_next_run_of_the_web_ui(accounts: Accounts) ->
         ) as said:
             assert json.load(said)["success"], str(process)
         accounts.inside(6)
-        serverkit.http_json(f"{web}/stop")
+        serverkit.http_json(f"{web}/stop", method="POST")
         accounts.inside(0)
     log = accounts.log
     assert log["refused"] == [] and len(log["logins"]) == 18
