@@ -84,14 +84,14 @@ class Accounts:
     @property
     def log(self) -> dict[str, Any]:
         """What the server saw."""
-        found: dict[str, Any] = serverkit.http_json(f"{self.url}/log")
+        found: dict[str, Any] = serverkit.http_json(f"{self.url}/log", timeout=30)
         return found
 
     def forget(self) -> None:
         """Let the server's log begin anew."""
         serverkit.http_json(f"{self.url}/log", method="POST")
 
-    def inside(self, count: int, timeout: float = 60.0) -> None:
+    def inside(self, count: int, timeout: float = 90.0) -> None:
         """Wait until so many accounts are logged in."""
         until = time.monotonic() + timeout
         while (found := len(self.log["inside"])) != count:

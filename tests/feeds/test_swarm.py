@@ -68,7 +68,7 @@ def test_a_worker_is_killed_one_joins_and_one_comes_back(accounts: Accounts) -> 
 @pytest.mark.verify
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
-    "workers, users, rows, rest", [(4, 90, 70, 0.2), (8, 2000, 3000, 10.0)], ids=["few rows", "many users"]
+    "workers, users, rows, rest", [(4, 90, 70, 0.2), (8, 400, 600, 5.0)], ids=["few rows", "many users"]
 )
 def test_accounts_are_shared_whatever_becomes_of_workers(
     accounts: Accounts, workers: int, users: int, rows: int, rest: float
