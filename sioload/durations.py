@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 #: Unit to microseconds, the largest first.
-_UNITS: Final = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1000, "us": 1}
+UNITS: Final = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1000, "us": 1}
 
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m|h)")
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+")
@@ -16,14 +16,14 @@ def seconds_of(text: str) -> float | None:
     """The seconds of a duration such as `1m30s`; None when it is none (a unit is missing, say)."""
     if not _WHOLE.fullmatch(text):
         return None
-    return sum(round(float(number) * _UNITS[unit]) for number, unit in _PART.findall(text)) / 1e6
+    return sum(round(float(number) * UNITS[unit]) for number, unit in _PART.findall(text)) / 1e6
 
 
 def duration_text(seconds: float) -> str:
     """A duration, to the microsecond, as `seconds_of` reads it: whole numbers, the largest units first."""
     left = round(seconds * 1_000_000)
     parts = []
-    for unit, size in _UNITS.items():
+    for unit, size in UNITS.items():
         number, left = divmod(left, size)
         if number:
             parts.append(f"{number}{unit}")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import click
 import orjson
 
+from sioload.durations import seconds_of
 from sioload.engineio.urls import parse_url
 from sioload.errors import CheckError, PhaseError
 from sioload.load.phases import parse_phases
@@ -74,10 +75,14 @@ def phases(ctx: click.Context, param: click.Parameter, value: str | None) -> str
 
 
 def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """A time span as Locust reads it."""
-    if value is not None and not re.fullmatch(r"\d+|(?=\d)(\d+h)?(\d+m)?(\d+s)?", value):
-        raise click.BadParameter(f"{value!r} is no time: give e.g. 30s, 5m or 1h30m")
-    return value
+    """A time span in the whole seconds that Locust takes; a bare number is of seconds."""
+    if value is None or re.fullmatch("[0-9]+", value):
+        return value
+    seconds = seconds_of(value)
+    if seconds is None or seconds % 1:
+        whole = "" if seconds is None else " of whole seconds"
+        raise click.BadParameter(f"{value!r} is no time{whole}: give e.g. 30s, 5m or 1h30m")
+    return f"{seconds:.0f}s"
 
 
 def headers(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> dict[str, str]:

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from sioload.durations import UNITS, seconds_of
 from sioload.errors import CheckError
 from sioload.measure.delivery import DeliveryCounts
 from sioload.measure.ledger import OUTCOMES
@@ -36,7 +37,6 @@ OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt,
     ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
-UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 _TIMES: Final = ("min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max")
 _PERCENTILE = re.compile(r"p([0-9]{1,2}(?:\.[0-9]{1,7})?)")
@@ -209,15 +209,17 @@ def _check_stat(text: str, selector: str, stat: str) -> None:
 
 
 def _seconds(text: str, value: str) -> float:
+    seconds = seconds_of(value)
+    if seconds is not None:
+        return seconds
     found = _NUMBER.fullmatch(value)
     if found is None:
-        raise CheckError(f"check {text!r}: {value!r} is no time; write a number and us, ms or s, as in 250ms")
-    number, unit = found.groups()
-    if not unit:
-        raise CheckError(f"check {text!r}: {value!r} needs a unit: us, ms or s")
-    if unit not in UNITS:
-        raise _unknown(text, "unit", unit, UNITS)
-    return float(number) * UNITS[unit]
+        raise CheckError(
+            f"check {text!r}: {value!r} is no time; write a number and a unit, as in 250ms or 2m"
+        )
+    if not found[2]:
+        raise CheckError(f"check {text!r}: {value!r} needs a unit: us, ms, s, m or h")
+    raise _unknown(text, "unit", found[2], reversed(UNITS))
 
 
 def _limit(text: str, stat: str, value: str) -> float:
@@ -294,7 +296,7 @@ def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int
         needed, what = 1 if check.min_samples is None else check.min_samples, "samples"
     if samples < needed:
         value = f"{samples} {what}" if samples else f"no {what}"
-        near = "" if samples else _nearest(check, figures)
+        near = "" if samples else _nearest(check, figures) or _uncounted(check, figures)
         reason = f"{value}, where {needed} {'is' if needed == 1 else 'are'} needed{near}"
         return CheckResult(check, False, value, reason, enough=False)
     if measured is None:
@@ -324,6 +326,13 @@ def _nearest(check: Check, figures: Figures) -> str:
     if best is None or not (likeness(best)[0] or best.type == check.selector):
         return f"; there is no row of type {check.selector}"
     return f"; the nearest row is {best.type}[{best.name}]"
+
+
+def _uncounted(check: Check, figures: Figures) -> str:
+    """What a check on delivery lacks, if no push that it matches is counted by its number."""
+    if check.stat not in _DELIVERY or any(check.matches(name) for name in figures.delivery):
+        return ""
+    return "; give their handler @on(..., delivery=lambda push: (stream, number)), which numbers the pushes"
 
 
 def _elsewhere(check: Check, figures: Figures, duration: float, peak_users: int) -> tuple[float, int]:

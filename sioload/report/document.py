@@ -186,7 +186,9 @@ def summary_text(
         if event["skipped"]:
             lines.append(f"{event['type']} {event['name']}: {event['skipped']} starts skipped")
         if event["unfinished"]:
-            lines.append(f"{event['type']} {event['name']}: {event['unfinished']} ended with their user")
+            lines.append(
+                f"{event['type']} {event['name']}: {event['unfinished']} unfinished (ended with their user)"
+            )
     lines += _errors(report["events"], width)
     lines += _raised(report["exceptions"], width)
     lines.append("")

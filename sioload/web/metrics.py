@@ -90,6 +90,9 @@ def _rows(figures: Figures) -> Iterator[Metric]:
     skipped = CounterMetricFamily(
         "sioload_skipped_starts", "Starts that a schedule left out, by row", labels=labels
     )
+    unfinished = CounterMetricFamily(
+        "sioload_unfinished_waits", "Waits that ended with their user, by row", labels=labels
+    )
     for row in figures.rows:
         values = [row.type, row.name]
         if row.times.total:
@@ -98,7 +101,9 @@ def _rows(figures: Figures) -> Iterator[Metric]:
         failures.add_metric(values, row.failures)
         if row.skipped:
             skipped.add_metric(values, row.skipped)
-    yield from (times, events, failures, skipped)
+        if row.unfinished:
+            unfinished.add_metric(values, row.unfinished)
+    yield from (times, events, failures, skipped, unfinished)
 
 
 def _emits(figures: Figures) -> Iterator[Metric]:

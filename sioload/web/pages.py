@@ -136,12 +136,12 @@ def events_csv(report: Mapping[str, Any]) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(["type", "name", "count", "failures", "rate_per_s", *(f"{stat}_ms" for stat in _TIMES),
-                     "skipped"])  # fmt: skip
+                     "skipped", "unfinished"])  # fmt: skip
     for event in report["events"]:
         times = event["latency_ms"] or {}
         writer.writerow([
             event["type"], _cell(event["name"]), event["count"], event["failures"], event["rate"],
-            *(times.get(stat, "") for stat in _TIMES), event["skipped"],
+            *(times.get(stat, "") for stat in _TIMES), event["skipped"], event["unfinished"],
         ])  # fmt: skip
     return out.getvalue()
 

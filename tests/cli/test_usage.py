@@ -42,6 +42,7 @@ BAD = [
     (("bench", URL, *EMIT, "--rate", "fast"), '"max"'),
     (("bench", URL, *EMIT, "--run-time", "soon"), "'soon' is no time: give e.g. 30s"),
     (("bench", URL, *EMIT, "--run-time", ""), "is no time"),
+    (("bench", URL, *EMIT, "--run-time", "1s500ms"), "is no time of whole seconds"),
     (("bench", URL, *EMIT, "--users", "0"), "--users"),
     (("bench", URL, *EMIT, "--spawn-rate", "0"), "--spawn-rate"),
     (("bench", URL, *EMIT, "--transports", "websocket,poling"), "nearest: 'polling'"),

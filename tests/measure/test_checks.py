@@ -114,9 +114,9 @@ def test_checks_judge_the_figures(figures: Figures, text: str, ok: bool, value: 
         ("CALL: p99 = 1s", "unknown operator '=' (nearest: '==')"),
         ("CALL: p99 =< 1s", "unknown operator '=<' (nearest: '<=')"),
         ("CALL: p99 below 1s", "unknown operator 'below'"),
-        ("CALL: p99 < 250", "'250' needs a unit: us, ms or s"),
+        ("CALL: p99 < 250", "'250' needs a unit: us, ms, s, m or h"),
         ("CALL: p99 < 250msec", "unknown unit 'msec' (nearest: 'ms')"),
-        ("CALL: p99 < 4m", "unknown unit 'm'"),
+        ("CALL: p99 < 4d", "unknown unit 'd'"),
         ("CALL: p99 < fast", "'fast' is no time"),
         ("CALL: p99 < -5ms", "'-5ms' is no time"),
         ("CALL: count > many", "'many' is no number"),
@@ -158,6 +158,7 @@ def test_a_wrong_check_names_the_offender_and_what_is_near(text: str, said: str)
         ("", (None, False, None)),
         ("warn", (None, True, None)),
         ("abort after 500ms", (0.5, False, None)),
+        ("abort after 1m30s", (90.0, False, None)),
         ("abort after 10s warn min_samples 50", (10.0, True, 50)),
         ("min_samples 50 warn abort after 10s", (10.0, True, 50)),
     ],
@@ -185,6 +186,25 @@ def test_a_name_that_matched_nothing_is_answered_by_the_nearest_row(
     result = evaluate(parse(text), figures, duration=10, peak_users=7)
     assert not result.ok
     assert result.reason.endswith(near) if near else "row" not in result.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("PUSH: lost == 0", "no samples, where 1 is needed; give their handler @on(..., delivery="),
+        ("RECV[news]: behind == 0", "delivery="),
+        ("PUSH[other]: lost == 0", "the nearest row is PUSH[news]"),
+        ("PUSH[news]: count == 9 min_samples 9", "1 samples, where 9 are needed"),
+    ],
+)
+def test_a_check_on_delivery_that_nothing_counts_names_the_remedy(text: str, reason: str) -> None:
+    recorder = Recorder()
+    recorder.row("PUSH", "news").add(0.001)
+    recorder.row("RECV", "news").tick()
+    result = evaluate(parse(text), figures_of(recorder), duration=10, peak_users=7)
+    assert not result.ok and not result.enough
+    assert reason in result.reason
+    assert ("delivery=" in result.reason) == ("delivery=" in reason)
 
 
 def test_a_warning_reports_without_failing(figures: Figures) -> None:

@@ -73,5 +73,5 @@ def test_waits_that_end_with_the_run_are_unfinished(bench: Bench, target) -> Non
     outcome = start(bench, target.url, POLLING, "-t", "2s", *check, wait="yes")(40)
     event = outcome.event("WAIT", "never")
     assert (event["count"], event["failures"], event["unfinished"]) == (0, 0, 2), outcome.text
-    assert "2 ended with their user" in outcome.text
+    assert "2 unfinished (ended with their user)" in outcome.text
     assert outcome.code == 0, outcome.text

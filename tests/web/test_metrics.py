@@ -68,6 +68,7 @@ def test_the_last_read_equals_the_report(target: serverkit.Server, tmp_path: Pat
             assert timed == value("sioload_event_duration_seconds_bucket", **row, le="+Inf") <= event["count"]
             mean = value("sioload_event_duration_seconds_sum", **row) / timed
             assert mean * 1000 == pytest.approx(event["latency_ms"]["mean"], abs=0.001)
+    assert value("sioload_unfinished_waits_total", type="WAIT", name="never") == 6, "one of each user"
     for outcome in ("acked", "sent", "timeout", "error", "indeterminate", "not_sent"):
         assert value("sioload_emits_total", outcome=outcome) == report["ledger"][outcome]
     made = report["connections"]

@@ -62,6 +62,7 @@ def test_a_finished_run_is_shown_as_it_is_reported(shown: Callable[..., Any]) ->
         row = table.get((event["type"], event["name"]))
         if row is not None:
             assert (int(row["count"]), int(row["failures"])) == (event["count"], event["failures"])
+            assert int(row["unfinished"]) == event["unfinished"]
             assert row["p99_ms"] == ("" if event["latency_ms"] is None else str(event["latency_ms"]["p99"]))
     tagged = dict(
         line[4:].split(",", 1) for line in run.get("/sioload/sioload.hlog").splitlines() if "Tag=" in line
@@ -78,10 +79,14 @@ def test_a_finished_run_is_shown_as_it_is_reported(shown: Callable[..., Any]) ->
     assert max(data["columns"]["users"]) == 10
     assert max(data["columns"]["connections"]["websocket"]) == 10
 
+    assert table["WAIT", "never"]["unfinished"] == "10"
+    assert shown_times["WAIT", "never"]["notes"] == "10 unfinished"
+
     final = run.end()
     assert counts(final) == counts(report)
     written = (run.folder / "report.html").read_text()
     for page in (data["fragment"], written):
+        assert "10 unfinished: ended with their user" in page
         assert "&lt;script&gt;boom()" in page
         assert not any(markup in page for markup in LIVE_MARKUP)
         assert "canary" not in page and "secret" not in page

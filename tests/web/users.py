@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import gevent
 from locust import constant, events, task
 
 from sioload import SocketIOUser, UnexpectedReply, on, stamp
@@ -26,6 +27,7 @@ class Caller(SocketIOUser):
         self.sio.connect(namespaces=["/", "/chat"])
         self.sio.call("subscribe", {"rate": 5})
         self.turn = 0
+        gevent.spawn(self.sio.wait_for, "never", timeout=3600)
 
     @task
     def talk(self) -> None:
