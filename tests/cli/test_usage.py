@@ -85,12 +85,12 @@ def test_bad_usage_is_one_line(no_load, capsys, tmp_path, monkeypatch, args, say
 
 
 def test_exit_code_reaches_the_shell(tmp_path):
-    done = serverkit.run_sioload(["bench", URL, "--emit", "echo", "--data", "{"], 20, cwd=tmp_path)
+    done = serverkit.run_sioload(["bench", URL, "--emit", "echo", "--data", "{"], 60, cwd=tmp_path)
     assert done.code == 2 and done.out == "" and done.err.count("\n") == 1, done.text
 
 
 def test_help_names_every_command():
-    done = serverkit.run_sioload(["--help"], 20)
+    done = serverkit.run_sioload(["--help"], 60)
     assert done.code == 0
     for command in ("bench", "demo", "init", "target"):
         assert f"\n  {command} " in done.out
@@ -100,5 +100,5 @@ def test_a_file_of_the_current_directory_hides_no_module(tmp_path):
     (tmp_path / "socketio.py").write_text("raise SystemExit('the wrong module')")
     port = serverkit.free_port()
     args = ["bench", f"http://127.0.0.1:{port}", *EMIT, "--run-time", "3s", "--users", "1"]
-    done = serverkit.run([sys.executable, "-P", *serverkit.sioload(args)[1:]], 20, cwd=tmp_path)
+    done = serverkit.run([sys.executable, "-P", *serverkit.sioload(args)[1:]], 120, cwd=tmp_path)
     assert done.code == 1 and "the wrong module" not in done.err, done.text
