@@ -17,6 +17,7 @@ from sioload.client.schedule import Pace, Schedule
 from sioload.client.sleepers import Sleepers
 from sioload.errors import EmitError, NotConnected, RunEnded
 from sioload.measure.recorder import label_of
+from sioload.net.fleet import in_hub
 from sioload.options import Options
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Emitter:
         if listener and not fleet.stopping:
             return
         if listener or (getattr(self._user, "_greenlet", None) is current and sys.exc_info()[0] is not None):
+            gevent.sleep(0)
             raise RunEnded("the run has ended: emit before the last listener of test_stop returns")
         raise gevent.GreenletExit
 
@@ -131,6 +133,8 @@ class Emitter:
             if number is not None:
                 del self._pending.acks[number]
             _give_up(token, error)
+            if not in_hub():
+                gevent.sleep(0)  # a script that goes on at once, in a loop, holds up nobody else
             raise
         except BaseException:
             if number is None or number not in self._pending.acks:
@@ -148,6 +152,7 @@ class Emitter:
             handed = self._packets.send_raw(raw, token)
         except EmitError as error:
             token.settle(error.outcome, str(error))
+            gevent.sleep(0)
             raise
         except BaseException as error:
             token.settle("not_sent", f"{type(error).__name__} before it was sent")

@@ -186,7 +186,9 @@ def begin(runner: Any, name: str, length: float) -> None:
             gevent.spawn(user.stop)
 
     if length < math.inf:
-        fleet_of(runner.environment).deadlines.at(perf_counter() + length, over)
+        deadlines = fleet_of(runner.environment).deadlines
+        planned = deadlines.at(perf_counter() + length, over)
+        user.greenlet.rawlink(lambda _: deadlines.cancel(planned))  # a user that left early is kept no longer
 
 
 def _listen(environment: Any, **_: Any) -> None:

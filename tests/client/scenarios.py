@@ -404,6 +404,25 @@ def a_message_above_the_servers_limit_is_an_error_and_the_user_goes_on() -> None
 
 
 @scenario
+def a_script_that_is_refused_over_and_over_holds_up_nobody() -> None:
+    sio, turns = connected(), 0
+
+    def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            gevent.sleep(0)
+
+    beside = gevent.spawn(other)
+    for _ in range(50):
+        raises(EncodeError, lambda: sio.emit("echo", {1, 2}))
+        raises(EncodeError, lambda: sio.call("echo", {1, 2}))
+        raises(NotConnected, lambda: sio.emit("echo", 1, "/unjoined"))
+    beside.kill()
+    assert turns >= 150, turns
+
+
+@scenario
 def raw_packets() -> None:
     sio = connected()
     with sio.expect("echo") as expected:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +91,36 @@ def test_a_shape_that_makes_no_sense_ends_the_run_before_it_starts(
     done = serverkit.run_forked("locust", ["-f", script, "--headless"], cwd=tmp_path)
     assert done.code not in (0, 3, 4), done.text
     assert "Crowd" in done.err and said in done.err, done.text
+
+
+EARLY = """
+import gevent
+from locust import User, task
+from locust.env import Environment
+from locust.exception import StopUser
+from sioload.load.arrivals import begin
+from sioload.net.fleet import fleet_of
+
+class Visitor(User):
+    @task
+    def leave(self):
+        raise StopUser
+
+environment = Environment(user_classes=[Visitor])
+runner = environment.create_local_runner()
+runner.start(1, 1)
+while runner.state != "running":
+    gevent.sleep(0.01)
+deadlines = fleet_of(environment).deadlines
+before = len(deadlines)
+for _ in range(20):
+    begin(runner, "Visitor", 3600)
+begun = len(deadlines) - before
+runner.user_greenlets.join(5)
+print(begun, len(deadlines) - before)
+"""
+
+
+def test_nothing_is_kept_of_a_session_that_ended_before_its_time() -> None:
+    done = serverkit.run([sys.executable, "-c", EARLY], 60)
+    assert done.code == 0 and done.out.split() == ["20", "0"], done.text
