@@ -293,7 +293,10 @@ class Polling:
         else:
             for token in tokens:
                 token.settle("indeterminate", f"HTTP {response.status}")
-            self._listener.on_refused(response.status, response.body, "polling")
+            if self._before is not None:
+                self._listener.on_lost(self._before)  # as for the poll that went out again
+            else:
+                self._listener.on_refused(response.status, response.body, "polling")
         if not self.closed:
             self._post_next()
             self._check_paused()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -183,6 +184,39 @@ def test_an_answer_to_a_poll_that_is_no_good_http(driver: Driver, what: str) -> 
         seen = driver.wait("victims", "lost", 1)
         driver.judged()
     assert seen["lost"] == [kind(what)]
+
+
+def test_a_session_that_is_gone_with_its_connection_ends_for_that(driver: Driver) -> None:
+    """The poll goes out again, and a POST is refused before it: what ended first was the connection."""
+    again, posted, polls = threading.Event(), threading.Event(), itertools.count()
+    unknown = b'{"code":1,"message":"Session ID unknown"}'
+
+    def script(peer: Peer) -> None:
+        while True:
+            asked = peer.request()
+            if asked.body.startswith(b"40"):
+                peer.reply(200, b"ok")
+            elif asked.method == "POST":
+                again.wait(5)
+                peer.reply(400, unknown)
+                posted.set()
+            elif "sid=" not in asked.target:
+                peer.reply(200, peer.session().encode())
+            elif (number := next(polls)) == 0:
+                peer.reply(200, b'40{"sid":"s"}')
+            elif number == 1:
+                peer.fin()
+                return
+            else:
+                again.set()
+                posted.wait(5)
+                peer.reply(400, unknown)
+
+    with Hostile(script) as server:
+        driver.open("victims", server.url, POLLING)
+        seen = driver.wait("victims", "lost", 1)
+        driver.judged()
+    assert seen["lost"][0] == "transport closed"
 
 
 def test_an_unknown_sid_is_named_and_a_new_session_asked_for(driver: Driver) -> None:

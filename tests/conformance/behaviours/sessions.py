@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -359,16 +360,17 @@ def wrong_path(cell: Cell) -> None:
 def heartbeats(cell: Cell) -> None:
     sio = cell.connected()
     sid = sio.sid
-    gevent.sleep(4.4 * PING_INTERVAL / 1000)
-    same((sio.connected, sio.sid), (True, sid), "the session")
-    if not (
-        cell.server.eio is None and cell.final == "polling"
-    ):  # there, a poll that ends is the sign of life
+    if cell.server.eio is None and cell.final == "polling":  # there, a poll that ends is the sign of life
+        gevent.sleep(4.4 * PING_INTERVAL / 1000)
+    else:
         name = "pong" if cell.server.eio == 3 else "ping"
-        count, failures = cell.row("HEARTBEAT", name)
-        true(count >= 3 and not failures, f"row HEARTBEAT {name}: {count}, {failures}")
+        beats = partial(cell.row, "HEARTBEAT", name)
+        cell.until(lambda: beats()[0] >= 3, "three heartbeats", 15 * PING_INTERVAL / 1000)
+        count, failures = beats()
+        same(failures, 0, f"failures of row HEARTBEAT {name}")
         timed = cell.fleet.recorder.rows["HEARTBEAT", name].totals().times.total
         same(timed, 0 if cell.server.eio is None else count, "beats with a time")
+    same((sio.connected, sio.sid), (True, sid), "the session")
     same(sio.call("echo", 1), 1)
     same(cell.names("DISCONNECT"), [], "rows DISCONNECT")
 
