@@ -4,15 +4,19 @@ import os
 from time import perf_counter
 
 import hooks
-from locust import constant, task
+from locust import constant, events, task
 
 from sioload import SocketIOUser, paced
 
 RATE = float(os.environ["RATE"])
-#: When each of them began, and when it was told to stop.
+#: When each of them began, when it was told to stop, and when both had ended.
 spans = hooks.told["spans"] = {}
-#: How long each call of the paced user took, in seconds.
-services = hooks.told["services"] = []
+
+
+@events.test_stop.add_listener
+def ended(**_):
+    for span in spans.values():
+        span.append(perf_counter())
 
 
 class Timed(SocketIOUser):
@@ -36,9 +40,7 @@ class Paced(Timed):
 
     @task
     def work(self):
-        begun = perf_counter()
-        self.sio.call("work", 1, name=self.name)
-        services.append(perf_counter() - begun)
+        self.sio.call("work", self.name, name=self.name)
 
 
 class Scheduled(Timed):
@@ -47,7 +49,7 @@ class Scheduled(Timed):
 
     def on_start(self):
         super().on_start()
-        self.sio.schedule("work", 2, rate=RATE, name=self.name)
+        self.sio.schedule("work", self.name, rate=RATE, name=self.name)
 
     @task
     def rest(self):

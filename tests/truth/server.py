@@ -11,7 +11,8 @@ measures and counts is what happened on its sockets. Events:
 - `subscribe` [who]: pushes `news` {"n"} from the number that is due by then, see `Stream`.
 - any other event is acked at once.
 
-GET /counts tells what it received and acked, the numbers it pushed to whom, and how long it really stalled.
+GET /counts tells what it received and acked, when it acked each `work` (by its text), the numbers it pushed
+to whom, and from when to when it really stalled; times are seconds of `perf_counter`.
 """
 
 from __future__ import annotations
@@ -132,6 +133,8 @@ class Connection:
         elif event == "subscribe":
             self.server.stream.join(self, str(args[0]))
         self.ack(event, id, time.perf_counter() - now)
+        if event == "work":
+            self.server.worked.setdefault(str(args[0]), []).append(time.perf_counter())
 
     def ack(self, event: str, id: str, value: float) -> None:
         if id and self.sock.fileno() >= 0:
@@ -222,7 +225,8 @@ class Server:
         self.selector = selectors.DefaultSelector()
         self.received: Counter[str] = Counter()
         self.acked: Counter[str] = Counter()
-        self.stalled = 0.0
+        self.worked: dict[str, list[float]] = {}
+        self.stalled = 0.0, 0.0
         self.timers: list[tuple[float, int, Callable[[], None]]] = []
         self.serial = count()
         self.stream = Stream(self)
@@ -243,12 +247,13 @@ class Server:
     def stall(self) -> None:
         begun = time.perf_counter()
         time.sleep(self.options.duration)
-        self.stalled = time.perf_counter() - begun
+        self.stalled = begun, time.perf_counter()
 
     def counts(self) -> dict[str, Any]:
         return {
             "received": self.received,
             "acked": self.acked,
+            "worked": self.worked,
             "sent": self.stream.sent,
             "stalled": self.stalled,
         }
