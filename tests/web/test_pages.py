@@ -6,13 +6,17 @@ import csv
 import io
 import json
 import re
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import serverkit
 from hdrh.histogram import HdrHistogram
 
+LOOKED_AT = Path(__file__).with_name("looked_at.py")
 CHECKS = ("--sio-check", "CALL[echo]: p99 < 10s", "--sio-check", "ledger: acked < 5 warn")
 #: What the scenario's names look like when they aren't escaped.
 LIVE_MARKUP = ("<script>boom", "<img src=x")
@@ -153,3 +157,13 @@ def test_users_go_on_while_pages_are_served_and_tests_and_resets_begin_a_new_his
     run.ask("/stop", {})
     run.ask("/swarm", start)
     run.until_ended(lambda end: 0 < end < 2)
+
+
+def test_users_get_their_turn_after_every_hundred_rows_or_points() -> None:
+    done = serverkit.run([sys.executable, LOOKED_AT], 120)
+    assert done.code == 0, done.text
+    got = json.loads(done.out)
+    assert got.pop("many rows") >= 10, "a thousand rows are looked through"
+    rows, points = got.pop("rows"), got.pop("points")
+    assert rows + points > 300
+    assert {page: turns for page, turns in got.items() if turns < (rows + points) // 100} == {}
