@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import gevent
 
@@ -17,11 +17,8 @@ from sioload.client.schedule import Pace, Schedule
 from sioload.client.sleepers import Sleepers
 from sioload.errors import EmitError, NotConnected, RunEnded
 from sioload.measure.recorder import label_of
-from sioload.net.fleet import in_hub
+from sioload.net.fleet import Fleet, in_hub
 from sioload.options import Options
-
-if TYPE_CHECKING:
-    from sioload.net.fleet import Fleet
 
 _clock: Final = perf_counter  # a global that costs no look-up
 
