@@ -225,6 +225,21 @@ class Health:
         self._clear()
         return window
 
+    def ramp(self, now: float, call_p50: float | None) -> Window | None:
+        """The load changes: judge the level part's last window of at least half the length. Repeatable.
+
+        Args:
+            now: monotonic seconds.
+            call_p50: see `close`.
+        """
+        if not self._on or self._ramp:
+            return None
+        window = self._last(now, call_p50)
+        self._ramp = True
+        self._since = now
+        self._clear()
+        return window
+
     def tick(self, now: float, lateness: float, cpu: float, own: float) -> bool:
         """The timer fired.
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 #: Distinct exceptions that are told apart; further ones are counted under `OTHER`.
 MAX_KINDS: Final = 50
 OTHER: Final = ("(others)", "")
-_COUNTS: Final = ("now", "peak", "high", "stopped", "ended", "left")
+_COUNTS: Final = ("now", "peak", "high", "stopped", "ended", "left", "begun")
 
 
 class Population:
@@ -19,6 +19,7 @@ class Population:
         peak: the most that lived at a time. Who never got through its `on_start` isn't among them.
         ended: users that died before they were told to stop: of an exception, or for want of a connection.
         left: users that left by themselves (StopUser).
+        begun: users that began to live.
         high: the most that lived at a time since the last boundary of the run; see `cut`.
         stopped: users that lived when they were told to stop; None before.
         exceptions: kind and place to how often, and the first one's message.
@@ -26,7 +27,8 @@ class Population:
     """
 
     __slots__ = (
-        "_peaked", "_spawned", "classes", "ended", "exceptions", "high", "left", "now", "peak", "stopped"
+        "_peaked", "_spawned", "begun", "classes", "ended", "exceptions", "high", "left", "now", "peak",
+        "stopped",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -40,8 +42,7 @@ class Population:
         self.peak = self.high = self.now
         self.stopped: int | None = None
         self._peaked = self._spawned
-        self.ended = 0
-        self.left = 0
+        self.ended = self.left = self.begun = 0
         self.exceptions: dict[tuple[str, str], tuple[int, str]] = {}
         for counts in self.classes.values():
             counts.reset()
@@ -56,6 +57,7 @@ class Population:
     def spawned(self) -> int:
         """One more lives; returns its number."""
         self._spawned += 1
+        self.begun += 1
         self.now += 1
         if self.now > self.peak:
             self.peak = self.now
@@ -78,7 +80,8 @@ class Population:
         """What happened after `earlier`, a former state of these; `peak` is the most since the last cut."""
         fresh = Population()
         fresh.now, fresh.peak, fresh.high, fresh.stopped = self.now, self.high, self.high, self.stopped
-        fresh.ended, fresh.left = self.ended - earlier.ended, self.left - earlier.left
+        for name in ("ended", "left", "begun"):
+            setattr(fresh, name, getattr(self, name) - getattr(earlier, name))
         for key, (count, text) in self.exceptions.items():
             if more := count - earlier.exceptions.get(key, (0, ""))[0]:
                 fresh.exceptions[key] = (more, text)
@@ -101,6 +104,7 @@ class Population:
             self.stopped = (self.stopped or 0) + other.stopped
         self.ended += other.ended
         self.left += other.left
+        self.begun += other.begun
         for (kind, place), (count, message) in other.exceptions.items():
             self.raised(kind, place, message, count)
         for name, counts in other.classes.items():

@@ -26,9 +26,18 @@ def junit_xml(report: Mapping[str, Any]) -> str:
     root = ElementTree.Element("testsuites", {"name": "sioload", **totals, "time": time})
     attributes = {"name": "sioload", **totals, "time": time, "timestamp": report["started"].rstrip("Z")}
     suite = ElementTree.SubElement(root, "testsuite", attributes)
-    if unverified(report):
-        properties = ElementTree.SubElement(suite, "properties")
-        ElementTree.SubElement(properties, "property", {"name": "warning", "value": UNVERIFIED})
+    told = {"warning": UNVERIFIED} if unverified(report) else {}
+    for phase in report["phases"]:
+        calls, latency = phase["calls"], phase["calls"]["latency_ms"] or {}
+        times = f", p50 {latency['p50']:g} ms, p99 {latency['p99']:g} ms" if latency else ""
+        told[f"phase {phase['name']}"] = (
+            f"{phase['start_s']:g} s to {phase['end_s']:g} s, {phase['users']['peak']} users at the peak, "
+            f"{calls['count']} calls{times}, {phase['failures']} failures"
+        )
+    properties = ElementTree.SubElement(suite, "properties") if told else None
+    for name, value in told.items():
+        assert properties is not None
+        ElementTree.SubElement(properties, "property", {"name": name, "value": value})
     for check in checks:
         name = _xml(check["check"])
         case = ElementTree.SubElement(
@@ -72,6 +81,17 @@ def markdown(report: Mapping[str, Any]) -> str:
             word = "ok" if check["ok"] else "warning" if check["warn"] else "**failed**"
             measured = check["value"] if check["ok"] else check["reason"]
             lines.append(f"| {_md(check['check'])} | {word} | {_md(measured)} |")
+    if report["phases"]:
+        lines += ["", "| phase | from s | to s | users | calls | per second | p50 ms | p99 ms | failures |"]
+        lines.append("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+        for phase in report["phases"]:
+            calls = phase["calls"]
+            latency = calls["latency_ms"] or {}
+            times = " | ".join(f"{latency[stat]:g}" if latency else "" for stat in ("p50", "p99"))
+            cells = f"{phase['start_s']:g} | {phase['end_s']:g} | {phase['users']['peak']} | {calls['count']}"
+            lines.append(
+                f"| {_md(phase['name'])} | {cells} | {calls['rate']:g} | {times} | {phase['failures']} |"
+            )
     lines += ["", "| type | name | count | failures | per second | p50 ms | p99 ms | max ms |"]
     lines.append("|---|---|--:|--:|--:|--:|--:|--:|")
     for event in report["events"][:_MARKDOWN_ROWS]:

@@ -10,8 +10,9 @@ from typing import Any
 
 from sioload.durations import duration_text
 from sioload.errors import CheckError
+from sioload.measure.rows import Totals
 from sioload.report.checks import Check, CheckResult
-from sioload.report.events import event_of
+from sioload.report.events import event_of, latency_ms
 from sioload.report.figures import Figures, between
 
 
@@ -21,12 +22,14 @@ class Span:
 
     Attributes:
         most: users that the plan has in it at most; None for a plan of sessions.
+        text: as the plan has it.
     """
 
     name: str
     begin: float
     end: float
     most: int | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,11 @@ class Course:
             if part is not None and part.begin > -math.inf:
                 times.add(part.begin)
         return sorted(times)
+
+    @property
+    def ramps(self) -> list[float]:
+        """The boundaries at which the number of users begins to change."""
+        return [span.begin for span in self.spans[1:] if span.most is not None]
 
     def part(self, phase: str | None, after: float, now: float) -> Part | None:
         """The part of the run that a check is about; None for a phase that isn't known yet.
@@ -131,12 +139,24 @@ class Course:
         ledger = counted.ledger.encode()
         grown = ledger.pop("open")
         seconds = part.until - part.since
+        calls = Totals("CALL", "")
+        for row in counted.rows:
+            if row.type in ("CALL", "REPLY"):
+                calls.merge(row)
         return {
             "name": span.name,
+            "began": round(part.since, 3),
             "start_s": round(part.since - self.started, 3),
             "end_s": round(part.until - self.started, 3),
             "cut_ms": None if opening is None else round(opening.late * 1000, 3),
-            "users": {"start": first, "end": last, "peak": peak},
+            "users": {"start": first, "end": last, "peak": peak, "begun": users.begun},
+            "calls": {
+                "count": calls.count,
+                "failures": calls.failures,
+                "rate": round(calls.count / seconds, 3) if seconds > 0 else 0.0,
+                "latency_ms": latency_ms(calls.times),
+            },
+            "failures": sum(row.failures for row in counted.rows),
             "events": [event_of(row, counted.clock_error, seconds) for row in counted.rows],
             "ledger": {**ledger, "open_at_start": open_before, "open_at_end": open_before + grown},
             "connections": counted.connections.encode(),

@@ -189,6 +189,7 @@ def summary_text(
             lines.append(
                 f"{event['type']} {event['name']}: {event['unfinished']} unfinished (ended with their user)"
             )
+    lines += _phases(report["phases"], width)
     lines += _errors(report["events"], width)
     lines += _raised(report["exceptions"], width)
     lines.append("")
@@ -221,18 +222,40 @@ def _table(events: Sequence[Mapping[str, Any]], width: int) -> list[str]:
         times = [_ms(latency.get(stat)) for stat in ("p50", "p99", "max")]
         counts = (str(event["count"]), str(event["failures"]), f"{event['rate']:.1f}")
         rows.append((event["type"], event["name"], *counts, *times))
-    widths = [max(_columns(row[i]) for row in rows) for i in range(len(_HEAD))]
-    room = width - sum(widths) + widths[1] - 2 * (len(_HEAD) - 1)
-    widths[1] = max(8, min(widths[1], room))
+    return _columned(rows, 1, width)
+
+
+def _columned(rows: Sequence[Sequence[str]], wide: int, width: int) -> list[str]:
+    """A table with its head: columns up to `wide` are text, whose last is cut into pieces if need be."""
+    widths = [max(_columns(row[i]) for row in rows) for i in range(len(rows[0]))]
+    room = width - sum(widths) + widths[wide] - 2 * (len(widths) - 1)
+    widths[wide] = max(8, min(widths[wide], room))
     lines = []
     for row in rows:
-        name, *more = _pieces(row[1], widths[1])
-        cells = [_fit(row[0], widths[0]), _fit(name, widths[1])]
-        cells += [cell.rjust(widths[i + 2]) for i, cell in enumerate(row[2:])]
+        name, *more = _pieces(row[wide], widths[wide])
+        texts = [*row[:wide], name]
+        cells = [_fit(text, columns) for text, columns in zip(texts, widths, strict=False)]
+        cells += [row[i].rjust(widths[i]) for i in range(wide + 1, len(row))]
         lines.append("  ".join(cells))
-        lines += [f"{'':{widths[0]}}  {piece}" for piece in more]
+        indent = " " * sum(columns + 2 for columns in widths[:wide])
+        lines += [indent + piece for piece in more]
     lines.insert(1, "-" * _columns(lines[0]))
     return lines
+
+
+def _phases(phases: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+    if not phases:
+        return []
+    rows = [("phase", "from", "to s", "users", "calls", "/s", "p50 ms", "p99 ms", "fails")]
+    for phase in phases:
+        calls, users = phase["calls"], phase["users"]
+        latency = calls["latency_ms"] or {}
+        load = f"{users['start']}..{users['end']}" if users["start"] != users["end"] else str(users["end"])
+        span = (f"{phase['start_s']:.0f}", f"{phase['end_s']:.0f}", load)
+        counts = (str(calls["count"]), f"{calls['rate']:.1f}")
+        times = (_ms(latency.get("p50")), _ms(latency.get("p99")))
+        rows.append((phase["name"], *span, *counts, *times, str(phase["failures"])))
+    return ["", *_columned(rows, 0, width)]
 
 
 def _errors(events: Sequence[Mapping[str, Any]], width: int) -> list[str]:

@@ -21,6 +21,7 @@ class Cutter:
 
     Attributes:
         marks: boundaries, and cuts that the master may not have.
+        ramps: those at which the number of users begins to change.
     """
 
     def __init__(self, recorder: Recorder, taken: Callable[[dict[str, Any]], None]) -> None:
@@ -30,6 +31,7 @@ class Cutter:
             taken: gets each cut, in a greenlet.
         """
         self.marks = Marks()
+        self.ramps: set[float] = set()
         self._recorder = recorder
         self._taken = taken
         self._more = Event()
@@ -37,14 +39,16 @@ class Cutter:
 
     def begin(self) -> None:
         """A run begins."""
+        self.ramps.clear()
         self.marks.begin(stamp())
 
     def forget(self) -> None:
         """All that was counted was forgotten."""
         self.marks.forget(stamp())
 
-    def know(self, times: Iterable[float]) -> None:
+    def know(self, times: Iterable[float], ramps: Iterable[float]) -> None:
         """Hear of the boundaries of the run that goes on, maybe again."""
+        self.ramps.update(ramps)
         self.marks.know(times)
         self._more.set()
 

@@ -115,8 +115,24 @@ class Judge:
         starts = [clock.zero + origin + start for start in plan.starts]
         most = [None if plan.per_second else round(max(each.begin, each.end)) for each in plan.phases]
         names = [each.name for each in plan.phases]
-        self.course = replace(self.course, spans=list(map(Span, names, starts, starts[1:], most)))
+        texts = str(plan).split("; ")
+        self.course = replace(self.course, spans=list(map(Span, names, starts, starts[1:], most, texts)))
+        gevent.spawn(self._tell, self.course)
         self._mark()
+
+    def phase(self) -> tuple[str, float] | None:
+        """The phase that is on, and the seconds that it goes on for; None without."""
+        now = clock.stamp()
+        span = self.course.at(now) if self.running else None
+        return None if span is None else (span.name, span.end - now)
+
+    def _tell(self, course: Course) -> None:
+        """Say when each phase begins."""
+        for number, span in enumerate(course.spans, 1):
+            gevent.sleep(max(0.0, span.begin - clock.stamp()))
+            if not self.running or self.course.spans is not course.spans:
+                return
+            logger.info("sioload: phase %d of %d: %s", number, len(course.spans), span.text)
 
     def _mark(self) -> None:
         """Set the boundaries of phases and of checks."""

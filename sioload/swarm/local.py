@@ -76,7 +76,7 @@ class Local:
         self.producer.hurry()
 
     def _mark(self) -> None:
-        self.producer.cutter.know(self.judge.swarm.windows.marks)
+        self.producer.cutter.know(self.judge.swarm.windows.marks, self.judge.course.ramps)
 
     def _cut(self, cut: dict[str, Any]) -> None:
         self.producer.cutter.marks.confirmed([cut["mark"]])

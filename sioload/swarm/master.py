@@ -136,7 +136,7 @@ class Master:
         if cuts:
             self._send(CUTS, client_id, marks=[cut["mark"] for cut in cuts])
         if part.get("marks", 0) < len(self.swarm.windows.marks) and not part["final"]:
-            self._send(MARKS, client_id, marks=self.swarm.windows.marks)
+            self._tell_marks(client_id)
 
     def on_stopped(self, environment: Any, msg: Message) -> None:
         """All that a worker had to report of this test is in."""
@@ -166,7 +166,10 @@ class Master:
         """There are more boundaries. Workers that join later hear of them after their first report."""
         for client_id in self.runner.clients:
             if self.alive(client_id):
-                self._send(MARKS, client_id, marks=self.swarm.windows.marks)
+                self._tell_marks(client_id)
+
+    def _tell_marks(self, client_id: str) -> None:
+        self._send(MARKS, client_id, marks=self.swarm.windows.marks, ramps=self.judge.course.ramps)
 
     def on_spawning_complete(self, **_: Any) -> None:
         if self.environment.reset_stats and self.judge.running:

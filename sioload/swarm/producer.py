@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 SLOW_STOP: Final = 10.0
 #: Batches after the last user was spawned until which users may still be connecting.
 SETTLE: Final = 5
+#: Batches after a boundary in which users that it asks for may not have been spawned yet.
+HELD: Final = 3
 #: Seconds between two batches into Locust's statistics.
 BATCH: Final = 1.0
 
@@ -62,7 +64,8 @@ class Producer:
         self.environment = environment
         self.fleet: Fleet = fleet_of(environment)
         self.drained = True
-        self.cutter = Cutter(self.fleet.recorder, cut)
+        self._cut = cut
+        self.cutter = Cutter(self.fleet.recorder, self._boundary)
         self._ended = ended
         self._hurried = False
         self._end: _End | None = None
@@ -78,7 +81,7 @@ class Producer:
             take_over(environment.runner, self.fleet)
         self._tap = RequestListeners(self.fleet, environment.events.request)
         self._warned = False
-        self._settling = 0
+        self._settling = self._held = 0
         gevent.spawn(self._batches)
         self._lateness = LagWatch(self.fleet, self._judge)
 
@@ -202,6 +205,14 @@ class Producer:
         gc.freeze()
         self._settling = SETTLE
 
+    def _boundary(self, cut: dict[str, Any]) -> None:
+        """What was counted up to a boundary; the number of users may change from there on."""
+        if cut["mark"] in self.cutter.ramps:
+            recorder = self.fleet.recorder
+            recorder.health.ramp(time.monotonic(), recorder.window_p50())
+            self._settling, self._held = SETTLE, HELD
+        self._cut(cut)
+
     def _batches(self) -> None:
         while True:
             opened = self.fleet.recorder.connections.opened
@@ -216,6 +227,9 @@ class Producer:
             if self._settling:
                 # Users that were spawned still connect. When no more do, the ramp-up is over.
                 self._settling -= 1
+                self._held = max(0, self._held - 1)
+                if self._held:
+                    continue
                 if recorder.connections.opened == opened or not self._settling:
                     self._settling = 0
                     recorder.health.ramped(time.monotonic(), recorder.window_p50())

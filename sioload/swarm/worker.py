@@ -44,7 +44,7 @@ class Worker:
         self.producer = Producer(environment, self.report)
         self._test = 0
         self._stopping: int | None = None
-        self._marks: dict[str, Any] = {"test": 0, "marks": []}
+        self._marks: dict[str, Any] = {"test": 0, "marks": [], "ramps": []}
         self._seq = 0
         guard = self.guard = Guard(environment, self.producer.fleet.recorder.internal_error)
         self.desk = WorkerDesk(runner, guard)
@@ -116,7 +116,7 @@ class Worker:
 
     def _know_marks(self) -> None:
         if self._marks["test"] == self._test:
-            self.producer.cutter.know(self._marks["marks"])
+            self.producer.cutter.know(self._marks["marks"], self._marks["ramps"])
 
     def on_cuts(self, environment: Any, msg: Message) -> None:
         if msg.data["test"] == self._test:

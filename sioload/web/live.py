@@ -51,6 +51,7 @@ class Look:
         running: users are simulated, and rates are over the time until now.
         final: no test goes on, and all figures are in.
         duration: seconds that rates are over.
+        phase: the phase that is on, and the seconds that it goes on for; None without.
     """
 
     report: Mapping[str, Any]
@@ -62,6 +63,7 @@ class Look:
     running: bool
     final: bool
     duration: float
+    phase: tuple[str, float] | None = None
 
 
 class Live:
@@ -151,8 +153,8 @@ class Live:
         figures = replace(figures, rows=copies, going=not final)
         runner = self.environment.runner
         state, users = str(runner.state), int(runner.user_count)
-        report = self.aside(self.judge.report, figures)
-        return Look(report, figures, points, rows, state, users, running, final, duration)
+        report, phase = self.aside(self.judge.report, figures), self.judge.phase()
+        return Look(report, figures, points, rows, state, users, running, final, duration, phase)
 
     def aside(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in a thread and wait for it; users of this process go on. One call at a time."""

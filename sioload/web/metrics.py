@@ -64,6 +64,10 @@ def _run(look: Look) -> Iterator[Metric]:
     yield raised
     yield _gauge("sioload_run_active", "1 while a test goes on", int(look.running))
     yield _gauge("sioload_run_duration_seconds", "Time that rates are over", look.duration)
+    phase = GaugeMetricFamily("sioload_phase", "1 for the phase that is on", labels=["phase"])
+    if look.phase is not None:
+        phase.add_metric([look.phase[0]], 1)
+    yield phase
     yield _gauge("sioload_workers", "Workers that take part in the test", look.report["workers"]["expected"])
     yield _gauge("sioload_workers_lost", "Workers lost during the test", len(look.figures.lost))
     yield _gauge("sioload_internal_errors", "Faults of sioload itself", len(look.figures.internal_errors))

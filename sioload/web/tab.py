@@ -76,7 +76,7 @@ def extended(answer: bytes, look: Look, state: str) -> bytes:
     """The answer of Locust's statistics with our rows and this state in it."""
     data = orjson.loads(answer)
     others = [table for table in data.get("extended_stats", []) if table["key"] != KEY]
-    rows = table(look.report, final=look.final)
+    rows = table(look.report, final=look.final, phase=look.phase)
     return orjson.dumps({**data, "extended_stats": [*others, {"key": KEY, "data": rows}], "state": state})
 
 
@@ -92,16 +92,20 @@ def _manager(response: Response) -> None:
     response.set_data(response.get_data().replace(b"</body>", _SCRIPT, 1))
 
 
-def table(report: Mapping[str, Any], *, final: bool) -> list[dict[str, Any]]:
+def table(
+    report: Mapping[str, Any], *, final: bool, phase: tuple[str, float] | None = None
+) -> list[dict[str, Any]]:
     """The rows of the tab, in order.
 
     Args:
         report: as it stands.
         final: the test is over; before that, a ledger with open emits is no fault.
+        phase: the one that is on, and the seconds that it goes on for.
     """
     faults = [{"kind": "UNTRUSTED", "notes": reason} for reason in report["untrusted"] if final]
     rows = [
         *faults,
+        *_phases(report, phase),
         *_users(report),
         *_checks(report),
         *_generator(report, final=final),
@@ -124,6 +128,24 @@ def _users(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "count": count,
             "failures": count,
             "notes": raised["message"],
+        }
+
+
+def _phases(report: Mapping[str, Any], on: tuple[str, float] | None) -> Iterator[dict[str, Any]]:
+    for phase in report["phases"]:
+        calls, users = phase["calls"], phase["users"]
+        times = calls["latency_ms"] or {}
+        notes = f"{phase['start_s']:.0f} to {phase['end_s']:.0f} s, {users['start']} to {users['end']} users"
+        if on is not None and on[0] == phase["name"]:
+            notes = f"now, {on[1]:.0f} s left: {users['start']} to {users['end']} users"
+        yield {
+            "kind": "phase",
+            "what": phase["name"],
+            "count": calls["count"],
+            "rate": round(calls["rate"], 1),
+            **{key: round(times[stat], 2) for key, stat in _TIMES.items() if times},
+            "failures": phase["failures"],
+            "notes": notes,
         }
 
 

@@ -82,23 +82,26 @@ def _update(live: Live, screen: Screen) -> None:
     if live.judge.running and point is not None:
         figures: Any = live.judge.figures()
         failures = sum(row.failures for row in figures.rows)
-        screen.show(line(point, live.history.rows, failures), bad=failures > 0)
+        screen.show(line(point, live.history.rows, failures, live.judge.phase()), bad=failures > 0)
     elif live.settled_at is None:
         screen.show("waiting for the last acks and reports", bad=False)
 
 
-def line(point: Point, rows: list[tuple[str, str]], failures: int) -> str:
+def line(
+    point: Point, rows: list[tuple[str, str]], failures: int, phase: tuple[str, float] | None = None
+) -> str:
     """How the run stands, in at most `WIDTH` columns.
 
     Args:
         point: what happened last.
         rows: the history's rows.
         failures: of the whole run.
+        phase: the one that is on, and the seconds that it goes on for.
     """
     opening = point.connections.get(OPENING, 0)
     is_open = sum(point.connections.values()) - opening
-    minutes, seconds = divmod(round(point.end), 60)
-    parts = [f"{minutes}:{seconds:02}", f"{point.users:,.0f} users", f"{is_open:,.0f} open"]
+    on = [] if phase is None else [f"{phase[0][:20]}, {_clock(phase[1])} left"]
+    parts = [_clock(point.end), *on, f"{point.users:,.0f} users", f"{is_open:,.0f} open"]
     if opening:
         parts.append(f"{opening:,.0f} opening")
     rate = sum(cell.count for cell in point.cells.values()) / point.seconds
@@ -116,6 +119,11 @@ def line(point: Point, rows: list[tuple[str, str]], failures: int) -> str:
     while len("  ".join(parts)) > WIDTH:
         parts.pop()
     return "  ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"
 
 
 def _ms(value: float) -> str:

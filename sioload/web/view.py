@@ -20,6 +20,9 @@ from sioload.web.live import Look
 STATIC: Final = Path(__file__).with_name("static")
 TEMPLATES: Final = Path(__file__).with_name("templates")
 
+#: What the charts draw of a phase.
+_BAND: Final = ("name", "start_s", "end_s")
+
 
 def number(value: float | None) -> str:
     """A count, or a rate, with thousands separated; a dash for none."""
@@ -82,6 +85,7 @@ def facts(look: Look) -> dict[str, Any]:
         "errors": sorted(errors, key=lambda error: (-error[0], error[1:])),
         "lost": lost,
         "unseen": UNSEEN,
+        "phase": look.phase,
         "shown_verdict": functools.partial(shown_verdict, final=look.final),
         "fates": users_text(report["users"]),
         "failed": [check for check in report["checks"] if not check["ok"] and not check["warn"]],
@@ -112,6 +116,7 @@ def charts(look: Look, points: Sequence[Point], wanted: Iterable[int]) -> dict[s
     """What the charts draw: columns of these points, all rows by name, and the columns of those wanted."""
     return {
         "rows": rows(look),
+        "phases": [{key: each[key] for key in _BAND} for each in look.report["phases"]],
         "columns": series(points),
         "series": {str(row): row_series(points, row) for row in wanted},
     }

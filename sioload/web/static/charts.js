@@ -124,7 +124,7 @@
           })),
         ],
         bands: bands.map(([high, low, opacity]) => ({ series: [high + 1, low + 1], fill: `rgba(${css("--band")}, ${opacity})` })),
-        hooks: { setSelect: [(u) => this.zoomed(u)] },
+        hooks: { setSelect: [(u) => this.zoomed(u)], drawClear: [phases] },
       };
     }
 
@@ -160,6 +160,29 @@
       this.uplot?.destroy();
       this.box.remove();
     }
+  }
+
+  // The phases of the run as bands behind the lines, with their names as far as there is room.
+  function phases(u) {
+    const { ctx } = u;
+    const { left, top, width, height } = u.bbox;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(left, top, width, height);
+    ctx.clip();
+    ctx.font = `${Math.round(11 * devicePixelRatio)}px system-ui, sans-serif`;
+    ctx.textBaseline = "top";
+    data.phases.forEach((phase, i) => {
+      const from = Math.max(left, u.valToPos(phase.start_s, "x", true));
+      const to = Math.min(left + width, u.valToPos(phase.end_s, "x", true));
+      if (to <= from) return;
+      ctx.fillStyle = `rgba(${css("--band")}, ${i % 2 ? 0.12 : 0.04})`;
+      ctx.fillRect(from, top, to - from, height);
+      ctx.fillStyle = css("--dim");
+      const room = 4 * devicePixelRatio;
+      if (ctx.measureText(phase.name).width + 2 * room <= to - from) ctx.fillText(phase.name, from + room, top + room);
+    });
+    ctx.restore();
   }
 
   // What the legend tells while nothing points at a time.
