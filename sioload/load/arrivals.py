@@ -30,7 +30,14 @@ from sioload.net.fleet import fleet_of
 ARRIVE: Final = "sioload_arrive"
 
 
-class Arrivals(LoadTestShape):
+class Shape(LoadTestShape):
+    """A shape of ours: options like `-t` mean something beside it."""
+
+    abstract: ClassVar[bool] = True
+    use_common_options: ClassVar[bool] = True
+
+
+class Arrivals(Shape):
     """An open model of users: sessions begin at fixed times, whether earlier ones got on or not.
 
     Subclass it in the locustfile and set the attributes. Where Locust's own number of users stays level when
@@ -46,7 +53,6 @@ class Arrivals(LoadTestShape):
     """
 
     abstract: ClassVar[bool] = True
-    use_common_options: ClassVar[bool] = True
 
     rate: float
     session_length: float | Callable[[], float]

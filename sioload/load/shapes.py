@@ -13,7 +13,7 @@ from locust.runners import Runner
 
 from sioload.durations import seconds_of
 from sioload.errors import PhaseError, UsageError
-from sioload.load.arrivals import Arrivals, check_length
+from sioload.load.arrivals import Arrivals, Shape, check_length
 from sioload.load.phases import Plan, parse_phases
 
 #: Seconds that sessions may go on after the last phase.
@@ -26,7 +26,7 @@ def _nobody(origin: float) -> None:
     """Nobody is told."""
 
 
-class Phases(LoadTestShape):
+class Phases(Shape):
     """A plan of phases in a locustfile: subclass it and set `phases`.
 
     Attributes:
@@ -36,7 +36,6 @@ class Phases(LoadTestShape):
     """
 
     abstract: ClassVar[bool] = True
-    use_common_options: ClassVar[bool] = True
 
     phases: str | Sequence[str]
     session_length: float | Callable[[], float] | None = None
@@ -46,7 +45,7 @@ class Phases(LoadTestShape):
         raise UsageError("phases need a run that sioload is attached to")
 
 
-class UserPhases(LoadTestShape):
+class UserPhases(Shape):
     """A number of simulated users that follows a plan, by Locust's own dispatcher.
 
     Attributes:
@@ -56,7 +55,6 @@ class UserPhases(LoadTestShape):
     """
 
     abstract: ClassVar[bool] = False
-    use_common_options: ClassVar[bool] = True
 
     def __init__(self, plan: Plan, spawn_rate: float | None) -> None:
         """

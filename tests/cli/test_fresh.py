@@ -64,6 +64,42 @@ def test_make_demo_needs_nothing_but_python(clone: Path) -> None:
     assert "reconciled with the server" in done.out
 
 
+#: What is tried with another Python, and fits a few minutes.
+ELSEWHERE = ["tests/measure", "tests/engineio", "tests/socketio", "tests/net", "tests/client/test_client.py",
+             "tests/users/test_library.py", "tests/users/test_tasks.py", "tests/locust_features"]  # fmt: skip
+
+
+def interpreter(version: str) -> str:
+    """A Python of this version that isn't the tests' own: in the path, or pyenv's."""
+    pyenv = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+    for found in (shutil.which(f"python{version}"), *pyenv):
+        if found and f"Python {version}." in serverkit.run([found, "-V"], 20).out:
+            return str(found)
+    pytest.skip(f"Python {version} is missing: install it (pyenv install {version})")
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_other_versions_of_python(clone: Path, version: str) -> None:
+    """What `make check` does, and some of the tests, as plain Python."""
+    if sys.version.startswith(f"{version}."):
+        pytest.skip("all other tests run with it")
+    python = clone / ".venv" / "bin" / "python"
+    env = {**CLEAN, "SIOLOAD_PURE": "1", "PYTEST_ADDOPTS": "", "PYTEST_XDIST_WORKER": ""}
+    modules = serverkit.SERVERS / "node_modules"
+    (clone / "tests" / "servers" / "node_modules").symlink_to(modules)
+    for command in (
+        [interpreter(version), "-m", "venv", clone / ".venv"],
+        [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", ".[test,dev]"],
+        [python, "-m", "ruff", "check", "-q", "."],
+        [python, "-m", "mypy"],
+        [python, "-m", "pytest", "-m", "not verify", "-p", "no:cacheprovider", *ELSEWHERE],
+    ):
+        done = serverkit.run(command, 600, cwd=clone, env=env)
+        assert done.code == 0, done.text
+    assert " passed" in done.out, done.text
+
+
 class Image:
     """What the Dockerfile does.
 
