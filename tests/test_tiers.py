@@ -9,12 +9,14 @@ import serverkit
 #: Long tests that have no shortened form of their own, by what stands in for it in the same file.
 STANDS_IN = {
     "test_ours_and_the_official_clients_send_the_same_to": "test_ours_and_the_official_clients_send_the_same",
+    "test_ninety_users_share_seventy_rows_whatever_becomes_of_workers":
+        "test_a_worker_is_killed_one_joins_and_one_comes_back",
     "test_five_joins": "test_workers_that_join_and_leave_count_fully",
     "test_whole_demo_has_rows_worth_looking_at": "test_short_demo_agrees_with_the_server",
     "test_make_demo_needs_nothing_but_python": "test_what_is_installed_and_run_can_be_read",
     "test_other_versions_of_python": "test_what_is_installed_and_run_can_be_read",
     "test_the_dockerfiles_steps_install_what_its_example_runs": "test_what_is_installed_and_run_can_be_read",
-}
+}  # fmt: skip
 
 
 def is_mark(node: ast.AST) -> bool:

@@ -24,7 +24,7 @@ from fuzz.cases import LIMITS, NESTED, SUBJECTS, Rand, deflated, frame, fuzz, mu
 from sioload.errors import ProtocolError
 
 CASES = Path(__file__).with_name("cases.py")
-QUICK, LONG = 20_000, 1_000_000
+QUICK, COVERING, LONG = 8_000, 20_000, 1_000_000
 SEED = 20_240_601
 #: At least so many of the cases must decode, or the fuzzing would test little beyond the first check.
 DECODING = 0.30
@@ -178,7 +178,7 @@ def test_a_million_cases_of_each(cases: int, seeds: int, at_once: int) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("cases", "at_once", "least"),
-    [(200, len(SUBJECTS), 80), pytest.param(QUICK, 1, 95, marks=pytest.mark.verify)],
+    [(200, len(SUBJECTS), 80), pytest.param(COVERING, 1, 95, marks=pytest.mark.verify)],
 )
 def test_the_cases_reach_the_codecs_lines(tmp_path: Path, cases: int, at_once: int, least: int) -> None:
     """As plain Python: nothing sees the lines of what is compiled."""

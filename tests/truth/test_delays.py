@@ -53,7 +53,7 @@ def faults(ours: dict[float, list[float]], theirs: dict[float, list[float]]) -> 
     return found
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.verify)])
 def test_injected_delays_come_back(bench: Bench, workers: int) -> None:
     said = []
     for _ in range(ATTEMPTS):

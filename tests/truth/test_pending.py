@@ -28,7 +28,7 @@ def failed(outcome: Outcome, kind: str, name: str) -> dict[str, int]:
     return event["errors"]
 
 
-@pytest.mark.parametrize("processes", [0, 2])
+@pytest.mark.parametrize("processes", [0, pytest.param(2, marks=pytest.mark.verify)])
 def test_what_a_server_owes_at_the_end_is_a_failure_with_its_time(bench: Bench, processes: int) -> None:
     with muted("accept") as silent, muted("open") as opening, muted("connect") as joining, \
          muted("vanish") as gone:  # fmt: skip
