@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import swarmkit
 
-AT_A_TIME = 3
+AT_A_TIME = 4
 #: These take longest and begin first.
 LONG = ("test_two_tests_and_a_reset", "test_two_tests_and_a_reset_on_workers",
         "test_a_killed_worker_is_named_and_fails_the_run")  # fmt: skip
