@@ -15,7 +15,7 @@ import serverkit
 
 NGINX = """
 pid {home}/pid; error_log stderr; worker_processes 1; daemon off; {user}
-events {{ worker_connections 512; }}
+events {{ worker_connections 2048; }}
 http {{
   access_log off; client_body_temp_path {home}/b; proxy_temp_path {home}/p; fastcgi_temp_path {home}/f;
   uwsgi_temp_path {home}/u; scgi_temp_path {home}/s;

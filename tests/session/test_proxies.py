@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import serverkit
+from faults.proxy import Fault, Proxy
 from proxykit import PASS, haproxy, nginx
+
+POSTS = Path(__file__).with_name("posts.py")
 
 
 def bench(url: str, report: Path, *more: str) -> dict[str, Any]:
@@ -53,6 +57,25 @@ def test_a_proxy_that_closes_idle_connections_after_a_second(
 ) -> None:
     with nginx("keepalive_timeout 1s;" + PASS.format(behind=target.port)) as url:
         bench(url, tmp_path / "r.json", "--rate", "0.7")
+
+
+@pytest.mark.parametrize(
+    ("users", "posts"),
+    [(40, 200), pytest.param(300, 100_000, marks=[pytest.mark.verify, pytest.mark.timeout(1500)])],
+)
+def test_of_10_000_posts_not_more_than_one_meets_the_end_of_its_connection(
+    servers: Callable[..., serverkit.Server], users: int, posts: int
+) -> None:
+    """After pauses of 0 to 1.8 s, where idle connections end after 1 s, unannounced, and 20 ms away."""
+    with (
+        nginx("keepalive_timeout 1s;" + PASS.format(behind=servers("sio4").port)) as url,
+        Proxy(int(url.rpartition(":")[2]), up=Fault(delay=0.02), down=Fault(delay=0.02)) as far,
+    ):
+        done = serverkit.run([sys.executable, POSTS, far.url, str(users), str(posts)], 1500)
+    assert done.code == 0, done.text
+    ledger = json.loads(done.out)
+    assert ledger["sent"] + ledger["indeterminate"] == ledger["emits"] >= posts
+    assert ledger["indeterminate"] <= posts / 10_000, ledger
 
 
 def test_a_proxy_that_closes_each_connection_behind_its_answer_without_a_word(
