@@ -20,8 +20,7 @@ def extensions():
         return []
     from mypyc.build import mypycify
 
-    overrides = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["mypy"]["overrides"]
-    (hot,) = (group["module"] for group in overrides if "warn_unreachable" in group)
+    hot = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["sioload"]["compiled"]
     files = [name.replace(".", "/") + ".py" for name in hot]
     try:
         found = mypycify(

@@ -160,7 +160,7 @@ class Options:
         path = self.path if self.path.startswith("/") else "/" + self.path
         object.__setattr__(self, "path", path if path.endswith("/") else path + "/")
         for namespace in self.namespaces:
-            if not isinstance(namespace, str) or not namespace.startswith("/"):
+            if not isinstance(namespace, str) or namespace[:1] != "/":  # type: ignore[redundant-expr]
                 raise OptionError(f"namespaces: {namespace!r} must begin with '/'")
         for address in self.source_addresses:
             try:

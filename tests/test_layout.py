@@ -1,4 +1,5 @@
-"""The floor plan: imports point one way, the pure rooms stay pure, and nothing runs text as code."""
+"""The floor plan: imports point one way and in no circle, the pure rooms stay pure, files stay small, and
+nothing runs text as code."""
 
 from __future__ import annotations
 
@@ -36,6 +37,14 @@ IMPURE = {"asyncio", "gevent", "geventwebsocket", "locust", "requests", "select"
           "selectors", "subprocess", "threading", "time", "websockets"}  # fmt: skip
 #: The embedded server; `__init__` gives the public names.
 APART = {"target", "__init__"}
+
+LINES, METHODS = 400, 25
+#: What may be larger than that, and why.
+LARGER: dict[str, str] = {
+    "sioload.doctor.examination": "one file a question is to come",
+    "sioload.doctor.examination.Examination": "the same",
+    "sioload.measure.rows": "the rows' table, beside the names that fill it",
+}
 
 HIDDEN = "?"  # an import whose name isn't in the source
 DANGEROUS_MODULES = {"pickle", "cPickle", "dill", "marshal", "shelve"}
@@ -93,6 +102,50 @@ def modules() -> list[Path]:
     return sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
 
 
+def dotted(path: Path) -> str:
+    return ".".join(("sioload", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+def importing() -> dict[str, set[str]]:
+    """Each file, and those that it imports, for types only too. `sioload` itself imports on demand."""
+    names = {dotted(path): path for path in modules()}
+    of: dict[str, set[str]] = {}
+    for name, path in names.items():
+        given = {got for _, got in imported(ast.parse(path.read_text(encoding="utf-8")))}
+        of[name] = {got if got in names else got.rpartition(".")[0] for got in given} & names.keys() - {name}
+    del of["sioload"]
+    return of
+
+
+def circles(of: dict[str, set[str]]) -> set[str]:
+    """Files that lie on a circle of imports, or between two."""
+    left = set(of)
+    while True:
+        used = {got for name in left for got in of[name] & left}
+        ends = {name for name in left if not of[name] & left} | (left - used)
+        if not ends:
+            return left
+        left -= ends
+
+
+def hands_on(method: ast.FunctionDef) -> bool:
+    """Whether a method is a public one of one line, which asks another object."""
+    body = method.body[1:] if ast.get_docstring(method) else method.body
+    line = ast.unparse(body[0]) if len(body) == 1 else "\n"
+    return method.name[0] != "_" and re.fullmatch(r"(return )?self\.\w+\.\w+[^\n]*", line) is not None
+
+
+def sizes(name: str, source: str) -> list[str]:
+    """What of a file is above the limits."""
+    found = [] if source.count("\n") <= LINES else [name]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef):
+            methods = [each for each in node.body if isinstance(each, ast.FunctionDef) and not hands_on(each)]
+            if len(methods) > METHODS or (node.end_lineno or 0) - node.lineno >= LINES:
+                found.append(f"{name}.{node.name}")
+    return found
+
+
 def test_every_module_has_its_floor():
     assert {room_of(path) for path in modules()} <= LEVEL.keys() | APART
 
@@ -142,3 +195,34 @@ def test_breach_is_found(room, source):
 )
 def test_permitted_import_is_let_through(room, source):
     assert faults(room, source) == []
+
+
+def test_no_files_import_each_other_in_a_circle():
+    assert circles(importing()) == set()
+
+
+def test_a_circle_is_found():
+    of = importing()
+    of["sioload.net.stream"] |= {"sioload.net.fleet"}  # which reaches back to it by way of TLS
+    assert {"sioload.net.stream", "sioload.net.fleet", "sioload.net.tls"} <= circles(of)
+    assert "sioload.cli.main" not in circles(of)
+
+
+def test_no_file_or_class_is_too_large():
+    found = [part for path in modules() for part in sizes(dotted(path), path.read_text(encoding="utf-8"))]
+    assert sorted(found) == sorted(LARGER), "split it by what it does, or name the reason in LARGER"
+
+
+@pytest.mark.parametrize(
+    "source, found",
+    [
+        ("x = 1\n" * 401, ["m"]),
+        ("x = 1\n" * 400, []),
+        ("class C:\n" + "".join(f"    def f{n}(self): return {n}\n" for n in range(26)), ["m.C"]),
+        ("class C:\n" + "".join(f"    def f{n}(self): return self.a.f{n}()\n" for n in range(30)), []),
+        ("class C:\n" + "".join(f"    def _f{n}(self): return self.a.f{n}()\n" for n in range(30)), ["m.C"]),
+        ("class C:\n" + "    x = 1\n" * 400, ["m", "m.C"]),
+    ],
+)
+def test_what_is_too_large_is_found(source, found):
+    assert sizes("m", source) == found

@@ -21,7 +21,6 @@ from sioload.client.opener import Opener
 from sioload.client.packets import Listener as PacketsListener
 from sioload.client.packets import Packets
 from sioload.client.script import Script, ask
-from sioload.engineio.secrets import redact
 from sioload.engineio.urls import Endpoint
 from sioload.errors import ConnectError, ConnectionLost, End, Failure, Loss, Reason
 from sioload.net.guard import guarded
@@ -127,7 +126,7 @@ class Manager(OpenerListener, NamespacesListener):
         self.phase = Phase.IDLE
         self.packets = Packets(fleet, events)
         self.namespaces = Namespaces(fleet, self.packets, script, self)
-        self.opener = Opener(fleet, options, self.packets, script, self)
+        self.opener = Opener(fleet, options, self.namespaces, script, self)
         self._attempts = 0
         self._lost_at: float | None = None
         self._lost_reason: Reason = "client"
@@ -153,13 +152,9 @@ class Manager(OpenerListener, NamespacesListener):
     def trying(self) -> bool:
         return self.phase is Phase.CONNECTING or self.phase is Phase.DOWN
 
-    @property
-    def waits_for(self) -> str:
-        return f"namespace {', '.join(n.name for n in self.namespaces.wanted.values() if not n.connected)}"
-
     def discreet(self, text: str) -> str:
         """What a server said, without what this connection may have told it."""
-        return redact(self.opener.discreet(text), self.namespaces.auth)
+        return self.opener.discreet(text)
 
     # Connecting.
 

@@ -62,16 +62,17 @@ class Namespaces(Control):
     """Those that a script wants, which `Packets` needs to know as well.
 
     Attributes:
+        packets: what passes through the session.
         wanted: name to `Namespace`.
         auth: the CONNECT payload in place of the option's, or the function that gives it.
         up: all of them were connected, and the connection stands.
     """
 
-    __slots__ = ("_fleet", "_listener", "_options", "_packets", "_query", "_script", "auth", "up", "wanted")
+    __slots__ = ("_fleet", "_listener", "_options", "_query", "_script", "auth", "packets", "up", "wanted")
 
     def __init__(self, fleet: Fleet, packets: Packets, script: Script, listener: Listener) -> None:
         self._fleet = fleet
-        self._packets = packets
+        self.packets = packets
         self._script = script
         self._listener = listener
         self._options: Options | None = None
@@ -89,7 +90,12 @@ class Namespaces(Control):
     def enter(self, up: bool) -> None:
         """The connection can be used from now on, or no longer."""
         self.up = up
-        self._packets.ready = self.wanted if up else NOTHING
+        self.packets.ready = self.wanted if up else NOTHING
+
+    @property
+    def missing(self) -> str:
+        """Those that aren't joined yet."""
+        return f"namespace {', '.join(n.name for n in self.wanted.values() if not n.connected)}"
 
     def row(self, type: str, name: str, error: Exception | None = None) -> Row:
         """A row whose next sample is this user's."""
@@ -103,9 +109,9 @@ class Namespaces(Control):
     def join_all(self, options: Options, query: str) -> None:
         """A session is open, which was asked for with this query."""
         self._options = options
-        self._query = query if self._packets.generation.connect_payload == "query" else None
+        self._query = query if self.packets.generation.connect_payload == "query" else None
         for namespace in self.wanted.values():
-            if self._packets.generation.opens_root == "server" and namespace.name == "/":
+            if self.packets.generation.opens_root == "server" and namespace.name == "/":
                 namespace.asked = perf_counter()
             else:
                 self._join(namespace)
@@ -123,7 +129,7 @@ class Namespaces(Control):
 
     def _join(self, namespace: Namespace) -> None:
         auth = self._given()
-        if callable(auth) and self._packets.generation.connect_payload == "auth":
+        if callable(auth) and self.packets.generation.connect_payload == "auth":
             then = partial(self._guarded, partial(self._send_connect, namespace))
             ask(self._script, self._fleet, "auth", auth, then, partial(self._guarded, self._listener.refuse))
         else:
@@ -135,7 +141,7 @@ class Namespaces(Control):
 
     def _guarded(self, then: Callable[[T], None], value: T) -> None:
         """What goes wrong behind a function of the script ends the connection that it was asked for."""
-        connection = self._packets.connection
+        connection = self.packets.connection
         try:
             then(value)
         except BaseException as error:
@@ -144,7 +150,7 @@ class Namespaces(Control):
             connection.on_crash(error)
 
     def _send_connect(self, namespace: Namespace, auth: Any) -> None:
-        connection, options, generation = self._packets.connection, self._options, self._packets.generation
+        connection, options, generation = self.packets.connection, self._options, self.packets.generation
         if connection is None or options is None or not connection.is_open:
             return
         payload = auth
@@ -164,12 +170,12 @@ class Namespaces(Control):
             payload = None
         namespace.asked = perf_counter()
         try:
-            self._packets.send_connect(namespace.name, payload)
+            self.packets.send_connect(namespace.name, payload)
         except EncodeError as error:
             self._listener.refuse(str(error))
 
     def on_connect(self, packet: Packet) -> None:
-        packets, namespace = self._packets, self.wanted.get(packet.namespace)
+        packets, namespace = self.packets, self.wanted.get(packet.namespace)
         if namespace is None or namespace.connected:
             return  # the root that old servers open unasked, or an echo
         data = packet.data if isinstance(packet.data, dict) else {}
@@ -188,7 +194,7 @@ class Namespaces(Control):
 
     def on_early(self, namespace: Namespace, packet: Packet) -> None:
         """Events may overtake the answer to CONNECT; they are delivered after it."""
-        connection = self._packets.connection
+        connection = self.packets.connection
         if namespace.early is None:
             namespace.early = []
             namespace.early_size = 0
@@ -206,7 +212,7 @@ class Namespaces(Control):
     # Failing.
 
     def on_refusal(self, packet: Packet) -> None:
-        generation, connection, data = self._packets.generation, self._packets.connection, packet.data
+        generation, connection, data = self.packets.generation, self.packets.connection, packet.data
         servers_root = generation.opens_root == "server" and packet.namespace == "/"
         namespace = self.wanted.get(packet.namespace)
         reason = f"refused: {refusal_of(data)}"
@@ -270,7 +276,7 @@ class Namespaces(Control):
             return
         namespace.connected = False
         namespace.kicked = True
-        self._packets.forget_shortcuts()
+        self.packets.forget_shortcuts()
         namespace.sid = ""
         text = "the server closed the namespace"
         self.row("DISCONNECT", "namespace closed", ConnectionLost(text)).fail(text)
@@ -281,16 +287,16 @@ class Namespaces(Control):
         namespace = self.wanted.pop(name, None)
         if namespace is None:
             return False
-        self._packets.forget_shortcuts()
-        if namespace.connected and self._packets.connection is not None:
-            self._packets.send_disconnect(name)
+        self.packets.forget_shortcuts()
+        if namespace.connected and self.packets.connection is not None:
+            self.packets.send_disconnect(name)
         return True
 
     def leave_all(self) -> None:
         """Say goodbye in each: "/" last, because with it 0.9 ends the session."""
         for name in sorted(self.wanted, reverse=True):
             if self.wanted[name].connected:
-                self._packets.send_disconnect(name)
+                self.packets.send_disconnect(name)
 
     def dismiss(self) -> None:
         """The server closed them all."""

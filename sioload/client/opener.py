@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mypy_extensions import mypyc_attr
 
-from sioload.client.packets import Packets
+from sioload.client.namespaces import Namespaces
 from sioload.client.script import Script, ask
 from sioload.engineio.secrets import redact
 from sioload.engineio.urls import Endpoint, Request, with_token
@@ -38,10 +38,6 @@ class Listener(Protocol):
     def trying(self) -> bool:
         """Whether an attempt is still wanted."""
 
-    @property
-    def waits_for(self) -> str:
-        """What an open session isn't enough for."""
-
     def on_session(self) -> None:
         """A session is open."""
 
@@ -69,14 +65,16 @@ class Opener(SessionListener):
         ask_headers, ask_url: functions of the script that are asked before each attempt.
     """
 
-    __slots__ = ("_again", "_deadline", "_fleet", "_hooked", "_listener", "_packets", "_script",
-                 "ask_headers", "ask_url", "connection", "endpoint", "failed", "options")  # fmt: skip
+    __slots__ = ("_again", "_deadline", "_fleet", "_hooked", "_listener", "_namespaces", "_packets",
+                 "_script", "ask_headers", "ask_url", "connection", "endpoint", "failed",
+                 "options")  # fmt: skip
 
     def __init__(
-        self, fleet: Fleet, options: Options, packets: Packets, script: Script, listener: Listener
+        self, fleet: Fleet, options: Options, namespaces: Namespaces, script: Script, listener: Listener
     ) -> None:
         self._fleet = fleet
-        self._packets = packets
+        self._namespaces = namespaces
+        self._packets = namespaces.packets
         self._script = script
         self._listener = listener
         self.options = options
@@ -153,7 +151,7 @@ class Opener(SessionListener):
         seconds = f"{self.options.connect_timeout:g} s"
         connection = self.connection
         if connection is not None and connection.is_open:
-            self.refuse(f"no answer for {self._listener.waits_for} in {seconds}", "timeout")
+            self.refuse(f"no answer for {self._namespaces.missing} in {seconds}", "timeout")
         elif connection is not None:
             connection.drop("timeout", f"no answer in {seconds}")
         else:
@@ -196,7 +194,7 @@ class Opener(SessionListener):
         if self.connection is not None:
             text = self.connection.requests.discreet(text)
         jar = self._script.jar()
-        return redact(text, self._hooked, () if jar is None else jar.secrets())
+        return redact(text, self._namespaces.auth, self._hooked, () if jar is None else jar.secrets())
 
     # The connection's listener.
 

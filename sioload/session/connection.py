@@ -18,13 +18,14 @@ from sioload.errors import End, OptionError, ProtocolError, Reason, Stage
 from sioload.net.guard import guarded
 from sioload.net.http import HTTPConnection
 from sioload.net.websocket import Receiver, WebSocket
+from sioload.session.asking import Finding, Report
+from sioload.session.asking import Listener as OpeningListener
 from sioload.session.carriers import Carriers
 from sioload.session.diagnosis import diagnose
 from sioload.session.ends import refused
 from sioload.session.heartbeat import Heartbeat
 from sioload.session.heartbeat import Listener as HeartbeatListener
-from sioload.session.opening import Finding, Opening, Report
-from sioload.session.opening import Listener as OpeningListener
+from sioload.session.opening import Opening
 from sioload.session.polling import QUIET, Polling
 from sioload.session.polling import Listener as PollingListener
 from sioload.session.requests import Requests
@@ -37,6 +38,7 @@ INFINITY = float("inf")
 
 #: We have left, in order.
 LEFT: Final = End("client", "")
+MISSED: Final = End("ping timeout", "no heartbeat from the server in time")
 
 _LIVE: Final = (State.OPEN, State.PROBING, State.PAUSING)
 _UPGRADING: Final = (State.PROBING, State.PAUSING)
@@ -229,14 +231,8 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
     def on_polling_paused(self) -> None:
         self._perform(Input.POLLING_PAUSED)
 
-    def on_goodbye(self) -> None:
-        self._later(self._end, Input.CLOSE, LEFT)
-
     def on_drained(self) -> None:
         self._listener.on_drained()
-
-    def overrun(self, detail: str) -> None:
-        self._later(self.on_lost, End("limit", detail))
 
     def on_crash(self, error: BaseException) -> None:
         """A callback raised: a defect of this program ends this connection and spoils the run, no more."""
@@ -253,11 +249,6 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
             self._upgrade.fail(reason)
             self._perform(Input.PROBE_FAILED)
             self._listener.on_drained()
-
-    def _drop_probe(self) -> None:
-        upgrade, self._upgrade = self._upgrade, None
-        if upgrade is not None:
-            upgrade.drop()
 
     def _switch(self) -> None:
         """The probe was answered and polling has come to rest: from now on the websocket is the transport."""
@@ -340,16 +331,17 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
                 case Do.SWITCH:
                     self._switch()
                 case Do.DROP_PROBE:
-                    self._drop_probe()
+                    upgrade, self._upgrade = self._upgrade, None
+                    if upgrade is not None:
+                        upgrade.drop()
                 case Do.RESUME_POLLING:
                     if self._polling is not None:
                         self._polling.resume()
                 case Do.SAY_GOODBYE:
-                    now = perf_counter()
-                    self._close_by = now + 1.0
+                    self._close_by = perf_counter() + 1.0
                     if self._ws is not None:
                         self._ws.ws.start_close()
-                    self._heartbeat.rearm(now + QUIET if self._ws is None else self._close_by)
+                    self._heartbeat.rearm(self._close_by if self._ws else perf_counter() + QUIET)
                 case Do.FINISH:
                     self._later(self._end, Input.CLOSE, LEFT)
                 case Do.FINISH_POSTS:
@@ -362,7 +354,7 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
     # The heartbeat's listener.
 
     def on_missed(self) -> None:
-        self._end(Input.HEARTBEAT_MISSED, End("ping timeout", "no heartbeat from the server in time"))
+        self._end(Input.HEARTBEAT_MISSED, MISSED)
 
     # Ending.
 
@@ -388,9 +380,11 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
     def _release(self, end: End) -> None:
         """Let go of all that the session held, and count its end."""
         self._heartbeat.stop()
-        if self._upgrade is not None and end.kind != "client":
-            self._upgrade.fail(end.detail or end.kind)
-        self._drop_probe()
+        upgrade, self._upgrade = self._upgrade, None
+        if upgrade is not None:
+            if end.kind != "client":
+                upgrade.fail(end.detail or end.kind)
+            upgrade.drop()
         if self._opening is not None:
             self._opening.close(None if end.kind == "client" else end)
         polling, self._polling = self._polling, None

@@ -11,7 +11,8 @@ from sioload.engineio.urls import Request
 from sioload.errors import End, ProtocolError
 from sioload.net.http import HTTPConnection, Response
 from sioload.net.websocket import WebSocket
-from sioload.session.opening import Listener, Opening, Report
+from sioload.session.asking import Listener, Report
+from sioload.session.opening import Opening
 from sioload.session.probe import server_key
 from sioload.session.requests import Requests
 from sioload.socketio.detect import accepts, refuses_version, wrong_version

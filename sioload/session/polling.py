@@ -14,6 +14,7 @@ from typing import Protocol
 from sioload.engineio.packet import Packet, PacketType
 from sioload.errors import End, Outcome, ProtocolError, Refused, Stage
 from sioload.net.dial import Dialler
+from sioload.net.guard import guarded
 from sioload.net.http import HTTPConnection, Response
 from sioload.net.stream import Stream
 from sioload.session.requests import Requests
@@ -42,13 +43,7 @@ class Listener(TransportListener, Protocol):
         """A poll was answered."""
 
     def on_polling_paused(self) -> None:
-        """After `Polling.pause`: nothing is under way any more."""
-
-    def on_goodbye(self) -> None:
-        """The close packet was posted."""
-
-    def overrun(self, detail: str) -> None:
-        """The server asks for more than it takes. A greenlet may say so."""
+        """After `Polling.pause`, or after the close packet: nothing is under way any more."""
 
 
 class Polling:
@@ -100,13 +95,10 @@ class Polling:
     def poll(self) -> None:
         """Start the next GET."""
         line = self._get
-        if self._usable(line) and line is not None:
+        if self._requests.usable(line) and line is not None:
             line.request(self._requests.get())
         else:
             self._dial(self._dialled_get)
-
-    def _usable(self, line: HTTPConnection | None) -> bool:
-        return self._requests.fleet.idling.usable(self._requests.server, line)
 
     def _dialled_get(self, stream: Stream) -> None:
         self._get = HTTPConnection(stream, self, self._requests.options.limits)
@@ -140,7 +132,9 @@ class Polling:
     def _put(self, packets: list[Packet], size: int, receipt: Receipt | None) -> None:
         """Queue the packets of one message; `size` is about their length in bytes."""
         if receipt is None and len(self._queue) >= ANSWERS:
-            self._listener.overrun(f"more than {ANSWERS} answers wait for the server to take them")
+            end = End("limit", f"more than {ANSWERS} answers wait for the server to take them")
+            listener = self._listener  # which hears of it in the hub: a greenlet may send
+            self._requests.fleet.later(guarded, listener.on_crash, listener.on_lost, end)
             return
         self._queue.append((packets, size, receipt))
         self.buffered += size
@@ -151,7 +145,7 @@ class Polling:
             return
         self._on_air = []
         line = self._post
-        if self._usable(line) and line is not None:
+        if self._requests.usable(line) and line is not None:
             self._post_on(line)
         else:
             self._post = None
@@ -206,7 +200,7 @@ class Polling:
         """Post the close packet once no GET brings anything any more, when it can't overtake what was queued.
 
         Returns:
-            Whether it was: `on_goodbye` follows.
+            Whether it was: `on_polling_paused` follows.
         """
         if now - self.last_heard < QUIET or self.posting:
             return False
@@ -342,4 +336,4 @@ class _Goodbye:
         self._listener = listener
 
     def settle(self, outcome: Outcome, reason: str) -> None:
-        self._listener.on_goodbye()
+        self._listener.on_polling_paused()

@@ -1,6 +1,6 @@
 """Who finds out which generation a server speaks, and what this process knows of it.
 
-With `version` "auto" the first user's own handshake asks (`sioload.session.opening`): no other session is
+With `version` "auto" the first user's own handshake asks (`sioload.session.asking`): no other session is
 opened. The next users wait for its answer or its end, at most `PATIENCE`; a refusal of that user leaves the
 question to the next. A fixed version asks nothing while it works.
 """

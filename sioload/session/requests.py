@@ -15,7 +15,7 @@ from sioload.engineio.urls import Endpoint, Request, parse_url, redirected, stay
 from sioload.errors import Stage
 from sioload.measure.rows import Row
 from sioload.net.dial import Dialler
-from sioload.net.http import request
+from sioload.net.http import HTTPConnection, request
 from sioload.net.stream import Stream
 from sioload.net.tunnel import credentials, proxy_for
 from sioload.net.websocket import Listener as FrameListener
@@ -148,6 +148,10 @@ class Requests:
         """Whose patience with idle connections counts."""
         at = self.endpoint if self.proxy is None or self.endpoint.tls else self.proxy
         return at.tls, at.host, at.port
+
+    def usable(self, line: HTTPConnection | None) -> bool:
+        """Whether the next request may go over a connection that was used before."""
+        return self.fleet.idling.usable(self.server, line)
 
     def dial(
         self, done: Callable[[Stream], None], failed: Callable[[Stage, str], None], websocket: bool = False

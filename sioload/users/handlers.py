@@ -46,9 +46,9 @@ def on(
             does a receiver that left a room on purpose. May not block.
         name: the row's name in place of the event's.
     """
-    if isinstance(event, bool) or not isinstance(event, str | int) or event == "":
+    if isinstance(event, bool) or not isinstance(event, str | int) or event == "":  # type: ignore[redundant-expr]
         raise UsageError(f"on(): the event must be a name, not {event!r}")
-    if not isinstance(namespace, str) or not namespace.startswith("/"):
+    if not isinstance(namespace, str) or namespace[:1] != "/":  # type: ignore[redundant-expr]
         raise UsageError(f"on({event!r}): namespace {namespace!r} must begin with '/'")
     if name is not None and (not isinstance(name, str) or not name):
         raise UsageError(f"on({event!r}): name must be a text, not {name!r}")
