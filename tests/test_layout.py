@@ -210,7 +210,7 @@ def test_a_circle_is_found():
 
 def test_no_file_or_class_is_too_large():
     found = [part for path in modules() for part in sizes(dotted(path), path.read_text(encoding="utf-8"))]
-    assert sorted(found) == sorted(LARGER), "split it by what it does, or name the reason in LARGER"
+    assert set(found) <= LARGER.keys(), "split it by what it does, or name the reason in LARGER"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from sioload.errors import EmitError, Outcome, UsageError
 
 if TYPE_CHECKING:
     from sioload.measure.rows import Row
+    from sioload.net.deadlines import Timer
     from sioload.net.fleet import Fleet
 
 #: Emits a second of one user; more could not be on time.
@@ -172,7 +173,7 @@ class Schedule:
         self._waiting: deque[tuple[_Scheduled, Any]] = deque()
         self._done = Event()
         self.started = self.skipped = self.outstanding = 0
-        self._timer: Any = sender.fleet.deadlines.at(self._origin, self._tick)
+        self._timer: Timer | None = sender.fleet.deadlines.at(self._origin, self._tick)
 
     @property
     def active(self) -> bool:

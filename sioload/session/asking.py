@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sioload.engineio.packet import Handshake, Packet
 from sioload.engineio.urls import Request
@@ -36,6 +36,7 @@ from sioload.socketio.detect import accepts, leads_on, refuses_version
 from sioload.socketio.generations import UNKNOWN_3, V0, V2, V4, Generation
 
 if TYPE_CHECKING:
+    from sioload.net.deadlines import Timer
     from sioload.net.dial import Dialler
 
 #: Seconds after which a request without an answer may be one that the server doesn't understand.
@@ -132,7 +133,7 @@ class Asking:
         self._over = False
         self.upgraded = False
         self._held: tuple[Handshake, list[str | bytes]] | None = None
-        self._timer: Any = None
+        self._timer: Timer | None = None
         self._dialler: Dialler | None = None
         self._line: HTTPConnection | None = None
         self._ws: WebSocket | None = None

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sioload.engineio.urls import Endpoint, parse_url
 from sioload.options import Options
 from sioload.socketio.generations import V4, VERSIONS, Generation
 
 if TYPE_CHECKING:
+    from sioload.net.deadlines import Timer
     from sioload.net.fleet import Fleet
 
 #: Seconds that a user waits for another one's answer.
@@ -76,7 +77,7 @@ class Waiter:
         self._fleet = fleet
         self._key = key
         self._found = found
-        self._deadline: Any = fleet.deadlines.at(perf_counter() + PATIENCE, self._expired)
+        self._deadline: Timer | None = fleet.deadlines.at(perf_counter() + PATIENCE, self._expired)
 
     def begin(self, generation: Generation, finding: Finding) -> None:
         """Go on, soon."""

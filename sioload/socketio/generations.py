@@ -42,8 +42,6 @@ class Generation:
         timestamp: polling requests carry `t`, as those of the JavaScript client of that generation.
         binary: messages may be binary.
         upgrade: a session can move from polling to websocket.
-        recovery: the server may offer connection state recovery.
-        leaving_last_closes: the server ends a session whose last namespace was left.
         leaving_root_closes: the disconnect of "/" ends the session, whichever side sends it (0.9).
         double_utf8: websocket text is encoded as UTF-8 twice.
         dashed_acks: acks have the form of 1.0.0 to 1.0.2.
@@ -71,8 +69,6 @@ class Generation:
     timestamp: bool = True
     binary: bool = True
     upgrade: bool = True
-    recovery: bool = False
-    leaving_last_closes: bool = False
     leaving_root_closes: bool = False
     double_utf8: bool = False
     dashed_acks: bool = False
@@ -103,11 +99,9 @@ V4 = Generation(
     decode_payload=payload.decode_records,
     encode_payload=payload.encode_records,
     codec=_JSON,
-    recovery=True,
-    leaving_last_closes=True,
 )
 
-V3 = replace(V4, name="3", version=3, recovery=False, leaving_last_closes=False)
+V3 = replace(V4, name="3", version=3)
 
 V2 = Generation(
     name="2",

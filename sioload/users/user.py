@@ -166,8 +166,3 @@ class SocketIOUser(User):
         end_pace(self.sio)
         for client in self.clients:
             client.release()
-
-
-def _http(url: str) -> str:
-    """The URL for HTTP requests to the server of a ws:// or wss:// URL."""
-    return "http" + url[2:] if url.startswith(("ws://", "wss://")) else url
