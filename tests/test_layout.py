@@ -41,9 +41,9 @@ APART = {"target", "__init__"}
 LINES, METHODS = 400, 25
 #: What may be larger than that, and why.
 LARGER: dict[str, str] = {
-    "sioload.doctor.examination": "one file a question is to come",
-    "sioload.doctor.examination.Examination": "the same",
     "sioload.measure.rows": "the rows' table, beside the names that fill it",
+    "sioload.report.document": "one part of a report beside the other, in their order",
+    "sioload.swarm.lending": "master and workers answer each other, so they stand side by side",
 }
 
 HIDDEN = "?"  # an import whose name isn't in the source

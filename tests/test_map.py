@@ -65,7 +65,8 @@ def test_what_is_named_is_there():
     classes: dict[str, set[str]] = {}
     for name in files():
         if name.endswith(".py"):
-            classes.update(parsed(name))
+            for owner, has in parsed(name).items():
+                classes.setdefault(owner, set()).update(has)
     for owner, member in re.findall(r"`([A-Z]\w+)\.(\w+)`", MAP):
         assert member in classes.get(owner, set()), f"{owner}.{member}"
     for link in re.findall(r"\]\(([^)#]+)", MAP):
