@@ -10,7 +10,10 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
-from websockets.speedups import apply_mask
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # the library is there without its C
+    from websockets.utils import apply_mask
 
 _native: Any = None
 try:

@@ -50,7 +50,7 @@ def on(
         raise UsageError(f"on(): the event must be a name, not {event!r}")
     if not isinstance(namespace, str) or namespace[:1] != "/":  # type: ignore[redundant-expr]
         raise UsageError(f"on({event!r}): namespace {namespace!r} must begin with '/'")
-    if name is not None and (not isinstance(name, str) or not name):
+    if name is not None and (not isinstance(name, str) or name == ""):  # type: ignore[redundant-expr]
         raise UsageError(f"on({event!r}): name must be a text, not {name!r}")
 
     def mark(function: F) -> F:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _socket
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -143,3 +144,15 @@ def test_the_c_refuses_what_it_isnt_made_for(pair: Pair) -> None:
     for number in (-1, 2**64):
         with pytest.raises(OverflowError):
             send_text(fd, b"", number, b"")
+
+
+def test_frames_are_written_where_websockets_has_no_c() -> None:
+    script = (
+        "import sys\n"
+        "sys.modules['websockets.speedups'] = None\n"
+        "from sioload.net.wire import encode_frame\n"
+        "frame = encode_frame(1, b'hello')\n"
+        "print(bytes(c ^ frame[2 + n % 4] for n, c in enumerate(frame[6:])))\n"
+    )
+    done = serverkit.run([sys.executable, "-c", script], 20)
+    assert done.code == 0 and done.out.strip() == "b'hello'", done.text
