@@ -250,3 +250,8 @@ def say_unowned(fleet: Fleet | None) -> None:
         )
         if fleet is None or fleet is run:
             run.complaints.say(f"a SocketIOClient without a user {lacks}", "use self.another_client()")
+
+
+def in_hub() -> bool:
+    """Whether the caller runs in the hub, where nothing may block."""
+    return gevent.getcurrent() is get_hub()

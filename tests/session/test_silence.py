@@ -10,7 +10,7 @@ from faults.hostile import SID, Hostile, Peer
 
 from sioload.client.api import SocketIOClient
 from sioload.errors import ConnectError
-from sioload.session import diagnosis, opening, probe
+from sioload.session import asking, diagnosis, probe
 
 
 def joined(url: str, transports: list[str]) -> list[str]:
@@ -119,7 +119,7 @@ def test_a_wrong_version_that_is_met_by_silence_is_named_within_5_seconds() -> N
 def test_a_diagnosis_without_an_answer_leaves_the_attempt_its_own_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(opening, "SILENCE", 0.2)
+    monkeypatch.setattr(asking, "SILENCE", 0.2)
     monkeypatch.setattr(diagnosis, "PATIENCE", 0.3)
 
     def script(peer: Peer) -> None:
