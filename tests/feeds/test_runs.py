@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,47 +95,57 @@ def test_workers_that_have_the_script_from_the_master(accounts: Accounts, tmp_pa
     assert accounts.log["most"] == 5 and accounts.log["refused"] == []
 
 
-def refused(folder: Path, script: str, *args: str) -> str:
-    """The line by which a run is refused before any load."""
-    (folder / "locustfile.py").write_text(
+#: What is wrong, and what is said of it.
+REFUSED = (
+    ("a = feed('none.csv')", "feed none.csv: can't read"),
+    ("a = feed('many.csv')", "feed many.csv, line 3: 3 fields"),
+    ("a = feed('empty.csv')", "feed empty.csv, line 1: the header is empty"),
+    ("a = feed('bad.jsonl')", "feed bad.jsonl, line 2: this is no JSON"),
+    ("a = feed('many.txt')", "must end in .csv or .jsonl"),
+    ("a = feed('many.csv', order='suffle')", "(nearest: 'shuffle')"),
+    ("a = feed('many.csv', when_empty='end')", "must be 'stop' or 'wait', not 'end'"),
+    ("a = feed('many.csv')\nb = feed('./many.csv', order='shuffle')", "one file is one feed"),
+    ("a = feed([1])", "row 1: a row is a dict, not int"),
+    ("a = feed(7)", "not int"),
+    ("def make():\n    return feed('many.csv')\na = make()", "feed() was called in make"),
+    ("class Of:\n    a = feed('many.csv')", "feed() was called in Of"),
+    ("class Of(SocketIOUser):\n    def on_start(self):\n        feed('many.csv')", "Of.on_start"),
+    ("import sioload\nclass Of(SocketIOUser):\n    def on_start(self):\n        sioload.feed('many.csv')",
+     "Of.on_start"),
+    ("a = feed([{'a': 1}])\nclass Of(SocketIOUser):\n    def on_start(self):\n        a.take(self)\n"
+     "    def on_stop(self):\n        return [next(a)['a'] for _ in '1']", "one of take() and next()"),
+    ("class Of(SocketIOUser):\n    label = 'a\\nb'", "label must be a text"),
+    ("a = feed([{'a': 1}])\nb = feed([{'a': 2}], order='shuffle', when_empty='wait')\n"
+     "class Of(SocketIOUser):\n    def on_start(self):\n        a.take(self)\n        next(b)", ""),
+)  # fmt: skip
+
+
+def test_what_makes_no_sense_is_told_before_any_load(tmp_path: Path) -> None:
+    driver = Path(__file__).with_name("refusals.py")
+    scripts = json.dumps([script for script, _ in REFUSED])
+    done = subprocess.run(
+        [sys.executable, driver], input=scripts, capture_output=True, text=True, timeout=100, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(serverkit.ROOT)},
+    )  # fmt: skip
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(told) == len(REFUSED), done.stderr
+    for (script, said), line in zip(REFUSED, told, strict=True):
+        assert said in line and bool(said) == bool(line) and "\n" not in line, (script, line)
+
+
+@pytest.mark.parametrize("number, more", [(0, []), (1, ["--processes", "2"]), (12, [])])
+def test_a_refused_script_is_one_line_and_exit_code_2(tmp_path: Path, number: int, more: list[str]) -> None:
+    script, said = REFUSED[number]
+    (tmp_path / "many.csv").write_text("a,b\n1,2\n1,2,3\n")
+    (tmp_path / "locustfile.py").write_text(
         f"from sioload import SocketIOUser, feed\n{script}\n\n"
         "class Member(SocketIOUser):\n    host = 'http://127.0.0.1:9'\n"
     )
-    done = serverkit.run_locust(["-f", "locustfile.py", "--headless", "-t", "1s", *args], 60, cwd=folder)
+    args = ["-f", "locustfile.py", "--headless", "-t", "1s", *more]
+    done = serverkit.run_locust(args, 60, cwd=tmp_path)
     lines = [line for line in done.err.splitlines() if line.startswith("sioload:")]
-    assert done.code == 2 and len(lines) == 1 and "Traceback" not in done.err, done.text
-    return lines[0]
-
-
-@pytest.mark.parametrize(
-    "script, said",
-    [
-        ("a = feed('none.csv')", "feed none.csv: can't read"),
-        ("a = feed('many.csv')", "feed many.csv, line 3: 3 fields"),
-        ("a = feed('empty.csv')", "feed empty.csv, line 1: the header is empty"),
-        ("a = feed('bad.jsonl')", "feed bad.jsonl, line 2: this is no JSON"),
-        ("a = feed('many.txt')", "must end in .csv or .jsonl"),
-        ("a = feed('many.csv', order='suffle')", "(nearest: 'shuffle')"),
-        ("a = feed('many.csv', when_empty='end')", "must be 'stop' or 'wait', not 'end'"),
-        ("a = feed('many.csv')\nb = feed('./many.csv', order='shuffle')", "one file is one feed"),
-        ("a = feed([1])", "row 1: a row is a dict, not int"),
-        ("a = feed(7)", "not int"),
-        ("def make():\n    return feed('many.csv')\na = make()", "feed() was called in make"),
-        ("class Of:\n    a = feed('many.csv')", "feed() was called in Of"),
-        ("class Of(SocketIOUser):\n    def on_start(self):\n        feed('many.csv')", "Of.on_start"),
-        ("import sioload\nclass Of(SocketIOUser):\n    def on_start(self):\n        sioload.feed('many.csv')",
-         "Of.on_start"),
-        ("a = feed([{'a': 1}])\nclass Of(SocketIOUser):\n    def on_start(self):\n        a.take(self)\n"
-         "    def on_stop(self):\n        return [next(a)['a'] for _ in '1']", "one of take() and next()"),
-        ("class Of(SocketIOUser):\n    label = 'a\\nb'", "Of: label must be a text"),
-    ],
-)  # fmt: skip
-def test_what_makes_no_sense_is_one_line_before_any_load(tmp_path: Path, script: str, said: str) -> None:
-    (tmp_path / "many.csv").write_text("a,b\n1,2\n1,2,3\n")
-    (tmp_path / "empty.csv").write_text("")
-    (tmp_path / "bad.jsonl").write_text('{"a": 1}\n{"a": \n')
-    line = refused(tmp_path, script)
-    assert said in line, line
+    assert done.code == 2 and said in lines[0] and "Traceback" not in done.err, done.text
+    assert len(lines) == 1, done.text
 
 
 def test_bench_takes_a_row_for_each_user(accounts: Accounts, tmp_path: Path) -> None:
