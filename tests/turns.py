@@ -27,7 +27,7 @@ ORDER = (
 #: two tests gets another unit at once, so the next ones come after these.
 LONG = (
     "soak/test_soak.py", "fuzz/test_decoders.py", "faults/test_torture.py", "cli/test_fresh.py",
-    "soak/", "cli/test_demo.py", "faults/", "fuzz/", "runs/", "",
+    "truth/test_reconciliation.py", "soak/", "cli/test_demo.py", "faults/", "fuzz/", "runs/", "",
 )  # fmt: skip
 
 
@@ -39,6 +39,12 @@ def turn(nodeid: str, long: bool = False) -> int:
     return next(place for place, begins in enumerate(order) if nodeid.startswith(f"tests/{begins}"))
 
 
+def unit(nodeid: str) -> str:
+    """What a test runs with, in one process: the tests of its file, or of several."""
+    path = nodeid.partition("::")[0]
+    return SCENES[0] if path in SCENES else path
+
+
 class Turns(LoadScopeScheduling):
     """Hands the units out to pytest-xdist's processes, in the order in which they were collected."""
 
@@ -47,8 +53,7 @@ class Turns(LoadScopeScheduling):
         config.option.loadscopereorder = False
 
     def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.partition("::")[0]
-        return SCENES[0] if path in SCENES else path
+        return unit(nodeid)
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         if next(iter(self.workqueue)).startswith(ALONE) and len(self.nodes) > 1:
