@@ -45,3 +45,26 @@ def test_a_slow_handshake_is_waited_for_and_leaves_the_next_users_their_own_time
         told, counts = enter(process, "auto", transports, "3")
     assert told["heard"] == [0, 1, 2]
     assert counts["connects"] == 3 and counts["refused"] == 0
+
+
+@pytest.mark.parametrize(("lib", "transports"), [("sio1", "polling"), ("sio2", "websocket")])
+def test_a_server_behind_a_login_is_asked_with_the_cookies_of_a_user(lib: str, transports: str) -> None:
+    with serverkit.running(lib, "--login") as server:
+        argv = [
+            "-f",
+            HERE / "members.py",
+            "--host",
+            server.url,
+            "--headless",
+            "-u",
+            "3",
+            "-r",
+            "3",
+            "-t",
+            "3s",
+        ]
+        done = serverkit.run_locust(argv, env={"TRANSPORTS": transports})
+        counts = server.counts()
+    assert done.code == 0, done.text
+    assert (counts["connects"]["/"], counts["refused"]["/"]) == (3, 0)
+    assert counts["acks"]["/"]["echo"] > 3

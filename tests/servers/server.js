@@ -2,7 +2,7 @@
 //
 //   node --no-deprecation server.js --lib sio4 --port 0 [--ping-interval ms] [--ping-timeout ms] [--allow-eio3]
 //     [--msgpack] [--recovery] [--transports polling,websocket] [--max-payload bytes] [--deflate] [--cookie]
-//     [--refuse-upgrade] [--cert file --key file] [--stream-ids] [--dismiss ms]
+//     [--refuse-upgrade] [--cert file --key file] [--stream-ids] [--dismiss ms] [--login]
 //
 // It prints `listening PORT`. Namespaces: `/` (refused with the query deny=1), `/chat` (open) and `/private` (wants
 // token=secret in the auth payload or the query). HTTP: GET /health, GET /counts, GET /requests, POST /reset,
@@ -23,6 +23,7 @@ const { values: options } = parseArgs({
     msgpack: { type: "boolean", default: false },
     recovery: { type: "boolean", default: false },
     dismiss: { type: "string" },
+    login: { type: "boolean", default: false },
     "stream-ids": { type: "boolean", default: false },
     transports: { type: "string" },
     "max-payload": { type: "string" },
@@ -111,12 +112,20 @@ function settings() {
   if (options["max-payload"]) given.maxHttpBufferSize = Number(options["max-payload"]);
   if (options.transports) given.transports = options.transports.split(",");
   if (options["allow-eio3"]) given.allowEIO3 = true;
+  if (options.login) given.allowRequest = loggedIn;
   if (options.deflate) given.perMessageDeflate = { threshold: 0 };
   if (options.cookie) given.cookie = generation < 3 ? "io" : true;
   if (options.msgpack) given.parser = require("socket.io-msgpack-parser");
   if (options.recovery) given.connectionStateRecovery = { maxDisconnectionDuration: 120000 };
   if (options["stream-ids"]) given.adapter = streamIds();
   return given;
+}
+
+// Nobody opens a session without the cookie of a login.
+function loggedIn(req, done) {
+  const known = /session=1/.test(req.headers.cookie || "");
+  if (!known) counts.refused["/"]++;
+  done(known ? null : "forbidden", known);
 }
 
 // Recovery with offsets in the form of Redis streams, as the adapters of several nodes give them.
