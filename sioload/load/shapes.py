@@ -75,7 +75,11 @@ class UserPhases(Shape):
         """A run begins."""
         super().reset_time()  # type: ignore[no-untyped-call]
         self._users = self._asked = 0.0
-        self.origin = self.start_time
+        self.origin = None
+
+    def begin(self) -> None:
+        """All is ready, which may have taken a while: the first phase begins now."""
+        self.start_time = self.origin = perf_counter()
         self.begun(self.origin)
 
     def tick(self) -> tuple[int, float] | None:

@@ -104,8 +104,8 @@ class Judge:
         shape = self.environment.shape_class
         if isinstance(shape, UserPhases | SessionPhases):
             shape.begun = self._phases_begin
-            if shape.origin is not None:
-                self._phases_begin(shape.origin)
+        if isinstance(shape, UserPhases):
+            shape.begin()
         self._mark()
 
     def _phases_begin(self, origin: float) -> None:

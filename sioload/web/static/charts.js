@@ -171,6 +171,7 @@
     ctx.rect(left, top, width, height);
     ctx.clip();
     ctx.font = `${Math.round(11 * devicePixelRatio)}px system-ui, sans-serif`;
+    ctx.textAlign = "left";
     ctx.textBaseline = "top";
     data.phases.forEach((phase, i) => {
       const from = Math.max(left, u.valToPos(phase.start_s, "x", true));
