@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import threading
 import time
+import urllib.request
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +17,9 @@ from xml.etree import ElementTree
 import pytest
 import serverkit
 
+from sioload.errors import CheckError
+from sioload.report.checks import parse
+from sioload.report.course import check_parts
 from sioload.report.events import unpacked
 
 PLAN = "warmup: 0..12 users over 2s; peak: 30 users for 3s; rest: 4 users for 2s"
@@ -158,3 +163,85 @@ def test_phases_of_sessions_begin_as_many_as_the_plan_says(
     begun = [phase["users"]["begun"] for phase in report["phases"]]
     assert begun == [pytest.approx(16, abs=1), pytest.approx(0, abs=1), pytest.approx(20, abs=1)], done.text
     added_up(report)
+
+
+def test_a_check_aborts_in_its_phase_and_one_on_a_phase_never_reached_says_so(
+    tmp_path: Path, target: serverkit.Server
+) -> None:
+    plan = ["--sio-phases", "a: 3 users for 2s; b: 5 users for 30s; c: 1 users for 5s"]
+    checks = ["CALL: count == 0 in b abort after 1s", "CALL: p99 < 9s in c after 1s"]
+    checks.append("CALL: count > 0 after 1m")
+    args = ["-f", serverkit.ROOT / "locustfiles" / "echo.py", "--host", target.url, "--headless", *plan]
+    args += [part for check in checks for part in ("--sio-check", check)]
+    done = serverkit.run_locust([*args, "--sio-report", tmp_path / "report.json"], 60)
+    assert done.code in (3, 4), done.text
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["duration_s"] < 15
+    aborted, *never = [check["reason"] for check in report["checks"]]
+    assert " in the last " in aborted and aborted.endswith(", at 5 users"), aborted
+    assert "sioload: stopping at 5 users, check failed: CALL: count == 0 in b" in done.err
+    assert never == [
+        "the run ended before 1s of the phase 'c' had passed",
+        "the run ended before 1m had passed",
+    ]
+    assert [phase["name"] for phase in report["phases"]] == ["a", "b"]
+    added_up(report)
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        ("CALL: p99 < 1s in peek", "unknown phase 'peek' (nearest: 'peak')"),
+        ("CALL: p99 < 1s in peak after 3s", "after 3s nothing is left of the phase 'peak', which lasts 3s"),
+        ("CALL: p99 < 1s in", "write 'in PHASE'"),
+        ("CALL: p99 < 1s after", "write 'after DURATION'"),
+        ("CALL: p99 < 1s after soon", "'soon' is no time"),
+        ("CALL: p99 < 1s in peak in rest", "'in' stands twice"),
+        ("ledger: open == 0 in peak", "'open' is of the whole run"),
+        ("run: workers_lost == 0 after 2s", "'workers_lost' is of the whole run"),
+        ("CALL: p100 < 1s", "unknown stat 'p100'"),
+        ("CALL: p0 < 1s", "unknown stat 'p0'"),
+        ("CALL: p99. < 1s", "unknown stat 'p99.'"),
+    ],
+)
+def test_a_check_on_a_part_that_there_is_not_is_one_line_before_any_load(check: str, said: str) -> None:
+    with pytest.raises(CheckError) as caught:
+        check_parts([parse(check)], {"warmup": 2.0, "peak": 3.0, "rest": 2.0})
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_check_on_a_phase_of_a_run_without_phases_ends_it_before_any_load(tmp_path: Path) -> None:
+    script = serverkit.ROOT / "locustfiles" / "echo.py"
+    args = ["-f", script, "--host", "http://127.0.0.1:9", "--headless", "-t", "1s"]
+    done = serverkit.run_locust([*args, "--sio-check", "CALL: p99 < 1s in peak"], 60)
+    assert done.code == 2, done.text
+    assert "unknown phase 'peak' (the run has none: give --sio-phases)" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_the_web_ui_and_the_metrics_show_the_phase_that_is_on(target: serverkit.Server) -> None:
+    port, metrics = serverkit.free_port(), serverkit.free_port()
+    plan = ["--sio-phases", "first: 2 users for 2s; second: 4 users for 5m"]
+    script = serverkit.ROOT / "locustfiles" / "echo.py"
+    args = ["-f", script, "--host", target.url, "--web-port", str(port), "--autostart", *plan]
+    web = f"http://127.0.0.1:{port}"
+    with serverkit.Process(serverkit.locust([*args, "--sio-metrics-port", str(metrics)])) as process:
+        process.wait_for("phase 2 of 2: second: 4 users for 5m", 60)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            rows = serverkit.http_json(f"{web}/stats/requests")["extended_stats"][0]["data"]
+            told = {row["what"]: row for row in rows if row["kind"] == "phase"}
+            if told.get("second", {}).get("count"):
+                break
+            time.sleep(0.2)
+        assert "s left" in told["second"]["notes"] and told["first"]["count"], told
+        page = urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=10).read().decode()
+        assert re.findall(r"^sioload_phase.*", page, re.MULTILINE) == ['sioload_phase{phase="second"} 1.0']
+        data = serverkit.http_json(f"{web}/sioload/data")
+        assert [phase["name"] for phase in data["phases"]] == ["first", "second"]
+        assert "<h2>Phases</h2>" in data["fragment"] and "<dt>Phase</dt><dd>second</dd>" in data["fragment"]
+        urllib.request.urlopen(f"{web}/stats/reset", data=b"", timeout=10).read()
+        time.sleep(3)  # until a report is made that is newer than the reset
+        report = serverkit.http_json(f"{web}/sioload/report.json")
+        assert [phase["name"] for phase in report["phases"]] == ["second"], "what was before is forgotten"
+        assert report["phases"][0]["ledger"]["emits"] == report["ledger"]["emits"] > 0
