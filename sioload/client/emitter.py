@@ -149,7 +149,8 @@ class Emitter:
             handed = self._packets.send_raw(raw, token)
         except EmitError as error:
             token.settle(error.outcome, str(error))
-            gevent.sleep(0)
+            if not in_hub():
+                gevent.sleep(0)
             raise
         except BaseException as error:
             token.settle("not_sent", f"{type(error).__name__} before it was sent")
