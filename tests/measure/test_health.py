@@ -114,6 +114,20 @@ def test_the_ramp_up_is_judged_apart_and_counts_when_it_is_more_than_half(
     assert any(reason.startswith(told) for reason in totals.reasons) if told else not totals.reasons
 
 
+def test_each_ramp_of_phases_is_told_apart_from_what_is_level() -> None:
+    health = Health()
+    health.begin()
+    health.tick(0.0, *FINE)
+    for number in range(8):
+        now = 5.1 * number
+        change = health.ramp if number in (0, 3, 6) else health.ramped
+        change(now, None)
+        change(now + 0.001, None)  # repeatable
+        run_window(health, now, BUSY if number in (0, 3, 6) else FINE)
+    assert (health.totals.ramp.count, health.totals.steady.count) == (3, 5)
+    assert health.totals.verdict == OK, "the ramps were busy, and are less than half"
+
+
 def test_nothing_counts_without_load() -> None:
     health = Health()
     assert not health.tick(100.0, 5.0, 5.0, 5.0)

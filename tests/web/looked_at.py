@@ -38,7 +38,7 @@ recorder, swarm = Recorder(), Swarm()
 rows = [recorder.row("CALL", f"event {number}") for number in range(ROWS)]
 judge = SimpleNamespace(
     started=time.time(), running=True, duration=SECONDS, report=told,
-    figures=lambda: swarm.take_local(recorder),
+    figures=lambda: swarm.take_local(recorder), phase=lambda: None,
 )  # fmt: skip
 options = SimpleNamespace(web_base_path="")
 environment = SimpleNamespace(
