@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
@@ -88,6 +89,7 @@ def test_all_blocks_run_in_order(target, tmp_path):
 @pytest.mark.parametrize("text", [text for _, text in blocks(MANUAL) if "SocketIOUser" in text])
 def test_recipes_run(target, tmp_path, text):
     (tmp_path / "locustfile.py").write_text(text)
+    shutil.copy(MANUAL.with_name("accounts.csv"), tmp_path)
     load = [] if "Phases" in text else ["-u", "2", "-r", "2", "-t", "2s"]
     args = ["-f", "locustfile.py", "--headless", "--host", target.url, *load]
     done = serverkit.run_locust(args, cwd=tmp_path)
