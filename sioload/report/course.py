@@ -6,7 +6,7 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sioload.durations import duration_text
 from sioload.errors import CheckError
@@ -14,6 +14,9 @@ from sioload.measure.rows import Totals
 from sioload.report.checks import Check, CheckResult
 from sioload.report.events import event_of, latency_ms
 from sioload.report.figures import Figures, between
+
+#: Seconds after which users that a phase asks for at once have been spawned.
+CHANGE: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class Span:
     Attributes:
         most: users that the plan has in it at most; None for a plan of sessions.
         text: as the plan has it.
+        level: its load stays what it is.
     """
 
     name: str
@@ -30,6 +34,7 @@ class Span:
     end: float
     most: int | None = None
     text: str = ""
+    level: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +78,13 @@ class Course:
         return sorted(times)
 
     @property
-    def ramps(self) -> list[float]:
-        """The boundaries at which the number of users begins to change."""
-        return [span.begin for span in self.spans[1:] if span.most is not None]
+    def ramps(self) -> list[tuple[float, float]]:
+        """When the number of users changes: all of a phase that is a ramp, the beginning of another."""
+        return [
+            (span.begin, span.begin + CHANGE if span.level else span.end)
+            for span in self.spans
+            if span.most is not None
+        ]
 
     def part(self, phase: str | None, after: float, now: float) -> Part | None:
         """The part of the run that a check is about; None for a phase that isn't known yet.

@@ -21,7 +21,7 @@ class Cutter:
 
     Attributes:
         marks: boundaries, and cuts that the master may not have.
-        ramps: those at which the number of users begins to change.
+        ramps: when the number of users changes: from a boundary, until when.
     """
 
     def __init__(self, recorder: Recorder, taken: Callable[[dict[str, Any]], None]) -> None:
@@ -31,7 +31,7 @@ class Cutter:
             taken: gets each cut, in a greenlet.
         """
         self.marks = Marks()
-        self.ramps: set[float] = set()
+        self.ramps: dict[float, float] = {}
         self._recorder = recorder
         self._taken = taken
         self._more = Event()
@@ -46,11 +46,16 @@ class Cutter:
         """All that was counted was forgotten."""
         self.marks.forget(stamp())
 
-    def know(self, times: Iterable[float], ramps: Iterable[float]) -> None:
+    def know(self, times: Iterable[float], ramps: Iterable[tuple[float, float]]) -> None:
         """Hear of the boundaries of the run that goes on, maybe again."""
         self.ramps.update(ramps)
         self.marks.know(times)
         self._more.set()
+
+    def changing(self) -> bool:
+        """Whether the plan changes the number of users now."""
+        now = stamp()
+        return any(begin <= now < until for begin, until in self.ramps.items())
 
     def end(self) -> None:
         """The users stop: there is no boundary after this."""

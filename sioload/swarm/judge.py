@@ -116,7 +116,9 @@ class Judge:
         most = [None if plan.per_second else round(max(each.begin, each.end)) for each in plan.phases]
         names = [each.name for each in plan.phases]
         texts = str(plan).split("; ")
-        self.course = replace(self.course, spans=list(map(Span, names, starts, starts[1:], most, texts)))
+        level = [each.level for each in plan.phases]
+        spans = list(map(Span, names, starts, starts[1:], most, texts, level))
+        self.course = replace(self.course, spans=spans)
         gevent.spawn(self._tell, self.course)
         self._mark()
 

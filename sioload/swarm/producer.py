@@ -34,8 +34,6 @@ logger = logging.getLogger(__name__)
 SLOW_STOP: Final = 10.0
 #: Batches after the last user was spawned until which users may still be connecting.
 SETTLE: Final = 5
-#: Batches after a boundary in which users that it asks for may not have been spawned yet.
-HELD: Final = 3
 #: Seconds between two batches into Locust's statistics.
 BATCH: Final = 1.0
 
@@ -81,7 +79,7 @@ class Producer:
             take_over(environment.runner, self.fleet)
         self._tap = RequestListeners(self.fleet, environment.events.request)
         self._warned = False
-        self._settling = self._held = 0
+        self._settling = 0
         gevent.spawn(self._batches)
         self._lateness = LagWatch(self.fleet, self._judge)
 
@@ -210,7 +208,7 @@ class Producer:
         if cut["mark"] in self.cutter.ramps:
             recorder = self.fleet.recorder
             recorder.health.ramp(time.monotonic(), recorder.window_p50())
-            self._settling, self._held = SETTLE, HELD
+            self._settling = SETTLE
         self._cut(cut)
 
     def _batches(self) -> None:
@@ -224,12 +222,9 @@ class Producer:
                 for _ in recorder.delivery.survey(time.monotonic()):
                     gevent.sleep(0)
             recorder.health.left(descriptors_left(), ports_left(len(self.fleet.members)))
-            if self._settling:
+            if self._settling and not self.cutter.changing():
                 # Users that were spawned still connect. When no more do, the ramp-up is over.
                 self._settling -= 1
-                self._held = max(0, self._held - 1)
-                if self._held:
-                    continue
                 if recorder.connections.opened == opened or not self._settling:
                     self._settling = 0
                     recorder.health.ramped(time.monotonic(), recorder.window_p50())
