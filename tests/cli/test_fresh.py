@@ -67,7 +67,7 @@ def test_make_demo_needs_nothing_but_python(clone: Path) -> None:
 #: What is tried with another Python, and fits a few minutes.
 ELSEWHERE = ["tests/measure", "tests/engineio", "tests/socketio", "tests/net/test_http.py",
              "tests/client/test_client.py", "tests/users/test_library.py", "tests/users/test_tasks.py",
-             "tests/locust_features"]  # fmt: skip
+             "tests/locust_features/test_features.py"]  # fmt: skip
 
 
 def interpreter(version: str) -> str:
