@@ -12,27 +12,27 @@ from sioload import SocketIOUser
 class Mixed(SocketIOUser):
     abstract = True
     wait_time = constant(0.05)
-    label = ""
+    generation = ""
 
     @task
     def echo(self) -> None:
-        text = f"{self.label} €😀é"
-        self.sio.call("echo", text, ok=lambda reply: reply == text, name=f"{self.label} echo")
+        text = f"{self.generation} €😀é"
+        self.sio.call("echo", text, ok=lambda reply: reply == text, name=f"{self.generation} echo")
 
 
 class Old(Mixed):
     host = os.environ["SERVER_0"]
     options = {"version": 0, "transports": ["websocket"]}
-    label = "0.9"
+    generation = "0.9"
 
 
 class Middle(Mixed):
     host = os.environ["SERVER_2"]
     options = {"version": 2}
-    label = "2.x"
+    generation = "2.x"
 
 
 class New(Mixed):
     host = os.environ["SERVER_4"]
     options = {"version": 4, "transports": ["polling"]}
-    label = "4.x"
+    generation = "4.x"

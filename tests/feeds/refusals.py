@@ -17,6 +17,7 @@ from sioload.users.handlers import check_label
 HEAD = "from sioload import SocketIOUser, feed\n"
 
 if __name__ == "__main__":
+    sys.dont_write_bytecode = True  # one file name, within a second
     folder = Path(tempfile.mkdtemp(dir="."))
     (folder / "many.csv").write_text("a,b\n1,2\n1,2,3\n")
     (folder / "empty.csv").write_text("")

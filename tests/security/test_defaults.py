@@ -92,7 +92,7 @@ def test_certificates_are_verified() -> None:
             )
             if name in ("CERT_NONE", "_create_unverified_context", "check_hostname"):
                 switched.append(f"{path.relative_to(PACKAGE)}:{name}")
-    assert sorted(switched) == ["net/dial.py:CERT_NONE", "net/dial.py:check_hostname"]
+    assert sorted(switched) == ["net/tls.py:CERT_NONE", "net/tls.py:check_hostname"]
     from sioload.net.tls import tls_context
 
     sound, weak = tls_context(Options()), tls_context(Options(tls_verify=False))
