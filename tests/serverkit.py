@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import importlib.util
 import json
 import os
 import random
@@ -61,6 +62,12 @@ def need_node(lib: str) -> str:
     if not (SERVERS / "node_modules" / lib / "package.json").exists():
         missing(f"the npm package {lib}", f"npm ci --prefix {SERVERS.relative_to(ROOT)}")
     return node
+
+
+def need_flask_socketio() -> None:
+    """Skip unless the package is there, of the extra `test`."""
+    if importlib.util.find_spec("flask_socketio") is None:
+        missing("Flask-SocketIO", "make (it is in the extra `test`)")
 
 
 @cache
@@ -257,13 +264,18 @@ def command(kind: str, *options: str) -> list[str]:
 
     Args:
         kind: "target", "sio0" ... "sio4" (npm), "pysio4" or "pysio5" (python-socketio),
-            "gsio" (gevent-socketio 0.3.6).
+            "gsio" (gevent-socketio 0.3.6), "nest" (NestJS), "flask" (Flask-SocketIO).
         *options: more options of that server.
     """
     if kind == "target":
         return [sys.executable, "-m", "sioload.target", "--port", "0", *options]
     if kind in NODE_LIBS:
         return [need_node(kind), "--no-deprecation", str(SERVERS / "server.js"), "--lib", kind, *options]
+    if kind == "nest":
+        return [need_node("@nestjs/core"), str(SERVERS / "nest.js"), *options]
+    if kind == "flask":
+        need_flask_socketio()
+        return [sys.executable, str(SERVERS / "flask_app.py"), *options]
     if kind == "gsio":
         return [python_with(kind), str(SERVERS / "gsio.py"), *options]
     if kind.startswith("pysio"):

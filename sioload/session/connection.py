@@ -246,7 +246,8 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
 
     def on_probe_failed(self, reason: str) -> None:
         if self._upgrade is not None:
-            self._upgrade.fail(reason)
+            if self.upgrading:  # else this side has left, and the probe ends with its session
+                self._upgrade.fail(reason)
             self._perform(Input.PROBE_FAILED)
             self._listener.on_drained()
 
@@ -382,8 +383,8 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
         self._heartbeat.stop()
         upgrade, self._upgrade = self._upgrade, None
         if upgrade is not None:
-            if end.kind != "client":
-                upgrade.fail(end.detail or end.kind)
+            if end.kind != "client" and end.detail:  # a goodbye of our own has no detail
+                upgrade.fail(end.detail)
             upgrade.drop()
         if self._opening is not None:
             self._opening.close(None if end.kind == "client" else end)
