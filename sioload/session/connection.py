@@ -245,9 +245,8 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
         self._perform(Input.PROBE_ANSWERED)
 
     def on_probe_failed(self, reason: str) -> None:
-        if self._upgrade is not None:
-            if self.upgrading:  # else this side has left, and the probe ends with its session
-                self._upgrade.fail(reason)
+        if self._upgrade is not None and self.upgrading:  # a probe ends with a session that this side leaves
+            self._upgrade.fail(reason)
             self._perform(Input.PROBE_FAILED)
             self._listener.on_drained()
 
