@@ -9,28 +9,32 @@ import pytest
 import serverkit
 
 SCRIPT = """
-import re, time
+import os, re, time
 from pathlib import Path
 from locust import User, constant, events, task
 from sioload import feed
 
 accounts = feed("accounts.csv", order="{order}")
 
+def tell(*words):
+    # At once: the processes, and the users of one, write to one pipe.
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+
 @events.test_start.add_listener
 def began(environment, **_):
-    print("began", type(environment.runner).__name__, time.time(), flush=True)
+    tell("began", type(environment.runner).__name__, time.time())
 
 @events.quitting.add_listener
 def size(environment, **_):
     peak = re.search(r"VmHWM:[^0-9]+([0-9]+) kB", Path("/proc/self/status").read_text())[1]
-    print("peak", type(environment.runner).__name__, peak, flush=True)
+    tell("peak", type(environment.runner).__name__, peak)
 
 class Taker(User):
     wait_time = constant(60)
 
     def on_start(self):
         row = accounts.take(self)
-        print("took", row["name"], time.time(), flush=True)
+        tell("took", row["name"], time.time())
 
     @task
     def rest(self): ...
