@@ -73,7 +73,7 @@ def test_master_and_workers_as_processes_of_their_own(swarm: Swarm) -> None:
     assert [worker.wait(10) for worker in workers] == [0, 0]
     swarm.assert_everything_agrees()
     (push,) = [event for event in swarm.report["events"] if event["type"] == "PUSH"]
-    assert push["count"] > 100 and push["failures"] == 0
+    assert push["count"] > 0 and push["failures"] == 0
     assert push["latency_ms"]["max"] < 1500, "one worker's clock is 3 s ahead"
     assert 0 < push["clock_error_ms"] < 5
 
