@@ -6,6 +6,7 @@ member, timed from the stamp that its sender put in).
 
 import random
 
+import gevent
 from locust import between, task
 
 from sioload import SocketIOUser, on, stamp
@@ -19,6 +20,7 @@ class ChatUser(SocketIOUser):
     options = {"auth": {"token": "secret"}}
 
     def on_start(self):
+        gevent.sleep(random.random())  # Locust starts all users of a second at one instant
         self.client.post("/login", json={"user": "ada"})  # its cookie goes into the handshake
         self.sio.connect(namespaces=["/", "/chat"])
 
