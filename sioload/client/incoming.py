@@ -45,7 +45,7 @@ class Incoming(Listener, Script):
         settled: called when an emit of a user that is gone was answered.
     """
 
-    __slots__ = ("_client", "_dispatcher", "_fleet", "_jar", "_label", "_options", "_packets", "_receiver",
+    __slots__ = ("_client", "_dispatcher", "_fleet", "_jar", "_label", "_options", "_receiver",
                  "_user", "handlers", "manager", "own", "pending", "settled", "sleepers")  # fmt: skip
 
     manager: Manager

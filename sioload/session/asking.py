@@ -205,6 +205,8 @@ class Asking:
         deadlines.cancel(self._timer)
         self._timer = deadlines.at(perf_counter() + seconds, then)
 
+    # What `Opening` does, which alone is ever made: it reads what these lead to.
+
     def _dialled(self, stream: Stream) -> None:
         """Ask over HTTP."""
         raise NotImplementedError
