@@ -13,9 +13,10 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from sioload.errors import OptionError
+from sioload.plain import Json
 
 Version = Literal[0, 1, 2, 3, 4, "auto"]
-Auth = Mapping[str, Any] | Callable[[], Any] | None
+Auth = Mapping[str, Json] | Callable[[], Any] | None
 
 #: RFC 9110, section 5.6.2: what the name of a header is made of.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -63,7 +64,7 @@ class Options:
     handshake_url: str | None = None
     transports: tuple[str, ...] = ("polling", "websocket")
     namespaces: tuple[str, ...] = ()
-    query: Mapping[str, Any] | str = field(default_factory=dict)
+    query: Mapping[str, Json] | str = field(default_factory=dict)
     encode_query: bool = True
     headers: Mapping[str, str] = field(default_factory=dict)
     cookies: Mapping[str, str] = field(default_factory=dict)
@@ -227,14 +228,14 @@ def unknown(name: object, valid: Any) -> str:
     return f"{name!r} is unknown ({hint})"
 
 
-def check_names(kind: type, given: Mapping[str, Any], what: str) -> None:
+def check_names(kind: type, given: Mapping[str, Json], what: str) -> None:
     names = [f.name for f in fields(kind)]
     for name in given:
         if name not in names:
             raise OptionError(f"{what} {unknown(name, names)}")
 
 
-def build(kind: type[Any], given: Mapping[str, Any], what: str) -> Any:
+def build(kind: type[Any], given: Mapping[str, Json], what: str) -> Any:
     """`kind(**given)` with clear errors for unknown names."""
     check_names(kind, given, what)
     return kind(**given)
@@ -243,7 +244,7 @@ def build(kind: type[Any], given: Mapping[str, Any], what: str) -> Any:
 _warned: set[str] = set()
 
 
-def options_from(given: Mapping[str, Any] | Options | None) -> Options:
+def options_from(given: Mapping[str, Json] | Options | None) -> Options:
     """The class attribute `options` of a user, as an `Options`.
 
     Raises:
@@ -254,7 +255,7 @@ def options_from(given: Mapping[str, Any] | Options | None) -> Options:
         return given
     if given is not None and not isinstance(given, Mapping):
         raise OptionError(f"options must be a dict or an Options, not {type(given).__name__}")
-    used: dict[str, Any] = {}
+    used: dict[str, Json] = {}
     for name, value in (given or {}).items():
         if name in IGNORED:
             if name not in _warned:

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "sioload"
 
 #: Bottom floor first; rooms of one floor may use each other.
 FLOORS = (
-    ("errors", "options", "durations"),
+    ("errors", "options", "durations", "plain"),
     ("engineio",),
     ("socketio",),
     ("measure",),
@@ -32,13 +32,15 @@ LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 #: What `from sioload import ...` gives, beside modules, is at home here at the highest.
 FACADE = LEVEL["users"]
 
-PURE = {"errors", "options", "durations", "engineio", "socketio", "measure", "report"}
+PURE = {"errors", "options", "durations", "plain", "engineio", "socketio", "measure", "report"}
 IMPURE = {"asyncio", "gevent", "geventwebsocket", "locust", "requests", "select", "socket", "ssl",
           "selectors", "subprocess", "threading", "time", "websockets"}  # fmt: skip
 #: The embedded server; `__init__` gives the public names.
 APART = {"target", "__init__"}
 
 LINES, METHODS = 400, 25
+#: `Any` as a name, in a thousand lines: values of JSON are `plain.Json`, what only has to be there `object`.
+UNTYPED = 12
 #: What may be larger than that, and why.
 LARGER: dict[str, str] = {
     "sioload.measure.rows": "the rows' table, beside the names that fill it",
@@ -213,6 +215,13 @@ def test_a_circle_is_found():
 def test_no_file_or_class_is_too_large():
     found = [part for path in modules() for part in sizes(dotted(path), path.read_text(encoding="utf-8"))]
     assert set(found) <= LARGER.keys(), "split it by what it does, or name the reason in LARGER"
+
+
+def test_few_things_have_no_type():
+    sources = [path.read_text(encoding="utf-8") for path in modules()]
+    names = [node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
+    lines = sum(source.count("\n") for source in sources)
+    assert sum(node.id == "Any" for node in names) * 1000 / lines < UNTYPED
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from sioload.cli.templates import columns_in
 from sioload.errors import FeedError
 from sioload.load.tables import KINDS, read_table
 from sioload.options import options_from
+from sioload.plain import Json
 
 #: Options of the connection that have a flag of their own.
 FLAGS = {"version", "transports", "namespaces", "auth", "headers", "path", "ack_timeout"}
@@ -103,7 +104,7 @@ def bench(
     reply: str | None,
     rate: float | None,
     namespace: str,
-    more: dict[str, Any],
+    more: dict[str, Json],
     **rest: Any,
 ) -> NoReturn:
     """Let users emit an event to the server at URL, and tell how it did.
@@ -124,7 +125,7 @@ def bench(
         "options": _options(flags, more),
         "feed": feed,
     }
-    load: dict[str, Any] = {"users": users, "spawn_rate": spawn_rate, "run_time": run_time}
+    load: dict[str, Json] = {"users": users, "spawn_rate": spawn_rate, "run_time": run_time}
     if sio_phases is not None:
         load["sio_phases"] = sio_phases
     else:
@@ -133,7 +134,7 @@ def bench(
     runner.become(argv, {"SIOLOAD_BENCH": json.dumps(scenario, ensure_ascii=False)})
 
 
-def _options(flags: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+def _options(flags: Mapping[str, Json], more: Mapping[str, Json]) -> dict[str, Json]:
     """The connection's options, all of them known and valid."""
     if doubled := FLAGS & more.keys():
         raise click.UsageError(f"--option {min(doubled)}: there is a flag for that")
@@ -166,7 +167,7 @@ def _checked_feed(path: str | None, given: Mapping[str, object]) -> str | None:
     return os.path.abspath(path)
 
 
-def _flags(given: Mapping[str, Any]) -> list[object]:
+def _flags(given: Mapping[str, Json]) -> list[object]:
     """Locust's arguments for options that have the same name there."""
     args: list[object] = []
     for name, value in given.items():

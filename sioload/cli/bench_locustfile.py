@@ -15,6 +15,7 @@ from sioload import AckTimeout, ConnectError, EmitError, SocketIOUser, feed
 from sioload.cli import quiet
 from sioload.cli.templates import filled
 from sioload.engineio.urls import bare
+from sioload.plain import Json
 from sioload.users.pacing import paced
 
 SETTINGS = json.loads(os.environ["SIOLOAD_BENCH"])
@@ -45,7 +46,7 @@ class BenchUser(SocketIOUser):
     wait_time = constant(0) if SETTINGS["rate"] is None else paced(SETTINGS["rate"])
 
     args: tuple[Any, ...] = ARGS
-    login: Mapping[str, Any] = {}
+    login: Mapping[str, Json] = {}
 
     def on_start(self) -> None:
         """Connect, or say why not and try again."""

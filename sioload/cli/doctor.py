@@ -11,6 +11,7 @@ import click
 
 from sioload.cli import values
 from sioload.options import Options
+from sioload.plain import Json
 
 
 @click.command()
@@ -43,7 +44,7 @@ def doctor(
     url: str,
     path: str,
     namespace: str,
-    auth: Any,
+    auth: Json,
     headers: dict[str, str],
     proxy: str | None,
     ca_file: str | None,

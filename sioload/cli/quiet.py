@@ -14,5 +14,5 @@ def install() -> None:
     init.add_listener(_silence)
 
 
-def _silence(**_: Any) -> None:
+def _silence(**_: object) -> None:
     logging.getLogger("locust.stats_logger").disabled = True

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+
+from sioload.plain import Json
 
 
-def compare(report: Mapping[str, Any], counts: Mapping[str, Any]) -> tuple[int, list[str]]:
+def compare(report: Mapping[str, Json], counts: Mapping[str, Json]) -> tuple[int, list[str]]:
     """Compare a report with the embedded target's `GET /counts`.
 
     Returns:
@@ -22,7 +23,7 @@ def compare(report: Mapping[str, Any], counts: Mapping[str, Any]) -> tuple[int, 
     ]
 
 
-def _reported(report: Mapping[str, Any]) -> Counter[str]:
+def _reported(report: Mapping[str, Json]) -> Counter[str]:
     found: Counter[str] = Counter()
     for row in report["events"]:
         kind, name, good = row["type"], row["name"], row["count"] - row["failures"]
@@ -39,7 +40,7 @@ def _reported(report: Mapping[str, Any]) -> Counter[str]:
     return found
 
 
-def _counted(counts: Mapping[str, Any]) -> Counter[str]:
+def _counted(counts: Mapping[str, Json]) -> Counter[str]:
     found: Counter[str] = Counter()
     for table, label in (("received", "emits of"), ("acks", "acks of"), ("sent", "pushes of")):
         for namespace, events in counts[table].items():

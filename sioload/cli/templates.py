@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from sioload.plain import Json
+
 _PLACE: Final = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 
 
@@ -22,7 +24,7 @@ def columns_in(value: object) -> Iterator[str]:
             yield from columns_in(inner)
 
 
-def filled(value: Any, row: Mapping[str, Any]) -> Any:
+def filled(value: Any, row: Mapping[str, Json]) -> Any:
     """The value with the row's values; one that is nothing but a place takes the row's as it is."""
     if isinstance(value, str):
         whole = _PLACE.fullmatch(value)

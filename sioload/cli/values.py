@@ -16,6 +16,7 @@ from sioload.durations import seconds_of
 from sioload.engineio.urls import parse_url
 from sioload.errors import CheckError, PhaseError
 from sioload.load.phases import parse_phases
+from sioload.plain import Json
 from sioload.report.checks import parse
 
 
@@ -123,7 +124,7 @@ def checks(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> 
     return value
 
 
-def assignments(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> dict[str, Any]:
+def assignments(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> dict[str, Json]:
     """Options of the connection that have no flag: NAME=VALUE, the value as JSON or else as text."""
     given = {}
     for text in value:

@@ -26,6 +26,7 @@ from sioload.client.schedule import Schedule
 from sioload.engineio.urls import Endpoint, host_url, parse_url
 from sioload.errors import ConnectError, UsageError
 from sioload.options import Options
+from sioload.plain import Json
 
 
 class _Eio:
@@ -66,7 +67,7 @@ class SocketIOClient(ClientBase):
         self,
         url: str | Callable[[], str] | None = None,
         headers: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None,
-        auth: Any = None,
+        auth: Json = None,
         transports: str | list[str] | tuple[str, ...] | None = None,
         namespaces: str | list[str] | tuple[str, ...] | None = None,
         socketio_path: str | None = None,
@@ -148,7 +149,7 @@ class SocketIOClient(ClientBase):
     def emit(
         self,
         event: str | int,
-        data: Any = None,
+        data: Json = None,
         namespace: str | None = None,
         callback: Callable[..., Any] | None = None,
         *,
@@ -188,7 +189,7 @@ class SocketIOClient(ClientBase):
         emitter.send(namespace, event, data, entry, entry)
 
     def send(
-        self, data: Any, namespace: str | None = None, callback: Callable[..., Any] | None = None
+        self, data: Json, namespace: str | None = None, callback: Callable[..., Any] | None = None
     ) -> None:
         """Emit the event `message`."""
         self.emit("message", data, namespace, callback)
@@ -196,7 +197,7 @@ class SocketIOClient(ClientBase):
     def call(
         self,
         event: str | int,
-        data: Any = None,
+        data: Json = None,
         namespace: str | None = None,
         timeout: float | None = None,
         *,
@@ -254,7 +255,7 @@ class SocketIOClient(ClientBase):
     def schedule(
         self,
         event: str | int,
-        data: Any = None,
+        data: Json = None,
         *,
         rate: object,
         max_outstanding: object = 1000,
@@ -355,7 +356,7 @@ class SocketIOClient(ClientBase):
 
         return register if handler is None else register(handler)
 
-    def event(self, *args: Any, **options: Any) -> Any:
+    def event(self, *args: Json, **options: Any) -> Any:
         """Register the decorated function for the event of its name: `@sio.event`."""
         return event_decorator(self.on, args, options)
 
@@ -364,13 +365,13 @@ class SocketIOClient(ClientBase):
         namespace_handler._set_client(self)
         self._incoming.registry().add_class(namespace_handler.namespace, namespace_handler)
 
-    def on_message(self, event: str, *data: Any) -> None:
+    def on_message(self, event: str, *data: Json) -> None:
         """What handlers written for Locust's own client call to have an event counted; it is counted
         already.
         """
 
     def another_client(
-        self, url: str | None = None, options: Options | Mapping[str, Any] | None = None
+        self, url: str | None = None, options: Options | Mapping[str, Json] | None = None
     ) -> SocketIOClient:
         """A further connection of the same user, which is closed, drained and counted with it.
 

@@ -15,6 +15,7 @@ from sioload.client.registry import Handlers, Transport
 from sioload.client.schedule import Pace
 from sioload.net.fleet import Fleet, say_unowned
 from sioload.options import Options, options_from
+from sioload.plain import Json
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -27,7 +28,7 @@ class ClientBase:
     def __init__(
         self,
         fleet: Fleet | None = None,
-        options: Options | Mapping[str, Any] | None = None,
+        options: Options | Mapping[str, Json] | None = None,
         *,
         url: str | None = None,
         user: object = None,
@@ -187,7 +188,7 @@ class ClientBase:
         timeout: float | None,
     ) -> Options:
         """The options with what one call changes; the shared object itself when that is nothing."""
-        changes: dict[str, Any] = {}
+        changes: dict[str, Json] = {}
         if headers:
             changes["headers"] = {**self.options.headers, **headers}
         if transports is not None:
@@ -212,7 +213,7 @@ class ClientBase:
         self.disconnect()
 
     def start_background_task(
-        self, target: Callable[..., Any], *args: Any, **kwargs: Any
+        self, target: Callable[..., Any], *args: Json, **kwargs: Any
     ) -> gevent.Greenlet[..., Any]:
         """Call a function in a greenlet of its own, which is returned."""
         return gevent.spawn(target, *args, **kwargs)

@@ -10,10 +10,12 @@ from typing import Any, Protocol
 
 import gevent
 
+from sioload.plain import Json
+
 logger = logging.getLogger(__name__)
 
 #: What to call, with what, and how much memory that was found to hold.
-Job = tuple[Callable[..., Any], tuple[Any, ...], int]
+Job = tuple[Callable[..., Any], tuple[Json, ...], int]
 
 #: Calls that may wait unweighed. Weighing costs more than waiting does, and few queues get that long.
 SHORT = 256
@@ -21,7 +23,7 @@ SHORT = 256
 INFINITY = float("inf")
 
 
-def weigh(value: Any) -> int:
+def weigh(value: Json) -> int:
     """About how many bytes of memory the data of a packet takes."""
     kind = value.__class__
     if kind is str or kind is bytes:
@@ -64,7 +66,7 @@ class Handler:
         self.empty = _is_empty(function)
         self._named, self._most = _arguments(function, bound)
 
-    def call(self, user: object, event: str, args: tuple[Any, ...]) -> Any:
+    def call(self, user: object, event: str, args: tuple[Json, ...]) -> Any:
         """Call the function. One that asks for one argument more, named `event`, gets the event too."""
         function = self.function
         if function is None:
@@ -73,7 +75,7 @@ class Handler:
             args = (event, *args)
         return function(user, *args) if self.bound else function(*args)
 
-    def without_last(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    def without_last(self, args: tuple[Json, ...]) -> tuple[Json, ...]:
         """Arguments of which the function need not take the last: a recovery offset, why it was disconnected.
 
         JavaScript's handlers get them all and ignore what they don't take.
@@ -137,7 +139,7 @@ class Dispatcher:
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def add(self, function: Callable[..., Any], *args: Any) -> bool:
+    def add(self, function: Callable[..., Any], *args: Json) -> bool:
         """Queue a call; False when the queue is full."""
         weight, waiting = 0, len(self._jobs)
         if waiting >= self._limit:

@@ -19,6 +19,7 @@ from sioload.errors import (
     Refused,
     UnexpectedReply,
 )
+from sioload.plain import Json
 
 if TYPE_CHECKING:
     from sioload.measure.ledger import Ledger
@@ -35,14 +36,14 @@ ERRORS: dict[Outcome, type[EmitError]] = {
 }
 
 
-def value_of(args: list[Any] | tuple[Any, ...]) -> Any:
+def value_of(args: list[Json] | tuple[Json, ...]) -> Any:
     """Arguments as a script gets them: None for none, the value for one, a tuple for several."""
     if len(args) == 1:
         return args[0]
     return tuple(args) if args else None
 
 
-def arguments_of(data: Any) -> list[Any]:
+def arguments_of(data: Json) -> list[Json]:
     """The inverse: None is no argument, a tuple several."""
     if data is None:
         return []
@@ -114,7 +115,7 @@ class Emit:
         else:
             self._early = (None, error)
 
-    def answer(self, args: list[Any], now: float, size: int) -> None:
+    def answer(self, args: list[Json], now: float, size: int) -> None:
         """The ack or the answering event came, in so many bytes. In the hub; resumes the waiting greenlet."""
         self.finished = True
         self.row.bytes += size
@@ -213,7 +214,7 @@ class Verdict:
         self._place = ""
         self._value: Any = None
 
-    def complaint(self, value: Any) -> str | None:
+    def complaint(self, value: Json) -> str | None:
         """What it holds against the answer; None when it is content."""
         try:
             if self._ok(value):

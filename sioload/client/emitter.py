@@ -19,6 +19,7 @@ from sioload.errors import EmitError, NotConnected, RunEnded
 from sioload.measure.recorder import label_of
 from sioload.net.fleet import Fleet, in_hub
 from sioload.options import Options
+from sioload.plain import Json
 
 _clock: Final = perf_counter  # a global that costs no look-up
 
@@ -105,7 +106,7 @@ class Emitter:
         self,
         namespace: str,
         event: str | int,
-        data: Any,
+        data: Json,
         ack: Emit | None,
         token: Emit | Unacked,
         until: float | None = None,
@@ -186,7 +187,7 @@ class Emitter:
         self,
         namespace: str,
         event: str | int,
-        data: Any,
+        data: Json,
         name: str | None,
         rate: object,
         max_outstanding: object,
@@ -229,7 +230,7 @@ class Emitter:
             return False
         return not self.full or connection.buffered <= self._options.limits.write_high_water
 
-    def transmit(self, entry: Emit, data: Any) -> None:
+    def transmit(self, entry: Emit, data: Json) -> None:
         self.full = False
         self.send(entry.namespace, entry.event, data, entry, entry)
 

@@ -8,9 +8,10 @@ import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from types import CodeType
-from typing import Any, Final
+from typing import Final
 
 from sioload.measure.rows import clean_name
+from sioload.plain import Json
 
 #: Characters of an excerpt, and of the text that it is cut from: secrets are looked for in the longer one.
 LENGTH: Final = 200
@@ -21,7 +22,7 @@ _OTHERS: Final = tuple(
 )
 
 
-def excerpt(value: Any, discreet: Callable[[str], str]) -> str:
+def excerpt(value: Json, discreet: Callable[[str], str]) -> str:
     """The beginning of a value, without what was confided to the server."""
     text = ""
     try:

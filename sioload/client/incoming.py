@@ -26,6 +26,7 @@ from sioload.measure.recorder import label_of
 from sioload.net import clock
 from sioload.net.pushes import CountedBroadcast
 from sioload.options import Options
+from sioload.plain import Json
 
 if TYPE_CHECKING:
     from sioload.net.fleet import Fleet
@@ -85,7 +86,7 @@ class Incoming(Listener, Script):
         return handlers is self.handlers and self.own is None and not self.pending.waits
 
     def on_event(
-        self, namespace: str, args: list[Any], id: int | None, auto: bool, offset: bool = False
+        self, namespace: str, args: list[Json], id: int | None, auto: bool, offset: bool = False
     ) -> CountedBroadcast | None:
         now = perf_counter()
         event = args.pop(0)
@@ -151,7 +152,7 @@ class Incoming(Listener, Script):
             full.fail("the handler queue is full")
         return None
 
-    def _deliver(self, handler: Handler, shown: str, args: list[Any]) -> None:
+    def _deliver(self, handler: Handler, shown: str, args: list[Json]) -> None:
         assert handler.delivery is not None
         try:
             stream, number = handler.delivery(*args)
@@ -162,11 +163,11 @@ class Incoming(Listener, Script):
             row = self._fleet.recorder.row("RECV", f"{shown} (delivery)")
             row.fail(f"{type(error).__name__}: {error}", None, partial(self._told, handler.delivery, args))
 
-    def _told(self, function: object, args: Sequence[Any]) -> str:
+    def _told(self, function: object, args: Sequence[Json]) -> str:
         """A function of the script, and what it was given."""
         return f"{place_of_function(function)}, given {excerpt(args, self.manager.discreet)}"
 
-    def on_ack(self, id: int, args: list[Any]) -> None:
+    def on_ack(self, id: int, args: list[Json]) -> None:
         pending = self.pending
         entry = pending.acks.pop(id, None)
         if entry is None or entry.finished:
@@ -179,14 +180,14 @@ class Incoming(Listener, Script):
         if pending.leaving:
             self.settled()
 
-    def refused(self, namespace: str, data: Any, reason: str) -> None:
+    def refused(self, namespace: str, data: Json, reason: str) -> None:
         """The server refused something that it doesn't name."""
         self._fleet.recorder.row_of(self._user, "RECV", row_name(namespace, "error")).fail(reason)
         if self.pending.waits:
             self.pending.answered(namespace, "error", [data], perf_counter(), self.manager.packets.size)
         self.tell("error", data, namespace=namespace)
 
-    def tell(self, event: str, *args: Any, namespace: str | None = None) -> None:
+    def tell(self, event: str, *args: Json, namespace: str | None = None) -> None:
         """python-socketio's own events, for handlers that were registered for them."""
         for name in self.manager.packets.namespaces if namespace is None else (namespace,):
             handler, before = find(self.own, name, event, self.handlers)
@@ -216,7 +217,7 @@ class Incoming(Listener, Script):
         return self._dispatcher
 
     def _call_handler(
-        self, handler: Handler, event: str, args: tuple[Any, ...], namespace: str, id: int | None
+        self, handler: Handler, event: str, args: tuple[Json, ...], namespace: str, id: int | None
     ) -> None:
         """In a greenlet."""
         result = handler.call(self._user, event, args)
@@ -224,7 +225,7 @@ class Incoming(Listener, Script):
             answer = list(result) if isinstance(result, tuple) else [] if result is None else [result]
             self.manager.packets.send_ack(namespace, id, answer)
 
-    def _call_back(self, entry: Emit, args: list[Any]) -> None:
+    def _call_back(self, entry: Emit, args: list[Json]) -> None:
         assert entry.callback is not None
         entry.callback(*args)
 
@@ -241,7 +242,7 @@ class Incoming(Listener, Script):
         row.note(self._user, 0, error if isinstance(error, Exception) else None)
         row.fail(f"{type(error).__name__}: {error}", None, partial(place_of_error, error))
 
-    def run(self, function: Callable[..., Any], *args: Any) -> None:
+    def run(self, function: Callable[..., Any], *args: Json) -> None:
         """Call user code in a greenlet: the queue's, or one of its own while that is busy."""
         dispatcher, phase = self.dispatcher(), self.manager.phase
         if phase is Phase.DOWN and dispatcher.busy:
@@ -251,7 +252,7 @@ class Incoming(Listener, Script):
         if self.sleepers and phase is Phase.CONNECTING:
             self._fleet.later(self.sleepers.wake)
 
-    def _run_alone(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def _run_alone(self, function: Callable[..., Any], args: tuple[Json, ...]) -> None:
         try:
             function(*args)
         except Exception as error:  # noqa: BLE001 - the script's own code

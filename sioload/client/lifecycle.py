@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import gevent
 
@@ -15,6 +15,7 @@ from sioload.client.pending import Pending
 from sioload.client.sleepers import Sleepers
 from sioload.errors import ConnectError, Loss
 from sioload.options import Options
+from sioload.plain import Json
 
 if TYPE_CHECKING:
     from sioload.net.deadlines import Timer
@@ -51,7 +52,7 @@ class Lifecycle(Listener):
 
     # The manager's listener: in the hub.
 
-    def on_server_error(self, namespace: str, data: Any, reason: str) -> None:
+    def on_server_error(self, namespace: str, data: Json, reason: str) -> None:
         self._incoming.refused(namespace, data, reason)
 
     def on_connect_error(self, namespace: str, data: object) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mypy_extensions import mypyc_attr
 
@@ -25,6 +25,7 @@ from sioload.engineio.urls import Endpoint
 from sioload.errors import ConnectError, ConnectionLost, End, Failure, Loss, Reason
 from sioload.net.guard import guarded
 from sioload.options import Options
+from sioload.plain import Json
 from sioload.session.connection import Connection
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Listener(Protocol):
 
     __slots__ = ()
 
-    def on_server_error(self, namespace: str, data: Any, reason: str) -> None:
+    def on_server_error(self, namespace: str, data: Json, reason: str) -> None:
         """The server refused something that it doesn't name, or the namespace after it was joined."""
 
     def on_up(self, again: bool) -> None:
@@ -158,7 +159,7 @@ class Manager(OpenerListener, NamespacesListener):
 
     # Connecting.
 
-    def connect(self, endpoint: Endpoint, options: Options, namespaces: list[str], auth: Any) -> None:
+    def connect(self, endpoint: Endpoint, options: Options, namespaces: list[str], auth: Json) -> None:
         """Begin an attempt; `on_up` or `on_attempt_failed` follows. A greenlet may call it."""
         self.opener.endpoint = endpoint
         self.opener.options = options
@@ -229,7 +230,7 @@ class Manager(OpenerListener, NamespacesListener):
     def on_rejoin_refused(self) -> None:
         self._listener.on_writable()
 
-    def on_server_error(self, namespace: str, data: Any, reason: str) -> None:
+    def on_server_error(self, namespace: str, data: Json, reason: str) -> None:
         self._listener.on_server_error(namespace, data, reason)
 
     def on_drained(self) -> None:

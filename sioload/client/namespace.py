@@ -7,8 +7,8 @@ state recovery as in socket.io-client's Socket.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from sioload.plain import Json
 from sioload.socketio.packet import Packet
 
 #: What is said of a namespace's query to servers that don't know any.
@@ -48,7 +48,7 @@ class Namespace:
         self.early: list[Packet] | None = None
         self.early_size = 0
 
-    def joined(self, data: dict[str, Any]) -> None:
+    def joined(self, data: dict[str, Json]) -> None:
         """The server's CONNECT came with this data."""
         pid = data.get("pid")
         self.connected = True
@@ -69,7 +69,7 @@ class Namespace:
         self.offset = args[-1]
         return len(args) > 1
 
-    def auth(self, given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    def auth(self, given: Mapping[str, Json] | None) -> Mapping[str, Json] | None:
         """CONNECT's payload for servers of 3.x and 4.x: a session that may be restored, and the script's."""
         if self.pid is None:
             return given
@@ -88,7 +88,7 @@ def row_name(namespace: str, name: str | int) -> str:
     return str(name) if namespace == "/" else f"{namespace} {name}"
 
 
-def refusal_of(data: Any) -> str:
+def refusal_of(data: Json) -> str:
     """What a refusal says, be it a text, an object with a message (0.9: a reason), a list or any JSON."""
     said = data.get("message", data.get("reason")) if isinstance(data, dict) else data
     if isinstance(said, list) and said:

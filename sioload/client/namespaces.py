@@ -18,6 +18,7 @@ from sioload.client.packets import NOTHING, Control, Packets
 from sioload.client.script import Script, ask
 from sioload.errors import ConnectError, ConnectionLost, EncodeError, Failure, LimitError
 from sioload.options import Options
+from sioload.plain import Json
 from sioload.socketio.packet import Packet
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Listener(Protocol):
     def on_rejoin_refused(self) -> None:
         """The connection goes on without a namespace that was asked for again."""
 
-    def on_server_error(self, namespace: str, data: Any, reason: str) -> None:
+    def on_server_error(self, namespace: str, data: Json, reason: str) -> None:
         """The server refused something that it doesn't name, or the namespace after it was joined."""
 
     def on_left(self, name: str, last: bool) -> None:
@@ -78,7 +79,7 @@ class Namespaces(Control):
         self._options: Options | None = None
         self._query: str | None = None
         self.wanted = packets.namespaces
-        self.auth: Any = None
+        self.auth: Json = None
         self.up = False
         packets.control = self
 
@@ -149,7 +150,7 @@ class Namespaces(Control):
                 raise
             connection.on_crash(error)
 
-    def _send_connect(self, namespace: Namespace, auth: Any) -> None:
+    def _send_connect(self, namespace: Namespace, auth: Json) -> None:
         connection, options, generation = self.packets.connection, self._options, self.packets.generation
         if connection is None or options is None or not connection.is_open:
             return

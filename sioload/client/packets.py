@@ -14,6 +14,7 @@ from sioload.client.namespace import Namespace
 from sioload.errors import ProtocolError, Refused
 from sioload.net.websocket import Receiver
 from sioload.options import Options
+from sioload.plain import Json
 from sioload.session.connection import Connection
 from sioload.session.probe import remember_generation
 from sioload.session.transport import Receipt
@@ -47,7 +48,7 @@ class Listener(Protocol):
     __slots__ = ()
 
     def on_event(
-        self, namespace: str, args: list[Any], id: int | None, auto: bool, offset: bool = False
+        self, namespace: str, args: list[Json], id: int | None, auto: bool, offset: bool = False
     ) -> CountedBroadcast | None:
         """An event: `[name, *arguments]`; `id` asks for an ack.
 
@@ -62,7 +63,7 @@ class Listener(Protocol):
     def only_counts(self, handlers: object) -> bool:
         """Whether an event that was only measured for a user with these handlers is so for this one too."""
 
-    def on_ack(self, id: int, args: list[Any]) -> None:
+    def on_ack(self, id: int, args: list[Json]) -> None:
         """An ack."""
 
 
@@ -145,7 +146,7 @@ class Packets(Receiver):
         return namespace is not None and namespace.connected
 
     def send_event(
-        self, namespace: str, event: str | int, data: Any, id: int | None, receipt: Receipt | None
+        self, namespace: str, event: str | int, data: Json, id: int | None, receipt: Receipt | None
     ) -> bool:
         """Send an event; see `Connection.send`. `data` is as a script gives it (`emits.arguments_of`).
 
@@ -165,7 +166,7 @@ class Packets(Receiver):
             self._tell_of(len(messages) - 1)
         return connection.send(messages, receipt)
 
-    def send_ack(self, namespace: str, id: int, args: list[Any]) -> None:
+    def send_ack(self, namespace: str, id: int, args: list[Json]) -> None:
         """Answer an event of the server; nothing happens when its namespace is gone."""
         connection = self.connection
         if self.usable(namespace) and connection is not None:
@@ -184,7 +185,7 @@ class Packets(Receiver):
         assert self.connection is not None
         return self.connection.send_raw(raw, receipt)
 
-    def send_connect(self, name: str, payload: Any) -> None:
+    def send_connect(self, name: str, payload: Json) -> None:
         """Ask to join a namespace.
 
         Raises:

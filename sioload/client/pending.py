@@ -14,6 +14,7 @@ from sioload.client.emits import ERRORS, Emit, value_of
 from sioload.client.excerpt import place_of_function
 from sioload.errors import Outcome
 from sioload.measure.rows import Row
+from sioload.plain import Json
 
 if TYPE_CHECKING:
     from sioload.net.deadlines import Timer
@@ -65,10 +66,10 @@ class Wait:
         self.deadline = deadline
         self.emit = emit
         self.waiter: Waiter[Any] | None = None
-        self.args: Any = None
+        self.args: Json = None
         self.error: BaseException | None = None
 
-    def matches(self, namespace: str, event: str, args: list[Any]) -> bool | str:
+    def matches(self, namespace: str, event: str, args: list[Json]) -> bool | str:
         """Whether an event is the awaited one; a text when `where` raised."""
         if event != self.event or namespace != self.namespace:
             return False
@@ -79,7 +80,7 @@ class Wait:
         except Exception as error:  # noqa: BLE001 - the script's own code
             return f"where raised {type(error).__name__}: {error}"
 
-    def answer(self, args: list[Any], now: float, size: int) -> None:
+    def answer(self, args: list[Json], now: float, size: int) -> None:
         """The event came, in so many bytes."""
         self.args = value_of(args)
         if self.emit is not None:
@@ -163,7 +164,7 @@ class Pending:
         """Whether it still waits."""
         return wait in self.waits
 
-    def answered(self, namespace: str, event: str, args: list[Any], now: float, size: int) -> bool:
+    def answered(self, namespace: str, event: str, args: list[Json], now: float, size: int) -> bool:
         """Give an event to the emit and to the waits that it answers; whether there were any. In the hub."""
         found: list[Wait] = []
         reply = False
@@ -247,7 +248,7 @@ class Expectation:
     def __init__(self, pending: Pending, wait: Wait) -> None:
         self._pending = pending
         self._wait = wait
-        self.args: Any = None
+        self.args: Json = None
 
     def __enter__(self) -> Expectation:
         self._pending.add_wait(self._wait)

@@ -9,6 +9,7 @@ from typing import Any
 from mypy_extensions import mypyc_attr
 
 from sioload.client.dispatcher import Handler
+from sioload.plain import Json
 
 Handlers = Mapping[tuple[str, str], Handler]
 
@@ -107,7 +108,7 @@ def find(
     return (own or _EMPTY).find(namespace, event, of_class)
 
 
-def event_decorator(register: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+def event_decorator(register: Callable[..., Any], args: tuple[Json, ...], options: dict[str, Json]) -> Any:
     """`@sio.event` and `@sio.event(namespace="/chat")`: the function's name is the event's."""
     if len(args) == 1 and callable(args[0]) and not options:
         return register(args[0].__name__, args[0])

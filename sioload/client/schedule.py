@@ -17,6 +17,7 @@ from gevent.event import Event
 
 from sioload.client.emits import Emit
 from sioload.errors import EmitError, Outcome, UsageError
+from sioload.plain import Json
 
 if TYPE_CHECKING:
     from sioload.measure.rows import Row
@@ -100,7 +101,7 @@ class Sender(Protocol):
     def ready(self, namespace: str) -> bool:
         """Whether an emit would go out without waiting."""
 
-    def transmit(self, entry: Emit, data: Any) -> None:
+    def transmit(self, entry: Emit, data: Json) -> None:
         """Send an acknowledged emit now; raises what ended it."""
 
     def forget_schedule(self, schedule: Schedule) -> None:
@@ -114,7 +115,7 @@ class _Scheduled(Emit):
 
     schedule: Schedule
 
-    def answer(self, args: list[Any], now: float, size: int) -> None:
+    def answer(self, args: list[Json], now: float, size: int) -> None:
         super().answer(args, now, size)
         self.schedule.ended()
 
@@ -148,7 +149,7 @@ class Schedule:
         row: Row,
         namespace: str,
         event: str | int,
-        data: Any,
+        data: Json,
         rate: object,
         max_outstanding: object,
         duration: object,
@@ -281,7 +282,7 @@ class Schedule:
         else:
             self._send(entry, data)
 
-    def _send(self, entry: _Scheduled, data: Any) -> None:
+    def _send(self, entry: _Scheduled, data: Json) -> None:
         # What ends an emit at once is in its row and in the ledger; the next one has its own chance.
         with contextlib.suppress(EmitError):
             self._sender.transmit(entry, data)

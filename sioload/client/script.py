@@ -9,6 +9,7 @@ from gevent import GreenletExit
 from mypy_extensions import mypyc_attr
 
 from sioload.engineio.cookies import Jar
+from sioload.plain import Json
 
 if TYPE_CHECKING:
     from sioload.net.fleet import Fleet
@@ -22,7 +23,7 @@ class Script(Protocol):
 
     __slots__ = ()
 
-    def run(self, function: Callable[..., None], *args: Any) -> None:
+    def run(self, function: Callable[..., None], *args: Json) -> None:
         """Call user code in a greenlet."""
 
     def jar(self, make: bool = False) -> Jar | None:

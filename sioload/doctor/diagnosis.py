@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sioload.net.tls import tls_reason
+from sioload.plain import Json
 from sioload.socketio.generations import UNKNOWN_3, Generation
 
 _Error = TypeVar("_Error", bound=BaseException)
@@ -66,7 +67,7 @@ class Diagnosis:
         said = f"{which} unknown on a second connection: several nodes without sticky sessions"
         self.fault(said, STICKY, fatal=transports[0] == "polling")
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         """Plain values, for JSON."""
         return {**asdict(self), "ready": self.ready}
 

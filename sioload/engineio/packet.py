@@ -12,11 +12,12 @@ import re
 from base64 import b64encode
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from sioload.errors import LimitError, ProtocolError
+from sioload.plain import Json
 
 
 class PacketType(IntEnum):
@@ -256,7 +257,7 @@ def parse_handshake(data: str | bytes, strict: bool = False) -> Handshake:
     return Handshake(sid, tuple(upgrades), interval / 1000, timeout / 1000, most)
 
 
-def _milliseconds(fields: dict[str, Any], name: str, strict: bool) -> float:
+def _milliseconds(fields: dict[str, Json], name: str, strict: bool) -> float:
     if name not in fields:
         raise ProtocolError(f"handshake: {name} is missing")
     if strict and fields[name] is None:
@@ -266,7 +267,7 @@ def _milliseconds(fields: dict[str, Any], name: str, strict: bool) -> float:
     return _number(fields, name)
 
 
-def _number(fields: dict[str, Any], name: str) -> float:
+def _number(fields: dict[str, Json], name: str) -> float:
     """A field as JavaScript reckons with it: a text of digits counts, and null (or none) is 0."""
     value = fields.get(name)
     if value is None:

@@ -11,13 +11,13 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from sioload.engineio.cookies import Jar, Keeper
 from sioload.engineio.cookies import given as given_cookies
 from sioload.errors import OptionError
 from sioload.options import check_query, check_strings
+from sioload.plain import Json
 
 logger = logging.getLogger(__name__)
 #: What JavaScript's encodeURIComponent leaves as it is, beside letters and digits.
@@ -172,7 +172,7 @@ def readable(accepted: str) -> str:
     return ", ".join(kept) or "identity"
 
 
-def with_token(query: Mapping[str, Any] | str, token: str) -> Mapping[str, Any] | str:
+def with_token(query: Mapping[str, Json] | str, token: str) -> Mapping[str, Json] | str:
     """A user's query with the parameter `token` behind it."""
     if isinstance(query, str):
         return f"{query}&token={_encode(token)}" if query else {"token": token}
@@ -199,7 +199,7 @@ class Request:
         endpoint: Endpoint,
         transport: str,
         headers: Mapping[str, str],
-        query: Mapping[str, Any] | str,
+        query: Mapping[str, Json] | str,
         cookies: Mapping[str, str],
         encode: bool,
         keeper: Keeper | None = None,
@@ -208,7 +208,7 @@ class Request:
         self.endpoint = endpoint
         self.transport = transport
         self.headers = dict(headers)
-        self.query: dict[str, Any] | str = query if isinstance(query, str) else dict(query)
+        self.query: dict[str, Json] | str = query if isinstance(query, str) else dict(query)
         self.encode = encode
         self._options_headers = headers
         self._left = False

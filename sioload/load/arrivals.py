@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from itertools import count
 from time import perf_counter
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import gevent
 import locust
@@ -25,6 +25,9 @@ from locust.user.task import LOCUST_STATE_STOPPING
 from sioload.client.schedule import checked_rate
 from sioload.errors import UsageError
 from sioload.net.fleet import fleet_of
+
+if TYPE_CHECKING:
+    from locust.env import Environment
 
 #: The master tells a worker to begin a session.
 ARRIVE: Final = "sioload_arrive"
@@ -83,8 +86,8 @@ class Arrivals(Shape):
 
     def _begin(self, runner: Runner) -> None:
         """A run begins."""
-        environment: Any = runner.environment
-        environment.dispatcher_class = _dispatcher(environment)
+        environment = runner.environment
+        environment.dispatcher_class = _dispatcher(environment)  # type: ignore[assignment]
         if self._arriving is not None:
             self._arriving.kill(block=False)
         self._until = math.inf
@@ -141,7 +144,7 @@ class _Dispatcher(UsersDispatcher):
         yield {node.id: {} for node in self._worker_nodes}
 
 
-def _dispatcher(environment: Any) -> Callable[..., UsersDispatcher]:
+def _dispatcher(environment: Environment) -> Callable[..., UsersDispatcher]:
     """A maker of dispatchers: another shape may be chosen in the web UI before the next run."""
     usual = getattr(environment.dispatcher_class, "usual", environment.dispatcher_class)
 
@@ -197,7 +200,7 @@ def begin(runner: Any, name: str, length: float) -> None:
         user.greenlet.rawlink(lambda _: deadlines.cancel(planned))  # a user that left early is kept no longer
 
 
-def _listen(environment: Any, **_: Any) -> None:
+def _listen(environment: Environment, **_: object) -> None:
     """In a worker: begin the sessions that the master deals out."""
     runner = environment.runner
     if isinstance(runner, WorkerRunner):

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Final
 import orjson
 
 from sioload.errors import FeedError
+from sioload.plain import Json
 
 #: Endings of the files that are understood.
 KINDS: Final = (".csv", ".jsonl")
@@ -44,7 +45,7 @@ class Table:
     def __len__(self) -> int:
         return len(self._ends)
 
-    def row(self, number: int) -> dict[str, Any]:
+    def row(self, number: int) -> dict[str, Json]:
         """The row of a number, a new dict each time."""
         begin = self._ends[number - 1] if number else 0
         found: Any = orjson.loads(memoryview(self._block)[begin : self._ends[number]])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
+
+from sioload.plain import Json
 
 #: Distinct reasons kept. They are of a closed set; this bounds what a fault could make of it.
 _MAX_REASONS: Final = 50
@@ -70,7 +72,7 @@ class Connections:
                 fresh.closed[reason] = more
         return fresh
 
-    def encode(self) -> dict[str, Any]:
+    def encode(self) -> dict[str, Json]:
         """Plain values, for msgpack and reports."""
         current = {transport: n for transport, n in self.current.items() if n}
         return {
@@ -82,7 +84,7 @@ class Connections:
         }
 
     @classmethod
-    def decode(cls, data: dict[str, Any]) -> Connections:
+    def decode(cls, data: dict[str, Json]) -> Connections:
         """The counts that `encode` was called on."""
         connections = cls()
         connections.opened, connections.upgraded = data["opened"], data["upgraded"]

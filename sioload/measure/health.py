@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from typing import Final
 
 from sioload.measure.histogram import Histogram
+from sioload.plain import Json
 
 #: Seconds of a window.
 WINDOW: Final = 5.0
@@ -80,13 +81,13 @@ class Windows:
             both.machine.merge(each.machine)
         return both
 
-    def encode(self) -> dict[str, Any]:
+    def encode(self) -> dict[str, Json]:
         """Plain values, for msgpack."""
         data = {each.name: getattr(self, each.name) for each in fields(self)}
         return {**data, "own": self.own.encode(), "machine": self.machine.encode()}
 
     @classmethod
-    def decode(cls, data: dict[str, Any]) -> Windows:
+    def decode(cls, data: dict[str, Json]) -> Windows:
         """The windows that `encode` was called on."""
         hists = {"own": Histogram.decode(data["own"]), "machine": Histogram.decode(data["machine"])}
         return cls(**{**data, **hists})
@@ -159,13 +160,13 @@ class HealthTotals:
             found.append("own lag is estimated from CPU time: /proc/thread-self/schedstat can't be read")
         return found
 
-    def encode(self) -> dict[str, Any]:
+    def encode(self) -> dict[str, Json]:
         """Plain values, for msgpack."""
         data = {each.name: getattr(self, each.name) for each in fields(self)}
         return {**data, "ramp": self.ramp.encode(), "steady": self.steady.encode()}
 
     @classmethod
-    def decode(cls, data: dict[str, Any]) -> HealthTotals:
+    def decode(cls, data: dict[str, Json]) -> HealthTotals:
         """The totals that `encode` was called on."""
         parts = {"ramp": Windows.decode(data["ramp"]), "steady": Windows.decode(data["steady"])}
         return cls(**{**data, **parts})
@@ -329,7 +330,7 @@ def _least(one: int | None, other: int | None) -> int | None:
     return min(one, other)
 
 
-def judge(processes: Sequence[tuple[str, HealthTotals]]) -> dict[str, Any]:
+def judge(processes: Sequence[tuple[str, HealthTotals]]) -> dict[str, Json]:
     """The report's `health`: limited when any process was; lags over all, and each process by name."""
     own, machine = Histogram(), Histogram()
     reasons: list[str] = []
@@ -356,7 +357,7 @@ def judge(processes: Sequence[tuple[str, HealthTotals]]) -> dict[str, Any]:
             "reasons": reasons, "processes": listed}  # fmt: skip
 
 
-def shown_verdict(judged: Mapping[str, Any], *, final: bool) -> str:
+def shown_verdict(judged: Mapping[str, Json], *, final: bool) -> str:
     """The verdict of a process, or of the report's `health`, for whoever watches the run.
 
     Args:

@@ -9,7 +9,9 @@ the merge of histograms doesn't depend on order and equals the histogram of all 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
+
+from sioload.plain import Json
 
 #: Ticks in a second.
 TICKS: Final = 10_000_000
@@ -183,7 +185,7 @@ class Histogram:
         limit = index(seconds)
         return sum(n for i, n in self.counts.items() if i < limit)
 
-    def encode(self) -> dict[str, Any]:
+    def encode(self) -> dict[str, Json]:
         """This histogram in plain numbers, for msgpack; two lists, as they are made and read fastest."""
         return {
             "buckets": list(self.counts),
@@ -193,7 +195,7 @@ class Histogram:
             "max": self.max_ticks,
         }
 
-    def merge_encoded(self, data: dict[str, Any]) -> None:
+    def merge_encoded(self, data: dict[str, Json]) -> None:
         """Add all samples of another histogram, which `encode` was called on."""
         total = sum(data["counts"])
         if total:
@@ -201,7 +203,7 @@ class Histogram:
             self._add(counts, total, data["sum"], data["min"], data["max"])
 
     @classmethod
-    def decode(cls, data: dict[str, Any]) -> Histogram:
+    def decode(cls, data: dict[str, Json]) -> Histogram:
         """The histogram that `encode` was called on."""
         histogram = cls()
         histogram.counts = dict(zip(data["buckets"], data["counts"], strict=True))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
+
+from sioload.plain import Json
 
 #: Cuts that travel in one report, the oldest first: a report must not grow without bound.
 AT_ONCE: Final = 8
@@ -21,7 +23,7 @@ class Marks:
     def __init__(self) -> None:
         self.known: set[float] = set()
         self._ahead: list[float] = []
-        self._kept: dict[float, dict[str, Any]] = {}
+        self._kept: dict[float, dict[str, Json]] = {}
         self._began = 0.0
 
     def begin(self, now: float) -> None:
@@ -55,7 +57,7 @@ class Marks:
         """The boundary to come."""
         return self._ahead[0] if self._ahead else None
 
-    def cut(self, now: float, snapshot: dict[str, Any]) -> dict[str, Any]:
+    def cut(self, now: float, snapshot: dict[str, Json]) -> dict[str, Json]:
         """Cut at the boundary that has come.
 
         Args:
@@ -66,7 +68,7 @@ class Marks:
         cut = self._kept[at] = _cut(at, now, snapshot)
         return cut
 
-    def unsent(self) -> list[dict[str, Any]]:
+    def unsent(self) -> list[dict[str, Json]]:
         """The cuts that the master may not have, in their order, as far as one report takes them."""
         return [self._kept[at] for at in sorted(self._kept)[:AT_ONCE]]
 
@@ -76,5 +78,5 @@ class Marks:
             self._kept.pop(at, None)
 
 
-def _cut(at: float, now: float, snapshot: dict[str, Any] | None) -> dict[str, Any]:
+def _cut(at: float, now: float, snapshot: dict[str, Json] | None) -> dict[str, Json]:
     return {"mark": at, "cut": now, "snapshot": snapshot}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
+
+from sioload.plain import Json
 
 #: Distinct exceptions that are told apart; further ones are counted under `OTHER`.
 MAX_KINDS: Final = 50
@@ -110,14 +112,14 @@ class Population:
         for name, counts in other.classes.items():
             self.of(name).merge(counts)
 
-    def encode(self) -> dict[str, Any]:
+    def encode(self) -> dict[str, Json]:
         """Plain values, for msgpack."""
         raised = [[*key, *value] for key, value in self.exceptions.items()]
         classes = {name: counts.encode() for name, counts in self.classes.items()}
         return {**{name: getattr(self, name) for name in _COUNTS}, "raised": raised, "classes": classes}
 
     @classmethod
-    def decode(cls, data: Mapping[str, Any]) -> Population:
+    def decode(cls, data: Mapping[str, Json]) -> Population:
         """The counts that `encode` was called on."""
         found = cls()
         for name in _COUNTS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from sioload.measure.connections import Connections
 from sioload.measure.delivery import Delivery
@@ -11,6 +11,7 @@ from sioload.measure.histogram import Histogram
 from sioload.measure.ledger import Ledger
 from sioload.measure.population import Population
 from sioload.measure.rows import ROW_TYPES, Row, SampleListener, Totals, clean_name, normalise, row_type
+from sioload.plain import Json
 
 #: Version of the snapshots' form; master and workers must agree.
 SNAPSHOT: Final = 2
@@ -175,7 +176,7 @@ class Recorder:
         self._calls = Histogram()
         self._resets += 1
 
-    def snapshot(self, seq: int) -> dict[str, Any]:
+    def snapshot(self, seq: int) -> dict[str, Json]:
         """All counts since the last reset in plain values, for msgpack.
 
         Args:
@@ -183,7 +184,7 @@ class Recorder:
         """
         return {"schema": SNAPSHOT, **self.state(seq), "rows": [totals.encode() for totals in self.totals()]}
 
-    def state(self, seq: int) -> dict[str, Any]:
+    def state(self, seq: int) -> dict[str, Json]:
         """A snapshot without its rows, which are most of it."""
         return {
             "epoch": self.epoch,

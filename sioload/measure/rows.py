@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from sioload.measure.histogram import HIGHEST, LAST, LINEAR, TICKS, TOP, Histogram, bucket, value
+from sioload.plain import Json
 
 #: Distinct error messages of a row; the rest are counted under `OTHER_ERRORS`.
 MAX_ERRORS: Final = 50
@@ -256,7 +257,7 @@ class Totals:
         if other:
             self.errors[OTHER_ERRORS] = other
 
-    def encode(self) -> dict[str, Any]:
+    def encode(self) -> dict[str, Json]:
         """These totals in plain values, for msgpack."""
         service = None if self.service is None else self.service.encode()
         return {"type": self.type, "name": self.name, "times": self.times.encode(), "service": service,
@@ -264,7 +265,7 @@ class Totals:
                 "skipped": self.skipped, "unfinished": self.unfinished, "bytes": self.bytes}  # fmt: skip
 
     @classmethod
-    def decode(cls, data: dict[str, Any]) -> Totals:
+    def decode(cls, data: dict[str, Json]) -> Totals:
         """The totals that `encode` was called on."""
         totals = cls(data["type"], data["name"])
         totals.times = Histogram.decode(data["times"])

@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gevent
 from gevent.hub import get_hub
@@ -26,6 +26,10 @@ from sioload.net.tls import tls_context
 from sioload.net.wire import text_of_server
 from sioload.options import Options
 from sioload.socketio.generations import Generation
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+    from locust.runners import Runner
 
 logger = logging.getLogger(__name__)
 #: How many pushes are remembered, and up to which length.
@@ -223,23 +227,30 @@ class Fleet:
 
 
 #: Called with the environment of a user that is made, by floors above: the run may be a program's own.
-on_user: list[Callable[[Any], None]] = []
+on_user: list[Callable[[Environment], None]] = []
 
 
-def fleet_of_user(environment: Any) -> Fleet:
+def fleet_of_user(environment: Environment) -> Fleet:
     """`fleet_of`, for a user: what a run needs besides is made ready if nobody has done so."""
     for prepare in on_user:
         prepare(environment)
     return fleet_of(environment)
 
 
-def fleet_of(environment: Any) -> Fleet:
+def fleet_of(environment: Environment) -> Fleet:
     """The fleet of a Locust environment, made on first use."""
     fleet: Fleet | None = getattr(environment, "sioload", None)
     if fleet is None:
-        fleet = environment.sioload = Fleet()
+        fleet = environment.sioload = Fleet()  # type: ignore[attr-defined]
         _of_run[:] = [fleet]
     return fleet
+
+
+def runner_of(environment: Environment) -> Runner:
+    """Its runner, where there must be one."""
+    runner = environment.runner
+    assert runner is not None
+    return runner
 
 
 def say_unowned(fleet: Fleet | None) -> None:

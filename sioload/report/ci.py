@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 from xml.etree import ElementTree
 
+from sioload.plain import Json
 from sioload.report.document import UNVERIFIED, unverified, users_text
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -14,7 +14,7 @@ _MARKDOWN = re.compile(r"[&<>|`*_\[\]\\~#]")
 _MARKDOWN_ROWS = 30
 
 
-def junit_xml(report: Mapping[str, Any]) -> str:
+def junit_xml(report: Mapping[str, Json]) -> str:
     """JUnit XML with one test case per check. A failed check with `warn` passes and says so in its output.
 
     Why figures can't be trusted stands in the suite's `system-err`.
@@ -64,7 +64,7 @@ def _xml(text: str) -> str:
     return _NOT_XML.sub("?", text)
 
 
-def markdown(report: Mapping[str, Any]) -> str:
+def markdown(report: Mapping[str, Json]) -> str:
     """A summary in Markdown, as for the file that GITHUB_STEP_SUMMARY names."""
     users, seconds = report["users"]["peak"], report["duration_s"]
     verdict = {0: "passed", 3: "a check failed", 4: "the figures can't be trusted"}
@@ -113,7 +113,7 @@ def _md(text: str) -> str:
     return _MARKDOWN.sub(lambda found: f"&#{ord(found[0])};", " ".join(text.split()))
 
 
-def github_lines(report: Mapping[str, Any]) -> str:
+def github_lines(report: Mapping[str, Json]) -> str:
     """GitHub's workflow commands: one `::error` or `::warning` line for each thing that is wrong."""
     lines = [_command("error", "sioload figures", reason) for reason in report["untrusted"]]
     lines += [_command("warning", "sioload", UNVERIFIED)] if unverified(report) else []

@@ -6,11 +6,12 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sioload.durations import duration_text
 from sioload.errors import CheckError
 from sioload.measure.rows import Totals
+from sioload.plain import Json
 from sioload.report.checks import Check, CheckResult
 from sioload.report.events import event_of, latency_ms
 from sioload.report.figures import Figures, between
@@ -109,7 +110,7 @@ class Course:
         """The phase that is on."""
         return next((span for span in self.spans if span.begin <= now < span.end), None)
 
-    def document(self, figures: Figures, now: float) -> list[dict[str, Any]]:
+    def document(self, figures: Figures, now: float) -> list[dict[str, Json]]:
         """The phases that the run has come to, for the report.
 
         Args:
@@ -137,7 +138,7 @@ class Course:
 
     def _phase(
         self, span: Span, part: Part, counted: Figures, figures: Figures, open_before: int
-    ) -> dict[str, Any]:
+    ) -> dict[str, Json]:
         opening = next((w for w in figures.windows if w.end == part.begin), None)
         first = next((w.users for w in figures.windows if w.begin == part.begin), None)
         if first is None:

@@ -6,10 +6,11 @@ import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from sioload.measure.health import LIMITED, UNJUDGED, judge
 from sioload.measure.population import Population
+from sioload.plain import Json
 from sioload.report.checks import CheckResult
 from sioload.report.course import Course
 from sioload.report.events import event_of
@@ -77,11 +78,11 @@ def report(
     exit_code: int = 0,
     exit_reason: str = "",
     paced: bool = True,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Json] | None = None,
     versions: Mapping[str, str] | None = None,
-    feeds: Sequence[Mapping[str, Any]] = (),
+    feeds: Sequence[Mapping[str, Json]] = (),
     asked_of: Mapping[str, int] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """The report as a JSON-able document.
 
     Args:
@@ -137,20 +138,20 @@ def report(
     }
 
 
-def _classes(population: Population, asked_of: Mapping[str, int]) -> list[dict[str, Any]]:
+def _classes(population: Population, asked_of: Mapping[str, int]) -> list[dict[str, Json]]:
     """How many users of each class ran at a time, and what became of them."""
     return [{"class": name, "asked": max(counts.peak, asked_of.get(name, 0)), "ran": counts.peak,
              "died": counts.ended, "left": counts.left}
             for name, counts in sorted(population.classes.items())]  # fmt: skip
 
 
-def _exceptions(population: Population) -> list[dict[str, Any]]:
+def _exceptions(population: Population) -> list[dict[str, Json]]:
     ranked = sorted(population.exceptions.items(), key=lambda item: (-item[1][0], item[0]))
     return [{"kind": kind, "place": place, "count": count, "message": message}
             for (kind, place), (count, message) in ranked]  # fmt: skip
 
 
-def _check(result: CheckResult) -> dict[str, Any]:
+def _check(result: CheckResult) -> dict[str, Json]:
     return {"check": result.check.text, "ok": result.ok, "value": result.value, "warn": result.check.warn,
             "reason": result.reason}  # fmt: skip
 
@@ -163,7 +164,7 @@ _SHOWN_ERRORS: Final = 10
 
 
 def summary_text(
-    report: Mapping[str, Any], width: int = 80, colour: bool = False, files: Sequence[str] = ()
+    report: Mapping[str, Json], width: int = 80, colour: bool = False, files: Sequence[str] = ()
 ) -> str:
     """The report as text for a terminal.
 
@@ -215,7 +216,7 @@ def summary_text(
     return "\n".join(lines) + "\n"
 
 
-def _table(events: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+def _table(events: Sequence[Mapping[str, Json]], width: int) -> list[str]:
     rows = [_HEAD]
     for event in events:
         latency = event["latency_ms"] or {}
@@ -243,7 +244,7 @@ def _columned(rows: Sequence[Sequence[str]], wide: int, width: int) -> list[str]
     return lines
 
 
-def _phases(phases: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+def _phases(phases: Sequence[Mapping[str, Json]], width: int) -> list[str]:
     if not phases:
         return []
     rows = [("phase", "from", "to s", "users", "calls", "/s", "p50 ms", "p99 ms", "fails")]
@@ -258,7 +259,7 @@ def _phases(phases: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     return ["", *_columned(rows, 0, width)]
 
 
-def _errors(events: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+def _errors(events: Sequence[Mapping[str, Json]], width: int) -> list[str]:
     found = [(n, text, event) for event in events for text, n in event["errors"].items()]
     if not found:
         return []
@@ -273,7 +274,7 @@ def _errors(events: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     return lines
 
 
-def _raised(exceptions: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+def _raised(exceptions: Sequence[Mapping[str, Json]], width: int) -> list[str]:
     lines = ["", "exceptions"] if exceptions else []
     for raised in exceptions[:_SHOWN_ERRORS]:
         text = f"{raised['kind']}: {raised['message']}" if raised["message"] else raised["kind"]
@@ -295,7 +296,7 @@ def users_text(users: Mapping[str, int]) -> str:
     return "; ".join(parts)
 
 
-def _feed_lines(feed: Mapping[str, Any], width: int) -> list[str]:
+def _feed_lines(feed: Mapping[str, Json], width: int) -> list[str]:
     used = f"taken {feed['taken']} times, {feed['most_held']} held at a time"
     lines = _labelled("feed", f"{feed['name']}: {feed['rows']} rows, {used}", width)
     for twice in feed["held_twice"]:
@@ -317,7 +318,7 @@ def _ledger_text(ledger: Mapping[str, int], *, final: bool) -> str:
     return f"{ledger['emits']} emits: {parts}{late}; {verdict}"
 
 
-def _health_lines(health: Mapping[str, Any], width: int, colour: bool) -> list[str]:
+def _health_lines(health: Mapping[str, Json], width: int, colour: bool) -> list[str]:
     figures = (
         f"CPU up to {health['cpu_peak']:.0%} of a core, own lag p99 {_ms(health['own_lag_p99_ms'])} ms, "
         f"machine lag p99 {_ms(health['machine_lag_p99_ms'])} ms"
@@ -331,7 +332,7 @@ def _health_lines(health: Mapping[str, Any], width: int, colour: bool) -> list[s
     return lines
 
 
-def _check_lines(check: Mapping[str, Any], width: int, colour: bool) -> list[str]:
+def _check_lines(check: Mapping[str, Json], width: int, colour: bool) -> list[str]:
     word = "ok" if check["ok"] else "warn" if check["warn"] else "FAIL"
     measured = check["value"] if check["ok"] else check["reason"]
     lines = _wrapped(f"{word:<6}", f"{check['check']}  ({measured})", width)
@@ -341,12 +342,12 @@ def _check_lines(check: Mapping[str, Any], width: int, colour: bool) -> list[str
     return lines
 
 
-def unverified(report: Mapping[str, Any]) -> bool:
+def unverified(report: Mapping[str, Json]) -> bool:
     """Whether the run accepted any certificate."""
     return report["settings"].get("tls_verify") is False
 
 
-def _end_lines(report: Mapping[str, Any], width: int, colour: bool, files: Sequence[str]) -> list[str]:
+def _end_lines(report: Mapping[str, Json], width: int, colour: bool, files: Sequence[str]) -> list[str]:
     lines: list[str] = []
     for reason in report["untrusted"]:
         lines += _labelled("UNTRUSTED", reason, width)

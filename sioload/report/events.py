@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
-from typing import Any
 
 from sioload.measure.histogram import PERCENTILES, Histogram
 from sioload.measure.rows import Totals
+from sioload.plain import Json
 
 
-def event_of(row: Totals, clock_error: float | None, seconds: float) -> dict[str, Any]:
+def event_of(row: Totals, clock_error: float | None, seconds: float) -> dict[str, Json]:
     """A row as reports show it.
 
     Args:
@@ -19,7 +19,7 @@ def event_of(row: Totals, clock_error: float | None, seconds: float) -> dict[str
         clock_error: see `Figures`.
         seconds: the time that rates are over.
     """
-    shown: dict[str, Any] = {
+    shown: dict[str, Json] = {
         "type": row.type,
         "name": row.name,
         "count": row.count,

@@ -11,7 +11,6 @@ import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from sioload.measure.connections import Connections
 from sioload.measure.delivery import DeliveryCounts, counts_of
@@ -21,6 +20,7 @@ from sioload.measure.ledger import Ledger
 from sioload.measure.population import Population
 from sioload.measure.recorder import OTHER
 from sioload.measure.rows import ROW_TYPES, Totals
+from sioload.plain import Json
 
 _ORDER = {type: position for position, type in enumerate(ROW_TYPES)}
 
@@ -77,7 +77,7 @@ class Figures:
     windows: Sequence[Window] = ()
     cut: Figures | None = None
 
-    def add(self, data: Mapping[str, Any], connections: Connections) -> None:
+    def add(self, data: Mapping[str, Json], connections: Connections) -> None:
         """Add what a process counted, but for its rows.
 
         Args:
@@ -147,7 +147,7 @@ def order(row: Totals) -> tuple[int, str, bool, str]:
     return _ORDER.get(row.type, len(_ORDER)), row.type, row.name == OTHER, row.name
 
 
-def merge_encoded(merged: Totals, row: dict[str, Any]) -> None:
+def merge_encoded(merged: Totals, row: dict[str, Json]) -> None:
     """Add a row as it came: what `merged.merge(Totals.decode(row))` does, in half the time."""
     merged.times.merge_encoded(row["times"])
     if row["service"] is not None:
@@ -182,7 +182,7 @@ class Window:
         self.late = late
         self.users = users
         self.final = False
-        self.shown: dict[str, Any] | None = None
+        self.shown: dict[str, Json] | None = None
         self._figures: Figures | None = figures
         self._packed = b""
 

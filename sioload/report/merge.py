@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sioload.measure.behind import Comparison
 from sioload.measure.connections import Connections
 from sioload.measure.health import HealthTotals
 from sioload.measure.recorder import FIXED_NAMES, MAX_NAMES, OTHER, SNAPSHOT, Recorder
 from sioload.measure.rows import Totals, row_type
+from sioload.plain import Json
 from sioload.report.figures import Figures, LostWorker, merge_encoded, order
 from sioload.report.windows import Windows
 
 #: A row of one process: its own totals, or in the form of `Totals.encode`.
-_Row = Totals | dict[str, Any]
+_Row = Totals | dict[str, Json]
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class _Process:
     seq: int
     heard: float
     rows: Sequence[_Row]
-    data: dict[str, Any]
+    data: dict[str, Json]
 
 
 class Swarm:
@@ -56,7 +56,7 @@ class Swarm:
         self._figures: Figures | None = None
         self.windows = Windows()
 
-    def take(self, worker: str, snapshot: dict[str, Any], now: float = 0.0) -> bool:
+    def take(self, worker: str, snapshot: dict[str, Json], now: float = 0.0) -> bool:
         """Take a snapshot of a worker.
 
         A worker that was given up as lost and reports again, from the same process, is lost no more: its
@@ -88,7 +88,7 @@ class Swarm:
         self._put("local", recorder.state(seq), recorder.totals(), now)
         return self.figures()
 
-    def _put(self, worker: str, data: dict[str, Any], rows: Sequence[_Row], now: float) -> bool:
+    def _put(self, worker: str, data: dict[str, Json], rows: Sequence[_Row], now: float) -> bool:
         epoch, seq = data["epoch"], data["seq"]
         key = (worker, epoch)
         known = self._processes.get(key)
@@ -103,7 +103,7 @@ class Swarm:
         self._figures = None
         return True
 
-    def take_cut(self, worker: str, epoch: str, cut: dict[str, Any]) -> None:
+    def take_cut(self, worker: str, epoch: str, cut: dict[str, Json]) -> None:
         """Take what a process had counted at a boundary; see `Marks`. It may come again, or late."""
         self.windows.take((worker, epoch), cut)
         self._figures = None

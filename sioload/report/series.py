@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from sioload.measure.ledger import OUTCOMES
+from sioload.plain import Json
 from sioload.report.history import STATS, Point
 
 
@@ -26,7 +26,7 @@ def regular(points: Sequence[Point], most: int) -> list[Point]:
     return found
 
 
-def series(points: Sequence[Point]) -> dict[str, Any]:
+def series(points: Sequence[Point]) -> dict[str, Json]:
     """The points as columns: plain numbers, `None` where there is nothing to show.
 
     Args:
@@ -64,7 +64,7 @@ def series(points: Sequence[Point]) -> dict[str, Any]:
     }
 
 
-def row_series(points: Sequence[Point], number: int) -> dict[str, Any]:
+def row_series(points: Sequence[Point], number: int) -> dict[str, Json]:
     """One row's columns over the same points.
 
     Returns:

@@ -11,16 +11,17 @@ import bisect
 import copy
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from sioload.measure.connections import Connections
 from sioload.measure.rows import Totals
+from sioload.plain import Json
 from sioload.report.figures import Figures, Window, merge_encoded, order
 
 #: A process by worker and epoch.
 Process = tuple[str, str]
 #: The newest state of each process: as `Recorder.state` gave it, and its rows.
-Newest = Mapping[Process, tuple[Mapping[str, Any], Iterable[Totals | dict[str, Any]]]]
+Newest = Mapping[Process, tuple[Mapping[str, Json], Iterable[Totals | dict[str, Json]]]]
 
 #: Boundaries that wait for a process. Of one that was lost its last figures count, should it not come back.
 WAITING: Final = 8
@@ -46,7 +47,7 @@ class _Sum:
         self._figures = Figures()
         self._rows: dict[tuple[str, str], Totals] = {}
 
-    def add(self, data: Mapping[str, Any], rows: Iterable[Totals | dict[str, Any]]) -> None:
+    def add(self, data: Mapping[str, Json], rows: Iterable[Totals | dict[str, Json]]) -> None:
         self._figures.add(data, Connections.decode(dict(data["connections"])))
         for row in rows:
             if isinstance(row, Totals):
@@ -54,7 +55,7 @@ class _Sum:
             else:
                 merge_encoded(self._row(row["type"], row["name"]), row)
 
-    def without_users(self, data: Mapping[str, Any]) -> None:
+    def without_users(self, data: Mapping[str, Json]) -> None:
         """The users of a process that was added live no more."""
         self._figures.population.now -= data["population"]["now"]
 
@@ -109,7 +110,7 @@ class Windows:
                 else:
                     self._pending[at] = _Sum()
 
-    def take(self, process: Process, cut: Mapping[str, Any]) -> None:
+    def take(self, process: Process, cut: Mapping[str, Json]) -> None:
         """Take a cut. One that came before, or comes after its boundary was closed, does nothing."""
         at = cut["mark"]
         waiting = self._pending.get(at)

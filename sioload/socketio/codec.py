@@ -16,6 +16,7 @@ import orjson
 
 from sioload.errors import EncodeError, LimitError, ProtocolError
 from sioload.options import Limits
+from sioload.plain import Json
 from sioload.socketio.jsontext import OPTIONS, check_depth, culprit, escape, loads, to_json
 from sioload.socketio.packet import Fields, Packet, PacketType
 
@@ -38,7 +39,7 @@ _to_json: Final = orjson.dumps
 
 
 def encode_event(
-    namespace: str, event: str | int, args: Sequence[Any], id: int | None = None, *, ascii: bool = False
+    namespace: str, event: str | int, args: Sequence[Json], id: int | None = None, *, ascii: bool = False
 ) -> list[Message]:
     """The messages of an event: its text, then its attachments.
 
@@ -65,7 +66,7 @@ def event_head(namespace: str, kind: bytes) -> bytes:
     return kind if namespace == "/" else kind + _head("", namespace, None).encode()
 
 
-def event_json(event: str | int, data: Any) -> bytes | None:
+def event_json(event: str | int, data: Json) -> bytes | None:
     """What stands behind the id of most events, in UTF-8, with less work than `encode_event`.
 
     Args:
@@ -86,7 +87,7 @@ def event_json(event: str | int, data: Any) -> bytes | None:
 
 
 def encode_ack(
-    namespace: str, id: int, args: Sequence[Any], *, ascii: bool = False, dashed: bool = False
+    namespace: str, id: int, args: Sequence[Json], *, ascii: bool = False, dashed: bool = False
 ) -> list[Message]:
     """The messages of an ack that answers the server's event `id`; see `encode_event`."""
     text, attachments = to_json([*args], args)
@@ -95,7 +96,7 @@ def encode_ack(
     return [_head(kind, namespace, id) + (escape(text) if ascii else text), *attachments]
 
 
-def encode_connect(namespace: str, data: Any = None) -> list[Message]:
+def encode_connect(namespace: str, data: Json = None) -> list[Message]:
     """Asks to join a namespace in Socket.IO 3 and 4; `data` is the auth payload, None for none.
 
     Raises:
@@ -110,12 +111,12 @@ def encode_connect(namespace: str, data: Any = None) -> list[Message]:
         raise EncodeError(culprit(data, "auth") or f"auth: {error}") from None
 
 
-def encode_connect_query(namespace: str, data: Any = None) -> list[Message]:
+def encode_connect_query(namespace: str, data: Json = None) -> list[Message]:
     """Asks to join a namespace in Socket.IO 2; `data` is a query string without "?", None for none."""
     return [_head("0", f"{namespace}?{data}" if data else namespace, None)]
 
 
-def encode_connect_bare(namespace: str, data: Any = None) -> list[Message]:
+def encode_connect_bare(namespace: str, data: Json = None) -> list[Message]:
     """Asks to join a namespace in Socket.IO 1; `data` is a query string (from 1.5 on), None for none."""
     return [_head("0", f"{namespace}?{data}" if data else namespace, None).removesuffix(",")]
 
@@ -220,7 +221,7 @@ class Decoder:
             raise ProtocolError("ack without an id")
         return kind, namespace, data, number, False
 
-    def root_ack(self, frame: bytes, start: int) -> tuple[int, list[Any]] | None:
+    def root_ack(self, frame: bytes, start: int) -> tuple[int, list[Json]] | None:
         """What is received most, an ack in the root without attachments, with less work than `feed`.
 
         Args:
@@ -319,9 +320,9 @@ def to_number(digits: str, what: str) -> int:
     return int(digits)
 
 
-def _fill(data: list[Any], attachments: list[bytes]) -> None:
+def _fill(data: list[Json], attachments: list[bytes]) -> None:
     """Puts attachments in their placeholders' places."""
-    stack: list[Any] = [data]
+    stack: list[Json] = [data]
     while stack:
         box = stack.pop()
         pairs: list[tuple[Any, Any]] = [*(box.items() if isinstance(box, dict) else enumerate(box))]

@@ -10,6 +10,7 @@ from typing import Any, Final, Never
 import orjson
 
 from sioload.errors import EncodeError, LimitError, ProtocolError
+from sioload.plain import Json
 
 #: orjson refuses data nested deeper than this on sending.
 SEND_DEPTH: Final = 254
@@ -26,7 +27,7 @@ def escape(text: str) -> str:
     return text if text.isascii() else _NON_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
-def to_json(value: object, args: Sequence[Any]) -> tuple[str, list[bytes]]:
+def to_json(value: object, args: Sequence[Json]) -> tuple[str, list[bytes]]:
     """`value`, which holds `args`, as JSON with placeholders, and the attachments that they stand for.
 
     Raises:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from sioload.plain import Json
 
 
 class PacketType(IntEnum):
@@ -19,7 +21,7 @@ class PacketType(IntEnum):
 
 
 #: The fields of a `Packet`, as decoders give them: naming them takes half as long as reading their JSON.
-Fields = tuple[Any, ...]
+Fields = tuple[Json, ...]
 
 
 class Packet(NamedTuple):
@@ -36,6 +38,6 @@ class Packet(NamedTuple):
 
     type: int
     namespace: str
-    data: Any = None
+    data: Json = None
     id: int | None = None
     auto: bool = False

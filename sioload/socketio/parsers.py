@@ -10,6 +10,7 @@ import msgpack
 
 from sioload.errors import EncodeError, LimitError, ProtocolError
 from sioload.options import Limits
+from sioload.plain import Json
 from sioload.socketio.codec import ID_DIGITS, Message, event_name
 from sioload.socketio.jsontext import culprit
 from sioload.socketio.packet import Fields, Packet, PacketType
@@ -48,8 +49,8 @@ class Codec:
         decoder: makes a decoder for one connection.
     """
 
-    encode_event: Callable[[str, str | int, Sequence[Any], int | None], list[Message]]
-    encode_ack: Callable[[str, int, Sequence[Any]], list[Message]]
+    encode_event: Callable[[str, str | int, Sequence[Json], int | None], list[Message]]
+    encode_ack: Callable[[str, int, Sequence[Json]], list[Message]]
     encode_connect: Callable[[str, Any], list[Message]]
     encode_disconnect: Callable[[str], list[Message]]
     decoder: Callable[[Limits], Decoder]
@@ -79,7 +80,7 @@ class MsgpackParser:
         kind, namespace, data, number, _ = packet
         if kind == PacketType.CONNECT and isinstance(data, str):  # a query, in Socket.IO 2
             namespace, data = f"{namespace}?{data}", None
-        fields: dict[str, Any] = {"type": int(kind), "nsp": namespace}
+        fields: dict[str, Json] = {"type": int(kind), "nsp": namespace}
         if data is not None:
             fields["data"] = data
         if number is not None:
@@ -132,7 +133,7 @@ def _ext(code: int, data: bytes) -> Any:
     return None if code == 0 and len(data) == 1 else msgpack.ExtType(code, data)
 
 
-def _check_depth(value: Any, nesting: int) -> None:
+def _check_depth(value: Json, nesting: int) -> None:
     boxes = [value]
     for _ in range(nesting + 1):  # the packet's own map is no part of the data
         contents = [box.values() if isinstance(box, dict) else box for box in boxes]

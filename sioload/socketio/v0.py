@@ -7,10 +7,10 @@ Heartbeats, noops and the root's disconnect end in `sioload.engineio.packet`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from sioload.errors import EncodeError, ProtocolError
 from sioload.options import Limits
+from sioload.plain import Json
 from sioload.socketio.codec import Message, event_name, to_number
 from sioload.socketio.jsontext import loads, to_json
 from sioload.socketio.packet import Packet, PacketType
@@ -21,7 +21,7 @@ ADVICE = {"0": "reconnect"}
 
 
 def encode_event(
-    namespace: str, event: str | int, args: Sequence[Any], id: int | None = None
+    namespace: str, event: str | int, args: Sequence[Json], id: int | None = None
 ) -> list[Message]:
     """The message of an event; with an `id` it asks for an ack with data.
 
@@ -32,12 +32,12 @@ def encode_event(
     return [f"5:{'' if id is None else f'{id}+'}:{_endpoint(namespace)}:{_json(value, args)}"]
 
 
-def encode_ack(namespace: str, id: int, args: Sequence[Any]) -> list[Message]:
+def encode_ack(namespace: str, id: int, args: Sequence[Json]) -> list[Message]:
     """The message of an ack; without arguments it is also the one that is due by itself."""
     return [f"6::{_endpoint(namespace)}:{id}" + (f"+{_json([*args], args)}" if args else "")]
 
 
-def encode_connect(namespace: str, data: Any = None) -> list[Message]:
+def encode_connect(namespace: str, data: Json = None) -> list[Message]:
     """Asks to join a namespace; `data` is a query string without "?", None for none, as Node reads it."""
     return [f"1::{_endpoint(namespace)}" + (f":?{data}" if data else "")]
 
@@ -51,7 +51,7 @@ def _endpoint(namespace: str) -> str:
     return "" if namespace == "/" else namespace
 
 
-def _json(value: object, args: Sequence[Any]) -> str:
+def _json(value: object, args: Sequence[Json]) -> str:
     text, attachments = to_json(value, args)
     if attachments:
         raise EncodeError("data: bytes can't be sent: Socket.IO 0.9 has no binary")
@@ -95,7 +95,7 @@ class Decoder:
             return Packet(PacketType.CONNECT if kind == "1" else PacketType.DISCONNECT, namespace)
         raise ProtocolError(f"unknown Socket.IO 0.9 packet type {kind[:8]!r}")
 
-    def _event(self, kind: str, data: str) -> list[Any]:
+    def _event(self, kind: str, data: str) -> list[Json]:
         if kind == "3":
             return ["message", data]
         value = loads(data, self._nesting)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import locust
 import locust.stats
@@ -31,6 +31,9 @@ from sioload.swarm.worker import Worker, know_options
 from sioload.users.feeds import check_places
 from sioload.users.handlers import check_label
 
+if TYPE_CHECKING:
+    from locust.env import Environment
+
 _installed = False
 
 
@@ -49,7 +52,7 @@ def install() -> None:
     on_user.append(_attach_missing)
 
 
-def attach(environment: Any) -> Local | Worker | Master | Single:
+def attach(environment: Environment) -> Local | Worker | Master | Single:
     """Make this process's part of a run, unless that was done; `environment` must have its runner by now.
 
     Locust's command line does so by itself, and the first user of a program that makes its own `Environment`.
@@ -67,16 +70,16 @@ def attach(environment: Any) -> Local | Worker | Master | Single:
         part = Master(environment, runner)
     else:
         part = Local(environment)
-    environment.sioload_part = part
+    environment.sioload_part = part  # type: ignore[attr-defined]
     return part
 
 
-def _attach_missing(environment: Any) -> None:
+def _attach_missing(environment: Environment) -> None:
     if environment.runner is not None:  # else Locust still makes it, and tells of that
         attach(environment)
 
 
-def _check_users(environment: Any) -> None:
+def _check_users(environment: Environment) -> None:
     """Refuse user classes whose options or host can't be used: one line and exit code 2, before any load."""
     for user_class in environment.user_classes:
         if not hasattr(user_class, "parsed_options"):
@@ -97,7 +100,7 @@ def _check_users(environment: Any) -> None:
             raise SystemExit(2) from error
 
 
-def _take_phases(environment: Any) -> None:
+def _take_phases(environment: Environment) -> None:
     try:
         take_phases(environment)
         if not isinstance(environment.runner, WorkerRunner):
@@ -109,7 +112,7 @@ def _take_phases(environment: Any) -> None:
         raise SystemExit(2) from error
 
 
-def _most_users(environment: Any) -> int:
+def _most_users(environment: Environment) -> int:
     """How many users the command line asks for, at most."""
     plan = getattr(environment.shape_class, "plan", None)
     if plan is not None and not plan.per_second:
@@ -119,7 +122,7 @@ def _most_users(environment: Any) -> int:
     return users or 0
 
 
-def _attach_interruptible(environment: Any) -> None:
+def _attach_interruptible(environment: Environment) -> None:
     # The event loop hasn't run since the imports began. Locust's timer of `--run-time`, set by the loop's own
     # idea of now, would end the run that much too early.
     get_hub().loop.update_now()
@@ -135,4 +138,5 @@ def _attach_interruptible(environment: Any) -> None:
         part.desk.stock.warn(_most_users(environment))
     signals = [signal.SIGINT] if isinstance(part, Single) else [signal.SIGINT, signal.SIGTERM]
     interrupts = Interrupts(signals, part.hurry, lambda: part.guard.quitting is not None)
-    environment.events.quit.add_listener(lambda **_: interrupts.restore())
+    quitted: Any = environment.events.quit
+    quitted.add_listener(lambda **_: interrupts.restore())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING
 
 import gevent
 from locust.exception import RPCError
@@ -16,6 +16,9 @@ from sioload.net.clock import shift, unshifted
 from sioload.swarm.guard import Guard
 from sioload.swarm.messages import CLOCK
 
+if TYPE_CHECKING:
+    from locust.env import Environment
+
 logger = logging.getLogger(__name__)
 
 #: Seconds between questions: a few at once, since the fastest of them bounds the error, then now and then.
@@ -26,7 +29,7 @@ PAUSE = 5.0
 def answer(runner: MasterRunner, guard: Guard) -> None:
     """Answer every worker that asks for the time."""
 
-    def on_question(environment: Any, msg: Message) -> None:
+    def on_question(environment: Environment, msg: Message) -> None:
         asked = unshifted()
         times = {"t0": msg.data["t0"], "t1": asked, "t2": unshifted()}
         runner.send_message(CLOCK, times, client_id=msg.node_id)
@@ -51,7 +54,7 @@ class Clock:
             offset, self._recorder.clock_error = estimate
             shift(offset)
 
-    def _on_answer(self, environment: Any, msg: Message) -> None:
+    def _on_answer(self, environment: Environment, msg: Message) -> None:
         times = msg.data
         self._offset.feed(times["t0"], times["t1"], times["t2"], unshifted())
         self.update()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Final
 
 import gevent
 from gevent.event import Event
@@ -11,6 +11,7 @@ from gevent.event import Event
 from sioload.measure.marks import Marks
 from sioload.measure.recorder import Recorder
 from sioload.net.clock import stamp
+from sioload.plain import Json
 
 #: Seconds after which a wait is measured anew: the clock may have learnt better.
 STEP: Final = 0.2
@@ -24,7 +25,7 @@ class Cutter:
         ramps: when the number of users changes: from a boundary, until when.
     """
 
-    def __init__(self, recorder: Recorder, taken: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, recorder: Recorder, taken: Callable[[dict[str, Json]], None]) -> None:
         """
         Args:
             recorder: whose figures are cut.

@@ -6,19 +6,23 @@ import platform
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sioload.engineio.urls import bare
+from sioload.plain import Json
 from sioload.report.figures import Figures
 
+if TYPE_CHECKING:
+    from locust.env import Environment
 
-def host(environment: Any) -> str:
+
+def host(environment: Environment) -> str:
     """The server's URL without what may be secret in it."""
     hosts = [environment.host or "", *(str(cls.host or "") for cls in environment.user_classes)]
     return bare(next(filter(None, hosts), ""))
 
 
-def paced(environment: Any, figures: Figures) -> bool:
+def paced(environment: Environment, figures: Figures) -> bool:
     """Whether some user waits between its tasks or emits on a schedule. Else the generator is the limit."""
     scheduled = any(row.service is not None or row.skipped for row in figures.rows)
     return scheduled or not all(_never_waits(cls.wait_time) for cls in environment.user_classes)
@@ -30,7 +34,7 @@ def _never_waits(wait_time: Any) -> bool:
     return module == "locust.user.wait_time" and name.startswith("constant.") and wait_time(None) == 0
 
 
-def settings(environment: Any) -> dict[str, Any]:
+def settings(environment: Environment) -> dict[str, Json]:
     """Options that weaken what the figures mean."""
     verified = all(_option(cls, "tls_verify", True) for cls in environment.user_classes)
     return {} if verified else {"tls_verify": False}

@@ -6,16 +6,19 @@ reports and checks know them too; those rows are never given to Locust, which wo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sioload.measure.recorder import Recorder
 from sioload.swarm.guard import Guard
+
+if TYPE_CHECKING:
+    from locust.env import Environment
 
 
 class ForeignRequests:
     """Fills a recorder's rows of other clients for as long as the process lives."""
 
-    def __init__(self, environment: Any, recorder: Recorder) -> None:
+    def __init__(self, environment: Environment, recorder: Recorder) -> None:
         self._recorder = recorder
         Guard(environment, recorder.internal_error).listen("request", self.on_request)
 
@@ -26,7 +29,7 @@ class ForeignRequests:
         response_time: float | None = None,
         response_length: int | None = None,
         exception: object = None,
-        **_: Any,
+        **_: object,
     ) -> None:
         """Count one; `response_time` is in milliseconds."""
         row = self._recorder.foreign_row(str(request_type), str(name))

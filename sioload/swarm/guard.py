@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from greenlet import getcurrent, greenlet
+
+if TYPE_CHECKING:
+    from locust.env import Environment
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +27,7 @@ class Guard:
         quitting: the greenlet that ends the process.
     """
 
-    def __init__(self, environment: Any, note: Callable[[str], None]) -> None:
+    def __init__(self, environment: Environment, note: Callable[[str], None]) -> None:
         self._events = environment.events
         self._note = note
         self.quitting: greenlet | None = None

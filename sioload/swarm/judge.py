@@ -7,16 +7,19 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import gevent
 import locust.log
 from gevent.lock import RLock
 from locust.runners import STATE_RUNNING, STATE_SPAWNING
 
+from sioload.load.phases import Plan
 from sioload.load.shapes import SessionPhases, UserPhases
 from sioload.measure.recorder import Names
 from sioload.net import clock
+from sioload.net.fleet import runner_of
+from sioload.plain import Json
 from sioload.report.checks import Check, CheckResult, evaluate
 from sioload.report.course import Course, Span, unreached
 from sioload.report.document import exit_code, no_session, report, untrusted
@@ -27,6 +30,9 @@ from sioload.report.watch import Watch
 from sioload.swarm import describe, outputs
 from sioload.swarm.guard import Guard
 from sioload.swarm.options import checks_of
+
+if TYPE_CHECKING:
+    from locust.env import Environment
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +52,10 @@ class Judge:
 
     def __init__(
         self,
-        environment: Any,
+        environment: Environment,
         swarm: Swarm,
         gather: Callable[[], Figures],
-        feeds: Callable[[float], list[dict[str, Any]]],
+        feeds: Callable[[float], list[dict[str, Json]]],
         marked: Callable[[], None],
     ) -> None:
         """
@@ -80,7 +86,7 @@ class Judge:
         self._started = time.time()
         self._since = self._until = time.monotonic()
         self._settling = RLock()
-        self._report: dict[str, Any] | None = None
+        self._report: dict[str, Json] | None = None
         self._told = False
 
     def listen(self, guard: Guard) -> None:
@@ -110,8 +116,7 @@ class Judge:
 
     def _phases_begin(self, origin: float) -> None:
         """The first phase begins (`perf_counter`)."""
-        shape = self.environment.shape_class
-        plan = shape.plan
+        plan: Plan = self.environment.shape_class.plan  # type: ignore[union-attr]
         starts = [clock.zero + origin + start for start in plan.starts]
         most = [None if plan.per_second else round(max(each.begin, each.end)) for each in plan.phases]
         names = [each.name for each in plan.phases]
@@ -184,11 +189,11 @@ class Judge:
         figures = self._gather()
         return replace(figures, internal_errors=[*figures.internal_errors, *self._faults])
 
-    def report(self, figures: Figures | None = None) -> dict[str, Any]:
+    def report(self, figures: Figures | None = None) -> dict[str, Json]:
         """The report as it would be now, or of these figures; once the run is over, the final one."""
         return self._report or self._compose(self.figures() if figures is None else figures)
 
-    def _compose(self, figures: Figures) -> dict[str, Any]:
+    def _compose(self, figures: Figures) -> dict[str, Json]:
         checks = [self._evaluate(check, figures) for check in self._checks]
         paced = describe.paced(self.environment, figures)
         locust_code, cause = self._locust_exit_code(figures)
@@ -233,7 +238,7 @@ class Judge:
         """The most users at a time. Those of workers whose users moved to others are counted once."""
         return min(figures.population.peak, self._asked or figures.population.peak)
 
-    def settle(self, **_: Any) -> None:
+    def settle(self, **_: object) -> None:
         """The process ends: evaluate, write what was asked for, set the exit code. The first call does."""
         with self._settling:
             if self._report is not None:
@@ -262,7 +267,7 @@ class Judge:
 
     def _locust_exit_code(self, figures: Figures) -> tuple[int, str]:
         """What Locust's own rules (main.py) make of this run, and why."""
-        runner, options = self.environment.runner, self.environment.parsed_options
+        runner, options = runner_of(self.environment), self.environment.parsed_options
         if self.environment.process_exit_code is not None:
             return int(
                 self.environment.process_exit_code
@@ -273,18 +278,18 @@ class Judge:
         cause = "an exception that nothing caught, in a listener or a greenlet: see the log"
         return (2, cause) if locust.log.unhandled_greenlet_exception else (0, "")
 
-    def _on_quit(self, **_: Any) -> None:
+    def _on_quit(self, **_: object) -> None:
         """Locust has printed its tables; ours come last."""
         if self._report is not None and not self._told:
             self._told = True
             outputs.tell(self._report, self.environment.parsed_options)
 
-    def _on_test_stopping(self, **_: Any) -> None:
+    def _on_test_stopping(self, **_: object) -> None:
         self._count_asked()
 
     def _count_asked(self) -> None:
         """The most users that were asked for at a time, in all and of each class."""
-        runner = self.environment.runner
+        runner = runner_of(self.environment)
         self._asked = max(self._asked, runner.target_user_count)
         found: Counter[str] = Counter()
         placed = getattr(runner._users_dispatcher, "_users_on_workers", {})
@@ -300,7 +305,7 @@ class Judge:
 
     def _look(self) -> None:
         """Once a second while a test goes on: users, and the checks that may abort it."""
-        runner = self.environment.runner
+        runner = runner_of(self.environment)
         if not self.running or runner.state not in (STATE_SPAWNING, STATE_RUNNING):
             return
         self._count_asked()

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 import orjson
@@ -23,9 +23,13 @@ from locust.runners import MasterRunner, WorkerRunner
 from sioload.errors import FeedError
 from sioload.load.leases import Grant, Holder, Leases
 from sioload.load.tables import Table
+from sioload.plain import Json
 from sioload.swarm.guard import Guard
 from sioload.swarm.messages import EVICT, FEED, STOPPED
 from sioload.users.feeds import Answer, Row, Verb, feeds
+
+if TYPE_CHECKING:
+    from locust.env import Environment
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +148,7 @@ class Stock:
         """Whether users of a process hold rows."""
         return any(shelf.leases.holders(process) for shelf in self.shelves)
 
-    def report(self, since: float) -> list[dict[str, Any]]:
+    def report(self, since: float) -> list[dict[str, Json]]:
         """For the report: how each feed was used.
 
         Args:
@@ -163,7 +167,7 @@ class Stock:
             for shelf in self.shelves
         ]
 
-    def _twice(self, name: str, since: float) -> Iterable[dict[str, Any]]:
+    def _twice(self, name: str, since: float) -> Iterable[dict[str, Json]]:
         for lapse in self.lapses:
             if lapse.back is not None and name in lapse.rows:
                 until = time.monotonic() if lapse.until is None else lapse.until
@@ -243,13 +247,13 @@ class MasterDesk:
                 return lapse
         return None
 
-    def _on_evicted(self, environment: Any, msg: Message) -> None:
+    def _on_evicted(self, environment: Environment, msg: Message) -> None:
         self._serve(self.stock.lose(msg.node_id)[1])
         lapse = self._lapse(msg.node_id)
         if lapse is not None:
             lapse.until = time.monotonic()
 
-    def _on_questions(self, environment: Any, msg: Message) -> None:
+    def _on_questions(self, environment: Environment, msg: Message) -> None:
         worker, data = msg.node_id, msg.data
         if self._lapse(worker) is not None:
             return  # it was asked before it was told that its users end
@@ -294,7 +298,7 @@ class MasterDesk:
                 )  # fmt: skip
             self._serve(served)
 
-    def _send(self, kind: str, data: Any, client_id: str) -> None:
+    def _send(self, kind: str, data: Json, client_id: str) -> None:
         try:
             self._runner.send_message(kind, data, client_id=client_id)
         except RPCError as error:
@@ -372,7 +376,7 @@ class WorkerDesk:
             if asks or gives:
                 self._send(asks - self._unsent, gives)
 
-    def _on_rows(self, environment: Any, msg: Message) -> None:
+    def _on_rows(self, environment: Environment, msg: Message) -> None:
         done = msg.data["done"]
         if done is not None:
             given = self._giving.items()
@@ -386,7 +390,7 @@ class WorkerDesk:
             else:
                 asked[2](other if isinstance(other, int) else FeedError(other))
 
-    def _on_evict(self, environment: Any, msg: Message) -> None:
+    def _on_evict(self, environment: Environment, msg: Message) -> None:
         if self._work.is_set():
             self._work.clear()
             gevent.spawn(self._leave)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from locust.runners import STATE_RUNNING, STATE_SPAWNING
 
+from sioload.net.fleet import runner_of
+from sioload.plain import Json
 from sioload.report.figures import Figures
 from sioload.report.merge import Swarm
 from sioload.swarm.guard import Guard
@@ -13,11 +15,14 @@ from sioload.swarm.judge import Judge
 from sioload.swarm.lending import LocalDesk
 from sioload.swarm.producer import SLOW_STOP, Producer
 
+if TYPE_CHECKING:
+    from locust.env import Environment
+
 
 class Local:
     """Runs the users, drains at the end, and judges."""
 
-    def __init__(self, environment: Any) -> None:
+    def __init__(self, environment: Environment) -> None:
         self.environment = environment
         self.producer = Producer(environment, cut=self._cut)
         self.desk = LocalDesk()
@@ -30,10 +35,13 @@ class Local:
         guard.listen("reset_stats", self.on_reset)
         guard.last("quitting", self.on_quitting)
         self.judge.listen(guard)
-        if environment.runner.state in (STATE_SPAWNING, STATE_RUNNING):  # a program's own, at its first user
+        if runner_of(environment).state in (
+            STATE_SPAWNING,
+            STATE_RUNNING,
+        ):  # a program's own
             guard.safe(self._begin)(late=True)
 
-    def on_test_start(self, **_: Any) -> None:
+    def on_test_start(self, **_: object) -> None:
         self._begin(late=False)
 
     def _begin(self, *, late: bool) -> None:
@@ -42,24 +50,24 @@ class Local:
         self.desk.stock.begin()
         self.judge.begin()
 
-    def on_test_stopping(self, **_: Any) -> None:
+    def on_test_stopping(self, **_: object) -> None:
         self.guard.rearrange()
         self.producer.stopping()
         self.judge.end()
 
-    def on_test_stop(self, **_: Any) -> None:
+    def on_test_stop(self, **_: object) -> None:
         self.producer.end()
 
-    def on_spawning_complete(self, **_: Any) -> None:
+    def on_spawning_complete(self, **_: object) -> None:
         self.producer.ramped_up()
         if self.environment.reset_stats:
             self.on_reset()
 
-    def on_reset(self, **_: Any) -> None:
+    def on_reset(self, **_: object) -> None:
         self.producer.forget()
         self.judge.forget()
 
-    def on_quitting(self, **_: Any) -> None:
+    def on_quitting(self, **_: object) -> None:
         """A signal may have ended the run: Locust stops users after `quitting` only.
 
         Registered last, it runs first.
@@ -78,7 +86,7 @@ class Local:
     def _mark(self) -> None:
         self.producer.cutter.know(self.judge.swarm.windows.marks, self.judge.course.ramps)
 
-    def _cut(self, cut: dict[str, Any]) -> None:
+    def _cut(self, cut: dict[str, Json]) -> None:
         self.producer.cutter.marks.confirmed([cut["mark"]])
         self.judge.swarm.take_cut("local", self.producer.fleet.recorder.epoch, cut)
 

@@ -6,12 +6,13 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from locust.rpc import Message
 from locust.runners import STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
+from sioload.plain import Json
 from sioload.report.figures import Figures
 from sioload.report.merge import Swarm
 from sioload.swarm import clocks, statistics
@@ -20,6 +21,9 @@ from sioload.swarm.judge import Judge
 from sioload.swarm.lending import MasterDesk
 from sioload.swarm.messages import CLOCK, CUTS, HURRY, MARKS, RESET, SNAPSHOT, STOP, STOPPED, TEST
 from sioload.swarm.options import DRAIN
+
+if TYPE_CHECKING:
+    from locust.env import Environment
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +57,7 @@ class WorkerState:
 class Master:
     """Merges the workers' figures and ends the run when all of them are in."""
 
-    def __init__(self, environment: Any, runner: MasterRunner) -> None:
+    def __init__(self, environment: Environment, runner: MasterRunner) -> None:
         self.environment = environment
         self.runner = runner
         self.swarm = Swarm()
@@ -80,7 +84,7 @@ class Master:
         if runner.state in (STATE_SPAWNING, STATE_RUNNING):
             guard.safe(self.on_test_start)()
 
-    def on_test_start(self, **_: Any) -> None:
+    def on_test_start(self, **_: object) -> None:
         self.guard.rearrange()
         self._next_test()
         self.desk.stock.begin()
@@ -101,13 +105,13 @@ class Master:
         self.judge.joined(len(self.peers))
         return peer
 
-    def on_heartbeat(self, client_id: str, **_: Any) -> None:
+    def on_heartbeat(self, client_id: str, **_: object) -> None:
         if client_id in self.peers:
             self.peers[client_id].heard = time.monotonic()
         elif self.judge.running and self.runner.clients[client_id].state in (STATE_SPAWNING, STATE_RUNNING):
             self._join(client_id)  # its first report is on its way
 
-    def on_report(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
+    def on_report(self, client_id: str, data: dict[str, Json], **_: object) -> None:
         """Runs before Locust's own listener, and decides with it what of a report counts."""
         part = data.get(SNAPSHOT)
         if part is None:
@@ -138,7 +142,7 @@ class Master:
         if part.get("marks", 0) < len(self.swarm.windows.marks) and not part["final"]:
             self._tell_marks(client_id)
 
-    def on_stopped(self, environment: Any, msg: Message) -> None:
+    def on_stopped(self, environment: Environment, msg: Message) -> None:
         """All that a worker had to report of this test is in."""
         peer = self.peers.get(msg.node_id)
         if peer is None or msg.data["test"] != self.test:
@@ -148,7 +152,7 @@ class Master:
             del self.peers[msg.node_id]
             self.judge.joined(len(self.peers))
 
-    def on_reset(self, **_: Any) -> None:
+    def on_reset(self, **_: object) -> None:
         """Reports that are on their way hold what was forgotten: the number of the test tells them apart."""
         self._next_test()
         self.judge.forget()
@@ -171,11 +175,11 @@ class Master:
     def _tell_marks(self, client_id: str) -> None:
         self._send(MARKS, client_id, marks=self.swarm.windows.marks, ramps=self.judge.course.ramps)
 
-    def on_spawning_complete(self, **_: Any) -> None:
+    def on_spawning_complete(self, **_: object) -> None:
         if self.environment.reset_stats and self.judge.running:
             self.on_reset()
 
-    def on_test_stopping(self, **_: Any) -> None:
+    def on_test_stopping(self, **_: object) -> None:
         """Locust goes on dispatching users while it stops, if it hasn't reached their number yet."""
         self.guard.rearrange()
         dispatcher = self.runner._users_dispatcher
@@ -183,10 +187,10 @@ class Master:
             dispatcher._target_user_count = dispatcher._current_user_count
         self.judge.end()
 
-    def on_test_stop(self, **_: Any) -> None:
+    def on_test_stop(self, **_: object) -> None:
         self.gather()
 
-    def on_quitting(self, **_: Any) -> None:
+    def on_quitting(self, **_: object) -> None:
         """A signal ended the run. Registered last, it runs first: Locust still listens to workers."""
         self.guard.claim_quit()
         self.runner.stop(send_stop_to_client=False)
@@ -290,7 +294,7 @@ class Master:
             self._quit = True
             gevent.spawn(self.runner.quit)
 
-    def _feeds(self, since: float) -> list[dict[str, Any]]:
+    def _feeds(self, since: float) -> list[dict[str, Json]]:
         return self.desk.stock.report(since)
 
     def _gather(self) -> Figures:

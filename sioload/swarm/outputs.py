@@ -11,26 +11,30 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import gevent
 import locust.html
 import locust.stats
 
+from sioload.plain import Json
 from sioload.report.ci import github_lines, junit_xml, markdown
 from sioload.report.document import UNVERIFIED, summary_text, unverified
 from sioload.report.figures import Figures
 from sioload.report.hlog import hlog
 from sioload.swarm import describe
 
+if TYPE_CHECKING:
+    from locust.env import Environment
+
 logger = logging.getLogger(__name__)
 
 #: Makes files, as `path -> text`, from a run's report and figures.
-Maker = Callable[[Mapping[str, Any], Figures], Mapping[str, str]]
+Maker = Callable[[Mapping[str, Json], Figures], Mapping[str, str]]
 
 
 def write(
-    options: Any, report: Mapping[str, Any], figures: Figures, started: float, makers: Iterable[Maker] = ()
+    options: Any, report: Mapping[str, Json], figures: Figures, started: float, makers: Iterable[Maker] = ()
 ) -> list[str]:
     """Write the files that were asked for; returns which could not be written, and why."""
     files: dict[str, str] = {}
@@ -73,7 +77,7 @@ def _write(path: str, text: str) -> str | None:
     return None
 
 
-def tell(report: Mapping[str, Any], options: Any) -> None:
+def tell(report: Mapping[str, Json], options: Any) -> None:
     """Print the summary, and tell GitHub if it runs this. Not into the JSON that Locust is to print."""
     out = sys.stderr if getattr(options, "json", False) else sys.stdout
     width = min(max(shutil.get_terminal_size().columns, 80), 120)
@@ -171,12 +175,12 @@ def take_over_html(options: Any) -> str | None:
     return path
 
 
-def write_locust_files(environment: Any, html_file: str | None) -> list[str]:
+def write_locust_files(environment: Environment, html_file: str | None) -> list[str]:
     """Let Locust's own files show all that was counted; returns which could not be written, and why.
 
     Its CSV files are written by a greenlet once a second, and closed without a last look.
     """
-    options = environment.parsed_options
+    options: Any = environment.parsed_options
     for files in CsvFiles.opened:
         files.write_now()
     faults = list(CsvFiles.faults)

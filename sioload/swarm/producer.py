@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from gevent import Greenlet
@@ -19,7 +19,8 @@ from locust.runners import STATE_CLEANUP, STATE_STOPPED, Runner
 
 from sioload.client import manager
 from sioload.measure.health import remedy
-from sioload.net.fleet import Fleet, fleet_of
+from sioload.net.fleet import Fleet, fleet_of, runner_of
+from sioload.plain import Json
 from sioload.swarm import statistics
 from sioload.swarm.cutter import Cutter
 from sioload.swarm.foreign import ForeignRequests
@@ -27,6 +28,9 @@ from sioload.swarm.lag import LagWatch
 from sioload.swarm.options import DRAIN
 from sioload.swarm.taps import RequestListeners
 from sioload.swarm.usergroup import count_exceptions, take_over
+
+if TYPE_CHECKING:
+    from locust.env import Environment
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +53,9 @@ class Producer:
 
     def __init__(
         self,
-        environment: Any,
+        environment: Environment,
         ended: Callable[[], None] = lambda: None,
-        cut: Callable[[dict[str, Any]], None] = lambda cut: None,
+        cut: Callable[[dict[str, Json]], None] = lambda cut: None,
     ) -> None:
         """
         Args:
@@ -122,9 +126,9 @@ class Producer:
                 pass  # now, while all users are there
         self.fleet.recorder.health.end(time.monotonic(), self.fleet.recorder.window_p50())
         self.fleet.end()
-        runner, current = self.environment.runner, gevent.getcurrent()
+        runner, current = runner_of(self.environment), gevent.getcurrent()
         self._stopper = current
-        if current in runner.user_greenlets:
+        if current in runner.user_greenlets:  # type: ignore[operator]
             self._stopper = gevent.spawn(finish_stop, runner, current, _called_by(type(runner).quit))
 
     def end(self) -> None:
@@ -134,7 +138,7 @@ class Producer:
         """
         if self._end is None and not self.drained:
             self._end = _End(self._finish)
-            self.environment.runner.greenlet.start(self._end)  # Locust waits for these before it goes on
+            runner_of(self.environment).greenlet.start(self._end)  # Locust waits for these before it goes on
 
     @property
     def ending(self) -> bool:
@@ -153,7 +157,7 @@ class Producer:
             patience: seconds after which users that are being stopped already are interrupted.
         """
         self.fleet.enders.add(gevent.getcurrent())
-        runner, until = self.environment.runner, time.monotonic() + patience
+        runner, until = runner_of(self.environment), time.monotonic() + patience
         while self._stops_elsewhere() and not self._hurried:
             if time.monotonic() > until:
                 until = math.inf
@@ -172,7 +176,7 @@ class Producer:
     def _finish(self) -> None:
         limit = getattr(self.environment.parsed_options, "sio_drain", DRAIN)
         if not self._hurried:  # a user whose task ended the run may be in its `on_stop` still
-            self.environment.runner.user_greenlets.join(timeout=limit)
+            runner_of(self.environment).user_greenlets.join(timeout=limit)
         self.fleet.drain(0.0 if self._hurried else limit)
         self._tap.finish()
         self.flush()
@@ -182,7 +186,7 @@ class Producer:
     def hurry(self) -> None:
         """Cut the end short: interrupt slow `on_stop` methods and close without waiting for acks."""
         self._hurried = True
-        interrupt_users(self.environment.runner)
+        interrupt_users(runner_of(self.environment))
         self.fleet.cut_short()
         self.fleet.drain(0.0)
 
@@ -203,7 +207,7 @@ class Producer:
         gc.freeze()
         self._settling = SETTLE
 
-    def _boundary(self, cut: dict[str, Any]) -> None:
+    def _boundary(self, cut: dict[str, Json]) -> None:
         """What was counted up to a boundary; the number of users may change from there on."""
         if cut["mark"] in self.cutter.ramps:
             recorder = self.fleet.recorder

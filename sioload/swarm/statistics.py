@@ -10,6 +10,7 @@ import locust.stats
 from locust.stats import RequestStats, StatsEntry, StatsError
 
 from sioload.measure.rows import ROW_TYPES, Delta, round_ms
+from sioload.plain import Json
 
 
 def replace_rounding() -> None:
@@ -58,7 +59,7 @@ def _log_error(stats: RequestStats, delta: Delta, message: str, occurrences: int
     error.occurrences += occurrences - 1
 
 
-def fold(report: dict[str, Any], admit: Any) -> None:
+def fold(report: dict[str, Json], admit: Any) -> None:
     """Give a worker's report the row names that the merged figures use, before Locust merges it.
 
     Args:
@@ -68,7 +69,7 @@ def fold(report: dict[str, Any], admit: Any) -> None:
     for entry in report["stats"]:
         if entry["method"] in ROW_TYPES:
             entry["name"] = admit(entry["method"], entry["name"])
-    errors: dict[str, Any] = {}
+    errors: dict[str, Json] = {}
     for key, error in report["errors"].items():
         if error["method"] in ROW_TYPES:
             name = error["name"] = admit(error["method"], error["name"])
@@ -80,7 +81,7 @@ def fold(report: dict[str, Any], admit: Any) -> None:
     report["errors"] = errors
 
 
-def discard(report: dict[str, Any]) -> None:
+def discard(report: dict[str, Json]) -> None:
     """Empty a worker's report of samples from before a reset."""
     empty = StatsEntry(RequestStats(use_response_times_cache=False), "Aggregated", "")
     report["stats"], report["errors"] = [], {}

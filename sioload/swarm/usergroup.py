@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gevent.pool import Group
 from locust.user.task import LOCUST_STATE_STOPPING
@@ -14,6 +14,9 @@ from sioload.measure.recorder import Recorder
 from sioload.measure.rows import clean_name, normalise
 from sioload.net.fleet import Fleet
 from sioload.swarm.guard import Guard
+
+if TYPE_CHECKING:
+    from locust.env import Environment
 
 
 class UserGroup(Group):
@@ -62,10 +65,10 @@ def take_over(runner: Any, fleet: Fleet) -> None:
     runner.user_greenlets = now
 
 
-def count_exceptions(environment: Any, recorder: Recorder) -> None:
+def count_exceptions(environment: Environment, recorder: Recorder) -> None:
     """Count what tasks and `on_start` raise, by kind and place."""
 
-    def on_user_error(exception: BaseException, **_: Any) -> None:
+    def on_user_error(exception: BaseException, **_: object) -> None:
         kind, place = clean_name(type(exception).__name__, 60), place_of_error(exception)
         recorder.population.raised(kind, place, normalise(str(exception)))
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 import math
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 from locust import argument_parser
 from locust.exception import RPCError
 from locust.rpc import Message
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, WorkerRunner
 
+from sioload.plain import Json
 from sioload.swarm.clocks import Clock
 from sioload.swarm.guard import Guard
 from sioload.swarm.lending import WorkerDesk
 from sioload.swarm.messages import CUTS, HURRY, MARKS, RESET, SNAPSHOT, STOP, STOPPED, TEST
 from sioload.swarm.producer import SLOW_STOP, Producer
+
+if TYPE_CHECKING:
+    from locust.env import Environment
 
 logger = logging.getLogger(__name__)
 
@@ -38,13 +42,13 @@ class Worker:
     repeated changes nothing, and the number of that test, so that one that comes late is known as such.
     """
 
-    def __init__(self, environment: Any, runner: WorkerRunner) -> None:
+    def __init__(self, environment: Environment, runner: WorkerRunner) -> None:
         self.environment = environment
         self.runner = runner
         self.producer = Producer(environment, self.report)
         self._test = 0
         self._stopping: int | None = None
-        self._marks: dict[str, Any] = {"test": 0, "marks": [], "ramps": []}
+        self._marks: dict[str, Json] = {"test": 0, "marks": [], "ramps": []}
         self._seq = 0
         guard = self.guard = Guard(environment, self.producer.fleet.recorder.internal_error)
         self.desk = WorkerDesk(runner, guard)
@@ -68,7 +72,7 @@ class Worker:
         begun = self.runner.worker_state in (STATE_SPAWNING, STATE_RUNNING)
         return begun or bool(getattr(self.environment.parsed_options, TEST, 0))
 
-    def on_test_start(self, **_: Any) -> None:
+    def on_test_start(self, **_: object) -> None:
         self._begin(late=False)
 
     def _begin(self, *, late: bool) -> None:
@@ -81,14 +85,14 @@ class Worker:
             self.producer.ramped_up()
         self.report()  # so that the master knows of this worker from its first user on
 
-    def on_test_stopping(self, **_: Any) -> None:
+    def on_test_stopping(self, **_: object) -> None:
         self.guard.rearrange()
         self.producer.stopping()
 
-    def on_test_stop(self, **_: Any) -> None:
+    def on_test_stop(self, **_: object) -> None:
         self.producer.end()
 
-    def on_quitting(self, **_: Any) -> None:
+    def on_quitting(self, **_: object) -> None:
         """This process was told to end by a signal, perhaps alone.
 
         Registered last, it runs first: before Locust tells the master that this worker is gone.
@@ -97,7 +101,7 @@ class Worker:
         self.producer.stop(SLOW_STOP)
         self.report()
 
-    def on_stop(self, environment: Any, msg: Message) -> None:
+    def on_stop(self, environment: Environment, msg: Message) -> None:
         """The master ends the test and waits for this worker's last report; it asks again while it does."""
         if msg.data["test"] == self._test:
             if self._stopping == self._test:
@@ -106,10 +110,10 @@ class Worker:
             self.producer.stop(math.inf)
         self._send(STOPPED, msg.data)
 
-    def on_hurry(self, environment: Any, msg: Message) -> None:
+    def on_hurry(self, environment: Environment, msg: Message) -> None:
         self.hurry()
 
-    def on_marks(self, environment: Any, msg: Message) -> None:
+    def on_marks(self, environment: Environment, msg: Message) -> None:
         """The boundaries of a test, maybe of one that begins here a moment later."""
         self._marks = msg.data
         self._know_marks()
@@ -118,11 +122,11 @@ class Worker:
         if self._marks["test"] == self._test:
             self.producer.cutter.know(self._marks["marks"], self._marks["ramps"])
 
-    def on_cuts(self, environment: Any, msg: Message) -> None:
+    def on_cuts(self, environment: Environment, msg: Message) -> None:
         if msg.data["test"] == self._test:
             self.producer.cutter.marks.confirmed(msg.data["marks"])
 
-    def on_reset(self, environment: Any, msg: Message) -> None:
+    def on_reset(self, environment: Environment, msg: Message) -> None:
         """Someone pressed "Reset Stats" on the master, or it runs with `--reset-stats`."""
         if msg.data["test"] != self._test:
             self.producer.forget()
@@ -131,7 +135,7 @@ class Worker:
             self._know_marks()
         self.report()
 
-    def on_spawning_complete(self, **_: Any) -> None:
+    def on_spawning_complete(self, **_: object) -> None:
         """With `--reset-stats`, Locust resets its statistics next; the master has just let us forget ours."""
         if self.environment.reset_stats:
             self.report()
@@ -140,7 +144,7 @@ class Worker:
     def hurry(self) -> None:
         self.producer.hurry()
 
-    def on_report(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
+    def on_report(self, client_id: str, data: dict[str, Json], **_: object) -> None:
         """Runs before Locust's own listener, which serialises and clears its statistics."""
         self.producer.flush()
         self._clock.update()
@@ -161,7 +165,7 @@ class Worker:
         except RPCError as error:
             logger.warning("sioload: a report didn't reach the master: %s", error)
 
-    def _send(self, kind: str, data: Any) -> None:
+    def _send(self, kind: str, data: Json) -> None:
         try:
             self.runner.send_message(kind, data)
         except RPCError as error:

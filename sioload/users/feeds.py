@@ -25,9 +25,10 @@ from sioload.errors import FeedError, UsageError
 from sioload.load.leases import EMPTINESSES, ORDERS, Emptiness, Order
 from sioload.load.tables import KINDS, Table, read_table, table_of
 from sioload.net.fleet import fleet_of
+from sioload.plain import Json
 
 Verb = Literal["take", "next"]
-Row = dict[str, Any]
+Row = dict[str, Json]
 #: What a feed gives: a row; None when none is free, with how many there are; or why it gives nothing.
 Answer = Callable[[Row | int | FeedError], None]
 

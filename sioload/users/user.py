@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import gevent
 from gevent.pool import Group
@@ -18,11 +18,15 @@ from sioload.engineio.urls import parse_url
 from sioload.errors import ConnectError, EmitError
 from sioload.net.fleet import fleet_of_user
 from sioload.options import Options, options_from
+from sioload.plain import Json
 from sioload.users.feeds import stop_waiting
 from sioload.users.handlers import handlers_of
 from sioload.users.http import fit, holds, share
 from sioload.users.pacing import end_pace
 from sioload.users.tasks import start
+
+if TYPE_CHECKING:
+    from locust.env import Environment
 
 
 class SocketIOUser(User):
@@ -47,7 +51,7 @@ class SocketIOUser(User):
     """
 
     abstract = True
-    options: ClassVar[Mapping[str, Any] | Options] = {}
+    options: ClassVar[Mapping[str, Json] | Options] = {}
     label: ClassVar[str] = ""
     sio: SocketIOClient
     clients: tuple[SocketIOClient, ...]
@@ -61,7 +65,7 @@ class SocketIOUser(User):
         super().__init_subclass__(**kwargs)
         cls._handlers = handlers_of(cls)
 
-    def __init__(self, environment: Any) -> None:
+    def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         fleet = fleet_of_user(environment)
         url = self.host or environment.host
@@ -114,7 +118,7 @@ class SocketIOUser(User):
         return self._jar
 
     def another_client(
-        self, url: str | None = None, options: Mapping[str, Any] | Options | None = None
+        self, url: str | None = None, options: Mapping[str, Json] | Options | None = None
     ) -> SocketIOClient:
         """A further connection of this user, which is closed, drained and counted with it.
 

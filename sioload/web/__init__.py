@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 import locust
@@ -14,6 +14,9 @@ from sioload.swarm.worker import Worker
 from sioload.web import hosts, metrics, pages, tab, terminal
 from sioload.web.html_report import Maker
 from sioload.web.live import LOOK, Live
+
+if TYPE_CHECKING:
+    from locust.env import Environment
 
 _installed = False
 
@@ -29,13 +32,13 @@ def install() -> None:
     events.init.add_listener(lambda environment, **_: attach(environment))
 
 
-def attach(environment: Any) -> Live | None:
+def attach(environment: Environment) -> Live | None:
     """Show the run of this process, or of all workers on a master; a worker, or a single user, shows nothing.
 
     Raises:
         SystemExit: the metrics can't be served (exit code 2).
     """
-    part = environment.sioload_part
+    part = swarm.attach(environment)
     if isinstance(part, Worker | Single):
         return None
     live = Live(environment, part)

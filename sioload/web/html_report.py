@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup
 
 from sioload.options import Options
+from sioload.plain import Json
 from sioload.report.figures import Figures
 from sioload.report.series import regular
 from sioload.web import view
 from sioload.web.live import Live, Look
+
+if TYPE_CHECKING:
+    from locust.env import Environment
 
 #: Points of a chart, and rows whose charts are in the file: together they bound its size.
 POINTS: Final = 240
@@ -41,7 +45,7 @@ class Maker:
     def __init__(self, live: Live) -> None:
         self._live = live
 
-    def __call__(self, report: Mapping[str, Any], figures: Figures) -> dict[str, str]:
+    def __call__(self, report: Mapping[str, Json], figures: Figures) -> dict[str, str]:
         """The file that was asked for, as `path -> text`."""
         environment = self._live.environment
         path = getattr(environment.parsed_options, "sio_html", None)
@@ -61,7 +65,7 @@ class Maker:
         return {path: html(look, environment)}
 
 
-def html(look: Look, environment: Any) -> str:
+def html(look: Look, environment: Environment) -> str:
     """The whole page."""
     busiest = sorted(view.rows(look), key=lambda row: -row["count"])[:ROWS]
     data = view.charts(look, regular(look.points, POINTS), [row["row"] for row in busiest])
@@ -80,7 +84,7 @@ def _static(name: str) -> str:
     return (view.STATIC / name).read_text(encoding="utf-8")
 
 
-def settings(environment: Any) -> list[tuple[str, str]]:
+def settings(environment: Environment) -> list[tuple[str, str]]:
     """What was run, as pairs of a name and a value. Headers, auth, queries and cookies are left out."""
     options = environment.parsed_options
     pairs = [("locustfile", str(environment.locustfile or "-"))]

@@ -10,17 +10,22 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 import gevent
 from gevent.lock import RLock
 from gevent.threadpool import ThreadPool
 
 from sioload.measure.rows import Totals
+from sioload.net.fleet import runner_of
+from sioload.plain import Json
 from sioload.report.figures import Figures
 from sioload.report.history import History, Point
 from sioload.swarm.local import Local
 from sioload.swarm.master import Master
+
+if TYPE_CHECKING:
+    from locust.env import Environment
 
 #: Seconds between two looks at the run.
 LOOK: Final = 0.25
@@ -54,7 +59,7 @@ class Look:
         phase: the phase that is on, and the seconds that it goes on for; None without.
     """
 
-    report: Mapping[str, Any]
+    report: Mapping[str, Json]
     figures: Figures
     points: list[Point]
     rows: list[tuple[str, str]]
@@ -76,7 +81,7 @@ class Live:
         settled_at: since when no test goes on and all figures are final (monotonic seconds); else None.
     """
 
-    def __init__(self, environment: Any, part: Local | Master) -> None:
+    def __init__(self, environment: Environment, part: Local | Master) -> None:
         self.environment = environment
         self.part = part
         self.judge = part.judge
@@ -110,7 +115,7 @@ class Live:
             self._fed = time.monotonic()
             self._seen = self._reports()
             figures = self.judge.figures() if figures is None else figures
-            users = self.environment.runner.user_count
+            users = runner_of(self.environment).user_count
             self.history.feed(self._fed - self._since, figures, users, _in_turn(figures.rows))
 
     def _restart(self) -> None:
@@ -151,7 +156,7 @@ class Live:
         # Copies don't grow while they are read.
         copies = [row.copy() for row in _in_turn(figures.rows, MANY)]
         figures = replace(figures, rows=copies, going=not final)
-        runner = self.environment.runner
+        runner = runner_of(self.environment)
         state, users = str(runner.state), int(runner.user_count)
         report, phase = self.aside(self.judge.report, figures), self.judge.phase()
         return Look(report, figures, points, rows, state, users, running, final, duration, phase)

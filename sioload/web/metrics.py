@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from sioload.measure.health import FIRM, LIMITED
 from sioload.measure.histogram import TICKS
+from sioload.plain import Json
 from sioload.report.buckets import cumulative
 from sioload.report.figures import Figures
 from sioload.swarm import describe
@@ -200,7 +201,7 @@ class Endpoint:
         self._server.start()
         self.port = int(self._server.server_port or port)
 
-    def _answer(self, environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+    def _answer(self, environ: dict[str, Json], start: Callable[..., Any]) -> list[bytes]:
         if environ["PATH_INFO"] != "/metrics" or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             start("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
             return [b"The metrics are at /metrics\n"]
@@ -236,7 +237,7 @@ def serve_if_asked(live: Live, guard: Guard) -> None:
     Raises:
         SystemExit: the port can't be listened on (exit code 2).
     """
-    options = live.environment.parsed_options
+    options: Any = live.environment.parsed_options
     port = getattr(options, "sio_metrics_port", None)
     if port is None:
         return

@@ -13,6 +13,7 @@ import orjson
 from flask import Blueprint, Response, abort, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 
+from sioload.plain import Json
 from sioload.report.hlog import hlog
 from sioload.swarm import describe
 from sioload.web import view
@@ -131,7 +132,7 @@ def _download(text: str, mimetype: str, name: str) -> Response:
     return Response(text, mimetype=mimetype, headers={"Content-Disposition": disposition})
 
 
-def events_csv(report: Mapping[str, Any]) -> str:
+def events_csv(report: Mapping[str, Json]) -> str:
     """The report's rows as CSV; times in milliseconds, empty where a row carries none."""
     out = io.StringIO()
     writer = csv.writer(out)

@@ -12,6 +12,8 @@ from flask import Response, request
 from locust.web import DEFAULT_CACHE_TIME
 
 from sioload.measure.health import shown_verdict
+from sioload.net.fleet import runner_of
+from sioload.plain import Json
 from sioload.report.document import users_text
 from sioload.web.live import Live, Look
 
@@ -84,7 +86,7 @@ def shown_state(live: Live, now: float) -> str:
     """The state that Locust's page gets. It asks no more once a test has ended, so an end is told when all
     figures are final and those that Locust remembers from before have been forgotten."""
     settled = live.settled_at is not None and now - live.settled_at > DEFAULT_CACHE_TIME + 0.5
-    state = str(live.environment.runner.state)
+    state = str(runner_of(live.environment).state)
     return state if settled or state not in ("cleanup", "stopping", "stopped") else "running"
 
 
@@ -93,8 +95,8 @@ def _manager(response: Response) -> None:
 
 
 def table(
-    report: Mapping[str, Any], *, final: bool, phase: tuple[str, float] | None = None
-) -> list[dict[str, Any]]:
+    report: Mapping[str, Json], *, final: bool, phase: tuple[str, float] | None = None
+) -> list[dict[str, Json]]:
     """The rows of the tab, in order.
 
     Args:
@@ -117,7 +119,7 @@ def table(
     return [{"name": f"{i:05d}", **empty, **row} for i, row in enumerate(rows)]
 
 
-def _users(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _users(report: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
     if told := users_text(report["users"]):
         yield {"kind": "users", "count": report["users"]["peak"], "notes": told}
     for raised in report["exceptions"]:
@@ -131,7 +133,7 @@ def _users(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _phases(report: Mapping[str, Any], on: tuple[str, float] | None) -> Iterator[dict[str, Any]]:
+def _phases(report: Mapping[str, Json], on: tuple[str, float] | None) -> Iterator[dict[str, Json]]:
     for phase in report["phases"]:
         calls, users = phase["calls"], phase["users"]
         times = calls["latency_ms"] or {}
@@ -149,14 +151,14 @@ def _phases(report: Mapping[str, Any], on: tuple[str, float] | None) -> Iterator
         }
 
 
-def _checks(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _checks(report: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
     for check in report["checks"]:
         word = "ok" if check["ok"] else "warning" if check["warn"] else "FAILED"
         measured = check["value"] if check["ok"] else check["reason"]
         yield {"kind": "check", "what": check["check"], "notes": f"{word}: {measured}"}
 
 
-def _connections(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _connections(report: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
     made, seconds = report["connections"], report["duration_s"] or 1.0
     for transport, n in made["current"].items():
         yield {"kind": "connections", "what": f"open, {transport}", "count": n}
@@ -168,7 +170,7 @@ def _connections(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"kind": "connections", "what": what, "count": n, "rate": round(n / seconds, 1)}
 
 
-def _events(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _events(report: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
     for event in report["events"]:
         times = event["latency_ms"] or {}
         first = event["first"]
@@ -189,7 +191,7 @@ def _events(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _rest(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _rest(report: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
     ledger = report["ledger"]
     outcomes = [f"{n} {name}" for name, n in ledger.items() if n and name != "emits"]
     yield {"kind": "ledger", "what": "emits", "count": ledger["emits"], "notes": ", ".join(outcomes)}
@@ -200,7 +202,7 @@ def _rest(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                "failures": counts["lost"], "notes": notes.format(**counts)}  # fmt: skip
 
 
-def _generator(report: Mapping[str, Any], *, final: bool) -> Iterator[dict[str, Any]]:
+def _generator(report: Mapping[str, Json], *, final: bool) -> Iterator[dict[str, Json]]:
     for process in report["health"]["processes"]:
         figures = "CPU up to {cpu_peak:.0%} of a core, own lag p99 {own_lag_p99_ms} ms, machine lag p99 " \
                   "{machine_lag_p99_ms} ms".format(**process)  # fmt: skip

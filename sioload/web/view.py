@@ -12,6 +12,7 @@ import orjson
 from jinja2 import Environment, FileSystemLoader
 
 from sioload.measure.health import shown_verdict
+from sioload.plain import Json
 from sioload.report.document import UNSEEN, users_text
 from sioload.report.history import Point
 from sioload.report.series import row_series, series
@@ -65,7 +66,7 @@ def page(template: str, **values: Any) -> str:
     return _jinja.get_template(template).render(values)
 
 
-def facts(look: Look) -> dict[str, Any]:
+def facts(look: Look) -> dict[str, Json]:
     """What the templates show."""
     report = look.report
     events = report["events"]
@@ -95,7 +96,7 @@ def facts(look: Look) -> dict[str, Any]:
     }
 
 
-def rows(look: Look) -> list[dict[str, Any]]:
+def rows(look: Look) -> list[dict[str, Json]]:
     """Each row that the history knows, in the report's order; `row` is its number there."""
     numbers = {key: number for number, key in enumerate(look.rows)}
     return [
@@ -112,7 +113,7 @@ def rows(look: Look) -> list[dict[str, Any]]:
     ]
 
 
-def charts(look: Look, points: Sequence[Point], wanted: Iterable[int]) -> dict[str, Any]:
+def charts(look: Look, points: Sequence[Point], wanted: Iterable[int]) -> dict[str, Json]:
     """What the charts draw: columns of these points, all rows by name, and the columns of those wanted."""
     return {
         "rows": rows(look),
@@ -122,7 +123,7 @@ def charts(look: Look, points: Sequence[Point], wanted: Iterable[int]) -> dict[s
     }
 
 
-def script_json(data: Any) -> str:
+def script_json(data: Json) -> str:
     """JSON that can stand in a page's `<script>`: nothing in it ends the element."""
     text = orjson.dumps(data).decode()
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
