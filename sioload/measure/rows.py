@@ -46,6 +46,7 @@ ROW_TYPES: Final[dict[str, RowType]] = {
     "REPLY": RowType(),
     "EMIT": RowType(timed=False),
     "PUSH": RowType(aggregated=False),
+    "FANOUT": RowType(aggregated=False),
     "RECV": RowType(timed=False),
     "WAIT": RowType(aggregated=False),
     "HEARTBEAT": RowType(aggregated=False, fixed=True),
