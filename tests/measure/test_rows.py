@@ -203,5 +203,5 @@ def test_totals_survive_msgpack() -> None:
 
 def test_the_types_that_carry_no_time_or_stay_out_of_the_aggregate() -> None:
     assert {name for name, kind in ROW_TYPES.items() if not kind.timed} == {"EMIT", "RECV", "DISCONNECT"}
-    apart = {"DIAL", "PUSH", "WAIT", "HEARTBEAT", "RECONNECT"}
+    apart = {"DIAL", "FANOUT", "PUSH", "WAIT", "HEARTBEAT", "RECONNECT"}
     assert {name for name, kind in ROW_TYPES.items() if not kind.aggregated} == apart
