@@ -1,22 +1,35 @@
-"""How a user starts, and what surrounds each of its tasks.
+"""How a user starts, and the loop of its tasks.
 
 All of it is hung on the instances that run, never on `tasks` or on classes: those may be others' too.
 """
 
 from __future__ import annotations
 
+import logging
 import random
+import traceback
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from gevent import GreenletExit
-from locust import TaskSet
-from locust.exception import StopUser
+from gevent.hub import get_hub
+from locust import TaskSet, User
+from locust.exception import (
+    InterruptTaskSet,
+    RescheduleTask,
+    RescheduleTaskImmediately,
+    StopTest,
+    StopUser,
+)
+from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING, DefaultTaskSet
 
 from sioload.client.api import SocketIOClient
 from sioload.errors import ConnectError, EmitError, NotConnected, UsageError
 from sioload.users.pacing import Paced
+
+#: Where Locust tells what tasks raise.
+_locusts_log = logging.getLogger("locust.user.task")
 
 
 class Connected(Protocol):
@@ -37,8 +50,7 @@ def start(user: Connected, on_start: Callable[[], None]) -> None:
     Raises:
         GreenletExit: the user gives up, or was told to stop.
     """
-    tasks: Any = user._taskset_instance
-    guard(user, tasks)
+    user._taskset_instance = Tasks(cast(User, user))
     user.starting = True
     try:
         if user.sio.options.connect_jitter:
@@ -68,40 +80,116 @@ def give_up(user: Connected, reason: str) -> None:
     user.sio.fleet.complaints.gave_up(f"of {type(user).__name__} gave up: {reason}")
 
 
-def guard(user: Connected, tasks: Any) -> None:
-    """Surround the tasks of a running TaskSet, and of those that it runs itself.
+class Tasks(DefaultTaskSet):
+    """The tasks of a `SocketIOUser`, in the loop that Locust's users have (`TaskSet.run`), in fewer steps.
 
-    Before a task, namespaces that the server closed are joined again. An emit that fails ends its task. It is
-    a failure row already, so it is said once and isn't an exception to Locust, which would log a traceback
-    for each.
+    It goes on as Locust's own once a task is a TaskSet. The one difference is a wait of no time: Locust lets
+    every other greenlet run then; here not if they did while the task waited for something.
     """
+
+    _user: Any
+
+    def run(self) -> None:  # type: ignore[misc]  # final for scripts
+        user, queue, loop = self._user, self._task_queue, get_hub().loop
+        plain: Any = super()
+        choice = random.choice
+        while True:
+            turn = loop.iteration
+            try:
+                tasks = user.tasks
+                task = queue.popleft() if queue else choice(tasks) if tasks else plain.get_next_task()
+                if isinstance(task, type):
+                    queue.appendleft(task)
+                    break
+                if user._state == LOCUST_STATE_STOPPING:
+                    raise StopUser
+                for sio in user.clients:
+                    if sio.kicked or sio.lost:
+                        _reach_again(user, sio)
+                try:
+                    task(user)
+                except (EmitError, ConnectError) as error:
+                    _note(user, task, error)
+                except RescheduleTaskImmediately:
+                    continue
+                except RescheduleTask:
+                    pass
+                if user._state == LOCUST_STATE_STOPPING:
+                    raise StopUser
+                user._state = LOCUST_STATE_WAITING
+                wait_time = user.wait_time
+                seconds = wait_time() if wait_time else plain.wait_time()
+                if seconds > 0 or loop.iteration == turn:
+                    plain._sleep(seconds)
+                if user._state == LOCUST_STATE_STOPPING:
+                    raise StopUser
+                user._state = LOCUST_STATE_RUNNING
+            except InterruptTaskSet as error:
+                kind = RescheduleTaskImmediately if error.reschedule else RescheduleTask
+                raise kind(error.reschedule) from error
+            except (StopUser, StopTest, GreenletExit):
+                raise
+            except Exception as error:
+                environment = user.environment
+                environment.events.user_error.fire(
+                    user_instance=self, exception=error, tb=error.__traceback__
+                )
+                if not environment.catch_exceptions:
+                    raise
+                _locusts_log.error("%s\n%s", error, traceback.format_exc())
+                plain.wait()
+        plain.run()
+
+    def execute_task(self, task: Any) -> None:
+        """What Locust's loop calls."""
+        _execute(self._user, super().execute_task, task)
+
+
+#: Listeners of `user_error` are given it, and show it by its name.
+Tasks.__name__ = DefaultTaskSet.__name__
+
+
+def _guard(user: Connected, tasks: Any) -> None:
+    """Surround the tasks of a nested TaskSet, and of those that it runs itself."""
     tasks.execute_task = partial(_execute, user, tasks.execute_task)
 
 
 def _execute(user: Connected, execute: Callable[[Any], None], task: Any) -> None:
+    """Run a task.
+
+    Before it, namespaces that the server closed are joined again. An emit that fails ends its task. It is a
+    failure row already, so it is said once and isn't an exception to Locust, which would log a traceback for
+    each.
+    """
     for sio in user.clients:
-        if sio.kicked and sio.options.reconnection:
-            _or_give_up(user, sio.rejoin_patiently)
-        elif sio.lost == "given up" and sio.options.reconnection:
-            give_up(user, "reconnecting failed")
-            raise StopUser
+        _reach_again(user, sio)
     nested = isinstance(task, type) and issubclass(task, TaskSet)
     try:
         execute(_guarded(user, task) if nested else task)
     except (EmitError, ConnectError) as error:
-        name = getattr(task, "__name__", None) or getattr(getattr(task, "func", None), "__name__", "task")
-        user.sio.fleet.complain(f"{name}: {error}")
-        if isinstance(error, NotConnected) and any(
-            sio.lost or (sio.kicked and not sio.options.reconnection) for sio in user.clients
-        ):
+        _note(user, task, error)
+
+
+def _reach_again(user: Connected, sio: SocketIOClient) -> None:
+    """Join what the server closed, as far as the options ask for it."""
+    if sio.kicked and sio.options.reconnection:
+        try:
+            sio.rejoin_patiently()
+        except ConnectError as error:
             give_up(user, str(error))
             raise StopUser from error
+    elif sio.lost == "given up" and sio.options.reconnection:
+        give_up(user, "reconnecting failed")
+        raise StopUser
 
 
-def _or_give_up(user: Connected, attempt: Callable[[], None]) -> None:
-    try:
-        attempt()
-    except ConnectError as error:
+def _note(user: Connected, task: Any, error: EmitError | ConnectError) -> None:
+    """A task ended by what is a failure row already: it is said, and ends the user if nothing can follow."""
+    name = getattr(task, "__name__", None) or getattr(getattr(task, "func", None), "__name__", "task")
+    user.sio.fleet.complain(f"{name}: {error}")
+    if isinstance(error, NotConnected) and any(
+        sio.lost or (sio.kicked and not sio.options.reconnection) for sio in user.clients
+    ):
         give_up(user, str(error))
         raise StopUser from error
 
@@ -111,7 +199,7 @@ def _guarded(user: Connected, kind: type[TaskSet]) -> Callable[[Any], None]:
 
     def run(parent: Any) -> None:
         tasks: Any = kind(parent)
-        guard(user, tasks)
+        _guard(user, tasks)
         try:
             tasks.run()
         finally:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import serverkit
 
 HERE = Path(__file__).parent
@@ -44,6 +46,20 @@ def test_tasks_of_every_kind_go_on_after_their_namespace_was_closed(
     assert counts["GET", "shared"][0] > 8  # the same TaskSet, run by an HttpUser
     seen = json.loads((tmp_path / "seen.json").read_text())
     assert set(seen["overriding"]) == {"Shared"}
+
+
+@pytest.mark.parametrize("seeds", [range(60), pytest.param(range(60, 200), marks=pytest.mark.verify)])
+def test_tasks_go_as_in_locusts_own_loop(seeds: range, target: serverkit.Server) -> None:
+    """Generated users do the same, in the same order and states, and end in the same way."""
+    did = [
+        serverkit.run([sys.executable, HERE / "loops.py", target.url, kind, *map(str, seeds)], timeout=60)
+        for kind in ("ours", "locust")
+    ]
+    assert [run.code for run in did] == [0, 0], did
+    ours, locusts = [json.loads(run.out) for run in did]
+    assert ours == locusts
+    kinds = {kind for run in ours.values() for _, kind, _ in filter(lambda one: len(one) == 3, run["did"])}
+    assert len(kinds) == 17, f"each kind of task was met: {kinds}"
 
 
 def test_users_that_give_up_are_counted_in_one_line(tmp_path: Path, target: serverkit.Server) -> None:
