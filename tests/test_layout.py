@@ -23,7 +23,7 @@ FLOORS = (
     ("session",),
     ("client",),
     ("load",),
-    ("users", "doctor"),
+    ("users", "doctor", "importing"),
     ("swarm",),
     ("web",),
     ("cli",),
@@ -32,7 +32,7 @@ LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 #: What `from sioload import ...` gives, beside modules, is at home here at the highest.
 FACADE = LEVEL["users"]
 
-PURE = {"errors", "options", "durations", "plain", "engineio", "socketio", "measure", "report"}
+PURE = {"errors", "options", "durations", "plain", "engineio", "socketio", "measure", "report", "importing"}
 IMPURE = {"asyncio", "gevent", "geventwebsocket", "locust", "requests", "select", "socket", "ssl",
           "selectors", "subprocess", "threading", "time", "websockets"}  # fmt: skip
 #: The embedded server; `__init__` gives the public names.

@@ -12,6 +12,7 @@ from sioload.cli import runner
 from sioload.cli.bench import bench
 from sioload.cli.demo import demo
 from sioload.cli.doctor import doctor
+from sioload.cli.import_ import import_
 from sioload.cli.init import init
 from sioload.errors import UsageError
 
@@ -44,7 +45,7 @@ def target(host: str, port: int, ping_interval: int, ping_timeout: int) -> NoRet
     runner.become(runner.module("sioload.target", args), {})
 
 
-for command in (bench, demo, doctor, init):
+for command in (bench, demo, doctor, import_, init):
     cli.add_command(command)
 
 

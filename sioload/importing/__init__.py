@@ -1,0 +1,1 @@
+"""Scripts from what others have recorded or written: HAR files and Artillery scripts."""

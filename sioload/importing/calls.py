@@ -1,0 +1,116 @@
+"""Which of a recording's HTTP requests are steps of a user, and what they carry."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import SplitResult, parse_qsl
+
+import orjson
+
+from sioload.importing.conversation import Value
+from sioload.importing.har import Call, Recording, Session
+from sioload.importing.layout import said
+
+#: What a browser asks for that is no step of a user's.
+_PAGES: Final = frozenset(
+    ("document", "script", "stylesheet", "image", "font", "media", "manifest", "preflight", "ping",
+     "texttrack", "eventsource", "cspviolationreport", "signedexchange", "prefetch")
+)  # fmt: skip
+_STATIC: Final = re.compile(
+    r"\.(?:js|mjs|css|png|jpe?g|gif|svg|ico|webp|woff2?|ttf|map|mp[34]|webm|html?)$", re.IGNORECASE
+)
+#: Cookies that no server asks for.
+ANALYTICS: Final = re.compile(r"(?:_ga|_gid|_gat|_fbp|__utm|_hj|amp_|ajs_|optimizely)")
+
+
+@dataclass(slots=True)
+class Kept:
+    """Which HTTP calls a script makes.
+
+    Attributes:
+        calls: those, and pages that may be needed for what is in them.
+        needed: those that it makes in any case.
+        cookies: that the server set.
+        left_out: the others, in words.
+    """
+
+    calls: list[Call]
+    needed: list[Call]
+    cookies: set[tuple[str, str]]
+    left_out: list[str]
+
+
+def calls_kept(recording: Recording, sessions: list[Session]) -> Kept:
+    hosts = {session.url.hostname or "" for session in sessions}
+    hosts |= {call.url.hostname or "" for call in recording.calls if call.kind == "document"}
+    sites = {_site(host) for host in hosts}
+    calls, needed, cookies = [], [], set()
+    left: Counter[str] = Counter()
+    setters: dict[tuple[str, str], Call] = {}
+    led_to: set[str] = set()
+    for call in recording.calls:
+        for name, value in call.answer_headers:
+            if name == "set-cookie":
+                for line in value.split("\n"):
+                    pair = line.partition(";")[0].partition("=")
+                    setters[pair[0].strip(), pair[2].strip()] = call
+        if _site(call.url.hostname or "") not in sites:
+            left["requests to other sites"] += 1
+        elif call.method == "OPTIONS" or call.method not in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"):
+            left["preflights"] += 1
+        elif call.url.geturl() in led_to:
+            left["pages that a redirect led to"] += 1
+        elif call.status >= 400:
+            left[f"{call.method} {said(call.url.path, 60)}, which was answered {call.status}"] += 1
+        else:
+            calls.append(call)
+            page = (call.kind in _PAGES and call.method == "GET") or _STATIC.search(call.url.path)
+            if page:
+                left["pages, scripts, styles, images and fonts"] += 1
+            else:
+                needed.append(call)
+        if call.redirect:
+            led_to.add(call.redirect)
+    cookies = set(setters)
+    wanted = [session.headers.get("cookie", "") for session in sessions]
+    wanted += [call.headers.get("cookie", "") for call in needed]
+    for header in wanted:
+        for part in header.split(";"):
+            name, _, value = part.strip().partition("=")
+            setter = setters.get((name, value))
+            if setter is not None and setter in calls and setter not in needed and not ANALYTICS.match(name):
+                needed.append(setter)
+    return Kept(
+        calls, needed, cookies, [f"{count} {what}" if count > 1 else what for what, count in left.items()]
+    )
+
+
+def _site(host: str) -> str:
+    """What belongs together: the last two labels of a name; an address is its own."""
+    return host if re.fullmatch(r"[\d.]+|.*:.*", host) else ".".join(host.split(".")[-2:])
+
+
+def body_of(call: Call) -> tuple[Value, Literal["json", "form", "text"]]:
+    """What a request carries, and how."""
+    assert call.body is not None
+    if "json" in call.mime or call.body[:1] in ("{", "["):
+        try:
+            return orjson.loads(call.body), "json"
+        except orjson.JSONDecodeError:
+            pass
+    if "urlencoded" in call.mime:
+        pairs = parse_qsl(call.body, keep_blank_values=True, max_num_fields=1000)
+        if len(dict(pairs)) == len(pairs):
+            return dict(pairs), "form"
+    return call.body, "text"
+
+
+def origin(url: SplitResult) -> str:
+    """Scheme, host and port of a server; no credentials."""
+    scheme = {"ws": "http", "wss": "https"}.get(url.scheme, url.scheme)
+    host = url.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{host}" + (f":{url.port}" if url.port else "")

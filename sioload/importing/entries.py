@@ -1,0 +1,125 @@
+"""The entries of a HAR file, whatever is wrong with it: each field is what it should be, or empty."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+import orjson
+
+from sioload.errors import ProtocolError, UsageError
+from sioload.socketio.jsontext import loads
+
+#: Bytes of a file that is read.
+LARGEST: Final = 256 << 20
+
+
+def log_of(data: bytes, name: str) -> Mapping[str, Any]:
+    try:
+        whole = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        try:  # lone surrogates, as JavaScript may write them
+            whole = loads(data.decode("utf-8-sig"), 500)
+        except (ProtocolError, UnicodeDecodeError):
+            raise UsageError(f"{name}: not a HAR file: not JSON ({error})") from None
+    log = mapping(mapping(whole).get("log"))
+    if not isinstance(log.get("entries"), list):
+        raise UsageError(f"{name}: not a HAR file: it has no log.entries")
+    return log
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def text_of(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def number_of(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15:
+        return float(value)
+    return 0.0
+
+
+@dataclass(slots=True)
+class Entry:
+    at: float
+    until: float
+    url: SplitResult | None
+    request: Mapping[str, Any]
+    response: Mapping[str, Any]
+    kind: str
+    frames: list[Any]
+    is_socket: bool
+
+
+def entries_of(log: Mapping[str, Any]) -> Iterator[Entry]:
+    for raw in listed(log.get("entries")):
+        entry = mapping(raw)
+        request, response = mapping(entry.get("request")), mapping(entry.get("response"))
+        at = _moment(entry.get("startedDateTime"))
+        kind = text_of(entry.get("_resourceType")).lower()
+        url = url_of(request.get("url"))
+        socket = (
+            kind == "websocket"
+            or "_webSocketMessages" in entry
+            or (url is not None and url.scheme in ("ws", "wss"))
+        )
+        until = at + max(0.0, number_of(entry.get("time"))) / 1000
+        yield Entry(at, until, url, request, response, kind, listed(entry.get("_webSocketMessages")), socket)
+
+
+def url_of(value: object) -> SplitResult | None:
+    try:
+        url = urlsplit(text_of(value))
+        usable = url.scheme in ("http", "https", "ws", "wss") and url.hostname and (url.port or 1)
+    except ValueError:
+        return None
+    return url if usable else None
+
+
+def _moment(value: object) -> float:
+    try:
+        return datetime.fromisoformat(text_of(value)).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return 0.0
+
+
+def headers_of(side: Mapping[str, Any]) -> list[tuple[str, str]]:
+    pairs = (mapping(header) for header in listed(side.get("headers")))
+    return [
+        (text_of(pair.get("name")).lower(), text_of(pair.get("value")))
+        for pair in pairs
+        if text_of(pair.get("name"))
+    ]
+
+
+def content_of(box: Mapping[str, Any]) -> bytes | None:
+    """A body, of either side; None when the file hasn't it."""
+    text = box.get("text")
+    if not isinstance(text, str):
+        return None
+    if box.get("encoding") == "base64" or box.get("_encoding") == "base64":
+        try:
+            return base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            return None
+    return text.encode("utf-8", "surrogatepass")
+
+
+def parameters(url: SplitResult) -> dict[str, str]:
+    """The parameters of a URL's query."""
+    try:
+        return dict(parse_qsl(url.query, keep_blank_values=True, max_num_fields=200))
+    except ValueError:
+        return {}

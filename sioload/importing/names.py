@@ -1,0 +1,45 @@
+"""Names of a script: from whatever a file says, to identifiers that collide with nothing."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from typing import Final
+
+#: What a user has already, or the script itself uses.
+RESERVED: Final = frozenset(
+    {"abstract", "another_client", "answer", "client", "clients", "context", "cookie_jar", "data",
+     "environment", "events", "fate", "fixed_count", "found", "fullname", "greenlet", "group", "host",
+     "item", "json", "label", "max_wait", "min_wait", "number", "on", "on_connected", "on_disconnected",
+     "on_handshake", "on_start", "on_stop", "options", "page", "parsed_options", "reply", "response",
+     "match", "run", "self", "sio", "start", "starting", "stop", "tasks", "task", "wait",
+     "wait_function", "wait_time", "weight", "turn", "path", "os", "random", "re", "string", "uuid",
+     "feed", "stamp", "constant", "between", "locust", "time", "print", "dict", "list", "str", "int",
+     "float", "round", "range", "next", "enumerate", "args", "csv", "file"}
+)  # fmt: skip
+
+
+def identifier(text: str, other: str = "value") -> str:
+    """A name in lower case from a text: `msg:new` is `msg_new`, and `orderId` is `order_id`."""
+    apart = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", text[:200])
+    name = re.sub(r"[^a-z0-9]+", "_", apart.lower()).strip("_")[:40].strip("_")
+    if not name or name[0].isdigit():
+        name = f"{other}_{name}".strip("_")
+    return name + "_" if keyword.iskeyword(name) or keyword.issoftkeyword(name) else name
+
+
+class Names:
+    """Hands out each name once."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def new(self, text: str, other: str = "value") -> str:
+        """A name from a text that nothing else has."""
+        base = name = identifier(text, other)
+        number = 2
+        while name in self._taken or name in RESERVED or name[:2] == "__":
+            name = f"{base.rstrip('_')}_{number}"
+            number += 1
+        self._taken.add(name)
+        return name

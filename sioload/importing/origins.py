@@ -1,0 +1,232 @@
+"""Where the values that a browser sent came from: an earlier answer, the user's account, or the page itself.
+
+A value that was first heard from the server is taken from there. What the user knew by heart (passwords, and
+tokens from before the recording) goes into a feed, so that no script holds it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote
+
+from sioload.importing.conversation import Column, Joined, Made, Path, Value, Variable
+from sioload.importing.names import identifier
+
+ACCOUNTS: Final = "accounts"
+_SECRET: Final = re.compile(
+    r"(^|_)(pass|password|passwd|passphrase|passcode|pwd|pin|otp|secret|token|jwt|api_?key|apikey|access_key|auth"
+    r"|authorization|authentication|credentials?|session|session_id|sessid|bearer|signature|sig|ticket|csrf|xsrf)(_|$)"
+)
+_PERSON: Final = re.compile(
+    r"(^|_)(user|username|user_name|email|e_mail|mail|login|account|phone|mobile|member|nick|nickname)$"
+)
+_LOGIN: Final = re.compile(
+    r"(^|[_/\W])(log_?in|sign_?in|auth|authenticate|session|token|register|identify)s?([_/\W]|$)"
+)
+_ID: Final = re.compile(
+    r"(^|_)(id|ids|uuid|guid|token|key|code|sid|slug|hash|nonce|ref|room|channel|session|csrf|ticket)$"
+)
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_OWN_ID: Final = re.compile(r"(client|message|msg|request|req|correlation|temp|tmp|local|trace|idempotency)")
+_JWT: Final = re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")
+_RANDOM: Final = re.compile(r"(?=(?:[^0-9]*[0-9]){2})(?=(?:[^A-Za-z]*[A-Za-z]){4})[\w+/=.~-]+", re.ASCII)
+#: Texts below this length are looked for as wholes only.
+_WITHIN: Final = 8
+
+
+def is_secret(key: str) -> bool:
+    """Whether what has this key is nobody's business."""
+    return _SECRET.search(identifier(key)) is not None
+
+
+def is_login(text: str) -> bool:
+    """Whether a path or an event is about who somebody is."""
+    return _LOGIN.search(text.lower()) is not None
+
+
+def looks_random(text: str, least: int = 20) -> bool:
+    """Whether a text is one that nobody would type."""
+    return least <= len(text) <= 20_000 and _RANDOM.fullmatch(text) is not None
+
+
+@dataclass(slots=True)
+class Source:
+    """A value that the server said first.
+
+    Attributes:
+        rank: 0 in an answer, 1 in an event of the server's own accord.
+        take: makes the answer keep it, under a name that it is given, and tells the variable's.
+        hint: what the variable may be called.
+        variable: once something asked for it.
+    """
+
+    key: str
+    rank: int
+    take: Callable[[str], str]
+    hint: str
+    variable: Variable | None = None
+
+
+@dataclass(slots=True)
+class Origins:
+    """All values seen so far, in the order of time.
+
+    Attributes:
+        columns: of the recorded account.
+        secrets: what may not be seen in a script or on a screen.
+    """
+
+    columns: dict[str, str] = field(default_factory=dict)
+    secrets: set[str] = field(default_factory=set)
+    _heard: dict[Any, Source] = field(default_factory=dict)
+    _own: set[Any] = field(default_factory=set)
+    _by_value: dict[str, Column] = field(default_factory=dict)
+
+    def learn(self, answer: Value, rank: int, hint: str, take: Callable[[Path, str], str]) -> None:
+        """The server said this; `take(path, name)` makes the script keep a part of it."""
+        for path, value in leaves(answer):
+            key = next((part for part in reversed(path) if isinstance(part, str)), "")
+            if isinstance(value, str) and (is_secret(key) or _JWT.fullmatch(value)):
+                self.confide(value)
+            known = self._heard.get(value)
+            if value in self._own or (known is not None and (known.variable or known.rank <= rank)):
+                continue
+            if not _worth(value, key):
+                continue
+            self._heard[value] = Source(key, rank, _bound(take, path), _named(key, hint))
+
+    def confide(self, value: str) -> None:
+        """A secret."""
+        if len(value) >= 4:
+            self.secrets.add(value)
+
+    def value(self, value: Value, key: str = "", at: float = 0.0, login: bool = False) -> Value:
+        """A value that was sent, with the origin of each part of it.
+
+        Args:
+            key: what it stands under.
+            at: when it was sent, in seconds since the epoch.
+            login: it tells who the user is.
+        """
+        if isinstance(value, dict):
+            own = login or any(is_secret(str(k)) for k in value)
+            return {k: self.value(v, str(k), at, own) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self.value(inner, key, at, login) for inner in value]
+        if isinstance(value, str):
+            return self.text(value, key, login)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return value
+        return self._number(value, key, at)
+
+    def _number(self, value: float, key: str, at: float) -> Value:
+        if at and abs(value / 1000 - at) < 2 and value == int(value):
+            return Made("stamp_ms")
+        if at and abs(value - at) < 2:
+            return Made("stamp")
+        source = self._heard.get(value)
+        if source is not None and (abs(value) >= 1000 or _ID.search(identifier(key))):
+            return self._variable(source)
+        self._own.add(value)
+        return value
+
+    def text(self, value: str, key: str = "", login: bool = False) -> Value:
+        """A text that was sent."""
+        column = self._by_value.get(value)
+        if column is not None and (len(value) >= 4 or _PERSON.search(identifier(key))):
+            return column
+        source = self._heard.get(value)
+        if source is not None:
+            return self._variable(source)
+        found = self._within(value)
+        if found is not None:
+            return found
+        secret = is_secret(key) or _JWT.fullmatch(value) is not None
+        if value and (secret or (login and _PERSON.search(identifier(key)))):
+            return self.column(value, key, secret)
+        if _UUID.fullmatch(value):
+            if value not in self._own and _OWN_ID.search(identifier(key)):
+                return Made("uuid")
+            return self.column(value, key or "id", False)
+        if looks_random(value):
+            return self.column(value, key or "value", True)
+        self._own.add(value)
+        return value
+
+    def column(self, value: str, key: str, secret: bool) -> Column:
+        """The account's value of this name."""
+        known = self._by_value.get(value)
+        if known is not None:
+            return known
+        if secret:
+            self.confide(value)
+        base = name = identifier(key or "value")
+        number = 2
+        while name in self.columns:
+            name = f"{base}_{number}"
+            number += 1
+        self.columns[name] = value
+        column = self._by_value[value] = Column(ACCOUNTS, name)
+        return column
+
+    def _variable(self, source: Source) -> Variable:
+        if source.variable is None:
+            source.variable = Variable(source.take(source.hint))
+        return source.variable
+
+    def _within(self, value: str) -> Value | None:
+        """A text with a known value inside."""
+        if not _WITHIN < len(value) <= 4000:
+            return None
+        known: list[tuple[str, Value | Source]] = [(text, column) for text, column in self._by_value.items()]
+        known += [(text, source) for text, source in self._heard.items() if isinstance(text, str)]
+        for text, origin in sorted(known, key=lambda pair: -len(pair[0])):
+            for form in {text, quote(text, safe="")}:
+                if len(text) >= _WITHIN and form in value:
+                    before, _, after = value.partition(form)
+                    what = self._variable(origin) if isinstance(origin, Source) else origin
+                    parts = (self._within(before) or before, what, self._within(after) or after)
+                    return Joined(tuple(part for part in _spread(parts) if part != ""))
+        return None
+
+
+def _spread(parts: tuple[Value, ...]) -> Iterator[Value]:
+    for part in parts:
+        yield from part.parts if isinstance(part, Joined) else (part,)
+
+
+def _bound(take: Callable[[Path, str], str], path: Path) -> Callable[[str], str]:
+    return lambda name: take(path, name)
+
+
+def _worth(value: Value, key: str) -> bool:
+    """Whether a value of an answer is one that can be told apart from all others."""
+    named = _ID.search(identifier(key)) is not None if key else False
+    if isinstance(value, str):
+        return (named and len(value) >= 2) or looks_random(value, 12)
+    return named and isinstance(value, int | float) and not isinstance(value, bool) and value > 1
+
+
+def _named(key: str, hint: str) -> str:
+    name = identifier(key)
+    if name in ("id", "uuid", "key", "code", "_id", "value_id") or not key:
+        singular = identifier(hint)
+        singular = singular[:-1] if singular.endswith("s") and not singular.endswith("ss") else singular
+        return f"{singular}_{name if key else 'value'}"
+    return name
+
+
+def leaves(value: Value, path: Path = ()) -> Iterator[tuple[Path, Value]]:
+    """Texts and numbers in a value, and where they stand."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if isinstance(key, str):
+                yield from leaves(inner, (*path, key))
+    elif isinstance(value, list):
+        for place, inner in enumerate(value[:200]):
+            yield from leaves(inner, (*path, place))
+    elif isinstance(value, str | int | float) and not isinstance(value, bool):
+        yield path, value

@@ -1,0 +1,399 @@
+"""A recording as a conversation: steps with the origin of their values, and what came by itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+import orjson
+
+from sioload.importing.calls import ANALYTICS, body_of, calls_kept, origin
+from sioload.importing.conversation import (
+    Capture,
+    Connect,
+    Conversation,
+    Cookie,
+    Disconnect,
+    Emit,
+    Expected,
+    Feed,
+    Joined,
+    Kind,
+    Match,
+    Path,
+    Request,
+    Step,
+    Value,
+    joined,
+)
+from sioload.importing.har import Call, Recording, Said, Session
+from sioload.importing.layout import said
+from sioload.importing.names import Names
+from sioload.importing.origins import ACCOUNTS, Origins, is_login, is_secret, looks_random
+from sioload.importing.plan import Timed, planned
+from sioload.importing.sessions import (
+    Happening,
+    Heard,
+    happenings_of,
+    joins,
+    lanes_of,
+    left_by_browser,
+    replies_of,
+)
+from sioload.importing.summary import tell
+from sioload.socketio.generations import UNKNOWN_3
+from sioload.socketio.packet import PacketType as Type
+
+#: Headers that a script has to send itself.
+_HEADERS: Final = re.compile(
+    r"(?:authorization|x-(?!requested-with|forwarded|client-data).*|api-?key|.*csrf.*|.*xsrf.*)$"
+)
+
+
+def understand(recording: Recording, name: str, pace: float | None) -> Conversation:
+    """The conversation of a recording.
+
+    Args:
+        name: of its file.
+        pace: think times are multiplied by it; 0 leaves them out.
+    """
+    return _Understanding(recording, name).conversation(1.0 if pace is None else pace)
+
+
+class _Understanding:
+    def __init__(self, recording: Recording, name: str) -> None:
+        self._recording = recording
+        self._origins = Origins()
+        self._names = Names()
+        self._lanes = lanes_of([session for session in recording.sessions if session.said])
+        self._client = {id(session): number for number, lane in enumerate(self._lanes) for session in lane}
+        self._steps: list[Timed] = []
+        self._handlers: dict[tuple[int, str, str], Heard] = {}
+        self._open: dict[tuple[int, str, int], Timed] = {}
+        self._asked: dict[tuple[int, str, int], Heard] = {}
+        self._latest: dict[int, Timed] = {}
+        self._since: dict[int, set[tuple[str, str]]] = {}
+        self._replies = replies_of(self._lanes)
+        self._joined: dict[int, Timed] = {}
+        self._calls: dict[int, Timed] = {}
+        self._left: list[str] = []
+        main = self._lanes[0][0]
+        self._base = main.url
+        self._conversation = Conversation(f"{name} (recorded by {recording.creator})", origin(main.url))
+        self._kept = calls_kept(recording, [session for lane in self._lanes for session in lane])
+
+    def conversation(self, pace: float) -> Conversation:
+        """All of it."""
+        made, recording = self._conversation, self._recording
+        for happening in happenings_of(self._lanes, self._kept.calls):
+            self._take(happening)
+        kind = Kind("recorded user", options=self._options(self._lanes[0][0]))
+        for lane in self._lanes[1:]:
+            kind.others.append({"url": origin(lane[0].url), "options": self._options(lane[0])})
+        kind.handlers = [heard.handler() for heard in self._handlers.values() if heard.wanted()]
+        steps = [timed for timed in self._steps if not timed.hidden]
+        planned(kind, steps, pace)
+        made.kinds = [kind]
+        if self._origins.columns:
+            made.feeds.append(self._accounts())
+            kind.feeds = [ACCOUNTS]
+        tell(made, recording, self._lanes, list(self._origins.columns))
+        made.left_out += self._kept.left_out
+        return made
+
+    def _accounts(self) -> Feed:
+        columns = self._origins.columns
+        return Feed(
+            ACCOUNTS,
+            "accounts.csv",
+            list(columns),
+            [list(columns.values())],
+            comments=[
+                "The recorded account, which all users share. Add rows; accounts.take(self) in place of",
+                "next(accounts) gives each user one of its own.",
+            ],
+        )
+
+    # What happened.
+
+    def _take(self, happening: Happening) -> None:
+        if happening.call is not None:
+            if happening.answer:
+                self._on_answer(happening.call)
+            else:
+                self._on_request(happening.call, happening.at)
+            return
+        session, said = happening.session, happening.said
+        assert session is not None
+        if said is None:
+            self._on_session(session, happening.at)
+        elif said.sent:
+            self._on_sent(session, said)
+        else:
+            self._on_received(session, said)
+
+    def _add(self, step: Step, at: float, client: int | None, hidden: bool = False) -> Timed:
+        timed = Timed(step, at, at, hidden)
+        self._steps.append(timed)
+        if client is not None and not hidden:
+            self._latest[client] = timed
+            self._since[client] = set()
+        return timed
+
+    def _on_request(self, call: Call, at: float) -> None:
+        origins = self._origins
+        login = is_login(call.url.path)
+        step = Request(call.method, self._url(call.url))
+        if isinstance(step.url, Joined):
+            shown = "".join(part if isinstance(part, str) else "[...]" for part in step.url.parts)
+            step.name = urlsplit(shown).path[:200]
+        step.headers = {
+            key.title(): self._header(key, value)
+            for key, value in call.headers.items()
+            if _HEADERS.match(key)
+        }
+        if call.body is not None and call.method != "GET":
+            step.body, step.form = body_of(call)
+            step.body = origins.value(step.body, "", at, login)
+            if step.form == "text":
+                step.headers["Content-Type"] = said(call.mime or "text/plain", 80)
+        self._cookies(call.headers.get("cookie", ""), at)
+        self._calls[id(call)] = self._add(step, at, 0, hidden=call not in self._kept.needed)
+
+    def _header(self, key: str, value: str) -> Value:
+        kind, space, token = value.partition(" ")
+        if key == "authorization" and space:
+            return Joined((f"{kind} ", self._secret(token, "token")))
+        return self._secret(value, key) if is_secret(key) or "key" in key else self._origins.text(value, key)
+
+    def _secret(self, value: str, key: str) -> Value:
+        """A text that must not stay in the script."""
+        found = self._origins.text(value, key)
+        return self._origins.column(value, key, True) if found == value else found
+
+    def _cookies(self, header: str, at: float) -> None:
+        """Cookies that the browser had from before the recording."""
+        for part in header.split(";"):
+            name, _, value = part.strip().partition("=")
+            if not value or ANALYTICS.match(name) or (name, value) in self._kept.cookies:
+                continue
+            self._kept.cookies.add((name, value))
+            self._add(Cookie(name, self._secret(value, f"cookie {name}")), at, None)
+
+    def _url(self, url: SplitResult) -> Value:
+        """A path on the user's own server, a whole URL elsewhere; with the origin of what is in it."""
+        text = url.path or "/"
+        if url.query:
+            pairs = parse_qsl(url.query, keep_blank_values=True, max_num_fields=500)
+            for key, value in pairs:
+                if is_secret(key):
+                    self._secret(value, key)
+            text += f"?{url.query}"
+        own = (url.hostname, url.port) == (self._base.hostname, self._base.port)
+        parts: list[Value] = []
+        for piece in re.split(r"([/?&=])", text):
+            value = self._origins.text(piece, "id" if piece.isdigit() else "") if len(piece) > 1 else piece
+            parts += value.parts if isinstance(value, Joined) else [value]
+        if not own:
+            parts.insert(0, origin(url))
+        return joined(parts)
+
+    def _on_answer(self, call: Call) -> None:
+        timed = self._calls[id(call)]
+        timed.until = max(timed.at, call.until)
+        step = timed.step
+        assert isinstance(step, Request)
+        for name, value in call.answer_headers:
+            if name == "set-cookie":
+                self._origins.confide(value.partition(";")[0].partition("=")[2])
+        hint = next((part for part in reversed(call.url.path.split("/")) if part), "answer")
+        if call.text is None:
+            return
+
+        def take(path: Path, name: str, pattern: str = "") -> str:
+            timed.hidden = False
+            new = self._names.new(name)
+            step.captures.append(Capture(new, path, pattern))
+            return new
+
+        try:
+            answer = orjson.loads(call.text)
+        except orjson.JSONDecodeError:
+            self._learn_page(call.text, take)
+            return
+        self._origins.learn(answer, 0, hint, take)
+
+    def _learn_page(self, text: str, take: Any) -> None:
+        """Values of a page that are sent back: `<input name="csrf" value="...">`, `<meta content="...">`."""
+        for found in re.finditer(
+            r'(?:name|id)="([\w.-]{1,40})"\s+(?:value|content)="([^"<>]{8,500})"', text[:1_000_000]
+        ):
+            start = re.escape(text[found.start() : found.start(2)])
+            pattern = start.replace(r"\ ", " ") + '([^"]+)"'
+
+            def keep(path: Path, name: str, pattern: str = pattern) -> str:
+                found_name: str = take((), name, pattern)
+                return found_name
+
+            self._origins.learn(
+                {found[1]: found[2]} if is_secret(found[1]) else {"token": found[2]}, 0, found[1], keep
+            )
+
+    # Sessions.
+
+    def _on_session(self, session: Session, at: float) -> None:
+        client = self._client[id(session)]
+        namespaces, auth = joins(session)
+        values = [
+            self._origins.value(payload, "", at, True)
+            for payload in auth.values()
+            if isinstance(payload, dict)
+        ]
+        self._cookies(session.headers.get("cookie", ""), at)
+        step = Connect(namespaces, client, values[0] if values else None)
+        if any(value != values[0] for value in values):
+            step.notes.append(
+                "The recording gave each namespace an auth of its own; this is that of the first."
+            )
+        first = self._lanes[client][0] is session
+        previous = None if first else self._lanes[client][self._lanes[client].index(session) - 1]
+        if previous is not None and left_by_browser(previous):
+            self._add(Disconnect(client), at, client)
+        timed = self._add(step, at, client)
+        timed.again = previous is not None and not left_by_browser(previous)
+        self._joined[id(session)] = timed
+        if session.sid and session.generation.eio == "3":
+            self._learn_sid(timed, "/", session.sid)
+
+    def _learn_sid(self, timed: Timed, namespace: str, sid: str) -> None:
+        step = timed.step
+        assert isinstance(step, Connect)
+
+        def take(path: Path, name: str) -> str:
+            new = self._names.new("socket id")
+            step.sids.append((namespace, new))
+            return new
+
+        self._origins.learn({"sid": sid}, 0, "socket", take)
+
+    def _on_sent(self, session: Session, said: Said) -> None:
+        kind, namespace, data, number, _ = said.packet
+        client = self._client[id(session)]
+        if kind == Type.EVENT:
+            event, args = str(data[0]), list(data[1:])
+            step = Emit(event, [], namespace, client)
+            step.args = [self._origins.value(arg, "", said.at, is_login(event)) for arg in args]
+            if is_login(event):
+                step.args = [self._confided(arg) for arg in step.args]
+            timed = self._add(step, said.at, client)
+            if id(said) in self._replies.of:
+                step.how, step.reply = "reply", self._replies.of[id(said)]
+            elif number is not None and (client, namespace, number) in self._replies.acked:
+                step.how = "call"
+                self._open[client, namespace, number] = timed
+            elif number is not None:
+                step.notes.append("The browser asked for an ack here, which didn't come in the recording.")
+        elif kind == Type.ACK and number is not None:
+            heard = self._asked.pop((client, namespace, number), None)
+            if heard is not None:
+                heard.answer = [self._origins.value(arg, "", said.at) for arg in data or []]
+
+    def _confided(self, arg: Value) -> Value:
+        """An argument of an event that tells who the user is."""
+        return self._origins.column(arg, "token", True) if isinstance(arg, str) and len(arg) >= 4 else arg
+
+    def _on_received(self, session: Session, said: Said) -> None:
+        kind, namespace, data, number, _ = said.packet
+        client = self._client[id(session)]
+        if kind == Type.CONNECT:
+            sid = data.get("sid") if isinstance(data, dict) else None
+            timed = self._joined.get(id(session))
+            if isinstance(sid, str) and timed is not None:
+                self._learn_sid(timed, namespace, sid)
+                timed.until = max(timed.until, said.at)
+        elif kind == Type.ACK and number is not None:
+            answered = self._open.pop((client, namespace, number), None)
+            if answered is not None:
+                self._answered(answered, list(data or []), said.at)
+        elif kind == Type.EVENT:
+            self._on_event(client, said)
+
+    def _answered(self, timed: Timed, args: list[Value], at: float) -> None:
+        step = timed.step
+        assert isinstance(step, Emit)
+        timed.until = at
+        value: Value = args[0] if len(args) == 1 else args
+
+        def take(path: Path, name: str) -> str:
+            new = self._names.new(name)
+            step.captures.append(Capture(new, path))
+            return new
+
+        if step.how == "call":
+            if isinstance(value, dict):
+                step.matches += [Match((key,), True) for key in ("ok", "success") if value.get(key) is True][
+                    :1
+                ]
+            elif len(args) > 1 and args[0] is None:
+                step.matches.append(Match((0,), None))
+        self._origins.learn(value, 0, step.event, take)
+
+    def _on_event(self, client: int, said: Said) -> None:
+        _, namespace, data, number, _ = said.packet
+        event, args = str(data[0]), list(data[1:])
+        latest = self._latest.get(client)
+        if id(said) in self._replies.replies and latest is not None:
+            return self._answered(latest, args, said.at)
+        heard = self._handlers.setdefault((client, namespace, event), Heard(event, namespace, client))
+        heard.came.append((said.at, args))
+        if number is not None:
+            self._asked[client, namespace, number] = heard
+            heard.asks = True
+        since = self._since.setdefault(client, set())
+        if latest is None or (namespace, event) in since:
+            return
+        since.add((namespace, event))
+        step = latest.step
+        if not isinstance(step, Emit | Connect | Request):
+            return
+        expecting: Emit | Connect | Request = step
+
+        def take(path: Path, name: str) -> str:
+            new = self._names.new(name)
+            expected = next(
+                (e for e in expecting.expected if (e.event, e.namespace) == (event, namespace)), None
+            )
+            if expected is None:
+                expected = Expected(event, namespace)
+                expecting.expected.append(expected)
+                latest.until = max(latest.until, said.at)
+            expected.captures.append(Capture(new, path))
+            return new
+
+        self._origins.learn(args[0] if len(args) == 1 else args, 1, event, take)
+
+    # What it is made of.
+
+    def _options(self, session: Session) -> dict[str, Value]:
+        options: dict[str, Value] = {}
+        if session.generation is not UNKNOWN_3:
+            options["version"] = session.generation.version
+        if session.path.rstrip("/") != "/socket.io":
+            options["path"] = session.path
+        if session.transports in ({"websocket"}, {"polling"}):
+            options["transports"] = sorted(session.transports)
+        if session.query:
+            options["query"] = {key: self._plain(value, key) for key, value in session.query.items()}
+        if session.parser != "json":
+            options["parser"] = session.parser
+        if session.compressed:
+            options["compress"] = True
+        return options
+
+    def _plain(self, value: str, key: str) -> Value:
+        return (
+            self._secret(value, key)
+            if is_secret(key) or looks_random(value)
+            else self._origins.text(value, key)
+        )

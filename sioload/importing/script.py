@@ -1,0 +1,250 @@
+"""A conversation as a locustfile that a careful person would have written, and the files it needs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import orjson
+
+from sioload.importing.conversation import (
+    Conversation,
+    Feed,
+    Handler,
+    Kind,
+    Step,
+    Value,
+    Variable,
+    records_in,
+)
+from sioload.importing.expressions import Expressions
+from sioload.importing.layout import Node, call, lines, quoted, said
+from sioload.importing.names import Names, identifier
+from sioload.importing.statements import Statements, defined, used
+
+NAME: Final = "locustfile.py"
+_STANDARD: Final = ("csv", "json", "os", "random", "re", "string", "uuid")
+
+
+def write(conversation: Conversation) -> dict[str, bytes]:
+    """The files of a conversation by name, the script's first."""
+    names = Names()
+    expressions = Expressions(names)
+    for feed in conversation.feeds:
+        feed.name = names.new(feed.name)
+        expressions.places[feed.name] = f"self.{names.new(feed.name.removesuffix('s'))}"
+    classes = [_Class(kind, conversation, expressions, names) for kind in conversation.kinds]
+    body = [line for each in classes for line in ("", "", *each.lines())]
+    if conversation.phases:
+        body += ["", "", *_load(conversation, expressions)]
+    head = list(_head(conversation, expressions, body))
+    script = "\n".join([*head, *body]) + "\n"
+    files = {NAME: script.encode("utf-8", "backslashreplace")}
+    for feed in conversation.feeds:
+        files[feed.file] = _rows(feed)
+    for name, value in expressions.files.items():
+        files[name] = value if isinstance(value, bytes) else _stored(value)
+    if conversation.checks:
+        files["checks.toml"] = _checks(conversation.checks)
+    return files
+
+
+def _stored(value: Value) -> bytes:
+    return value.encode("utf-8", "replace") if isinstance(value, str) else orjson.dumps(value)
+
+
+def _head(conversation: Conversation, expressions: Expressions, body: Sequence[str]) -> Iterator[str]:
+    """The docstring, the imports, and what the module has before its classes."""
+    source = said(conversation.source).replace("\\", "/").replace('"', "'")
+    yield f'"""A load test made from {source}'
+    yield ""
+    load = "" if conversation.phases else " -u 10 -r 10 -t 30s"
+    run = f"locust -f locustfile.py --headless{load}"
+    yield f"{'sioload try locustfile.py':{len(run) + 3}}one user, once, with everything shown"
+    yield f"{run}   a load test"
+    yield '"""'
+    yield ""
+    text = "\n".join(body)
+    modules = sorted(expressions.imports & {*_STANDARD})
+    if any(feed.whole for feed in conversation.feeds):
+        modules = sorted({*modules, "csv"})
+    paths = "pathlib" in expressions.imports or any(feed.whole for feed in conversation.feeds)
+    typed = ["from typing import Any"] if "Any" in text else []
+    standard = [
+        *(f"import {name}" for name in modules),
+        *(["from pathlib import Path"] if paths else []),
+        *typed,
+    ]
+    yield from [*standard, ""] if standard else []
+    parts = [name for name in ("between", "constant", "task") if f"{name}(" in text or f"@{name}" in text]
+    yield f"from locust import {', '.join(parts)}"
+    if "StopUser" in text:
+        yield "from locust.exception import StopUser"
+    yield ""
+    ours = ["Phases"] if conversation.phases else []
+    ours.append("SocketIOUser")
+    if any(not feed.whole for feed in conversation.feeds):
+        ours.append("feed")
+    ours += [name for name in ("on", "stamp") if f"@{name}(" in text or f"{name}()" in text]
+    yield f"from sioload import {', '.join(ours)}"
+    if expressions.constants or conversation.feeds:
+        yield ""
+    for feed in conversation.feeds:
+        yield from (f"# {said(line, 105)}" for line in feed.comments)
+        if feed.whole:
+            place = f"Path(__file__).with_name({quoted(feed.file)})"
+            yield f"with {place}.open(newline={quoted('')}, encoding={quoted('utf-8')}) as file:"
+            yield f"    {feed.name} = list(csv.DictReader(file))"
+        else:
+            order = [Node('order="shuffle"')] if feed.shuffle else []
+            yield from lines(call("feed", [Node(quoted(feed.file)), *order]), 0, f"{feed.name} = ")
+    yield from expressions.constants
+
+
+def _load(conversation: Conversation, expressions: Expressions) -> Iterator[str]:
+    yield "class Load(Phases):"
+    parts = [part.strip() for part in conversation.phases.split(";")]
+    if len(conversation.phases) < 80:
+        yield f"    phases = {quoted(conversation.phases)}"
+    else:
+        yield "    phases = ["
+        yield from (f"        {quoted(part)}," for part in parts)
+        yield "    ]"
+    yield "    session_length = None  # a session lasts until its task is done"
+
+
+def _rows(feed: Feed) -> bytes:
+    if feed.file.endswith(".jsonl"):
+        rows = (orjson.dumps(dict(zip(feed.columns, row, strict=True))) for row in feed.rows)
+        return b"".join(row + b"\n" for row in rows)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(feed.columns)
+    writer.writerows(["" if cell is None else cell for cell in row] for row in feed.rows)
+    return text.getvalue().encode("utf-8", "replace")
+
+
+def _checks(checks: Sequence[str]) -> bytes:
+    body = "".join(f"    {orjson.dumps(check).decode()},\n" for check in checks)
+    return f"# For --sio-checks-file: what the script's own limits ask for.\nchecks = [\n{body}]\n".encode()
+
+
+class _Class:
+    """Writes one class of users."""
+
+    def __init__(
+        self, kind: Kind, conversation: Conversation, expressions: Expressions, names: Names
+    ) -> None:
+        self._kind = kind
+        self._conversation = conversation
+        self._expressions = expressions
+        self._names = names
+        self._inner = Names()
+        self._bodies: list[list[Step]] = [kind.start, kind.connected, *(task.steps for task in kind.tasks)]
+        self._name_variables()
+        others = [self._inner.new("other") for _ in kind.others]
+        self._clients = ["self.sio", *(f"self.{name}" for name in others)]
+
+    def _name_variables(self) -> None:
+        """A variable that one method alone has is a local one."""
+        places = self._expressions.places
+        self._initial = [
+            name for name in self._conversation.variables if any(name in used(body) for body in self._bodies)
+        ]
+        asked = {name for handler in self._kind.handlers for name in _variables(handler.answer)}
+        known = {name for body in self._bodies for name in (*defined(body), *used(body))} | asked
+        for name in sorted(known | {*self._initial}):
+            having = [body for body in self._bodies if name in defined(body) or name in used(body)]
+            own = self._inner.new(name)
+            local = len(having) == 1 and name in defined(having[0]) and name not in asked
+            local = local and name not in self._initial
+            places[Variable(name)] = own if local else f"self.{own}"
+
+    def lines(self) -> Iterator[str]:
+        """The class."""
+        kind = self._kind
+        yield f"class {self._class_name()}(SocketIOUser):"
+        yield from (f"    # {said(note, 103)}" for note in kind.notes)
+        yield f"    host = {quoted(self._conversation.host)}"
+        if kind.weight != 1:
+            yield f"    weight = {kind.weight}"
+        least, most = kind.wait
+        alike = least == most
+        yield f"    wait_time = {f'constant({least:g})' if alike else f'between({least:g}, {most:g})'}"
+        if kind.options:
+            yield from lines(self._expressions.node(kind.options), 4, "options = ")
+        yield from self._starting()
+        if kind.connected:
+            yield from ("", "    def on_connected(self) -> None:", '        """Also after a reconnect."""')
+            yield from self._body(kind.connected)
+        for task in kind.tasks:
+            yield ""
+            yield "    @task" if task.weight == 1 else f"    @task({task.weight})"
+            yield f"    def {self._inner.new(task.name, 'task')}(self) -> None:"
+            yield from self._body(task.steps) or ["        ..."]
+        for handler in kind.handlers:
+            if handler.client == 0:
+                yield from ("", *self._handler(handler))
+
+    def _class_name(self) -> str:
+        words = identifier(self._kind.name, "user").split("_")
+        return (
+            self._names.new("".join(word.capitalize() for word in words)[:40] or "User")
+            .title()
+            .replace("_", "")
+        )
+
+    def _starting(self) -> Iterator[str]:
+        kind, expressions = self._kind, self._expressions
+        begun = list(self._body(kind.start))
+        own = [f"        {expressions.places[feed]} = next({feed})" for feed in kind.feeds]
+        for name in self._initial:
+            values = self._conversation.variables[name]
+            place = expressions.places[Variable(name)]
+            if len(values) == 1:
+                own += expressions.statement(expressions.node(values[0]), 8, f"{place} = ")
+            else:
+                expressions.imports.add("random")
+                own += expressions.statement(
+                    call("random.choice", [expressions.node(values)]), 8, f"{place} = "
+                )
+        for place, other in zip(self._clients[1:], kind.others, strict=True):
+            given = [expressions.node(value).behind(f"{key}=") for key, value in other.items()]
+            own += expressions.statement(call("self.another_client", given), 8, f"{place} = ")
+        if own or begun:
+            yield from ("", "    def on_start(self) -> None:", *own, *begun)
+
+    def _body(self, steps: list[Step]) -> list[str]:
+        return list(Statements(self._expressions, self._clients).lines(steps, 8))
+
+    def _handler(self, handler: Handler) -> Iterator[str]:
+        expressions = self._expressions
+        more = []
+        if handler.namespace != "/":
+            more.append(Node(f"namespace={expressions.literal(handler.namespace)}"))
+        alone = handler.arguments == 1
+        if handler.sent_at is not None:
+            first, *path = handler.sent_at
+            value = "data" if alone else f"args[{int(first)}]"
+            divided = f" / {handler.divisor}" if handler.divisor != 1 else ""
+            taken = f"lambda {'data' if alone else '*args'}: {value}{expressions.path(tuple(path))}{divided}"
+            more.append(Node(f"sent_at={taken}"))
+        decorator = call("on", [Node(expressions.literal(handler.event)), *more])
+        yield from lines(decorator, 4, "@")
+        name = self._inner.new(f"on {handler.event}", "on_event")
+        returned = "None" if handler.answer is None else "Any"
+        taken = {0: "", 1: ", data: Any"}.get(handler.arguments, ", *args: Any")
+        yield f"    def {name}(self{taken}) -> {returned}:"
+        times = "once" if handler.count == 1 else f"{handler.count} times"
+        asks = "." if handler.answer is None else "; the server asks for an ack, which is what this returns."
+        yield f'        """Came {times} in the recording{asks}"""'
+        if handler.answer is None:
+            return
+        answer = expressions.arguments(handler.answer)
+        yield from lines(answer, 8, "return ") if answer is not None else ["        return ()"]
+
+
+def _variables(value: Value) -> set[str]:
+    return {record.name for record in records_in(value) if isinstance(record, Variable)}

@@ -1,0 +1,223 @@
+"""A recording's sessions side by side: what is one connection, which event answers which emit, and when."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sioload.importing.calls import origin
+from sioload.importing.conversation import Handler, Path, Value
+from sioload.importing.har import Call, Said, Session
+from sioload.socketio.packet import Packet
+from sioload.socketio.packet import PacketType as Type
+
+#: Seconds within which an event may be the answer to an emit.
+_SOON: Final = 2.0
+
+
+def lanes_of(sessions: list[Session]) -> list[list[Session]]:
+    """Sessions that follow each other on one connection; those that go on at one time are several."""
+    lanes: list[list[Session]] = []
+    for session in sorted(sessions, key=lambda each: each.began):
+        same = (
+            lane
+            for lane in lanes
+            if _address(lane[0]) == _address(session) and lane[-1].ended <= session.began + 0.2
+        )
+        lane = next(same, None)
+        if lane is None:
+            lanes.append([session])
+        else:
+            lane.append(session)
+    return lanes
+
+
+def _address(session: Session) -> tuple[object, ...]:
+    return (origin(session.url), session.path, tuple(sorted(session.query)))
+
+
+def joins(session: Session) -> tuple[list[str], dict[str, Any]]:
+    """The namespaces of a session, and what was given with each CONNECT."""
+    refused = {s.packet.namespace for s in session.said if not s.sent and s.packet.type == Type.CONNECT_ERROR}
+    auth: dict[str, Any] = {}
+    used: dict[str, None] = {}
+    for each in session.said:
+        packet = each.packet
+        if packet.type == Type.CONNECT and each.sent:
+            used.setdefault(packet.namespace)
+            auth[packet.namespace] = packet.data
+        elif packet.type in (Type.EVENT, Type.ACK):
+            used.setdefault(packet.namespace)
+    names = [name for name in used if name not in refused] or ["/"]
+    return names, {name: payload for name, payload in auth.items() if name in names}
+
+
+def left_by_browser(session: Session) -> bool:
+    """Whether the browser said goodbye."""
+    return any(each.sent and each.packet.type == Type.DISCONNECT for each in session.said)
+
+
+@dataclass(slots=True)
+class Replies:
+    """What answered what.
+
+    Attributes:
+        of: the event that answers each emit, by the identity of the emit.
+        replies: identities of these events.
+        acked: (client, namespace, id) of emits that got their ack.
+    """
+
+    of: dict[int, str] = field(default_factory=dict)
+    replies: set[int] = field(default_factory=set)
+    acked: set[tuple[int, str, int]] = field(default_factory=set)
+
+
+def replies_of(lanes: list[list[Session]]) -> Replies:
+    """An emit without an ack that is followed by one event, most times and soon, is answered by it."""
+    found = Replies()
+    for client, lane in enumerate(lanes):
+        everything = [each for session in lane for each in session.said]
+        _pair(everything, found)
+        for each in everything:
+            packet = each.packet
+            if packet.type == Type.ACK and not each.sent and packet.id is not None:
+                found.acked.add((client, packet.namespace, packet.id))
+    return found
+
+
+def _pair(everything: list[Said], found: Replies) -> None:
+    sent: Counter[tuple[str, str]] = Counter()
+    came: Counter[tuple[str, str]] = Counter()
+    pairs: dict[tuple[tuple[str, str], tuple[str, str]], list[tuple[Said, Said]]] = {}
+    waiting: Said | None = None
+    heard: set[tuple[str, str]] = set()
+    for each in everything:
+        if each.packet.type != Type.EVENT:
+            if each.sent and each.packet.type != Type.ACK:
+                waiting = None
+            continue
+        key = _event(each.packet)
+        if each.sent:
+            sent[key] += 1
+            waiting, heard = (each if each.packet.id is None else None), set()
+            continue
+        came[key] += 1
+        if (
+            waiting is None
+            or key in heard
+            or each.packet.id is not None
+            or key[0] != waiting.packet.namespace
+        ):
+            continue
+        heard.add(key)
+        if each.at - waiting.at <= _SOON:
+            pairs.setdefault((_event(waiting.packet), key), []).append((waiting, each))
+    taken: set[tuple[str, str]] = set()
+    for (emit, reply), together in pairs.items():
+        often = len(together)
+        soon = 0.5 if often == 1 and not _related(emit[1], reply[1]) else _SOON
+        if emit in taken or often < 0.6 * sent[emit] or came[reply] - often > 0.25 * often:
+            continue
+        if all(answer.at - asked.at <= soon for asked, answer in together):
+            taken.add(emit)
+            for asked, answer in together:
+                found.of[id(asked)] = reply[1]
+                found.replies.add(id(answer))
+
+
+def _event(packet: Packet) -> tuple[str, str]:
+    return packet.namespace, str(packet.data[0])
+
+
+def _related(first: str, second: str) -> bool:
+    """Whether two events have a word in common."""
+    words = [
+        set(re.findall(r"[a-z]{3,}", re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower()))
+        for name in (first, second)
+    ]
+    return bool(words[0] & words[1])
+
+
+@dataclass(slots=True)
+class Heard:
+    """One event of the server's, each time that it came."""
+
+    event: str
+    namespace: str
+    client: int
+    came: list[tuple[float, list[Value]]] = field(default_factory=list)
+    asks: bool = False
+    answer: list[Value] | None = None
+
+    def wanted(self) -> bool:
+        """Whether the script has a handler for it."""
+        return self.client == 0 or self.answer is not None
+
+    def handler(self) -> Handler:
+        """As the script handles it."""
+        counts = {len(args) for _, args in self.came}
+        arguments = counts.pop() if len(counts) == 1 else -1
+        path, divisor = self._stamp()
+        return Handler(
+            self.event, self.namespace, self.client, len(self.came), arguments, path, divisor, self.answer
+        )
+
+    def _stamp(self) -> tuple[Path | None, int]:
+        """Where each of them had the time at which it was sent."""
+        found: Counter[tuple[Path, int]] = Counter()
+        for at, args in self.came:
+            for path, value in _numbers(args):
+                for divisor in (1000, 1):
+                    if abs(value / divisor - at) < 10:
+                        found[path, divisor] += 1
+        every = [key for key, count in found.items() if count == len(self.came)]
+        return every[0] if every else (None, 1)
+
+
+def _numbers(value: Value, path: Path = (), depth: int = 0) -> Iterator[tuple[Path, float]]:
+    if isinstance(value, list) and not depth:
+        for place, inner in enumerate(value):
+            yield from _numbers(inner, (*path, place), depth + 1)
+    elif isinstance(value, dict) and depth < 4:
+        for key, inner in value.items():
+            if isinstance(key, str):
+                yield from _numbers(inner, (*path, key), depth + 1)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield path, value
+
+
+@dataclass(slots=True)
+class Happening:
+    """Something at a time: of a call or of a session."""
+
+    at: float
+    order: int
+    call: Call | None = None
+    session: Session | None = None
+    said: Said | None = None
+    answer: bool = False
+
+
+def happenings_of(lanes: list[list[Session]], calls: list[Call]) -> list[Happening]:
+    """All that happened, in the order of time."""
+    found: list[Happening] = []
+    for call in calls:
+        found.append(Happening(call.at, 0, call=call))
+        found.append(Happening(max(call.until, call.at), 1, call=call, answer=True))
+    for lane in lanes:
+        for session in lane:
+            joined = [s.at for s in session.said if s.sent and s.packet.type == Type.CONNECT]
+            first = min((s.at for s in session.said), default=session.began)
+            found.append(
+                Happening(
+                    min([*joined, first]) if session.generation.eio == "4" else session.began,
+                    0,
+                    session=session,
+                )
+            )
+            found += [Happening(each.at, 2, session=session, said=each) for each in session.said]
+    found.sort(key=lambda happening: (happening.at, happening.order))
+    return found

@@ -1,0 +1,278 @@
+"""Steps of a conversation as statements of Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from sioload.importing.conversation import (
+    Assign,
+    Capture,
+    Connect,
+    Cookie,
+    Disconnect,
+    Emit,
+    Expected,
+    Loop,
+    Made,
+    Match,
+    Note,
+    Request,
+    Step,
+    Stop,
+    Think,
+    Value,
+    Variable,
+    records_in,
+    steps_of,
+)
+from sioload.importing.expressions import Expressions
+from sioload.importing.layout import Node, call, lines, quoted, said
+
+#: How Locust's client calls what it can do; other methods go through `request`.
+_METHODS: Final = ("get", "post", "put", "patch", "delete", "head", "options")
+#: Values that are wider get a name of their own before the call that sends them.
+_WIDE: Final = 60
+
+
+def captures_of(step: Step) -> list[Capture]:
+    """What a step keeps of its answer, and of what it brings about."""
+    own = list(step.captures) if isinstance(step, Emit | Request) else []
+    if isinstance(step, Emit | Request | Connect):
+        own += [capture for expected in step.expected for capture in expected.captures]
+    return own
+
+
+def defined(steps: Sequence[Step]) -> set[str]:
+    """The variables that steps set."""
+    found: set[str] = set()
+    for step in steps_of(list(steps)):
+        found.update(capture.name for capture in captures_of(step))
+        if isinstance(step, Assign):
+            found.add(step.name)
+        elif isinstance(step, Connect):
+            found.update(name for _, name in step.sids)
+    return found
+
+
+def used(steps: Sequence[Step]) -> set[str]:
+    """The variables that steps ask for."""
+    values = [_values(step) for step in steps_of(list(steps))]
+    return {record.name for record in records_in(values) if isinstance(record, Variable)}
+
+
+class Statements:
+    """Writes the steps of one method.
+
+    Args:
+        expressions: writes values.
+        clients: the code of each connection.
+    """
+
+    def __init__(self, expressions: Expressions, clients: Sequence[str]) -> None:
+        self._expressions = expressions
+        self._clients = clients
+        self._turns = 0
+
+    def lines(self, steps: Sequence[Step], indent: int) -> Iterator[str]:
+        """The statements, indented by so many spaces."""
+        for step in steps:
+            yield from self._step(step, indent)
+
+    def _step(self, step: Step, indent: int) -> Iterator[str]:
+        space = " " * indent
+        if isinstance(step, Emit | Request | Connect):
+            yield from (f"{space}# {said(note, 107 - indent)}" for note in step.notes)
+        match step:
+            case Emit():
+                yield from self._expecting(
+                    step.expected, self._clients[step.client], self._emit(step), indent
+                )
+            case Connect():
+                yield from self._expecting(
+                    step.expected, self._clients[step.client], self._connect(step), indent
+                )
+            case Request():
+                yield from self._expecting(step.expected, self._clients[0], self._request(step), indent)
+            case Disconnect():
+                inner = self._expressions.literal(step.namespace) if step.namespace else ""
+                yield f"{space}{self._clients[step.client]}.disconnect({inner})"
+            case Cookie():
+                value = [Node(quoted(step.name)), self._expressions.node(step.value)]
+                yield from lines(call("self.client.cookies.set", value), indent)
+            case Think():
+                yield space + self._pause(step)
+            case Assign():
+                yield from lines(self._expressions.node(step.value), indent, f"{self._place(step.name)} = ")
+            case Note():
+                yield f"{space}# {said(step.text, 107 - indent)}"
+            case Loop():
+                yield from self._loop(step, indent)
+            case Stop():
+                yield f"{space}raise StopUser"
+
+    def _place(self, name: str) -> str:
+        return self._expressions.text(Variable(name))
+
+    def _pause(self, step: Think) -> str:
+        if step.most <= step.seconds:
+            return f"self.sio.sleep({step.seconds:g})"
+        self._expressions.imports.add("random")
+        return f"self.sio.sleep(random.uniform({step.seconds:g}, {step.most:g}))"
+
+    def _expecting(
+        self, expected: Sequence[Expected], client: str, inner: Iterable[tuple[str, Node | None]], indent: int
+    ) -> Iterator[str]:
+        """A step within the blocks that listen for what it brings about."""
+        found = []
+        for number, each in enumerate(expected):
+            name = f"found_{number + 1}" if number else "found"
+            args = [Node(self._expressions.literal(each.event))]
+            if each.namespace != "/":
+                args.append(Node(f"namespace={self._expressions.literal(each.namespace)}"))
+            yield from lines(call(f"{client}.expect", args), indent, "with ", f" as {name}:")
+            indent += 4
+            found.append(name)
+        for before, node in inner:
+            yield from lines(node, indent, before) if node is not None else [" " * indent + before]
+        for name, each in zip(reversed(found), reversed(expected), strict=True):
+            indent -= 4
+            for capture in each.captures:
+                part = self._expressions.path(capture.path)
+                yield f"{' ' * indent}{self._place(capture.name)} = {name}.args{part}"
+
+    def _emit(self, step: Emit) -> Iterator[tuple[str, Node | None]]:
+        expressions, client = self._expressions, self._clients[step.client]
+        data = expressions.arguments(step.args)
+        if data is not None and len(data.flat()) > _WIDE and data.items:
+            yield "data = ", data
+            data = Node("data")
+        args = [Node(expressions.literal(step.event)), *([data] if data is not None else [])]
+        if step.namespace != "/":
+            args.append(Node(f"namespace={expressions.literal(step.namespace)}"))
+        if step.how == "reply":
+            args.append(Node(f"reply={expressions.literal(step.reply)}"))
+        if step.matches:
+            args.append(Node(f"ok=lambda answer: {self._judged(step.matches)}"))
+        send = call(f"{client}.{'emit' if step.how == 'emit' else 'call'}", args)
+        yield "answer = " if step.captures else "", send
+        for capture in step.captures:
+            yield f"{self._place(capture.name)} = answer{expressions.path(capture.path)}", None
+
+    def _judged(self, matches: Sequence[Match]) -> str:
+        return " and ".join(self._match("answer", match) for match in matches)
+
+    def _match(self, answer: str, match: Match) -> str:
+        part = answer + self._expressions.path(match.path)
+        if match.how == "in":
+            return f"{self._expressions.text(match.value)} in str({part})"
+        alone = "is" if match.value is None or isinstance(match.value, bool) else "=="
+        return f"{part} {alone} {self._expressions.text(match.value)}"
+
+    def _connect(self, step: Connect) -> Iterator[tuple[str, Node | None]]:
+        expressions, client = self._expressions, self._clients[step.client]
+        args = []
+        if step.auth is not None:
+            args.append(expressions.node(step.auth).behind("auth="))
+        if step.namespaces != ["/"]:
+            args.append(expressions.node(list(step.namespaces)).behind("namespaces="))
+        yield "", call(f"{client}.connect", args)
+        for namespace, name in step.sids:
+            of = "" if namespace == "/" else expressions.literal(namespace)
+            yield f"{self._place(name)} = {client}.get_sid({of})", None
+
+    def _request(self, step: Request) -> Iterator[tuple[str, Node | None]]:
+        expressions = self._expressions
+        method = step.method.lower()
+        known = method in _METHODS
+        args = [expressions.node(step.url)]
+        if not known:
+            args.insert(0, Node(quoted(step.method)))
+        if step.body is not None:
+            args.append(expressions.node(step.body).behind("json=" if step.form == "json" else "data="))
+        if step.headers:
+            args.append(expressions.node(step.headers).behind("headers="))
+        if step.name:
+            args.append(Node(f"name={expressions.literal(step.name)}"))
+        send = call(f"self.client.{method if known else 'request'}", args)
+        read = {True: ".text", False: ".json()"}
+        headers = [capture for capture in step.captures if capture.header]
+        bodies = [capture for capture in step.captures if not capture.header]
+        if step.matches or headers or len({bool(capture.pattern) for capture in bodies}) > 1:
+            yield "response = ", send
+            for capture in headers:
+                yield f"{self._place(capture.name)} = response.headers[{quoted(capture.header)}]", None
+            if bodies or step.matches:
+                yield "answer = response.json()", None
+        elif bodies:
+            yield "answer = ", send._replace(tail=send.tail + read[bool(bodies[0].pattern)])
+        else:
+            yield "", send
+        for capture in bodies:
+            yield from self._captured(capture)
+        for match in step.matches:
+            yield f"assert {self._match('answer', match)}", None
+
+    def _captured(self, capture: Capture) -> Iterator[tuple[str, Node | None]]:
+        place = self._place(capture.name)
+        if not capture.pattern:
+            yield f"{place} = answer{self._expressions.path(capture.path)}", None
+            return
+        self._expressions.imports.add("re")
+        yield (
+            "match = ",
+            call("re.search", [Node(self._expressions.literal(capture.pattern)), Node("answer")]),
+        )
+        yield "assert match is not None", None
+        yield f"{place} = match[1]", None
+
+    def _loop(self, step: Loop, indent: int) -> Iterator[str]:
+        expressions, space = self._expressions, " " * indent
+        self._turns += 1
+        suffix = f"_{self._turns}" if self._turns > 1 else ""
+        inner = {
+            record.kind
+            for record in records_in([_values(each) for each in steps_of(step.steps)])
+            if isinstance(record, Made)
+        }
+        kept = {kind: expressions.places.get(kind) for kind in ("count", "element")}
+        if step.over is not None:
+            expressions.places["element"] = f"item{suffix}"
+            expressions.places["count"] = f"turn{suffix}"
+            over = expressions.node(step.over)
+            if "count" in inner:
+                yield from lines(
+                    call("enumerate", [over]), indent, f"for turn{suffix}, item{suffix} in ", ":"
+                )
+            else:
+                yield from lines(over, indent, f"for item{suffix} in ", ":")
+        elif step.count is None:
+            yield f"{space}while True:"
+        else:
+            expressions.places["count"] = f"turn{suffix}"
+            count = str(step.count)
+            if step.most:
+                expressions.imports.add("random")
+                count = f"random.randint({step.count}, {step.most})"
+            yield f"{space}for {f'turn{suffix}' if 'count' in inner else '_'} in range({count}):"
+        body = list(self.lines(step.steps, indent + 4))
+        yield from (
+            body if any(not line.lstrip().startswith("#") for line in body) else [*body, f"{space}    pass"]
+        )
+        expressions.places.update({kind: place for kind, place in kept.items() if place is not None})
+
+
+def _values(step: Step) -> list[Value]:
+    """What a step says, or asks for."""
+    match step:
+        case Emit():
+            return [step.args, [match.value for match in step.matches]]
+        case Request():
+            return [step.url, step.headers, step.body, [match.value for match in step.matches]]
+        case Connect():
+            return [step.auth]
+        case Assign() | Cookie():
+            return [step.value]
+        case Loop():
+            return [step.over]
+    return []
