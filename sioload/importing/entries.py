@@ -7,19 +7,20 @@ import binascii
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import orjson
 
 from sioload.errors import ProtocolError, UsageError
+from sioload.plain import Json
 from sioload.socketio.jsontext import loads
 
 #: Bytes of a file that is read.
 LARGEST: Final = 256 << 20
 
 
-def log_of(data: bytes, name: str) -> Mapping[str, Any]:
+def log_of(data: bytes, name: str) -> Mapping[str, Json]:
     try:
         whole = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -33,11 +34,11 @@ def log_of(data: bytes, name: str) -> Mapping[str, Any]:
     return log
 
 
-def mapping(value: object) -> Mapping[str, Any]:
+def mapping(value: object) -> Mapping[str, Json]:
     return value if isinstance(value, dict) else {}
 
 
-def listed(value: object) -> list[Any]:
+def listed(value: object) -> list[Json]:
     return value if isinstance(value, list) else []
 
 
@@ -56,14 +57,14 @@ class Entry:
     at: float
     until: float
     url: SplitResult | None
-    request: Mapping[str, Any]
-    response: Mapping[str, Any]
+    request: Mapping[str, Json]
+    response: Mapping[str, Json]
     kind: str
-    frames: list[Any]
+    frames: list[Json]
     is_socket: bool
 
 
-def entries_of(log: Mapping[str, Any]) -> Iterator[Entry]:
+def entries_of(log: Mapping[str, Json]) -> Iterator[Entry]:
     for raw in listed(log.get("entries")):
         entry = mapping(raw)
         request, response = mapping(entry.get("request")), mapping(entry.get("response"))
@@ -95,7 +96,7 @@ def _moment(value: object) -> float:
         return 0.0
 
 
-def headers_of(side: Mapping[str, Any]) -> list[tuple[str, str]]:
+def headers_of(side: Mapping[str, Json]) -> list[tuple[str, str]]:
     pairs = (mapping(header) for header in listed(side.get("headers")))
     return [
         (text_of(pair.get("name")).lower(), text_of(pair.get("value")))
@@ -104,7 +105,7 @@ def headers_of(side: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def content_of(box: Mapping[str, Any]) -> bytes | None:
+def content_of(box: Mapping[str, Json]) -> bytes | None:
     """A body, of either side; None when the file hasn't it."""
     text = box.get("text")
     if not isinstance(text, str):

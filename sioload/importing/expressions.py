@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from sioload.importing.conversation import (
     RECORDS,
@@ -45,7 +45,7 @@ class Expressions:
         self.imports: set[str] = set()
         self.constants: list[str] = []
         self.files: dict[str, Value] = {}
-        self.places: dict[Any, str] = {}
+        self.places: dict[object, str] = {}
         self._names = names
         self._known: dict[tuple[type, Value], str] = {}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from sioload.importing.conversation import Column, Joined, Made, Path, Value, Variable
@@ -33,6 +33,7 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNOR
 _OWN_ID: Final = re.compile(r"(client|message|msg|request|req|correlation|temp|tmp|local|trace|idempotency)")
 _JWT: Final = re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")
 _RANDOM: Final = re.compile(r"(?=(?:[^0-9]*[0-9]){2})(?=(?:[^A-Za-z]*[A-Za-z]){4})[\w+/=.~-]+", re.ASCII)
+_FIELD: Final = re.compile(r'(?:name|id)="([\w.-]{1,40})"\s+(?:value|content)="([^"<>]{8,500})"')
 #: Texts below this length are looked for as wholes only.
 _WITHIN: Final = 8
 
@@ -81,8 +82,8 @@ class Origins:
 
     columns: dict[str, str] = field(default_factory=dict)
     secrets: set[str] = field(default_factory=set)
-    _heard: dict[Any, Source] = field(default_factory=dict)
-    _own: set[Any] = field(default_factory=set)
+    _heard: dict[object, Source] = field(default_factory=dict)
+    _own: set[object] = field(default_factory=set)
     _by_value: dict[str, Column] = field(default_factory=dict)
 
     def learn(self, answer: Value, rank: int, hint: str, take: Callable[[Path, str], str]) -> None:
@@ -217,6 +218,16 @@ def _named(key: str, hint: str) -> str:
         singular = singular[:-1] if singular.endswith("s") and not singular.endswith("ss") else singular
         return f"{singular}_{name if key else 'value'}"
     return name
+
+
+def in_page(text: str) -> Iterator[tuple[str, str, str]]:
+    """What a page has for its forms to send back: name, value, and a pattern that finds the value.
+
+    `<input name="csrf" value="...">` and `<meta name="csrf-token" content="...">`.
+    """
+    for found in _FIELD.finditer(text[:1_000_000]):
+        start = re.escape(text[found.start() : found.start(2)]).replace(r"\ ", " ")
+        yield found[1] if is_secret(found[1]) else "token", found[2], start + '([^"]+)"'
 
 
 def leaves(value: Value, path: Path = ()) -> Iterator[tuple[Path, Value]]:

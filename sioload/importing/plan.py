@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 from sioload.importing.conversation import (
     At,
@@ -93,7 +93,7 @@ def _connected(steps: Sequence[Timed]) -> int:
     return last
 
 
-def _starting(steps: Sequence[Timed], begun: int, count: Counter[tuple[Any, ...]]) -> int:
+def _starting(steps: Sequence[Timed], begun: int, count: Counter[tuple[object, ...]]) -> int:
     """How many steps happen once: up to the first pause after connecting, and whatever joins something."""
     end = begun
     pause = next(
@@ -143,7 +143,7 @@ def _following(steps: Sequence[Timed], start: int) -> list[Timed]:
     return found
 
 
-def _shape(step: Step) -> tuple[Any, ...]:
+def _shape(step: Step) -> tuple[object, ...]:
     """What makes two steps the same, whatever they say."""
     match step:
         case Emit():

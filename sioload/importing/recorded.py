@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from functools import partial
+from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import orjson
@@ -30,7 +31,7 @@ from sioload.importing.conversation import (
 from sioload.importing.har import Call, Recording, Said, Session
 from sioload.importing.layout import said
 from sioload.importing.names import Names
-from sioload.importing.origins import ACCOUNTS, Origins, is_login, is_secret, looks_random
+from sioload.importing.origins import ACCOUNTS, Origins, in_page, is_login, is_secret, looks_random
 from sioload.importing.plan import Timed, planned
 from sioload.importing.sessions import (
     Happening,
@@ -220,25 +221,10 @@ class _Understanding:
         try:
             answer = orjson.loads(call.text)
         except orjson.JSONDecodeError:
-            self._learn_page(call.text, take)
+            for name, value, pattern in in_page(call.text):
+                self._origins.learn({name: value}, 0, name, partial(take, pattern=pattern))
             return
         self._origins.learn(answer, 0, hint, take)
-
-    def _learn_page(self, text: str, take: Any) -> None:
-        """Values of a page that are sent back: `<input name="csrf" value="...">`, `<meta content="...">`."""
-        for found in re.finditer(
-            r'(?:name|id)="([\w.-]{1,40})"\s+(?:value|content)="([^"<>]{8,500})"', text[:1_000_000]
-        ):
-            start = re.escape(text[found.start() : found.start(2)])
-            pattern = start.replace(r"\ ", " ") + '([^"]+)"'
-
-            def keep(path: Path, name: str, pattern: str = pattern) -> str:
-                found_name: str = take((), name, pattern)
-                return found_name
-
-            self._origins.learn(
-                {found[1]: found[2]} if is_secret(found[1]) else {"token": found[2]}, 0, found[1], keep
-            )
 
     # Sessions.
 

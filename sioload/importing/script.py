@@ -82,7 +82,6 @@ def _head(conversation: Conversation, expressions: Expressions, body: Sequence[s
     yield f"from locust import {', '.join(parts)}"
     if "StopUser" in text:
         yield "from locust.exception import StopUser"
-    yield ""
     ours = ["Phases"] if conversation.phases else []
     ours.append("SocketIOUser")
     if any(not feed.whole for feed in conversation.feeds):

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from sioload.importing.calls import origin
 from sioload.importing.conversation import Handler, Path, Value
@@ -39,10 +39,10 @@ def _address(session: Session) -> tuple[object, ...]:
     return (origin(session.url), session.path, tuple(sorted(session.query)))
 
 
-def joins(session: Session) -> tuple[list[str], dict[str, Any]]:
+def joins(session: Session) -> tuple[list[str], dict[str, Value]]:
     """The namespaces of a session, and what was given with each CONNECT."""
     refused = {s.packet.namespace for s in session.said if not s.sent and s.packet.type == Type.CONNECT_ERROR}
-    auth: dict[str, Any] = {}
+    auth: dict[str, Value] = {}
     used: dict[str, None] = {}
     for each in session.said:
         packet = each.packet
