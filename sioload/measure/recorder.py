@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Final
 
+from sioload.measure.blocks import Blocks
 from sioload.measure.connections import Connections
 from sioload.measure.delivery import Delivery
 from sioload.measure.health import Health
 from sioload.measure.histogram import Histogram
 from sioload.measure.ledger import Ledger
 from sioload.measure.population import Population
-from sioload.measure.rows import ROW_TYPES, Row, SampleListener, Totals, clean_name, normalise, row_type
+from sioload.measure.rows import (
+    ROW_TYPES,
+    Delta,
+    Row,
+    SampleListener,
+    Totals,
+    clean_name,
+    normalise,
+    row_type,
+)
 from sioload.plain import Json
 
 #: Version of the snapshots' form; master and workers must agree.
@@ -63,7 +73,7 @@ class Recorder:
         rows: type and name to row, in the order of first use.
         foreign: the same for requests of other clients, which Locust counts by itself.
         tap: who hears of each sample; see `Row`. `listen` sets it.
-        ledger, connections, delivery, health, population: see their modules.
+        ledger, connections, delivery, health, population, blocks: see their modules.
         bytes_sent, bytes_received: of all connections.
         clock_error: bound of this process's clock offset to the swarm's clock in seconds; None if not
         estimated. internal_errors: faults of sioload itself, each of which makes the figures untrustworthy;
@@ -80,6 +90,7 @@ class Recorder:
         self.delivery = Delivery()
         self.health = Health()
         self.population = Population()
+        self.blocks = Blocks()
         self.bytes_sent = 0
         self.bytes_received = 0
         self.clock_error: float | None = None
@@ -87,6 +98,7 @@ class Recorder:
         self._base = epoch
         self._resets = 0
         self._calls = Histogram()
+        self._taken: float | None = None
 
     @property
     def epoch(self) -> str:
@@ -152,6 +164,27 @@ class Recorder:
         self._calls = calls
         return fresh.percentile(50) if fresh.total else None
 
+    def take(self, now: float) -> list[Delta]:
+        """What rows counted since this was last called, which enters the blocks: those of `foreign` only there.
+
+        Args:
+            now: swarm clock.
+        """
+        # The middle lies in the right block, though this may be called a little early or late.
+        at = now if self._taken is None else (self._taken + now) / 2
+        self._taken = now
+        found = []
+        for rows in (self.rows, self.foreign):
+            for row in rows.values():
+                delta = row.take()
+                if delta is None:
+                    continue
+                self.blocks.add(at, row.type, row.name, count=delta.count, failures=delta.failures,
+                                counts=delta.counts)  # fmt: skip
+                if rows is self.rows:
+                    found.append(delta)
+        return found
+
     def totals(self) -> list[Totals]:
         """The totals of all rows that counted something."""
         found = [row.totals() for rows in (self.rows, self.foreign) for row in rows.values()]
@@ -171,6 +204,8 @@ class Recorder:
         self.connections.reset()
         self.delivery.reset()
         self.health.reset()
+        self.blocks.clear()
+        self._taken = None
         self.bytes_sent = self.bytes_received = 0
         self.internal_errors.clear()
         self._calls = Histogram()

@@ -58,6 +58,7 @@ _WHOLE: Final = ("open", "workers_lost")
 
 _SELECTOR = re.compile(r"\s*([^\s\[:]+)\s*(?:\[(.*)\])?\s*:(.*)", re.DOTALL)
 _CONDITION = re.compile(r"\s*([A-Za-z_][\w.]*)\s*([<>=!~]+|[^\s\w]+|\s\S+)\s*(\S+)(.*)", re.DOTALL)
+_CHANGE = re.compile(r"(.*):\s*([A-Za-z_][\w.]*)\s*([+-])\s*(\S.*?)\s*", re.DOTALL)
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)(.*)", re.DOTALL)
 
 
@@ -94,7 +95,7 @@ class Check:
     @property
     def about_time(self) -> bool:
         """Whether its outcome depends on how fast the generator itself is."""
-        return _timed(self.stat)
+        return timed(self.stat)
 
     def matches(self, name: str) -> bool:
         """Whether a row of the type and of this name is meant."""
@@ -132,14 +133,7 @@ def parse(text: str) -> Check:
     Raises:
         CheckError: names what is wrong with it, and the nearest valid name.
     """
-    found = _SELECTOR.fullmatch(text)
-    if found is None:
-        raise CheckError(f"check {text!r}: write SELECTOR: STAT OP VALUE, as in 'CALL[message]: p99 < 250ms'")
-    selector, name, rest = found.groups()
-    if selector not in SELECTORS:
-        raise _unknown(text, "row type", selector, SELECTORS)
-    if name is not None and selector in _ELSEWHERE:
-        raise CheckError(f"check {text!r}: {selector!r} takes no name in brackets")
+    selector, name, rest = _selected(text)
     condition = _CONDITION.fullmatch(rest)
     if condition is None:
         raise CheckError(f"check {text!r}: after the selector comes STAT OP VALUE, as in 'p99 < 250ms'")
@@ -157,6 +151,44 @@ def parse(text: str) -> Check:
         raise CheckError(f"check {text!r}: {selector!r} has no samples, so min_samples means nothing")
     limit = _limit(text, stat, value)
     return Check(text.strip(), selector, name, stat, op, limit, abort_after, warn, min_samples, phase, after)
+
+
+def _selected(text: str) -> tuple[str, str | None, str]:
+    """Selector, name, and what follows them."""
+    found = _SELECTOR.fullmatch(text)
+    if found is None:
+        raise CheckError(f"check {text!r}: write SELECTOR: STAT OP VALUE, as in 'CALL[message]: p99 < 250ms'")
+    selector, name, rest = found.groups()
+    if selector not in SELECTORS:
+        raise _unknown(text, "row type", selector, SELECTORS)
+    if name is not None and selector in _ELSEWHERE:
+        raise CheckError(f"check {text!r}: {selector!r} takes no name in brackets")
+    return selector, name, rest
+
+
+def parse_change(text: str) -> tuple[Check, bool]:
+    """A change that is too much, from its text: `CALL[message]: p99 +10%`, `run: ...` excepted.
+
+    Returns:
+        A check whose operator is `+` or `-` and whose limit is how far the stat may move that way; and
+        whether that is a share of what it was, and no difference.
+
+    Raises:
+        CheckError: names what is wrong with it, and the nearest valid name.
+    """
+    if not _SELECTOR.fullmatch(text) or (found := _CHANGE.fullmatch(text)) is None:
+        raise CheckError(
+            f"change {text!r}: write SELECTOR: STAT CHANGE, as in 'CALL[message]: p99 +10%' or "
+            "'CONNECT: p90 +20ms'"
+        )
+    selector, name, _ = _selected(text)
+    if selector == "run":
+        raise CheckError(f"change {text!r}: of a run only rows, ledger and connections are compared")
+    stat, sign, value = found[2], found[3], found[4]
+    _check_stat(text, selector, stat)
+    relative = value.endswith("%")
+    limit = _limit(text, "rate" if relative else stat, value.removesuffix("%").strip())
+    return Check(text.strip(), selector, name, stat, sign, limit / 100 if relative else limit), relative
 
 
 def parse_toml(text: str) -> list[Check]:
@@ -184,15 +216,15 @@ def _unknown(text: str, what: str, given: str, valid: Iterable[str]) -> CheckErr
     return CheckError(f"check {text!r}: unknown {what} {given!r} (nearest: {folded[near[0]]!r})")
 
 
-def _percent(stat: str) -> float | None:
+def percent_of(stat: str) -> float | None:
     """The percentile that a stat is: `p99.95`."""
     found = _PERCENTILE.fullmatch(stat)
     percent = float(found[1]) if found is not None else 0.0
     return percent or None
 
 
-def _timed(stat: str) -> bool:
-    return stat in _TIMES or _percent(stat) is not None
+def timed(stat: str) -> bool:
+    return stat in _TIMES or percent_of(stat) is not None
 
 
 def _check_stat(text: str, selector: str, stat: str) -> None:
@@ -200,9 +232,9 @@ def _check_stat(text: str, selector: str, stat: str) -> None:
         if stat not in _ELSEWHERE[selector]:
             raise _unknown(text, f"stat of {selector}", stat, _ELSEWHERE[selector])
         return
-    if stat not in _COUNTS + _DELIVERY and not _timed(stat):
+    if stat not in _COUNTS + _DELIVERY and not timed(stat):
         raise _unknown(text, "stat", stat, _COUNTS + _TIMES + _DELIVERY)
-    if _timed(stat) and not row_type(selector).timed:
+    if timed(stat) and not row_type(selector).timed:
         raise CheckError(f"check {text!r}: {selector} rows carry no time, so {stat!r} means nothing")
     if stat in _DELIVERY and selector not in _DELIVERED:
         raise CheckError(f"check {text!r}: {stat!r} is of pushes: use it with {' or '.join(_DELIVERED)}")
@@ -223,7 +255,7 @@ def _seconds(text: str, value: str) -> float:
 
 
 def _limit(text: str, stat: str, value: str) -> float:
-    if _timed(stat) or stat == "duration":
+    if timed(stat) or stat == "duration":
         return _seconds(text, value)
     found = _NUMBER.fullmatch(value)
     if found is None:
@@ -303,7 +335,7 @@ def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int
         return CheckResult(check, True, "no samples", "", enough=False)
     value = _shown(check.stat, measured)
     waits = sum(r.unfinished for r in figures.rows if r.type == check.selector and check.matches(r.name))
-    if waits and _timed(check.stat):
+    if waits and timed(check.stat):
         value += f" ({waits} unfinished)"
     ok = OPERATORS[check.op](measured, check.limit)
     reason = "" if ok else f"{check.stat} is {value}, not {check.op} {_shown(check.stat, check.limit)}"
@@ -365,11 +397,11 @@ def _measure(check: Check, figures: Figures, duration: float) -> tuple[float | N
     if len(rows) > 1:
         for other in rows:
             row.merge(other)
-    if _timed(stat):
+    if timed(stat):
         times = row.times
         if not times.total:
             return None, 0
-        percent = _percent(stat)
+        percent = percent_of(stat)
         return (getattr(times, stat) if percent is None else times.percentile(percent)), times.total
     if stat == "rate":
         return (row.count / duration if duration > 0 else 0.0), row.count
@@ -377,7 +409,7 @@ def _measure(check: Check, figures: Figures, duration: float) -> tuple[float | N
 
 
 def _shown(stat: str, value: float) -> str:
-    if _timed(stat):
+    if timed(stat):
         return f"{value * 1000:.4g} ms" if value < 10 else f"{value:.2f} s"
     if stat == "duration":
         return f"{value:.1f} s"

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from sioload.measure.blocks import Blocks
 from sioload.measure.health import LIMITED, UNJUDGED, judge
 from sioload.measure.population import Population
+from sioload.measure.recorder import OTHER
 from sioload.plain import Json
 from sioload.report.checks import CheckResult
 from sioload.report.course import Course
@@ -105,6 +107,7 @@ def report(
         asked_of: how many users of each class were asked for, at most; as many as ran without.
     """
     stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    blocks = None if figures.going else figures.blocks
     return {
         "schema": SCHEMA,
         "final": not figures.going,
@@ -121,7 +124,8 @@ def report(
         },
         "exceptions": _exceptions(figures.population),
         "workers": {"expected": workers, "lost": len(figures.lost)},
-        "events": [event_of(row, figures.clock_error, duration) for row in figures.rows],
+        "events": _events(figures, duration, blocks),
+        "blocks": None if blocks is None else _span(blocks, started),
         "phases": [] if course is None else course.document(figures, course.started + duration),
         "ledger": figures.ledger.encode(),
         "delivery": [{"name": name, **figures.delivery[name].encode()} for name in sorted(figures.delivery)],
@@ -136,6 +140,20 @@ def report(
         "exit_reason": exit_reason,
         "exit_code": exit_code,
     }
+
+
+def _events(figures: Figures, duration: float, blocks: Blocks | None) -> list[dict[str, Json]]:
+    events = [event_of(row, figures.clock_error, duration) for row in figures.rows]
+    for event in events:
+        # What shares a name for want of room may not be in the blocks of all processes.
+        shared = event["name"] == OTHER
+        event["blocks"] = blocks.text(event["type"], event["name"]) if blocks and not shared else ""
+    return events
+
+
+def _span(blocks: Blocks, started: float) -> dict[str, Json]:
+    """When the blocks are; the first may begin before the run."""
+    return {"seconds": blocks.seconds, "number": blocks.number, "start_s": round(blocks.begin - started, 3)}
 
 
 def _classes(population: Population, asked_of: Mapping[str, int]) -> list[dict[str, Json]]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import zlib
-
+from sioload.measure import packing
+from sioload.measure.blocks import buckets_of, deltas
 from sioload.measure.histogram import PERCENTILES, Histogram
 from sioload.measure.rows import Totals
 from sioload.plain import Json
@@ -49,17 +47,8 @@ def latency_ms(times: Histogram) -> dict[str, float] | None:
 
 
 def packed(times: Histogram) -> str:
-    """Buckets as text: base64 of deflated varints, for each bucket the distance to the last and the count."""
-    data = bytearray()
-    before = 0
-    for index, count in sorted(times.counts.items()):
-        for number in (index - before, count):
-            while number > 127:
-                data.append(number & 127 | 128)
-                number >>= 7
-            data.append(number)
-        before = index
-    return base64.b64encode(zlib.compress(bytes(data))).decode("ascii") if data else ""
+    """Buckets as text."""
+    return packing.packed(deltas(times.counts))
 
 
 def unpacked(text: str) -> dict[int, int]:
@@ -68,21 +57,4 @@ def unpacked(text: str) -> dict[int, int]:
     Raises:
         ValueError: it is something else.
     """
-    try:
-        data = zlib.decompress(base64.b64decode(text, validate=True)) if text else b""
-    except (binascii.Error, zlib.error) as error:
-        raise ValueError(f"no histogram: {text[:40]!r}") from error
-    numbers: list[int] = []
-    number = shift = 0
-    for byte in data:
-        number |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            numbers.append(number)
-            number = shift = 0
-    found: dict[int, int] = {}
-    index = 0
-    for gap, count in zip(numbers[::2], numbers[1::2], strict=True):
-        index += gap
-        found[index] = count
-    return found
+    return buckets_of(packing.unpacked(text))

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sioload.measure.blocks import Blocks
 from sioload.measure.connections import Connections
 from sioload.measure.delivery import DeliveryCounts, counts_of
 from sioload.measure.health import HealthTotals
@@ -60,6 +61,7 @@ class Figures:
         going: the run goes on, and emits may be open.
         windows: what was counted up to each boundary that the run has passed, one after the other.
         cut: everything counted up to the last of them.
+        blocks: the rows' samples in blocks of time, of processes that have ended or are this one.
     """
 
     rows: list[Totals] = field(default_factory=list)
@@ -76,6 +78,7 @@ class Figures:
     going: bool = False
     windows: Sequence[Window] = ()
     cut: Figures | None = None
+    blocks: Blocks | None = None
 
     def add(self, data: Mapping[str, Json], connections: Connections) -> None:
         """Add what a process counted, but for its rows.

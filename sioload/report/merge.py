@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sioload.measure.behind import Comparison
+from sioload.measure.blocks import Blocks
 from sioload.measure.connections import Connections
 from sioload.measure.health import HealthTotals
 from sioload.measure.recorder import FIXED_NAMES, MAX_NAMES, OTHER, SNAPSHOT, Recorder
@@ -54,6 +55,8 @@ class Swarm:
         self._lost: dict[str, tuple[str | None, LostWorker]] = {}
         self._faults: list[str] = []
         self._figures: Figures | None = None
+        self._blocks = Blocks()
+        self._with_blocks: set[tuple[str, str]] = set()
         self.windows = Windows()
 
     def take(self, worker: str, snapshot: dict[str, Json], now: float = 0.0) -> bool:
@@ -86,6 +89,7 @@ class Swarm:
         """
         seq = max((process.seq for process in self._processes.values()), default=0) + 1
         self._put("local", recorder.state(seq), recorder.totals(), now)
+        self._blocks = recorder.blocks
         return self.figures()
 
     def _put(self, worker: str, data: dict[str, Json], rows: Sequence[_Row], now: float) -> bool:
@@ -108,6 +112,12 @@ class Swarm:
         self.windows.take((worker, epoch), cut)
         self._figures = None
 
+    def take_blocks(self, worker: str, epoch: str, blocks: dict[str, Any]) -> None:
+        """Take the blocks of a worker that has ended (`Blocks.encode`); once, though they may come again."""
+        if (worker, epoch) not in self._with_blocks:
+            self._with_blocks.add((worker, epoch))
+            self._blocks.merge(Blocks.decode(blocks))
+
     def lost(self, worker: str, now: float = 0.0) -> LostWorker:
         """A worker went away before its run ended, at `now` (monotonic seconds)."""
         epoch = self._latest.get(worker)
@@ -125,6 +135,8 @@ class Swarm:
         self._lost.clear()
         self._faults.clear()
         self._figures = None
+        self._blocks = Blocks()
+        self._with_blocks.clear()
         self.windows.clear()
 
     def figures(self) -> Figures:
@@ -134,7 +146,8 @@ class Swarm:
         return self._figures
 
     def _merge(self) -> Figures:
-        figures = Figures(internal_errors=list(self._faults), lost=[loss for _, loss in self._lost.values()])
+        lost = [loss for _, loss in self._lost.values()]
+        figures = Figures(internal_errors=list(self._faults), lost=lost, blocks=self._blocks)
         clock_errors: list[float | None] = []
         comparison = Comparison()
         for process in self._processes.values():

@@ -137,6 +137,10 @@ class Master:
                 row["name"] = admit(row["type"], row["name"])
             self.swarm.take_cut(client_id, snapshot["epoch"], cut)
         self.swarm.take(client_id, snapshot, peer.heard)
+        blocks = part.get("blocks")
+        if blocks is not None:
+            blocks["rows"] = [[type, admit(type, name), text] for type, name, text in blocks["rows"]]
+            self.swarm.take_blocks(client_id, snapshot["epoch"], blocks)
         if cuts:
             self._send(CUTS, client_id, marks=[cut["mark"] for cut in cuts])
         if part.get("marks", 0) < len(self.swarm.windows.marks) and not part["final"]:

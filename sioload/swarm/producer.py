@@ -19,6 +19,7 @@ from locust.runners import STATE_CLEANUP, STATE_STOPPED, Runner
 
 from sioload.client import manager
 from sioload.measure.health import remedy
+from sioload.net.clock import stamp
 from sioload.net.fleet import Fleet, fleet_of, runner_of
 from sioload.plain import Json
 from sioload.swarm import statistics
@@ -194,10 +195,7 @@ class Producer:
         """Bring Locust's statistics up to date. Never blocks."""
         connections = self.fleet.recorder.connections
         connections.opening = max(0, len(self.fleet.members) - sum(connections.current.values()))
-        deltas = [delta for row in self.fleet.recorder.rows.values() if (delta := row.take()) is not None]
-        statistics.log(self.environment.stats, deltas)
-        for row in self.fleet.recorder.foreign.values():
-            row.take()  # Locust has them
+        statistics.log(self.environment.stats, self.fleet.recorder.take(stamp()))
 
     def ramped_up(self) -> None:
         """All users are spawned.
@@ -218,7 +216,8 @@ class Producer:
     def _batches(self) -> None:
         while True:
             opened = self.fleet.recorder.connections.opened
-            gevent.sleep(BATCH)
+            # At whole seconds of the swarm's clock, where blocks of time begin in all processes.
+            gevent.sleep(1.5 * BATCH - (stamp() + BATCH / 2) % BATCH)
             self._tap.look()
             self.flush()
             recorder = self.fleet.recorder

@@ -157,6 +157,8 @@ class Worker:
             "cuts": self.producer.cutter.marks.unsent(),
             "snapshot": self.producer.fleet.recorder.snapshot(self._seq),
         }
+        if self.producer.drained:
+            data[SNAPSHOT]["blocks"] = self.producer.fleet.recorder.blocks.encode()
 
     def report(self) -> None:
         """Send a report now instead of within three seconds."""

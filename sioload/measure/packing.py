@@ -1,0 +1,40 @@
+"""Whole numbers as text, for reports: base64 of deflated varints."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from collections.abc import Iterable
+
+
+def packed(numbers: Iterable[int]) -> str:
+    """Numbers from 0 as text; small ones take little of it."""
+    data = bytearray()
+    for number in numbers:
+        while number > 127:
+            data.append(number & 127 | 128)
+            number >>= 7
+        data.append(number)
+    return base64.b64encode(zlib.compress(bytes(data))).decode("ascii") if data else ""
+
+
+def unpacked(text: str) -> list[int]:
+    """The numbers that `packed` was given.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        data = zlib.decompress(base64.b64decode(text, validate=True)) if text else b""
+    except (binascii.Error, zlib.error) as error:
+        raise ValueError(f"no packed numbers: {text[:40]!r}") from error
+    numbers: list[int] = []
+    number = shift = 0
+    for byte in data:
+        number |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            numbers.append(number)
+            number = shift = 0
+    return numbers
