@@ -148,7 +148,7 @@ class Blocks:
 
 
 def _numbers(blocks: Mapping[int, Block], first: int) -> Iterator[int]:
-    """For each block the distance to the one before, its counts, how many buckets; their distances, counts."""
+    """For each block the distance to the one before, its counts, and its buckets (how many, and `deltas`)."""
     before = first
     for number, block in sorted(blocks.items()):
         yield from (number - before, block.count, block.failures, len(block.buckets))

@@ -28,7 +28,7 @@ def unpacked(text: str) -> list[int]:
     try:
         data = zlib.decompress(base64.b64decode(text, validate=True)) if text else b""
     except (binascii.Error, zlib.error) as error:
-        raise ValueError(f"no packed numbers: {text[:40]!r}") from error
+        raise ValueError(f"no histogram or blocks: {text[:40]!r}") from error
     numbers: list[int] = []
     number = shift = 0
     for byte in data:

@@ -165,7 +165,7 @@ class Recorder:
         return fresh.percentile(50) if fresh.total else None
 
     def take(self, now: float) -> list[Delta]:
-        """What rows counted since this was last called, which enters the blocks: those of `foreign` only there.
+        """What rows counted since the last call; all of it enters the blocks, that of `foreign` only them.
 
         Args:
             now: swarm clock.

@@ -112,7 +112,7 @@ class Swarm:
         self.windows.take((worker, epoch), cut)
         self._figures = None
 
-    def take_blocks(self, worker: str, epoch: str, blocks: dict[str, Any]) -> None:
+    def take_blocks(self, worker: str, epoch: str, blocks: dict[str, Json]) -> None:
         """Take the blocks of a worker that has ended (`Blocks.encode`); once, though they may come again."""
         if (worker, epoch) not in self._with_blocks:
             self._with_blocks.add((worker, epoch))

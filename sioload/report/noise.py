@@ -1,9 +1,9 @@
 """Whether a change between runs can be told from noise.
 
-Samples of one moment belong together: what slows one slows its neighbours. So the units of one run are blocks of
-time, not samples, and an error comes from how much the blocks differ (for percentiles by the interval of Woodruff,
-1952, for samples drawn in clusters). Runs of one build differ by more than their blocks say, which no single run
-can show: for that a spread between runs is assumed, until there are three or more runs a side that show their own.
+Samples of one moment belong together: what slows one slows its neighbours. So the units of one run are blocks
+of time, not samples, and an error comes from how much the blocks differ (for percentiles by the interval of
+Woodruff, 1952, for samples drawn in clusters). Runs of one build differ by more than their blocks say, which
+no single run can show: for that a spread between runs is assumed, until three or more a side show their own.
 """
 
 from __future__ import annotations
