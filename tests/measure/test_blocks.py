@@ -79,8 +79,8 @@ def test_blocks_add_up_over_processes_and_pairs_are_joined(processes: int, secon
 
 def test_an_hour_with_fifty_rows_stays_small() -> None:
     chance, blocks = random.Random(1), Blocks()
-    spread = Counter(index(chance.lognormvariate(-4, 1)) for _ in range(5000))
-    for at in range(0, 3600, 45):
+    spread = Counter(index(chance.lognormvariate(-4, 1)) for _ in range(2000))
+    for at in range(0, 3600, 90):
         for number in range(50):
             counts = {i: n + chance.randrange(9) for i, n in spread.items()}
             blocks.add(START + at, "CALL", f"event {number}", count=9, failures=0, counts=counts)
