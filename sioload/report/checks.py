@@ -58,7 +58,6 @@ _WHOLE: Final = ("open", "workers_lost")
 
 _SELECTOR = re.compile(r"\s*([^\s\[:]+)\s*(?:\[(.*)\])?\s*:(.*)", re.DOTALL)
 _CONDITION = re.compile(r"\s*([A-Za-z_][\w.]*)\s*([<>=!~]+|[^\s\w]+|\s\S+)\s*(\S+)(.*)", re.DOTALL)
-_CHANGE = re.compile(r"(.*):\s*([A-Za-z_][\w.]*)\s*([+-])\s*(\S.*?)\s*", re.DOTALL)
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)(.*)", re.DOTALL)
 
 
@@ -133,12 +132,12 @@ def parse(text: str) -> Check:
     Raises:
         CheckError: names what is wrong with it, and the nearest valid name.
     """
-    selector, name, rest = _selected(text)
+    selector, name, rest = selected(text)
     condition = _CONDITION.fullmatch(rest)
     if condition is None:
         raise CheckError(f"check {text!r}: after the selector comes STAT OP VALUE, as in 'p99 < 250ms'")
     stat, op, value, clauses = (part.strip() for part in condition.groups())
-    _check_stat(text, selector, stat)
+    check_stat(text, selector, stat)
     if op not in OPERATORS:
         raise _unknown(text, "operator", op, [_MEANT[op]] if op in _MEANT else OPERATORS)
     tokens = clauses.split()
@@ -149,11 +148,11 @@ def parse(text: str) -> Check:
         raise CheckError(f"check {text!r}: {stat!r} is of the whole run, not of a part of it")
     if min_samples is not None and selector in ("run", "connections"):
         raise CheckError(f"check {text!r}: {selector!r} has no samples, so min_samples means nothing")
-    limit = _limit(text, stat, value)
+    limit = limit_of(text, stat, value)
     return Check(text.strip(), selector, name, stat, op, limit, abort_after, warn, min_samples, phase, after)
 
 
-def _selected(text: str) -> tuple[str, str | None, str]:
+def selected(text: str) -> tuple[str, str | None, str]:
     """Selector, name, and what follows them."""
     found = _SELECTOR.fullmatch(text)
     if found is None:
@@ -164,31 +163,6 @@ def _selected(text: str) -> tuple[str, str | None, str]:
     if name is not None and selector in _ELSEWHERE:
         raise CheckError(f"check {text!r}: {selector!r} takes no name in brackets")
     return selector, name, rest
-
-
-def parse_change(text: str) -> tuple[Check, bool]:
-    """A change that is too much, from its text: `CALL[message]: p99 +10%`, `run: ...` excepted.
-
-    Returns:
-        A check whose operator is `+` or `-` and whose limit is how far the stat may move that way; and
-        whether that is a share of what it was, and no difference.
-
-    Raises:
-        CheckError: names what is wrong with it, and the nearest valid name.
-    """
-    if not _SELECTOR.fullmatch(text) or (found := _CHANGE.fullmatch(text)) is None:
-        raise CheckError(
-            f"change {text!r}: write SELECTOR: STAT CHANGE, as in 'CALL[message]: p99 +10%' or "
-            "'CONNECT: p90 +20ms'"
-        )
-    selector, name, _ = _selected(text)
-    if selector == "run":
-        raise CheckError(f"change {text!r}: of a run only rows, ledger and connections are compared")
-    stat, sign, value = found[2], found[3], found[4]
-    _check_stat(text, selector, stat)
-    relative = value.endswith("%")
-    limit = _limit(text, "rate" if relative else stat, value.removesuffix("%").strip())
-    return Check(text.strip(), selector, name, stat, sign, limit / 100 if relative else limit), relative
 
 
 def parse_toml(text: str) -> list[Check]:
@@ -227,7 +201,7 @@ def timed(stat: str) -> bool:
     return stat in _TIMES or percent_of(stat) is not None
 
 
-def _check_stat(text: str, selector: str, stat: str) -> None:
+def check_stat(text: str, selector: str, stat: str) -> None:
     if selector in _ELSEWHERE:
         if stat not in _ELSEWHERE[selector]:
             raise _unknown(text, f"stat of {selector}", stat, _ELSEWHERE[selector])
@@ -254,7 +228,7 @@ def _seconds(text: str, value: str) -> float:
     raise _unknown(text, "unit", found[2], reversed(UNITS))
 
 
-def _limit(text: str, stat: str, value: str) -> float:
+def limit_of(text: str, stat: str, value: str) -> float:
     if timed(stat) or stat == "duration":
         return _seconds(text, value)
     found = _NUMBER.fullmatch(value)
