@@ -1,4 +1,4 @@
-"""Changes between runs that are too much: `CALL[message]: p99 +10%`, as `sioload compare --fail-on` takes them."""
+"""Changes between runs that are too much: `CALL[message]: p99 +10%`, as `compare --fail-on` takes them."""
 
 from __future__ import annotations
 
