@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sioload.load.shapes import Phases
     from sioload.net.clock import stamp
     from sioload.options import Limits, Options
+    from sioload.testing.runs import Report, run
     from sioload.users.feeds import feed
     from sioload.users.handlers import on
     from sioload.users.pacing import paced
@@ -53,6 +54,8 @@ _HOMES = {
     "stamp": "sioload.net.clock",
     "Options": "sioload.options",
     "Limits": "sioload.options",
+    "Report": "sioload.testing.runs",
+    "run": "sioload.testing.runs",
 }
 
 __all__ = [
@@ -73,6 +76,7 @@ __all__ = [
     "Phases",
     "ProtocolError",
     "Refused",
+    "Report",
     "RunEnded",
     "SioloadError",
     "SocketIOClient",
@@ -82,6 +86,7 @@ __all__ = [
     "feed",
     "on",
     "paced",
+    "run",
     "stamp",
 ]
 

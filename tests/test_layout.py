@@ -27,6 +27,7 @@ FLOORS = (
     ("swarm",),
     ("web",),
     ("cli",),
+    ("testing",),
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 #: What `from sioload import ...` gives, beside modules, is at home here at the highest.

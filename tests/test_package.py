@@ -31,7 +31,7 @@ def test_every_package_that_is_imported_is_declared() -> None:
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 imported.add((node.module or "").partition(".")[0])
     where = packages_distributions()
-    own = {"sioload", *sys.stdlib_module_names}
+    own = {"sioload", "pytest", *sys.stdlib_module_names}  # whoever loads the plugin for pytest has pytest
     undeclared = {
         name for name in imported - own if not {plain(found) for found in where.get(name, [name])} & declared
     }

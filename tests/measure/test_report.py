@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
+from sioload import CheckError, Report
 from sioload.measure.health import HealthTotals, Windows
 from sioload.measure.recorder import Recorder
 from sioload.report.checks import CheckResult, evaluate, parse
 from sioload.report.document import exit_code, report, summary_text, untrusted
 from sioload.report.figures import Figures
 from sioload.report.merge import Swarm
+from sioload.report.reading import check_result, totals_of
 
 
 def recorded() -> Recorder:
@@ -222,3 +224,45 @@ def test_while_a_run_goes_on_open_emits_are_no_fault_and_a_second_outcome_is() -
     assert "2 open, as the run goes on" in " ".join(summary_text(document).split())
     figures.ledger.emits -= 3
     assert report_of(figures)["untrusted"] and exit_code(figures) == 4
+
+
+#: Each of a kind that a report, read back, must tell as the run did.
+CHECKS = (
+    "CALL: p99 < 250ms", "CALL: p99.9 <= 10s", "CALL[echo]: mean < 1ms", "CALL[ec*]: fail_ratio < 0.01%",
+    "CALL: max == 10s", "CALL[paced]: skipped == 2", "EMIT: count == 5", "EMIT: rate > 1",
+    "PUSH[news]: lost == 0", "PUSH: p50 < 3ms min_samples 2", "CALL[nothing]: count > 0",
+    "ledger: timeout == 0", "ledger: emits == 1001", "run: peak_users >= 7", "run: duration < 9s",
+    "connections: upgraded == 1", "connections: current == 1",
+)  # fmt: skip
+
+
+def test_a_check_on_the_report_is_that_on_the_run() -> None:
+    figures = figures_of(recorded())
+    written = json.loads(json.dumps(report_of(figures)))
+    for text, of_the_run in zip(CHECKS, judged(figures, *CHECKS), strict=True):
+        assert check_result(written, text) == of_the_run, text
+    for row, event in zip(figures.rows, written["events"], strict=True):
+        times = totals_of(event).times
+        assert (times.counts, times.min, times.max) == (row.times.counts, row.times.min, row.times.max)
+
+
+def test_rows_are_asked_by_name_and_checks_raise() -> None:
+    report = Report(report_of(figures_of(recorded())))
+    echo = report["CALL echo"]
+    assert (echo.count, echo.failures, echo.max) == (1001, 1, 10.0)
+    assert echo.p99 == pytest.approx(0.0099, rel=0.02) and echo.percentile(50) == echo.p50
+    assert report["EMIT message"].p50 is report["EMIT message"].percentile(50) is None
+    assert "CALL echo" in report and list(report)[:2] == ["CALL echo", "CALL paced"]
+    with pytest.raises(KeyError, match="nearest is 'CALL echo'"):
+        report["CALL ecco"]
+    assert report.check("CALL[echo]: p99 < 250ms").endswith(" ms")
+    with pytest.raises(AssertionError) as failed:
+        report.check("CALL[paced]: p99 < 250ms")
+    assert str(failed.value) == "CALL[paced]: p99 < 250ms: p99 is 3000 ms, not < 250 ms"
+    report.check("CALL[paced]: p99 < 250ms warn")
+    with pytest.raises(CheckError, match="nearest"):
+        report.check("CALLS: p99 < 250ms")
+    with pytest.raises(CheckError, match="give it to the run"):
+        report.check("CALL: p99 < 250ms after 20s")
+    with pytest.raises(AssertionError, match="never reached the phase 'peak'"):
+        report.check("CALL: p99 < 250ms in peak")

@@ -1,0 +1,80 @@
+"""A report's figures, read back: what `report/document.py` wrote, as checks are evaluated on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sioload.errors import CheckError
+from sioload.measure.connections import Connections
+from sioload.measure.delivery import DeliveryCounts
+from sioload.measure.histogram import TICKS
+from sioload.measure.ledger import Ledger
+from sioload.measure.rows import Totals
+from sioload.report.checks import CheckResult, evaluate, parse
+from sioload.report.course import unreached
+from sioload.report.events import unpacked
+from sioload.report.figures import Figures, LostWorker
+
+_LOST = LostWorker("", None)
+
+
+def check_result(report: Mapping[str, Any], text: str) -> CheckResult:
+    """What a check says of a run, from its report.
+
+    Args:
+        report: of schema 2.
+        text: the check.
+
+    Raises:
+        CheckError: it can't be parsed, or needs more than a report holds.
+    """
+    check = parse(text)
+    for each in report["checks"]:
+        if each["check"] == check.text:
+            return CheckResult(check, each["ok"], each["value"], each["reason"], enough=True)
+    if check.after:
+        raise CheckError(f"check {text!r}: a report holds no figures from within a run: give it to the run")
+    if check.phase is None:
+        users, seconds = report["users"]["peak"], report["duration_s"]
+        return evaluate(check, _whole(report), duration=seconds, peak_users=users)
+    part = next((phase for phase in report["phases"] if phase["name"] == check.phase), None)
+    if part is None:
+        return unreached(check, ended=True)
+    users, seconds = part["users"]["peak"], part["end_s"] - part["start_s"]
+    return evaluate(check, _part(part), duration=seconds, peak_users=users)
+
+
+def _whole(report: Mapping[str, Any]) -> Figures:
+    figures = _part(report)
+    figures.lost = [_LOST] * report["workers"]["lost"]
+    return figures
+
+
+def _part(part: Mapping[str, Any]) -> Figures:
+    """The figures of the whole run, or of one of its phases."""
+    ledger = {key: n for key, n in part["ledger"].items() if not key.startswith("open")}
+    pushes = {
+        each["name"]: DeliveryCounts.decode({key: n for key, n in each.items() if key != "name"})
+        for each in part["delivery"]
+    }
+    return Figures(
+        rows=[totals_of(event) for event in part["events"]],
+        ledger=Ledger.decode(ledger),
+        connections=Connections.decode(part["connections"]),
+        delivery=pushes,
+    )
+
+
+def totals_of(event: Mapping[str, Any]) -> Totals:
+    """A row, from what `event_of` made of it; without its service times."""
+    row = Totals(event["type"], event["name"])
+    counts, shown = unpacked(event["histogram"]), event["latency_ms"]
+    total = sum(counts.values())
+    if shown is not None:
+        low, mean, high = (shown[key] * TICKS / 1000 for key in ("min", "mean", "max"))
+        row.times.add_counts(counts, total, round(mean * total), round(low), round(high))
+    row.untimed = event["count"] - total
+    row.errors = dict(event["errors"])
+    row.skipped, row.unfinished, row.bytes = event["skipped"], event["unfinished"], event["bytes"]
+    return row

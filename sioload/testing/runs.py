@@ -1,0 +1,236 @@
+"""`sioload.run`: a load test from Python, in a process of its own, and its report to ask.
+
+Locust patches the process that imports it, and a run needs an event loop to itself: neither is loaded here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sioload.cli import runner
+from sioload.errors import SioloadError, UsageError
+from sioload.measure.rows import Totals
+from sioload.report.document import summary_text
+from sioload.report.reading import check_result, totals_of
+
+#: What a run's process may print last that explains why it left no report.
+_TAIL = 20
+
+
+def run(
+    locustfile: str | os.PathLike[str],
+    *,
+    users: int | None = None,
+    run_time: float | str | None = None,
+    host: str | None = None,
+    spawn_rate: float | None = None,
+    phases: str | None = None,
+    checks: Iterable[str] = (),
+    processes: int | None = None,
+    args: Iterable[str] = (),
+    env: Mapping[str, str] | None = None,
+) -> Report:
+    """Run a locustfile to its end, in a process of its own, and give its report.
+
+    What the run prints goes where this process prints.
+
+    Args:
+        locustfile: its path.
+        users: simulated users; 1 without, and without phases.
+        run_time: whole seconds, or a text such as `1m30s`; 10 s without, and without phases.
+        host: the server, in place of the locustfile's own.
+        spawn_rate: users started per second; all at once without.
+        phases: load over time, as `--sio-phases` takes it, in place of `users` and `run_time`.
+        checks: conditions that the run itself judges, as `--sio-check` takes them: for those with `after` or
+            `abort after`.
+        processes: worker processes; without, one process does it all.
+        args: further arguments of Locust's command line.
+        env: variables on top of this process's.
+
+    Raises:
+        UsageError: an argument can't be used; nothing was sent.
+        SioloadError: the run left no report.
+    """
+    asked: dict[str, object] = {"--host": host, "--sio-phases": phases, "--processes": processes}
+    if phases is None:
+        users = 1 if users is None else users
+        rate = max(users, 1) if spawn_rate is None else spawn_rate
+        asked |= {"--users": users, "--spawn-rate": rate, "--run-time": _run_time(run_time)}
+    elif users is not None or run_time is not None:
+        raise UsageError(
+            "phases say how many users there are and for how long: leave users= and run_time= out"
+        )
+    elif spawn_rate is not None:
+        asked["--spawn-rate"] = spawn_rate
+    given = [part for name, value in asked.items() if value is not None for part in (name, str(value))]
+    for check in checks:
+        given += ["--sio-check", check]
+    if processes is not None:
+        given += _swarm_port()
+    with tempfile.TemporaryDirectory(prefix="sioload-") as folder:
+        path = Path(folder, "report.json")
+        files = ["--locustfile", os.fspath(locustfile), "--sio-report", str(path)]
+        argv = runner.module("locust", ["--headless", "--only-summary", *files, *given, *args])
+        code, said = _wait(argv, {**os.environ, **(env or {})})
+        if path.exists():
+            return Report(json.loads(path.read_text(encoding="utf-8")))
+    last = "\n".join(said.splitlines()[-_TAIL:])
+    if code == 2:
+        raise UsageError(last)
+    raise SioloadError(f"the run ended with exit code {code} and without a report:\n{last}")
+
+
+def _run_time(given: float | str | None) -> str:
+    """Whole seconds: Locust knows no others."""
+    if given is None:
+        return "10s"
+    return given if isinstance(given, str) else f"{math.ceil(given)}s"
+
+
+def _swarm_port() -> list[str]:
+    """A free port for master and workers: other runs on this machine have theirs."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    return ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
+
+
+def _wait(argv: list[str], env: Mapping[str, str]) -> tuple[int, str]:
+    """Run a command to its end; its exit code, and what it wrote to standard error, which is shown too."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=errors, env=env)
+        try:
+            code = process.wait()
+        except BaseException:  # this process is to end, or the test: the run ends first, in order
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            raise
+        finally:
+            errors.seek(0)
+            said = errors.read()
+            sys.stderr.write(said)
+    return code, said
+
+
+class Report:
+    """The report of a run.
+
+    `report["CALL message"]` is a row by its type and name, and `report.check("CALL: p99 < 250ms")` raises
+    unless that holds. `str(report)` is the summary that a run prints.
+
+    Attributes:
+        data: the report as `--sio-report` writes it.
+    """
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self.data = data
+        self._rows = {f"{event['type']} {event['name']}": Row(event) for event in data["events"]}
+
+    @property
+    def exit_code(self) -> int:
+        """The run's: 0 when all was well."""
+        return int(self.data["exit_code"])
+
+    @property
+    def exit_reason(self) -> str:
+        """Why the exit code isn't 0."""
+        return str(self.data["exit_reason"])
+
+    def __getitem__(self, row: str) -> Row:
+        """A row by its type and name.
+
+        Raises:
+            KeyError: there is none; names the nearest.
+        """
+        try:
+            return self._rows[row]
+        except KeyError:
+            near = difflib.get_close_matches(row, self._rows, n=1, cutoff=0.0)
+            raise KeyError(
+                f"no row {row!r}; the nearest is {near[0]!r}" if near else f"no row {row!r}"
+            ) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __contains__(self, row: object) -> bool:
+        return row in self._rows
+
+    def check(self, text: str) -> str:
+        """Judge the run by a check; returns what was measured.
+
+        Raises:
+            AssertionError: it doesn't hold; with the check, and what was measured.
+            CheckError: it can't be parsed, or needs to be given to the run (`after`).
+        """
+        __tracebackhide__ = True
+        result = check_result(self.data, text)
+        if not result.failed:
+            return result.value
+        lines = [f"{text}: {result.reason}"]
+        lines += [f"(the figures can't be trusted: {reason})" for reason in self.data["untrusted"]]
+        raise AssertionError("\n".join(lines))
+
+    def __str__(self) -> str:
+        return summary_text(self.data)
+
+    def __repr__(self) -> str:
+        seconds, users = self.data["duration_s"], self.data["users"]["peak"]
+        return f"<Report: {self.data['host']}, {users} users, {seconds:.1f} s, exit code {self.exit_code}>"
+
+
+class Row:
+    """One row of a report. Times are in seconds, and None where the row carries none.
+
+    Attributes:
+        type, name: as shown.
+        count: samples, failures among them.
+        failures: how many failed.
+        rate: samples per second.
+        errors: message to number of failures.
+        min, mean, p50, p90, p95, p99, max: over all samples with a time.
+    """
+
+    def __init__(self, event: Mapping[str, Any]) -> None:
+        self._event = event
+        self._totals: Totals | None = None
+        self.type: str = event["type"]
+        self.name: str = event["name"]
+        self.count: int = event["count"]
+        self.failures: int = event["failures"]
+        self.rate: float = event["rate"]
+        self.errors: dict[str, int] = dict(event["errors"])
+        shown = event["latency_ms"] or {}
+        times = {key: value / 1000 for key, value in shown.items()}
+        self.min: float | None = times.get("min")
+        self.mean: float | None = times.get("mean")
+        self.p50: float | None = times.get("p50")
+        self.p90: float | None = times.get("p90")
+        self.p95: float | None = times.get("p95")
+        self.p99: float | None = times.get("p99")
+        self.max: float | None = times.get("max")
+
+    @property
+    def fail_ratio(self) -> float:
+        """Failures over samples, from 0 to 1."""
+        return self.failures / self.count if self.count else 0.0
+
+    def percentile(self, percent: float) -> float | None:
+        """Any percentile, such as 99.9."""
+        if self._totals is None:
+            self._totals = totals_of(self._event)
+        return self._totals.times.percentile(percent) if self._totals.times.total else None
+
+    def __repr__(self) -> str:
+        return f"<Row {self.type} {self.name}: {self.count} samples, {self.failures} failed>"

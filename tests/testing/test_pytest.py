@@ -1,0 +1,132 @@
+"""sioload in somebody's test suite: the fixture `sio`, `sioload.run`, and tests that use neither."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import serverkit
+
+BYSTANDER = """
+import socket, ssl, sys, threading
+
+def test_nothing_of_ours_is_loaded():
+    assert not {"gevent", "locust", "sioload.client", "sioload.swarm"} & sys.modules.keys()
+
+def test_a_client_patches_nothing(sio):
+    assert "gevent" in sys.modules and "locust" not in sys.modules
+    assert socket.socket.__module__ == "socket" and ssl.SSLContext.__module__ == "ssl"
+    assert threading.Lock.__module__ != "gevent.lock" and threading.Thread.start.__module__ == "threading"
+"""
+
+FUNCTIONAL = """
+import pytest
+from sioload import AckTimeout, ConnectError
+
+URL = {url!r}
+
+def test_a_message_reaches_the_other(sio):
+    other = sio.another_client()
+    sio.connect(URL)
+    other.connect(URL, transports=["websocket"])
+    with other.expect("message", timeout=5) as heard:
+        assert sio.call("message", {{"text": "hi"}}) == {{"ok": True}}
+    assert heard.args["text"] == "hi"
+
+@pytest.fixture
+def sio_options():
+    return {{"transports": ["websocket"], "reconnection": False}}
+
+def test_what_the_test_expects_may_fail(sio):
+    with pytest.raises(ConnectError):
+        sio.connect(URL, namespaces="/chat", auth={{"token": "wrong"}})
+    sio.connect(URL)
+    assert sio.transport == "websocket"
+    with pytest.raises(AckTimeout):
+        sio.call("delay", 2.0, timeout=0.1)
+
+def test_a_handler_that_raises(sio):
+    sio.connect(URL)
+    sio.on("message", lambda message: message["missing"])
+    sio.call("message", {{"text": "hi"}})
+    sio.sleep(0.2)
+
+def test_an_ack_that_nobody_sends(sio):
+    sio.connect(URL)
+    sio.emit("nobody listens", callback=print)
+    sio.fleet.patience = 0.1
+"""
+
+LOAD = """
+import pytest, sioload
+
+@pytest.fixture(scope="module")
+def report():
+    return sioload.run({script!r}, users=3, run_time=2, host={url!r}, checks=["CALL: p99 < 5s after 1s"])
+
+def test_it_holds(report):
+    assert report.exit_code == 0, report.exit_reason
+    assert 0 < report["CALL echo"].p50 <= report["CALL echo"].p99 < 5
+    report.check("CALL: fail_ratio < 1%")
+    report.check("CALL: p99 < 5s after 1s")
+
+def test_it_is_fast_enough(report):
+    report.check("CALL[echo]: p99 < 1us")
+
+def test_bad_usage_is_said():
+    with pytest.raises(sioload.UsageError, match="nearest: 'p99'"):
+        sioload.run({script!r}, users=1, run_time=1, checks=["CALL: p9x < 1s"])
+    with pytest.raises(sioload.UsageError, match="leave users= and run_time= out"):
+        sioload.run({script!r}, users=1, phases="1 users for 1s")
+"""
+
+SCRIPT = """
+from locust import constant, task
+from sioload import SocketIOUser
+
+class Echo(SocketIOUser):
+    wait_time = constant(0.1)
+
+    @task
+    def echo(self):
+        self.sio.call("echo", 1)
+"""
+
+
+def test_a_suite_of_somebody_elses(target: serverkit.Server, tmp_path: Path) -> None:
+    script = tmp_path / "load" / "echo.py"
+    script.parent.mkdir()
+    script.write_text(SCRIPT)
+    (tmp_path / "test_1_bystander.py").write_text(BYSTANDER)
+    (tmp_path / "test_2_functional.py").write_text(FUNCTIONAL.format(url=target.url))
+    (tmp_path / "test_3_load.py").write_text(LOAD.format(url=target.url, script=str(script)))
+    # Without the plugins of this environment but ours, and with warnings as errors.
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "sioload",
+        "-W",
+        "error",
+        "-rf",
+        "-p",
+        "no:cacheprovider",
+        ".",
+    ]
+    env = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "COLUMNS": "200"}
+    done = serverkit.run(argv, 60, cwd=tmp_path, env=env)
+    outcomes = re.findall(r"^(FAILED|ERROR) \S+::(\w+)(?: - (.*))?$", done.out, re.MULTILINE)
+    assert re.search(r"6 passed|\b1 failed", done.out), done.text
+    failed = {name: text for _, name, text in outcomes}
+    assert failed == {
+        "test_it_is_fast_enough": failed["test_it_is_fast_enough"],
+        "test_a_handler_that_raises": "KeyError: 'missing'",
+        "test_an_ack_that_nobody_sends": failed["test_an_ack_that_nobody_sends"],
+    }, done.text
+    fast = r"AssertionError: CALL\[echo\]: p99 < 1us: p99 is [\d.]+ ms, not < 0.001 ms"
+    assert re.fullmatch(fast, failed["test_it_is_fast_enough"]), done.text
+    assert failed["test_an_ack_that_nobody_sends"].startswith(
+        "sioload.errors.ConnectionLost: nobody listens"
+    ), done.text
