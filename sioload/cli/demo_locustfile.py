@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import uuid
+
 import gevent
 from locust import between, constant, task
 
 from sioload import SocketIOUser, on, stamp
 from sioload.cli import quiet
 
+_rooms = itertools.cycle(("kitchen", "garden", "attic"))
+
 
 class Talker(SocketIOUser):
-    """Logs in over HTTP, joins the chat, says something now and then and hears what all say."""
+    """Logs in over HTTP, joins a room of the chat, says something now and then and hears what others say."""
 
     weight = 2
     wait_time = between(3, 6)
@@ -21,14 +26,24 @@ class Talker(SocketIOUser):
         self.client.post("/login", json={"user": "ann"})
         self.sio.connect(namespaces=["/", "/chat"])
 
+    def on_connected(self) -> None:
+        """Join a room, after a reconnect too."""
+        self.room = next(_rooms)
+        self.sio.call("join", {"room": self.room}, namespace="/chat", ok=lambda reply: reply["ok"])
+        self.sio.rooms.add(self.room)
+
     @task
     def say(self) -> None:
-        """A message that is acknowledged, and pushed to everybody."""
-        self.sio.call(
-            "message", {"text": "hi", "sent": stamp()}, namespace="/chat", ok=lambda reply: reply["ok"]
-        )
+        """A message that is acknowledged, and pushed to everybody in the room."""
+        message = {"room": self.room, "id": uuid.uuid4().hex, "text": "hi", "sent": stamp()}
+        self.sio.call("message", message, namespace="/chat", ok=lambda reply: reply["ok"])
 
-    @on("message", namespace="/chat", sent_at=lambda message: message["sent"])
+    @on(
+        "message",
+        namespace="/chat",
+        sent_at=lambda message: message["sent"],
+        room=lambda message: (message["room"], message["id"]),
+    )
     def heard(self, message: object) -> None:
         """Measured on arrival; there is nothing to do."""
 

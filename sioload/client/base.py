@@ -12,7 +12,10 @@ from sioload.client.incoming import Incoming
 from sioload.client.lifecycle import Lifecycle
 from sioload.client.manager import Phase
 from sioload.client.registry import Handlers, Transport
+from sioload.client.rooms import Rooms, room_key
 from sioload.client.schedule import Pace
+from sioload.measure.rooms import value_of
+from sioload.net.clock import stamp
 from sioload.net.fleet import Fleet, say_unowned
 from sioload.options import Options, options_from
 from sioload.plain import Json
@@ -62,6 +65,26 @@ class ClientBase:
     def namespaces(self) -> dict[str, str]:
         """The namespaces that are connected, and the socket's id in each."""
         return {name: n.sid for name, n in self._manager.packets.namespaces.items() if n.connected}
+
+    @property
+    def rooms(self) -> Rooms:
+        """The rooms that this user is in, a set which the script keeps, for `@on(..., room=)`.
+
+        Add a room once the server has put the user into it. It is emptied when the session or a joined
+        namespace ends and when one begins, unless the server recovered it.
+        """
+        return Rooms(self._incoming.known(), self._manager)
+
+    @property
+    def me(self) -> Any:
+        """Whom messages name as their sender (third in `@on(..., room=)`) when this user sent them; None
+        without."""
+        member = self._incoming.member()
+        return None if member is None or member.me is None else value_of(member.me)
+
+    @me.setter
+    def me(self, value: Any) -> None:
+        self._incoming.known().call(None if value is None else room_key(value), stamp())
 
     @property
     def connection_headers(self) -> Mapping[str, str]:

@@ -41,12 +41,15 @@ class Handler:
             None when only measuring is wanted.
         sent_at: gives the server's stamp in a push, in seconds as `stamp()` does.
         delivery: gives `(stream, number)` of a push.
+        room: gives `(room, identity)` of a push, and maybe its sender.
+        audience: with `room`: the name of its messages.
         bound: whether `function` takes the user first.
         empty: `function` does nothing, so nobody needs to call it.
         name: of the event's row, None for the event's own.
     """
 
-    __slots__ = ("_most", "_named", "bound", "delivery", "empty", "function", "name", "sent_at")
+    __slots__ = ("_most", "_named", "audience", "bound", "delivery", "empty", "function", "name", "room",
+                 "sent_at")  # fmt: skip
 
     def __init__(
         self,
@@ -55,6 +58,8 @@ class Handler:
         delivery: Callable[..., tuple[Any, int]] | None = None,
         bound: bool = False,
         name: str | None = None,
+        room: Callable[..., tuple[Any, ...]] | None = None,
+        audience: str = "",
     ) -> None:
         if function is not None and not callable(function):
             raise TypeError(f"a handler must be callable, not {type(function).__name__}")
@@ -63,6 +68,8 @@ class Handler:
         self.delivery = delivery
         self.bound = bound
         self.name = name
+        self.room = room
+        self.audience = audience
         self.empty = _is_empty(function)
         self._named, self._most = _arguments(function, bound)
 

@@ -23,12 +23,14 @@ from sioload.engineio.cookies import Jar
 from sioload.measure.clock import AHEAD, BACK, misfit
 from sioload.measure.delivery import Receiver
 from sioload.measure.recorder import label_of
+from sioload.measure.rooms import Member, everyone, key_of
 from sioload.net import clock
 from sioload.net.pushes import CountedBroadcast
 from sioload.options import Options
 from sioload.plain import Json
 
 if TYPE_CHECKING:
+    from sioload.measure.audience import Message
     from sioload.net.fleet import Fleet
 
 #: How many of the largest payloads may wait for handlers: room for 10,000 events of 13 KB.
@@ -46,7 +48,7 @@ class Incoming(Listener, Script):
         settled: called when an emit of a user that is gone was answered.
     """
 
-    __slots__ = ("_client", "_dispatcher", "_fleet", "_jar", "_label", "_options", "_receiver",
+    __slots__ = ("_client", "_dispatcher", "_fleet", "_jar", "_label", "_member", "_options", "_receiver",
                  "_user", "handlers", "manager", "own", "pending", "settled", "sleepers")  # fmt: skip
 
     manager: Manager
@@ -66,6 +68,9 @@ class Incoming(Listener, Script):
         self.own: Registry | None = None
         self._dispatcher: Dispatcher | None = None
         self._receiver: Receiver | None = None
+        self._member: Member | None = None
+        if any(handler.audience for handler in self.handlers.values()):
+            self.known()
         self._jar: Jar | None = None
 
     def registry(self) -> Registry:
@@ -79,6 +84,17 @@ class Incoming(Listener, Script):
         """Those that something was registered for."""
         own = self.own.namespaces() if self.own is not None else set()
         return {namespace for namespace, _ in self.handlers} | own
+
+    def known(self) -> Member:
+        """The user as a member of rooms."""
+        if self._member is None:
+            handlers = self.handlers.items()
+            hears = tuple((of, handler.audience) for (of, _), handler in handlers if handler.audience)
+            self._member = self._fleet.recorder.audience.presence.member(hears)
+        return self._member
+
+    def member(self) -> Member | None:
+        return self._member
 
     # Events and acks: in the hub.
 
@@ -108,6 +124,7 @@ class Incoming(Listener, Script):
         pending = self.pending
         awaited = bool(pending.waits) and pending.answered(namespace, event, args, now, size)
         measured: CountedBroadcast | None = None
+        sent: float | None = None
         if handler is not None and handler.sent_at is not None:
             row = recorder.rows.get(("PUSH", shown)) or recorder.row("PUSH", shown)
             row.bytes += size
@@ -116,6 +133,7 @@ class Incoming(Listener, Script):
                 late = clock.zero + now - handler.sent_at(*args)
                 if -AHEAD <= late <= BACK:
                     row.add(late)
+                    sent = clock.zero + now - late
                     measured = CountedBroadcast(self.handlers, row, now - late, size)
                 else:
                     row.fail(misfit(late), None, partial(self._told, handler.sent_at, args))
@@ -128,6 +146,12 @@ class Incoming(Listener, Script):
             row.note(self._user, size)
             row.tick()
             measured = CountedBroadcast(self.handlers, row, None, size)
+        if self._member is not None:
+            of_class = self.handlers.get((namespace, event))
+            if of_class is not None and of_class.room is not None:
+                message = self._hear(self._member, of_class, namespace, args, sent, now)
+                if measured is not None:
+                    measured.message = message
         if id is not None or self.own is not None or recorder.tap is not None:
             measured = None  # there is more to do, or only this user would do it
         if handler is not None and handler.delivery is not None:
@@ -162,6 +186,29 @@ class Incoming(Listener, Script):
         except Exception as error:  # noqa: BLE001 - the script's own code
             row = self._fleet.recorder.row("RECV", f"{shown} (delivery)")
             row.fail(f"{type(error).__name__}: {error}", None, partial(self._told, handler.delivery, args))
+
+    def _hear(
+        self, member: Member, handler: Handler, namespace: str, args: list[Any], sent: float | None,
+        now: float,
+    ) -> Message | None:  # fmt: skip
+        """Note who heard a message. Returns where that is noted, None if it isn't."""
+        assert handler.room is not None
+        try:
+            given = handler.room(*args)
+            if given.__class__ is not tuple or not 2 <= len(given) <= 3:
+                raise ValueError(
+                    f"it must be (room, identity) or (room, identity, sender), not {given!r:.60}"
+                )
+            room = everyone(namespace) if given[0] == "*" else key_of(given[0])
+            sender = key_of(given[2]) if len(given) == 3 and given[2] is not None else None
+            audience = self._fleet.recorder.audience
+            return audience.heard(
+                handler.audience, room, key_of(given[1]), sender, sent, member, clock.zero + now
+            )
+        except Exception as error:  # noqa: BLE001 - the script's own code
+            row = self._fleet.recorder.row("RECV", f"{handler.audience} (room)")
+            row.fail(f"{type(error).__name__}: {error}", None, partial(self._told, handler.room, args))
+            return None
 
     def _told(self, function: object, args: Sequence[Json]) -> str:
         """A function of the script, and what it was given."""

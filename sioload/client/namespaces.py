@@ -17,6 +17,7 @@ from sioload.client.namespace import NO_QUERY, Namespace, namespaces_of, refusal
 from sioload.client.packets import NOTHING, Control, Packets
 from sioload.client.script import Script, ask
 from sioload.errors import ConnectError, ConnectionLost, EncodeError, Failure, LimitError
+from sioload.net.clock import stamp
 from sioload.options import Options
 from sioload.plain import Json
 from sioload.socketio.packet import Packet
@@ -185,6 +186,9 @@ class Namespaces(Control):
             return
         now = perf_counter()
         namespace.joined(data)
+        member = self._script.member()
+        if member is not None:
+            member.joined(namespace.name, namespace.recovered, stamp())
         asked = now if namespace.asked is None else namespace.asked
         self.row("CONNECT", namespace.name).add(now - asked)
         if all(n.connected for n in self.wanted.values()):
@@ -277,6 +281,7 @@ class Namespaces(Control):
             return
         namespace.connected = False
         namespace.kicked = True
+        self._parted(name)
         self.packets.forget_shortcuts()
         namespace.sid = ""
         text = "the server closed the namespace"
@@ -288,10 +293,16 @@ class Namespaces(Control):
         namespace = self.wanted.pop(name, None)
         if namespace is None:
             return False
+        self._parted(name)
         self.packets.forget_shortcuts()
         if namespace.connected and self.packets.connection is not None:
             self.packets.send_disconnect(name)
         return True
+
+    def _parted(self, name: str) -> None:
+        member = self._script.member()
+        if member is not None:
+            member.parted(name, stamp())
 
     def leave_all(self) -> None:
         """Say goodbye in each: "/" last, because with it 0.9 ends the session."""
@@ -306,6 +317,9 @@ class Namespaces(Control):
 
     def reset(self) -> None:
         """The session has ended."""
+        member = self._script.member()
+        if member is not None:
+            member.lost(stamp())
         for namespace in self.wanted.values():
             namespace.connected = namespace.refused = False
             namespace.asked = None

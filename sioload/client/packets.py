@@ -30,6 +30,7 @@ from sioload.socketio.generations import V1_0, VERSIONS, Generation, codec_for
 from sioload.socketio.packet import Packet, PacketType
 
 if TYPE_CHECKING:
+    from sioload.measure.rooms import Member
     from sioload.net.fleet import Fleet
     from sioload.net.pushes import BroadcastKey, CountedBroadcast
     from sioload.socketio.parsers import Codec
@@ -62,6 +63,9 @@ class Listener(Protocol):
 
     def only_counts(self, handlers: object) -> bool:
         """Whether an event that was only measured for a user with these handlers is so for this one too."""
+
+    def member(self) -> Member | None:
+        """Who is in the audience of events."""
 
     def on_ack(self, id: int, args: list[Json]) -> None:
         """An ack."""
@@ -263,6 +267,9 @@ class Packets(Receiver):
             and not self._partial
             and self._listener.only_counts(kind.handlers)
         )
+
+    def member(self) -> Member | None:
+        return self._listener.member()
 
     def deliver(self, namespace: Namespace, packet: Packet) -> None:
         """Hand on an event that may carry an offset, or that had to wait."""

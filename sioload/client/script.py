@@ -12,6 +12,7 @@ from sioload.engineio.cookies import Jar
 from sioload.plain import Json
 
 if TYPE_CHECKING:
+    from sioload.measure.rooms import Member
     from sioload.net.fleet import Fleet
 
 T = TypeVar("T")
@@ -31,6 +32,9 @@ class Script(Protocol):
 
     def owner(self) -> object:
         """The user, None without one."""
+
+    def member(self) -> Member | None:
+        """The user as a member of rooms; None when nobody asks."""
 
     def hook(self, name: str) -> Callable[..., Any] | None:
         """A hook that the user defined, None without."""

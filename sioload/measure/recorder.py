@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from sioload.measure.audience import Audience
 from sioload.measure.blocks import Blocks
 from sioload.measure.connections import Connections
 from sioload.measure.delivery import Delivery
@@ -73,7 +74,8 @@ class Recorder:
         rows: type and name to row, in the order of first use.
         foreign: the same for requests of other clients, which Locust counts by itself.
         tap: who hears of each sample; see `Row`. `listen` sets it.
-        ledger, connections, delivery, health, population, blocks: see their modules.
+        ledger, connections, delivery, audience, health, population, blocks: see their modules. What the
+            audience has to tell travels beside the snapshots.
         bytes_sent, bytes_received: of all connections.
         clock_error: bound of this process's clock offset to the swarm's clock in seconds; None if not
         estimated. internal_errors: faults of sioload itself, each of which makes the figures untrustworthy;
@@ -88,6 +90,7 @@ class Recorder:
         self.ledger = Ledger()
         self.connections = Connections()
         self.delivery = Delivery()
+        self.audience = Audience()
         self.health = Health()
         self.population = Population()
         self.blocks = Blocks()

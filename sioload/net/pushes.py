@@ -5,7 +5,11 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from sioload.net import clock
+
 if TYPE_CHECKING:
+    from sioload.measure.audience import Message
+    from sioload.measure.rooms import Member
     from sioload.measure.rows import Row
 
 
@@ -35,9 +39,10 @@ class CountedBroadcast:
     Attributes:
         handlers: those that it was looked up in.
         kind: what it has in common with others, once it is remembered.
+        message: where it is noted who heard it; None when nobody asks.
     """
 
-    __slots__ = ("_row", "_sent", "_size", "_timed", "handlers", "kind")
+    __slots__ = ("_row", "_sent", "_size", "_timed", "handlers", "kind", "message")
 
     def __init__(self, handlers: object, row: Row, sent: float | None, size: int) -> None:
         """
@@ -49,15 +54,20 @@ class CountedBroadcast:
         """
         self.handlers = handlers
         self.kind: BroadcastKey | None = None
+        self.message: Message | None = None
         self._row = row
         self._size = size
         self._timed = sent is not None
         self._sent = 0.0 if sent is None else sent
 
-    def count(self) -> None:
-        """It arrived now."""
+    def count(self, member: Member | None) -> None:
+        """It arrived now, at this member of its audience."""
         self._row.bytes += self._size
+        now = perf_counter()
         if self._timed:
-            self._row.add(perf_counter() - self._sent)
+            self._row.add(now - self._sent)
         else:
             self._row.tick()
+        message = self.message
+        if message is not None and member is not None:
+            self.message = message.heard(member, clock.zero + now)

@@ -18,6 +18,7 @@ from sioload.net.wire import handle, read, send_text, text_frame
 
 if TYPE_CHECKING:
     from sioload.measure.recorder import Recorder
+    from sioload.measure.rooms import Member
     from sioload.net.pushes import BroadcastKey
 
 READ: Final = 1
@@ -72,13 +73,14 @@ class Stream:
         plain: what arrives is what the owner gets.
         kind: pushes of this kind need only be counted; the owner needn't see them. It sets this while each
             read begins with a new message. This is the hottest path, and looks at few objects.
+        member: who hears them.
         buffered: bytes taken by `write` and not yet by the kernel.
     """
 
     plain = True
 
     __slots__ = ("_handle", "_meter", "_out", "_reader", "_small", "_sock", "_writer", "buffered", "closed",
-                 "kind", "owner")  # fmt: skip
+                 "kind", "member", "owner")  # fmt: skip
 
     def __init__(self, sock: _socket.socket, owner: Owner, meter: Recorder) -> None:
         self._sock = sock
@@ -88,6 +90,7 @@ class Stream:
         self._out: deque[bytes] | None = None
         self._small = True
         self.kind: BroadcastKey | None = None
+        self.member: Member | None = None
         self.buffered = 0
         self.closed = False
         self._writer: Any = None
@@ -212,7 +215,7 @@ class Stream:
                 if kind is not None and self.plain:
                     push = kind.pushes.get(data)
                     if push is not None and push.kind is kind:
-                        push.count()
+                        push.count(self.member)
                         return
                 if size == SMALL:
                     self._small = False

@@ -25,6 +25,7 @@ from sioload.net.wire import encode_frame
 from sioload.options import Limits
 
 if TYPE_CHECKING:
+    from sioload.measure.rooms import Member
     from sioload.net.pushes import BroadcastKey, CountedBroadcast
 
 #: A frame beyond this size is collected by the protocol's own reader instead of by joining reads.
@@ -74,6 +75,9 @@ class Receiver(Interface):
 
         The answer holds for all of this kind while it is the stream's `kind`.
         """
+
+    def member(self) -> Member | None:
+        """Who hears events that are counted; None when nobody asks."""
 
 
 class WebSocket(Owner):
@@ -231,11 +235,15 @@ class WebSocket(Owner):
         push = self.pushes.get(frame)
         if push is None:
             return False
-        kind = push.kind
-        if kind is None or not (kind is self.stream.kind or receiver.on_push(kind)):
+        kind, stream = push.kind, self.stream
+        if kind is None:
             return False
-        push.count()
-        self.stream.kind = kind
+        if kind is not stream.kind:
+            if not receiver.on_push(kind):
+                return False
+            stream.kind = kind
+            stream.member = receiver.member()
+        push.count(stream.member)
         return True
 
     def _text(self, payload: bytes) -> str | None:

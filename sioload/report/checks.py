@@ -8,7 +8,8 @@ one: counts add up and percentiles are those of all samples together. Without a 
 its type except `(probe)`.
 
 A check on rows needs `min_samples` samples (default 1) or it fails: timed ones for a time, expected pushes
-for the delivery counts, all samples otherwise. `min_samples 0` lets a check pass that matched nothing.
+for the delivery counts, messages for those of audiences, all samples otherwise. `min_samples 0` lets a check
+pass that matched nothing.
 
 `in PHASE` judges exactly what was counted in that phase, `after` leaves out so much of its beginning, or of
 the run's. With `abort after`, the check is also evaluated once a second while the run, or that part of it,
@@ -19,6 +20,7 @@ too few samples doesn't count as a violation.
 from __future__ import annotations
 
 import difflib
+import math
 import operator
 import re
 import tomllib
@@ -32,6 +34,7 @@ from sioload.measure.delivery import DeliveryCounts
 from sioload.measure.ledger import OUTCOMES
 from sioload.measure.rows import HTTP_TYPES, ROW_TYPES, Totals, row_type
 from sioload.report.figures import Figures
+from sioload.report.heard import TYPE, Heard
 
 OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt,
@@ -44,6 +47,11 @@ _COUNTS: Final = ("count", "rate", "failures", "fail_ratio", "skipped", "unfinis
 _DELIVERY: Final = ("lost", "duplicated", "reordered", "expected", "received", "reconnect_gaps", "behind")
 #: Types whose pushes can carry a sequence number.
 _DELIVERED: Final = ("PUSH", "RECV")
+#: Of FANOUT: what became of messages and their audiences, and times from the first arrival to the last.
+_HEARD: Final = ("messages", "owed", "reached", "missed", "strays", "duplicates", "late", "unjudged")
+_SPREAD: Final = "spread_"
+#: Stats that are ratios, from 0 to 1.
+_RATIOS: Final = ("fail_ratio", "reach")
 _ELSEWHERE: Final = {
     "ledger": ("emits", *OUTCOMES, "open", "late_acks"),
     "run": ("peak_users", "duration", "workers_lost"),
@@ -192,12 +200,13 @@ def _unknown(text: str, what: str, given: str, valid: Iterable[str]) -> CheckErr
 
 def percent_of(stat: str) -> float | None:
     """The percentile that a stat is: `p99.95`."""
-    found = _PERCENTILE.fullmatch(stat)
+    found = _PERCENTILE.fullmatch(stat.removeprefix(_SPREAD))
     percent = float(found[1]) if found is not None else 0.0
     return percent or None
 
 
 def timed(stat: str) -> bool:
+    stat = stat.removeprefix(_SPREAD)
     return stat in _TIMES or percent_of(stat) is not None
 
 
@@ -206,8 +215,12 @@ def check_stat(text: str, selector: str, stat: str) -> None:
         if stat not in _ELSEWHERE[selector]:
             raise _unknown(text, f"stat of {selector}", stat, _ELSEWHERE[selector])
         return
-    if stat not in _COUNTS + _DELIVERY and not timed(stat):
-        raise _unknown(text, "stat", stat, _COUNTS + _TIMES + _DELIVERY)
+    heard = stat in (*_HEARD, "reach") or stat.startswith(_SPREAD)
+    if stat not in (*_COUNTS, *_DELIVERY, *_HEARD, "reach") and not timed(stat):
+        known = (*_COUNTS, *_TIMES, *_DELIVERY, *_HEARD, "reach", f"{_SPREAD}p99")
+        raise _unknown(text, "stat", stat, known)
+    if heard and selector != TYPE:
+        raise CheckError(f"check {text!r}: {stat!r} is of messages to rooms: use it with {TYPE}")
     if timed(stat) and not row_type(selector).timed:
         raise CheckError(f"check {text!r}: {selector} rows carry no time, so {stat!r} means nothing")
     if stat in _DELIVERY and selector not in _DELIVERED:
@@ -235,7 +248,7 @@ def limit_of(text: str, stat: str, value: str) -> float:
     if found is None:
         raise CheckError(f"check {text!r}: {value!r} is no number")
     number, unit = float(found[1]), found[2]
-    if stat != "fail_ratio":
+    if stat not in _RATIOS:
         if unit and not (stat == "rate" and unit == "/s"):
             raise CheckError(
                 f"check {text!r}: {stat!r} is a number without a unit, but {value!r} has {unit!r}"
@@ -366,6 +379,8 @@ def _measure(check: Check, figures: Figures, duration: float) -> tuple[float | N
             if check.matches(name):
                 pushes.merge(counts)
         return getattr(pushes, stat), pushes.expected
+    if stat in (*_HEARD, "reach") or stat.startswith(_SPREAD):
+        return _heard(check, figures)
     rows = [row for row in figures.rows if row.type == check.selector and check.matches(row.name)]
     row = rows[0] if len(rows) == 1 else Totals(check.selector, "")
     if len(rows) > 1:
@@ -382,6 +397,28 @@ def _measure(check: Check, figures: Figures, duration: float) -> tuple[float | N
     return getattr(row, stat), row.count + row.skipped + row.unfinished
 
 
+def _heard(check: Check, figures: Figures) -> tuple[float | None, int]:
+    """The value of a stat of audiences, and how many messages it rests on."""
+    heard = Heard()
+    for name, of_name in figures.audience.names().items():
+        if check.matches(name):
+            heard.merge(of_name)
+    stat = check.stat
+    if stat == "reach":
+        return (heard.reached / heard.owed if heard.owed else None), heard.messages
+    if not stat.startswith(_SPREAD):
+        return getattr(heard, stat), heard.messages + heard.unjudged
+    if not heard.spread.total:
+        return None, 0
+    percent = percent_of(stat)
+    time = (
+        getattr(heard.spread, stat.removeprefix(_SPREAD))
+        if percent is None
+        else heard.spread.percentile(percent)
+    )
+    return time, heard.spread.total
+
+
 def _shown(stat: str, value: float) -> str:
     if timed(stat):
         return f"{value * 1000:.4g} ms" if value < 10 else f"{value:.2f} s"
@@ -389,4 +426,6 @@ def _shown(stat: str, value: float) -> str:
         return f"{value:.1f} s"
     if stat == "fail_ratio":
         return f"{value * 100:.4g}%"
+    if stat == "reach":
+        return f"{math.floor(value * 1_000_000) / 10_000:.7g}%"  # what isn't all must not look so
     return f"{value:.2f}/s" if stat == "rate" else f"{value:.10g}"

@@ -130,7 +130,8 @@ class Course:
                 if counted is None:
                     break
                 shown = self._phase(span, part, counted, figures, open_before)
-                if closing is not None and closing.final:
+                heard = closing is None or figures.audience.settled >= closing.end
+                if closing is not None and closing.final and heard:
                     closing.shown = shown
             open_before = shown["ledger"]["open_at_end"]
             found.append(shown)
@@ -172,6 +173,7 @@ class Course:
             "connections": counted.connections.encode(),
             "bytes": {"sent": counted.bytes_sent, "received": counted.bytes_received},
             "delivery": [{"name": n, **counted.delivery[n].encode()} for n in sorted(counted.delivery)],
+            "audience": counted.audience.document(),
         }
 
 

@@ -22,7 +22,7 @@ SCHEMA: Final = 2
 #: Said beside delivery's figures.
 UNSEEN: Final = (
     "expected is what lies between a receiver's first and last number; that it never got a first one, "
-    "or none after its last, isn't seen but where others of its stream got on"
+    "or none after its last, isn't seen but where others of its stream got on, and where room= is given"
 )
 #: Said in every report of a run that accepted any certificate.
 UNVERIFIED: Final = "TLS certificates were not verified"
@@ -129,6 +129,7 @@ def report(
         "phases": [] if course is None else course.document(figures, course.started + duration),
         "ledger": figures.ledger.encode(),
         "delivery": [{"name": name, **figures.delivery[name].encode()} for name in sorted(figures.delivery)],
+        "audience": figures.audience.document(),
         "connections": figures.connections.encode(),
         "bytes": {"sent": figures.bytes_sent, "received": figures.bytes_received},
         "feeds": list(feeds),
@@ -223,6 +224,8 @@ def summary_text(
         lines += _labelled("delivery", text.format(**counts), width)
     if report["delivery"]:
         lines += _labelled("", UNSEEN, width)
+    for heard in report.get("audience", ()):
+        lines += _audience_lines(heard, width)
     for feed in report.get("feeds", ()):
         lines += _feed_lines(feed, width)
     lines += _health_lines(report["health"], width, colour)
@@ -312,6 +315,20 @@ def users_text(users: Mapping[str, int]) -> str:
     if users["left"]:
         parts.append(f"{users['left']} left by themselves (StopUser)")
     return "; ".join(parts)
+
+
+def _audience_lines(heard: Mapping[str, Json], width: int) -> list[str]:
+    text = "{name}: {messages} messages, {reached} of {owed} reached, {missed} missed, {strays} strays, " \
+           "{duplicates} duplicates, {late} late, {unjudged} not judged".format(**heard)  # fmt: skip
+    if heard["spread_ms"] is not None:
+        text += f"; first to last arrival p99 {_ms(heard['spread_ms']['p99'])} ms"
+    if heard["share"] < 1:
+        text += f"; of one message in {round(1 / heard['share'])}"
+    lines = _labelled("audience", text, width)
+    for worst in heard["worst"]:
+        lost = f"{worst['missed']} of {worst['of']} missed {worst['id']} in {worst['room']}"
+        lines += _labelled("", lost, width)
+    return lines
 
 
 def _feed_lines(feed: Mapping[str, Json], width: int) -> list[str]:

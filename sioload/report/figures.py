@@ -10,7 +10,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sioload.measure.blocks import Blocks
 from sioload.measure.connections import Connections
@@ -22,6 +22,7 @@ from sioload.measure.population import Population
 from sioload.measure.recorder import OTHER
 from sioload.measure.rows import ROW_TYPES, Totals
 from sioload.plain import Json
+from sioload.report.heard import TYPE, AudienceFigures
 
 _ORDER = {type: position for position, type in enumerate(ROW_TYPES)}
 
@@ -53,6 +54,7 @@ class Figures:
         rows: every row that counted something, by type (in the order of `ROW_TYPES`, then those of other
             clients) and name.
         delivery: row name to its delivery counts.
+        audience: who should have heard each message, and who did.
         health: worker id and what it measured of itself, for each process.
         population: users, and what they raised.
         clock_error: how far the clocks of two processes may differ at most, in seconds; None if unknown.
@@ -70,6 +72,7 @@ class Figures:
     bytes_sent: int = 0
     bytes_received: int = 0
     delivery: dict[str, DeliveryCounts] = field(default_factory=dict)
+    audience: AudienceFigures = field(default_factory=AudienceFigures)
     health: list[tuple[str, HealthTotals]] = field(default_factory=list)
     population: Population = field(default_factory=Population)
     clock_error: float | None = None
@@ -115,6 +118,7 @@ class Figures:
             bytes_sent=self.bytes_sent - earlier.bytes_sent,
             bytes_received=self.bytes_received - earlier.bytes_received,
             delivery=pushes,
+            audience=self.audience.since(earlier.audience),
             population=self.population.since(earlier.population),
         )
 
@@ -235,5 +239,7 @@ def between(figures: Figures, begin: float = -math.inf, end: float = math.inf) -
     found = parts[0]
     for part in parts[1:]:
         found = found.followed_by(part)
-    found.clock_error = figures.clock_error
-    return found
+    # Messages are judged some time after they were heard, and belong to where they were heard.
+    audience = figures.audience.between(begin, end)
+    rows = [*(row for row in found.rows if row.type != TYPE), *audience.rows()]
+    return replace(found, rows=sorted(rows, key=order), audience=audience, clock_error=figures.clock_error)

@@ -7,16 +7,18 @@ therefore takes some ten times as many points as one of two minutes, not 720 tim
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from sioload.measure.histogram import TICKS, tick_bounds
 from sioload.measure.ledger import OUTCOMES, Ledger
 from sioload.measure.rows import Totals
 from sioload.report.figures import Figures
+from sioload.report.heard import Heard
 
 #: Points of one fineness.
 KEEP: Final = 120
@@ -28,6 +30,8 @@ _JOINED: Final = 3
 #: What charts show of a span's times, in percent; and the longest time.
 PERCENTS: Final = (50.0, 95.0, 99.0, 99.9)
 STATS: Final = ("p50", "p95", "p99", "p99.9", "max")
+#: In place of a row's type, for the times from the first arrival to the last of messages to rooms.
+SPREAD: Final = "spread"
 #: Key of `Point.connections` for connections that are being made.
 OPENING: Final = "opening"
 
@@ -98,6 +102,7 @@ class Point:
         processes: process to the CPU it used (cores, on average), its own lag and the machine's lag at p99
             (seconds, the worst); only processes that have measured themselves by now.
         cells: number of a row to its cell, for rows that counted something.
+        heard: name to members that messages of this span were owed to, and how many of them got theirs.
     """
 
     start: float
@@ -110,6 +115,7 @@ class Point:
     outcomes: dict[str, int]
     processes: dict[str, tuple[float, float, float]]
     cells: dict[int, Cell]
+    heard: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -143,6 +149,13 @@ class Point:
             _sum(self.outcomes, later.outcomes),
             processes,
             cells,
+            {
+                name: (
+                    self.heard.get(name, (0, 0))[0] + later.heard.get(name, (0, 0))[0],
+                    self.heard.get(name, (0, 0))[1] + later.heard.get(name, (0, 0))[1],
+                )
+                for name in {**self.heard, **later.heard}
+            },
         )
 
 
@@ -208,6 +221,7 @@ class History:
         self._opened = self._upgraded = 0
         self._closed: dict[str, int] = {}
         self._outcomes: dict[str, int] = {}
+        self._heard: dict[str, tuple[int, int]] = {}
         self._end = 0.0
         for level in self._levels:
             level.clear()
@@ -238,7 +252,11 @@ class History:
         if end <= self._end:
             return
         cells: dict[int, Cell] = {}
-        for row in figures.rows if rows is None else rows:
+        audiences = figures.audience.names()
+        spreads = [Totals(SPREAD, name) for name in audiences]
+        for spread in spreads:
+            spread.times = audiences[spread.name].spread
+        for row in itertools.chain(figures.rows if rows is None else rows, spreads):
             number = self._number(row)
             cell = self._counted[number].advance(row)
             if cell is not None:
@@ -255,11 +273,22 @@ class History:
             _more(outcomes, self._outcomes),
             {name: (total.cpu, total.own_p99, total.machine_p99) for name, total in windows if total.windows},
             cells,
+            self._more_heard(audiences),
         )
         self._opened, self._upgraded, self._closed = made.opened, made.upgraded, dict(made.closed)
         self._outcomes = outcomes
         self._end = end
         self._append(point)
+
+    def _more_heard(self, audiences: Mapping[str, Heard]) -> dict[str, tuple[int, int]]:
+        """Owed and reached since this was last asked, by name."""
+        before = self._heard
+        self._heard = {name: (heard.owed, heard.reached) for name, heard in audiences.items()}
+        return {
+            name: (owed - before.get(name, (0, 0))[0], reached - before.get(name, (0, 0))[1])
+            for name, (owed, reached) in self._heard.items()
+            if owed > before.get(name, (0, 0))[0]
+        }
 
     def _number(self, row: Totals) -> int:
         key = (row.type, row.name)

@@ -16,6 +16,7 @@ from sioload.measure.health import HealthTotals
 from sioload.measure.recorder import FIXED_NAMES, MAX_NAMES, OTHER, SNAPSHOT, Recorder
 from sioload.measure.rows import Totals, row_type
 from sioload.plain import Json
+from sioload.report.audience import Audiences
 from sioload.report.figures import Figures, LostWorker, merge_encoded, order
 from sioload.report.windows import Windows
 
@@ -46,6 +47,7 @@ class Swarm:
 
     Attributes:
         windows: the boundaries of the run, and what was counted between them.
+        audiences: who should have heard each message, and who did.
     """
 
     def __init__(self) -> None:
@@ -58,6 +60,8 @@ class Swarm:
         self._blocks = Blocks()
         self._with_blocks: set[tuple[str, str]] = set()
         self.windows = Windows()
+        self.audiences = Audiences()
+        self.audiences.clear(self.windows.marks)
 
     def take(self, worker: str, snapshot: dict[str, Json], now: float = 0.0) -> bool:
         """Take a snapshot of a worker.
@@ -124,6 +128,7 @@ class Swarm:
         known = self._processes.get((worker, epoch)) if epoch is not None else None
         loss = LostWorker(worker, None if known is None else max(0.0, now - known.heard))
         self._lost[worker] = (epoch, loss)
+        self.audiences.lost(worker)
         self._figures = None
         return loss
 
@@ -138,10 +143,11 @@ class Swarm:
         self._blocks = Blocks()
         self._with_blocks.clear()
         self.windows.clear()
+        self.audiences.clear(self.windows.marks)
 
     def figures(self) -> Figures:
         """The merged figures; the same object until something changes. They are for reading only."""
-        if self._figures is None:
+        if self._figures is None or self._figures.audience is not self.audiences.figures():
             self._figures = self._merge()
         return self._figures
 
@@ -168,7 +174,9 @@ class Swarm:
         for name, counts in figures.delivery.items():
             counts.behind = comparison.behind(name)
         figures.clock_error = _between_two(clock_errors)
-        figures.rows = _bounded([row for process in self._processes.values() for row in process.rows])
+        figures.audience = self.audiences.figures()
+        heard: list[_Row] = list(figures.audience.rows())
+        figures.rows = _bounded(heard + [row for process in self._processes.values() for row in process.rows])
         newest = {key: (process.data, process.rows) for key, process in self._processes.items()}
         self.windows.settle(newest)
         self.windows.show(figures, newest)

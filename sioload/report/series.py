@@ -84,6 +84,12 @@ def row_series(points: Sequence[Point], number: int) -> dict[str, Json]:
     }
 
 
+def reach_series(points: Sequence[Point], name: str) -> list[float | None]:
+    """Of the members that messages of a name were owed to, those who got them, in percent; None without."""
+    found = [point.heard.get(name) for point in points]
+    return [None if heard is None else round(100 * heard[1] / heard[0], 3) for heard in found]
+
+
 def _outages(seen: Sequence[int]) -> list[list[int]]:
     """Where more is missing between two points than usual: a row that is seldom used is no outage."""
     steps = [later - earlier for earlier, later in itertools.pairwise(seen)]

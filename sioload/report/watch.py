@@ -93,5 +93,6 @@ def _of(check: Check, figures: Figures) -> Figures:
         rows=[row.copy() for row in figures.rows if row.type == check.selector and check.matches(row.name)],
         ledger=copy.copy(figures.ledger),
         connections=copy.deepcopy(figures.connections),
+        audience=figures.audience,
         delivery={name: copy.copy(n) for name, n in figures.delivery.items() if check.matches(name)},
     )

@@ -27,7 +27,7 @@ from sioload.report.figures import Figures
 from sioload.report.merge import Swarm
 from sioload.report.reason import because, failures
 from sioload.report.watch import Watch
-from sioload.swarm import describe, outputs
+from sioload.swarm import describe, outputs, statistics
 from sioload.swarm.guard import Guard
 from sioload.swarm.options import checks_of
 
@@ -187,6 +187,10 @@ class Judge:
     def figures(self) -> Figures:
         """The merged figures as they are now."""
         figures = self._gather()
+        deltas = self.swarm.audiences.deltas()
+        for delta in deltas:
+            delta.name = self.names.admit(delta.type, delta.name)
+        statistics.log(self.environment.stats, deltas)
         return replace(figures, internal_errors=[*figures.internal_errors, *self._faults])
 
     def report(self, figures: Figures | None = None) -> dict[str, Json]:
@@ -251,6 +255,7 @@ class Judge:
 
     def _settle(self) -> None:
         self.end()
+        self.figures()  # Locust's own files show what was judged by now
         self._faults += outputs.write_locust_files(self.environment, self._html_file)
         options = self.environment.parsed_options
         figures = self.figures()
@@ -309,6 +314,7 @@ class Judge:
         if not self.running or runner.state not in (STATE_SPAWNING, STATE_RUNNING):
             return
         self._count_asked()
+        self.figures()
         if self._aborted is None and any(check.abort_after is not None for check in self._checks):
             users = runner.user_count
             self._aborted = self._watch.feed(self.figures(), self.course, now=clock.stamp(), users=users)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from locust.runners import STATE_RUNNING, STATE_SPAWNING
 
+from sioload.net.clock import stamp
 from sioload.net.fleet import runner_of
 from sioload.plain import Json
 from sioload.report.figures import Figures
@@ -92,4 +93,8 @@ class Local:
 
     def _gather(self) -> Figures:
         self.producer.flush()
-        return self.judge.swarm.take_local(self.producer.fleet.recorder)
+        recorder, swarm = self.producer.fleet.recorder, self.judge.swarm
+        told = recorder.audience.report(stamp())
+        next = swarm.audiences.take("local", recorder.epoch, told, going=self.judge.running)
+        recorder.audience.confirmed(next, swarm.audiences.shift)
+        return swarm.take_local(recorder)

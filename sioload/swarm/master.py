@@ -19,7 +19,7 @@ from sioload.swarm import clocks, statistics
 from sioload.swarm.guard import Guard
 from sioload.swarm.judge import Judge
 from sioload.swarm.lending import MasterDesk
-from sioload.swarm.messages import CLOCK, CUTS, HURRY, MARKS, RESET, SNAPSHOT, STOP, STOPPED, TEST
+from sioload.swarm.messages import CLOCK, CUTS, HEARD, HURRY, MARKS, RESET, SNAPSHOT, STOP, STOPPED, TEST
 from sioload.swarm.options import DRAIN
 
 if TYPE_CHECKING:
@@ -141,10 +141,19 @@ class Master:
         if blocks is not None:
             blocks["rows"] = [[type, admit(type, name), text] for type, name, text in blocks["rows"]]
             self.swarm.take_blocks(client_id, snapshot["epoch"], blocks)
+        if (told := part.get("audience")) is not None:
+            self._hear(client_id, snapshot["epoch"], told)
         if cuts:
             self._send(CUTS, client_id, marks=[cut["mark"] for cut in cuts])
         if part.get("marks", 0) < len(self.swarm.windows.marks) and not part["final"]:
             self._tell_marks(client_id)
+
+    def _hear(self, client_id: str, epoch: str, told: dict[str, Any]) -> None:
+        """Take what a worker tells of its audience."""
+        audiences = self.swarm.audiences
+        next = audiences.take(client_id, epoch, told, going=self.judge.running)
+        if told["batches"] or told["shift"] < audiences.shift:
+            self._send(HEARD, client_id, epoch=epoch, next=next, shift=audiences.shift)
 
     def on_stopped(self, environment: Environment, msg: Message) -> None:
         """All that a worker had to report of this test is in."""

@@ -20,6 +20,8 @@ RESET: Final = "sioload_reset"
 MARKS: Final = "sioload_marks"
 #: The master has these cuts of a worker.
 CUTS: Final = "sioload_cuts"
+#: The master has what a worker told of its audience, up to a batch.
+HEARD: Final = "sioload_heard"
 #: A worker asks for the master's time, and the answer.
 CLOCK: Final = "sioload_clock"
 #: A worker asks for rows of feeds and returns some, and the answer.

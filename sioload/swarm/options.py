@@ -12,6 +12,7 @@ from sioload.durations import seconds_of
 from sioload.errors import CheckError, PhaseError
 from sioload.load.phases import parse_phases
 from sioload.load.shapes import SESSION_DRAIN
+from sioload.measure.rooms import GRACE
 from sioload.report.checks import Check, parse, parse_toml
 from sioload.swarm.processes import before_fork
 
@@ -64,6 +65,8 @@ def add_options(parser: Any) -> None:
     add("--sio-session-length", session_length, "<duration>", text)
     text = "How long sessions may go on after the last phase. Defaults to 30 s."
     add("--sio-session-drain", seconds, "<seconds>", text, default=SESSION_DRAIN)
+    text = "How long a message may take to all of its audience (@on(..., room=)). Defaults to 5 s."
+    add("--sio-grace", grace, "<seconds>", text, default=GRACE)
     text = "How long emits may stay open after the users have stopped. Defaults to 5."
     add("--sio-drain", seconds, "<seconds>", text, default=DRAIN)
 
@@ -140,6 +143,16 @@ def port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port (0 to 65535)")
     return int(text)
+
+
+def grace(text: str) -> float:
+    """A duration, or a number of seconds: more than 0, up to an hour."""
+    value = seconds_of(text)
+    if value is None:
+        value = seconds(text)
+    if not 0 < value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is no grace (more than 0, up to 3600 seconds)")
+    return value
 
 
 def seconds(text: str) -> float:

@@ -19,6 +19,7 @@ from locust.runners import STATE_CLEANUP, STATE_STOPPED, Runner
 
 from sioload.client import manager
 from sioload.measure.health import remedy
+from sioload.measure.rooms import GRACE
 from sioload.net.clock import stamp
 from sioload.net.fleet import Fleet, fleet_of, runner_of
 from sioload.plain import Json
@@ -101,6 +102,8 @@ class Producer:
             self.forget()
             self.fleet.recorder.population.reset()
         self.cutter.begin()
+        grace = getattr(self.environment.parsed_options, "sio_grace", GRACE)
+        self.fleet.recorder.audience.begin(grace, stamp())
         self._warned = self._hurried = False
         self._settling = 0
         self._end = self._stopper = None
@@ -113,12 +116,14 @@ class Producer:
     def forget(self) -> None:
         """Forget everything counted; emits that are open now count again, with their outcome to come."""
         self.fleet.recorder.reset()
+        self.fleet.recorder.audience.reset(stamp())
         self.cutter.forget()
 
     def stopping(self) -> None:
         """The users are about to be stopped; how busy stopping them keeps this process doesn't count."""
         self._settling = 0
         self.cutter.end()
+        self.fleet.recorder.audience.close(stamp())
         population = self.fleet.recorder.population
         if population.stopped is None:
             population.stopped = population.now
@@ -221,6 +226,8 @@ class Producer:
             self._tap.look()
             self.flush()
             recorder = self.fleet.recorder
+            for _ in recorder.audience.advance(stamp()):
+                gevent.sleep(0)
             if not self.fleet.ending:
                 for _ in recorder.delivery.survey(time.monotonic()):
                     gevent.sleep(0)

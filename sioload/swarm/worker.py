@@ -12,11 +12,12 @@ from locust.exception import RPCError
 from locust.rpc import Message
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, WorkerRunner
 
+from sioload.net.clock import stamp
 from sioload.plain import Json
 from sioload.swarm.clocks import Clock
 from sioload.swarm.guard import Guard
 from sioload.swarm.lending import WorkerDesk
-from sioload.swarm.messages import CUTS, HURRY, MARKS, RESET, SNAPSHOT, STOP, STOPPED, TEST
+from sioload.swarm.messages import CUTS, HEARD, HURRY, MARKS, RESET, SNAPSHOT, STOP, STOPPED, TEST
 from sioload.swarm.producer import SLOW_STOP, Producer
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Worker:
         runner.register_message(RESET, guard.safe(self.on_reset))
         runner.register_message(MARKS, guard.safe(self.on_marks))
         runner.register_message(CUTS, guard.safe(self.on_cuts))
+        runner.register_message(HEARD, guard.safe(self.on_heard))
         if self._began_without_us():
             guard.safe(self._begin)(late=True)
 
@@ -126,6 +128,11 @@ class Worker:
         if msg.data["test"] == self._test:
             self.producer.cutter.marks.confirmed(msg.data["marks"])
 
+    def on_heard(self, environment: Environment, msg: Message) -> None:
+        recorder = self.producer.fleet.recorder
+        if msg.data["epoch"] == recorder.epoch:
+            recorder.audience.confirmed(msg.data["next"], msg.data["shift"])
+
     def on_reset(self, environment: Environment, msg: Message) -> None:
         """Someone pressed "Reset Stats" on the master, or it runs with `--reset-stats`."""
         if msg.data["test"] != self._test:
@@ -149,13 +156,15 @@ class Worker:
         self.producer.flush()
         self._clock.update()
         self._seq += 1
+        recorder = self.producer.fleet.recorder
         data[SNAPSHOT] = {
             "test": self._test,
             "final": self.producer.drained,
             "stopping": not self.producer.ending,
             "marks": len(self.producer.cutter.marks.known),
             "cuts": self.producer.cutter.marks.unsent(),
-            "snapshot": self.producer.fleet.recorder.snapshot(self._seq),
+            "snapshot": recorder.snapshot(self._seq),
+            "audience": recorder.audience.report(stamp()),
         }
         if self.producer.drained:
             data[SNAPSHOT]["blocks"] = self.producer.fleet.recorder.blocks.encode()

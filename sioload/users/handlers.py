@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from sioload.client.dispatcher import Handler
+from sioload.client.namespace import row_name
 from sioload.errors import UsageError
+from sioload.measure.rows import clean_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "_sioload_on"
@@ -18,6 +20,7 @@ class _Registration(NamedTuple):
     sent_at: Callable[..., float] | None
     delivery: Callable[..., tuple[Any, int]] | None
     name: str | None
+    room: Callable[..., tuple[Any, ...]] | None
 
 
 def on(
@@ -27,6 +30,7 @@ def on(
     sent_at: Callable[..., float] | None = None,
     delivery: Callable[..., tuple[Any, int]] | None = None,
     name: str | None = None,
+    room: Callable[..., tuple[Any, ...]] | None = None,
 ) -> Callable[[F], F]:
     """Make a method of a `SocketIOUser` the handler of an event.
 
@@ -43,8 +47,13 @@ def on(
         delivery: given the event's arguments, returns `(stream, number)`: numbers of one stream must arrive
             without gaps, repeats or reordering, from the first that a receiver gets to its last. That it gets
             none, or no more, shows only as `behind`: it has been silent while others of the stream got on. So
-            does a receiver that left a room on purpose. May not block.
+            does a receiver that left a room on purpose. It can't see silence otherwise: `room` does. May not
+            block.
         name: the row's name in place of the event's.
+        room: given the event's arguments, returns `(room, identity)` or `(room, identity, sender)`, of JSON's
+            kinds of values. Over all users of the run it is then seen whether everyone in that room (as
+            `self.sio.rooms` says; "*" is everyone connected to the namespace) got this message, once, and
+            nobody else: row FANOUT, the report's `audience`. May not block.
     """
     if isinstance(event, bool) or not isinstance(event, str | int) or event == "":  # type: ignore[redundant-expr]
         raise UsageError(f"on(): the event must be a name, not {event!r}")
@@ -53,8 +62,11 @@ def on(
     if name is not None and (not isinstance(name, str) or name == ""):  # type: ignore[redundant-expr]
         raise UsageError(f"on({event!r}): name must be a text, not {name!r}")
 
+    if room is not None and event == "*":
+        raise UsageError("on('*'): room= needs the name of an event, which tells who is owed its messages")
+
     def mark(function: F) -> F:
-        registration = _Registration(str(event), namespace, sent_at, delivery, name)
+        registration = _Registration(str(event), namespace, sent_at, delivery, name, room)
         setattr(function, _MARK, [*getattr(function, _MARK, ()), registration])
         return function
 
@@ -69,8 +81,9 @@ def handlers_of(cls: type) -> dict[tuple[str, str], Handler]:
         for name, value in vars(base).items():
             if name not in seen:
                 seen.add(name)
-                for event, namespace, sent_at, delivery, row in getattr(value, _MARK, ()):
-                    handler = Handler(value, sent_at, delivery, bound=True, name=row)
+                for event, namespace, sent_at, delivery, row, room in getattr(value, _MARK, ()):
+                    audience = clean_name(row_name(namespace, row or event)) if room is not None else ""
+                    handler = Handler(value, sent_at, delivery, True, row, room, audience)
                     found.setdefault((namespace, event), handler)
     return found
 

@@ -43,6 +43,7 @@ class Collector:
         yield from _emits(figures)
         yield from _connections(figures)
         yield from _delivery(figures)
+        yield from _audience(figures)
         yield from _generator(figures)
         yield from _run(self._look)
 
@@ -161,6 +162,25 @@ def _delivery(figures: Figures) -> Iterator[Metric]:
         for result, n in counts.encode().items():
             pushes.add_metric([name, result], n)
     yield pushes
+
+
+def _audience(figures: Figures) -> Iterator[Metric]:
+    labels = ["name", "result"]
+    members = CounterMetricFamily(
+        "sioload_audience", "Messages to rooms by name, and members by what became of theirs", labels=labels
+    )
+    spread = HistogramMetricFamily(
+        "sioload_audience_spread_seconds", "From a message's first arrival to its last", labels=["name"]
+    )
+    for name, heard in figures.audience.names().items():
+        for result, n in heard.counts().items():
+            members.add_metric([name, result], n)
+        if heard.spread.total:
+            spread.add_metric([name], cumulative(heard.spread), heard.spread.sum_ticks / TICKS)
+    yield from (members, spread)
+    yield _gauge(
+        "sioload_audience_share", "Share of messages to rooms that is followed", figures.audience.share
+    )
 
 
 def _generator(figures: Figures) -> Iterator[Metric]:

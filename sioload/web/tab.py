@@ -195,6 +195,15 @@ def _rest(report: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
     ledger = report["ledger"]
     outcomes = [f"{n} {name}" for name, n in ledger.items() if n and name != "emits"]
     yield {"kind": "ledger", "what": "emits", "count": ledger["emits"], "notes": ", ".join(outcomes)}
+    for heard in report["audience"]:
+        notes = "{reached} of {owed} reached; {strays} strays, {duplicates} duplicates, {late} late".format(
+            **heard
+        )
+        if heard["worst"]:
+            worst = heard["worst"][0]
+            notes += f"; worst: {worst['missed']} of {worst['of']} missed {worst['id']} in {worst['room']}"
+        yield {"kind": "audience", "what": heard["name"], "count": heard["messages"],
+               "failures": heard["missed"], "notes": notes}  # fmt: skip
     for counts in report["delivery"]:
         notes = "of {expected}: {duplicated} duplicated, {reordered} reordered, {reconnect_gaps} while " \
                 "down; {behind} receivers behind"  # fmt: skip

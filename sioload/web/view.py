@@ -14,8 +14,8 @@ from jinja2 import Environment, FileSystemLoader
 from sioload.measure.health import shown_verdict
 from sioload.plain import Json
 from sioload.report.document import UNSEEN, users_text
-from sioload.report.history import Point
-from sioload.report.series import row_series, series
+from sioload.report.history import SPREAD, Point
+from sioload.report.series import reach_series, row_series, series
 from sioload.web.live import Look
 
 STATIC: Final = Path(__file__).with_name("static")
@@ -119,6 +119,11 @@ def charts(look: Look, points: Sequence[Point], wanted: Iterable[int]) -> dict[s
         "rows": rows(look),
         "phases": [{key: each[key] for key in _BAND} for each in look.report["phases"]],
         "columns": series(points),
+        "audience": {
+            name: {"reach": reach_series(points, name), "times": row_series(points, number)["times"]}
+            for number, (type, name) in enumerate(look.rows)
+            if type == SPREAD
+        },
         "series": {str(row): row_series(points, row) for row in wanted},
     }
 

@@ -97,6 +97,9 @@ class Reader:
     def on_push(self, kind: object) -> bool:
         return True
 
+    def member(self) -> None:
+        return None
+
     def on_ws_open(self, ws: WebSocket) -> None:
         pass
 

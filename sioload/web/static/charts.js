@@ -11,7 +11,7 @@
   const BANDS = [["p50", "p95", 0.34], ["p95", "p99", 0.22], ["p99", "p99.9", 0.14], ["p99.9", "max", 0.08]];
 
   // Types of rows that scripts name; the others tell of connections, and come after these.
-  const EVENTS = new Set(["CALL", "REPLY", "EMIT", "PUSH", "RECV", "WAIT"]);
+  const EVENTS = new Set(["CALL", "REPLY", "EMIT", "PUSH", "FANOUT", "RECV", "WAIT"]);
 
   const $ = (id) => document.getElementById(id);
   const embedded = $("sioload-data");
@@ -277,6 +277,14 @@
     if (outcomes.length) chart(at, "outcomes", "Emits by outcome", "per second").show(x, lines(outcomes));
     const failed = failing();
     if (failed.length) chart(at, "failures", "Failures", "per second").show(x, ofRows(failed, "failures"));
+    const heard = Object.entries(data.audience).slice(0, LINES);
+    if (heard.length) {
+      chart(at, "reach", "Reach: members who got what they were owed", "%").show(x, lines(heard.map(([name, one]) => [name, one.reach, { points: true }])));
+      for (const [name, one] of heard.filter(([, one]) => one.times)) {
+        const spread = lines(["p50", "p95", "p99", "max"].map((stat) => [stat, one.times[stat]]));
+        chart(at, `spread ${name}`, `Spread of ${name}`, "ms from the first arrival to the last").show(x, spread, [], view.log);
+      }
+    }
     const processes = Object.entries(columns.processes).slice(0, LINES);
     if (processes.length) {
       const many = Object.keys(columns.processes).length;
