@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
 from sioload.errors import UsageError
-from sioload.importing import entries, har, recorded, script
+from sioload.importing import artillery, entries, har, recorded, script
 
-#: Endings of files that are recordings.
-_RECORDINGS = (".har", ".json")
+#: Bytes of a payload file.
+_PAYLOAD = 64 << 20
 
 
 def _pace(ctx: click.Context, param: click.Parameter, value: str) -> float:
@@ -36,13 +37,19 @@ def _pace(ctx: click.Context, param: click.Parameter, value: str) -> float:
     "--think", "pace", default="recorded", callback=_pace, metavar="recorded|none|0.5x", show_default=True,
     help="Pauses between a user's steps.",
 )  # fmt: skip
-def import_(file: Path, folder: Path, pace: float) -> int:
+@click.option(
+    "-e", "environment", default="", metavar="NAME", help="One of an Artillery script's environments."
+)
+def import_(file: Path, folder: Path, pace: float, environment: str) -> int:
     """Write a locustfile from FILE: a browser's recording (.har), or an Artillery script (.yml, .yaml).
 
     Nothing is overwritten. Recorded accounts go into accounts.csv, beside the script.
     """
     data = _read(file, entries.LARGEST)
-    conversation = recorded.understand(har.read_har(data, file.name), file.name, pace)
+    if _is_recording(file, data):
+        conversation = recorded.understand(har.read_har(data, file.name), file.name, pace)
+    else:
+        conversation = artillery.read_script(data, file.name, partial(_beside, file), environment, pace)
     files = script.write(conversation)
     _store(folder, files)
     click.echo("Understood:")
@@ -54,7 +61,35 @@ def import_(file: Path, folder: Path, pace: float) -> int:
             click.echo(f"  {line}")
     click.echo(f"Wrote {', '.join(str(folder / name) for name in files)}. Next:\n")
     click.echo(f"  sioload try {folder / script.NAME}")
+    if conversation.checks:
+        click.echo(
+            f"  locust -f {folder / script.NAME} --headless --sio-checks-file {folder / 'checks.toml'}"
+        )
     return 0
+
+
+def _is_recording(file: Path, data: bytes) -> bool:
+    if file.suffix.lower() in (".yml", ".yaml"):
+        return False
+    return file.suffix.lower() == ".har" or data[:1000].lstrip(b"\xef\xbb\xbf \r\n\t").startswith(
+        (b'{"log"', b'{\n  "log"')
+    )
+
+
+def _beside(script: Path, path: str) -> bytes | str:
+    """A payload file of a script, or why it isn't read."""
+    try:
+        folder = script.resolve().parent
+        place = (folder / path).resolve()
+        if not place.is_relative_to(folder) or "\0" in path:
+            return "its path leaves the script's folder: put the rows into the file beside the new script"
+        if not place.is_file() or place.stat().st_size > _PAYLOAD:
+            return (
+                f"no file of at most {_PAYLOAD >> 20} MiB: put the rows into the file beside the new script"
+            )
+        return place.read_bytes()
+    except (OSError, ValueError):
+        return "it can't be read: put the rows into the file beside the new script"
 
 
 def _read(file: Path, largest: int) -> bytes:

@@ -24,7 +24,7 @@ class Variable(NamedTuple):
 
 
 class Column(NamedTuple):
-    """What the user's row of a feed has under this name."""
+    """What the user's row of a feed has under this name; without a name, all rows of it."""
 
     feed: str
     name: str
@@ -36,7 +36,7 @@ class Made(NamedTuple):
     Attributes:
         kind: "stamp" the time in seconds, "stamp_ms" in whole milliseconds, "number" one from `least` to
             `most`, "text" of `most` characters, "uuid", "environment" the variable called `name`, "count"
-            the number of the loop's turn, "element" that of its list.
+            the number of the turn of the loop called `name`, "element" what that turn is for.
     """
 
     kind: Literal["stamp", "stamp_ms", "number", "text", "uuid", "environment", "count", "element"]
@@ -81,14 +81,16 @@ class Capture(NamedTuple):
     Attributes:
         name: of the variable.
         path: where in the answer it stands; in its headers when `header` is set.
-        pattern: a regular expression whose first group it is, in an answer that is no JSON.
+        pattern: a regular expression, one of whose groups it is, in an answer's text.
         header: the name of the answer's header.
+        group: which of the pattern's; 0 for all that it found.
     """
 
     name: str
     path: Path = ()
     pattern: str = ""
     header: str = ""
+    group: int | str = 1
 
 
 class Match(NamedTuple):
@@ -115,9 +117,10 @@ class Emit:
     Attributes:
         client: which of the user's connections.
         how: "emit" asks for nothing, "call" for an ack, "reply" for the event `reply`.
+        where: which of the events `reply` is the answer: a list is compared with all of its arguments,
+            anything else with the last.
         captures, matches: of the answer. A single argument of it is the answer itself.
         expected: other events that have to come.
-        loose: the captures may find nothing.
     """
 
     event: str
@@ -126,11 +129,11 @@ class Emit:
     client: int = 0
     how: Literal["emit", "call", "reply"] = "emit"
     reply: str = ""
+    where: Match | None = None
     captures: list[Capture] = field(default_factory=list)
     matches: list[Match] = field(default_factory=list)
     expected: list[Expected] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    loose: bool = False
 
 
 @dataclass(slots=True)
@@ -165,6 +168,7 @@ class Request:
     Attributes:
         url: a path, or a whole URL on another server.
         name: of its row, when the path holds what differs from user to user.
+        params: added to the URL's query.
         body: data, None for none.
         form: how the body goes: as JSON, as a form, or as text.
     """
@@ -173,6 +177,7 @@ class Request:
     url: Value
     name: str = ""
     headers: dict[str, Value] = field(default_factory=dict)
+    params: Value = None
     body: Value = None
     form: Literal["json", "form", "text"] = "json"
     captures: list[Capture] = field(default_factory=list)
@@ -218,14 +223,30 @@ class Loop:
 
     Attributes:
         count: how often; None without an end.
-        most: how often at most, when it is by chance.
+        first: the number of the first turn.
+        name: by which `Made` means it.
         over: what `Made("element")` takes, one after the other: a list, or a variable that has one.
     """
 
     steps: list[Step]
     count: int | None = None
-    most: int = 0
+    first: int = 0
+    name: str = ""
     over: Value = None
+
+
+@dataclass(slots=True)
+class Log:
+    """A line for the log."""
+
+    text: Value
+
+
+@dataclass(slots=True)
+class Function:
+    """A function of the file's own, which is code that can't be translated: see `Kind.stubs`."""
+
+    name: str
 
 
 @dataclass(slots=True)
@@ -233,7 +254,7 @@ class Stop:
     """The user's session is over."""
 
 
-Step = Emit | Connect | Disconnect | Request | Cookie | Think | Assign | Note | Loop | Stop
+Step = Emit | Connect | Disconnect | Request | Cookie | Think | Assign | Note | Loop | Log | Function | Stop
 
 
 @dataclass(slots=True)
@@ -299,6 +320,7 @@ class Kind:
         others: options of further connections.
         start: steps done once.
         connected: steps done after each connect.
+        stubs: functions of the file's own that aren't translated, in the words of their docstrings.
         wait: seconds between two tasks, from and to.
     """
 
@@ -310,6 +332,7 @@ class Kind:
     tasks: list[Task] = field(default_factory=list)
     handlers: list[Handler] = field(default_factory=list)
     feeds: list[str] = field(default_factory=list)
+    stubs: dict[str, str] = field(default_factory=dict)
     wait: tuple[float, float] = (1.0, 1.0)
     weight: int = 1
     notes: list[str] = field(default_factory=list)

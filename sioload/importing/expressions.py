@@ -128,7 +128,7 @@ class Expressions:
             case Variable(name):
                 return Node(self.places.get(value, f"self.{name}"))
             case Column(feed, name):
-                return Node(f"{self.places[feed]}[{quoted(name)}]")
+                return Node(f"{self.places[feed]}[{self.literal(name)}]" if name else self.places[feed])
             case At(inner, path):
                 return Node(self.text(inner) + self.path(path))
             case Object(items):
@@ -144,6 +144,12 @@ class Expressions:
         nodes = [part if isinstance(part, str) else self.text(part) for part in parts]
         texts = "".join(part for part in parts if isinstance(part, str))
         codes = "".join(node for part, node in zip(parts, nodes, strict=True) if not isinstance(part, str))
+        if not any(char in codes for char in "'\\"):
+            codes = codes.replace('"', "'")
+            nodes = [
+                part if isinstance(part, str) else node.replace('"', "'")
+                for part, node in zip(parts, nodes, strict=True)
+            ]
         if len(texts) > LONG or any(c in texts for c in "\"'\\") or '"' in codes or not texts.isprintable():
             items = [
                 Node(self.literal(p) if isinstance(p, str) else f"str({n})")
@@ -159,7 +165,8 @@ class Expressions:
         return Node(f'f"{"".join(shown)}"')
 
     def _made(self, value: Made) -> Node:
-        self.imports.add(_IMPORTS.get(value.kind, value.kind))
+        if value.kind not in ("count", "element"):
+            self.imports.add(_IMPORTS.get(value.kind, value.kind))
         match value.kind:
             case "stamp":
                 return Node("stamp()")
@@ -175,7 +182,7 @@ class Expressions:
             case "environment":
                 return call("os.environ.get", [Node(quoted(value.name)), Node('""')])
             case "count" | "element":
-                return Node(self.places[value.kind])
+                return Node(self.places[value.kind, value.name])
 
     def path(self, path: Path) -> str:
         """What stands behind an answer to get at a part of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import keyword
 import re
 from typing import Final
@@ -38,7 +39,7 @@ class Names:
         """A name from a text that nothing else has."""
         base = name = identifier(text, other)
         number = 2
-        while name in self._taken or name in RESERVED or name[:2] == "__":
+        while name in self._taken or name in RESERVED or hasattr(builtins, name) or name[:2] == "__":
             name = f"{base.rstrip('_')}_{number}"
             number += 1
         self._taken.add(name)

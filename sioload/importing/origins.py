@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
 
-from sioload.importing.conversation import Column, Joined, Made, Path, Value, Variable
+from sioload.importing.conversation import Column, Feed, Joined, Made, Path, Value, Variable
 from sioload.importing.names import identifier
 
 ACCOUNTS: Final = "accounts"
@@ -218,6 +218,20 @@ def _named(key: str, hint: str) -> str:
         singular = singular[:-1] if singular.endswith("s") and not singular.endswith("ss") else singular
         return f"{singular}_{name if key else 'value'}"
     return name
+
+
+def accounts(columns: dict[str, str]) -> Feed:
+    """The feed with one account's values by column."""
+    return Feed(
+        ACCOUNTS,
+        "accounts.csv",
+        list(columns),
+        [list(columns.values())],
+        comments=[
+            "One account, which all users share. Add rows; accounts.take(self) in place of",
+            "next(accounts) gives each user one of its own.",
+        ],
+    )
 
 
 def in_page(text: str) -> Iterator[tuple[str, str, str]]:

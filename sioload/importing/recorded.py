@@ -18,7 +18,6 @@ from sioload.importing.conversation import (
     Disconnect,
     Emit,
     Expected,
-    Feed,
     Joined,
     Kind,
     Match,
@@ -31,7 +30,7 @@ from sioload.importing.conversation import (
 from sioload.importing.har import Call, Recording, Said, Session
 from sioload.importing.layout import said
 from sioload.importing.names import Names
-from sioload.importing.origins import ACCOUNTS, Origins, in_page, is_login, is_secret, looks_random
+from sioload.importing.origins import ACCOUNTS, Origins, accounts, in_page, is_login, is_secret, looks_random
 from sioload.importing.plan import Timed, planned
 from sioload.importing.sessions import (
     Happening,
@@ -97,24 +96,11 @@ class _Understanding:
         planned(kind, steps, pace)
         made.kinds = [kind]
         if self._origins.columns:
-            made.feeds.append(self._accounts())
+            made.feeds.append(accounts(self._origins.columns))
             kind.feeds = [ACCOUNTS]
         tell(made, recording, self._lanes, list(self._origins.columns))
         made.left_out += self._kept.left_out
         return made
-
-    def _accounts(self) -> Feed:
-        columns = self._origins.columns
-        return Feed(
-            ACCOUNTS,
-            "accounts.csv",
-            list(columns),
-            [list(columns.values())],
-            comments=[
-                "The recorded account, which all users share. Add rows; accounts.take(self) in place of",
-                "next(accounts) gives each user one of its own.",
-            ],
-        )
 
     # What happened.
 

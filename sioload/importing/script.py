@@ -10,6 +10,7 @@ from typing import Final
 import orjson
 
 from sioload.importing.conversation import (
+    At,
     Conversation,
     Feed,
     Handler,
@@ -18,14 +19,16 @@ from sioload.importing.conversation import (
     Value,
     Variable,
     records_in,
+    steps_of,
 )
 from sioload.importing.expressions import Expressions
 from sioload.importing.layout import Node, call, lines, quoted, said
 from sioload.importing.names import Names, identifier
-from sioload.importing.statements import Statements, defined, used
+from sioload.importing.origins import ACCOUNTS
+from sioload.importing.statements import Statements, defined, used, values_of
 
 NAME: Final = "locustfile.py"
-_STANDARD: Final = ("csv", "json", "os", "random", "re", "string", "uuid")
+_STANDARD: Final = ("itertools", "json", "logging", "os", "random", "re", "string", "uuid")
 
 
 def write(conversation: Conversation) -> dict[str, bytes]:
@@ -33,8 +36,13 @@ def write(conversation: Conversation) -> dict[str, bytes]:
     names = Names()
     expressions = Expressions(names)
     for feed in conversation.feeds:
-        feed.name = names.new(feed.name)
-        expressions.places[feed.name] = f"self.{names.new(feed.name.removesuffix('s'))}"
+        variable = expressions.places["feed", feed.name] = names.new(feed.name)
+        if feed.whole:
+            expressions.places[feed.name] = variable
+            continue
+        expressions.places[feed.name] = (
+            f"self.{names.new(f'{feed.name} row' if feed.name != ACCOUNTS else 'account')}"
+        )
     classes = [_Class(kind, conversation, expressions, names) for kind in conversation.kinds]
     body = [line for each in classes for line in ("", "", *each.lines())]
     if conversation.phases:
@@ -51,14 +59,18 @@ def write(conversation: Conversation) -> dict[str, bytes]:
     return files
 
 
+def _docstring(text: str) -> str:
+    """A text of the file as a part of a docstring."""
+    return said(text, 80).replace("\\", "/").replace('"', "'")
+
+
 def _stored(value: Value) -> bytes:
     return value.encode("utf-8", "replace") if isinstance(value, str) else orjson.dumps(value)
 
 
 def _head(conversation: Conversation, expressions: Expressions, body: Sequence[str]) -> Iterator[str]:
     """The docstring, the imports, and what the module has before its classes."""
-    source = said(conversation.source).replace("\\", "/").replace('"', "'")
-    yield f'"""A load test made from {source}'
+    yield f'"""A load test made from {_docstring(conversation.source)}.'
     yield ""
     load = "" if conversation.phases else " -u 10 -r 10 -t 30s"
     run = f"locust -f locustfile.py --headless{load}"
@@ -67,10 +79,10 @@ def _head(conversation: Conversation, expressions: Expressions, body: Sequence[s
     yield '"""'
     yield ""
     text = "\n".join(body)
-    modules = sorted(expressions.imports & {*_STANDARD})
     if any(feed.whole for feed in conversation.feeds):
-        modules = sorted({*modules, "csv"})
-    paths = "pathlib" in expressions.imports or any(feed.whole for feed in conversation.feeds)
+        expressions.imports.update(("json", "pathlib"))
+    modules = sorted(expressions.imports & {*_STANDARD})
+    paths = "pathlib" in expressions.imports
     typed = ["from typing import Any"] if "Any" in text else []
     standard = [
         *(f"import {name}" for name in modules),
@@ -86,19 +98,18 @@ def _head(conversation: Conversation, expressions: Expressions, body: Sequence[s
     ours.append("SocketIOUser")
     if any(not feed.whole for feed in conversation.feeds):
         ours.append("feed")
-    ours += [name for name in ("on", "stamp") if f"@{name}(" in text or f"{name}()" in text]
+    ours += [name for name, found in (("on", "@on("), ("stamp", "stamp()")) if found in text]
     yield f"from sioload import {', '.join(ours)}"
     if expressions.constants or conversation.feeds:
         yield ""
     for feed in conversation.feeds:
         yield from (f"# {said(line, 105)}" for line in feed.comments)
+        variable = expressions.places["feed", feed.name]
         if feed.whole:
-            place = f"Path(__file__).with_name({quoted(feed.file)})"
-            yield f"with {place}.open(newline={quoted('')}, encoding={quoted('utf-8')}) as file:"
-            yield f"    {feed.name} = list(csv.DictReader(file))"
+            yield f"{variable} = json.loads(Path(__file__).with_name({quoted(feed.file)}).read_bytes())"
         else:
             order = [Node('order="shuffle"')] if feed.shuffle else []
-            yield from lines(call("feed", [Node(quoted(feed.file)), *order]), 0, f"{feed.name} = ")
+            yield from lines(call("feed", [Node(quoted(feed.file)), *order]), 0, f"{variable} = ")
     yield from expressions.constants
 
 
@@ -115,6 +126,8 @@ def _load(conversation: Conversation, expressions: Expressions) -> Iterator[str]
 
 
 def _rows(feed: Feed) -> bytes:
+    if feed.whole:
+        return orjson.dumps([dict(zip(feed.columns, row, strict=True)) for row in feed.rows])
     if feed.file.endswith(".jsonl"):
         rows = (orjson.dumps(dict(zip(feed.columns, row, strict=True))) for row in feed.rows)
         return b"".join(row + b"\n" for row in rows)
@@ -152,12 +165,18 @@ class _Class:
         self._initial = [
             name for name in self._conversation.variables if any(name in used(body) for body in self._bodies)
         ]
+        records = records_in([values_of(step) for body in self._bodies for step in steps_of(body)])
+        self._opened = {
+            record.value.name
+            for record in records
+            if isinstance(record, At) and isinstance(record.value, Variable)
+        }
         asked = {name for handler in self._kind.handlers for name in _variables(handler.answer)}
         known = {name for body in self._bodies for name in (*defined(body), *used(body))} | asked
         for name in sorted(known | {*self._initial}):
             having = [body for body in self._bodies if name in defined(body) or name in used(body)]
             own = self._inner.new(name)
-            local = len(having) == 1 and name in defined(having[0]) and name not in asked
+            local = len(having) == 1 and name in (defined(having[0]) & used(having[0])) - asked
             local = local and name not in self._initial
             places[Variable(name)] = own if local else f"self.{own}"
 
@@ -172,9 +191,18 @@ class _Class:
         least, most = kind.wait
         alike = least == most
         yield f"    wait_time = {f'constant({least:g})' if alike else f'between({least:g}, {most:g})'}"
-        if kind.options:
-            yield from lines(self._expressions.node(kind.options), 4, "options = ")
+        known = {
+            key: value for key, value in kind.options.items() if not any(True for _ in records_in(value))
+        }
+        if known:
+            yield from lines(self._expressions.node(known), 4, "options = ")
         yield from self._starting()
+        asked = {key: value for key, value in kind.options.items() if key not in known}
+        if asked:
+            yield from ("", "    def on_handshake(self, request: Any) -> None:")
+            yield '        """Before each request of a new session."""'
+            for key, value in asked.items():
+                yield from lines(call(f"request.{key}.update", [self._expressions.node(value)]), 8)
         if kind.connected:
             yield from ("", "    def on_connected(self) -> None:", '        """Also after a reconnect."""')
             yield from self._body(kind.connected)
@@ -183,6 +211,8 @@ class _Class:
             yield "    @task" if task.weight == 1 else f"    @task({task.weight})"
             yield f"    def {self._inner.new(task.name, 'task')}(self) -> None:"
             yield from self._body(task.steps) or ["        ..."]
+        for name, told in kind.stubs.items():
+            yield from ("", f"    def {name}(self) -> None:", f'        """{_docstring(told)}"""')
         for handler in kind.handlers:
             if handler.client == 0:
                 yield from ("", *self._handler(handler))
@@ -198,10 +228,13 @@ class _Class:
     def _starting(self) -> Iterator[str]:
         kind, expressions = self._kind, self._expressions
         begun = list(self._body(kind.start))
-        own = [f"        {expressions.places[feed]} = next({feed})" for feed in kind.feeds]
+        own = [
+            f"        {expressions.places[feed]} = next({expressions.places['feed', feed]})"
+            for feed in kind.feeds
+        ]
         for name in self._initial:
             values = self._conversation.variables[name]
-            place = expressions.places[Variable(name)]
+            place = expressions.places[Variable(name)] + (": Any" if name in self._opened else "")
             if len(values) == 1:
                 own += expressions.statement(expressions.node(values[0]), 8, f"{place} = ")
             else:

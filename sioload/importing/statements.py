@@ -13,6 +13,8 @@ from sioload.importing.conversation import (
     Disconnect,
     Emit,
     Expected,
+    Function,
+    Log,
     Loop,
     Made,
     Match,
@@ -31,8 +33,6 @@ from sioload.importing.layout import Node, call, lines, quoted, said
 
 #: How Locust's client calls what it can do; other methods go through `request`.
 _METHODS: Final = ("get", "post", "put", "patch", "delete", "head", "options")
-#: Values that are wider get a name of their own before the call that sends them.
-_WIDE: Final = 60
 
 
 def captures_of(step: Step) -> list[Capture]:
@@ -57,7 +57,7 @@ def defined(steps: Sequence[Step]) -> set[str]:
 
 def used(steps: Sequence[Step]) -> set[str]:
     """The variables that steps ask for."""
-    values = [_values(step) for step in steps_of(list(steps))]
+    values = [values_of(step) for step in steps_of(list(steps))]
     return {record.name for record in records_in(values) if isinstance(record, Variable)}
 
 
@@ -108,6 +108,13 @@ class Statements:
                 yield f"{space}# {said(step.text, 107 - indent)}"
             case Loop():
                 yield from self._loop(step, indent)
+            case Log():
+                self._expressions.imports.add("logging")
+                yield from lines(
+                    call("logging.info", [Node('"%s"'), self._expressions.node(step.text)]), indent
+                )
+            case Function():
+                yield f"{space}self.{step.name}()"
             case Stop():
                 yield f"{space}raise StopUser"
 
@@ -144,14 +151,14 @@ class Statements:
     def _emit(self, step: Emit) -> Iterator[tuple[str, Node | None]]:
         expressions, client = self._expressions, self._clients[step.client]
         data = expressions.arguments(step.args)
-        if data is not None and len(data.flat()) > _WIDE and data.items:
-            yield "data = ", data
-            data = Node("data")
         args = [Node(expressions.literal(step.event)), *([data] if data is not None else [])]
         if step.namespace != "/":
             args.append(Node(f"namespace={expressions.literal(step.namespace)}"))
         if step.how == "reply":
             args.append(Node(f"reply={expressions.literal(step.reply)}"))
+        if step.where is not None:
+            part = "list(args)" if isinstance(step.where.value, list) else "args[-1]"
+            args.append(Node(f"where=lambda *args: {self._match(part, step.where)}"))
         if step.matches:
             args.append(Node(f"ok=lambda answer: {self._judged(step.matches)}"))
         send = call(f"{client}.{'emit' if step.how == 'emit' else 'call'}", args)
@@ -190,6 +197,8 @@ class Statements:
             args.insert(0, Node(quoted(step.method)))
         if step.body is not None:
             args.append(expressions.node(step.body).behind("json=" if step.form == "json" else "data="))
+        if step.params is not None:
+            args.append(expressions.node(step.params).behind("params="))
         if step.headers:
             args.append(expressions.node(step.headers).behind("headers="))
         if step.name:
@@ -198,22 +207,23 @@ class Statements:
         read = {True: ".text", False: ".json()"}
         headers = [capture for capture in step.captures if capture.header]
         bodies = [capture for capture in step.captures if not capture.header]
-        if step.matches or headers or len({bool(capture.pattern) for capture in bodies}) > 1:
+        several = bool(step.matches or headers or len({bool(capture.pattern) for capture in bodies}) > 1)
+        if several:
             yield "response = ", send
             for capture in headers:
                 yield f"{self._place(capture.name)} = response.headers[{quoted(capture.header)}]", None
-            if bodies or step.matches:
+            if step.matches or not all(capture.pattern for capture in bodies):
                 yield "answer = response.json()", None
         elif bodies:
             yield "answer = ", send._replace(tail=send.tail + read[bool(bodies[0].pattern)])
         else:
             yield "", send
         for capture in bodies:
-            yield from self._captured(capture)
+            yield from self._captured(capture, "response.text" if several else "answer")
         for match in step.matches:
             yield f"assert {self._match('answer', match)}", None
 
-    def _captured(self, capture: Capture) -> Iterator[tuple[str, Node | None]]:
+    def _captured(self, capture: Capture, text: str) -> Iterator[tuple[str, Node | None]]:
         place = self._place(capture.name)
         if not capture.pattern:
             yield f"{place} = answer{self._expressions.path(capture.path)}", None
@@ -221,58 +231,55 @@ class Statements:
         self._expressions.imports.add("re")
         yield (
             "match = ",
-            call("re.search", [Node(self._expressions.literal(capture.pattern)), Node("answer")]),
+            call("re.search", [Node(self._expressions.literal(capture.pattern)), Node(text)]),
         )
         yield "assert match is not None", None
-        yield f"{place} = match[1]", None
+        group = quoted(capture.group) if isinstance(capture.group, str) else capture.group
+        yield f"{place} = match[{group}]", None
 
     def _loop(self, step: Loop, indent: int) -> Iterator[str]:
-        expressions, space = self._expressions, " " * indent
+        places, space = self._expressions.places, " " * indent
         self._turns += 1
         suffix = f"_{self._turns}" if self._turns > 1 else ""
-        inner = {
-            record.kind
-            for record in records_in([_values(each) for each in steps_of(step.steps)])
-            if isinstance(record, Made)
-        }
-        kept = {kind: expressions.places.get(kind) for kind in ("count", "element")}
+        turn, item = f"turn{suffix}", f"item{suffix}"
+        records = records_in([values_of(each) for each in steps_of(step.steps)])
+        wanted = {record.kind for record in records if isinstance(record, Made) and record.name == step.name}
+        places["count", step.name] = turn
+        places["element", step.name] = item if step.over is not None else turn
         if step.over is not None:
-            expressions.places["element"] = f"item{suffix}"
-            expressions.places["count"] = f"turn{suffix}"
-            over = expressions.node(step.over)
-            if "count" in inner:
-                yield from lines(
-                    call("enumerate", [over]), indent, f"for turn{suffix}, item{suffix} in ", ":"
-                )
-            else:
-                yield from lines(over, indent, f"for item{suffix} in ", ":")
-        elif step.count is None:
+            over = self._expressions.node(step.over)
+            counted = "count" in wanted
+            each, over = (f"{turn}, {item}", call("enumerate", [over])) if counted else (item, over)
+            yield from lines(over, indent, f"for {each} in ", ":")
+        elif step.count is None and not wanted:
             yield f"{space}while True:"
         else:
-            expressions.places["count"] = f"turn{suffix}"
-            count = str(step.count)
-            if step.most:
-                expressions.imports.add("random")
-                count = f"random.randint({step.count}, {step.most})"
-            yield f"{space}for {f'turn{suffix}' if 'count' in inner else '_'} in range({count}):"
+            each = turn if wanted else "_"
+            numbers = f"range({step.first}, {step.first + step.count})" if step.first and step.count else ""
+            numbers = numbers or (f"range({step.count})" if step.count is not None else "itertools.count()")
+            if step.count is None:
+                self._expressions.imports.add("itertools")
+            yield f"{space}for {each} in {numbers}:"
         body = list(self.lines(step.steps, indent + 4))
-        yield from (
-            body if any(not line.lstrip().startswith("#") for line in body) else [*body, f"{space}    pass"]
-        )
-        expressions.places.update({kind: place for kind, place in kept.items() if place is not None})
+        yield from body
+        if not any(line.strip() and not line.lstrip().startswith("#") for line in body):
+            yield f"{space}    pass"
 
 
-def _values(step: Step) -> list[Value]:
+def values_of(step: Step) -> list[Value]:
     """What a step says, or asks for."""
     match step:
         case Emit():
-            return [step.args, [match.value for match in step.matches]]
+            where = [step.where.value] if step.where is not None else []
+            return [step.args, [match.value for match in step.matches], where]
         case Request():
-            return [step.url, step.headers, step.body, [match.value for match in step.matches]]
+            return [step.url, step.headers, step.params, step.body, [match.value for match in step.matches]]
         case Connect():
             return [step.auth]
         case Assign() | Cookie():
             return [step.value]
         case Loop():
             return [step.over]
+        case Log():
+            return [step.text]
     return []

@@ -64,7 +64,8 @@ def steps_told(steps: Sequence[Step]) -> str:
                 words.append(f"{step.method} {said(step.name or _path(step.url), 60)}")
             case Loop():
                 count = len(step.over) if isinstance(step.over, list) else step.count
-                words.append(f"{count} times ({steps_told(step.steps)})")
+                often = f"{count} times" if count is not None else "again and again"
+                words.append(f"{often} ({steps_told(step.steps)})")
     return ", ".join(words[:30]) + (", ..." if len(words) > 30 else "") or "nothing"
 
 

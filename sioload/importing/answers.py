@@ -1,0 +1,109 @@
+"""What an Artillery script asks of answers, and what it keeps of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Literal
+
+from sioload.importing.conversation import Capture, Emit, Match, Path, Request, Variable
+from sioload.importing.layout import said
+from sioload.importing.settings import Leave, mapping, text_of
+from sioload.importing.templates import Templates, json_path
+from sioload.plain import Json
+
+
+def judge_emit(step: Emit, answer: Mapping[str, Json], templates: Templates, leave: Leave) -> None:
+    """`args`, `data`, `match` and `capture` of an emit's acknowledge or response."""
+    acked = step.how == "call"
+    wanted = answer.get("args", answer.get("data"))
+    compared: Literal["==", "in"] = "in" if isinstance(wanted, str) else "=="
+    if wanted is not None and not acked:
+        step.where = Match((), templates.value(wanted), compared)
+    elif isinstance(wanted, list):
+        alone = len(wanted) == 1
+        step.matches += [
+            Match(() if alone else (place,), templates.value(each)) for place, each in enumerate(wanted)
+        ]
+    elif wanted is not None:
+        step.matches.append(Match((), templates.value(wanted), compared))
+    where = f"emit {said(step.event, 40)}"
+    _take(step, answer, "$.0" if acked else "$", templates, partial(_said, leave, where))
+
+
+def judge_request(
+    step: Request, answer: Mapping[str, Json], where: str, templates: Templates, leave: Leave
+) -> None:
+    """`match` and `capture` of an HTTP request."""
+    _take(step, answer, "$", templates, partial(_said, leave, where))
+
+
+def _said(leave: Leave, where: str, what: str, spec: Mapping[str, Json]) -> None:
+    leave(f"{where}: {what} {said(str(dict(spec)), 60)}")
+
+
+def _take(
+    step: Emit | Request, answer: Mapping[str, Json], whole: str, templates: Templates, left: partial[None]
+) -> None:
+    listed = isinstance(step, Emit)
+    several = listed and _several(answer)
+    for spec in _specs(answer.get("match")):
+        path = _path(spec, whole, listed and not several)
+        if path is None or "value" not in spec:
+            left("match", spec)
+        else:
+            step.matches.append(Match(path, templates.value(spec["value"])))
+    for spec in _specs(answer.get("capture")):
+        name = text_of(spec.get("as"))
+        capture = _capture(name, spec, _path(spec, whole, listed and not several), listed)
+        if capture is None or not name:
+            left("capture", spec)
+            continue
+        step.captures.append(capture)
+        templates.names[name] = Variable(name)
+        if spec.get("strict") is False:
+            left("a capture that finds nothing fails, in spite of", spec)
+
+
+def _capture(name: str, spec: Mapping[str, Json], path: Path | None, listed: bool) -> Capture | None:
+    """What is kept under a name; None for what can't be translated."""
+    if not spec.keys() & {"regexp", "header", "xpath", "selector"}:
+        return Capture(name, path) if path is not None else None
+    return None if listed else _text_capture(name, spec)
+
+
+def _several(answer: Mapping[str, Json]) -> bool:
+    """Whether the answer to an emit has more than one argument."""
+    paths = [json_path(spec.get("json")) for key in ("match", "capture") for spec in _specs(answer.get(key))]
+    return any(isinstance(path[0], int) and path[0] > 0 for path in paths if path)
+
+
+def _path(spec: Mapping[str, Json], whole: str, alone: bool) -> Path | None:
+    """JSONPath as places in an answer.
+
+    That of an emit is on the list of its arguments, and an answer of one argument is that argument.
+    """
+    path = json_path(spec.get("json", whole))
+    return path[1:] if path is not None and alone and path[:1] == (0,) else path
+
+
+def _text_capture(name: str, spec: Mapping[str, Json]) -> Capture | None:
+    """From a header, or by a regular expression."""
+    if "header" in spec:
+        return Capture(name, header=text_of(spec["header"]))
+    if "regexp" not in spec:
+        return None
+    group = spec.get("group", 0)
+    try:
+        found = re.compile(re.sub(r"\(\?<(?=[A-Za-z_])", "(?P<", text_of(spec["regexp"])[:1000]))
+    except (re.error, OverflowError, RecursionError):
+        return None
+    known = group in found.groupindex if isinstance(group, str) else group in range(found.groups + 1)
+    return Capture(name, pattern=found.pattern, group=group) if known else None
+
+
+def _specs(given: Json) -> Iterator[Mapping[str, Json]]:
+    for each in given if isinstance(given, list) else [given]:
+        if each is not None:
+            yield mapping(each)

@@ -1,0 +1,359 @@
+"""Artillery's scripts for Socket.IO as conversations: what their authors meant, step by step."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final, Literal
+
+from sioload.errors import UsageError
+from sioload.importing import settings
+from sioload.importing.answers import judge_emit, judge_request
+from sioload.importing.conversation import (
+    Connect,
+    Conversation,
+    Emit,
+    Function,
+    Kind,
+    Log,
+    Loop,
+    Made,
+    Note,
+    Request,
+    Step,
+    Stop,
+    Task,
+    Think,
+    Value,
+    records_in,
+    steps_of,
+)
+from sioload.importing.layout import said
+from sioload.importing.loads import take_load
+from sioload.importing.names import identifier
+from sioload.importing.origins import ACCOUNTS, accounts
+from sioload.importing.settings import mapping, number_of, seconds_of_time, text_of
+from sioload.importing.statements import defined, used
+from sioload.importing.summary import steps_told
+from sioload.importing.templates import Templates
+from sioload.importing.yamltext import read_yaml
+from sioload.plain import Json
+
+_METHODS: Final = ("get", "post", "put", "patch", "delete", "head")
+_ENGINES: Final = ("socketio", "socketio-v3", "http")
+#: Names of payload files to their contents; None for one that can't be had, with the reason.
+Files = Callable[[str], bytes | str]
+
+
+def read_script(
+    data: bytes, name: str, files: Files, environment: str = "", pace: float = 1.0
+) -> Conversation:
+    """The conversation of a script.
+
+    Args:
+        data: its YAML.
+        name: of its file.
+        files: gives the content of a payload file, or says why not.
+        environment: which of `config.environments`.
+        pace: think times are multiplied by it.
+
+    Raises:
+        UsageError: it is no script, or not one for Socket.IO; one line.
+    """
+    whole = read_yaml(data, name)
+    if not isinstance(whole, dict) or not isinstance(whole.get("scenarios"), list):
+        raise UsageError(
+            f"{name}: neither a recording (HAR) nor an Artillery script: it has no list of scenarios"
+        )
+    return _Script(whole, name, files, environment, pace).conversation()
+
+
+class _Script:
+    def __init__(
+        self, whole: Mapping[str, Json], name: str, files: Files, environment: str, pace: float
+    ) -> None:
+        self._whole = whole
+        self._pace = pace
+        self._left: dict[str, None] = {}
+        self._functions: dict[str, str] = {}
+        self._templates = Templates(environment, self._leave)
+        self._config = settings.config_of(whole, environment, name)
+        self._made = Conversation(f"{name}, a script of Artillery", settings.host_of(self._config, name))
+        settings.take_data(self._config, self._made, self._templates, files, self._leave)
+        self._loops = 0
+        self._columns: dict[str, str] = {}
+
+    def _leave(self, what: str) -> None:
+        """Something isn't translated."""
+        self._left.setdefault(said(what, 200))
+
+    def conversation(self) -> Conversation:
+        """All of it."""
+        made = self._made
+        for key in self._whole:
+            if key not in ("config", "scenarios"):
+                once = "steps that run once for a test: a listener of Locust's test_start is the place"
+                self._leave(f"{said(key, 40)}: {once if key in ('before', 'after') else 'not translated'}")
+        for number, raw in enumerate(self._whole["scenarios"], 1):
+            kind = self._scenario(mapping(raw), number)
+            if kind is not None:
+                made.kinds.append(kind)
+        if not made.kinds:
+            raise UsageError(f"{made.source}: no scenario with steps for Socket.IO or HTTP")
+        take_load(self._config, made, self._leave)
+        if self._columns:
+            made.feeds.append(accounts(self._columns))
+        self._unset()
+        made.left_out += list(self._left)
+        self._tell()
+        return made
+
+    def _unset(self) -> None:
+        """Names that nothing of the script sets: some function of JavaScript may."""
+        steps = [step for kind in self._made.kinds for body in _bodies(kind) for step in body]
+        for name in sorted((used(steps) - defined(steps)) & self._templates.asked):
+            self._made.variables.setdefault(name, [""])
+            self._leave(f"{{{{ {name} }}}}: nothing here sets it (a function?); it is an empty text")
+
+    def _tell(self) -> None:
+        made = self._made
+        tell = made.understood.append
+        for kind in made.kinds:
+            weight = f", weight {kind.weight}" if kind.weight != 1 else ""
+            tell(f"scenario {said(kind.name, 60)}{weight}: {steps_told(kind.tasks[0].steps)}")
+        if made.phases:
+            tell(f"phases: {said(made.phases, 120)}")
+        tell(f"rows of data: {', '.join(said(feed.file, 60) for feed in made.feeds) or 'none'}")
+        if made.checks:
+            tell(f"{len(made.checks)} checks, in checks.toml")
+        if self._columns:
+            tell(f"secrets: {', '.join(self._columns)}; accounts.csv has them, so keep it safe")
+
+    # Scenarios.
+
+    def _scenario(self, raw: Mapping[str, Json], number: int) -> Kind | None:
+        name = text_of(raw.get("name")) or (f"user {number}" if number > 1 else "user")
+        engine = text_of(raw.get("engine")) or "http"
+        if engine not in _ENGINES:
+            self._leave(
+                f"scenario {said(name, 40)}: the engine {said(engine, 30)} has nothing to do with Socket.IO"
+            )
+            return None
+        self._functions = {}
+        kind = Kind(name[:60])
+        weight = raw.get("weight", 1)
+        kind.weight = max(1, int(number_of(weight))) if number_of(weight) >= 1 else 1
+        for key in raw:
+            if key in ("beforeScenario", "afterScenario", "beforeRequest", "afterResponse"):
+                self._leave(f"scenario {said(name, 40)}: {key} {said(str(raw[key]), 60)} (JavaScript)")
+            elif key not in ("name", "engine", "weight", "flow", "socketio"):
+                self._leave(f"scenario {said(name, 40)}: {said(key, 40)}")
+        steps = self._steps(raw.get("flow"))
+        given = settings.connection_options(
+            self._config, mapping(raw.get("socketio")), self._templates, self._columns, self._leave
+        )
+        kind.options, auth = given
+        if engine != "http":
+            kind.start = [Connect(_namespaces(steps), auth=auth)]
+        phased = bool(self._config.get("phases"))
+        if phased:
+            steps.append(Stop())
+        kind.tasks = [Task(name[:60], steps or [Note("The scenario has no steps."), Think(1.0)])]
+        kind.wait = (0.0, 0.0) if phased else (1.0, 1.0)
+        kind.stubs = {identifier(key): told for key, told in self._functions.items()}
+        records = [*records_in([_said(body) for body in _bodies(kind)]), *records_in(kind.options)]
+        asked = {getattr(record, "feed", "") for record in records}
+        kind.feeds = [feed.name for feed in self._made.feeds if feed.name in asked and not feed.whole]
+        kind.feeds += [ACCOUNTS] if ACCOUNTS in asked else []
+        return kind
+
+    def _steps(self, raw: Json) -> list[Step]:
+        found: list[Step] = []
+        for each in raw if isinstance(raw, list) else []:
+            found += self._step(mapping(each))
+        return found
+
+    def _step(self, raw: Mapping[str, Json]) -> list[Step]:
+        if "loop" in raw:
+            return self._loop(raw)
+        if "emit" in raw:
+            return self._emit(raw)
+        if "think" in raw:
+            return self._think(raw)
+        if "function" in raw:
+            return [self._function(text_of(raw["function"]))]
+        if "log" in raw:
+            return [Log(self._templates.value(raw["log"]))]
+        if "parallel" in raw:
+            self._leave("parallel: its steps are done one after the other")
+            return self._steps(raw["parallel"])
+        method = next((key for key in _METHODS if key in raw), None)
+        if method is not None:
+            return self._request(method, mapping(raw[method]))
+        for key in raw:
+            known = (
+                "connections are made at the start" if key in ("connect", "namespace") else "not translated"
+            )
+            self._leave(f"step {said(key, 40)}: {known}")
+        return [Note(f"{said(', '.join(raw), 60)}: not translated")] if raw else []
+
+    def _function(self, name: str) -> Step:
+        own = identifier(name or "function", "function")
+        if own not in self._functions:
+            self._functions[own] = f"{name}, a function of the script's processor, which isn't translated"
+            self._leave(f"function {said(name, 60)} (JavaScript): write {own} of the script")
+        return Function(own)
+
+    def _think(self, raw: Mapping[str, Json]) -> list[Step]:
+        seconds = seconds_of_time(raw["think"])
+        if seconds is None:
+            self._leave(f"think {said(str(raw['think']), 40)}: one second instead")
+            seconds = 1.0
+        jitter = raw.get("jitter", mapping(mapping(self._config.get("defaults")).get("think")).get("jitter"))
+        seconds *= self._pace
+        if jitter is None or not seconds:
+            return [Think(seconds)] if seconds else []
+        text = str(jitter).strip()
+        share = (
+            number_of(text.removesuffix("%")) / 100 * seconds
+            if text.endswith("%")
+            else number_of(text) / 1000
+        )
+        return [Think(round(max(0.0, seconds - share), 4), round(seconds + share, 4))]
+
+    def _loop(self, raw: Mapping[str, Json]) -> list[Step]:
+        names = self._templates.names
+        self._loops += 1
+        loop = Loop([], name=f"loop {self._loops}")
+        turn = text_of(raw.get("loopValue")) or "$loopCount"
+        element = text_of(raw.get("loopElement")) or "$loopElement"
+        over = raw.get("over")
+        if isinstance(over, str):
+            loop.over = self._templates.value(over if "{{" in over else f"{{{{ {over} }}}}")
+        elif isinstance(over, list):
+            loop.over = self._templates.value(over)
+        count = raw.get("count")
+        before: list[Step] = []
+        if loop.over is None:
+            before = self._count(loop, count)
+        if "whileTrue" in raw:
+            self._leave(
+                f"loop whileTrue {said(str(raw['whileTrue']), 60)} (JavaScript): the loop has one turn"
+            )
+            before, loop.count = [Note(f"Repeat while {said(str(raw['whileTrue']), 60)} says so.")], 1
+        kept = dict(names)
+        names[turn] = Made("count", name=loop.name)
+        names[element] = Made("element", name=loop.name)
+        loop.steps = self._steps(raw["loop"])
+        self._templates.names = {
+            **self._templates.names,
+            **{key: kept.get(key, names[key]) for key in (turn, element)},
+        }
+        for key in (turn, element):
+            if key not in kept:
+                self._templates.names.pop(key)
+        return [*before, loop]
+
+    def _count(self, loop: Loop, count: Json) -> list[Step]:
+        text = str(count).strip()
+        span = re.fullmatch(r"(\d{1,9})\s*-\s*(\d{1,9})", text)
+        if span is not None:
+            loop.first, loop.count = int(span[1]), max(0, int(span[2]) - int(span[1]))
+        elif re.fullmatch(r"\d{1,9}(?:\.0)?", text):
+            loop.count = int(float(text))
+        elif count is not None and text != "-1":
+            self._leave(f"loop count {said(text, 40)}: the loop has one turn")
+            loop.count = 1
+            return [Note(f"The count of this loop is {said(text, 40)}.")]
+        return []
+
+    def _own(self, given: Json, key: str = "") -> Value:
+        """A value that is sent; the script has no secrets."""
+        return settings.confided(self._templates.value(given), self._columns, key)
+
+    # Emits.
+
+    def _emit(self, raw: Mapping[str, Json]) -> list[Step]:
+        given = raw["emit"]
+        if isinstance(given, list):
+            event, args = (given[0], list(given[1:])) if given else ("", [])
+        else:
+            box = mapping(given)
+            event = box.get("channel", "")
+            args = [box["data"]] if "data" in box else []
+        namespace = text_of(raw.get("namespace", mapping(given).get("namespace"))) or "/"
+        step = Emit(said_name(event), [self._own(arg) for arg in args], _namespace(namespace))
+        if "{{" in step.event:
+            self._leave(f"event {said(step.event, 60)}: names of events are sent as they are written")
+        response = mapping(raw.get("response", mapping(given).get("response")))
+        acknowledge = raw.get("acknowledge", mapping(given).get("acknowledge"))
+        reply = text_of(response.get("on")) or text_of(response.get("channel"))
+        answer: Mapping[str, Json] = {}
+        if reply:
+            step.how, step.reply, answer = "reply", reply, response
+        elif acknowledge is not None and acknowledge is not False:
+            step.how, answer = "call", mapping(acknowledge)
+        if reply and acknowledge:
+            self._leave(f"emit {said(step.event, 40)}: of response and acknowledge, the first")
+        for key in raw:
+            if key not in ("emit", "namespace", "response", "acknowledge"):
+                self._leave(f"emit {said(step.event, 40)}: {said(key, 40)}")
+        judge_emit(step, answer, self._templates, self._leave)
+        return [step]
+
+    # HTTP.
+
+    def _request(self, method: str, raw: Mapping[str, Json]) -> list[Step]:
+        value = self._templates.value
+        url = value(raw.get("url", raw.get("uri", "/")))
+        step = Request(method.upper(), url if isinstance(url, str | tuple) else str(url))
+        step.name = text_of(raw.get("name"))
+        for key, inner in mapping(raw.get("headers")).items():
+            step.headers[key] = _texts(self._own(inner, key))
+        kinds: dict[str, Literal["json", "form", "text"]] = {"json": "json", "form": "form", "body": "text"}
+        for key, form in kinds.items():
+            if key in raw:
+                step.body, step.form = self._own(raw[key]), form
+        if "qs" in raw:
+            step.params = self._own(raw["qs"])
+        for key in raw:
+            if key not in ("url", "uri", "name", "headers", "json", "form", "body", "qs", "capture", "match"):
+                self._leave(f"{method} {said(str(raw.get('url')), 40)}: {said(key, 40)}")
+        where = f"{method} {said(str(raw.get('url')), 40)}"
+        judge_request(step, raw, where, self._templates, self._leave)
+        return [step]
+
+
+def said_name(event: Json) -> str:
+    """An event's name, as it is sent."""
+    return event if isinstance(event, str) and event else str(event or "message")
+
+
+def _texts(value: Value) -> Value:
+    """A header's value: a text."""
+    return value if isinstance(value, str | tuple) else str(value)
+
+
+def _namespace(given: str) -> str:
+    return given if given.startswith("/") else f"/{given}"
+
+
+def _namespaces(steps: list[Step]) -> list[str]:
+    """Those that the steps use, the root first, which Artillery always opens."""
+    used_ones = {step.namespace for step in steps_of(steps) if isinstance(step, Emit)}
+    return sorted({"/", *used_ones})
+
+
+def _bodies(kind: Kind) -> list[list[Step]]:
+    return [kind.start, *(task.steps for task in kind.tasks)]
+
+
+def _said(steps: list[Step]) -> list[Value]:
+    return [
+        [
+            getattr(step, name, None)
+            for name in ("args", "url", "headers", "params", "body", "auth", "over", "text")
+        ]
+        + [[match.value for match in getattr(step, "matches", [])]]
+        for step in steps_of(steps)
+    ]

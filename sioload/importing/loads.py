@@ -1,0 +1,128 @@
+"""The load and the limits of an Artillery script: phases of sessions per second, and checks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from sioload.durations import duration_text
+from sioload.errors import CheckError, PhaseError
+from sioload.importing.conversation import Conversation, Emit, Request, steps_of
+from sioload.importing.layout import said
+from sioload.importing.settings import Leave, mapping, number_of, seconds_of_time, text_of
+from sioload.load.phases import parse_phases
+from sioload.plain import Json
+from sioload.report.checks import parse
+
+_CONDITION: Final = re.compile(r"\s*([\w.]+)\s*(<=|>=|<|>|==|!=)\s*([\d.]+)\s*")
+_STATS: Final = {"median": "p50", "p50": "p50", "p75": "p75", "p90": "p90", "p95": "p95", "p99": "p99",
+                 "p999": "p99.9", "min": "min", "max": "max", "mean": "mean"}  # fmt: skip
+
+
+def take_load(config: Mapping[str, Json], made: Conversation, leave: Leave) -> None:
+    """Phases and limits."""
+    phases = config.get("phases")
+    names: set[str] = set()
+    texts = [_phase(mapping(raw), names, leave) for raw in (phases if isinstance(phases, list) else [])]
+    text = "; ".join(part for part in texts if part)
+    if text:
+        try:
+            parse_phases(text)
+            made.phases = text
+        except PhaseError as error:
+            leave(f"config.phases: {error}")
+    rows = _row_types(made)
+    ensure = mapping(config.get("ensure")) or mapping(mapping(config.get("plugins")).get("ensure"))
+    for check in _checks(ensure, rows, leave):
+        try:
+            parse(check)
+            made.checks.append(check)
+        except CheckError as error:
+            leave(f"config.ensure: {error}")
+
+
+def _phase(raw: Mapping[str, Json], names: set[str], leave: Leave) -> str:
+    name = re.sub(r"[^\w-]+", "-", text_of(raw.get("name")), flags=re.ASCII).strip("-")[:40]
+    name = name if re.match("[A-Za-z]", name) else f"phase-{name}" if name else ""
+    while name in names:
+        name += "-again"
+    names.add(name)
+    label = f"{name}: " if name else ""
+    pause = seconds_of_time(raw["pause"]) if "pause" in raw else None
+    duration = seconds_of_time(raw.get("duration"))
+    for key in raw:
+        if key not in ("duration", "arrivalRate", "arrivalCount", "rampTo", "pause", "name"):
+            leave(f"config.phases {said(key, 40)} {said(str(raw[key]), 40)}")
+    if pause:
+        return f"{label}0/s for {duration_text(pause)}"
+    if not duration:
+        leave(f"config.phases: {said(str(dict(raw)), 100)} has no duration that can be read")
+        return ""
+    if "arrivalCount" in raw:
+        return f"{label}{_rate(number_of(raw['arrivalCount']) / duration)}/s for {duration_text(duration)}"
+    rate = number_of(raw.get("arrivalRate"))
+    if "rampTo" in raw:
+        return f"{label}{_rate(rate)}..{_rate(number_of(raw['rampTo']))}/s over {duration_text(duration)}"
+    return f"{label}{_rate(rate)}/s for {duration_text(duration)}"
+
+
+def _rate(number: float) -> str:
+    return f"{max(0.0, number):.6f}".rstrip("0").rstrip(".")
+
+
+def _row_types(made: Conversation) -> dict[str, list[str]]:
+    """The rows that Artillery's figures are about."""
+    steps = [step for kind in made.kinds for task in kind.tasks for step in steps_of(task.steps)]
+    how = {step.how for step in steps if isinstance(step, Emit)}
+    return {
+        "socketio": [row for row, kind in (("CALL", "call"), ("REPLY", "reply")) if kind in how],
+        "http": sorted({step.method for step in steps if isinstance(step, Request)}),
+    }
+
+
+def _checks(ensure: Mapping[str, Json], rows: Mapping[str, list[str]], leave: Leave) -> list[str]:
+    found: list[str] = []
+    every = [*rows["socketio"], *rows["http"]]
+    for key, value in ensure.items():
+        if key == "thresholds" and isinstance(value, list):
+            for each in value:
+                for metric, most in mapping(each).items():
+                    found += _metric(metric, "<", number_of(most), rows, leave)
+        elif key == "conditions" and isinstance(value, list):
+            for each in value:
+                found += _condition(text_of(mapping(each).get("expression")), rows, leave)
+        elif key == "maxErrorRate":
+            found += [f"{row}: fail_ratio <= {number_of(value):g}%" for row in every]
+        elif key in _STATS:
+            found += [f"{row}: {_STATS[key]} < {number_of(value):g}ms" for row in every]
+        else:
+            leave(f"config.ensure.{said(key, 40)}")
+    return found
+
+
+def _condition(expression: str, rows: Mapping[str, list[str]], leave: Leave) -> list[str]:
+    parts = [_CONDITION.fullmatch(part) for part in re.split(r"\band\b|&&", expression)]
+    if not all(parts):
+        leave(f"config.ensure condition {said(expression, 80)!r}: only comparisons joined by `and`")
+        return []
+    return [
+        c
+        for part in parts
+        if part is not None
+        for c in _metric(part[1], part[2], number_of(part[3]), rows, leave)
+    ]
+
+
+def _metric(
+    metric: str, operator: str, limit: float, rows: Mapping[str, list[str]], leave: Leave
+) -> list[str]:
+    """Checks of a figure of Artillery's."""
+    group, _, rest = metric.partition(".")
+    name, _, stat = rest.partition(".")
+    if name == "response_time" and group in rows and stat in _STATS and rows[group]:
+        return [f"{row}: {_STATS[stat]} {operator} {limit:g}ms" for row in rows[group]]
+    if metric in ("vusers.failed", "socketio.failed") and operator in ("<", "<=", "=="):
+        return [f"{row}: failures {operator} {limit:g}" for row in (*rows["socketio"], *rows["http"])]
+    leave(f"config.ensure {said(metric, 60)} {operator} {limit:g}: there is no such figure here")
+    return []

@@ -1,0 +1,294 @@
+"""The configuration of an Artillery script: where it goes, its data, its load and its limits."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from sioload.errors import UsageError
+from sioload.importing.conversation import (
+    Column,
+    Conversation,
+    Feed,
+    Value,
+    Variable,
+)
+from sioload.importing.layout import said
+from sioload.importing.names import Names, identifier
+from sioload.importing.origins import ACCOUNTS, is_secret
+from sioload.importing.templates import Templates
+from sioload.plain import Json
+
+Leave = Callable[[str], None]
+
+_TIME: Final = re.compile(
+    r"\s*(\d{1,12}(?:\.\d+)?)\s*(ms|millis\w*|s|secs?|seconds?|m|mins?|minutes?|h|hours?|hrs?)?\s*"
+)
+_UNITS: Final = {"m": 60.0, "h": 3600.0, "s": 1.0, "": 1.0}
+_OPTIONS: Final = {
+    "path": "path",
+    "transports": "transports",
+    "extraHeaders": "headers",
+    "reconnection": "reconnection",
+    "reconnectionAttempts": "reconnection_attempts",
+    "randomizationFactor": "randomization_factor",
+}
+_MILLISECONDS: Final = {
+    "timeout": "connect_timeout",
+    "reconnectionDelay": "reconnection_delay",
+    "reconnectionDelayMax": "reconnection_delay_max",
+    "ackTimeout": "ack_timeout",
+}
+_TAKEN: Final = frozenset(
+    ("target", "phases", "payload", "variables", "environments", "processor", "socketio", "engines",
+     "timeout", "tls", "ensure", "defaults", "plugins")
+)  # fmt: skip
+_PAYLOAD: Final = frozenset(
+    ("path", "fields", "order", "skipHeader", "delimiter", "cast", "skipEmptyLines", "loadAll", "name")
+)
+
+
+def mapping(value: Json) -> Mapping[str, Json]:
+    """An object, empty when it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def text_of(value: Json) -> str:
+    """A text, empty when it is none."""
+    return value if isinstance(value, str) else ""
+
+
+def number_of(value: Json) -> float:
+    """A number, of a text too; 0 when it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return 0.0
+    try:
+        number = float(value)
+    except ValueError:
+        return 0.0
+    return number if abs(number) < 1e12 else 0.0
+
+
+def seconds_of_time(value: Json) -> float | None:
+    """A number of seconds, or a text such as `500ms` or `2m`; None when it is none."""
+    found = (
+        _TIME.fullmatch(str(value))
+        if isinstance(value, int | float | str) and not isinstance(value, bool)
+        else None
+    )
+    if found is None:
+        return None
+    unit = found[2] or ""
+    return float(found[1]) * (0.001 if unit[:2] in ("ms", "mi") and unit[:3] != "min" else _UNITS[unit[:1]])
+
+
+def config_of(whole: Mapping[str, Json], environment: str, name: str) -> Mapping[str, Json]:
+    """The configuration with what an environment says otherwise."""
+    config = mapping(whole.get("config"))
+    environments = mapping(config.get("environments"))
+    if environment and environment not in environments:
+        known = ", ".join(said(each, 30) for each in environments) or "none"
+        raise UsageError(f"{name}: no environment {environment!r} (it has: {known})")
+    return _merged(config, mapping(environments.get(environment))) if environment else config
+
+
+def _merged(one: Mapping[str, Json], other: Mapping[str, Json]) -> dict[str, Json]:
+    made = dict(one)
+    for key, value in other.items():
+        known = made.get(key)
+        made[key] = _merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return made
+
+
+def host_of(config: Mapping[str, Json], name: str) -> str:
+    """The server's address."""
+    target = text_of(config.get("target"))
+    try:
+        url = urlsplit(target)
+        good = url.scheme in ("http", "https", "ws", "wss") and bool(url.hostname) and (url.port or 1)
+    except ValueError:
+        good = False
+    if not good or any(char <= " " for char in target):
+        raise UsageError(
+            f"{name}: config.target {said(target, 60)!r} is no URL (a target in an environment: -e NAME)"
+        )
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    scheme = {"ws": "http", "wss": "https"}.get(url.scheme, url.scheme)
+    return f"{scheme}://{host}" + (f":{url.port}" if url.port else "")
+
+
+# Data.
+
+
+def take_data(
+    config: Mapping[str, Json],
+    made: Conversation,
+    templates: Templates,
+    files: Callable[[str], bytes | str],
+    leave: Leave,
+) -> None:
+    """Variables and payload files: what a template's name stands for."""
+    for name, value in mapping(config.get("variables")).items():
+        values = value if isinstance(value, list) else [value]
+        made.variables[name] = values or [""]
+        templates.names[name] = Variable(name)
+    templates.names["target"] = made.host
+    names = Names()
+    payload = config.get("payload")
+    for raw in payload if isinstance(payload, list) else [payload]:
+        if isinstance(raw, dict):
+            _payload(raw, made, templates, files, names, leave)
+    for key in config:
+        if key == "plugins":
+            for plugin in mapping(config["plugins"]):
+                if plugin not in ("ensure",):
+                    leave(f"config.plugins.{said(plugin, 40)}")
+        elif key == "processor":
+            leave(f"config.processor {said(str(config[key]), 60)}: JavaScript; its functions are stubs")
+        elif key == "environments":
+            leave(f"config.environments: {', '.join(said(n, 30) for n in mapping(config[key]))} (-e NAME)")
+        elif key not in _TAKEN:
+            leave(f"config.{said(key, 40)}")
+
+
+def _payload(
+    raw: Mapping[str, Json],
+    made: Conversation,
+    templates: Templates,
+    files: Callable[[str], bytes | str],
+    names: Names,
+    leave: Leave,
+) -> None:
+    path = text_of(raw.get("path"))
+    found = files(path)
+    if isinstance(found, str):
+        leave(f"config.payload {said(path, 60)}: {found}")
+        found = b""
+    rows = _rows(found, raw)
+    if isinstance(rows, str):
+        leave(f"config.payload {said(path, 60)}: {rows}")
+        rows = []
+    fields = (
+        [str(field) for field in raw.get("fields", []) or []] if isinstance(raw.get("fields"), list) else []
+    )
+    if not fields:
+        fields = [str(cell) for cell in rows.pop(0)] if rows else []
+    fields = list(dict.fromkeys(field or f"column {place}" for place, field in enumerate(fields, 1)))[:500]
+    rows = [[*row[: len(fields)], *[""] * (len(fields) - len(row))] for row in rows] or [[""] * len(fields)]
+    base = re.split(r"[/\\]", path)[-1].rpartition(".")[0] or text_of(raw.get("name")) or "rows"
+    name = names.new(base, "rows")
+    whole = raw.get("loadAll") is True
+    typed = any(not isinstance(cell, str) for row in rows for cell in row)
+    feed = Feed(name, f"{name}.{'json' if whole else 'jsonl' if typed else 'csv'}", fields, rows, whole=whole)
+    feed.shuffle = not whole and raw.get("order", "random") != "sequence"
+    made.feeds.append(feed)
+    for key in raw:
+        if key not in _PAYLOAD:
+            leave(f"config.payload.{said(key, 40)}")
+    if whole:
+        templates.names[text_of(raw.get("name")) or name] = Column(name, "")
+        return
+    feed.comments = ["The script's own rows. Every row is used before any is used again."]
+    for field in fields:
+        templates.names[field] = Column(name, field)
+
+
+def _rows(data: bytes, raw: Mapping[str, Json]) -> list[list[Value]] | str:
+    delimiter = text_of(raw.get("delimiter")) or ","
+    if len(delimiter) != 1:
+        return f"the delimiter {said(delimiter, 10)!r} isn't one character"
+    try:
+        lines = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), delimiter=delimiter)
+        rows = [row for row in lines if row or raw.get("skipEmptyLines") is False]
+    except (UnicodeDecodeError, csv.Error, TypeError, ValueError) as error:
+        return f"it can't be read ({error})"
+    if raw.get("skipHeader") is True:
+        rows = rows[1:]
+    cast = raw.get("cast", True) is not False
+    return [[_cast(cell) if cast else cell for cell in row] for row in rows]
+
+
+def _cast(cell: str) -> Value:
+    """Numbers are numbers."""
+    if re.fullmatch(r"-?(?:0|[1-9]\d{0,14})", cell):
+        return int(cell)
+    return float(cell) if re.fullmatch(r"-?\d{1,15}\.\d{1,15}", cell) else cell
+
+
+# The connection.
+
+
+def connection_options(
+    config: Mapping[str, Json],
+    own: Mapping[str, Json],
+    templates: Templates,
+    columns: dict[str, str],
+    leave: Leave,
+) -> tuple[dict[str, Value], Value]:
+    """Options of the connection, and its auth."""
+    engines = mapping(config.get("engines"))
+    given = {**mapping(engines.get("socketio-v3")), **mapping(engines.get("socketio"))}
+    given = {**given, **mapping(config.get("socketio")), **own}
+    options: dict[str, Value] = {}
+    auth: Value = None
+    for key, value in given.items():
+        if key == "auth" and isinstance(value, dict):
+            auth = confided(templates.value(value), columns)
+        elif key == "query":
+            options["query"] = confided(_query(value, templates), columns)
+        elif key == "parser" and "msgpack" in str(value):
+            options["parser"] = "msgpack"
+        elif key == "upgrade" and value is False:
+            options.setdefault("transports", ["polling"])
+        elif key in _OPTIONS and value is not None:
+            options[_OPTIONS[key]] = confided(_fitting(key, templates.value(value)), columns)
+        elif key in _MILLISECONDS and number_of(value) > 0:
+            options[_MILLISECONDS[key]] = number_of(value) / 1000
+        else:
+            leave(f"socketio.{said(key, 40)}")
+    timeout = seconds_of_time(config.get("timeout")) if "timeout" in config else None
+    if timeout:
+        options["ack_timeout"] = timeout
+    for key, value in mapping(config.get("tls")).items():
+        if key == "rejectUnauthorized":
+            options["tls_verify"] = value is not False
+        else:
+            leave(f"config.tls.{said(key, 40)}")
+    return options, auth
+
+
+def confided(value: Value, columns: dict[str, str], key: str = "") -> Value:
+    """A value whose secrets stand in a feed, in the columns that this fills."""
+    if isinstance(value, dict):
+        return {name: confided(inner, columns, str(name)) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [confided(inner, columns, key) for inner in value]
+    if not isinstance(value, str) or not value or not is_secret(key):
+        return value
+    name = identifier(key)
+    while columns.get(name, value) != value:
+        name += "_2"
+    columns[name] = value
+    return Column(ACCOUNTS, name)
+
+
+def _fitting(key: str, value: Value) -> Value:
+    if key == "transports":
+        names = value if isinstance(value, list) else [value]
+        return [name for name in names if name in ("polling", "websocket")] or ["polling", "websocket"]
+    if key == "extraHeaders":
+        return {str(k): v if isinstance(v, str | tuple) else str(v) for k, v in mapping(value).items()}
+    if key == "reconnectionAttempts":
+        return max(0.0, number_of(value))
+    return value
+
+
+def _query(value: Json, templates: Templates) -> Value:
+    if isinstance(value, str):
+        pairs = (part.partition("=") for part in value.lstrip("?").split("&") if part)
+        value = {name: text for name, _, text in pairs}
+    return templates.value(dict(mapping(value)))

@@ -1,0 +1,127 @@
+"""YAML that nobody vouches for: plain values, within limits that hold before memory is taken.
+
+YAML 1.2's core schema, which JavaScript's readers have: `on`, `yes` and `no` are texts there.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from typing import Final
+
+import yaml
+
+from sioload.errors import UsageError
+from sioload.plain import Json
+
+LARGEST: Final = 1 << 20
+#: Nodes, those of repeated aliases counted each time.
+_NODES: Final = 100_000
+_DEPTH: Final = 60
+_CORE: Final = {"null", "bool", "int", "float", "merge", "str", "seq", "map"}
+
+
+class _Loader(yaml.SafeLoader):
+    """As the safe loader, with the core schema's plain scalars and no tags of the file's own."""
+
+
+def _whole(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    text = str(loader.construct_scalar(node)).replace("_", "").lower()
+    sign, digits = (-1, text[1:]) if text[:1] == "-" else (1, text.removeprefix("+"))
+    base = {"0x": 16, "0o": 8, "0b": 2}.get(digits[:2])
+    return sign * (int(digits[2:], base) if base else int(digits))
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _name, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+    ("int", r"[-+]?(?:0b[01]{1,60}|0o[0-7]{1,20}|0x[0-9a-fA-F]{1,15}|[0-9]{1,18})", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?|\.nan|[-+]?\.inf",
+        "-+0123456789.",
+    ),
+    ("merge", r"<<", "<"),
+):
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_name}", re.compile(rf"(?:{_pattern})\Z"), [char.strip("\0") for char in _first]
+    )
+_Loader.add_constructor("tag:yaml.org,2002:int", _whole)
+
+
+def read_yaml(data: bytes, name: str) -> Json:
+    """The value of one document.
+
+    Raises:
+        UsageError: it is none, too large, or asks for more than plain values; one line.
+    """
+    if len(data) > LARGEST:
+        raise UsageError(f"{name} has more than {LARGEST >> 20} MiB, which no script needs")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError(f"{name} is no UTF-8: neither a recording nor a script") from None
+    try:
+        _check(text, name)
+        return _plain(_Loader(text).get_single_data())
+    except UsageError:
+        raise
+    except yaml.MarkedYAMLError as error:
+        at = error.problem_mark
+        where = f", line {at.line + 1}" if at is not None else ""
+        raise UsageError(f"{name}{where}: not YAML: {error.problem or error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+        raise UsageError(f"{name}: not YAML: {str(error).splitlines()[0][:100]}") from None
+
+
+def _check(text: str, name: str) -> None:
+    """Refuse what would cost more than its size, or more than values, before anything is made of it."""
+    sizes: dict[str, int] = {}
+    begun: list[tuple[str | None, int]] = []
+    total = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        tag = getattr(event, "tag", None)
+        if tag is not None and tag.removeprefix("tag:yaml.org,2002:") not in _CORE and tag != "!":
+            raise UsageError(f"{name}: the tag {tag[:60]!r} is refused: a script has plain values")
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in sizes:
+                raise UsageError(
+                    f"{name}: the alias *{str(event.anchor)[:40]} stands for nothing, or for itself"
+                )
+            total += sizes[event.anchor or ""]
+        elif isinstance(event, yaml.ScalarEvent):
+            total += 1
+            if event.anchor:
+                sizes[event.anchor] = 1
+        elif isinstance(event, yaml.CollectionStartEvent):
+            begun.append((event.anchor, total))
+            total += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = begun.pop()
+            if anchor:
+                sizes[anchor] = total - before
+        if total > _NODES:
+            raise UsageError(f"{name}: more than {_NODES} values, with those that aliases repeat")
+        if len(begun) > _DEPTH:
+            raise UsageError(f"{name}: nested more than {_DEPTH} levels deep")
+
+
+def _plain(value: object) -> Json:
+    """As JSON has it: keys are texts."""
+    if isinstance(value, dict):
+        return {_key(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _key(key: object) -> str:
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return "null" if key is None else str(key)

@@ -1,0 +1,133 @@
+"""Artillery's scripts become locustfiles that say the same to a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from importkit import Script, faults
+from peers import PEERS, SCRIPTS, Peer
+
+from sioload.cli.main import main
+
+HEAD = "config:\n  target: http://127.0.0.1\n  phases: [{duration: 1, arrivalCount: 1}]\n"
+
+
+def written(name: str, folder: Path, target: str = "http://127.0.0.1:5000") -> Path:
+    """The script of a peer in a folder of its own."""
+    for file, content in PEERS[name].files.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(content)
+    path = folder / "script.yml"
+    path.write_text((SCRIPTS / f"{name}.yml").read_text().replace("TARGET", target))
+    return path
+
+
+def imported(path, peer: Peer) -> list[str]:
+    """The arguments of the command."""
+    return [
+        "import",
+        str(path),
+        "-o",
+        str(path.parent / "out"),
+        *(["-e", peer.environment] if peer.environment else []),
+    ]
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_script_says_what_it_does_and_what_not(tmp_path, capsys, name):
+    peer = PEERS[name]
+    path = written(name, tmp_path)
+    assert main(imported(path, peer)) == 0
+    out = capsys.readouterr().out
+    script = Script((tmp_path / "out" / "locustfile.py").read_text())
+    assert [part for part in peer.code if part not in script.text] == []
+    left = out.partition("Left out:")[2].partition("Wrote ")[0]
+    assert [part for part in peer.left_out if part not in left] == []
+    events = [event for _, event, _ in peer.heard if event[:1] != "(" and " " not in event]
+    assert [sent.event for sent in script.sent] == list(dict.fromkeys(events)) or name == "socketio-v3"
+
+
+def test_scripts_are_typed_and_formatted(tmp_path, capsys):
+    for number, (name, peer) in enumerate(PEERS.items()):
+        folder = tmp_path / f"script{number}"
+        folder.mkdir()
+        assert main(imported(written(name, folder), peer)) == 0
+    assert faults(tmp_path) == ""
+
+
+def test_checks_are_in_a_file(tmp_path, capsys):
+    assert main(imported(written("load-and-limits", tmp_path), PEERS["load-and-limits"])) == 0
+    checks = (tmp_path / "out" / "checks.toml").read_text()
+    for check in (
+        "CALL: p99 < 2500ms",
+        "CALL: failures == 0",
+        "CALL: p50 < 2000ms",
+        "CALL: fail_ratio <= 1%",
+    ):
+        assert f'"{check}"' in checks
+    assert "--sio-checks-file" in capsys.readouterr().out
+
+
+LAUGHS = "a0: &a0 [x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join(8 * [f'*a{n - 1}'])}]\n" for n in range(1, 12)
+)
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("", "neither a recording (HAR) nor an Artillery script"),
+        ("a: b", "neither a recording"),
+        ("a: [", "not YAML"),
+        ("\tx", "not YAML"),
+        (LAUGHS, "more than 100000 values, with those that aliases repeat"),
+        ("a: &a [*a]", "the alias *a stands for nothing, or for itself"),
+        ("[" * 2000, "nested more than 60 levels deep"),
+        ("a: !!python/object/apply:os.system ['true']", "python/object/apply:os.system' is refused"),
+        ("a: !include x", "the tag '!include' is refused"),
+        ("x: " + "y" * (1 << 20), "more than 1 MiB"),
+        ("scenarios: []\nconfig: {target: 'file:///etc/passwd'}", "'file:///etc/passwd' is no URL"),
+        ("scenarios: []\nconfig: {target: 'http://127.0.0.1'}", "no scenario with steps"),
+    ],
+    ids=range(12),
+)  # fmt: skip
+def test_hostile_script_is_refused_in_a_line(tmp_path, capsys, text, said):
+    (tmp_path / "script.yml").write_text(text)
+    assert main(["import", str(tmp_path / "script.yml"), "-o", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1 and len(error) < 300
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_environment_is_named(tmp_path, capsys):
+    path = written("environments", tmp_path)
+    assert main(["import", str(path), "-o", str(tmp_path / "out"), "-e", "prod"]) == 2
+    assert "no environment 'prod' (it has: test)" in capsys.readouterr().err
+
+
+def test_payload_files_stay_in_their_folder(tmp_path, capsys):
+    (tmp_path / "secret.csv").write_text("top,secret\n")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "link.csv").symlink_to(tmp_path / "secret.csv")
+    text = (
+        HEAD.replace("TARGET", "http://127.0.0.1")
+        + "  payload:\n"
+        + "".join(
+            f"    - {{path: {path}, fields: [{field}]}}\n"
+            for field, path in (
+                ("a", "../secret.csv"),
+                ("b", tmp_path / "secret.csv"),
+                ("c", "link.csv"),
+                ("d", "no/../../../x"),
+            )
+        )
+    )
+    (folder / "script.yml").write_text(
+        text + "scenarios: [{engine: socketio, flow: [{emit: [x, '{{ a }}{{ b }}{{ c }}']}]}]\n"
+    )
+    assert main(["import", str(folder / "script.yml"), "-o", str(folder / "out")]) == 0
+    assert capsys.readouterr().out.count("leaves the script's folder") == 4
+    assert all(b"secret\n" not in path.read_bytes() for path in (folder / "out").iterdir())
+    assert all(path.parent == folder / "out" for path in (folder / "out").rglob("*"))
