@@ -264,7 +264,8 @@ def command(kind: str, *options: str) -> list[str]:
 
     Args:
         kind: "target", "sio0" ... "sio4" (npm), "pysio4" or "pysio5" (python-socketio),
-            "gsio" (gevent-socketio 0.3.6), "nest" (NestJS), "flask" (Flask-SocketIO).
+            "gsio" (gevent-socketio 0.3.6), "nest" (NestJS), "flask" (Flask-SocketIO), "watched" (npm,
+            with prom-client and admin-ui).
         *options: more options of that server.
     """
     if kind == "target":
@@ -273,6 +274,9 @@ def command(kind: str, *options: str) -> list[str]:
         return [need_node(kind), "--no-deprecation", str(SERVERS / "server.js"), "--lib", kind, *options]
     if kind == "nest":
         return [need_node("@nestjs/core"), str(SERVERS / "nest.js"), *options]
+    if kind == "watched":
+        need_node("@socket.io/admin-ui")
+        return [need_node("prom-client"), str(SERVERS / "watched.js"), *options]
     if kind == "flask":
         need_flask_socketio()
         return [sys.executable, str(SERVERS / "flask_app.py"), *options]

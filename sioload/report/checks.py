@@ -3,9 +3,9 @@
     SELECTOR: STAT OP VALUE [in PHASE] [after DURATION] [abort after DURATION] [warn] [min_samples N]
 
 A selector is a row type (`GET`, `POST` and so on for HTTP requests) with an optional name in brackets, in
-which `*` stands for any text; `ledger`; `run`; or `connections`. All rows that it matches are measured as
-one: counts add up and percentiles are those of all samples together. Without a name it matches every row of
-its type except `(probe)`.
+which `*` stands for any text; `ledger`; `run`; `connections`; or `server[SOURCE/METRIC]`, a figure of a
+server (`report/servers.py`). All rows that it matches are measured as one: counts add up and percentiles are
+those of all samples together. Without a name it matches every row of its type except `(probe)`.
 
 A check on rows needs `min_samples` samples (default 1) or it fails: timed ones for a time, expected pushes
 for the delivery counts, messages for those of audiences, all samples otherwise. `min_samples 0` lets a check
@@ -24,7 +24,7 @@ import math
 import operator
 import re
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +33,7 @@ from sioload.errors import CheckError
 from sioload.measure.delivery import DeliveryCounts
 from sioload.measure.ledger import OUTCOMES
 from sioload.measure.rows import HTTP_TYPES, ROW_TYPES, Totals, row_type
+from sioload.report import servers
 from sioload.report.figures import Figures
 from sioload.report.heard import TYPE, Heard
 
@@ -57,7 +58,7 @@ _ELSEWHERE: Final = {
     "run": ("peak_users", "duration", "workers_lost"),
     "connections": ("opened", "upgraded", "closed", "current"),
 }
-SELECTORS: Final = (*ROW_TYPES, *HTTP_TYPES, *_ELSEWHERE)
+SELECTORS: Final = (*ROW_TYPES, *HTTP_TYPES, *_ELSEWHERE, "server")
 #: What people write for an operator.
 _MEANT: Final = {"=": "==", "===": "==", "=<": "<=", "=>": ">=", "<>": "!=", "!": "!=", "~=": "=="}
 _CLAUSES: Final = ("in", "after", "abort after", "warn", "min_samples")
@@ -75,7 +76,7 @@ class Check:
 
     Attributes:
         text: as it was written.
-        selector: a row type, "ledger", "run" or "connections".
+        selector: a row type, "ledger", "run", "connections" or "server".
         name: pattern of row names; None for all rows of the type.
         stat: what is measured; times in seconds, ratios from 0 to 1.
         op: one of `OPERATORS`.
@@ -85,6 +86,7 @@ class Check:
         min_samples: samples without which it fails; None for the selector's default.
         phase: the phase that it judges; None for the whole run.
         after: seconds of the beginning, of the run or of the phase, that aren't judged.
+        unit: in which a limit on a figure of a server is given.
     """
 
     text: str
@@ -98,11 +100,12 @@ class Check:
     min_samples: int | None = None
     phase: str | None = None
     after: float = 0.0
+    unit: str = ""
 
     @property
     def about_time(self) -> bool:
         """Whether its outcome depends on how fast the generator itself is."""
-        return timed(self.stat)
+        return timed(self.stat) and self.selector != "server"
 
     def matches(self, name: str) -> bool:
         """Whether a row of the type and of this name is meant."""
@@ -156,8 +159,15 @@ def parse(text: str) -> Check:
         raise CheckError(f"check {text!r}: {stat!r} is of the whole run, not of a part of it")
     if min_samples is not None and selector in ("run", "connections"):
         raise CheckError(f"check {text!r}: {selector!r} has no samples, so min_samples means nothing")
-    limit = limit_of(text, stat, value)
-    return Check(text.strip(), selector, name, stat, op, limit, abort_after, warn, min_samples, phase, after)
+    unit = ""
+    if selector == "server":
+        if phase is not None or after or abort_after is not None:
+            raise CheckError(f"check {text!r}: a server's figures are judged over the whole run")
+        limit, unit = _server_limit(text, name or "", value)
+    else:
+        limit = limit_of(text, stat, value)
+    text = text.strip()
+    return Check(text, selector, name, stat, op, limit, abort_after, warn, min_samples, phase, after, unit)
 
 
 def selected(text: str) -> tuple[str, str | None, str]:
@@ -211,6 +221,10 @@ def timed(stat: str) -> bool:
 
 
 def check_stat(text: str, selector: str, stat: str) -> None:
+    if selector == "server":
+        if stat not in servers.STATS:
+            raise _unknown(text, "stat of a server's figure", stat, servers.STATS)
+        return
     if selector in _ELSEWHERE:
         if stat not in _ELSEWHERE[selector]:
             raise _unknown(text, f"stat of {selector}", stat, _ELSEWHERE[selector])
@@ -239,6 +253,15 @@ def _seconds(text: str, value: str) -> float:
     if not found[2]:
         raise CheckError(f"check {text!r}: {value!r} needs a unit: us, ms, s, m or h")
     raise _unknown(text, "unit", found[2], reversed(UNITS))
+
+
+def _server_limit(text: str, name: str, value: str) -> tuple[float, str]:
+    if "/" not in name:
+        raise CheckError(f"check {text!r}: name source and figure, as in 'server[api/event_loop_lag]'")
+    try:
+        return servers.limit_of(name.rpartition("/")[2], value)
+    except ValueError as error:
+        raise CheckError(f"check {text!r}: {error}") from error
 
 
 def limit_of(text: str, stat: str, value: str) -> float:
@@ -307,6 +330,8 @@ def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int
         peak_users: the most users at a time in it.
     """
     measured: float | None
+    if check.selector == "server":
+        return _of_servers(check, figures.servers)
     if check.selector in _ELSEWHERE:
         measured, samples = _elsewhere(check, figures, duration, peak_users)
         needed, what = check.min_samples or 0, "emits"
@@ -326,6 +351,22 @@ def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int
         value += f" ({waits} unfinished)"
     ok = OPERATORS[check.op](measured, check.limit)
     reason = "" if ok else f"{check.stat} is {value}, not {check.op} {_shown(check.stat, check.limit)}"
+    return CheckResult(check, ok, value, reason, enough=True)
+
+
+def _of_servers(check: Check, metrics: Sequence[servers.Metric]) -> CheckResult:
+    """Judge the figures of servers."""
+    found = [each for each in metrics if any(map(check.matches, each.names))]
+    samples, needed = sum(each.count for each in found), 1 if check.min_samples is None else check.min_samples
+    if samples < max(needed, 1):
+        near = difflib.get_close_matches(
+            check.name or "", [each.names[1] for each in metrics], n=1, cutoff=0.0
+        )
+        reason = f"{samples} readings" + (f"; the nearest figure is {near[0]}" if near and not found else "")
+        return CheckResult(check, not needed, "no readings", reason if needed else "", enough=False)
+    ok, value, reason = servers.judge(
+        found, check.stat, OPERATORS[check.op], check.op, check.limit, check.unit
+    )
     return CheckResult(check, ok, value, reason, enough=True)
 
 

@@ -17,6 +17,7 @@ from sioload.report.checks import CheckResult
 from sioload.report.course import Course
 from sioload.report.events import event_of
 from sioload.report.figures import Figures
+from sioload.report.servers import summary
 
 SCHEMA: Final = 2
 #: Said beside delivery's figures.
@@ -84,6 +85,7 @@ def report(
     versions: Mapping[str, str] | None = None,
     feeds: Sequence[Mapping[str, Json]] = (),
     asked_of: Mapping[str, int] | None = None,
+    server: Sequence[Mapping[str, Json]] = (),
 ) -> dict[str, Json]:
     """The report as a JSON-able document.
 
@@ -105,6 +107,7 @@ def report(
         versions: of the libraries and of Python.
         feeds: how the rows of each feed were used.
         asked_of: how many users of each class were asked for, at most; as many as ran without.
+        server: what was read of the servers.
     """
     stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     blocks = None if figures.going else figures.blocks
@@ -133,6 +136,7 @@ def report(
         "connections": figures.connections.encode(),
         "bytes": {"sent": figures.bytes_sent, "received": figures.bytes_received},
         "feeds": list(feeds),
+        "server": list(server),
         "health": judge(figures.health),
         "checks": [_check(result) for result in checks],
         "untrusted": untrusted(figures, checks, paced=paced),
@@ -228,6 +232,8 @@ def summary_text(
         lines += _audience_lines(heard, width)
     for feed in report.get("feeds", ()):
         lines += _feed_lines(feed, width)
+    for text in summary(report.get("server", ())):
+        lines += _labelled("server", text, width)
     lines += _health_lines(report["health"], width, colour)
     if report["checks"]:
         lines += ["", "checks"]

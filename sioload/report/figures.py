@@ -23,6 +23,7 @@ from sioload.measure.recorder import OTHER
 from sioload.measure.rows import ROW_TYPES, Totals
 from sioload.plain import Json
 from sioload.report.heard import TYPE, AudienceFigures
+from sioload.report.servers import Metric
 
 _ORDER = {type: position for position, type in enumerate(ROW_TYPES)}
 
@@ -64,6 +65,7 @@ class Figures:
         windows: what was counted up to each boundary that the run has passed, one after the other.
         cut: everything counted up to the last of them.
         blocks: the rows' samples in blocks of time, of processes that have ended or are this one.
+        servers: what was read of the servers.
     """
 
     rows: list[Totals] = field(default_factory=list)
@@ -82,6 +84,7 @@ class Figures:
     windows: Sequence[Window] = ()
     cut: Figures | None = None
     blocks: Blocks | None = None
+    servers: Sequence[Metric] = ()
 
     def add(self, data: Mapping[str, Json], connections: Connections) -> None:
         """Add what a process counted, but for its rows.

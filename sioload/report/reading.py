@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from sioload.errors import CheckError
 from sioload.measure.connections import Connections
@@ -11,15 +10,17 @@ from sioload.measure.delivery import DeliveryCounts
 from sioload.measure.histogram import TICKS
 from sioload.measure.ledger import Ledger
 from sioload.measure.rows import Totals
+from sioload.plain import Json
 from sioload.report.checks import CheckResult, evaluate, parse
 from sioload.report.course import unreached
 from sioload.report.events import unpacked
 from sioload.report.figures import Figures, LostWorker
+from sioload.report.servers import STATS, Metric
 
 _LOST = LostWorker("", None)
 
 
-def check_result(report: Mapping[str, Any], text: str) -> CheckResult:
+def check_result(report: Mapping[str, Json], text: str) -> CheckResult:
     """What a check says of a run, from its report.
 
     Args:
@@ -45,13 +46,14 @@ def check_result(report: Mapping[str, Any], text: str) -> CheckResult:
     return evaluate(check, _part(part), duration=seconds, peak_users=users)
 
 
-def _whole(report: Mapping[str, Any]) -> Figures:
+def _whole(report: Mapping[str, Json]) -> Figures:
     figures = _part(report)
+    figures.servers = [metric_of(each) for each in report.get("server", ())]
     figures.lost = [_LOST] * report["workers"]["lost"]
     return figures
 
 
-def _part(part: Mapping[str, Any]) -> Figures:
+def _part(part: Mapping[str, Json]) -> Figures:
     """The figures of the whole run, or of one of its phases."""
     ledger = {key: n for key, n in part["ledger"].items() if not key.startswith("open")}
     pushes = {
@@ -66,7 +68,16 @@ def _part(part: Mapping[str, Any]) -> Figures:
     )
 
 
-def totals_of(event: Mapping[str, Any]) -> Totals:
+def metric_of(shown: Mapping[str, Json]) -> Metric:
+    """A server's figure, from what `Metric.document` made of it; without its course."""
+    metric = Metric(shown["name"], shown["node"], shown["metric"], shown["unit"])
+    metric.total = shown.get("total")
+    for key in ("count", *STATS):
+        setattr(metric, key, shown[key])
+    return metric
+
+
+def totals_of(event: Mapping[str, Json]) -> Totals:
     """A row, from what `event_of` made of it; without its service times."""
     row = Totals(event["type"], event["name"])
     counts, shown = unpacked(event["histogram"]), event["latency_ms"]

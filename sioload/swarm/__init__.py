@@ -12,7 +12,7 @@ from gevent.hub import get_hub
 from locust.runners import MasterRunner, WorkerRunner
 
 from sioload.engineio.urls import host_url, parse_url
-from sioload.errors import FeedError, UsageError
+from sioload.errors import UsageError
 from sioload.load.phases import Plan
 from sioload.load.shapes import take_phases
 from sioload.net.fleet import on_user
@@ -131,7 +131,7 @@ def _attach_interruptible(environment: Environment) -> None:
     _take_phases(environment)
     try:
         part = attach(environment)
-    except FeedError as error:
+    except UsageError as error:
         print(f"sioload: {error}", file=sys.stderr)
         raise SystemExit(2) from error
     if isinstance(part, Local | Master):

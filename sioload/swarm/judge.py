@@ -30,6 +30,7 @@ from sioload.report.watch import Watch
 from sioload.swarm import describe, outputs, statistics
 from sioload.swarm.guard import Guard
 from sioload.swarm.options import checks_of
+from sioload.swarm.servers import Watch as ServerWatch
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -38,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds in which each worker reports twice.
 REPORTS: Final = 6.0
+#: Seconds after the users' end in which figures of servers still count.
+LINGER: Final = 5.0
 
 
 class Judge:
@@ -75,6 +78,7 @@ class Judge:
         self._feeds = feeds
         self._marked = marked
         self._checks = checks_of(environment.parsed_options)
+        self.servers = ServerWatch(environment.parsed_options, self._is_watched)
         self._html_file = outputs.take_over_html(environment.parsed_options)
         self._watch = Watch(self._checks)
         self.course = Course(clock.stamp())
@@ -96,6 +100,7 @@ class Judge:
         guard.first("quitting", self.settle)
         guard.listen("quit", self._on_quit)
         gevent.spawn(self._pulse, guard.safe(self._look))
+        self.servers.start()
 
     def begin(self, workers: int = 0) -> None:
         """A test starts, on so many workers (0 without workers)."""
@@ -153,6 +158,7 @@ class Judge:
         self.swarm.reset()
         self.names = Names()
         self._watch = Watch(self._checks, REPORTS if self._workers else 0.0)
+        self.servers.clear()
         self._started = time.time()
         self._since = self._until = time.monotonic()
         self.course = replace(self.course, started=clock.stamp())
@@ -174,6 +180,10 @@ class Judge:
         if len(self._faults) < 20:
             self._faults.append(text)
 
+    def _is_watched(self) -> bool:
+        """Whether figures of servers count: while a test goes on, and shortly after."""
+        return self.running or self._since < self._until > time.monotonic() - LINGER
+
     @property
     def started(self) -> float:
         """When counting began, in seconds since the epoch; another value after each reset."""
@@ -191,7 +201,8 @@ class Judge:
         for delta in deltas:
             delta.name = self.names.admit(delta.type, delta.name)
         statistics.log(self.environment.stats, deltas)
-        return replace(figures, internal_errors=[*figures.internal_errors, *self._faults])
+        faults = [*figures.internal_errors, *self._faults]
+        return replace(figures, internal_errors=faults, servers=self.servers.metrics())
 
     def report(self, figures: Figures | None = None) -> dict[str, Json]:
         """The report as it would be now, or of these figures; once the run is over, the final one."""
@@ -222,6 +233,7 @@ class Judge:
             settings=describe.settings(self.environment),
             versions=describe.versions(),
             feeds=self._feeds(self._since),
+            server=[metric.document(self._since) for metric in figures.servers],
             asked_of=self._asked_of,
         )
 

@@ -15,6 +15,7 @@ from sioload.load.shapes import SESSION_DRAIN
 from sioload.measure.rooms import GRACE
 from sioload.report.checks import Check, parse, parse_toml
 from sioload.swarm.processes import before_fork
+from sioload.swarm.servers import admin_text, pattern_text, server_text
 
 #: Seconds that emits may stay open after the users are gone.
 DRAIN = 5.0
@@ -53,6 +54,15 @@ def add_options(parser: Any) -> None:
     add("--sio-metrics-port", port, "<port>", "Serve Prometheus metrics on this port, at /metrics")
     text = "Address that the metrics are served on. Defaults to 127.0.0.1."
     add("--sio-metrics-host", str, "<address>", text, default="127.0.0.1")
+    text = "Read this server's figures beside ours: a Prometheus endpoint, e.g. api=http://127.0.0.1:3000/metrics"
+    add("--sio-server", server_text, "<name=url>", f"{text}, or api=pid:4711. May be given several times.",
+        action="append", default=[])  # fmt: skip
+    text = "Keep these metrics of a --sio-server too, e.g. 'http_*_total'. May be given several times."
+    add("--sio-server-metric", pattern_text, "<pattern>", text, action="append", default=[])
+    add("--sio-admin", admin_text, "<url>",
+        "Join Socket.IO's admin namespace and keep each node's figures, e.g. http://admin:secret@host/admin. "
+        "May be given several times, for nodes that don't know of each other.",
+        action="append", default=[])  # fmt: skip
     add("--sio-hlog", writable_directory, "<directory>", "Write one HdrHistogram log (.hlog) per row to here")
     text = "Load over time: phases such as 'warmup: 0..200 users over 1m; peak: 500 users for 5m'"
     add(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from sioload.client.api import SocketIOClient
 from sioload.measure.rows import Row
 from sioload.net.fleet import Fleet
 from sioload.options import Options
+from sioload.plain import Json
 
 
 @contextmanager
-def client(options: Options | Mapping[str, Any]) -> Iterator[SocketIOClient]:
+def client(options: Options | Mapping[str, Json]) -> Iterator[SocketIOClient]:
     """Gives a client; it, and those that it made, are closed when the block is left.
 
     Raises:

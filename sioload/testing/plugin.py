@@ -8,22 +8,24 @@ while the test waits in one of its methods (`call`, `wait_for`, `sleep`, ...), a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+
+from sioload.plain import Json
 
 if TYPE_CHECKING:
     from sioload.client.api import SocketIOClient
 
 
 @pytest.fixture
-def sio_options() -> dict[str, Any]:
+def sio_options() -> dict[str, Json]:
     """The options of `sio`; define a fixture of this name to give yours."""
     return {}
 
 
 @pytest.fixture
-def sio(sio_options: dict[str, Any]) -> Iterator[SocketIOClient]:
+def sio(sio_options: dict[str, Json]) -> Iterator[SocketIOClient]:
     """A Socket.IO client, closed after the test, as are those of its `another_client()`.
 
     `sio.connect("http://...")` comes first. What fails, raises: in the method that the test called; or at the

@@ -16,11 +16,11 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from sioload.cli import runner
 from sioload.errors import SioloadError, UsageError
 from sioload.measure.rows import Totals
+from sioload.plain import Json
 from sioload.report.document import summary_text
 from sioload.report.reading import check_result, totals_of
 
@@ -133,7 +133,7 @@ class Report:
         data: the report as `--sio-report` writes it.
     """
 
-    def __init__(self, data: Mapping[str, Any]) -> None:
+    def __init__(self, data: Mapping[str, Json]) -> None:
         self.data = data
         self._rows = {f"{event['type']} {event['name']}": Row(event) for event in data["events"]}
 
@@ -202,7 +202,7 @@ class Row:
         min, mean, p50, p90, p95, p99, max: over all samples with a time.
     """
 
-    def __init__(self, event: Mapping[str, Any]) -> None:
+    def __init__(self, event: Mapping[str, Json]) -> None:
         self._event = event
         self._totals: Totals | None = None
         self.type: str = event["type"]

@@ -57,6 +57,7 @@ class Look:
         final: no test goes on, and all figures are in.
         duration: seconds that rates are over.
         phase: the phase that is on, and the seconds that it goes on for; None without.
+        origin: when the history begins (monotonic seconds).
     """
 
     report: Mapping[str, Json]
@@ -69,6 +70,7 @@ class Look:
     final: bool
     duration: float
     phase: tuple[str, float] | None = None
+    origin: float = 0.0
 
 
 class Live:
@@ -159,7 +161,7 @@ class Live:
         runner = runner_of(self.environment)
         state, users = str(runner.state), int(runner.user_count)
         report, phase = self.aside(self.judge.report, figures), self.judge.phase()
-        return Look(report, figures, points, rows, state, users, running, final, duration, phase)
+        return Look(report, figures, points, rows, state, users, running, final, duration, phase, self._since)
 
     def aside(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in a thread and wait for it; users of this process go on. One call at a time."""

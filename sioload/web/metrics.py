@@ -70,6 +70,12 @@ def _run(look: Look) -> Iterator[Metric]:
     if look.phase is not None:
         phase.add_metric([look.phase[0]], 1)
     yield phase
+    servers = GaugeMetricFamily(
+        "sioload_server", "Newest reading of a server's figure", labels=["name", "node", "metric"]
+    )
+    for each in look.figures.servers:
+        servers.add_metric([each.name, each.node, each.metric], each.last)
+    yield servers
     yield _gauge("sioload_workers", "Workers that take part in the test", look.report["workers"]["expected"])
     yield _gauge("sioload_workers_lost", "Workers lost during the test", len(look.figures.lost))
     yield _gauge("sioload_internal_errors", "Faults of sioload itself", len(look.figures.internal_errors))

@@ -16,6 +16,7 @@ from sioload.plain import Json
 from sioload.report.document import UNSEEN, users_text
 from sioload.report.history import SPREAD, Point
 from sioload.report.series import reach_series, row_series, series
+from sioload.report.servers import shown, titled
 from sioload.web.live import Look
 
 STATIC: Final = Path(__file__).with_name("static")
@@ -58,7 +59,7 @@ def span(seconds: float) -> str:
 _jinja = Environment(
     loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
 )
-_jinja.filters.update(number=number, ms=ms, size=size, span=span)
+_jinja.filters.update(number=number, ms=ms, size=size, span=span, measure=shown, titled=titled)
 
 
 def page(template: str, **values: Any) -> str:
@@ -115,6 +116,7 @@ def rows(look: Look) -> list[dict[str, Json]]:
 
 def charts(look: Look, points: Sequence[Point], wanted: Iterable[int]) -> dict[str, Json]:
     """What the charts draw: columns of these points, all rows by name, and the columns of those wanted."""
+    spans = [(point.start, point.end) for point in points]
     return {
         "rows": rows(look),
         "phases": [{key: each[key] for key in _BAND} for each in look.report["phases"]],
@@ -124,6 +126,15 @@ def charts(look: Look, points: Sequence[Point], wanted: Iterable[int]) -> dict[s
             for number, (type, name) in enumerate(look.rows)
             if type == SPREAD
         },
+        "servers": [
+            {
+                "label": each.label,
+                "metric": each.metric,
+                "unit": each.unit,
+                "values": each.on(spans, look.origin),
+            }
+            for each in look.figures.servers
+        ],
         "series": {str(row): row_series(points, row) for row in wanted},
     }
 

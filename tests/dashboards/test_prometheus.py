@@ -20,6 +20,8 @@ BOARD = json.loads((DASHBOARDS / "grafana" / "dashboards" / "sioload.json").read
 HOW = "install it (Debian: apt-get install prometheus)"
 #: Seconds of load: the rate windows must be filled.
 LOAD = 15
+#: The load of the compose file.
+PHASES = "warmup: 0..100 users over 10s; steady: 100 users for 10m"
 
 
 def tool(name: str) -> str:
@@ -97,7 +99,7 @@ def compose(folder: Path, metrics: int) -> Iterator[serverkit.Process]:
         "master": "127.0.0.1",
         "0.0.0.0": "127.0.0.1",
         "9646": str(metrics),
-        "100": "20",
+        PHASES: f"up: 0..20 users over 2s; on: 20 users for {LOAD - 2}s",
     }
 
     def start(service: str, *more: str) -> serverkit.Process:
@@ -108,7 +110,8 @@ def compose(folder: Path, metrics: int) -> Iterator[serverkit.Process]:
     with serverkit.running("target", "--ping-interval", "2") as server, contextlib.ExitStack() as stack:
         places["http://target:5000"] = server.url
         ports = ["--master-bind-host", "127.0.0.1", "--master-bind-port", bind, "--web-port", web]
-        end = ["-t", f"{LOAD}s", "--autoquit", "0", "--sio-report", str(folder / "report.json")]
+        end = ["--autoquit", "0", "--sio-report", str(folder / "report.json")]
+        end += ["--sio-server", f"target=pid:{server.process.pid}"]
         master = start("master", *ports, *end)
         for _ in range(2):
             start("worker", "--master-port", bind)

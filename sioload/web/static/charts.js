@@ -245,6 +245,7 @@
     if (!data) return;
     charts.forEach((one) => (one.used = false));
     overview();
+    servers();
     latency();
     charts.forEach((one, key) => {
       if (!one.used) {
@@ -296,6 +297,24 @@
         { label: `${names[i]} machine`, values: p.machine, colour: colour(i), dash: [2, 4], width: 1.25 },
       ]);
       chart(at, "lag", "Generator: lag p99", `ms${which}`).show(x, lags);
+    }
+  }
+
+  // What was read of the servers: a chart for each figure, a line for each node.
+  const TITLES = { cpu: "CPU", memory: "memory", event_loop_lag: "event-loop lag", event_loop_lag_p99: "event-loop lag p99", descriptors: "open descriptors", clients: "clients", polling_clients: "polling clients", packets_in: "packets in", packets_out: "packets out", bytes_in: "bytes in", bytes_out: "bytes out" };
+  const UNITS = { s: ["ms", 1000], B: ["MiB", 2 ** -20], "B/s": ["KiB per second", 2 ** -10], "/s": ["per second", 1], cores: ["cores", 1], "": ["now", 1] };
+  function servers() {
+    const at = $("servers");
+    at.hidden = $("servers-title").hidden = !data.servers.length;
+    for (const metric of new Set(data.servers.map((one) => one.metric))) {
+      const all = data.servers.filter((one) => one.metric === metric);
+      const peak = (one) => Math.max(...one.values.map((v) => v ?? 0));
+      const some = all.length > LINES ? [...all].sort((one, other) => peak(other) - peak(one)).slice(0, LINES) : all;
+      const [unit, factor] = UNITS[all[0].unit];
+      const which = all.length > LINES ? `, the highest ${LINES} of ${all.length}` : "";
+      const title = `Server: ${TITLES[metric] ?? metric}`;
+      const scaled = some.map((one) => [one.label, one.values.map((v) => (v === null ? null : v * factor))]);
+      chart(at, `server ${metric}`, title, unit + which).show(data.columns.end, lines(scaled));
     }
   }
 

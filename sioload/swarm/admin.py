@@ -1,0 +1,114 @@
+"""Figures of each node from Socket.IO's own admin namespace (servers that use `@socket.io/admin-ui`)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import gevent
+
+from sioload.client.api import SocketIOClient
+from sioload.engineio.secrets import redact
+from sioload.engineio.urls import Endpoint, bare, parse_url
+from sioload.errors import ConnectError, OptionError
+from sioload.measure.rows import normalise
+from sioload.net.fleet import Fleet
+from sioload.plain import Json
+from sioload.report.servers import ADMIN, Servers
+
+NAME: Final = "admin"
+#: Seconds between what a node tells, and what it told before.
+EVERY: Final = 2.0
+#: Seconds between two attempts to join it.
+PAUSE: Final = 5.0
+#: Events of `server_stats` that are counted, by our name for them.
+_EVENTS: Final = {"packetsIn": "packets_in", "packetsOut": "packets_out", "bytesIn": "bytes_in",
+                  "bytesOut": "bytes_out"}  # fmt: skip
+#: Of one message; a hostile server might make any number up.
+_MOST: Final = 10_000
+
+
+def admin_url(text: str) -> tuple[str, str, dict[str, str]]:
+    """The URL of the server, the namespace, and the credentials, of `--sio-admin URL[/admin]`.
+
+    Raises:
+        OptionError: it is no URL.
+    """
+    endpoint: Endpoint = parse_url(text)
+    if endpoint.query:
+        raise OptionError(f"{bare(text)}: a query is of no use there")
+    parts = urlsplit(text)
+    auth = {"username": unquote(parts.username or ""), "password": unquote(parts.password or "")}
+    return (
+        endpoint.origin,
+        endpoint.path if endpoint.path != "/" else "/admin",
+        auth if parts.username else {},
+    )
+
+
+class AdminSource:
+    """Joins the admin namespace with a connection of its own, which counts in no row."""
+
+    def __init__(
+        self, text: str, servers: Servers, on: Callable[[], bool], complain: Callable[[str], None]
+    ) -> None:
+        self.url, self.namespace, self._auth = admin_url(text)
+        self._servers = servers
+        self._on = on
+        self._complain = complain
+        self._up: dict[str, float] = {}
+
+    def watch(self) -> None:
+        """Stay joined, for ever. In a greenlet of its own."""
+        client = SocketIOClient(Fleet(), {"auth": self._auth})
+        client.on("server_stats", self._on_stats, self.namespace)
+        client.on("config", self._on_config, self.namespace)
+        while True:
+            try:
+                client.connect(self.url, namespaces=self.namespace, retry=False)
+                client.wait()
+            except ConnectError as error:
+                self._complain(normalise(redact(str(error), self._auth)))
+            gevent.sleep(PAUSE)
+
+    def _on_config(self, config: Json) -> None:
+        if isinstance(config, dict) and "ALL_EVENTS" in (config.get("supportedFeatures") or ()):
+            self._complain(
+                "it tells of each event, which costs the server and this process much: "
+                "instrument(io, {mode: 'production'}) leaves that out"
+            )
+
+    def _on_stats(self, stats: Json) -> None:
+        """Every two seconds from each node."""
+        try:
+            node, uptime = _node(stats), float(stats["uptime"])
+            levels = {
+                "clients": float(stats["clientsCount"]),
+                "polling_clients": float(stats["pollingClientsCount"]),
+            }
+            counts = dict.fromkeys(_EVENTS.values(), 0.0)
+            for event in stats["aggregatedEvents"][:_MOST]:
+                if event["type"] in _EVENTS:
+                    counts[_EVENTS[event["type"]]] += float(event["count"])
+        except (TypeError, KeyError, ValueError, OverflowError) as error:
+            self._complain(f"its server_stats can't be understood ({normalise(repr(error))})")
+            return
+        now, seconds = time.monotonic(), uptime - self._up.get(node, uptime - EVERY)
+        if len(self._up) < _MOST:
+            self._up[node] = uptime
+        if not self._on():
+            return
+        known = all(self._servers.add((NAME, node, name), ADMIN[name], now, n) for name, n in levels.items())
+        if seconds > 0:
+            for name, more in counts.items():
+                self._servers.add((NAME, node, name), ADMIN[name], now, more / seconds, more)
+        if not known:
+            self._complain("it has too many nodes: no more are kept")
+
+
+def _node(stats: Json) -> str:
+    """What a node is called. Without a `serverId` of its own each calls itself after its machine."""
+    name = str(stats["serverId"])[:100]
+    return f"{name}#{stats['pid']}"[:120] if name == stats["hostname"] else name

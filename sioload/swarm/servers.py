@@ -1,0 +1,145 @@
+"""`--sio-server` and `--sio-admin`: figures of the servers, read where the run's figures come together.
+
+Each source is read in a greenlet of its own, and nothing waits for it: neither a user nor the run's end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+import gevent
+
+from sioload.engineio.urls import bare, parse_url
+from sioload.errors import OptionError, UsageError
+from sioload.measure.rows import normalise
+from sioload.report.servers import Metric, Servers
+from sioload.swarm.admin import NAME, AdminSource, admin_url
+from sioload.swarm.scrape import ProcessSource, PrometheusSource, ReadError, Source
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two readings of a source.
+EVERY: Final = 2.0
+#: Seconds between two attempts to read one that fails, at most.
+PATIENCE: Final = 30.0
+_SERVER: Final = re.compile(r"([A-Za-z][\w.-]{0,39})=(?:pid:([0-9]{1,9})|(.+))", re.DOTALL)
+_PATTERN: Final = re.compile(r"[a-zA-Z_:*][a-zA-Z0-9_:*]{0,99}")
+
+
+def server_text(text: str) -> str:
+    """`NAME=URL` or `NAME=pid:PID`, as it was given."""
+    parts = _SERVER.fullmatch(text)
+    if parts is None:
+        raise argparse.ArgumentTypeError(
+            f"{bare(text)!r}: write NAME=URL, e.g. api=http://127.0.0.1:3000/metrics, or NAME=pid:PID"
+        )
+    if parts[1] == NAME:
+        raise argparse.ArgumentTypeError(
+            f"the name {NAME!r} is that of --sio-admin's figures: choose another"
+        )
+    if parts[3]:
+        try:
+            parse_url(parts[3])
+        except OptionError as error:
+            raise argparse.ArgumentTypeError(f"{parts[1]}: {error}") from error
+    return text
+
+
+def pattern_text(text: str) -> str:
+    """A pattern of metrics' names, as it was given."""
+    if not _PATTERN.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a metric; * stands for any part of one")
+    return text
+
+
+def admin_text(text: str) -> str:
+    """`URL[/admin]`, as it was given."""
+    try:
+        admin_url(text)
+    except OptionError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+class Watch:
+    """Reads all sources that were asked for, from `start` on.
+
+    Args:
+        options: Locust's, with ours.
+        on: whether a test goes on, and readings count.
+
+    Attributes:
+        servers: what was read in the running test.
+
+    Raises:
+        UsageError: two sources have one name, or there is no such process.
+    """
+
+    def __init__(self, options: Any, on: Callable[[], bool]) -> None:
+        self.servers = Servers()
+        self._on = on
+        self._said: set[str] = set()
+        self._sources: list[Source] = []
+        patterns = tuple(getattr(options, "sio_server_metric", None) or ())
+        for text in getattr(options, "sio_server", None) or ():
+            self._sources.append(self._source(text, patterns))
+        complain = partial(self._complain, "--sio-admin")
+        urls = getattr(options, "sio_admin", None) or ()
+        self._admins = [AdminSource(url, self.servers, on, complain) for url in urls]
+
+    def _source(self, text: str, patterns: tuple[str, ...]) -> Source:
+        parts = _SERVER.fullmatch(text)
+        if parts is None:
+            raise UsageError(f"--sio-server {bare(text)!r} is no NAME=URL")
+        name, pid, url = parts.groups()
+        if any(source.name == name for source in self._sources):
+            raise UsageError(f"--sio-server: two servers are called {name!r}")
+        if url is not None:
+            return PrometheusSource(name, parse_url(url), patterns)
+        try:
+            return ProcessSource(name, int(pid))
+        except ReadError as error:
+            raise UsageError(f"--sio-server {text}: {error}") from error
+
+    def start(self) -> None:
+        """Begin to read."""
+        for number, source in enumerate(self._sources):
+            gevent.spawn(self._follow, source, number * EVERY / len(self._sources))
+        for admin in self._admins:
+            gevent.spawn(admin.watch)
+
+    def clear(self) -> None:
+        """A test begins, or what it counted is forgotten."""
+        self.servers.clear()
+        self._said.clear()
+
+    def metrics(self) -> list[Metric]:
+        """What was read."""
+        return self.servers.metrics()
+
+    def _follow(self, source: Source, begin: float) -> None:
+        """Read a source for ever; one after the other, so that users of this process never wait for all."""
+        gevent.sleep(begin)
+        due, pause = time.monotonic(), EVERY
+        while True:
+            try:
+                if self._on():
+                    source.read(self.servers)
+                pause = EVERY
+            except ReadError as error:
+                self._complain(f"--sio-server {source.name}", normalise(str(error)))
+                pause = min(2 * pause, PATIENCE)
+            due = max(due + pause, time.monotonic())
+            gevent.sleep(due - time.monotonic())
+
+    def _complain(self, option: str, text: str) -> None:
+        """Say what a source lacks, once for each in a test. The run goes on without it."""
+        if option not in self._said:
+            self._said.add(option)
+            logger.warning("sioload: %s: %s (said once; the run goes on without its figures)", option, text)

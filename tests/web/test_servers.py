@@ -1,0 +1,183 @@
+"""Figures of the servers beside the client's: of two nodes, one of them busy, and of hostile endpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serverkit
+
+from sioload import CheckError
+from sioload.report.checks import parse
+from sioload.report.servers import KEEP, Metric, Servers
+
+SCRIPT = """
+from locust import constant, task
+from sioload import SocketIOUser
+
+class A(SocketIOUser):
+    host = {a!r}
+    wait_time = constant(0.05)
+
+    @task
+    def echo(self):
+        self.sio.call("echo", "x" * 20)
+
+class B(A):
+    host = {b!r}
+"""
+
+#: What an endpoint answers, by its path; then it goes on as `Hostile` says.
+ANSWERS = {
+    "/mute": b"",
+    "/endless": b"HTTP/1.1 200 OK\r\n\r\n",
+    "/large": b"HTTP/1.1 200 OK\r\n\r\n",
+    "/heads": b"HTTP/1.1 200 OK\r\n",
+    "/page": b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
+    "/odd": b"HTTP/1.1 200 OK\r\nContent-Length: 37\r\n\r\nprocess_open_fds one\nprocess_open_fds{",
+    "/away": b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+    "/noise": b"\x00\xff\r\n\r\n" * 10,
+}
+GOES_ON = {"/endless": b"x" * 65536, "/large": b"# HELP x y\n" * 6000, "/heads": b"X-More: 1\r\n" * 100}
+
+
+CHECKS = (
+    "server[a/event_loop_lag]: max < 60s",
+    "server[admin/one/clients]: max >= 5",
+    "server[b/event_loop_lag_p99]: mean > 20ms",
+    "server[own/memory]: max < 1GiB",
+    'server[a/app_rooms{kind="chat"}]: last == 3',
+)
+
+
+@contextlib.contextmanager
+def hostile() -> Iterator[str]:
+    """A server whose answers are of no use, or never end; its URL."""
+    listener, over = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def answer(peer: socket.socket) -> None:
+        with peer, contextlib.suppress(OSError):
+            path = peer.recv(4096).split()[1].decode()
+            peer.sendall(ANSWERS[path])
+            while path in GOES_ON and not over.is_set():
+                peer.sendall(GOES_ON[path])
+            if path == "/mute":
+                over.wait(30)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        over.set()
+        listener.close()
+
+
+def test_the_busy_node_stands_out_and_hostile_endpoints_harm_nothing(tmp_path: Path) -> None:
+    script, report = tmp_path / "nodes.py", tmp_path / "report.json"
+    with (
+        serverkit.running("watched", "--id", "one") as a,
+        serverkit.running("watched", "--id", "two", "--busy", "0.6") as b,
+        hostile() as nowhere,
+    ):
+        script.write_text(SCRIPT.format(a=a.url, b=b.url))
+        args = ["-f", str(script), "--headless", "-u", "8", "-r", "8", "-t", "9s", "--only-summary",
+                "--sio-report", str(report), "--sio-html", str(tmp_path / "report.html"),
+                "--sio-server", f"a={a.url}/metrics", "--sio-server", f"b={b.url}/metrics",
+                "--sio-server", f"own=pid:{a.process.pid}", "--sio-server-metric", "app_*"]  # fmt: skip
+        for check in CHECKS:
+            args += ["--sio-check", check]
+        for path in ANSWERS:
+            args += ["--sio-server", f"{path[1:]}={nowhere}{path}"]
+        args += ["--sio-server", "gone=http://me:s3cret@127.0.0.1:1/metrics"]
+        for node in (a, b):
+            args += ["--sio-admin", node.url.replace("//", "//admin:s3cret%2Fword@")]
+        done = serverkit.run_locust(args, 60)
+        counted = {"one": serverkit.counts(a.url), "two": serverkit.counts(b.url)}
+    assert done.code == 0, done.text
+    written = json.loads(report.read_text())
+    figures: dict[tuple[str, str], dict[str, Any]] = {
+        (each["name"] + each["node"], each["metric"]): each for each in written["server"]
+    }
+    lags = [figures[node, "event_loop_lag_p99"]["mean"] for node in ("a", "b")]
+    used = [figures[node, "cpu"]["mean"] for node in ("a", "b")]
+    assert lags[1] > 3 * lags[0] and used[1] > used[0], (lags, used)
+    for node, counts in counted.items():
+        assert figures[f"admin{node}", "clients"]["max"] == 4 + 1, "four users, and we who ask"
+        for metric, key in (("packets_in", "in"), ("packets_out", "out"), ("bytes_in", "bytesIn")):
+            total = figures[f"admin{node}", metric]["total"]
+            assert 0.5 * counts[key] < total <= counts[key], (node, metric)
+    assert figures["own", "memory"]["min"] > 10e6 and figures["own", "descriptors"]["min"] > 5
+    assert written["duration_s"] < 11 and written["health"]["own_lag_p99_ms"] < 100
+    said = re.findall(r"--sio-server (\w+): (.*?) \(said once", done.err)
+    assert sorted(name for name, _ in said) == sorted(["gone", *(path[1:] for path in ANSWERS)]), done.text
+    assert "a line has no end" in dict(said)["endless"] and "302" in dict(said)["away"]
+    assert "larger than 4 MiB" in dict(said)["large"]
+    everything = done.text + report.read_text() + (tmp_path / "report.html").read_text()
+    assert "s3cret" not in everything
+    drawn = json.loads(re.findall(r'id="sioload-data">(.*?)</script>', everything)[0])["servers"]
+    lines = {(each["label"], each["metric"]): each["values"] for each in drawn}
+    assert any(lines["a", "cpu"]) and any(lines["b", "event_loop_lag"]) and any(lines["admin two", "clients"])
+
+
+@pytest.mark.parametrize(
+    "args, said",
+    [
+        (["--sio-server", "api"], "write NAME=URL"),
+        (["--sio-server", "api=ftp://me:s3cret@host/"], "must begin with http://"),
+        (["--sio-server", "admin=http://host/"], "choose another"),
+        (["--sio-server", "a=http://host/", "--sio-server", "a=http://host/"], "two servers are called 'a'"),
+        (["--sio-server", "a=pid:999999999"], "there is no process 999999999"),
+        (["--sio-server-metric", "http-*"], "is no name of a metric"),
+        (["--sio-admin", "admin:s3cret@host"], "must begin with http://"),
+        (["--sio-check", "server[a/event_loop_lag]: max < 200MB"], "event_loop_lag is a time, such as 200ms"),
+    ],
+)
+def test_bad_usage_is_said_before_load(args: list[str], said: str, tmp_path: Path) -> None:
+    done = serverkit.run_forked(
+        "locust", ["-f", "locustfiles/echo.py", "--headless", "-u", "1", "-t", "1s", *args]
+    )
+    assert done.code == 2 and said in done.err and "s3cret" not in done.text, done.text
+
+
+def test_checks_know_the_usual_figures_and_their_units() -> None:
+    limits = {"event_loop_lag]: max < 200ms": 0.2, "memory]: mean < 1.5GiB": 1.5 * 2**30,
+              "cpu]: mean < 90%": 0.9, "bytes_in]: max < 5MB/s": 5e6, "anything]: last < 7": 7}  # fmt: skip
+    for text, limit in limits.items():
+        assert parse(f"server[api/{text}").limit == limit
+    refused = {"api/memory]: max < 2s": "is a size", "api]: max < 1": "source and figure",
+               "api/memory]: p99 < 1GB": "unknown stat", "api/cpu]: max < 1 in peak": "over the whole run",
+               "api/cpu]: max < 1 abort after 5s": "whole run", "api/x]: max < y": "no number"}  # fmt: skip
+    for text, said in refused.items():
+        with pytest.raises(CheckError, match=said):
+            parse(f"server[{text}")
+
+
+def test_a_long_course_stays_small_and_its_extremes_exact() -> None:
+    metric = Metric("a", "", "cpu", "cores")
+    for second in range(20_000):
+        metric.add(float(second), float(second == 12_345))
+    shown = metric.document(0.0)
+    assert len(shown["series"]) <= KEEP and shown["series"][-1][0] > 19_900
+    assert (shown["count"], shown["max"], shown["min"]) == (20_000, 1.0, 0.0)
+    assert shown["mean"] == pytest.approx(1 / 20_000, rel=1e-3)
+    assert metric.on([(30_000, 30_001)], 0.0) == [None]
+
+
+def test_a_counter_is_its_rate_and_may_begin_anew() -> None:
+    servers = Servers()
+    for at, value in ((0, 100), (2, 104), (4, 1), (6, 11), (60, 500)):
+        servers.count(("a", "", "x_total"), "/s", float(at), float(value))
+    (metric,) = servers.metrics()
+    assert (metric.count, metric.min, metric.max, metric.total) == (2, 2.0, 5.0, 14.0)
