@@ -14,6 +14,7 @@ from sioload.cli.demo import demo
 from sioload.cli.doctor import doctor
 from sioload.cli.import_ import import_
 from sioload.cli.init import init
+from sioload.cli.trying import trying
 from sioload.errors import UsageError
 
 
@@ -45,7 +46,7 @@ def target(host: str, port: int, ping_interval: int, ping_timeout: int) -> NoRet
     runner.become(runner.module("sioload.target", args), {})
 
 
-for command in (bench, demo, doctor, import_, init):
+for command in (bench, demo, doctor, import_, init, trying):
     cli.add_command(command)
 
 

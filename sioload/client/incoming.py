@@ -65,7 +65,8 @@ class Incoming(Listener, Script):
         self._label = label_of(user)
         self._client = client
         self.handlers: Handlers = handlers if handlers is not None else {}
-        self.own: Registry | None = None
+        # With a registry no broadcast is counted for many at once: so too for who is followed.
+        self.own: Registry | None = None if getattr(user, "sio_trace", None) is None else Registry()
         self._dispatcher: Dispatcher | None = None
         self._receiver: Receiver | None = None
         self._member: Member | None = None

@@ -20,10 +20,12 @@ from sioload.session.connection import Connection
 from sioload.session.connection import Listener as SessionListener
 from sioload.session.probe import Finding, find_generation, remember_generation
 from sioload.session.requests import Requests
+from sioload.session.traced import TracedRequests
 from sioload.socketio.detect import wrong_version
 from sioload.socketio.generations import UNKNOWN_3, Generation
 
 if TYPE_CHECKING:
+    from sioload.measure.trace import Trace
     from sioload.net.deadlines import Timer
     from sioload.net.fleet import Fleet
 
@@ -142,7 +144,13 @@ class Opener(SessionListener):
             options.encode_query,
             self._script,
         )
-        requests = Requests(self._fleet, options, generation, endpoint, request, self._script.owner())
+        owner = self._script.owner()
+        trace: Trace | None = getattr(owner, "sio_trace", None)
+        requests = (
+            Requests(self._fleet, options, generation, endpoint, request, owner)
+            if trace is None
+            else TracedRequests(self._fleet, options, generation, endpoint, request, owner, trace)
+        )
         self.connection = self._packets.connection = Connection(requests, self, self._packets, finding)
         self.connection.start()
 

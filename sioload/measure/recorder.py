@@ -33,6 +33,8 @@ FIXED_NAMES: Final = 20
 OTHER: Final = "(other)"
 #: What stands between a row's name and the label of the users that it is of.
 LABEL: Final = " @"
+#: What stands behind the label of a user that is followed (`Recorder.follow`), before its number.
+FOLLOWED: Final = "\0"
 #: How many of the others may be names of requests that other clients make, and how many types those have.
 FOREIGN_NAMES: Final = 100
 FOREIGN_TYPES: Final = 20
@@ -86,6 +88,8 @@ class Recorder:
         self.rows: dict[tuple[str, str], Row] = {}
         self.foreign: dict[tuple[str, str], Row] = {}
         self.tap: SampleListener | None = None
+        self._followed: dict[tuple[str, str], Row] = {}
+        self._followers: dict[str, SampleListener] = {}
         self._names = Names()
         self.ledger = Ledger()
         self.connections = Connections()
@@ -123,10 +127,40 @@ class Recorder:
     def _new_row(self, type: str, name: str) -> Row:
         if type not in ROW_TYPES:
             raise KeyError(type)
+        if FOLLOWED in name:
+            return self._followed_row(type, name)
         name = self._names.admit(type, clean_name(name))
         row = self.rows.get((type, name))
         if row is None:
             row = self.rows[type, name] = Row(type, name, self.tap)
+        return row
+
+    def follow(self, label: str, listener: SampleListener) -> str:
+        """Let `listener` hear of each sample of one user.
+
+        Its rows are rows beside those of the others, so that nobody else pays for it; in every figure they
+        are one.
+
+        Returns:
+            The label that the user has to have instead of `label`.
+        """
+        number = f"{FOLLOWED}{len(self._followers)}"
+        self._followers[number] = listener
+        return label + number
+
+    def _followed_row(self, type: str, name: str) -> Row:
+        row = self._followed.get((type, name))
+        if row is None:
+            shown, mark, number = name.partition(FOLLOWED)
+            shown = self._names.admit(type, clean_name(shown.removesuffix(LABEL)))
+            listener = self._followers[mark + number]
+
+            def hear(row: Row, seconds: float | None, failure: str | None) -> None:
+                listener(row, seconds, failure)
+                if self.tap is not None:
+                    self.tap(row, seconds, failure)
+
+            row = self._followed[type, name] = Row(type, shown, hear)
         return row
 
     def foreign_row(self, type: str, name: str) -> Row:
@@ -177,21 +211,35 @@ class Recorder:
         at = now if self._taken is None else (self._taken + now) / 2
         self._taken = now
         found = []
-        for rows in (self.rows, self.foreign):
+        for rows in (self.rows, self._followed, self.foreign):
             for row in rows.values():
                 delta = row.take()
                 if delta is None:
                     continue
                 self.blocks.add(at, row.type, row.name, count=delta.count, failures=delta.failures,
                                 counts=delta.counts)  # fmt: skip
-                if rows is self.rows:
+                if rows is not self.foreign:
                     found.append(delta)
         return found
 
     def totals(self) -> list[Totals]:
         """The totals of all rows that counted something."""
         found = [row.totals() for rows in (self.rows, self.foreign) for row in rows.values()]
+        if self._followed:
+            found = self._with_followed(found)
         return [totals for totals in found if totals.count or totals.skipped or totals.unfinished]
+
+    def _with_followed(self, found: list[Totals]) -> list[Totals]:
+        """Rows of users that are followed are no rows of their own to anybody else."""
+        merged = {(totals.type, totals.name): totals for totals in found}
+        copied = set()
+        for row in self._followed.values():
+            key = row.type, row.name
+            if key not in copied:
+                copied.add(key)
+                merged[key] = merged[key].copy() if key in merged else Totals(*key)
+            merged[key].merge(row.totals())
+        return list(merged.values())
 
     def reset(self) -> None:
         """Forget everything counted and begin a new epoch. Rows and open connections stay valid, and what
@@ -200,7 +248,7 @@ class Recorder:
         The master must forget too (`Swarm.reset`), and before: it takes a new epoch from a worker that it
         knows for that worker's restart and keeps both.
         """
-        for rows in (self.rows, self.foreign):
+        for rows in (self.rows, self.foreign, self._followed):
             for row in rows.values():
                 row.reset()
         self.ledger.reset()

@@ -73,6 +73,7 @@ class Fleet:
         over: "" until the drain's limit is over: then what is said of whatever still has no answer.
         pushes: the last events that were only measured, by their frames.
         complaints: what keeps users from their work.
+        follow: called with each user that is made, while users are to be followed; else None.
         generations, doubts, probes: what is known of servers, of which that may be wrong, and who waits for
             an answer (`session.probe`).
         slashes: servers by whether the path that they know ends with a slash.
@@ -104,6 +105,7 @@ class Fleet:
         self.pushes: dict[bytes, CountedBroadcast] = {}
         self._kinds: dict[tuple[str, object, int], BroadcastKey] = {}
         self.complaints = Complaints(self.deadlines)
+        self.follow: Callable[[Any], None] | None = None
         self._born = int(time.time() * 1000)
         self._serial = 0
         self._seats: dict[tuple[str, ...], list[Iterator[str]]] = {}

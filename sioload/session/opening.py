@@ -87,7 +87,7 @@ class Opening(Asking, FrameListener):
     def _take_body(self, response: Response) -> None:
         """The first body begins with an open packet; others may follow."""
         generation = self._requests.generation
-        opened, *others = generation.decode_payload(response.body, self._requests.options.limits)
+        opened, *others = self._requests.unpack(response.body)
         handshake = generation.parse_handshake(opened.data)  # type: ignore[arg-type]
         self._opened(handshake, others, len(response.body))
 
@@ -130,7 +130,7 @@ class Opening(Asking, FrameListener):
             self._hold(frame)
             return
         try:
-            packet = generation.decode_frame(frame)
+            packet = self._requests.decode(frame)
             if generation.greeting:
                 self._ws = None
                 self._listener.on_greeting(ws)
@@ -172,7 +172,7 @@ class Opening(Asking, FrameListener):
         (handshake, (opened, *frames)), self._held = self._held, None
         self._learn(generation)
         try:
-            others = [self._requests.generation.decode_frame(frame) for frame in frames]
+            others = [self._requests.decode(frame) for frame in frames]
         except ProtocolError as error:
             self._listener.broken(error)
         else:

@@ -256,9 +256,8 @@ class Polling:
             self._listener.on_refused(response.status, response.body, "polling")
             return
         self._listener.on_heard()
-        requests = self._requests
         try:
-            packets = requests.generation.decode_payload(response.body, requests.options.limits)
+            packets = self._requests.unpack(response.body)
         except ProtocolError as error:
             self._listener.broken(error)
             return

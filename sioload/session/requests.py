@@ -40,7 +40,7 @@ class Requests:
 
     Attributes:
         generation: what is spoken.
-        encode: a packet's websocket frame in this generation.
+        encode, decode: a packet's websocket frame in this generation, and the packet of a frame.
         given: the server that the script named.
         endpoint: the server, which may be elsewhere than that.
         sid: the session's id, "" before it is open.
@@ -50,8 +50,8 @@ class Requests:
         proxy: the HTTP proxy that all goes through, None without one.
     """
 
-    __slots__ = ("_moves", "_opens_at", "_sent", "asked", "confided", "encode", "endpoint", "fleet",
-                 "generation", "given", "options", "owner", "proxy", "sid")  # fmt: skip
+    __slots__ = ("_moves", "_opens_at", "_sent", "asked", "confided", "decode", "encode", "endpoint",
+                 "fleet", "generation", "given", "options", "owner", "proxy", "sid")  # fmt: skip
 
     def __init__(
         self,
@@ -82,6 +82,7 @@ class Requests:
         """Ask, take and send as this generation does from now on."""
         self.generation = generation
         self.encode = generation.encode_base64 if self.options.base64 else generation.encode_frame
+        self.decode = generation.decode_frame
 
     def at(self) -> Endpoint:
         """Where the next request goes: to `handshake_url`'s server while the session isn't open."""
@@ -179,6 +180,14 @@ class Requests:
         headers = [header for header in headers if header[0].lower() != "content-type"]
         headers.append(("Content-Type", content_type))
         return request("POST", target, headers, body)
+
+    def unpack(self, body: bytes) -> list[Packet]:
+        """The packets of a poll's answer.
+
+        Raises:
+            ProtocolError: the body breaks the protocol.
+        """
+        return self.generation.decode_payload(body, self.options.limits)
 
     def websocket(self, stream: Stream, listener: FrameListener) -> WebSocket:
         """Begin the handshake of a websocket."""

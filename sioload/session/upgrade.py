@@ -117,7 +117,7 @@ class Upgrade(FrameListener):
 
     def on_frame(self, ws: WebSocket, frame: str | bytes) -> None:
         try:
-            packet = self._requests.generation.decode_frame(frame)
+            packet = self._requests.decode(frame)
         except ProtocolError as error:
             self._listener.on_probe_failed(str(error))
             return

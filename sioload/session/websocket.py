@@ -44,9 +44,9 @@ class WebSocketTransport(FrameListener):
 
     def shorten(self, receiver: Receiver) -> None:
         """Let messages pass from the websocket straight to `receiver` where no codec is needed."""
-        generation, ws = self._requests.generation, self.ws
-        if generation.decode_frame in _PLAIN and generation.encode_frame in _PLAIN and not ws.compresses:
-            ws.receiver, ws.pushes = receiver, self._requests.fleet.pushes
+        requests, ws = self._requests, self.ws
+        if requests.decode in _PLAIN and requests.generation.encode_frame in _PLAIN and not ws.compresses:
+            ws.receiver, ws.pushes = receiver, requests.fleet.pushes
         else:
             ws.receiver = None
             self.forget_shortcuts()
@@ -118,7 +118,7 @@ class WebSocketTransport(FrameListener):
 
     def on_frame(self, ws: WebSocket, frame: str | bytes) -> None:
         try:
-            packet = self._requests.generation.decode_frame(frame)
+            packet = self._requests.decode(frame)
         except ProtocolError as error:
             self._listener.broken(error)
         else:

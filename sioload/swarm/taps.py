@@ -21,7 +21,7 @@ from sioload.net.fleet import Fleet
 from sioload.swarm import foreign
 
 #: Whose listeners only count.
-_COUNTERS: Final = ("locust.runners", foreign.__name__)
+_COUNTERS: Final = ("locust.runners", foreign.__name__, "sioload.swarm.trial")
 
 logger = logging.getLogger(__name__)
 

@@ -105,7 +105,7 @@ class Tasks(DefaultTaskSet):
                     raise StopUser
                 for sio in user.clients:
                     if sio.kicked or sio.lost:
-                        _reach_again(user, sio)
+                        reach_again(user, sio)
                 try:
                     task(user)
                 except (EmitError, ConnectError) as error:
@@ -162,7 +162,7 @@ def _execute(user: Connected, execute: Callable[[Any], None], task: Any) -> None
     each.
     """
     for sio in user.clients:
-        _reach_again(user, sio)
+        reach_again(user, sio)
     nested = isinstance(task, type) and issubclass(task, TaskSet)
     try:
         execute(_guarded(user, task) if nested else task)
@@ -170,7 +170,7 @@ def _execute(user: Connected, execute: Callable[[Any], None], task: Any) -> None
         _note(user, task, error)
 
 
-def _reach_again(user: Connected, sio: SocketIOClient) -> None:
+def reach_again(user: Connected, sio: SocketIOClient) -> None:
     """Join what the server closed, as far as the options ask for it."""
     if sio.kicked and sio.options.reconnection:
         try:

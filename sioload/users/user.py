@@ -16,6 +16,7 @@ from sioload.client.dispatcher import Handler
 from sioload.engineio.cookies import Jar, given
 from sioload.engineio.urls import parse_url
 from sioload.errors import ConnectError, EmitError
+from sioload.measure.trace import Trace
 from sioload.net.fleet import fleet_of_user
 from sioload.options import Options, options_from
 from sioload.plain import Json
@@ -47,6 +48,7 @@ class SocketIOUser(User):
         client: Locust's requests session, made on first use; its cookies go into the handshake.
         clients: `sio`, and what `another_client` made.
         starting: `on_start` is running.
+        sio_trace: who follows what its connection says (`--sio-trace`); None for all others.
         fate: "" while nothing ended it but itself or Locust; else "never began" or "gave up".
     """
 
@@ -56,6 +58,7 @@ class SocketIOUser(User):
     sio: SocketIOClient
     clients: tuple[SocketIOClient, ...]
     starting = False
+    sio_trace: Trace | None = None
     fate = ""
     _jar: Jar | None = None
 
@@ -68,6 +71,8 @@ class SocketIOUser(User):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         fleet = fleet_of_user(environment)
+        if fleet.follow is not None:
+            fleet.follow(self)
         url = self.host or environment.host
         self.sio = SocketIOClient(fleet, self.parsed_options(), url=url, user=self, handlers=self._handlers)
         self.clients = (self.sio,)

@@ -1,0 +1,139 @@
+"""`sioload try`: one user, once, with everything shown."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import sys
+import textwrap
+from typing import Any
+
+import click
+
+from sioload.measure.trace import Entry
+from sioload.report.oddities import Oddities, Oddity
+from sioload.report.transcript import HEARTBEATS, WIDTH, Paint, as_dict, lines, milliseconds
+
+#: Oddities that are told of.
+MOST = 8
+
+
+@click.command("try")
+@click.argument("target", metavar="URL-or-LOCUSTFILE")
+@click.option("--host", metavar="URL", help="The server, for a locustfile; its class's host without.")
+@click.option("--user", metavar="CLASS", help="Which user class of the locustfile; the first without.")
+@click.option("--seconds", type=click.FloatRange(0, 3600), default=10, show_default=True, metavar="SECONDS",
+              help="Listen until then; a task that still runs isn't cut.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: packets, then what was odd.")
+@click.option("--full", is_flag=True, help="Don't cut the packets' own texts at 200 characters.")
+@click.option("--show-secrets", is_flag=True, help="Show tokens, cookies and session ids, too.")
+def trying(
+    target: str,
+    host: str | None,
+    user: str | None,
+    seconds: float,
+    as_json: bool,
+    full: bool,
+    show_secrets: bool,
+) -> int:
+    """Run one user once, show every packet with the row that it counted in, and tell what was odd.
+
+    That is its on_start, each of its tasks without waiting times, and its on_stop. Exit code 0 when all of
+    it went without a failure, else 1.
+    """
+    importlib.import_module("locust")  # its monkey patch comes before anything that opens sockets
+    trial: Any = importlib.import_module("sioload.swarm.trial")
+    if "://" in target:
+        path, host = str(importlib.import_module("sioload.cli.listening_locustfile").__file__), target
+    else:
+        path = target
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    teller = Teller(as_json, full)
+    one = trial.Trial(trial.user_class(path, user), path, host, seconds, not show_secrets, teller.tell)
+    teller.begin(one)
+    one.run()
+    return teller.end(one)
+
+
+class Teller:
+    """Prints what it hears of a trial."""
+
+    def __init__(self, as_json: bool, full: bool) -> None:
+        self._json = as_json
+        self._full = full
+        terminal = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        self._paint = Paint(terminal and not as_json)
+        self._oddities = Oddities()
+        self._beats: list[Entry] = []
+        self._trial: Any = None
+
+    def begin(self, trial: Any) -> None:
+        """It is about to run."""
+        self._trial = trial
+        if not self._json:
+            click.echo(f"{trial.name} on {trial.shown_host}")
+
+    def tell(self, entries: list[Entry]) -> None:
+        """More came."""
+        for entry in entries:
+            self._oddities.hear(entry)
+            if self._json:
+                click.echo(json.dumps(as_dict(entry, self._trial.begun), ensure_ascii=False))
+            elif entry.reading.kind in HEARTBEATS and not any(count.failure for count in entry.counts):
+                self._beats.append(entry)
+            else:
+                for line in lines(entry, self._trial.begun, self._full, self._paint):
+                    click.echo(line)
+
+    def end(self, trial: Any) -> int:
+        """It is over; returns the exit code."""
+        found = self._oddities.found(trial.handles, trial.handlers)
+        found += [Oddity(f"{what}: {why}", "", 3) for what, why in trial.failures if not _told(why, found)]
+        if not trial.joined:
+            found += [Oddity(fault.fault, fault.remedy, 9) for fault in trial.examine() if fault.fatal]
+        found = sorted(found, key=lambda oddity: oddity.rank)
+        well = trial.joined and not trial.failures and not self._oddities.failed
+        if self._json:
+            odd = [{"what": each.what, "remedy": each.remedy} for each in found]
+            click.echo(json.dumps({"ok": well, "tasks": trial.tasks, "odd": odd}, ensure_ascii=False))
+            return 0 if well else 1
+        if self._beats:
+            click.echo("\n" + self._paint.grey(_heartbeats(self._beats)))
+        if found:
+            click.echo("\n" + self._paint.bold("What was odd"))
+            if len(found) > MOST:
+                click.echo(f"({len(found) - MOST} more, of less weight)")
+        for oddity in found[-MOST:]:
+            click.echo(_bullet("- ", oddity.what))
+            if oddity.remedy:
+                click.echo(self._paint.bold(_bullet("  → ", oddity.remedy)))
+        click.echo(f"\n{_verdict(trial, well)}")
+        return 0 if well else 1
+
+
+def _told(why: str, found: list[Oddity]) -> bool:
+    """Whether a task's failure is one of the oddities, in other words."""
+    reason = why.partition(": ")[2] or why
+    return any(reason[:40] in oddity.what for oddity in found)
+
+
+def _verdict(trial: Any, well: bool) -> str:
+    if not trial.joined:
+        return "The user had no session: no task ran." if not trial.tasks else "The user never joined."
+    failed = {what for what, _ in trial.failures}
+    tasks = trial.tasks
+    good = len([task for task in tasks if task not in failed])
+    said = f"{good} of {len(tasks)} tasks ran without a failure" if tasks else "There is no task that ran"
+    return f"{said}." if well or good < len(tasks) else f"{said}, but see above."
+
+
+def _heartbeats(beats: list[Entry]) -> str:
+    times = [count.seconds for beat in beats for count in beat.counts if count.seconds is not None]
+    slowest = f", the slowest {milliseconds(max(times))}" if times else ""
+    return f"heartbeats: {len(beats)} packets{slowest}"
+
+
+def _bullet(mark: str, text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=mark, subsequent_indent=" " * len(mark))

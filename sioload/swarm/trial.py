@@ -1,0 +1,210 @@
+"""One user, once: what `sioload try` runs, in this process and without Locust's command line."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import gevent
+import locust
+from locust import argument_parser
+from locust.env import Environment
+from locust.util.load_locustfile import load_locustfile
+
+from sioload.client.registry import find
+from sioload.doctor import Examination, Fault
+from sioload.engineio.urls import bare
+from sioload.errors import UsageError
+from sioload.measure.rows import ROW_TYPES
+from sioload.measure.trace import HOLD, Entry, Trace
+from sioload.options import unknown
+from sioload.swarm.single import Single
+from sioload.users.once import once
+from sioload.users.user import SocketIOUser
+
+#: Seconds between two looks at what came.
+LOOK = 0.1
+
+
+def user_class(path: str, name: str | None) -> type[SocketIOUser]:
+    """The user class of a locustfile, the one of this name if there are several.
+
+    Raises:
+        UsageError: there is none, or the file can't be imported.
+    """
+    if not os.path.isfile(path):
+        raise UsageError(f"there is no locustfile {path}")
+    try:
+        found, _ = load_locustfile(os.path.abspath(path))
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    except Exception as error:
+        raise UsageError(f"{path} can't be imported: {type(error).__name__}: {error}") from error
+    kinds = {n: kind for n, kind in found.items() if issubclass(kind, SocketIOUser)}
+    if not kinds:
+        raise UsageError(f"{path} has no class that is a SocketIOUser")
+    if name is None:
+        return next(iter(kinds.values()))
+    if name not in kinds:
+        raise UsageError(f"--user {unknown(name, kinds)}")
+    return kinds[name]
+
+
+class Trial:
+    """One user's start, tasks and end.
+
+    Attributes:
+        entries: called with what came since it was last called, in a greenlet.
+        failures: what of the script raised, and why.
+        tasks: those that began.
+        begun: when it began, in seconds of `perf_counter`.
+        name: of the class.
+        host: of the server.
+    """
+
+    def __init__(
+        self,
+        kind: type[SocketIOUser],
+        path: str,
+        host: str | None,
+        seconds: float,
+        veiled: bool,
+        entries: Callable[[list[Entry]], None],
+    ) -> None:
+        self.entries = entries
+        self.failures: list[tuple[str, str]] = []
+        self.tasks: list[str] = []
+        self.name = kind.__name__
+        self.seconds = seconds
+        self.begun = perf_counter()
+        self._trace = Trace(1, perf_counter, veiled)
+        self._user: Any = None
+        args = ["--headless", "-u", "1", "--host", host] if host else ["--headless", "-u", "1"]
+        options = argument_parser.get_parser().parse_args(args)
+        self._options = kind.parsed_options()
+        self.host: str = options.host or kind.host or ""
+        if not self.host:
+            raise UsageError("no server: give --host URL, or the class an attribute host")
+        options.locustfile = path
+        made = once(kind, self)
+        self.environment = Environment(
+            locustfile=os.path.basename(path),
+            user_classes=[made],
+            events=locust.events,
+            host=options.host,
+            parsed_options=options,
+        )
+        self._runner = self.environment.create_local_runner()
+        environment: Any = self.environment
+        self._part = environment.sioload_part = Single(environment)
+        self.fleet = self._part.producer.fleet
+        self.fleet.follow = self._follow
+        events: Any = locust.events
+        events.init.fire(environment=environment, runner=self._runner, web_ui=None)
+        events.request.add_listener(self._on_request)
+        events.user_error.add_listener(self._on_user_error)
+
+    def _follow(self, user: SocketIOUser) -> None:
+        """The user is made (`Fleet.follow`)."""
+        self.fleet.follow = None
+        self._user = user
+        made: Any = user
+        made.sio_trace = self._trace
+        made.label = self.fleet.recorder.follow(user.label, self._trace.counted)
+
+    def run(self) -> None:
+        """Let it live, and tell what it does meanwhile."""
+        logging.getLogger("sioload.net.complaints").disabled = True  # it is told here
+        teller = gevent.spawn(self._tell)
+        self.begun = perf_counter()
+        self._trace.step("on_start")
+        self._runner.start(1, 1)
+        try:
+            while self._user is None or not self._user.greenlet.ready():
+                gevent.sleep(LOOK / 2)
+                self._look()
+        finally:
+            self._part.producer.stop(0.0)
+            teller.kill()
+            self.entries(self._trace.take(float("inf")))
+
+    def _look(self) -> None:
+        """A user that can't connect is let go when its time is over; a task is not cut."""
+        user = self._user
+        if user is not None and not self.sessions and perf_counter() - self.begun > self.seconds:
+            user.greenlet.kill(block=False)
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions were opened."""
+        return self.fleet.recorder.connections.opened
+
+    @property
+    def joined(self) -> bool:
+        """Whether a namespace was joined."""
+        return any(t.type == "CONNECT" and t.count > t.failures for t in self.fleet.recorder.totals())
+
+    @property
+    def shown_host(self) -> str:
+        """The server, without credentials and query."""
+        return bare(self.host)
+
+    def examine(self) -> list[Fault]:
+        """What the doctor finds wrong with the server, with this user's options."""
+        namespace = next(iter(self._options.namespaces), "/")
+        return Examination(self.host, self._options.path, self._options, namespace).run().faults
+
+    def handles(self, namespace: str, event: str) -> bool:
+        """Whether the script has a handler for an event."""
+        return find(self._own, namespace, event, self._handlers)[0] is not None
+
+    @property
+    def handlers(self) -> set[tuple[str, str]]:
+        """Namespace and event of each handler of the class."""
+        return set(self._handlers)
+
+    @property
+    def _handlers(self) -> Any:
+        return type(self._user)._handlers if self._user is not None else {}
+
+    @property
+    def _own(self) -> Any:
+        return self._user.sio._incoming.own if self._user is not None else None
+
+    def _tell(self) -> None:
+        while True:
+            gevent.sleep(LOOK)
+            self.entries(self._trace.take(perf_counter() - HOLD))
+
+    def _on_request(
+        self,
+        request_type: str,
+        name: str,
+        response_time: float | None = None,
+        exception: object = None,
+        **_: Any,
+    ) -> None:
+        if request_type not in ROW_TYPES:
+            seconds = None if response_time is None else response_time / 1000
+            self._trace.asked(request_type, name, seconds, str(exception) if exception else None)
+
+    def _on_user_error(self, exception: BaseException, **_: Any) -> None:
+        self.failures.append(("on_start", f"{type(exception).__name__}: {exception}"))
+
+    # What `users.once` tells.
+
+    def begins(self, what: str) -> None:
+        if what.startswith("task "):
+            self.tasks.append(what)
+        self._trace.step(what)
+
+    def failed(self, what: str, why: str) -> None:
+        self.failures.append((what, why))
+
+    def rest(self, user: SocketIOUser) -> None:
+        while perf_counter() - self.begun < self.seconds and user.sio.lost == "":
+            gevent.sleep(LOOK)
+        self._trace.step("on_stop")

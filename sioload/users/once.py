@@ -1,0 +1,81 @@
+"""A user that runs each of its tasks once, one after another and without waiting: for `sioload try`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from gevent import GreenletExit
+from locust import TaskSet
+from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser
+
+from sioload.client.excerpt import place_of_error
+from sioload.errors import ConnectError, EmitError
+from sioload.users.tasks import reach_again
+from sioload.users.user import SocketIOUser
+
+
+class Watcher(Protocol):
+    """Who wants to know how it went."""
+
+    def begins(self, what: str) -> None:
+        """A task begins, or a nested set's start or end."""
+
+    def failed(self, what: str, why: str) -> None:
+        """It raised."""
+
+    def rest(self, user: SocketIOUser) -> None:
+        """All tasks have run; this greenlet may listen a little longer."""
+
+
+def once(kind: type[SocketIOUser], watcher: Watcher) -> type[SocketIOUser]:
+    """A user class like `kind` whose instances end when each of their tasks has run.
+
+    `connect()` in `on_start` is tried once: who looks for a fault wants to see the first.
+    """
+
+    class Round(TaskSet):
+        def run(self) -> None:  # type: ignore[misc]
+            user: Any = self.user
+            _each(user, user, kind.tasks, watcher)
+            watcher.rest(user)
+            raise StopUser
+
+    starting = property(lambda self: False, lambda self, starting: None)
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "starting": starting}
+    meta: Any = type(kind)
+    made: type[SocketIOUser] = meta(kind.__name__, (kind,), names)
+    made.tasks = [Round]
+    return made
+
+
+def _each(user: Any, holder: Any, tasks: list[Any], watcher: Watcher) -> None:
+    """The tasks of a user, or of one of its sets: the leaves of nested sets too."""
+    for task in dict.fromkeys(tasks):
+        if isinstance(task, type) and issubclass(task, TaskSet):
+            nested: Any = task(holder)
+            _run(user, f"{task.__name__}.on_start", nested.on_start, watcher, known=TaskSet.on_start)
+            _each(user, nested, nested.tasks, watcher)
+            _run(user, f"{task.__name__}.on_stop", nested.on_stop, watcher, known=TaskSet.on_stop)
+        else:
+            name = getattr(task, "__name__", None) or getattr(getattr(task, "func", None), "__name__", "task")
+            _run(user, f"task {name}", partial(task, holder), watcher)
+
+
+def _run(user: Any, what: str, function: Callable[[], Any], watcher: Watcher, known: object = None) -> None:
+    if known is not None and getattr(function, "__func__", None) is known:
+        return
+    for sio in user.clients:
+        reach_again(user, sio)
+    watcher.begins(what)
+    try:
+        function()
+    except (InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately):
+        pass  # whatever it would go on with comes anyway
+    except (StopUser, StopTest, GreenletExit):
+        raise
+    except (EmitError, ConnectError) as error:
+        watcher.failed(what, str(error))
+    except Exception as error:  # noqa: BLE001 - the script's own code
+        watcher.failed(what, f"{type(error).__name__}: {error} ({place_of_error(error)})")
