@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, NamedTuple
 #: Why sessions, and what they stand on, end: the closed set that DISCONNECT rows and reports use.
 Reason = Literal[
     "client",
+    "dropped",
     "server",
     "transport closed",
     "transport error",

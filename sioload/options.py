@@ -28,6 +28,8 @@ IGNORED = frozenset(
     {"logger", "engineio_logger", "json", "handle_sigint", "serializer", "request_timeout", "http_session",
      "ssl_verify", "websocket_extra_options", "timestamp_requests"}
 )  # fmt: skip
+#: What of those had packets shown, and what does so here.
+_SHOWN = {"logger": "every packet of a user", "engineio_logger": "every packet of a user"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class Options:
     key_file: str | None = None
     server_hostname: str | None = None
     source_addresses: tuple[str, ...] = ()
+    read_rate: float | None = None
     proxy: str | None = None
     limits: Limits = field(default_factory=Limits)
 
@@ -121,6 +124,8 @@ class Options:
         for name in ("connect_timeout", "ack_timeout"):
             self._number(name, minimum=0.001)
         self._number("reconnection_attempts", minimum=0.0)
+        if self.read_rate is not None:
+            self._number("read_rate", minimum=1.0)
         for name in ("reconnection_delay", "reconnection_delay_max", "connect_jitter"):
             self._number(name, minimum=0.0, maximum=_LONGEST)
         self._number("randomization_factor", minimum=0.0, maximum=1.0)
@@ -260,7 +265,9 @@ def options_from(given: Mapping[str, Json] | Options | None) -> Options:
         if name in IGNORED:
             if name not in _warned:
                 _warned.add(name)
-                warnings.warn(f"sioload: option {name!r} means nothing here and is ignored", stacklevel=2)
+                hint = f" (--sio-trace FILE shows {_SHOWN[name]})" if name in _SHOWN else ""
+                said = f"sioload: option {name!r} means nothing here and is ignored{hint}"
+                warnings.warn(said, stacklevel=2)
         else:
             used[name] = value
     options: Options = build(Options, used, "option")

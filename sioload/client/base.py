@@ -231,6 +231,19 @@ class ClientBase:
         """
         self._life.disconnect(namespace)
 
+    def drop(self, silent: bool = False) -> None:
+        """Break the connection off, as a phone does that loses its network; returns once it is lost.
+
+        What follows is what follows any loss: pending emits end as `indeterminate`, `on_disconnected` is
+        called with `"dropped"`, and reconnecting begins unless it is off. Without a connection nothing
+        happens.
+
+        Args:
+            silent: the server isn't told: the socket stays open, and nobody reads from it or writes to it,
+                until the server gives it up or the run ends. Without, it is reset.
+        """
+        self._life.drop(silent)
+
     def shutdown(self) -> None:
         """End the connection, or the attempts to get one back, as `disconnect()` does."""
         self.disconnect()

@@ -16,6 +16,7 @@ from sioload.client.sleepers import Sleepers
 from sioload.errors import ConnectError, Loss
 from sioload.options import Options
 from sioload.plain import Json
+from sioload.session.dropping import drop
 
 if TYPE_CHECKING:
     from sioload.net.deadlines import Timer
@@ -210,6 +211,16 @@ class Lifecycle(Listener):
         self.until_idle()
         if namespace is None and was_up:
             self._incoming.tell("disconnect", "client disconnect")
+
+    def drop(self, silent: bool) -> None:
+        """See `SocketIOClient.drop`."""
+        manager = self.manager
+        connection = manager.connection
+        if connection is None or manager.phase is not Phase.UP:
+            return
+        self._fleet.later(drop, self._fleet, connection, silent)
+        while manager.connection is connection:
+            self.sleepers.sleep()
 
     def close_quietly(self) -> None:
         """See `SocketIOClient.close_quietly`."""

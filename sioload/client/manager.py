@@ -319,7 +319,10 @@ class Manager(OpenerListener, NamespacesListener):
         elif was is Phase.UP:
             namespaces.reset()
             text = end.detail or reason
-            namespaces.row("DISCONNECT", reason, ConnectionLost(text)).fail(text)
+            if reason == "dropped":  # by the script, as it wanted
+                namespaces.row("DISCONNECT", reason).tick()
+            else:
+                namespaces.row("DISCONNECT", reason, ConnectionLost(text)).fail(text)
             if reason == "server" and self.packets.generation.leaving_root_closes:
                 namespaces.dismiss()
                 self._turn(Turn.DISMISSED)

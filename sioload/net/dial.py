@@ -19,6 +19,7 @@ from sioload.errors import ConnectError, End, OptionError, Stage
 from sioload.measure.rows import Row
 from sioload.net.guard import guarded
 from sioload.net.resolve import Address
+from sioload.net.slow import SlowStream, SlowTLSStream, narrow
 from sioload.net.stream import WRITE, Stream, close
 from sioload.net.tls import TLSStream
 from sioload.net.tunnel import Proxy, Tunnel
@@ -124,6 +125,8 @@ class Dialler:
             try:
                 sock.setblocking(False)
                 sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+                if self._options.read_rate is not None:
+                    narrow(sock)
                 self._bind(sock, address.family)
                 code = sock.connect_ex(address.sockaddr)
             except OSError as error:
@@ -206,11 +209,15 @@ class Dialler:
             self._finish()
 
     def _wrap(self, sock: _socket.socket) -> Stream:
-        meter = self._fleet.recorder
+        meter, rate, deadlines = self._fleet.recorder, self._options.read_rate, self._fleet.deadlines
         if not self._tls:
+            if rate is not None:
+                return SlowStream(sock, self, meter, deadlines, rate)
             return Stream(sock, self, meter)
-        name = self._options.server_hostname or self._host
-        return TLSStream(sock, self, meter, self._fleet.tls_context(self._options), name)
+        name, context = self._options.server_hostname or self._host, self._fleet.tls_context(self._options)
+        if rate is not None:
+            return SlowTLSStream(sock, self, meter, deadlines, rate, context, name)
+        return TLSStream(sock, self, meter, context, name)
 
     def _finish(self) -> None:
         """Hand the stream over."""

@@ -19,6 +19,7 @@ from sioload.measure.recorder import Recorder
 from sioload.net.complaints import Complaints
 from sioload.net.deadlines import Deadlines
 from sioload.net.guard import guarded
+from sioload.net.orphans import Orphans
 from sioload.net.patience import Patience
 from sioload.net.pushes import BroadcastKey, CountedBroadcast
 from sioload.net.resolve import Resolver
@@ -73,6 +74,7 @@ class Fleet:
         over: "" until the drain's limit is over: then what is said of whatever still has no answer.
         pushes: the last events that were only measured, by their frames.
         complaints: what keeps users from their work.
+        orphans: sockets that were left without a word, still open.
         follow: called with each user that is made, while users are to be followed; else None.
         generations, doubts, probes: what is known of servers, of which that may be wrong, and who waits for
             an answer (`session.probe`).
@@ -105,6 +107,7 @@ class Fleet:
         self.pushes: dict[bytes, CountedBroadcast] = {}
         self._kinds: dict[tuple[str, object, int], BroadcastKey] = {}
         self.complaints = Complaints(self.deadlines)
+        self.orphans = Orphans(self.deadlines)
         self.follow: Callable[[Any], None] | None = None
         self._born = int(time.time() * 1000)
         self._serial = 0
@@ -205,6 +208,7 @@ class Fleet:
                 left, until = len(self.members), perf_counter() + 1.0
         for member in list(self.members):
             member.abandon()
+        self.orphans.close()
         until = perf_counter() + 1.0
         while self.members and perf_counter() < until:  # the loop does it: the figures are due when we return
             gevent.sleep(0.001)

@@ -6,6 +6,8 @@ import _socket
 import ssl
 from typing import TYPE_CHECKING
 
+from mypy_extensions import mypyc_attr
+
 from sioload.errors import End, OptionError
 from sioload.net.stream import CHUNK, CLOSED, Owner, Stream
 from sioload.options import Options
@@ -33,6 +35,7 @@ def tls_context(options: Options) -> ssl.SSLContext:
     return context
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class TLSStream(Stream):
     """TLS over a connected TCP socket, through memory BIOs (`ssl.MemoryBIO`).
 

@@ -6,6 +6,7 @@ These methods run in the hub, except that a user's greenlet may call those that 
 from __future__ import annotations
 
 from sioload.engineio.packet import Packet
+from sioload.net.stream import Stream
 from sioload.session.polling import Polling
 from sioload.session.transport import Receipt, Transport
 from sioload.session.websocket import WebSocketTransport
@@ -29,6 +30,16 @@ class Carriers:
     @property
     def _carrier(self) -> Transport | None:
         return self._ws if self._ws is not None else self._polling
+
+    def streams(self) -> list[Stream]:
+        """What the session goes over now."""
+        if self._ws is not None:
+            return [self._ws.ws.stream]
+        return [] if self._polling is None else self._polling.streams()
+
+    def unread(self) -> bool:
+        """Whether something of the server has arrived that nobody has read yet."""
+        return any(stream.stale() for stream in self.streams() if not stream.closed)
 
     def forget_shortcuts(self) -> None:
         """Ask the listener for each push from now on whether it may just be counted."""

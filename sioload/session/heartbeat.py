@@ -28,6 +28,9 @@ class Listener(Protocol):
     def on_missed(self) -> None:
         """The server gave no sign of life in time."""
 
+    def unread(self) -> bool:
+        """Whether something of the server has arrived that nobody has read yet."""
+
     def say_goodbye(self, now: float) -> None:
         """It is time for the next step of the goodbye."""
 
@@ -85,8 +88,10 @@ class Heartbeat:
             return
         asked = self._session.check(now)
         if asked == "missed":
-            self._listener.on_missed()
-            return
+            if self._requests.options.read_rate is None or not self._listener.unread():
+                self._listener.on_missed()
+                return
+            self._session.on_heard(now)  # it may be among what a slow user hasn't taken yet
         if asked == "ping":
             self._listener.send_packet(Packet(PacketType.PING, ""))
         self.rearm(self._session.next_check())

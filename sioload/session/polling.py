@@ -81,14 +81,9 @@ class Polling:
         self._most = FEW
 
     @property
-    def _posts(self) -> bool:
-        """Whether a POST is under way."""
-        return self._on_air is not None
-
-    @property
     def posting(self) -> bool:
         """Whether something waits for its POST or for the POST's answer."""
-        return self._posts or bool(self._queue)
+        return self._on_air is not None or bool(self._queue)
 
     # Receiving.
 
@@ -141,7 +136,7 @@ class Polling:
         self._post_next()
 
     def _post_next(self) -> None:
-        if not self._queue or self._posts or self.pausing or self.closed:
+        if not self._queue or self._on_air is not None or self.pausing or self.closed:
             return
         self._on_air = []
         line = self._post
@@ -193,7 +188,7 @@ class Polling:
         self._post_next()
 
     def _check_paused(self) -> None:
-        if self.pausing and not self._posts and not (self._get and self._get.busy):
+        if self.pausing and self._on_air is None and not (self._get and self._get.busy):
             self._listener.on_polling_paused()
 
     def say_goodbye(self, now: float) -> bool:
@@ -225,6 +220,10 @@ class Polling:
         for _, _, waiting in queue:
             if waiting is not None:
                 waiting.settle("not_sent", reason)
+
+    def streams(self) -> list[Stream]:
+        """Those of its two lines that are there."""
+        return [line.stream for line in (self._get, self._post) if line is not None]
 
     def take_queue(self) -> list[tuple[list[Packet], int, Receipt | None]]:
         """What still waits to be posted, for the transport that follows."""
@@ -293,7 +292,7 @@ class Polling:
         if not self.closed:
             self._post_next()
             self._check_paused()
-            if not self._posts:
+            if self._on_air is None:
                 self._listener.on_drained()
 
     def on_failure(self, line: HTTPConnection, end: End) -> None:

@@ -1,0 +1,21 @@
+"""Breaking a session off, as clients do that lose their network (`self.sio.drop()`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sioload.net.fleet import Fleet
+    from sioload.session.connection import Connection
+
+
+def drop(fleet: Fleet, connection: Connection, silent: bool) -> None:
+    """End a session without a goodbye: by a reset, or so that the server sees nothing. In the hub."""
+    for stream in connection.streams():
+        if stream.closed:
+            continue
+        if silent:
+            fleet.orphans.add(stream.release())
+        else:
+            stream.abort()
+    connection.drop("dropped", "dropped by the script")

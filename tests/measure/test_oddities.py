@@ -1,0 +1,78 @@
+"""What was odd, from packets alone: each with its remedy, the cause of others last."""
+
+from __future__ import annotations
+
+from sioload.measure.trace import Count, Entry
+from sioload.report.oddities import Oddities, Oddity
+from sioload.report.transcript import WIDTH, lines
+from sioload.socketio.reading import Reading
+
+
+def event(name: str, way: str = "received", *counts: Count, at: float = 0.0) -> Entry:
+    return Entry(
+        at, way, "websocket", f'42["{name}"]', Reading("event", f"event {name}", name, "/"), list(counts)
+    )
+
+
+def failed(type: str, name: str, why: str, seconds: float | None = None, at: float = 0.0) -> Entry:
+    return Entry(at, counts=[Count(type, name, seconds, why)])
+
+
+def told(*entries: Entry, handlers: tuple[str, ...] = ()) -> list[Oddity]:
+    oddities = Oddities()
+    for entry in entries:
+        oddities.hear(entry)
+    keys = {("/", name) for name in handlers}
+    return oddities.found(lambda namespace, name: (namespace, name) in keys, keys)
+
+
+def test_events_without_a_handler_and_handlers_without_their_event() -> None:
+    (odd,) = told(event("message"), event("message"), handlers=("mesage",))
+    assert "message came twice and has no handler" in odd.what and "'mesage' heard nothing" in odd.remedy
+    (plain,) = told(event("news"))
+    assert "@on('news')" in plain.remedy
+    assert told(event("news", "received", Count("WAIT", "news", 0.1, None))) == [], "somebody waited for it"
+    assert told(event("news"), handlers=("news",)) == []
+
+
+def test_a_misspelt_emit_names_the_nearest() -> None:
+    call = failed("CALL", "mesage", "no ack in time", 10.0)
+    odd = told(event("mesage", "sent"), event("message"), call, handlers=("message",))
+    assert "It knows 'message'" in odd[-1].remedy
+    (alone,) = told(event("mesage", "sent"), event("message"), handlers=("message",))
+    assert "nothing tells" in alone.what and "'message'" in alone.remedy
+
+
+def test_an_answer_by_event_is_suggested() -> None:
+    call = failed("CALL", "join", "no ack in time", 10.0)
+    odd = told(event("join", "sent"), event("welcome"), call, handlers=("welcome",))
+    assert "reply='welcome'" in odd[-1].remedy
+
+
+def test_a_connection_that_was_cut_while_idle() -> None:
+    opened = Entry(0.0, "received", "websocket", '0{"pingInterval":25000}', Reading("open", "session open"))
+    odd = told(opened, failed("DISCONNECT", "transport closed", "closed by the peer", at=2.1))
+    assert "2.1 s in which nothing was said" in odd[-1].what and "proxy_read_timeout" in odd[-1].remedy
+    busy = told(opened, failed("DISCONNECT", "transport closed", "closed by the peer", at=0.2))
+    assert "proxy" not in busy[-1].remedy
+
+
+def test_the_cause_of_others_comes_last() -> None:
+    odd = told(
+        failed("POST", "/login", "401 Client Error"),
+        failed("CONNECT", "/chat", "not authorized"),
+        event("news"),
+    )
+    assert [each.what.split()[0] for each in odd] == ["event", "CONNECT", "POST"]
+
+
+def test_nothing_is_wider_than_a_terminal() -> None:
+    long = event("x" * 150, "received", Count("PUSH", "x" * 150, 0.0123, None))
+    odd = Entry(1.5, "received", "polling", "\x1e\x00" * 300, Reading("garbage", "not understood"), [])
+    binary = Entry(
+        2.5, "sent", "polling", bytes(range(256)), Reading("attachment", "attachment of event x"), []
+    )
+    for entry in (long, odd, binary):
+        shown = lines(entry, 0.0)
+        assert shown and all(len(line) <= WIDTH and line.isprintable() for line in shown)
+        assert len("".join(lines(entry, 0.0, full=True))) >= len("".join(shown))

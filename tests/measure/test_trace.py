@@ -1,0 +1,97 @@
+"""Following one user: its packets, the rows that they counted in, and that nobody else notices."""
+
+from __future__ import annotations
+
+import pytest
+
+from sioload.measure import trace as module
+from sioload.measure.recorder import Recorder, label_of
+from sioload.measure.rows import Row
+from sioload.measure.trace import HOLD, Trace
+from sioload.socketio.reading import Reading
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class User:
+    label = ""
+
+
+def event(name: str) -> Reading:
+    return Reading("event", f"event {name}", name, "/")
+
+
+def followed(recorder: Recorder, label: str = "") -> tuple[Trace, User]:
+    user, trace = User(), Trace(1, Clock())
+    user.label = recorder.follow(label, trace.counted)
+    return trace, user
+
+
+@pytest.mark.parametrize("label, name", [("", "news"), ("moderator", "news @moderator")])
+def test_a_followed_user_counts_in_the_rows_of_all(label: str, name: str) -> None:
+    recorder, other = Recorder(), User()
+    other.label = label
+    trace, user = followed(recorder, label)
+    for who, times in ((other, 3), (user, 2)):
+        row = recorder.row("PUSH", "news" + label_of(who))
+        for _ in range(times):
+            row.add(0.001)
+        row.bytes += 10 * times
+        recorder.row_of(who, "EMIT", "say").fail("refused")
+    totals = {(t.type, t.name): t for t in recorder.totals()}
+    assert list(totals) == [("PUSH", name), ("EMIT", "say" + name.removeprefix("news"))]
+    assert totals["PUSH", name].count == 5 and totals["PUSH", name].bytes == 50
+    assert [t.errors for t in totals.values()][1] == {"refused": 2}
+    assert sum(delta.count for delta in recorder.deltas() if delta.type == "PUSH") == 5
+    assert [count.type for entry in trace.take(1.0) for count in entry.counts] == ["PUSH", "PUSH", "EMIT"]
+    assert recorder.row("PUSH", name).tap is None, "nobody else pays for it"
+    recorder.reset()
+    assert recorder.totals() == []
+
+
+def test_who_listens_to_every_sample_hears_those_of_followed_users_too() -> None:
+    recorder = Recorder()
+    trace, user = followed(recorder)
+    heard: list[str] = []
+    recorder.listen(lambda row, seconds, failure: heard.append(row.name))
+    recorder.row_of(user, "CALL", "echo").add(0.1)
+    assert heard == ["echo"]
+    assert trace.take(1.0)
+
+
+def test_samples_find_the_packets_that_they_are_of() -> None:
+    trace = Trace(1, clock := Clock())
+    trace.sent("polling", '42["say"]', event("say"))
+    two = [
+        ('42["a",1]', event("a")),
+        ('430["x"]', Reading("ack", "ack 0 of say", "say", "/", 0)),
+        ("", event("b")),
+    ]
+    trace.received("polling", two)
+    for type, name in (("PUSH", "a"), ("CALL", "say"), ("RECV", "b"), ("EMIT", "say"), ("WAIT", "b")):
+        trace.counted(Row(type, name), 0.002, None)
+    clock.now = 3.0
+    trace.counted(Row("CALL", "late"), 10.0, "no ack in time")
+    told = [(entry.reading.event, [f"{c.type} {c.name}" for c in entry.counts]) for entry in trace.take(9.0)]
+    assert told == [
+        ("say", ["EMIT say"]),
+        ("a", ["PUSH a"]),
+        ("say", ["CALL say"]),
+        ("b", ["RECV b", "WAIT b"]),
+        ("", ["CALL late"]),
+    ], "and what times out is of no packet"
+
+
+def test_what_nobody_takes_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROOM", 3)
+    trace = Trace(1, clock := Clock())
+    for _ in range(5):
+        trace.sent("websocket", "2", Reading("ping", "ping"))
+    assert trace.dropped == 2
+    clock.now = HOLD
+    assert len(trace.take(clock.now)) == 3 and trace.take(9.0) == []
