@@ -80,7 +80,7 @@ class Teller:
         for entry in entries:
             self._oddities.hear(entry)
             if self._json:
-                click.echo(json.dumps(as_dict(entry, self._trial.begun), ensure_ascii=False))
+                click.echo(json.dumps(as_dict(entry, self._trial.begun)))
             elif entry.reading.kind in HEARTBEATS and not any(count.failure for count in entry.counts):
                 self._beats.append(entry)
             else:
@@ -97,7 +97,7 @@ class Teller:
         well = trial.joined and not trial.failures and not self._oddities.failed
         if self._json:
             odd = [{"what": each.what, "remedy": each.remedy} for each in found]
-            click.echo(json.dumps({"ok": well, "tasks": trial.tasks, "odd": odd}, ensure_ascii=False))
+            click.echo(json.dumps({"ok": well, "tasks": trial.tasks, "odd": odd}))
             return 0 if well else 1
         if self._beats:
             click.echo("\n" + self._paint.grey(_heartbeats(self._beats)))

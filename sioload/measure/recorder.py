@@ -148,6 +148,11 @@ class Recorder:
         self._followers[number] = listener
         return label + number
 
+    def unfollow(self) -> None:
+        """Nobody is followed any more: those that were are gone, and what they counted is forgotten."""
+        self._followed.clear()
+        self._followers.clear()
+
     def _followed_row(self, type: str, name: str) -> Row:
         row = self._followed.get((type, name))
         if row is None:

@@ -14,8 +14,9 @@ from typing import Final, NamedTuple
 from sioload.measure.rows import Row
 from sioload.socketio.reading import Reading
 
-#: Entries that may wait to be taken; more are counted as dropped.
+#: Entries that may wait to be taken, and bytes of their texts; more are counted as dropped.
 ROOM: Final = 10_000
+ROOM_BYTES: Final = 32 << 20
 #: Seconds after which an entry is complete.
 HOLD: Final = 0.25
 
@@ -71,6 +72,7 @@ class Trace:
 
     Attributes:
         user: its number.
+        begun: when it was made, in seconds of `perf_counter`.
         dropped: entries that found no room.
         veiled: secrets are hidden in the texts.
     """
@@ -79,7 +81,9 @@ class Trace:
         self.user = user
         self.dropped = 0
         self.veiled = veiled
+        self.begun = clock()
         self._clock = clock
+        self._bytes = 0
         self._entries: deque[Entry] = deque()
         self._handled: list[Entry] = []  # what came last, in one frame or one body
 
@@ -129,14 +133,16 @@ class Trace:
         return next(iter(named or open), None)
 
     def _add(self, entry: Entry) -> None:
-        if len(self._entries) >= ROOM:
+        if len(self._entries) >= ROOM or self._bytes > ROOM_BYTES:
             self.dropped += 1
         else:
             self._entries.append(entry)
+            self._bytes += len(entry.text)
 
-    def take(self, until: float) -> list[Entry]:
-        """The entries up to a moment, in their order; each is given once."""
-        taken = []
-        while self._entries and self._entries[0].at <= until:
+    def take(self, until: float, most: int = ROOM) -> list[Entry]:
+        """The entries up to a moment, in their order, and no more than so many; each is given once."""
+        taken: list[Entry] = []
+        while self._entries and self._entries[0].at <= until and len(taken) < most:
             taken.append(self._entries.popleft())
+            self._bytes -= len(taken[-1].text)
         return taken

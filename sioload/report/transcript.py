@@ -43,7 +43,7 @@ def lines(entry: Entry, begun: float, full: bool = False, paint: Paint | None = 
         return ["", paint.bold(entry.reading.words)]
     arrow = {"sent": "→", "received": "←"}.get(entry.way, " ")
     head = f"{entry.at - begun:7.3f} s {arrow} {entry.transport:<9}"
-    words = entry.reading.words
+    words = printable(entry.reading.words)
     counts = [counted(count) for count in entry.counts]
     if not words and counts:
         words = counts.pop(0)
@@ -63,7 +63,7 @@ def lines(entry: Entry, begun: float, full: bool = False, paint: Paint | None = 
 
 def counted(count: Count) -> str:
     """A row and its sample: `CALL message 1.24 ms`."""
-    name = f"{count.type} {count.name}"
+    name = printable(f"{count.type} {count.name}")
     time = "" if count.seconds is None else milliseconds(count.seconds)
     if count.failure is None:
         return f"{name} {time}".rstrip()
@@ -83,10 +83,15 @@ def own_text(entry: Entry, full: bool) -> str:
         shown = text if full else text[: SHOWN // 4]
         rest = len(text) - len(shown)
         return f"<{shown.hex(' ')}>" + (f" and {rest:,} bytes more" if rest else "")
-    line = text.encode("unicode_escape").decode() if not text.isprintable() else text
+    line = printable(text)
     if full or len(line) <= SHOWN:
         return line
     return f"{line[:SHOWN]}… {len(line) - SHOWN:,} more"
+
+
+def printable(text: str) -> str:
+    """A text whose control characters are written as escapes."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
 def chunks(text: str, width: int) -> list[str]:

@@ -15,6 +15,7 @@ from sioload.swarm.guard import Guard
 from sioload.swarm.judge import Judge
 from sioload.swarm.lending import LocalDesk
 from sioload.swarm.producer import SLOW_STOP, Producer
+from sioload.swarm.tracing import TraceFile
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -25,7 +26,8 @@ class Local:
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
-        self.producer = Producer(environment, cut=self._cut)
+        self.trace = TraceFile(environment.parsed_options)
+        self.producer = Producer(environment, cut=self._cut, trace=self.trace.write)
         self.desk = LocalDesk()
         self.judge = Judge(environment, Swarm(), self._gather, self.desk.stock.report, self._mark)
         guard = self.guard = Guard(environment, self.judge.internal_error)
@@ -47,6 +49,7 @@ class Local:
 
     def _begin(self, *, late: bool) -> None:
         self.guard.rearrange()
+        self.trace.begin()
         self.producer.begin(late=late)
         self.desk.stock.begin()
         self.judge.begin()

@@ -21,6 +21,7 @@ from sioload.swarm.judge import Judge
 from sioload.swarm.lending import MasterDesk
 from sioload.swarm.messages import CLOCK, CUTS, HEARD, HURRY, MARKS, RESET, SNAPSHOT, STOP, STOPPED, TEST
 from sioload.swarm.options import DRAIN
+from sioload.swarm.tracing import collect
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -80,6 +81,7 @@ class Master:
         self.judge.listen(guard)
         runner.register_message(STOPPED, guard.safe(self.on_stopped))
         clocks.answer(runner, guard)
+        self.trace = collect(runner, guard, environment.parsed_options)
         gevent.spawn(self._look_after, guard.safe(self._look))
         if runner.state in (STATE_SPAWNING, STATE_RUNNING):
             guard.safe(self.on_test_start)()
@@ -87,6 +89,7 @@ class Master:
     def on_test_start(self, **_: object) -> None:
         self.guard.rearrange()
         self._next_test()
+        self.trace.begin()
         self.desk.stock.begin()
         self._asked = False
         now = time.monotonic()

@@ -24,6 +24,8 @@ CUTS: Final = "sioload_cuts"
 HEARD: Final = "sioload_heard"
 #: A worker asks for the master's time, and the answer.
 CLOCK: Final = "sioload_clock"
+#: What users that are followed said and heard in a worker.
+TRACE: Final = "sioload_trace"
 #: A worker asks for rows of feeds and returns some, and the answer.
 FEED: Final = "sioload_feed"
 #: A worker was silent for so long that others have its rows: it stops all of its users; and its answer.

@@ -64,6 +64,13 @@ def add_options(parser: Any) -> None:
         "May be given several times, for nodes that don't know of each other.",
         action="append", default=[])  # fmt: skip
     add("--sio-hlog", writable_directory, "<directory>", "Write one HdrHistogram log (.hlog) per row to here")
+    add(
+        "--sio-trace",
+        writable_file,
+        "<filename>",
+        "Write what the first user says and hears here (JSON lines)",
+    )
+    add("--sio-trace-users", users, "<n>", "How many users --sio-trace follows. Defaults to 1.", default=1)
     text = "Load over time: phases such as 'warmup: 0..200 users over 1m; peak: 500 users for 5m'"
     add(
         "--sio-phases",
@@ -163,6 +170,13 @@ def grace(text: str) -> float:
     if not 0 < value <= 3600:
         raise argparse.ArgumentTypeError(f"{text!r} is no grace (more than 0, up to 3600 seconds)")
     return value
+
+
+def users(text: str) -> int:
+    """A small number of users."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of users (1 to 100)")
+    return int(text)
 
 
 def seconds(text: str) -> float:

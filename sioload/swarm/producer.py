@@ -29,6 +29,7 @@ from sioload.swarm.foreign import ForeignRequests
 from sioload.swarm.lag import LagWatch
 from sioload.swarm.options import DRAIN
 from sioload.swarm.taps import RequestListeners
+from sioload.swarm.tracing import Lines, Tracing
 from sioload.swarm.usergroup import count_exceptions, take_over
 
 if TYPE_CHECKING:
@@ -58,12 +59,14 @@ class Producer:
         environment: Environment,
         ended: Callable[[], None] = lambda: None,
         cut: Callable[[dict[str, Json]], None] = lambda cut: None,
+        trace: Callable[[Lines], None] = lambda lines: None,
     ) -> None:
         """
         Args:
             environment: Locust's.
             ended: called when a test's drain is over, in a greenlet.
             cut: called with what was counted up to a boundary, in a greenlet.
+            trace: called with what users that are followed said and heard, in a greenlet.
         """
         self.environment = environment
         self.fleet: Fleet = fleet_of(environment)
@@ -84,6 +87,7 @@ class Producer:
         if environment.runner is not None:
             take_over(environment.runner, self.fleet)
         self._tap = RequestListeners(self.fleet, environment.events.request)
+        self._tracing = Tracing(self.fleet, trace)
         self._warned = False
         self._settling = 0
         gevent.spawn(self._batches)
@@ -110,6 +114,7 @@ class Producer:
         self.fleet.recorder.health.begin()
         self.drained = False
         self._tap.look()
+        self._tracing.begin(self.environment.parsed_options)
         self.fleet.reopen()
         self.fleet.patience = getattr(self.environment.parsed_options, "sio_drain", DRAIN)
 
@@ -185,6 +190,7 @@ class Producer:
             runner_of(self.environment).user_greenlets.join(timeout=limit)
         self.fleet.drain(0.0 if self._hurried else limit)
         self._tap.finish()
+        self._tracing.finish()
         self.flush()
         self.drained = True
         self._ended()

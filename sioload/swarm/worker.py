@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from locust import argument_parser
@@ -17,7 +17,7 @@ from sioload.plain import Json
 from sioload.swarm.clocks import Clock
 from sioload.swarm.guard import Guard
 from sioload.swarm.lending import WorkerDesk
-from sioload.swarm.messages import CUTS, HEARD, HURRY, MARKS, RESET, SNAPSHOT, STOP, STOPPED, TEST
+from sioload.swarm.messages import CUTS, HEARD, HURRY, MARKS, RESET, SNAPSHOT, STOP, STOPPED, TEST, TRACE
 from sioload.swarm.producer import SLOW_STOP, Producer
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Worker:
     def __init__(self, environment: Environment, runner: WorkerRunner) -> None:
         self.environment = environment
         self.runner = runner
-        self.producer = Producer(environment, self.report)
+        self.producer = Producer(environment, self.report, trace=partial(self._send, TRACE))
         self._test = 0
         self._stopping: int | None = None
         self._marks: dict[str, Json] = {"test": 0, "marks": [], "ramps": []}
