@@ -7,10 +7,12 @@ which `WebSocketTransport.shorten` turns them on. So nobody pays for what isn't 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from time import perf_counter
+from typing import Final
 
 from sioload.engineio.packet import Packet
+from sioload.engineio.secrets import HIDDEN
 from sioload.engineio.urls import Endpoint, Request
 from sioload.errors import ProtocolError
 from sioload.measure.trace import Trace
@@ -23,11 +25,13 @@ from sioload.session.requests import Requests
 from sioload.socketio.generations import Generation
 from sioload.socketio.reading import Reader, Reading
 
+_ID: Final = re.compile(r'(?<="sid":")[^"]+')
+
 
 class TracedRequests(Requests):
     """See the module."""
 
-    __slots__ = ("_reader", "_told", "trace")
+    __slots__ = ("_reader", "trace")
 
     def __init__(
         self,
@@ -40,7 +44,6 @@ class TracedRequests(Requests):
         trace: Trace,
     ) -> None:
         self.trace = trace
-        self._told: tuple[object, ...] = ()
         super().__init__(fleet, options, generation, endpoint, asked, owner)
 
     def speak(self, generation: Generation) -> None:
@@ -107,7 +110,11 @@ class TracedRequests(Requests):
         return self._veiled(self.generation.encode_frame(packet))
 
     def _veiled(self, text: str | bytes) -> str | bytes:
-        return self.discreet(text) if isinstance(text, str) and self.trace.veiled else text
+        if not isinstance(text, str) or not self.trace.veiled:
+            return text
+        if not self.sid and text[:1] == "0":  # the open packet, which tells the session's id
+            text = _ID.sub(HIDDEN, text)
+        return self.discreet(text)
 
 
 class TracedWebSocket(WebSocket):
@@ -135,8 +142,3 @@ class TracedWebSocket(WebSocket):
     def send_many(self, frames: list[str | bytes]) -> None:
         for frame in frames:
             self.send(frame)
-
-
-def new_trace(user: int, veiled: bool = True) -> Trace:
-    """A trace of this process's time."""
-    return Trace(user, perf_counter, veiled)

@@ -35,18 +35,16 @@ def once(kind: type[SocketIOUser], watcher: Watcher) -> type[SocketIOUser]:
     `connect()` in `on_start` is tried once: who looks for a fault wants to see the first.
     """
 
-    class Round(TaskSet):
-        def run(self) -> None:  # type: ignore[misc]
-            user: Any = self.user
-            _each(user, user, kind.tasks, watcher)
-            watcher.rest(user)
-            raise StopUser
+    def all_tasks(user: SocketIOUser) -> None:
+        _each(user, user, kind.tasks, watcher)
+        watcher.rest(user)
+        raise StopUser
 
     starting = property(lambda self: False, lambda self, starting: None)
     names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "starting": starting}
     meta: Any = type(kind)
     made: type[SocketIOUser] = meta(kind.__name__, (kind,), names)
-    made.tasks = [Round]
+    made.tasks = [all_tasks]
     return made
 
 
