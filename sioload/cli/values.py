@@ -17,7 +17,8 @@ from sioload.engineio.urls import parse_url
 from sioload.errors import CheckError, PhaseError
 from sioload.load.phases import parse_phases
 from sioload.plain import Json
-from sioload.report.checks import parse
+from sioload.report.changes import parse_change
+from sioload.report.checks import Check, parse
 
 
 def json_value(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
@@ -122,6 +123,14 @@ def checks(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> 
         except CheckError as error:
             raise click.BadParameter(str(error)) from error
     return value
+
+
+def changes(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> Sequence[tuple[Check, bool]]:
+    """Changes that are too much, parsed."""
+    try:
+        return [parse_change(text) for text in value]
+    except CheckError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def assignments(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> dict[str, Json]:

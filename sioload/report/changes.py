@@ -27,10 +27,10 @@ def parse_change(text: str) -> tuple[Check, bool]:
             "'CONNECT: p90 +20ms'"
         )
     selector, name, _ = selected(text)
-    if selector == "run":
-        raise CheckError(f"change {text!r}: of a run only rows, ledger and connections are compared")
     stat, sign, value = found[2], found[3], found[4]
     check_stat(text, selector, stat)
+    if selector in ("run", "server") or stat == "reach" or stat.startswith("spread_"):
+        raise CheckError(f"change {text!r}: compared are counts and times of rows, ledger, connections")
     relative = value.endswith("%")
     limit = limit_of(text, "rate" if relative else stat, value.removesuffix("%").strip())
     return Check(text.strip(), selector, name, stat, sign, limit / 100 if relative else limit), relative

@@ -45,20 +45,20 @@ OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
 _TIMES: Final = ("min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max")
 _PERCENTILE = re.compile(r"p([0-9]{1,2}(?:\.[0-9]{1,7})?)")
 _COUNTS: Final = ("count", "rate", "failures", "fail_ratio", "skipped", "unfinished")
-_DELIVERY: Final = ("lost", "duplicated", "reordered", "expected", "received", "reconnect_gaps", "behind")
+DELIVERY: Final = ("lost", "duplicated", "reordered", "expected", "received", "reconnect_gaps", "behind")
 #: Types whose pushes can carry a sequence number.
 _DELIVERED: Final = ("PUSH", "RECV")
 #: Of FANOUT: what became of messages and their audiences, and times from the first arrival to the last.
-_HEARD: Final = ("messages", "owed", "reached", "missed", "strays", "duplicates", "late", "unjudged")
+HEARD: Final = ("messages", "owed", "reached", "missed", "strays", "duplicates", "late", "unjudged")
 _SPREAD: Final = "spread_"
 #: Stats that are ratios, from 0 to 1.
 _RATIOS: Final = ("fail_ratio", "reach")
-_ELSEWHERE: Final = {
+ELSEWHERE: Final = {
     "ledger": ("emits", *OUTCOMES, "open", "late_acks"),
     "run": ("peak_users", "duration", "workers_lost"),
     "connections": ("opened", "upgraded", "closed", "current"),
 }
-SELECTORS: Final = (*ROW_TYPES, *HTTP_TYPES, *_ELSEWHERE, "server")
+SELECTORS: Final = (*ROW_TYPES, *HTTP_TYPES, *ELSEWHERE, "server")
 #: What people write for an operator.
 _MEANT: Final = {"=": "==", "===": "==", "=<": "<=", "=>": ">=", "<>": "!=", "!": "!=", "~=": "=="}
 _CLAUSES: Final = ("in", "after", "abort after", "warn", "min_samples")
@@ -178,7 +178,7 @@ def selected(text: str) -> tuple[str, str | None, str]:
     selector, name, rest = found.groups()
     if selector not in SELECTORS:
         raise _unknown(text, "row type", selector, SELECTORS)
-    if name is not None and selector in _ELSEWHERE:
+    if name is not None and selector in ELSEWHERE:
         raise CheckError(f"check {text!r}: {selector!r} takes no name in brackets")
     return selector, name, rest
 
@@ -225,19 +225,19 @@ def check_stat(text: str, selector: str, stat: str) -> None:
         if stat not in servers.STATS:
             raise _unknown(text, "stat of a server's figure", stat, servers.STATS)
         return
-    if selector in _ELSEWHERE:
-        if stat not in _ELSEWHERE[selector]:
-            raise _unknown(text, f"stat of {selector}", stat, _ELSEWHERE[selector])
+    if selector in ELSEWHERE:
+        if stat not in ELSEWHERE[selector]:
+            raise _unknown(text, f"stat of {selector}", stat, ELSEWHERE[selector])
         return
-    heard = stat in (*_HEARD, "reach") or stat.startswith(_SPREAD)
-    if stat not in (*_COUNTS, *_DELIVERY, *_HEARD, "reach") and not timed(stat):
-        known = (*_COUNTS, *_TIMES, *_DELIVERY, *_HEARD, "reach", f"{_SPREAD}p99")
+    heard = stat in (*HEARD, "reach") or stat.startswith(_SPREAD)
+    if stat not in (*_COUNTS, *DELIVERY, *HEARD, "reach") and not timed(stat):
+        known = (*_COUNTS, *_TIMES, *DELIVERY, *HEARD, "reach", f"{_SPREAD}p99")
         raise _unknown(text, "stat", stat, known)
     if heard and selector != TYPE:
         raise CheckError(f"check {text!r}: {stat!r} is of messages to rooms: use it with {TYPE}")
     if timed(stat) and not row_type(selector).timed:
         raise CheckError(f"check {text!r}: {selector} rows carry no time, so {stat!r} means nothing")
-    if stat in _DELIVERY and selector not in _DELIVERED:
+    if stat in DELIVERY and selector not in _DELIVERED:
         raise CheckError(f"check {text!r}: {stat!r} is of pushes: use it with {' or '.join(_DELIVERED)}")
 
 
@@ -332,7 +332,7 @@ def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int
     measured: float | None
     if check.selector == "server":
         return _of_servers(check, figures.servers)
-    if check.selector in _ELSEWHERE:
+    if check.selector in ELSEWHERE:
         measured, samples = _elsewhere(check, figures, duration, peak_users)
         needed, what = check.min_samples or 0, "emits"
     else:
@@ -390,7 +390,7 @@ def _nearest(check: Check, figures: Figures) -> str:
 
 def _uncounted(check: Check, figures: Figures) -> str:
     """What a check on delivery lacks, if no push that it matches is counted by its number."""
-    if check.stat not in _DELIVERY or any(check.matches(name) for name in figures.delivery):
+    if check.stat not in DELIVERY or any(check.matches(name) for name in figures.delivery):
         return ""
     return "; give their handler @on(..., delivery=lambda push: (stream, number)), which numbers the pushes"
 
@@ -414,13 +414,13 @@ def _elsewhere(check: Check, figures: Figures, duration: float, peak_users: int)
 def _measure(check: Check, figures: Figures, duration: float) -> tuple[float | None, int]:
     """The value of a stat over the matching rows, and how many samples it rests on."""
     stat = check.stat
-    if stat in _DELIVERY:
+    if stat in DELIVERY:
         pushes = DeliveryCounts()
         for name, counts in figures.delivery.items():
             if check.matches(name):
                 pushes.merge(counts)
         return getattr(pushes, stat), pushes.expected
-    if stat in (*_HEARD, "reach") or stat.startswith(_SPREAD):
+    if stat in (*HEARD, "reach") or stat.startswith(_SPREAD):
         return _heard(check, figures)
     rows = [row for row in figures.rows if row.type == check.selector and check.matches(row.name)]
     row = rows[0] if len(rows) == 1 else Totals(check.selector, "")

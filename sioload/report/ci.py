@@ -70,17 +70,17 @@ def markdown(report: Mapping[str, Json]) -> str:
     verdict = {0: "passed", 3: "a check failed", 4: "the figures can't be trusted"}
     outcome = verdict.get(report["exit_code"], "failed")
     lines = [f"## sioload: {outcome} (exit code {report['exit_code']})", ""]
-    lines += [f"{_md(report['host'])}, {users} users, {seconds:.1f} s", ""]
-    lines += [f"- **{_md(report['exit_reason'])}**"] if report["exit_reason"] else []
-    lines += [f"- {_md(told)}"] if (told := users_text(report["users"])) else []
+    lines += [f"{md(report['host'])}, {users} users, {seconds:.1f} s", ""]
+    lines += [f"- **{md(report['exit_reason'])}**"] if report["exit_reason"] else []
+    lines += [f"- {md(told)}"] if (told := users_text(report["users"])) else []
     lines += [f"- **{UNVERIFIED}**"] if unverified(report) else []
-    lines += [f"- **{_md(reason)}**" for reason in report["untrusted"]]
+    lines += [f"- **{md(reason)}**" for reason in report["untrusted"]]
     if report["checks"]:
         lines += ["", "| check | | measured |", "|---|---|---|"]
         for check in report["checks"]:
             word = "ok" if check["ok"] else "warning" if check["warn"] else "**failed**"
             measured = check["value"] if check["ok"] else check["reason"]
-            lines.append(f"| {_md(check['check'])} | {word} | {_md(measured)} |")
+            lines.append(f"| {md(check['check'])} | {word} | {md(measured)} |")
     if report["phases"]:
         lines += ["", "| phase | from s | to s | users | calls | per second | p50 ms | p99 ms | failures |"]
         lines.append("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
@@ -90,7 +90,7 @@ def markdown(report: Mapping[str, Json]) -> str:
             times = " | ".join(f"{latency[stat]:g}" if latency else "" for stat in ("p50", "p99"))
             cells = f"{phase['start_s']:g} | {phase['end_s']:g} | {phase['users']['peak']} | {calls['count']}"
             lines.append(
-                f"| {_md(phase['name'])} | {cells} | {calls['rate']:g} | {times} | {phase['failures']} |"
+                f"| {md(phase['name'])} | {cells} | {calls['rate']:g} | {times} | {phase['failures']} |"
             )
     lines += ["", "| type | name | count | failures | per second | p50 ms | p99 ms | max ms |"]
     lines.append("|---|---|--:|--:|--:|--:|--:|--:|")
@@ -98,17 +98,17 @@ def markdown(report: Mapping[str, Json]) -> str:
         latency = event["latency_ms"] or {}
         times = " | ".join(f"{latency[stat]:g}" if latency else "" for stat in ("p50", "p99", "max"))
         cells = f"{event['count']} | {event['failures']} | {event['rate']:g} | {times}"
-        lines.append(f"| {event['type']} | {_md(event['name'])} | {cells} |")
+        lines.append(f"| {event['type']} | {md(event['name'])} | {cells} |")
     if len(report["events"]) > _MARKDOWN_ROWS:
         lines.append(f"\n...and {len(report['events']) - _MARKDOWN_ROWS} more rows in the report.")
-    ledger = ", ".join(f"{n} {_md(name)}" for name, n in report["ledger"].items())
+    ledger = ", ".join(f"{n} {md(name)}" for name, n in report["ledger"].items())
     health = report["health"]
     lines += ["", f"Ledger: {ledger}", "", f"Generator: {health['verdict']}"]
-    lines += [f"- {_md(reason)}" for reason in health["reasons"]]
+    lines += [f"- {md(reason)}" for reason in health["reasons"]]
     return "\n".join(lines) + "\n"
 
 
-def _md(text: str) -> str:
+def md(text: str) -> str:
     """Text that shows as it is: names come from servers and scripts."""
     return _MARKDOWN.sub(lambda found: f"&#{ord(found[0])};", " ".join(text.split()))
 

@@ -156,6 +156,7 @@ class Course:
                 calls.merge(row)
         return {
             "name": span.name,
+            "load": span.text,
             "began": round(part.since, 3),
             "start_s": round(part.since - self.started, 3),
             "end_s": round(part.until - self.started, 3),

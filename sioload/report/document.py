@@ -293,9 +293,9 @@ def _errors(events: Sequence[Mapping[str, Json]], width: int) -> list[str]:
     found.sort(key=lambda error: -error[0])
     lines = ["", "failures"]
     for n, text, event in found[:_SHOWN_ERRORS]:
-        lines += _wrapped(f"{n:>8}  ", f"{event['type']} {event['name']}: {text}", width)
+        lines += wrapped(f"{n:>8}  ", f"{event['type']} {event['name']}: {text}", width)
         if note := event["first"].get(text):
-            lines += _wrapped(" " * 10, f"the first at {note}", width)
+            lines += wrapped(" " * 10, f"the first at {note}", width)
     if len(found) > _SHOWN_ERRORS:
         lines.append(f"{'':8}  and {len(found) - _SHOWN_ERRORS} more kinds, in the report")
     return lines
@@ -305,7 +305,7 @@ def _raised(exceptions: Sequence[Mapping[str, Json]], width: int) -> list[str]:
     lines = ["", "exceptions"] if exceptions else []
     for raised in exceptions[:_SHOWN_ERRORS]:
         text = f"{raised['kind']}: {raised['message']}" if raised["message"] else raised["kind"]
-        lines += _wrapped(f"{raised['count']:>8}  ", f"{text} ({raised['place']})", width)
+        lines += wrapped(f"{raised['count']:>8}  ", f"{text} ({raised['place']})", width)
     if len(exceptions) > _SHOWN_ERRORS:
         lines.append(f"{'':8}  and {len(exceptions) - _SHOWN_ERRORS} more kinds, in the report")
     return lines
@@ -376,7 +376,7 @@ def _health_lines(health: Mapping[str, Json], width: int, colour: bool) -> list[
 def _check_lines(check: Mapping[str, Json], width: int, colour: bool) -> list[str]:
     word = "ok" if check["ok"] else "warn" if check["warn"] else "FAIL"
     measured = check["value"] if check["ok"] else check["reason"]
-    lines = _wrapped(f"{word:<6}", f"{check['check']}  ({measured})", width)
+    lines = wrapped(f"{word:<6}", f"{check['check']}  ({measured})", width)
     if colour:
         paint = {"ok": _GREEN, "warn": _YELLOW, "FAIL": _RED}[word]
         lines[0] = paint + word + _PLAIN + lines[0][len(word) :]
@@ -405,10 +405,10 @@ def _end_lines(report: Mapping[str, Json], width: int, colour: bool, files: Sequ
 
 
 def _labelled(label: str, text: str, width: int) -> list[str]:
-    return _wrapped(f"{label:<13}", text, width)
+    return wrapped(f"{label:<13}", text, width)
 
 
-def _wrapped(head: str, text: str, width: int) -> list[str]:
+def wrapped(head: str, text: str, width: int) -> list[str]:
     """Lines of at most `width` columns; those after the first are indented as far as the text is."""
     indent = " " * len(head)
     return textwrap.wrap(

@@ -90,9 +90,11 @@ def rate(count: int, seconds: float, counts: Sequence[int] = ()) -> Estimate:
     """
     if seconds <= 0:
         return Estimate(0.0, math.inf)
-    usual = count / len(counts) if counts else 0.0
-    squares = _steadied(sum((n - usual) ** 2 for n in counts), len(counts)) if len(counts) > 1 else 0.0
-    return Estimate(count / seconds, max(squares, math.sqrt(count)) / seconds)
+    error = math.sqrt(count)
+    if len(counts) > 1:
+        usual = fmean(counts)
+        error = max(error, _steadied(sum((n - usual) ** 2 for n in counts), len(counts)))
+    return Estimate(count / seconds, error / seconds)
 
 
 def ratio(part: int, whole: int, blocks: Collection[Block]) -> Estimate:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from sioload.options import Options
 from sioload.plain import Json
 from sioload.report.figures import Figures
+from sioload.report.markup import page, script_json, static
 from sioload.report.series import regular
 from sioload.web import view
 from sioload.web.live import Live, Look
@@ -69,19 +70,15 @@ def html(look: Look, environment: Environment) -> str:
     """The whole page."""
     busiest = sorted(view.rows(look), key=lambda row: -row["count"])[:ROWS]
     data = view.charts(look, regular(look.points, POINTS), [row["row"] for row in busiest])
-    return view.page(
+    return page(
         "report.html",
         **view.facts(look),
         chosen=settings(environment),
         # Markup is for what is safe as it is: files of this package, and JSON that is escaped already.
-        styles=Markup(_static("uPlot.min.css") + _static("sioload.css")),
-        scripts=Markup(_static("uPlot.min.js") + _static("charts.js")),
-        data=Markup(view.script_json(data)),
+        styles=Markup(static("uPlot.min.css") + static("sioload.css")),
+        scripts=Markup(static("uPlot.min.js") + static("charts.js")),
+        data=Markup(script_json(data)),
     )
-
-
-def _static(name: str) -> str:
-    return (view.STATIC / name).read_text(encoding="utf-8")
 
 
 def settings(environment: Environment) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from flask import Blueprint, Response, abort, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 
 from sioload.plain import Json
+from sioload.report import markup
 from sioload.report.hlog import hlog
 from sioload.swarm import describe
 from sioload.web import view
@@ -107,18 +108,18 @@ class Views:
 
     def static(self, name: str) -> Response:
         """Scripts and styles of this package."""
-        return send_from_directory(view.STATIC, name)
+        return send_from_directory(markup.STATIC, name)
 
 
 def index(look: Look) -> str:
     """The page."""
-    return view.page("live.html", **view.facts(look), version=describe.versions()["sioload"])
+    return markup.page("live.html", **view.facts(look), version=describe.versions()["sioload"])
 
 
 def data(look: Look, wanted: Sequence[int]) -> bytes:
     """What is on the page as JSON: its tables as HTML, and what its charts draw."""
     known = [row for row in wanted if 0 <= row < len(look.rows)]
-    fragment = view.page("fragment.html", **view.facts(look))
+    fragment = markup.page("fragment.html", **view.facts(look))
     charts = view.charts(look, look.points, known)
     # Row by row: all at once, no greenlet could go on for as long as it takes.
     drawn = b",".join(

@@ -3,68 +3,18 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any, Final
-
-import orjson
-from jinja2 import Environment, FileSystemLoader
+from typing import Final
 
 from sioload.measure.health import shown_verdict
 from sioload.plain import Json
 from sioload.report.document import UNSEEN, users_text
 from sioload.report.history import SPREAD, Point
 from sioload.report.series import reach_series, row_series, series
-from sioload.report.servers import shown, titled
 from sioload.web.live import Look
-
-STATIC: Final = Path(__file__).with_name("static")
-TEMPLATES: Final = Path(__file__).with_name("templates")
 
 #: What the charts draw of a phase.
 _BAND: Final = ("name", "start_s", "end_s")
-
-
-def number(value: float | None) -> str:
-    """A count, or a rate, with thousands separated; a dash for none."""
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:,.1f}"
-
-
-def ms(value: float | None) -> str:
-    """Milliseconds to three digits or so; a dash for none."""
-    if value is None:
-        return "–"
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
-
-
-def size(value: float) -> str:
-    """Bytes, as KiB, MiB or GiB."""
-    steps = min(3, int(math.log2(value) // 10)) if value >= 1 else 0
-    return f"{value / 1024**steps:,.{1 if steps else 0}f} {('B', 'KiB', 'MiB', 'GiB')[steps]}"
-
-
-def span(seconds: float) -> str:
-    """A time span, as 1:02:03 or 2:03 or 3.4 s."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-#: Escapes all that a template shows: names come from servers.
-_jinja = Environment(
-    loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-)
-_jinja.filters.update(number=number, ms=ms, size=size, span=span, measure=shown, titled=titled)
-
-
-def page(template: str, **values: Any) -> str:
-    """A template of this package with these values."""
-    return _jinja.get_template(template).render(values)
 
 
 def facts(look: Look) -> dict[str, Json]:
@@ -137,9 +87,3 @@ def charts(look: Look, points: Sequence[Point], wanted: Iterable[int]) -> dict[s
         ],
         "series": {str(row): row_series(points, row) for row in wanted},
     }
-
-
-def script_json(data: Json) -> str:
-    """JSON that can stand in a page's `<script>`: nothing in it ends the element."""
-    text = orjson.dumps(data).decode()
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -14,6 +14,8 @@ from typing import Any
 
 import serverkit
 
+from sioload.measure.blocks import blocks_of
+
 USERS = Path(__file__).parent / "lone_users.py"
 Counts = dict[tuple[str, str], tuple[int, int]]
 
@@ -106,6 +108,11 @@ class Swarm:
         server = self.target.counts()
         for side, outcome in (("received", "emits"), ("acks", "acked")):
             assert ledger[outcome] == sum(sum(events.values()) for events in server[side].values()), output
+        for event in report["events"]:
+            blocks = blocks_of(event["blocks"]).values()
+            counted = (sum(block.count for block in blocks), sum(block.failures for block in blocks))
+            shared = event["name"] == "(other)" and counted == (0, 0)
+            assert counted == (event["count"], event["failures"]) or shared, output
         assert report["untrusted"] == [] and report["workers"]["lost"] == 0, output
 
 

@@ -1,0 +1,146 @@
+"""A comparison of runs as text: for a terminal, and in Markdown, as a comment on a change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from sioload.plain import Json
+from sioload.report.ci import md
+from sioload.report.document import wrapped
+
+#: What the tables show of a row; of failures, only if there are any.
+_SHOWN: Final = ("p50", "p90", "p99", "rate", "fail_ratio")
+_MARKDOWN_ROWS: Final = 60
+_RED, _GREEN, _YELLOW, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
+#: Said below each table.
+LEGEND: Final = (
+    "Figures of several runs a side are their mean. With one or two runs a side a change is real if it is "
+    "beyond what blocks of time, and a spread of 5 % between runs, explain, and above 15 % (30 % from p95 "
+    "on). With three or more, the runs themselves show what is noise."
+)
+
+
+def terminal(comparison: Mapping[str, Json], width: int = 80, colour: bool = False) -> str:
+    """The comparison for a terminal."""
+    lines = []
+    for label in ("before", "after"):
+        for run in comparison[label]:
+            lines += wrapped(f"{label:<8}", _run(run), width)
+    lines += [line for reason in comparison["reasons"] for line in wrapped("NOT COMPARABLE  ", reason, width)]
+    lines += [line for note in comparison["notes"] for line in wrapped("note    ", note, width)]
+    lines += ["", f"{'':16}{'before':>12}{'after':>12}{'change':>10}"]
+    for row in comparison["rows"]:
+        lines += wrapped("", f"{row['type']} {row['name']}", width)
+        lines += [_line(stat, colour) for stat in worth(row["stats"])]
+    for part in ("ledger", "connections"):
+        lines.append(part)
+        lines += [_line(stat, colour) for stat in comparison[part]]
+    lines += ["", *wrapped("", LEGEND, width)]
+    if comparison["fail_on"]:
+        lines.append("")
+    for each in comparison["fail_on"]:
+        word = "FAIL" if each["failed"] else "ok"
+        head = f"{word:<6}"
+        told = wrapped(head, f"{each['fail_on']}  ({asked(each)})", width)
+        if colour:
+            told[0] = (_RED if each["failed"] else _GREEN) + word + _PLAIN + told[0][len(word) :]
+        lines += told
+    return "\n".join([*lines, "", headline(comparison)]) + "\n"
+
+
+def _run(run: Mapping[str, Json]) -> str:
+    return f"{run['file']}: {run['users']} users, {run['duration_s']:.1f} s, {run['started']}"
+
+
+def worth(stats: Sequence[Mapping[str, Json]]) -> Iterator[Mapping[str, Json]]:
+    """The stats of a row that tables show."""
+    for stat in stats:
+        if stat["stat"] in _SHOWN and (stat["stat"] != "fail_ratio" or stat["before"] or stat["after"]):
+            yield stat
+
+
+def _line(stat: Mapping[str, Json], colour: bool) -> str:
+    verdict = stat["verdict"]
+    if colour and stat["real"]:
+        paint = _RED if "worse" in verdict else _GREEN if "better" in verdict else _YELLOW
+        verdict = paint + verdict + _PLAIN
+    values = f"{shown(stat, 'before'):>12}{shown(stat, 'after'):>12}{change(stat):>10}"
+    return f"  {label(stat):<14}{values}  {verdict}".rstrip()
+
+
+def label(stat: Mapping[str, Json]) -> str:
+    """What a stat is called, with its unit."""
+    name = {"rate": "", "fail_ratio": "failures"}.get(stat["stat"], stat["stat"])
+    unit = "%" if stat["stat"] == "fail_ratio" else stat["unit"]
+    return f"{name} {unit}".strip()
+
+
+def shown(stat: Mapping[str, Json], side: str) -> str:
+    """A value to three digits or so; a dash for none."""
+    value = stat[side]
+    if value is None:
+        return "-"
+    if stat["stat"] == "fail_ratio":
+        value *= 100
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def change(stat: Mapping[str, Json]) -> str:
+    """A change in percent; `from 0` where there was nothing."""
+    if stat["change"] is None:
+        return "from 0" if stat["before"] == 0 and stat["after"] else "-"
+    percent = 100 * stat["change"]
+    return f"{percent:+.1f} %" if abs(percent) < 9.95 else f"{percent:+.0f} %"
+
+
+def asked(each: Mapping[str, Json]) -> str:
+    """What became of a change that was asked for."""
+    values = f"{shown(each, 'before')} to {shown(each, 'after')} {each['unit']}".rstrip()
+    return f"{values}, {change(each)}: {each['reason']}"
+
+
+def headline(comparison: Mapping[str, Json]) -> str:
+    """What came out, in one line."""
+    stats = [stat for row in comparison["rows"] for stat in worth(row["stats"])]
+    worse = sum(bool(stat["real"]) and "worse" in stat["verdict"] for stat in stats)
+    better = sum(bool(stat["real"]) and "better" in stat["verdict"] for stat in stats)
+    failed = [each for each in comparison["fail_on"] if each["failed"]]
+    judged = any(stat["real"] is not None for stat in stats)
+    told = f"{worse} worse, {better} better" if worse or better else "no change that is told from noise"
+    parts = [told if judged else "nothing could be told from noise"]
+    if not comparison["comparable"]:
+        parts.append("the runs are not comparable")
+    if failed:
+        parts.append(f"{len(failed)} of {len(comparison['fail_on'])} --fail-on failed")
+    return f"sioload compare: {'; '.join(parts)}; exit code {comparison['exit_code']}"
+
+
+def markdown(comparison: Mapping[str, Json]) -> str:
+    """The comparison in Markdown: what is real at a glance, and the whole table folded away."""
+    lines = [f"### {md(headline(comparison))}", ""]
+    lines += [f"- {side}: {md(_run(run))}" for side in ("before", "after") for run in comparison[side]]
+    lines += [f"- **not comparable**: {md(reason)}" for reason in comparison["reasons"]]
+    lines += [f"- {md(note)}" for note in comparison["notes"]]
+    for each in comparison["fail_on"]:
+        word = "**failed**" if each["failed"] else "ok"
+        lines.append(f"- {word}: {md(each['fail_on'])} ({md(asked(each))})")
+    pairs = [(row, stat) for row in comparison["rows"] for stat in worth(row["stats"])]
+    real = [(row, stat) for row, stat in pairs if stat["real"]]
+    if real:
+        lines += ["", *_md_table(real)]
+    lines += ["", f"<details><summary>All {len(comparison['rows'])} rows</summary>", ""]
+    seen = comparison["rows"][:_MARKDOWN_ROWS]
+    lines += [*_md_table([(row, stat) for row in seen for stat in worth(row["stats"])]), ""]
+    if len(comparison["rows"]) > len(seen):
+        lines += [f"...and {len(comparison['rows']) - len(seen)} more.", ""]
+    return "\n".join([*lines, md(LEGEND), "", "</details>"]) + "\n"
+
+
+def _md_table(pairs: Sequence[tuple[Mapping[str, Json], Mapping[str, Json]]]) -> list[str]:
+    lines = ["| row | | before | after | change | |", "|---|---|--:|--:|--:|---|"]
+    for row, stat in pairs:
+        verdict = f"**{stat['verdict']}**" if stat["real"] else stat["verdict"]
+        cells = (shown(stat, "before"), shown(stat, "after"), change(stat), verdict)
+        lines.append(f"| {md(row['type'] + ' ' + row['name'])} | {label(stat)} | {' | '.join(cells)} |")
+    return lines

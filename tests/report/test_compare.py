@@ -1,0 +1,287 @@
+"""Comparing reports: what is read, what is refused and why, what counts as a change that is too much."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sioload.cli.main import main
+from sioload.errors import CheckError, UsageError
+from sioload.measure.recorder import Recorder
+from sioload.report.changes import parse_change
+from sioload.report.compare import compared
+from sioload.report.compare_text import markdown, terminal
+from sioload.report.document import report
+from sioload.report.merge import Swarm
+from sioload.report.runs import read_run
+
+START = 1_800_000_000.0
+
+
+def document(
+    factor: float = 1.0, *, seed: int = 1, failing: float = 0.0, seconds: int = 30
+) -> dict[str, Any]:
+    """The report of a run whose calls take about 50 ms, times a factor."""
+    chance, recorder, seconds = random.Random(seed), Recorder(), 30
+    for _ in range(10):
+        recorder.population.of("Talker").spawned()
+    for second in range(seconds):
+        recorder.row("OPEN", "websocket").add(0.01)
+        recorder.row("EMIT", "typing").tick(10)
+        for name in ("message", "join"):
+            row = recorder.row("CALL", name)
+            for _ in range(100):
+                recorder.ledger.emits += 1
+                recorder.ledger.end("acked")
+                seconds_taken = factor * chance.lognormvariate(-3, 0.3)
+                if chance.random() < failing:
+                    row.fail("no answer", seconds_taken)
+                else:
+                    row.add(seconds_taken)
+        recorder.take(START + second + 1)
+    receiver = recorder.delivery.receiver()
+    for number in (1, 2, 4):
+        receiver.seen("news", "s", number)
+    recorder.row("PUSH", "news").add(0.002)
+    figures = Swarm().take_local(recorder)
+    found = report(figures, version="0.1.0", started=START, duration=seconds, host="http://x", peak_users=10,
+                   versions={"locust": "2.47"})  # fmt: skip
+    return json.loads(json.dumps(found))
+
+
+BASE = document()
+
+
+def of_schema_1(found: dict[str, Any]) -> dict[str, Any]:
+    for key in ("blocks", "phases"):
+        del found[key]
+    del found["users"]["classes"]
+    for event in found["events"]:
+        for key in ("blocks", "histogram"):
+            del event[key]
+    return {**found, "schema": 1}
+
+
+def runs(*documents: dict[str, Any]) -> list[Any]:
+    return [read_run(f"{number}.json", json.dumps(found)) for number, found in enumerate(documents)]
+
+
+def judged(before: list[Any], after: list[Any], *changes: str) -> dict[str, Any]:
+    return compared(before, after, [parse_change(change) for change in changes])
+
+
+def stat(found: dict[str, Any], type: str, name: str, stat: str) -> dict[str, Any]:
+    row = next(row for row in found["rows"] if (row["type"], row["name"]) == (type, name))
+    return next(each for each in row["stats"] if each["stat"] == stat)
+
+
+def put(path: str, value: Any) -> Callable[[dict[str, Any]], Any]:
+    def change(found: dict[str, Any]) -> None:
+        *parents, last = path.split(".")
+        for parent in parents:
+            found = found[int(parent) if parent.isdigit() else parent]
+        found[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (put("users.asked", 20), "user numbers: 10 in a.json, 20 in b.json"),
+        (put("duration_s", 33.1), "duration: 30.0 s in a.json, 33.1 s in b.json"),
+        (put("duration_s", 32.9), None),
+        (
+            put("phases", [{"name": "peak", "load": "10 users for 30s"}]),
+            "phases: none in a.json, peak: 10 users",
+        ),
+        (put("events.0.name", "polling"), "transports: websocket in a.json, polling in b.json"),
+        (put("connections.upgraded", 3), "transports: websocket in a.json, upgrade+websocket in b.json"),
+        (put("users.classes", [{"class": "Reader", "asked": 10}]), "user classes: "),
+        (put("sioload", "0.2.0"), "version of sioload: 0.1.0 in a.json, 0.2.0 in b.json"),
+        (put("versions.locust", "2.48"), "version of Locust: 2.47 in a.json, 2.48 in b.json"),
+        (put("health.verdict", "generator limited"), "verdict: generator limited in b.json"),
+        (
+            put("settings.tls_verify", False),
+            "certificates: TLS certificates were not verified in b",
+        ),
+        (lambda found: found, None),
+    ],
+)
+def test_what_cannot_be_compared_is_said_by_name(
+    change: Callable[[dict[str, Any]], Any], reason: str | None, tmp_path: Path, capsys: Any
+) -> None:
+    other = copy.deepcopy(BASE)
+    change(other)
+    paths = [tmp_path / "a.json", tmp_path / "b.json"]
+    for path, found in zip(paths, (BASE, other), strict=True):
+        path.write_text(json.dumps(found))
+    args = ["compare", str(paths[0]), "--with", str(paths[1])]
+    assert main(args) == 0
+    out = capsys.readouterr().out.replace("\n", " ").replace(f"{tmp_path}/", "")
+    assert ("NOT COMPARABLE" in out) == (reason is not None)
+    assert main([*args, "--strict"]) == (0 if reason is None else 2)
+    told = capsys.readouterr()
+    if reason is not None:
+        line = told.err.replace(f"{tmp_path}/", "")
+        assert reason in line and line.count("\n") == 1 and told.out == ""
+
+
+TEXT = json.dumps(BASE)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (TEXT[: len(TEXT) // 2], "is cut off"),
+        ("", "is no report of sioload"),
+        ("<html>", "is no report of sioload"),
+        ("[1]", "is no report of sioload: `--sio-report FILE` writes one"),
+        ('{"stats": []}', "is no report of sioload: `--sio-report FILE` writes one"),
+        (TEXT.replace('"schema": 2', '"schema": 9'), "is of schema 9; this sioload reads 1 and 2"),
+        (TEXT.replace('"blocks": "', '"blocks": "x'), "is no whole report of sioload"),
+        (TEXT.replace('"ledger"', '"ledgers"'), "is no whole report of sioload"),
+        (None, "can't read"),
+    ],
+)
+def test_a_file_that_is_no_whole_report_is_one_line(
+    text: str | None, told: str, tmp_path: Path, capsys: Any
+) -> None:
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text(TEXT)
+    if text is not None:
+        bad.write_text(text)
+    for args in ((good, "--with", bad), (bad, "--with", good)):
+        assert main(["compare", *map(str, args)]) == 2
+        error = capsys.readouterr().err
+        assert told in error and str(bad) in error and error.count("\n") == 1
+
+
+def test_bad_usage_is_one_line(tmp_path: Path, capsys: Any) -> None:
+    good = tmp_path / "good.json"
+    good.write_text(TEXT)
+    for args, told in [
+        ([], "BASE.json"),
+        ([good], "--with"),
+        ([good, "--with"], "--with"),
+        ([good, "--with", good, "--fail-on", "CALL: p999 +10%"], "nearest: 'p99.9'"),
+        ([good, "--with", good, "--fail-on", "CALL: p99"], "write SELECTOR: STAT CHANGE"),
+        ([good, "--with", good, "--fail-on", "CALLS: p99 +10%"], "nearest: 'CALL'"),
+        ([good, "--with", good, "--fail-on", "CALL: p99 +10"], "needs a unit"),
+        ([good, "--with", good, "--fail-on", "CALL: rate +10ms"], "'rate' is a number without a unit"),
+        ([good, "--with", good, "--fail-on", "run: duration +10%"], "counts and times of rows, ledger"),
+        ([good, "--with", good, "--fail-on", "CALL[mesage]: p99 +10%"], "(nearest: CALL[message])"),
+        ([good, "--with", good, "--markdown", "/dev/null/x.md"], "can't write"),
+    ]:
+        assert main(["compare", *map(str, args)]) == 2
+        error = capsys.readouterr().err
+        assert told in error and error.count("\n") == 1
+
+
+def test_a_change_is_real_or_may_be_noise() -> None:
+    before = runs(BASE)
+    same = judged(before, runs(document(1.05, seed=2)))
+    assert stat(same, "CALL", "message", "p50")["verdict"] == "may be noise: repeat"
+    assert same["comparable"] and same["exit_code"] == 0
+    assert "no change that is told from noise" in terminal(same)
+    worse = judged(before, runs(document(1.6, seed=3)))
+    for name in ("p50", "p90", "p99", "mean"):
+        assert stat(worse, "CALL", "message", name)["verdict"] == "real, worse"
+        assert stat(worse, "CALL", "message", name)["change"] == pytest.approx(0.6, abs=0.1)
+    assert stat(worse, "CALL", "message", "rate")["verdict"] == "" and worse["exit_code"] == 0
+    assert stat(judged(runs(document(1.6)), before), "CALL", "join", "p50")["verdict"] == "real, better"
+    thrice = [runs(*(document(factor, seed=seed) for seed in (4, 5, 6))) for factor in (1.0, 1.2)]
+    assert stat(judged(*thrice), "CALL", "message", "p50")["verdict"] == "real, worse"
+    assert stat(judged(thrice[0], runs(BASE, BASE, BASE)), "CALL", "message", "p99")["real"] is False
+    # The medians shown are those of the reports.
+    shown = stat(worse, "CALL", "message", "p50")["before"]
+    assert shown == pytest.approx(BASE["events"][1]["latency_ms"]["p50"]) or shown == pytest.approx(
+        next(e for e in BASE["events"] if e["name"] == "message")["latency_ms"]["p50"]
+    )
+
+
+SLOW = document(1.6, seed=3, failing=0.2)
+
+
+@pytest.mark.parametrize(
+    ("change", "failed", "reason"),
+    [
+        ("CALL[message]: p99 +10%", True, "real, worse"),
+        ("CALL: p99 +10%", True, "real, worse"),
+        ("CALL[message]: p50 +20ms", True, "real, worse"),
+        ("CALL[message]: p50 +200ms", False, "within"),
+        ("CALL[message]: p50 +90%", False, "within"),
+        ("CALL[message]: p50 -5%", False, "within"),
+        ("CALL: failures +0%", True, "real"),
+        ("CALL: fail_ratio +1000%", True, "real, worse"),
+        ("CALL: rate -5%", False, "within"),
+        ("CALL: max +5%", False, "may be noise: repeat"),
+        ("EMIT: count +5%", False, "within"),
+        ("PUSH[news]: lost +5%", False, "within"),
+        ("RECONNECT: p99 +5%", False, None),
+        ("ledger: acked -10%", False, "within"),
+        ("connections: opened +10%", False, "within"),
+    ],
+)
+def test_a_change_that_is_too_much_fails_if_it_is_real(change: str, failed: bool, reason: str | None) -> None:
+    if reason is None:
+        with pytest.raises(UsageError, match="matches no row"):
+            judged(runs(BASE), runs(SLOW), change)
+        return
+    found = judged(runs(BASE), runs(SLOW), change)
+    assert (found["fail_on"][0]["failed"], found["fail_on"][0]["reason"]) == (failed, reason)
+    assert found["exit_code"] == (3 if failed else 0)
+
+
+def test_a_row_that_is_new_has_nothing_before() -> None:
+    other = copy.deepcopy(SLOW)
+    other["events"][-1]["name"] = "new"
+    found = judged(runs(SLOW), runs(other), f"{other['events'][-1]['type']}[new]: count +5%")
+    assert found["fail_on"][0]["before"] == 0
+    old = other["events"][-1]["type"]
+    assert stat(found, old, "new", "rate")["change"] is None and "from 0" in terminal(found)
+
+
+def test_schema_1_is_compared_without_significance() -> None:
+    old = of_schema_1(copy.deepcopy(BASE))
+    found = judged(runs(old), runs(SLOW), "CALL[message]: p99 +10%")
+    assert "0.json has no blocks of time (schema 1)" in found["notes"][0]
+    assert stat(found, "CALL", "message", "p99")["verdict"] == "not judged"
+    assert stat(found, "CALL", "message", "p99")["before"] > 0
+    assert found["fail_on"][0]["reason"] == "not judged" and found["exit_code"] == 0
+    assert found["comparable"] and "nothing could be told from noise" in terminal(found)
+    with pytest.raises(UsageError, match="no histograms to add up"):
+        judged(runs(old), runs(SLOW), "CALL: p99 +10%")
+
+
+def test_texts_fit_their_places_and_names_are_shown_as_they_are() -> None:
+    hostile = copy.deepcopy(SLOW)
+    hostile["events"][1]["name"] = "<b>|`x`\x07" + "long " * 30
+    found = judged(runs(BASE), runs(hostile), "CALL[message]: p99 +10%")
+    assert max(map(len, terminal(found).splitlines()[:-1])) <= 80
+    text = markdown(found)
+    assert "<b>" not in text and "### sioload compare: " in text and "**failed**" in text
+    with pytest.raises(CheckError):
+        parse_change("p99 +10%")
+
+
+def test_files_are_written_and_exit_code_3_is_for_what_fail_on_asks(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "a.json").write_text(TEXT)
+    (tmp_path / "b.json").write_text(json.dumps(SLOW))
+    files = {kind: str(tmp_path / f"out.{kind}") for kind in ("markdown", "json", "html")}
+    outputs = [part for kind, path in files.items() for part in (f"--{kind}", path)]
+    a, b = str(tmp_path / "a.json"), str(tmp_path / "b.json")
+    assert main(["compare", a, a, "--with", b, b, *outputs, "--fail-on", "CALL: p99 +10%"]) == 3
+    assert main(["compare", a, "--with", b]) == 0
+    assert "1 of 1 --fail-on failed; exit code 3" in capsys.readouterr().out
+    written = json.loads(Path(files["json"]).read_text())
+    assert written["exit_code"] == 3 and [run["file"] for run in written["before"]] == [a, a]
+    page = Path(files["html"]).read_text()
+    assert "sioload-data" in page and "<td>p99 ms</td>" in page and "http-equiv" in page
+    assert Path(files["markdown"]).read_text().startswith("### sioload compare")
