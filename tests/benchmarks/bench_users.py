@@ -15,7 +15,7 @@ from locust import User, events, task
 from meter import Job, Tally, used_kib
 
 JOB = Job.given()
-HOMES = {"sioload": "sioload", "locust": "locust.contrib.socketio"}
+HOMES = {"sioload": "sioload", "room": "sioload", "locust": "locust.contrib.socketio"}
 Base: Any = importlib.import_module(HOMES[JOB.client]).SocketIOUser if JOB.client in HOMES else User
 
 TALLY = Tally()
@@ -28,7 +28,7 @@ class BenchUser(Base):  # type: ignore[misc]
     """Connects, then does its job's work."""
 
     host = JOB.url
-    options = {"version": 4} if JOB.client == "sioload" else {}
+    options = {"version": 4} if HOMES.get(JOB.client) == "sioload" else {}
     n = 0
     slot = 0.0
 
@@ -60,12 +60,15 @@ class BenchUser(Base):  # type: ignore[misc]
         TALLY.ops += 1
 
 
-if JOB.client == "sioload":
+if HOMES.get(JOB.client) == "sioload":
     from sioload.client.dispatcher import Handler
     from sioload.net.fleet import fleet_of
 
     # The stamp in the push is read, and no code of the user's runs.
-    BenchUser._handlers = {("/", "news"): Handler(None, sent_at=lambda message: message["sent"])}
+    heard = Handler(None, sent_at=lambda message: message["sent"])
+    if JOB.client == "room":
+        heard.room, heard.audience = lambda message: ("*", message["n"]), "news"
+    BenchUser._handlers = {("/", "news"): heard}
 
 
 def until(condition: Any, what: str) -> None:
@@ -110,7 +113,7 @@ def count(runner: Any) -> None:
     """Pushes are counted by what the client's own statistics recorded."""
     if JOB.mode != "push":
         return
-    if JOB.client == "sioload":
+    if HOMES.get(JOB.client) == "sioload":
         TALLY.ops = fleet_of(runner.environment).recorder.row("PUSH", "news").totals().count
     else:
         TALLY.ops = runner.stats.entries["news", "WSR"].num_requests

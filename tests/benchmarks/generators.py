@@ -164,7 +164,9 @@ def generator(
     out.unlink(missing_ok=True)
     report.unlink(missing_ok=True)
     rate = row.rate if row.mode == "ack" else 0.0
-    client = "sioload" if program == "300 users" else program
+    client = "sioload" if program in ("300 users", "sent_at") else program
+    if row.key == "room" and program == "sioload":
+        client = "room"
     job = Job(
         client, row.mode, server.url, users, list(row.transports), seconds, rate, str(out), str(MODULES)
     )

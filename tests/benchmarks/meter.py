@@ -17,7 +17,8 @@ class Job:
     """One measurement, as `generators.py` hands it over in the environment variable SIOLOAD_BENCH.
 
     Attributes:
-        client: whose client does the work: sioload, locust, or empty for a Locust user that never connects.
+        client: whose client does the work: sioload, room (sioload with `room=`), locust, or empty for a
+            Locust user that never connects.
         mode: ack, push, connect or idle.
         url: the server.
         users: how many connections.

@@ -46,8 +46,8 @@ class Row:
         limits: what sioload must reach.
         server: responder (canned answers, in C) or npm (socket.io 4).
         alone: sioload's client without Locust.
-        base: a second figure of the row that a limit refers to: empty (a Locust user that never connects) or
-            300 users (sioload itself with 300 users).
+        base: a second figure of the row that a limit refers to: empty (a Locust user that never connects),
+            300 users (sioload itself with 300 users) or sent_at (sioload without `room=`).
         rate: emits, or pushes to one user, per second; 0 emits again as soon as the ack is in.
     """
 
@@ -106,6 +106,15 @@ ROWS = (
         rate=50,
     ),
     Row(
+        "room",
+        "broadcast to a room, {users} users, 50/s each",
+        "push",
+        ("sioload",),
+        (Limit("sent_at", plus=1.5),),
+        base="sent_at",
+        rate=50,
+    ),
+    Row(
         "connect",
         "connect by websocket, {users} users",
         "connect",
@@ -159,4 +168,8 @@ ROWS = (
     ),
 )
 
-BASES = {"empty": "a Locust user that never connects", "300 users": "with 300 users at the same total rate"}
+BASES = {
+    "empty": "a Locust user that never connects",
+    "300 users": "with 300 users at the same total rate",
+    "sent_at": "without room=",
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from faults.hostile import Hostile, Peer, frame
 from faults.test_limits import HOSTILE_NAMES
 from prometheus_client.parser import text_string_to_metric_families
 from security.test_secrets import PAGES, fetched
+
+from sioload.measure.rows import clean_name
 
 #: Markup as it would work in a page, had nobody escaped it.
 LIVE = ("<script>alert", "</script><img", "<img src=x")
@@ -22,9 +25,11 @@ NAMES = [
     "a\u2028b",
     'x" onload="y',
 ]
+ROOMS = [name for name in NAMES if len(name) < 1000]
+peers = itertools.count()
 SCRIPT = """
 from locust import constant, task
-from sioload import SocketIOUser
+from sioload import SocketIOUser, on
 
 class Other(SocketIOUser):
     host, wait_time, fixed_count = "TARGET", constant(0.05), 3
@@ -36,6 +41,13 @@ class Other(SocketIOUser):
 
 class Victim(Other):
     host = "HOSTILE"
+
+    def on_connected(self):
+        for name in NAMES:
+            self.sio.rooms.add(name)
+
+    @on("said", room=lambda name: (name, [name]))
+    def heard(self, name): ...
 """
 
 
@@ -51,6 +63,9 @@ def pushing(peer: Peer) -> None:
     peer.text('40{"sid":"s"}')
     for names in (NAMES, [f"event-{n}<script>alert({n})</script>" for n in range(10_000)]):
         peer.send(b"".join(frame(1, b"42" + json.dumps([name, 1]).encode()) for name in names))
+    if next(peers) == 0:  # only one of those who are in these rooms hears it
+        serverkit.time.sleep(1.5)
+        peer.send(b"".join(frame(1, b"42" + json.dumps(["said", name]).encode()) for name in ROOMS))
     peer.serve(1_000_000)
 
 
@@ -60,9 +75,11 @@ def test_names_that_a_server_chose_break_no_page_file_or_metric(
     metrics, web = serverkit.free_port(), serverkit.free_port()
     with Hostile(pushing) as server:
         script = tmp_path / "script.py"
-        script.write_text(SCRIPT.replace("TARGET", target.url).replace("HOSTILE", server.url))
+        text = SCRIPT.replace("TARGET", target.url).replace("HOSTILE", server.url)
+        script.write_text(text.replace("NAMES", repr(ROOMS)))
         args = ["-f", script, "-u", "6", "-r", "6", "-t", "5s", "--autostart", "--autoquit", "1",
-                "--web-port", str(web), "--sio-metrics-port", str(metrics), "--csv", tmp_path / "run",
+                "--web-port", str(web), "--sio-grace", "0.5",
+                "--sio-metrics-port", str(metrics), "--csv", tmp_path / "run",
                 "--html", tmp_path / "run.html", "--sio-html", tmp_path / "own.html",
                 "--sio-report", tmp_path / "report.json", "--sio-junit", tmp_path / "junit.xml"]  # fmt: skip
         with serverkit.Process(serverkit.locust(args), cwd=tmp_path) as process:
@@ -73,8 +90,11 @@ def test_names_that_a_server_chose_break_no_page_file_or_metric(
             told = str(process)
     report = json.loads((tmp_path / "report.json").read_text())
     received = [event for event in report["events"] if event["type"] == "RECV"]
-    assert sum(event["count"] for event in received) == 3 * (len(NAMES) + 10_000), told
+    assert sum(event["count"] for event in received) == 3 * (len(NAMES) + 10_000) + len(ROOMS), told
     assert len(report["events"]) <= 200
+    (heard,) = report["audience"]
+    assert (heard["messages"], heard["missed"]) == (len(ROOMS), 2 * len(ROOMS)), told
+    assert {worst["room"] for worst in heard["worst"]} <= {clean_name(name) for name in ROOMS}
     # A machine that is busy with other tests may make the generator the limit; that is no fault here.
     assert [reason for reason in report["untrusted"] if "the limit" not in reason] == [], told
     assert report["ledger"]["open"] == 0, told
