@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableSet
+from collections.abc import Iterable, Iterator, MutableSet
 from typing import TYPE_CHECKING, Any
 
 from sioload.client.manager import Manager, Phase
@@ -36,6 +36,17 @@ class Rooms(MutableSet[Any]):
         key = room_key(value)
         if self._manager.phase is Phase.UP:
             self._member.add(key, stamp())
+
+    def update(self, *values: Iterable[Any]) -> None:
+        """Add several."""
+        for each in values:
+            for value in each:
+                self.add(value)
+
+    @classmethod
+    def _from_iterable(cls, found: Iterable[Any]) -> set[Any]:
+        """What comes of `rooms | {...}` and the like stands for itself."""
+        return set(found)
 
     def discard(self, value: Any) -> None:
         """The user is in that room no more."""

@@ -72,7 +72,7 @@ class _Process:
     Attributes:
         worker: whose it is.
         next: number of the batch to come.
-        to, complete, since: see `Audience.report`.
+        to, complete: see `Audience.report`.
         followed: receptions that it follows.
         out: it is lost, or its users were stopped while the run goes on: its members owe nothing from `to`
             on.
@@ -82,7 +82,6 @@ class _Process:
     next: int = 0
     to: float = -math.inf
     complete: float = -math.inf
-    since: float = -math.inf
     followed: int = 0
     out: bool = False
 
@@ -115,6 +114,7 @@ class Audiences:
         self._judged: dict[Key, float] = {}
         self._order: deque[tuple[float, Key]] = deque()
         self._floor = -math.inf
+        self._since = -math.inf  # what first came before may be known in part only
         self._parts: dict[float, dict[str, Heard]] = {}
         self._names: set[str] = set()
         self._frozen: dict[float, dict[str, Heard]] = {}
@@ -146,7 +146,8 @@ class Audiences:
                 self._add(process, batch)
         if told["to"] >= process.to:
             process.to, process.complete = told["to"], told["complete"]
-            process.followed, process.since = told["followed"], told["since"]
+            process.followed = told["followed"]
+            self._since = max(self._since, told["since"])
             if not (told["closed"] and process.out):
                 process.out = told["closed"] and going
         self._narrow(told["shift"])
@@ -252,7 +253,7 @@ class Audiences:
             to: until when all that count know what happened.
         """
         name, grace = key[0], self._grace
-        if any(first < each.since for each in self._processes.values()):
+        if first < self._since:
             return  # a part of it was forgotten
         self._judged[key] = first
         self._order.append((first, key))

@@ -101,6 +101,10 @@ def markdown(report: Mapping[str, Json]) -> str:
         lines.append(f"| {event['type']} | {md(event['name'])} | {cells} |")
     if len(report["events"]) > _MARKDOWN_ROWS:
         lines.append(f"\n...and {len(report['events']) - _MARKDOWN_ROWS} more rows in the report.")
+    for heard in report["audience"]:
+        reached = f"{heard['reached']} of {heard['owed']} reached, {heard['missed']} missed"
+        strays = f"{heard['strays']} strays, {heard['duplicates']} duplicates"
+        lines += ["", f"Audience of {md(heard['name'])}: {reached}, {strays}"]
     ledger = ", ".join(f"{n} {md(name)}" for name, n in report["ledger"].items())
     health = report["health"]
     lines += ["", f"Ledger: {ledger}", "", f"Generator: {health['verdict']}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
 from pathlib import Path
@@ -49,15 +50,20 @@ def play(bench: Bench, plans: tuple[str, ...], workers: int) -> Outcome:
     args = ["-u", str(USERS), "-r", str(USERS), "-t", "13s", "--sio-grace", "600ms"]
     for plan in plans:
         args += ["--sio-check", f"FANOUT[{plan}]: missed == 0"]
+    args += ["--csv", str(bench.folder / "run")]
     outcome = bench.start("rooms.py", f"http://127.0.0.1:{port}", *args, workers=workers)(60)
     assert outcome.sound, outcome.text
     found = {each["name"]: each for each in outcome.report["audience"]}
     assert found.keys() == set(plans)
+    with (bench.folder / "run_stats.csv").open(newline="") as file:
+        of_locust = {row["Name"]: row for row in csv.DictReader(file) if row["Type"] == "FANOUT"}
     for plan, check in zip(plans, outcome.report["checks"], strict=True):
         counted = {name: found[plan][name] for name in expected(plan)}
         assert counted == expected(plan), f"{plan}: {outcome.text}"
         assert found[plan]["share"] == 1
-        assert outcome.event("FANOUT", plan)["count"] == MESSAGES
+        event, row = outcome.event("FANOUT", plan), of_locust[plan]
+        assert event["count"] == int(row["Request Count"]) == MESSAGES
+        assert event["failures"] == int(row["Failure Count"])
         assert check["ok"] == (plan not in LOSSY)
     return outcome
 
