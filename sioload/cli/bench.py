@@ -26,12 +26,15 @@ JITTER = 1.0
 #: What is done without a word, or a phase, about it.
 USUAL = {"users": 10, "spawn_rate": 50, "run_time": "30s"}
 
+#: The script that emits.
+SCRIPT = "bench_locustfile.py"
+
 POSITIVE = click.FloatRange(0, min_open=True)
 
 
 # fmt: off
-ARGUMENTS = (
-    click.argument("url", callback=values.server_url),
+URL = click.argument("url", callback=values.server_url)
+LOAD = (
     click.option("--users", "-u", type=click.IntRange(1), metavar="N",
                  help=f"Simulated users.  [default: {USUAL['users']}]"),
     click.option("--spawn-rate", "-r", type=POSITIVE, metavar="N",
@@ -43,7 +46,10 @@ ARGUMENTS = (
     click.option("--sio-session-length", metavar="TIME", help="Of phases in sessions per second."),
     click.option("--sio-session-drain", type=float, metavar="SECONDS",
                  help="How long sessions may go on after the last phase.  [default: 30]"),
-    click.option("--emit", "event", required=True, metavar="EVENT", help="The event to emit."),
+)
+#: What users do.
+SCENARIO = (
+    click.option("--emit", "event", metavar="EVENT", help="The event to emit."),
     click.option("--data", multiple=True, metavar="JSON", callback=values.json_value,
                  help="Its argument; several times gives several arguments."),
     click.option("--feed", metavar="FILE",
@@ -65,10 +71,15 @@ ARGUMENTS = (
                  metavar="SECONDS", help="Seconds to wait for an answer."),
     click.option("--option", "more", multiple=True, metavar="NAME=VALUE", callback=values.assignments,
                  help="Any other connection option, e.g. tls_verify=false."),
-    click.option("--processes", type=int, metavar="N", help="Worker processes; -1 makes one per core."),
+)
+PROCESSES = click.option("--processes", type=int, metavar="N", help="Worker processes; -1: one per core.")
+CHECKS = (
     click.option("--sio-check", multiple=True, metavar="CHECK", callback=values.checks,
                  help="Fail (exit code 3) unless this holds, e.g. 'CALL: p99 < 250ms'."),
     click.option("--sio-checks-file", metavar="FILE", help="TOML file with such checks."),
+)
+#: What a run leaves behind, and how it ends.
+OUTPUTS = (
     click.option("--sio-report", metavar="FILE", help="Write the report (JSON)."),
     click.option("--sio-junit", metavar="FILE", help="Write the checks' results (JUnit XML)."),
     click.option("--sio-html", metavar="FILE", help="Write the report (HTML)."),
@@ -86,56 +97,76 @@ ARGUMENTS = (
 # fmt: on
 
 
-def _arguments(function: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+def taking(*arguments: Any) -> Callable[[Callable[..., NoReturn]], Callable[..., NoReturn]]:
     """Give a command these arguments; they are shown in their order."""
-    for argument in reversed(ARGUMENTS):
-        function = argument(function)
-    return function
+
+    def give(function: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+        for argument in reversed(arguments):
+            function = argument(function)
+        return function
+
+    return give
 
 
 @click.command()
-@_arguments
+@taking(URL, *LOAD, *SCENARIO, PROCESSES, *CHECKS, *OUTPUTS)
 def bench(
     url: str,
     users: int | None,
     spawn_rate: float | None,
     run_time: str | None,
     sio_phases: str | None,
-    event: str,
-    data: list[Any],
-    feed: str | None,
-    ack: bool,
-    reply: str | None,
-    rate: float | None,
-    namespace: str,
-    more: dict[str, Json],
     **rest: Any,
 ) -> NoReturn:
     """Let users emit an event to the server at URL, and tell how it did.
 
     Exit codes: 0 fine, 1 failures, 2 bad usage, 3 a check failed, 4 the figures can't be trusted.
     """
-    if ack and reply is not None:
-        raise click.UsageError("--ack and --reply exclude each other: the answer is an ack, or an event")
-    feed = _checked_feed(feed, {"--data": data, "--auth": rest["auth"], "--header": rest["headers"]})
-    flags = {"namespaces": [namespace], **{name: rest.pop(name) for name in FLAGS & rest.keys()}}
-    scenario = {
-        "event": event,
-        "args": data,
-        "ack": ack,
-        "reply": reply,
-        "rate": rate,
-        "namespace": namespace,
-        "options": _options(flags, more),
-        "feed": feed,
-    }
+    env = scenario(rest)
     load: dict[str, Json] = {"users": users, "spawn_rate": spawn_rate, "run_time": run_time}
     if sio_phases is not None:
         load["sio_phases"] = sio_phases
     else:
         load = {name: usual if load[name] is None else load[name] for name, usual in USUAL.items()}
-    argv = runner.locust("bench_locustfile.py", ["--headless", "--host", url, *_flags({**load, **rest})])
-    runner.become(argv, {"SIOLOAD_BENCH": json.dumps(scenario, ensure_ascii=False)})
+    argv = runner.locust(SCRIPT, ["--headless", "--host", url, *flags({**load, **rest})])
+    runner.become(argv, env)
+
+
+def _nothing(**_: object) -> NoReturn:
+    """A command that is never called."""
+    raise NotImplementedError
+
+
+def scenario_options() -> list[click.Parameter]:
+    """The options of `SCENARIO`, as click knows them."""
+    return list(click.command(taking(*SCENARIO)(_nothing)).params)
+
+
+def scenario(given: dict[str, Json]) -> dict[str, str]:
+    """What users do, as the environment of the script that does it.
+
+    Args:
+        given: values of options; those of `SCENARIO` are taken out.
+    """
+    values = {each.name: given.pop(each.name) for each in scenario_options()}
+    ack, reply = values["ack"], values["reply"]
+    if values["event"] is None:
+        raise click.UsageError("Missing option '--emit'.")
+    if ack and reply is not None:
+        raise click.UsageError("--ack and --reply exclude each other: the answer is an ack, or an event")
+    asking = {"--data": values["data"], "--auth": values["auth"], "--header": values["headers"]}
+    connection = {"namespaces": [values["namespace"]], **{n: values[n] for n in FLAGS & values.keys()}}
+    does = {
+        "event": values["event"],
+        "args": values["data"],
+        "ack": ack,
+        "reply": reply,
+        "rate": values["rate"],
+        "namespace": values["namespace"],
+        "options": _options(connection, values["more"]),
+        "feed": _checked_feed(values["feed"], asking),
+    }
+    return {"SIOLOAD_BENCH": json.dumps(does, ensure_ascii=False)}
 
 
 def _options(flags: Mapping[str, Json], more: Mapping[str, Json]) -> dict[str, Json]:
@@ -171,7 +202,7 @@ def _checked_feed(path: str | None, given: Mapping[str, object]) -> str | None:
     return os.path.abspath(path)
 
 
-def _flags(given: Mapping[str, Json]) -> list[object]:
+def flags(given: Mapping[str, Json]) -> list[object]:
     """Locust's arguments for options that have the same name there."""
     args: list[object] = []
     for name, value in given.items():

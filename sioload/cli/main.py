@@ -10,6 +10,7 @@ import click
 
 from sioload.cli import runner
 from sioload.cli.bench import bench
+from sioload.cli.capacity import capacity
 from sioload.cli.compare import compare
 from sioload.cli.demo import demo
 from sioload.cli.doctor import doctor
@@ -47,7 +48,7 @@ def target(host: str, port: int, ping_interval: int, ping_timeout: int) -> NoRet
     runner.become(runner.module("sioload.target", args), {})
 
 
-for command in (bench, compare, demo, doctor, import_, init, trying):
+for command in (bench, capacity, compare, demo, doctor, import_, init, trying):
     cli.add_command(command)
 
 

@@ -20,8 +20,8 @@ def module(name: str, args: Iterable[object]) -> list[str]:
 
 
 def locust(scenario: str, args: Iterable[object]) -> list[str]:
-    """Locust's command line for a scenario of this package, which says itself what matters while it runs."""
-    path = Path(__file__).with_name(scenario)
+    """Locust's command line for a scenario of this package, or for a path; it tells what matters."""
+    path = Path(__file__).parent / scenario
     return module("locust", ["--locustfile", path, "--only-summary", "--loglevel", "WARNING", *args])
 
 

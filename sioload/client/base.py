@@ -164,6 +164,11 @@ class ClientBase:
         return self._life.lost
 
     @property
+    def down(self) -> bool:
+        """Whether the connection is lost, and an attempt to come back is under way or will be."""
+        return self._manager.phase is Phase.DOWN
+
+    @property
     def label(self) -> str:
         """What stands behind the names of its rows."""
         return self._emitter.label

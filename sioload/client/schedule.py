@@ -83,6 +83,23 @@ class Pace:
         if self._closed:
             return 0
         self._closed = True
+        return self._owed(now)
+
+    def renew(self, now: float) -> int:
+        """Owe nothing from now on; returns how many slots had passed without their iterations.
+
+        An iteration that is about to begin late does so, and counts from now. Slots stay where they were in
+        time: were they moved to now, all users would emit at one instant.
+        """
+        if self._closed:
+            return 0
+        owed = self._owed(now)
+        self._begun += owed
+        if self._slot is not None:
+            self._slot = max(self._slot, now)
+        return owed
+
+    def _owed(self, now: float) -> int:
         return max(0, math.floor((now - self._origin) / self._interval) + 1 - self._begun)
 
 

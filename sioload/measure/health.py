@@ -109,6 +109,7 @@ class HealthTotals:
 
     Attributes:
         ramp, steady: the windows of the ramp-up and those after it.
+        part: those since the last boundary of a search for capacity; None without.
         cpu, own_p99, machine_p99: of the newest window, in cores and seconds.
         estimated: the kernel doesn't tell how long it made the process wait, so own lag is the least of
             lateness and CPU time, and what blocks without CPU isn't seen.
@@ -117,6 +118,7 @@ class HealthTotals:
 
     ramp: Windows = field(default_factory=Windows)
     steady: Windows = field(default_factory=Windows)
+    part: Windows | None = None
     cpu: float = 0.0
     own_p99: float = 0.0
     machine_p99: float = 0.0
@@ -163,13 +165,15 @@ class HealthTotals:
     def encode(self) -> dict[str, Json]:
         """Plain values, for msgpack."""
         data = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {**data, "ramp": self.ramp.encode(), "steady": self.steady.encode()}
+        part = None if self.part is None else self.part.encode()
+        return {**data, "ramp": self.ramp.encode(), "steady": self.steady.encode(), "part": part}
 
     @classmethod
     def decode(cls, data: dict[str, Json]) -> HealthTotals:
         """The totals that `encode` was called on."""
         parts = {"ramp": Windows.decode(data["ramp"]), "steady": Windows.decode(data["steady"])}
-        return cls(**{**data, **parts})
+        part = None if data["part"] is None else Windows.decode(data["part"])
+        return cls(**{**data, **parts, "part": part})
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,13 +222,7 @@ class Health:
             now: monotonic seconds.
             call_p50: see `close`.
         """
-        if not self._ramp:
-            return None
-        window = self._last(now, call_p50)
-        self._ramp = False
-        self._since = now
-        self._clear()
-        return window
+        return self._turn(now, call_p50, ramp=False) if self._ramp else None
 
     def ramp(self, now: float, call_p50: float | None) -> Window | None:
         """The load changes: judge the level part's last window of at least half the length. Repeatable.
@@ -233,10 +231,20 @@ class Health:
             now: monotonic seconds.
             call_p50: see `close`.
         """
-        if not self._on or self._ramp:
-            return None
+        return self._turn(now, call_p50, ramp=True) if self._on and not self._ramp else None
+
+    def divide(self, now: float, call_p50: float | None) -> Window | None:
+        """A boundary of a search for capacity: judge the part's last window of at least half the length.
+
+        Args:
+            now: monotonic seconds.
+            call_p50: see `close`.
+        """
+        return self._turn(now, call_p50, ramp=self._ramp) if self._on else None
+
+    def _turn(self, now: float, call_p50: float | None, *, ramp: bool) -> Window | None:
         window = self._last(now, call_p50)
-        self._ramp = True
+        self._ramp = ramp
         self._since = now
         self._clear()
         return window
@@ -285,15 +293,17 @@ class Health:
         own, machine = owns.percentile(100.0 - min(few, 100.0)), machines.percentile(99)
         limited = cpu > CPU_LIMIT or own > max(LAG_FLOOR, LAG_SHARE * (call_p50 or 0.0))
         totals.cpu, totals.own_p99, totals.machine_p99 = cpu, own, machine
-        part = totals.ramp if self._ramp else totals.steady
-        part.count += 1
-        part.cpu_peak = max(part.cpu_peak, cpu)
-        part.own.merge(owns)
-        part.machine.merge(machines)
-        if limited:
-            part.limited += 1
-            part.worst_own = max(part.worst_own, own)
-            part.worst_cpu = max(part.worst_cpu, cpu)
+        for part in (totals.ramp if self._ramp else totals.steady, totals.part):
+            if part is None:
+                continue
+            part.count += 1
+            part.cpu_peak = max(part.cpu_peak, cpu)
+            part.own.merge(owns)
+            part.machine.merge(machines)
+            if limited:
+                part.limited += 1
+                part.worst_own = max(part.worst_own, own)
+                part.worst_cpu = max(part.worst_cpu, cpu)
         self._since = now
         self._clear()
         return Window(cpu, own, machine, limited)

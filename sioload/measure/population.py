@@ -10,7 +10,7 @@ from sioload.plain import Json
 #: Distinct exceptions that are told apart; further ones are counted under `OTHER`.
 MAX_KINDS: Final = 50
 OTHER: Final = ("(others)", "")
-_COUNTS: Final = ("now", "peak", "high", "stopped", "ended", "left", "begun")
+_COUNTS: Final = ("now", "peak", "high", "stopped", "ended", "left", "begun", "connected")
 
 
 class Population:
@@ -22,6 +22,8 @@ class Population:
         ended: users that died before they were told to stop: of an exception, or for want of a connection.
         left: users that left by themselves (StopUser).
         begun: users that began to live.
+        connected: users that had a session, or had had one and left it, when a level of a search for capacity
+            last began or ended.
         high: the most that lived at a time since the last boundary of the run; see `cut`.
         stopped: users that lived when they were told to stop; None before.
         exceptions: kind and place to how often, and the first one's message.
@@ -29,8 +31,8 @@ class Population:
     """
 
     __slots__ = (
-        "_peaked", "_spawned", "begun", "classes", "ended", "exceptions", "high", "left", "now", "peak",
-        "stopped",
+        "_peaked", "_spawned", "begun", "classes", "connected", "ended", "exceptions", "high", "left", "now",
+        "peak", "stopped",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -44,7 +46,7 @@ class Population:
         self.peak = self.high = self.now
         self.stopped: int | None = None
         self._peaked = self._spawned
-        self.ended = self.left = self.begun = 0
+        self.ended = self.left = self.begun = self.connected = 0
         self.exceptions: dict[tuple[str, str], tuple[int, str]] = {}
         for counts in self.classes.values():
             counts.reset()
@@ -82,6 +84,7 @@ class Population:
         """What happened after `earlier`, a former state of these; `peak` is the most since the last cut."""
         fresh = Population()
         fresh.now, fresh.peak, fresh.high, fresh.stopped = self.now, self.high, self.high, self.stopped
+        fresh.connected = self.connected
         for name in ("ended", "left", "begun"):
             setattr(fresh, name, getattr(self, name) - getattr(earlier, name))
         for key, (count, text) in self.exceptions.items():
@@ -107,6 +110,7 @@ class Population:
         self.ended += other.ended
         self.left += other.left
         self.begun += other.begun
+        self.connected += other.connected
         for (kind, place), (count, message) in other.exceptions.items():
             self.raised(kind, place, message, count)
         for name, counts in other.classes.items():

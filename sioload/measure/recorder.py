@@ -25,7 +25,7 @@ from sioload.measure.rows import (
 from sioload.plain import Json
 
 #: Version of the snapshots' form; master and workers must agree.
-SNAPSHOT: Final = 2
+SNAPSHOT: Final = 3
 #: Distinct names of rows, `OTHER` among them.
 MAX_NAMES: Final = 200
 #: How many of them are kept for the names of fixed types (transports, reasons of disconnects...).

@@ -25,7 +25,7 @@ import operator
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from sioload.durations import UNITS, seconds_of
@@ -123,6 +123,7 @@ class CheckResult:
         value: what was measured, for people.
         reason: why it isn't ok; empty if it is.
         enough: there were enough samples to judge by.
+        measured: that value, in the unit of the check's limit; None where there is none.
     """
 
     check: Check
@@ -130,6 +131,7 @@ class CheckResult:
     value: str
     reason: str
     enough: bool
+    measured: float | None = field(default=None, compare=False)
 
     @property
     def failed(self) -> bool:
@@ -320,6 +322,11 @@ def _clauses(text: str, tokens: list[str]) -> tuple[float | None, bool, int | No
     return abort_after, warn, min_samples, phase, after or 0.0
 
 
+def of_the_whole(stat: str) -> bool:
+    """Whether only the whole run has this stat."""
+    return stat in _WHOLE
+
+
 def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int) -> CheckResult:
     """Judge the figures by a check.
 
@@ -351,7 +358,7 @@ def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int
         value += f" ({waits} unfinished)"
     ok = OPERATORS[check.op](measured, check.limit)
     reason = "" if ok else f"{check.stat} is {value}, not {check.op} {_shown(check.stat, check.limit)}"
-    return CheckResult(check, ok, value, reason, enough=True)
+    return CheckResult(check, ok, value, reason, enough=True, measured=measured)
 
 
 def _of_servers(check: Check, metrics: Sequence[servers.Metric]) -> CheckResult:

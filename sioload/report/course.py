@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from sioload.durations import duration_text
@@ -64,14 +64,17 @@ class Course:
     Attributes:
         started: when counting began, on the swarm's clock.
         spans: its phases; empty without, and before they begin.
+        fresh: boundaries of the levels of a search for capacity, at which every pace begins anew, and whether
+            the load changes there.
     """
 
     started: float
     spans: Sequence[Span] = ()
+    fresh: Mapping[float, bool] = field(default_factory=dict)
 
     def boundaries(self, checks: Iterable[Check]) -> list[float]:
         """Where the figures must be cut, for the phases and for these checks."""
-        times = {span.begin for span in self.spans[1:]}
+        times = {span.begin for span in self.spans[1:]} | self.fresh.keys()
         for check in checks:
             part = self.part(check.phase, check.after, math.inf)
             if part is not None and part.begin > -math.inf:
@@ -81,7 +84,8 @@ class Course:
     @property
     def ramps(self) -> list[tuple[float, float]]:
         """When the number of users changes: all of a phase that is a ramp, the beginning of another."""
-        return [
+        levels = [(at, at + CHANGE) for at, changes in self.fresh.items() if changes]
+        return levels + [
             (span.begin, span.begin + CHANGE if span.level else span.end)
             for span in self.spans
             if span.most is not None

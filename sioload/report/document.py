@@ -29,7 +29,9 @@ UNSEEN: Final = (
 UNVERIFIED: Final = "TLS certificates were not verified"
 
 
-def untrusted(figures: Figures, checks: Sequence[CheckResult] = (), *, paced: bool = True) -> list[str]:
+def untrusted(
+    figures: Figures, checks: Sequence[CheckResult] = (), *, paced: bool = True, limited: bool | None = None
+) -> list[str]:
     """Why the figures can't be trusted; empty when they can.
 
     Args:
@@ -37,22 +39,31 @@ def untrusted(figures: Figures, checks: Sequence[CheckResult] = (), *, paced: bo
         checks: results of the run's checks.
         paced: users pace themselves. Without pacing the generator is meant to be at its limit, which matters
             only to checks of times.
+        limited: whether the generator was the limit; as its health and `paced` tell without.
     """
     reasons = [str(loss) for loss in figures.lost]
     count = figures.ledger.open
     if count < 0 or (count and not figures.going):
         reasons.append(f"the ledger doesn't balance: {count} emits without exactly one outcome")
     reasons += [f"internal error: {text}" for text in figures.internal_errors]
-    if judge(figures.health)["verdict"] == LIMITED and (paced or any(c.check.about_time for c in checks)):
+    if limited is None:
+        meant = paced or any(each.check.about_time for each in checks)
+        limited = meant and judge(figures.health)["verdict"] == LIMITED
+    if limited:
         reasons.append("the load generator itself was the limit")
     return reasons
 
 
 def exit_code(
-    figures: Figures, checks: Sequence[CheckResult] = (), *, paced: bool = True, locust: int = 0
+    figures: Figures,
+    checks: Sequence[CheckResult] = (),
+    *,
+    paced: bool = True,
+    limited: bool | None = None,
+    locust: int = 0,
 ) -> int:
     """The exit code of a run: 4 untrusted figures, 3 a check failed, 1 no session ever, else Locust's own."""
-    if untrusted(figures, checks, paced=paced):
+    if untrusted(figures, checks, paced=paced, limited=limited):
         return 4
     if any(result.failed for result in checks):
         return 3
@@ -81,11 +92,13 @@ def report(
     exit_code: int = 0,
     exit_reason: str = "",
     paced: bool = True,
+    limited: bool | None = None,
     settings: Mapping[str, Json] | None = None,
     versions: Mapping[str, str] | None = None,
     feeds: Sequence[Mapping[str, Json]] = (),
     asked_of: Mapping[str, int] | None = None,
     server: Sequence[Mapping[str, Json]] = (),
+    capacity: Mapping[str, Json] | None = None,
 ) -> dict[str, Json]:
     """The report as a JSON-able document.
 
@@ -102,12 +115,13 @@ def report(
         checks: results of the run's checks.
         exit_code: of the run.
         exit_reason: why it isn't 0.
-        paced: see `untrusted`.
+        paced, limited: see `untrusted`.
         settings: what the run used that weakens or explains it (`tls_verify`, ...).
         versions: of the libraries and of Python.
         feeds: how the rows of each feed were used.
         asked_of: how many users of each class were asked for, at most; as many as ran without.
         server: what was read of the servers.
+        capacity: what a search for it found.
     """
     stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     blocks = None if figures.going else figures.blocks
@@ -139,11 +153,12 @@ def report(
         "server": list(server),
         "health": judge(figures.health),
         "checks": [_check(result) for result in checks],
-        "untrusted": untrusted(figures, checks, paced=paced),
+        "untrusted": untrusted(figures, checks, paced=paced, limited=limited),
         "settings": dict(settings or {}),
         "versions": dict(versions or {}),
         "exit_reason": exit_reason,
         "exit_code": exit_code,
+        **({} if capacity is None else {"capacity": capacity}),
     }
 
 
@@ -200,9 +215,11 @@ def summary_text(
     lines = [f"sioload: {report['host']}, {report['users']['peak']} users, {report['duration_s']:.1f} s"]
     if told := users_text(report["users"]):
         lines += textwrap.wrap(told, width)
-    lines.append("")
-    lines += _table(report["events"], width)
-    for event in report["events"]:
+    # A search passed through many loads, so that figures of all of it together say nothing.
+    searched = "capacity" in report
+    if not searched:
+        lines += ["", *_table(report["events"], width)]
+    for event in [] if searched else report["events"]:
         if event["service_ms"] is not None:
             lines.append(f"{event['type']} {event['name']}: service p99 {_ms(event['service_ms']['p99'])} ms")
         if event.get("clock_error_ms"):
@@ -239,6 +256,8 @@ def summary_text(
         lines += ["", "checks"]
         for check in report["checks"]:
             lines += _check_lines(check, width, colour)
+    if searched:
+        lines += ["", *_labelled("capacity", report["capacity"]["summary"], width)]
     lines += ["", *_end_lines(report, width, colour, files)]
     return "\n".join(lines) + "\n"
 

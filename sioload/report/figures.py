@@ -148,6 +148,7 @@ class Figures:
         made, users = joined.connections, joined.population
         made.current, made.opening = dict(later.connections.current), later.connections.opening
         users.now, users.stopped = later.population.now, later.population.stopped
+        users.connected = later.population.connected
         users.peak = users.high = max(self.population.peak, later.population.peak)
         return joined
 
@@ -181,10 +182,11 @@ class Window:
         late: seconds by which the last process cut late (or early, if that is more) at its end.
         users: that lived at its beginning.
         final: it can't change any more.
+        health: worker id and what it measured of itself, where levels of a search for capacity end.
         shown: what was made of it for a report, if that can't change any more.
     """
 
-    __slots__ = ("_figures", "_packed", "begin", "end", "final", "late", "shown", "users")
+    __slots__ = ("_figures", "_packed", "begin", "end", "final", "health", "late", "shown", "users")
 
     def __init__(self, begin: float, end: float, figures: Figures, *, users: int, late: float) -> None:
         self.begin = begin
@@ -192,6 +194,7 @@ class Window:
         self.late = late
         self.users = users
         self.final = False
+        self.health: Sequence[tuple[str, HealthTotals]] = ()
         self.shown: dict[str, Json] | None = None
         self._figures: Figures | None = figures
         self._packed = b""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from sioload.measure.connections import Connections
+from sioload.measure.health import HealthTotals
 from sioload.measure.rows import Totals
 from sioload.plain import Json
 from sioload.report.figures import Figures, Window, merge_encoded, order
@@ -36,14 +37,16 @@ class _Sum:
         given: those that gave their cut.
         empty: all of them had counted nothing: they hadn't begun.
         late: seconds by which the last of them cut late (or early, if that is more).
+        health: worker id and what it measured of itself since the boundary before, where that is asked for.
     """
 
-    __slots__ = ("_figures", "_rows", "empty", "given", "late")
+    __slots__ = ("_figures", "_rows", "empty", "given", "health", "late")
 
     def __init__(self) -> None:
         self.given: set[Process] = set()
         self.empty = True
         self.late = 0.0
+        self.health: list[tuple[str, HealthTotals]] = []
         self._figures = Figures()
         self._rows: dict[tuple[str, str], Totals] = {}
 
@@ -58,6 +61,7 @@ class _Sum:
     def without_users(self, data: Mapping[str, Json]) -> None:
         """The users of a process that was added live no more."""
         self._figures.population.now -= data["population"]["now"]
+        self._figures.population.connected -= data["population"]["connected"]
 
     def _row(self, type: str, name: str) -> Totals:
         row = self._rows.get((type, name))
@@ -68,6 +72,7 @@ class _Sum:
     def copy(self) -> _Sum:
         twin = _Sum()
         twin.given = set(self.given)
+        twin.health = list(self.health)
         twin._figures = copy.deepcopy(self._figures)
         twin._rows = {key: row.copy() for key, row in self._rows.items()}
         return twin
@@ -123,6 +128,9 @@ class Windows:
             late = cut["cut"] - at
             waiting.late = late if abs(late) > abs(waiting.late) else waiting.late
             waiting.add(snapshot, snapshot["rows"])
+            part = HealthTotals.decode(snapshot["health"]).part
+            if part is not None:
+                waiting.health.append((process[0], HealthTotals(steady=part)))
 
     def settle(self, newest: Newest) -> None:
         """Close the boundaries that wait for nobody any more."""
@@ -134,6 +142,7 @@ class Windows:
                 return
             del self._pending[at]
             self._close(at, self._completed(waiting, newest), waiting.late)
+            self._closed[-1].health = waiting.health
 
     def show(self, figures: Figures, newest: Newest) -> None:
         """Put the windows into the figures of the run, as they are known now."""
@@ -143,6 +152,7 @@ class Windows:
             waiting = self._pending[at]
             total = self._completed(waiting.copy(), newest)
             shown.append(_window(shown[-1:], at, total, cut or Figures(), waiting.late))
+            shown[-1].health = waiting.health
             cut = total
         figures.windows, figures.cut = shown, cut
 

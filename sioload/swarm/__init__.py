@@ -18,6 +18,7 @@ from sioload.load.shapes import take_phases
 from sioload.net.fleet import on_user
 from sioload.net.tls import tls_context
 from sioload.report.course import check_parts
+from sioload.swarm.capacity import take_capacity
 from sioload.swarm.interrupts import Interrupts
 from sioload.swarm.local import Local
 from sioload.swarm.master import Master
@@ -100,8 +101,12 @@ def _check_users(environment: Environment) -> None:
             raise SystemExit(2) from error
 
 
-def _take_phases(environment: Environment) -> None:
+def _take_load(environment: Environment) -> None:
     try:
+        search = take_capacity(environment)
+        if search is not None:
+            environment.sioload_capacity = search  # type: ignore[attr-defined]
+            return
         take_phases(environment)
         if not isinstance(environment.runner, WorkerRunner):
             plan = getattr(environment.shape_class, "plan", None)
@@ -128,7 +133,7 @@ def _attach_interruptible(environment: Environment) -> None:
     get_hub().loop.update_now()
     forked()
     _check_users(environment)
-    _take_phases(environment)
+    _take_load(environment)
     try:
         part = attach(environment)
     except UsageError as error:

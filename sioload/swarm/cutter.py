@@ -23,17 +23,23 @@ class Cutter:
     Attributes:
         marks: boundaries, and cuts that the master may not have.
         ramps: when the number of users changes: from a boundary, until when.
+        fresh: boundaries at which every pace begins anew.
     """
 
-    def __init__(self, recorder: Recorder, taken: Callable[[dict[str, Json]], None]) -> None:
+    def __init__(
+        self, recorder: Recorder, renew: Callable[[], None], taken: Callable[[dict[str, Json]], None]
+    ) -> None:
         """
         Args:
             recorder: whose figures are cut.
+            renew: called before a cut where every pace begins anew.
             taken: gets each cut, in a greenlet.
         """
         self.marks = Marks()
         self.ramps: dict[float, float] = {}
+        self.fresh: set[float] = set()
         self._recorder = recorder
+        self._renew = renew
         self._taken = taken
         self._more = Event()
         gevent.spawn(self._wait)
@@ -41,15 +47,19 @@ class Cutter:
     def begin(self) -> None:
         """A run begins."""
         self.ramps.clear()
+        self.fresh.clear()
         self.marks.begin(stamp())
 
     def forget(self) -> None:
         """All that was counted was forgotten."""
         self.marks.forget(stamp())
 
-    def know(self, times: Iterable[float], ramps: Iterable[tuple[float, float]]) -> None:
+    def know(
+        self, times: Iterable[float], ramps: Iterable[tuple[float, float]], fresh: Iterable[float]
+    ) -> None:
         """Hear of the boundaries of the run that goes on, maybe again."""
         self.ramps.update(ramps)
+        self.fresh.update(fresh)
         self.marks.know(times)
         self._more.set()
 
@@ -69,6 +79,8 @@ class Cutter:
             now = stamp()
             if at > now:
                 return at - now
+            if at in self.fresh:
+                self._renew()
             snapshot = self._recorder.snapshot(0)
             self._recorder.population.cut()
             self._taken(self.marks.cut(now, snapshot))

@@ -28,6 +28,7 @@ from sioload.report.merge import Swarm
 from sioload.report.reason import because, failures
 from sioload.report.watch import Watch
 from sioload.swarm import describe, outputs, statistics
+from sioload.swarm.capacity import Capacity
 from sioload.swarm.guard import Guard
 from sioload.swarm.options import checks_of
 from sioload.swarm.servers import Watch as ServerWatch
@@ -77,7 +78,9 @@ class Judge:
         self._gather = gather
         self._feeds = feeds
         self._marked = marked
-        self._checks = checks_of(environment.parsed_options)
+        self._capacity: Capacity | None = getattr(environment, "sioload_capacity", None)
+        # Those of a search are of its levels, not of the run.
+        self._checks = checks_of(environment.parsed_options) if self._capacity is None else []
         self.servers = ServerWatch(environment.parsed_options, self._is_watched)
         self._html_file = outputs.take_over_html(environment.parsed_options)
         self._watch = Watch(self._checks)
@@ -92,6 +95,7 @@ class Judge:
         self._settling = RLock()
         self._report: dict[str, Json] | None = None
         self._told = False
+        self._search: Callable[..., None] | None = None
 
     def listen(self, guard: Guard) -> None:
         """Register what depends on the order of listeners: call it after all others of this process."""
@@ -99,6 +103,8 @@ class Judge:
         # `quitting` fires in reverse: first in the list is last to run, after the script's own listeners.
         guard.first("quitting", self.settle)
         guard.listen("quit", self._on_quit)
+        if self._capacity is not None:
+            self._search = guard.safe(self._capacity.run)
         gevent.spawn(self._pulse, guard.safe(self._look))
         self.servers.start()
 
@@ -118,6 +124,8 @@ class Judge:
         if isinstance(shape, UserPhases):
             shape.begin()
         self._mark()
+        if self._search is not None:
+            gevent.spawn(self._search, self)
 
     def _phases_begin(self, origin: float) -> None:
         """The first phase begins (`perf_counter`)."""
@@ -134,6 +142,8 @@ class Judge:
 
     def phase(self) -> tuple[str, float] | None:
         """The phase that is on, and the seconds that it goes on for; None without."""
+        if self._capacity is not None:
+            return self._capacity.phase
         now = clock.stamp()
         span = self.course.at(now) if self.running else None
         return None if span is None else (span.name, span.end - now)
@@ -145,6 +155,11 @@ class Judge:
             if not self.running or self.course.spans is not course.spans:
                 return
             logger.info("sioload: phase %d of %d: %s", number, len(course.spans), span.text)
+
+    def set_boundary(self, at: float, *, changes: bool) -> None:
+        """Cut the run there, and let every pace begin anew; `changes`: the load changes then."""
+        self.course = replace(self.course, fresh={**self.course.fresh, at: changes})
+        self._mark()
 
     def _mark(self) -> None:
         """Set the boundaries of phases and of checks."""
@@ -209,13 +224,17 @@ class Judge:
         return self._report or self._compose(self.figures() if figures is None else figures)
 
     def _compose(self, figures: Figures) -> dict[str, Json]:
+        search = self._capacity
         checks = [self._evaluate(check, figures) for check in self._checks]
+        checks += [] if search is None else search.results()
         paced = describe.paced(self.environment, figures)
+        limited = None if search is None else search.limited
         locust_code, cause = self._locust_exit_code(figures)
-        code = exit_code(figures, checks, paced=paced, locust=locust_code)
+        code = exit_code(figures, checks, paced=paced, limited=limited, locust=locust_code)
         if code == 1 and no_session(figures):
             cause = "; ".join(filter(None, ("no user ever had a session", failures(figures))))
-        reason = because(code, figures, untrusted(figures, checks, paced=paced), checks) or cause
+        doubts = untrusted(figures, checks, paced=paced, limited=limited)
+        reason = because(code, figures, doubts, checks) or cause
         return report(
             figures,
             version=describe.versions()["sioload"],
@@ -230,11 +249,13 @@ class Judge:
             exit_code=code,
             exit_reason=reason if code else "",
             paced=paced,
+            limited=limited,
             settings=describe.settings(self.environment),
             versions=describe.versions(),
             feeds=self._feeds(self._since),
             server=[metric.document(self._since) for metric in figures.servers],
             asked_of=self._asked_of,
+            capacity=None if search is None else search.document(),
         )
 
     def _evaluate(self, check: Check, figures: Figures) -> CheckResult:
@@ -289,7 +310,7 @@ class Judge:
             return int(
                 self.environment.process_exit_code
             ), "set by the script (environment.process_exit_code)"
-        if runner.errors or runner.exceptions:
+        if (runner.errors or runner.exceptions) and self._capacity is None:
             cause = failures(figures) or "failures that Locust counts, see its tables"
             return int(getattr(options, "exit_code_on_error", 1)), cause
         cause = "an exception that nothing caught, in a listener or a greenlet: see the log"

@@ -88,7 +88,8 @@ class Local:
         self.producer.hurry()
 
     def _mark(self) -> None:
-        self.producer.cutter.know(self.judge.swarm.windows.marks, self.judge.course.ramps)
+        course = self.judge.course
+        self.producer.cutter.know(self.judge.swarm.windows.marks, course.ramps, course.fresh)
 
     def _cut(self, cut: dict[str, Json]) -> None:
         self.producer.cutter.marks.confirmed([cut["mark"]])

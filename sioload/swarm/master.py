@@ -189,7 +189,9 @@ class Master:
                 self._tell_marks(client_id)
 
     def _tell_marks(self, client_id: str) -> None:
-        self._send(MARKS, client_id, marks=self.swarm.windows.marks, ramps=self.judge.course.ramps)
+        course = self.judge.course
+        marks, fresh = self.swarm.windows.marks, list(course.fresh)
+        self._send(MARKS, client_id, marks=marks, ramps=course.ramps, fresh=fresh)
 
     def on_spawning_complete(self, **_: object) -> None:
         if self.environment.reset_stats and self.judge.running:

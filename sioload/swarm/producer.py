@@ -18,7 +18,7 @@ from gevent import Greenlet
 from locust.runners import STATE_CLEANUP, STATE_STOPPED, Runner
 
 from sioload.client import manager
-from sioload.measure.health import remedy
+from sioload.measure.health import Windows, remedy
 from sioload.measure.rooms import GRACE
 from sioload.net.clock import stamp
 from sioload.net.fleet import Fleet, fleet_of, runner_of
@@ -30,7 +30,7 @@ from sioload.swarm.lag import LagWatch
 from sioload.swarm.options import DRAIN
 from sioload.swarm.taps import RequestListeners
 from sioload.swarm.tracing import Lines, Tracing
-from sioload.swarm.usergroup import count_exceptions, take_over
+from sioload.swarm.usergroup import begin_anew, count_exceptions, take_over
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -72,7 +72,7 @@ class Producer:
         self.fleet: Fleet = fleet_of(environment)
         self.drained = True
         self._cut = cut
-        self.cutter = Cutter(self.fleet.recorder, self._boundary)
+        self.cutter = Cutter(self.fleet.recorder, self._renew, self._boundary)
         self._ended = ended
         self._hurried = False
         self._end: _End | None = None
@@ -216,10 +216,22 @@ class Producer:
         gc.freeze()
         self._settling = SETTLE
 
+    def _renew(self) -> None:
+        """A level of a search begins or ends: what is owed is counted in what is cut now."""
+        recorder = self.fleet.recorder
+        recorder.population.connected = begin_anew(runner_of(self.environment).user_greenlets)
+        recorder.health.divide(time.monotonic(), recorder.window_p50())
+
     def _boundary(self, cut: dict[str, Json]) -> None:
         """What was counted up to a boundary; the number of users may change from there on."""
+        recorder = self.fleet.recorder
+        if cut["mark"] in self.cutter.fresh:
+            recorder.health.totals.part = Windows()
+            if cut["mark"] not in self.cutter.ramps:  # settled
+                self._settling = 0
+                recorder.health.ramped(time.monotonic(), recorder.window_p50())
         if cut["mark"] in self.cutter.ramps:
-            recorder = self.fleet.recorder
+            gc.unfreeze()  # users may leave
             recorder.health.ramp(time.monotonic(), recorder.window_p50())
             self._settling = SETTLE
         self._cut(cut)

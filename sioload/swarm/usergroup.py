@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gevent.pool import Group
 from locust.user.task import LOCUST_STATE_STOPPING
 
+from sioload.client.api import SocketIOClient
 from sioload.client.excerpt import place_of_error
 from sioload.measure.population import Population
 from sioload.measure.recorder import Recorder
 from sioload.measure.rows import clean_name, normalise
 from sioload.net.fleet import Fleet
 from sioload.swarm.guard import Guard
+from sioload.users.pacing import renew_pace
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -63,6 +66,24 @@ def take_over(runner: Any, fleet: Fleet) -> None:
         now.add(greenlet)
         greenlet.args[0]._group = now
     runner.user_greenlets = now
+
+
+def begin_anew(greenlets: Iterable[Any]) -> int:
+    """No user owes iterations of a pace any more. Returns how many are in.
+
+    That is: got through `on_start`, with a session then, and aren't on the way back to a lost one. Users that
+    connect and leave over and over are in at any moment; so are those without a connection of ours.
+    """
+    found = 0
+    for greenlet in list(greenlets):
+        user = greenlet.args[0] if greenlet.args else None
+        sio = getattr(user, "sio", None)
+        if not isinstance(sio, SocketIOClient):
+            found += 1
+            continue
+        renew_pace(sio)
+        found += sio.used and not (getattr(user, "starting", False) or sio.lost or sio.down)
+    return found
 
 
 def count_exceptions(environment: Environment, recorder: Recorder) -> None:

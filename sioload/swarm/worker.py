@@ -46,10 +46,10 @@ class Worker:
     def __init__(self, environment: Environment, runner: WorkerRunner) -> None:
         self.environment = environment
         self.runner = runner
-        self.producer = Producer(environment, self.report, trace=partial(self._send, TRACE))
+        self.producer = Producer(environment, self.report, self._cut, trace=partial(self._send, TRACE))
         self._test = 0
         self._stopping: int | None = None
-        self._marks: dict[str, Json] = {"test": 0, "marks": [], "ramps": []}
+        self._marks: dict[str, Json] = {"test": 0, "marks": [], "ramps": [], "fresh": []}
         self._seq = 0
         guard = self.guard = Guard(environment, self.producer.fleet.recorder.internal_error)
         self.desk = WorkerDesk(runner, guard)
@@ -122,7 +122,13 @@ class Worker:
 
     def _know_marks(self) -> None:
         if self._marks["test"] == self._test:
-            self.producer.cutter.know(self._marks["marks"], self._marks["ramps"])
+            marks = self._marks
+            self.producer.cutter.know(marks["marks"], marks["ramps"], marks.get("fresh", []))
+
+    def _cut(self, cut: dict[str, Json]) -> None:
+        """A search for capacity waits for each of its levels; other cuts go along with the next report."""
+        if cut["mark"] in self.producer.cutter.fresh:
+            self.report()
 
     def on_cuts(self, environment: Environment, msg: Message) -> None:
         if msg.data["test"] == self._test:

@@ -59,7 +59,18 @@ class Paced:
 def end_pace(client: SocketIOClient) -> None:
     """Its user is stopped: count the iterations owed in the row of its last paced emit. Repeatable."""
     pace = client.pace
-    owed = pace.close(perf_counter()) if pace is not None else 0
-    if pace is not None and owed:
+    if pace is not None:
+        _skip(client, pace, pace.close(perf_counter()))
+
+
+def renew_pace(client: SocketIOClient) -> None:
+    """Its user owes nothing from now on; what it owed is counted as when it is stopped."""
+    pace = client.pace
+    if pace is not None:
+        _skip(client, pace, pace.renew(perf_counter()))
+
+
+def _skip(client: SocketIOClient, pace: Pace, owed: int) -> None:
+    if owed:
         row = pace.row or client.fleet.recorder.row("CALL", "(no emit)" + client.label)
         row.skipped += owed

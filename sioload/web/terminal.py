@@ -11,6 +11,7 @@ import gevent
 import locust.stats
 
 from sioload.report.history import OPENING, Cell, Point
+from sioload.swarm.capacity import table
 from sioload.swarm.guard import Guard
 from sioload.web.live import Live
 
@@ -65,7 +66,7 @@ def show_if_headless(live: Live, guard: Guard) -> None:
         return
     screen = Screen(sys.stderr)
     if screen.live:
-        for log in (logging.getLogger(), logging.getLogger("locust"), locust.stats.console_logger):
+        for log in (logging.getLogger(), logging.getLogger("locust"), locust.stats.console_logger, table):
             log.handlers.insert(0, Broom(screen))
     guard.listen("quitting", lambda **_: screen.clear())
     gevent.spawn(_show, screen, guard.safe(lambda: _update(live, screen)))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from sioload.measure.health import shown_verdict
 from sioload.plain import Json
+from sioload.report.capacity import name_of_failure
 from sioload.report.document import UNSEEN, users_text
 from sioload.report.history import SPREAD, Point
 from sioload.report.series import reach_series, row_series, series
@@ -69,7 +70,11 @@ def charts(look: Look, points: Sequence[Point], wanted: Iterable[int]) -> dict[s
     spans = [(point.start, point.end) for point in points]
     return {
         "rows": rows(look),
-        "phases": [{key: each[key] for key in _BAND} for each in look.report["phases"]],
+        "phases": [
+            *_levels(look.report),
+            *({key: each[key] for key in _BAND} for each in look.report["phases"]),
+        ],
+        "capacity": _capacity(look.report),
         "columns": series(points),
         "audience": {
             name: {"reach": reach_series(points, name), "times": row_series(points, number)["times"]}
@@ -87,3 +92,28 @@ def charts(look: Look, points: Sequence[Point], wanted: Iterable[int]) -> dict[s
         ],
         "series": {str(row): row_series(points, row) for row in wanted},
     }
+
+
+def _capacity(report: Mapping[str, Json]) -> dict[str, Json] | None:
+    """What a search for capacity measured, by load."""
+    found = report.get("capacity")
+    if found is None:
+        return None
+    levels = sorted(found["levels"], key=lambda level: level["load"])
+    times = [level["latency_ms"] or {} for level in levels]
+    return {
+        "unit": found["unit"],
+        "load": [level["load"] for level in levels],
+        "p50": [each.get("p50") for each in times],
+        "p99": [each.get("p99") for each in times],
+        "answers": [level["answers_per_s"] for level in levels],
+        "failed": [[level["load"], name_of_failure(level)] for level in levels if not level["ok"]],
+    }
+
+
+def _levels(report: Mapping[str, Json]) -> list[dict[str, Json]]:
+    """The levels of a search, as phases are drawn."""
+    levels = report.get("capacity", {"levels": []})["levels"]
+    return [
+        {"name": f"{level['load']}", "start_s": level["start_s"], "end_s": level["end_s"]} for level in levels
+    ]

@@ -27,6 +27,10 @@ BENCH = (
     f"sioload bench {URL} -u 200 -t 15s --emit echo --data 1 --ack",
     "--sio-check 'CALL: p99 < 250ms' --sio-check 'ledger: timeout == 0'",
 )
+CAPACITY = (
+    f"sioload capacity {URL} --users 100..3200 --step 10s --settle 5s",
+    "--emit busy --data 2 --ack --sio-check 'CALL: p99 < 100ms'",
+)
 PAGE = (
     '<body style="margin:0;padding:16px 20px;background:#12161b;color:#d5dae0;font:15px/1.35 monospace">'
     '<pre id="text" style="margin:0;font:inherit;display:inline-block">{}</pre></body>'
@@ -59,11 +63,11 @@ def report(page: Page, path: Path) -> None:
     page.picture(PICTURES / "report.png")
 
 
-def summary(page: Page, target: serverkit.Server) -> None:
-    """What `sioload bench` leaves in a terminal of 80 columns."""
-    argv = shlex.split(" ".join(BENCH).replace(URL, target.url))
-    written = showkit.terminal([str(part) for part in serverkit.sioload(argv[1:])], 60)
-    text = "$ " + " \\\n    ".join(BENCH) + "\n\n" + screen(written).replace(target.url, URL)
+def typed(page: Page, words: tuple[str, ...], server: serverkit.Server, name: str, seconds: float) -> None:
+    """What a command leaves in a terminal of 80 columns."""
+    argv = shlex.split(" ".join(words).replace(URL, server.url))
+    written = showkit.terminal([str(part) for part in serverkit.sioload(argv[1:])], seconds)
+    text = "$ " + " \\\n    ".join(words) + "\n\n" + screen(written).replace(server.url, URL)
     text = re.sub(
         r"\x1b\[(3\d)m(.*?)\x1b\[0m",
         lambda found: f'<span style="color:{COLOURS[found[1]]}">{found[2]}</span>',
@@ -73,7 +77,7 @@ def summary(page: Page, target: serverkit.Server) -> None:
     page.run(f"document.body.outerHTML = {json.dumps(PAGE.format(text))}")
     box = page.run("document.getElementById('text').getBoundingClientRect().toJSON()")
     page.size(round(box["right"]) + 20, round(box["bottom"]) + 16)
-    page.picture(PICTURES / "terminal.png")
+    page.picture(PICTURES / name)
 
 
 def screen(written: str) -> str:
@@ -99,7 +103,9 @@ def main() -> int:
         report(page, Path(out) / "demo.html")
         assert page.complaints() == []
         with serverkit.running("target") as target:
-            summary(page, target)
+            typed(page, BENCH, target, "terminal.png", 60)
+        with serverkit.running("sio4") as node:
+            typed(page, CAPACITY, node, "capacity.png", 600)
     for path in sorted(PICTURES.glob("*.png")):
         size = path.stat().st_size
         print(f"{path.relative_to(serverkit.ROOT)}: {size} bytes")

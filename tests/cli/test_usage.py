@@ -12,6 +12,8 @@ from sioload.cli.main import main
 
 URL = "http://127.0.0.1:9"  # nothing may ever be sent there
 EMIT = ("--emit", "echo")
+CHECK = ("--sio-check", "CALL: p99 < 100ms")
+SEARCH = (*EMIT, "--users", "1..9", *CHECK)
 
 BAD = [
     ((), "missing command"),
@@ -55,6 +57,42 @@ BAD = [
     (("bench", URL, *EMIT, "--sio-check", "CALL: p999 < 1ms"), "nearest: 'p99.9'"),
     (("bench", URL, *EMIT, "--sio-check", "CALL: p99 < 1"), "unit"),
     (("bench", URL, *EMIT, "--html", "/dev/null/x.html"), "can't write '/dev/null/x.html'"),
+    (("capacity", URL, *EMIT, *CHECK), "give --users A..B or --arrivals A..B"),
+    (("capacity", URL, *EMIT, *CHECK, "--users", "1..9", "--arrivals", "1..9"), "one of them"),
+    (("capacity", URL, *EMIT, "--users", "1..9"), "needs a check that tells what holds: --sio-check"),
+    (("capacity", URL, *CHECK, "--users", "1..9"), "--emit"),
+    (
+        ("capacity", URL, *SEARCH, "--users", "500..100"),
+        "'500..100': the lower number comes first, e.g. 100..500",
+    ),
+    (("capacity", URL, *SEARCH, "--users", "100"), "give the lowest and the highest load, e.g. 100..10000"),
+    (("capacity", URL, *SEARCH, "--users", "0..5"), "'0..5'"),
+    (("capacity", URL, *SEARCH, "--step", "30ms"), "'30ms' is no time of a second or more"),
+    (("capacity", URL, *SEARCH, "--settle", "soon"), "'soon' is no time"),
+    (("capacity", URL, *SEARCH, "--within", "60%"), "'60%' is no share from 0.1% to 50%"),
+    (("capacity", URL, *SEARCH, "--within", "0.05"), "give e.g. 5%"),
+    (("capacity", URL, *SEARCH, "--budget", "0s"), "'0s' is no time"),
+    (
+        ("capacity", URL, *SEARCH, "--expect", "4000"),
+        "'4000' is nothing that can be expected: give e.g. '>= 4000'",
+    ),
+    (("capacity", URL, *SEARCH, "--expect", "<= 4000"), "give e.g. '>= 4000'"),
+    (("capacity", URL, *SEARCH, "--run-time", "30s"), "bound it with --budget"),
+    (("capacity", URL, *SEARCH, "--host", "http://x"), "the URL names the server already"),
+    (("capacity", URL, *SEARCH, "--master"), "--master is for a locustfile"),
+    (("capacity", URL, *SEARCH, "--spawn-rat", "3"), "--spawn-rate"),
+    (("capacity", URL, *SEARCH, "more.py"), "more.py"),
+    (("capacity", f"{URL}/chat", *SEARCH), "--namespace /chat"),
+    (("capacity", "nofile.py", *CHECK, "--users", "1..9"), "'nofile.py' is no locustfile that is there"),
+    (("capacity", "127.0.0.1:5000", *CHECK, "--users", "1..9"), "no URL (http://...)"),
+    (("capacity", __file__, *SEARCH), "--emit says what users do, which the locustfile says already"),
+    (("capacity", __file__, *CHECK, "--users", "1..9", "--host", "x"), "'x' must begin with http://"),
+    (("capacity", URL, *EMIT, *CHECK, "--arrivals", "1..9"), "--arrivals needs --sio-session-length"),
+    (("capacity", URL, *SEARCH, "--sio-check", "CAL: p99 < 1ms"), "nearest: 'CALL'"),
+    (("capacity", URL, *SEARCH, "--sio-check", "CALL: p99 < 1ms in peak"), "leave 'in' out"),
+    (("capacity", URL, *SEARCH, "--sio-check", "CALL: p99 < 1ms abort after 5s"), "leave 'abort after' out"),
+    (("capacity", URL, *SEARCH, "--sio-check", "ledger: open == 0"), "is of the whole run, not of a level"),
+    (("capacity", URL, *SEARCH, "--sio-checks-file", "none.toml"), "can't read none.toml"),
     (("demo", "--run-time", "1 minute"), "'1 minute' is no time"),
     (("demo", "--web-port", "0"), "--web-port"),
     (("demo", "--headless", "--out", "/dev/null/out"), "choose another --out"),

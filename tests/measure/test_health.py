@@ -11,6 +11,7 @@ from sioload.measure.health import (
     Health,
     HealthTotals,
     Window,
+    Windows,
     judge,
     shown_verdict,
 )  # fmt: skip
@@ -213,3 +214,19 @@ def test_totals_survive_msgpack() -> None:
     totals = run_windows([BUSY] * 3, ramp=[BLOCKED])
     totals.descriptors_left, totals.estimated = 12, True
     assert HealthTotals.decode(msgpack.unpackb(msgpack.packb(totals.encode()))) == totals
+
+
+def test_parts_of_a_search_are_judged_on_their_own() -> None:
+    health = Health()
+    health.begin()
+    now = 100.0
+    health.tick(now, 0.0, 0.0, 0.0)
+    health.ramped(now, None)
+    health.totals.part = Windows()
+    run_window(health, now, FINE)
+    assert health.divide(now + 8.0, None) is not None  # a last window of at least half the length
+    assert health.totals.part is not None and health.totals.part.count == 2
+    health.totals.part = Windows()
+    assert health.divide(now + 9.0, None) is None
+    assert HealthTotals.decode(health.totals.encode()).part == Windows()
+    assert health.totals.steady.count == 2

@@ -334,6 +334,12 @@ function register(io, socket, nsp) {
       const begun = process.hrtime.bigint();
       setTimeout(() => reply && reply(Number(process.hrtime.bigint() - begun) / 1e9), seconds * 1000);
     },
+    // Keeps the one core of this process busy, as a handler does that computes.
+    busy: ([ms], reply) => {
+      const until = process.hrtime.bigint() + BigInt(Math.round(ms * 1e6));
+      while (process.hrtime.bigint() < until);
+      if (reply) reply();
+    },
     ask: (args, reply) => {
       // The parameter makes 0.9 ask for an ack with data.
       push("question", ...args, function (first) { push("answered", [...arguments]); }); // prettier-ignore

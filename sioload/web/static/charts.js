@@ -91,7 +91,7 @@
       } else {
         this.uplot.setData(columns, false);
       }
-      const [min, max] = bounds(x);
+      const [min, max] = this.bounds(x);
       this.uplot.setScale("x", { min, max });
       this.plot.setAttribute("aria-label", this.spoken(lines));
     }
@@ -128,6 +128,10 @@
       };
     }
 
+    bounds(x) {
+      return bounds(x);
+    }
+
     width() {
       return Math.max(200, Math.floor(this.plot.clientWidth || this.box.clientWidth - 16));
     }
@@ -140,7 +144,7 @@
     }
 
     key(event) {
-      const [low, high] = bounds(this.x);
+      const [low, high] = this.bounds(this.x);
       const seen = this.x.map((at, i) => i).filter((i) => this.x[i] >= low && this.x[i] <= high);
       if (!seen.length) return;
       const now = seen.indexOf(this.at ?? seen[seen.length - 1]);
@@ -186,6 +190,52 @@
     ctx.restore();
   }
 
+  // Load against what came of it, level by level, in a search for capacity.
+  class LoadChart extends Chart {
+    options(lines, bands, log) {
+      const options = super.options(lines, bands, log);
+      const { unit } = data.capacity;
+      const [x, y] = options.axes;
+      return {
+        ...options,
+        cursor: { drag: { x: false, y: false }, points: { size: 6 } },
+        scales: { ...options.scales, x: { time: false } },
+        axes: [{ ...x, incrs: undefined, values: (u, ticks) => ticks.map(short), label: unit, labelSize: 18, labelFont: x.font }, y],
+        series: [{ label: unit, value: (u, v, s, i) => short(i === null ? newest(this.x) : v) }, ...options.series.slice(1)],
+        hooks: { drawClear: [failuresByLoad] },
+      };
+    }
+
+    bounds(x) {
+      return [0, newest(x) * 1.05];
+    }
+  }
+
+  // The levels that failed, as red lines; the lowest of them says by which check.
+  function failuresByLoad(u) {
+    const { ctx } = u;
+    const { left, top, width, height } = u.bbox;
+    ctx.save();
+    ctx.font = `${Math.round(11 * devicePixelRatio)}px system-ui, sans-serif`;
+    ctx.textBaseline = "top";
+    ctx.strokeStyle = ctx.fillStyle = css("--bad");
+    ctx.lineWidth = devicePixelRatio;
+    ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
+    data.capacity.failed.forEach(([load, check], i) => {
+      const at = u.valToPos(load, "x", true);
+      ctx.beginPath();
+      ctx.moveTo(at, top);
+      ctx.lineTo(at, top + height);
+      ctx.stroke();
+      if (i > 0) return;
+      const room = 4 * devicePixelRatio;
+      const onLeft = at - left > width / 2;
+      ctx.textAlign = onLeft ? "right" : "left";
+      ctx.fillText(check, onLeft ? at - room : at + room, top + room, (onLeft ? at - left : left + width - at) - 2 * room);
+    });
+    ctx.restore();
+  }
+
   // What the legend tells while nothing points at a time.
   function newest(values) {
     for (let i = values.length - 1; i >= 0; i--) if (values[i] != null) return values[i];
@@ -208,9 +258,9 @@
     return [view.range ? Math.max(0, end - view.range) : 0, Math.max(end, 1)];
   }
 
-  function chart(parent, key, title, unit) {
+  function chart(parent, key, title, unit, kind = Chart) {
     let found = charts.get(key);
-    if (!found) charts.set(key, (found = new Chart(parent, title, unit)));
+    if (!found) charts.set(key, (found = new kind(parent, title, unit)));
     found.used = true;
     return found;
   }
@@ -244,6 +294,7 @@
   function draw() {
     if (!data) return;
     charts.forEach((one) => (one.used = false));
+    if (data.capacity) capacity();
     overview();
     servers();
     latency();
@@ -298,6 +349,15 @@
       ]);
       chart(at, "lag", "Generator: lag p99", `ms${which}`).show(x, lags);
     }
+  }
+
+  function capacity() {
+    const at = $("capacity");
+    if (!at) return;
+    const { load, p50, p99, answers, unit } = data.capacity;
+    const points = { points: true };
+    chart(at, "load latency", `Latency by ${unit}`, "ms, of calls", LoadChart).show(load, lines([["p50", p50, points], ["p99", p99, points]]), [], true);
+    chart(at, "load answers", `Throughput by ${unit}`, "acks and pushes per second", LoadChart).show(load, lines([["per second", answers, points]]));
   }
 
   // What was read of the servers: a chart for each figure, a line for each node.

@@ -1,0 +1,179 @@
+"""`sioload capacity`: how much a server takes before checks fail, with bench's emits or with a locustfile."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from click.core import ParameterSource
+
+from sioload.cli import bench, runner, values
+from sioload.durations import seconds_of
+from sioload.errors import CheckError, UsageError
+from sioload.report.capacity import VARIABLE, Asked, expectation, judged_by_level
+from sioload.report.checks import parse, parse_toml
+
+#: The highest load that can be asked for.
+MOST = 10_000_000
+
+
+def span(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """A lowest and a highest load, `A..B`."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,8})\.\.([0-9]{1,8})", value)
+    if found is None:
+        raise click.BadParameter(f"{value!r}: give the lowest and the highest load, e.g. 100..10000")
+    first, last = int(found[1]), int(found[2])
+    if not 1 <= first <= last <= MOST:
+        hint = f", e.g. {last}..{first}" if 1 <= last < first else f" of 1 to {MOST}"
+        raise click.BadParameter(f"{value!r}: the lower number comes first{hint}")
+    return first, last
+
+
+def seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """A duration of at least a second."""
+    found = float(value) if re.fullmatch("[0-9]{1,9}", value) else seconds_of(value)
+    if found is None or found < 1:
+        raise click.BadParameter(f"{value!r} is no time of a second or more: give e.g. 30s or 1m30s")
+    return found
+
+
+def share(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """A share of 0.1 to 50 %."""
+    found = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%", value)
+    if found is None or not 0.1 <= float(found[1]) <= 50:
+        raise click.BadParameter(f"{value!r} is no share from 0.1% to 50%: give e.g. 5%")
+    return float(found[1]) / 100
+
+
+def expected(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """What is to come out."""
+    if value is not None:
+        try:
+            expectation(value)
+        except UsageError as error:
+            raise click.BadParameter(str(error)) from error
+    return value
+
+
+def refused(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """An option of other runs."""
+    if value is not None:
+        raise click.BadParameter("a search ends when it knows the limit: bound it with --budget")
+
+
+# fmt: off
+SEARCH = (
+    click.argument("target", metavar="URL|LOCUSTFILE"),
+    click.argument("more_args", nargs=-1, metavar="[-- LOCUST'S OPTIONS]"),
+    click.option("--host", metavar="URL", help="The server, with a locustfile."),
+    click.option("--users", "-u", metavar="A..B", callback=span, help="Simulated users, from A up to B."),
+    click.option("--arrivals", metavar="A..B", callback=span, help="Or new sessions per second."),
+    click.option("--sio-session-length", metavar="TIME", help="Of a session of --arrivals: 30s, or none."),
+    click.option("--step", metavar="TIME", default="30s", show_default=True, callback=seconds,
+                 help="How long each level is measured."),
+    click.option("--settle", metavar="TIME", default="10s", show_default=True, callback=seconds,
+                 help="How long it settles before that."),
+    click.option("--within", metavar="SHARE", default="5%", show_default=True, callback=share,
+                 help="How far what holds and what breaks may be apart."),
+    click.option("--budget", metavar="TIME", default="30m", show_default=True, callback=seconds,
+                 help="How long all of it may take."),
+    click.option("--expect", metavar="'>= N'", callback=expected, help="Exit code 3 if it holds less."),
+    click.option("--spawn-rate", "-r", type=bench.POSITIVE, metavar="N",
+                 help="Users started per second.  [default: all in half of --settle]"),
+    click.option("--run-time", "-t", hidden=True, expose_value=False, callback=refused),
+)
+SWARM = (
+    bench.PROCESSES,
+    click.option("--master", is_flag=True, help="Let workers elsewhere run the users, with a locustfile."),
+    click.option("--expect-workers", type=click.IntRange(1), metavar="N", help="How many to wait for."),
+    click.option("--master-bind-host", metavar="ADDRESS", help="Where they find this one."),
+    click.option("--master-bind-port", type=click.IntRange(1, 65535), metavar="PORT", help="The same."),
+)
+# fmt: on
+
+
+@click.command()
+@bench.taking(*SEARCH, *bench.CHECKS, *SWARM, *bench.SCENARIO, *bench.OUTPUTS)
+@click.pass_context
+def capacity(
+    ctx: click.Context,
+    /,
+    target: str,
+    more_args: Sequence[str],
+    host: str | None,
+    users: tuple[int, int] | None,
+    arrivals: tuple[int, int] | None,
+    step: float,
+    settle: float,
+    within: float,
+    budget: float,
+    expect: str | None,
+    master: bool,
+    **rest: Any,
+) -> NoReturn:
+    """Find how many users a server takes until a check fails.
+
+    The load doubles from A until a check fails, then the gap is halved until it is --within, and what held is
+    confirmed. Users do what bench's options say, or a locustfile.
+
+    Exit codes: 0 fine, 1 no user ever had a session, 2 bad usage, 3 --expect isn't met, 4 the generator was
+    the limit.
+    """
+    asked = users or arrivals
+    if asked is None or (users and arrivals):
+        raise click.UsageError("give --users A..B or --arrivals A..B, one of them")
+    if arrivals and rest["sio_session_length"] is None and "://" in target:
+        raise click.UsageError("--arrivals needs --sio-session-length, such as 30s, or none")
+    _check(rest["sio_check"], rest["sio_checks_file"])
+    env, script = _script(ctx, target, host, more_args, master, rest)
+    search = Asked(*asked, arrivals is not None, step, settle, within, budget, expect or "")
+    server = target if script == bench.SCRIPT else host
+    args = ["--headless", *bench.flags({"host": server, **rest}), *["--master"] * master, *more_args]
+    runner.become(runner.locust(script, args), {**env, VARIABLE: search.text()})
+
+
+def _check(texts: Sequence[str], file: str | None) -> None:
+    """All of them must be of levels."""
+    checks = [parse(text) for text in texts]
+    try:
+        checks += [] if file is None else parse_toml(Path(file).read_text(encoding="utf-8"))
+        judged_by_level(checks)
+    except OSError as error:
+        raise click.UsageError(f"can't read {file}: {error.strerror}") from error
+    except (CheckError, UnicodeDecodeError) as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _script(
+    ctx: click.Context,
+    target: str,
+    host: str | None,
+    more: Sequence[str],
+    master: bool,
+    rest: dict[str, Any],
+) -> tuple[dict[str, str], str]:
+    """What the script needs in its environment, and the script: bench's own for a URL."""
+    if "://" in target:
+        values.server_url(ctx, ctx.command.params[0], target)
+        if host is not None:
+            raise click.UsageError("--host is for a locustfile: the URL names the server already")
+        if master:
+            raise click.UsageError("--master is for a locustfile, which workers run too: give --processes")
+        if more:
+            raise click.UsageError(f"Got unexpected extra argument ({more[0]})")
+        return bench.scenario(rest), bench.SCRIPT
+    for option in bench.scenario_options():
+        rest.pop(option.name)
+        if ctx.get_parameter_source(option.name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"{option.opts[0]} says what users do, which the locustfile says already")
+    if not os.path.isfile(target):
+        raise click.UsageError(f"{target!r} is no locustfile that is there, and no URL (http://...)")
+    if host is not None:
+        values.server_url(ctx, ctx.command.params[0], host)
+    return {}, os.path.abspath(target)

@@ -1,0 +1,203 @@
+"""`sioload capacity` against real servers: what it finds, how it ends, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import serverkit
+
+#: Only so many users get through `on_start` at a time.
+CROWDED = """
+from locust import constant, task
+from sioload import SocketIOUser
+import gevent
+
+inside = set()
+
+class Guest(SocketIOUser):
+    wait_time = constant(0.2)
+    options = {"transports": ["websocket"]}
+
+    def on_start(self):
+        while len(inside) >= 6:
+            gevent.sleep(0.05)
+        inside.add(self)
+
+    def on_stop(self):
+        inside.discard(self)
+
+    @task
+    def say(self):
+        self.sio.call("echo", 1)
+"""
+#: Above four users they hold up their own process.
+BLOCKING = """
+from gevent import monkey
+from locust import constant, task
+from sioload import SocketIOUser
+
+block = monkey.get_original("time", "sleep")
+
+class Blocker(SocketIOUser):
+    wait_time = constant(0.5)
+
+    @task
+    def say(self):
+        if self.environment.runner.user_count > 4:
+            block(0.03)
+        self.sio.call("echo", 1)
+"""
+
+
+def capacity(
+    folder: Path, target: str | Path, *args: str, timeout: float = 110.0
+) -> tuple[serverkit.Run, dict[str, Any]]:
+    """A finished search, and its report."""
+    report = folder / "report.json"
+    port = str(serverkit.free_port())
+    env = {"LOCUST_MASTER_BIND_PORT": port, "LOCUST_MASTER_NODE_PORT": port, "COLUMNS": "80"}
+    args = ("--sio-report", str(report), *args)
+    done = serverkit.run_sioload(["capacity", str(target), *args], timeout, cwd=folder, env=env)
+    return done, json.loads(report.read_text()) if report.exists() else {}
+
+
+def loads(report: dict[str, Any]) -> list[tuple[int, bool, bool]]:
+    """Of each level its load, whether it held, and whether it was to confirm another."""
+    return [(level["load"], level["ok"], level["confirming"]) for level in report["capacity"]["levels"]]
+
+
+def test_it_finds_what_a_busy_server_holds_and_says_so_everywhere(
+    servers: Callable[..., serverkit.Server], tmp_path: Path
+) -> None:
+    server = servers("sio4")  # 20 ms of its one core for each message: 50 users at one a second
+    short = ["--users", "30..120", "--step", "1s", "--settle", "2s", "--within", "50%"]
+    files = ["--sio-html", str(tmp_path / "report.html"), "--sio-junit", str(tmp_path / "junit.xml")]
+    done, report = capacity(
+        tmp_path, server.url, "--emit", "busy", "--data", "20", "--ack", "--transports", "websocket", *short,
+        "--sio-check", "CALL: p99 < 400ms", "--expect", ">= 30", *files,
+    )  # fmt: skip
+    assert done.code == 0, done.text
+    found = report["capacity"]
+    assert 30 <= found["holds"] <= 60 and found["confirmed"] and found["reason"] == "limit", done.text
+    assert found["breaks"] - found["holds"] <= 0.5 * found["holds"]
+    assert found["by"] in ("CALL: p99 < 400ms", "connected")
+    assert report["checks"][0]["check"] == "capacity >= 30" and report["checks"][0]["ok"]
+    for level in found["levels"]:
+        assert level["ok"] == level["checks"][0]["ok"]
+        assert level["connected"] == level["load"] or not level["ok"]
+        assert {"verdict", "cpu_peak"} <= level["health"].keys()
+        (call,) = [row for row in level["events"] if row["type"] == "CALL"]
+        assert call["name"] == "busy"
+    assert found["summary"] in " ".join(done.out.split()), done.text
+    table = done.out[: done.out.index("sioload: http")].splitlines()
+    assert max(map(len, table)) <= 80 and sum(line.rstrip().endswith("held") for line in table) >= 1, (
+        done.text
+    )
+    assert ElementTree.parse(tmp_path / "junit.xml").getroot()[0].get("failures") == "0"
+    page = (tmp_path / "report.html").read_text()
+    assert 'id="capacity"' in page and '"unit":"users"' in page
+
+
+def test_users_that_cannot_get_in_fail_a_level_on_a_worker_of_its_own(
+    target: serverkit.Server, tmp_path: Path
+) -> None:
+    (tmp_path / "locustfile.py").write_text(CROWDED)
+    port = str(serverkit.free_port())
+    worker = serverkit.locust(["-f", "locustfile.py", "--worker", "--master-port", port])
+    with serverkit.Process(worker, cwd=tmp_path):
+        done, report = capacity(
+            tmp_path, "locustfile.py", "--host", target.url, "--master", "--expect-workers", "1",
+            "--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--users", "3..12",
+            "--step", "1s", "--settle", "2s", "--within", "40%", "--sio-check", "CALL: fail_ratio < 1%",
+            "--expect", ">= 100",
+        )  # fmt: skip
+    assert done.code == 3, done.text
+    assert "it holds 6 users, not >= 100" in done.out
+    found = report["capacity"]
+    assert loads(report)[:3] == [(3, True, False), (6, True, False), (12, False, False)], done.text
+    assert (found["holds"], found["by"], found["confirmed"]) == (6, "connected", True)
+    assert found["levels"][2]["connected"] == 6
+    assert "6 of 12 were in at the end of settling" in done.out
+    assert report["connections"]["opened"] == sum(target.counts()["connects"].values())
+
+
+def test_a_generator_at_its_limit_ends_the_search(target: serverkit.Server, tmp_path: Path) -> None:
+    (tmp_path / "locustfile.py").write_text(BLOCKING)
+    done, report = capacity(
+        tmp_path, "locustfile.py", "--host", target.url, "--users", "4..32", "--step", "3s", "--settle", "3s",
+        "--sio-check", "CALL: fail_ratio < 50%", "--expect", ">= 2",
+    )  # fmt: skip
+    assert done.code == 4, done.text
+    assert report["capacity"]["reason"] == "generator"
+    assert (report["capacity"]["holds"], report["capacity"]["breaks"]) == (4, None)
+    assert "holds at least 4 users" in done.out and "generator limited" in done.out
+
+
+def test_sessions_per_second_over_two_processes(target: serverkit.Server, tmp_path: Path) -> None:
+    done, report = capacity(
+        tmp_path, target.url, "--emit", "echo", "--ack", "--rate", "5", "--arrivals", "4..8",
+        "--sio-session-length", "2s", "--step", "2s", "--settle", "1s", "--processes", "2",
+        "--sio-check", "CALL: fail_ratio < 1%",
+    )  # fmt: skip
+    assert done.code == 0, done.text
+    assert loads(report) == [(4, True, False), (8, True, False), (8, True, True)]
+    assert (report["capacity"]["reason"], report["capacity"]["confirmed"]) == ("cap", True)
+    assert "holds at least 8 sessions per second" in done.out
+    assert report["connections"]["opened"] == sum(target.counts()["connects"].values())
+
+
+def test_without_a_session_there_is_no_number(tmp_path: Path) -> None:
+    nobody = f"http://127.0.0.1:{serverkit.free_port()}"
+    done, report = capacity(
+        tmp_path, nobody, "--emit", "echo", "--users", "2..8", "--step", "1s", "--settle", "1s",
+        "--sio-check", "CALL: p99 < 1s",
+    )  # fmt: skip
+    assert done.code == 1, done.text
+    assert "no user ever had a session" in done.out
+    found = report["capacity"]
+    assert (found["holds"], found["breaks"], found["by"]) == (None, 2, "connected")
+    assert found["reason"] == "first level"
+    assert any(row["type"] == "CONNECT" and row["failures"] for row in found["levels"][0]["events"])
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("more", [[], ["--processes", "2"]], ids=["alone", "two workers"])
+def test_the_limit_of_one_core_is_found(
+    servers: Callable[..., serverkit.Server], tmp_path: Path, more: list[str]
+) -> None:
+    server = servers("sio4")
+    emit = ["--emit", "busy", "--data", "2", "--ack", "--transports", "websocket"]
+    full = tmp_path / "full.json"
+    flat = ["bench", server.url, *emit, "--rate", "max", "--users", "20", "--run-time", "5s"]
+    done = serverkit.run_sioload([*flat, "--sio-report", str(full)], cwd=tmp_path)
+    rate = next(row["rate"] for row in json.loads(full.read_text())["events"] if row["type"] == "CALL")
+    assert rate > 100, done.text
+    done, report = capacity(
+        tmp_path, server.url, *emit, "--users", "150..1500", "--step", "5s", "--settle", "4s",
+        "--sio-check", "CALL: p99 < 100ms", *more, timeout=300,
+    )  # fmt: skip
+    found = report["capacity"]
+    assert done.code == 0 and found["confirmed"] and found["reason"] == "limit", done.text
+    assert 0.82 * rate <= found["holds"] <= 1.05 * rate, f"of {rate} messages a second: {done.text}"
+    # A level after one that failed is as in a run of its own.
+    fine = [level["latency_ms"]["p99"] for level in found["levels"] if level["ok"]]
+    assert max(fine) < 100
+
+
+@pytest.mark.verify
+def test_an_interrupted_search_says_what_is_known(target: serverkit.Server, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    short = ["--users", "2..64", "--step", "2s", "--settle", "1s", "--sio-check", "CALL: fail_ratio < 1%"]
+    args = ["capacity", target.url, "--emit", "echo", "--ack", *short, "--sio-report", str(report)]
+    with serverkit.Process([sys.executable, "-m", "sioload.cli.main", *args], cwd=tmp_path) as process:
+        process.wait_for(r"held\n", 60)
+        process.popen.send_signal(2)
+        assert process.wait(30) == 0, str(process)
+    found = json.loads(report.read_text())["capacity"]
+    assert (found["holds"], found["reason"], found["confirmed"]) == (2, "interrupted", False)
