@@ -105,6 +105,7 @@ TRANSITIONS: dict[State, dict[Input, tuple[State | None, tuple[Do, ...]]]] = {
         **_LIVE,
         Input.POLLING_PAUSED: (State.OPEN, (Do.SWITCH,)),
         Input.PROBE_FAILED: (State.OPEN, (Do.DROP_PROBE, Do.RESUME_POLLING)),
+        Input.GOODBYE: (State.CLOSING, (Do.DROP_PROBE, Do.RESUME_POLLING, Do.SAY_GOODBYE)),
     },
     State.OPEN: _LIVE,
     State.CLOSING: {

@@ -228,6 +228,8 @@ class Dialler:
         except BaseException as error:  # noqa: BLE001 - a hub callback never raises
             stream.close()
             self.on_crash(error)
+        else:
+            self._done = self._failed = _ignore  # which may hold this dialler
 
     def _give_up(self, stage: Stage, reason: str) -> None:
         if self._proxy is not None and stage == "dial":
@@ -246,7 +248,8 @@ class Dialler:
         return row
 
     def _report(self, stage: Stage, reason: str) -> None:
-        failed, self._failed = self._failed, _ignore
+        failed = self._failed
+        self._done = self._failed = _ignore
         try:
             failed(stage, reason)
         except BaseException as error:  # noqa: BLE001 - a hub callback never raises

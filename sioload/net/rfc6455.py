@@ -45,6 +45,14 @@ def opened(limit: int) -> Protocol:
     return Protocol(CLIENT, state=OPEN, max_size=limit, logger=_quiet)
 
 
+def let_go(protocol: Protocol) -> None:
+    """It is used no more: what it reads with, and what it stumbled over, would hold it until the collector comes."""
+    protocol.parser.close()
+    protocol.parser_exc = None
+    if isinstance(protocol, ClientProtocol):
+        protocol.handshake_exc = None
+
+
 def between_frames(protocol: Protocol) -> bool:
     """Whether the protocol waits for a frame to begin: an empty buffer may mean that one's head was read."""
     waiting: object = protocol.parser

@@ -48,6 +48,25 @@ class Owner(Protocol):
         """A callback raised: a defect of this program."""
 
 
+class Nobody(Owner):
+    """Whose a closed stream is: it and its last owner would hold each other until the collector comes."""
+
+    __slots__ = ()
+
+    def on_data(self, data: bytes) -> None:
+        pass
+
+    def on_lost(self, end: End) -> None:
+        pass
+
+    def on_drained(self) -> None:
+        pass
+
+    def on_crash(self, error: BaseException) -> None:
+        pass
+
+
+NOBODY: Final = Nobody()
 #: The peer has closed its side in order.
 CLOSED: Final = End("transport closed", "closed by the peer")
 
@@ -71,6 +90,7 @@ class Stream:
 
     Attributes:
         plain: what arrives is what the owner gets.
+        owner: who that is; nobody once it is closed, so that whoever closes it in a callback is asked before.
         kind: pushes of this kind need only be counted; the owner needn't see them. It sets this while each
             read begins with a new message. This is the hottest path, and looks at few objects.
         member: who hears them.
@@ -171,6 +191,7 @@ class Stream:
                 watcher.close()
         self._reader = self._writer = None
         self._out = None
+        self.owner = NOBODY
         return self._sock
 
     def abort(self) -> None:
@@ -181,8 +202,9 @@ class Stream:
 
     def _fail(self, end: End) -> None:
         if not self.closed:
+            owner = self.owner
             self.close()
-            self.owner.on_lost(end)
+            owner.on_lost(end)
 
     def _fail_later(self, data: bytes, end: End) -> None:
         """`data` can't be sent. The caller may be a user's greenlet; the owner hears of it in the hub."""
@@ -193,13 +215,15 @@ class Stream:
         get_hub().loop.run_callback(self._failed, end)
 
     def _failed(self, end: End) -> None:
+        owner = self.owner
         try:
             self._fail(end)
         except BaseException as error:  # noqa: BLE001 - a hub callback never raises
-            self.owner.on_crash(error)
+            owner.on_crash(error)
 
     def __call__(self) -> None:
         """The socket is readable."""
+        owner = self.owner
         try:
             try:
                 data = read(self._handle, SMALL) if self._small else read(self._handle, CHUNK)
@@ -220,19 +244,20 @@ class Stream:
                 if size == SMALL:
                     self._small = False
                 if self.plain:
-                    self.owner.on_data(data)
+                    owner.on_data(data)
                 else:
                     self._received(data)
             else:
                 self._fail(CLOSED)
         except BaseException as error:  # noqa: BLE001 - a hub callback never raises
-            self.owner.on_crash(error)
+            owner.on_crash(error)
 
     def _received(self, data: bytes) -> None:
         """What another layer than this one has to read first."""
         raise AssertionError("a plain stream's bytes go to its owner")
 
     def _writable(self) -> None:
+        owner = self.owner
         try:
             out = self._out
             while out:
@@ -255,6 +280,6 @@ class Stream:
             self._writer.stop()
             self._writer.close()
             self._writer = None
-            self.owner.on_drained()
+            owner.on_drained()
         except BaseException as error:  # noqa: BLE001 - a hub callback never raises
-            self.owner.on_crash(error)
+            owner.on_crash(error)

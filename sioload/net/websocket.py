@@ -19,7 +19,7 @@ from websockets.protocol import CONNECTING, OPEN, Protocol
 from sioload.errors import End
 from sioload.net.handshake import accepted, headers_of, new_key, offer_of, own_headers
 from sioload.net.http import request
-from sioload.net.rfc6455 import between_frames, closed_by_server, fault_of, opened, shaking, too_big
+from sioload.net.rfc6455 import between_frames, closed_by_server, fault_of, let_go, opened, shaking, too_big
 from sioload.net.stream import Owner, Stream
 from sioload.net.wire import encode_frame
 from sioload.options import Limits
@@ -163,8 +163,13 @@ class WebSocket(Owner):
     def close(self, code: int | None = None) -> None:
         """Send a close frame if none was sent, and close the stream. The listener hears nothing."""
         self.start_close(code)
+        self._let_go()
+
+    def _let_go(self) -> None:
         self.is_open = False
         self.stream.close()
+        if self._protocol is not None:
+            let_go(self._protocol)
 
     # The stream's owner.
 
@@ -261,8 +266,7 @@ class WebSocket(Owner):
             # Unless a refusal's body was still to come, `end` says more than that the answer is cut off.
             if isinstance(protocol.handshake_exc, InvalidStatus) and self._refused(protocol):
                 return
-        self.is_open = False
-        self.listener.on_ws_lost(self, end, 0, b"")
+        self._end(end)
 
     def on_drained(self) -> None:
         self.listener.on_ws_drained(self)
@@ -335,7 +339,7 @@ class WebSocket(Owner):
         error = protocol.handshake_exc
         if error is None:
             return False
-        self.stream.close()
+        self._let_go()
         if isinstance(error, InvalidStatus):
             response = error.response
             status, body = response.status_code, response.body or b""
@@ -379,8 +383,7 @@ class WebSocket(Owner):
             self._end(end)
 
     def _end(self, end: End) -> None:
-        self.is_open = False
-        self.stream.close()
+        self._let_go()
         self.listener.on_ws_lost(self, end, 0, b"")
 
     def _flush(self) -> None:

@@ -82,18 +82,20 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
 
     Attributes:
         requests: where its requests go, and with what.
+        stage: where an attempt failed: "dial", "tls" or "open".
         transport: "polling" or "websocket", what messages are sent on now.
         max_payload: bytes that the server takes in one body or message, infinite when it doesn't say.
     """
 
     __slots__ = ("_close_by", "_fleet", "_goodbye", "_heartbeat", "_listener", "_opening", "_receiver",
-                 "_session", "_upgrade", "max_payload", "requests", "transport")  # fmt: skip
+                 "_session", "_upgrade", "max_payload", "requests", "stage", "transport")  # fmt: skip
 
     def __init__(
         self, requests: Requests, listener: Listener, receiver: Receiver, finding: Finding | None
     ) -> None:
         super().__init__()
         self.requests = requests
+        self.stage: Stage = "open"
         self.transport = requests.options.transports[0]
         self.max_payload: float = INFINITY
         self._fleet = requests.fleet
@@ -122,11 +124,6 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
     def sid(self) -> str:
         """The session's id, "" before it is open."""
         return self.requests.sid
-
-    @property
-    def stage(self) -> Stage:
-        """Where an attempt stands or failed: "dial", "tls" or "open"."""
-        return self._opening.stage if self._opening is not None else "open"
 
     def speak(self, generation: Generation) -> None:
         """Take and send packets as this generation does from now on."""
@@ -202,7 +199,7 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
         elif self.transport == "polling":
             self._polling = Polling(self.requests, self, self.max_payload, line)
         if generation.greeting:
-            self._later(self._opening.start_websocket if self._polling is None else self._polling.poll)
+            self._later(self._opening.start_websocket if self._polling is None else self._polling.go_on)
             return
         upgradable = self.requests.upgradable(self.transport, handshake)
         self._perform(Input.OPENED_UPGRADABLE if upgradable else Input.OPENED)
@@ -378,15 +375,17 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
         self._listener.on_closed(end)
 
     def _release(self, end: End) -> None:
-        """Let go of all that the session held, and count its end."""
+        """Let go of all that the session held, so that nothing of it waits for the collector; count its end."""
         self._heartbeat.stop()
         upgrade, self._upgrade = self._upgrade, None
         if upgrade is not None:
             if end.kind != "client" and end.detail:  # a goodbye of our own has no detail
                 upgrade.fail(end.detail)
             upgrade.drop()
-        if self._opening is not None:
-            self._opening.close(None if end.kind == "client" else end)
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            self.stage = opening.stage
+            opening.close(None if end.kind == "client" else end)
         polling, self._polling = self._polling, None
         ws, self._ws = self._ws, None
         if polling is not None:

@@ -42,6 +42,7 @@ class Heartbeat:
     """Answers and sends pings, and counts them."""
 
     __slots__ = ("_listener", "_requests", "_session", "_timer")
+    __deletable__ = ("_listener",)
 
     def __init__(self, requests: Requests, session: Session, listener: Listener) -> None:
         self._requests = requests
@@ -74,9 +75,10 @@ class Heartbeat:
         self._timer = self._requests.fleet.deadlines.at(when, self._due)
 
     def stop(self) -> None:
-        """The session has ended."""
+        """The session has ended, and has this no more: they would hold each other until the collector comes."""
         self._requests.fleet.deadlines.cancel(self._timer)
         self._timer = None
+        del self._listener
 
     def _due(self, now: float) -> None:
         guarded(self._listener.on_crash, self._check, now)

@@ -114,7 +114,8 @@ class Opening(Asking, FrameListener):
 
     def start_websocket(self) -> None:
         """0.9: the session has its id; now its websocket begins, and is open with the server's greeting."""
-        self._dial(self._dialled_websocket, True)
+        if not self._over:
+            self._dial(self._dialled_websocket, True)
 
     def _dialled_websocket(self, stream: Stream) -> None:
         self._begin()

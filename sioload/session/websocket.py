@@ -28,6 +28,7 @@ class WebSocketTransport(FrameListener):
     """Carries packets over a websocket whose handshake is complete."""
 
     __slots__ = ("_listener", "_receipts", "_requests", "ws")
+    __deletable__ = ("ws",)
 
     def __init__(self, requests: Requests, listener: Listener, ws: WebSocket) -> None:
         self._requests = requests
@@ -107,6 +108,7 @@ class WebSocketTransport(FrameListener):
     def close(self, reason: str) -> None:
         """See `Transport.close`."""
         self.ws.close()
+        del self.ws  # or they would hold each other until the collector comes
         receipts, self._receipts = self._receipts, None
         for receipt in receipts or ():
             receipt.settle("indeterminate", reason)
