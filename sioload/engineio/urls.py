@@ -22,7 +22,8 @@ from sioload.plain import Json
 logger = logging.getLogger(__name__)
 #: What JavaScript's encodeURIComponent leaves as it is, beside letters and digits.
 _UNRESERVED = "-_.!~*'()"
-_encode = lru_cache(maxsize=1024)(partial(quote, safe=_UNRESERVED))
+#: A part of a query, as encodeURIComponent writes it.
+encoded = lru_cache(maxsize=1024)(partial(quote, safe=_UNRESERVED))
 #: Content codings of answers.
 _READABLE = frozenset(("gzip", "deflate", "identity"))
 #: What is meant for one server alone.
@@ -175,7 +176,7 @@ def readable(accepted: str) -> str:
 def with_token(query: Mapping[str, Json] | str, token: str) -> Mapping[str, Json] | str:
     """A user's query with the parameter `token` behind it."""
     if isinstance(query, str):
-        return f"{query}&token={_encode(token)}" if query else {"token": token}
+        return f"{query}&token={encoded(token)}" if query else {"token": token}
     return {**query, "token": token}
 
 
@@ -189,10 +190,11 @@ class Request:
         headers, query: dicts of strings, the user's own beside what options gave. `query` is a string when it
             was given as one.
         cookies: a dict of what would be sent now; changes to it go into the user's jar.
+        edits: how often any of these may have changed.
     """
 
-    __slots__ = ("_cookie_header", "_cookies", "_jar", "_keeper", "_left", "_options_headers", "encode",
-                 "endpoint", "headers", "method", "query", "transport")  # fmt: skip
+    __slots__ = ("_cookie_header", "_cookies", "_jar", "_keeper", "_left", "_options_headers", "edits",
+                 "encode", "endpoint", "headers", "method", "query", "transport")  # fmt: skip
 
     def __init__(
         self,
@@ -210,6 +212,7 @@ class Request:
         self.headers = dict(headers)
         self.query: dict[str, Json] | str = query if isinstance(query, str) else dict(query)
         self.encode = encode
+        self.edits = 0
         self._options_headers = headers
         self._left = False
         self._keeper = keeper
@@ -262,6 +265,7 @@ class Request:
         Raises:
             OptionError: it can't be sent.
         """
+        self.edits += 1
         check_strings("headers", self.headers)
         check_query(self.query, self.encode)
         before, after = self._cookies if self._cookies is not None else ({}, {})
@@ -275,6 +279,7 @@ class Request:
 
     def leave(self, endpoint: Endpoint) -> None:
         """Go on at another server's: nothing follows there that was meant for this one alone."""
+        self.edits += 1
         kept = {k: v for k, v in self._options_headers.items() if k.lower() not in _CONFIDENTIAL}
         self.headers = kept
         self.endpoint = endpoint
@@ -283,7 +288,7 @@ class Request:
     def target(self, endpoint: Endpoint, parameters: list[tuple[str, str]]) -> str:
         """The request target: path, the user's query, then the engine's parameters."""
         parts = [p for p in (endpoint.query, self.query_string()) if p]
-        parts += [f"{name}={_encode(value)}" for name, value in parameters]
+        parts += [f"{name}={encoded(value)}" for name, value in parameters]
         return endpoint.path + ("?" + "&".join(parts) if parts else "")
 
     def query_string(self) -> str:
@@ -292,7 +297,7 @@ class Request:
             return self.query.lstrip("?")
         pairs = ((str(k), "" if v is None else str(v)) for k, v in self.query.items())
         if self.encode:
-            return "&".join(f"{_encode(k)}={_encode(v)}" for k, v in pairs)
+            return "&".join(f"{encoded(k)}={encoded(v)}" for k, v in pairs)
         return "&".join(f"{k}={v}" for k, v in pairs)
 
     def header_list(
@@ -312,18 +317,21 @@ class Request:
                 found[low] = (name, readable(value) if low == "accept-encoding" else value)
         if endpoint.authorization:
             found.setdefault("authorization", ("Authorization", endpoint.authorization))
-        jar = self.jar
-        if jar is not None:
-            text = jar.header(endpoint.host, endpoint.path, endpoint.tls, now, not self._left)
-            if text:
-                found["cookie"] = ("Cookie", text)
+        text = self.cookie(endpoint, now)
+        if text:
+            found["cookie"] = ("Cookie", text)
         return list(found.values())
 
-    def keep_cookies(self, headers: list[tuple[str, str]], endpoint: Endpoint, now: float = 0.0) -> None:
-        """Take over what a response set."""
-        for name, value in headers:
-            if name == "set-cookie":
-                self._make_jar().take(value, endpoint.host, endpoint.path, now)
+    def cookie(self, endpoint: Endpoint, now: float = 0.0) -> str:
+        """The Cookie header of a request there, "" without one."""
+        jar = self.jar
+        if jar is None:
+            return ""
+        return jar.header(endpoint.host, endpoint.path, endpoint.tls, now, not self._left)
+
+    def keep_cookie(self, header: str, endpoint: Endpoint, now: float = 0.0) -> None:
+        """Take over what a response set: one Set-Cookie header."""
+        self._make_jar().take(header, endpoint.host, endpoint.path, now)
 
     def secrets(self) -> list[object]:
         """What may not be seen in reports and logs."""

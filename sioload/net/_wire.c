@@ -1,4 +1,4 @@
-/* The two calls that every small message makes, without what Python's own cost besides: sockets here never wait,
+/* The calls that every small message or request makes, without what Python's own cost besides: sockets here never wait,
  * so the interpreter's lock is kept, and a frame is built where it is sent from.
  * wire.py says what they do, and does it where this isn't compiled. */
 
@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define ROOM 16384 /* the longest read; longer frames are built on the heap */
@@ -36,6 +37,14 @@ static PyObject *wire_read(PyObject *module, PyObject *const *args, Py_ssize_t c
     if (size < 0 || size > ROOM) return PyErr_Format(PyExc_ValueError, "read() of %ld bytes", size);
     ssize_t n = read((int)fd, data, (size_t)size);
     return n < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyBytes_FromStringAndSize(data, n);
+}
+
+static PyObject *wire_stale(PyObject *module, PyObject *arg) {
+    char byte;
+    long fd = PyLong_AsLong(arg);
+    if (PyErr_Occurred()) return NULL;
+    ssize_t n = recv((int)fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return PyBool_FromLong(n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR));
 }
 
 static PyObject *wire_send_text(PyObject *module, PyObject *const *args, Py_ssize_t count) {
@@ -100,6 +109,7 @@ out:
 
 static PyMethodDef functions[] = {
     {"read", (PyCFunction)(void (*)(void))wire_read, METH_FASTCALL, NULL},
+    {"stale", wire_stale, METH_O, NULL},
     {"send_text", (PyCFunction)(void (*)(void))wire_send_text, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };

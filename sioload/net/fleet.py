@@ -69,7 +69,7 @@ class Fleet:
         stopping: no new emit starts.
         enders: greenlets in which listeners of the run's end run; until `stopping` these may emit for users
             that are gone.
-        idling: how long servers keep idle connections.
+        idling: how long servers (TLS, host and port) keep idle connections.
         patience: seconds that what was begun may take once its user is gone.
         over: "" until the drain's limit is over: then what is said of whatever still has no answer.
         pushes: the last events that were only measured, by their frames.
@@ -88,7 +88,7 @@ class Fleet:
         self.hub = get_hub()
         self.deadlines = Deadlines(self.crashed)
         self.resolver = Resolver()
-        self.idling = Patience()
+        self.idling: dict[tuple[bool, str, int], Patience] = {}
         self.members: set[Member] = set()
         self._watched: dict[Member, list[Callable[[], None]]] = {}
         self.ending = False

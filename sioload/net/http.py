@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from time import perf_counter
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import httptools
 
@@ -20,16 +20,22 @@ from sioload.options import Limits
 FRAMING = 8
 
 
-class Response(NamedTuple):
+class Response:
     """A whole response; header names are lower case."""
 
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
 
     def header(self, name: str) -> str:
         """The first value of a header, "" without one."""
-        return next((value for key, value in self.headers if key == name), "")
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return ""
 
 
 class ResponseHandler(Protocol):
@@ -56,9 +62,9 @@ class HTTPConnection:
         ended: when the peer closed it while it was idle, 0 if it didn't.
     """
 
-    __slots__ = ("_body", "_body_size", "_ended", "_headers", "_limits", "_parser", "_size", "_taken",
-                 "_unframed", "alive", "asked_at", "asker", "busy", "ended", "idle_since",
-                 "stream")  # fmt: skip
+    __slots__ = ("_body", "_body_size", "_encoding", "_ended", "_framed", "_headers", "_length", "_limits",
+                 "_parser", "_size", "_taken", "_unframed", "alive", "asked_at", "asker", "busy", "ended",
+                 "idle_since", "stream")  # fmt: skip
 
     def __init__(self, stream: Stream, asker: ResponseHandler, limits: Limits) -> None:
         self.stream = stream
@@ -77,8 +83,8 @@ class HTTPConnection:
         self._body: list[bytes] = []
         self._body_size = 0
         self._taken = 0
-        self._unframed = False
-        self._ended = False
+        self._length = self._encoding = ""
+        self._framed = self._unframed = self._ended = False
 
     def request(self, message: bytes) -> None:
         """Send a whole request (head and body)."""
@@ -157,7 +163,15 @@ class HTTPConnection:
     # llhttp's callbacks.
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        self._headers.append((key, text))
+        if key == "content-length":
+            self._framed = True
+            self._length = self._length or text
+        elif key == "transfer-encoding":
+            self._framed = True
+        elif key == "content-encoding":
+            self._encoding = self._encoding or text.strip().lower()
 
     def on_message_begin(self) -> None:
         if self._ended:
@@ -166,11 +180,9 @@ class HTTPConnection:
     def on_headers_complete(self) -> None:
         if self._taken > self._limits.headers + 65536:
             raise self._too_long(self._taken)
-        names = {name for name, _ in self._headers}
-        self._unframed = not names & {"content-length", "transfer-encoding"}
-        length = next((v for k, v in self._headers if k == "content-length"), "")
-        if length.isdigit() and int(length) > self._limits.payload:
-            raise self._too_big(int(length))
+        self._unframed = not self._framed
+        if self._length.isdigit() and int(self._length) > self._limits.payload:
+            raise self._too_big(int(self._length))
 
     def on_body(self, data: bytes) -> None:
         self._body_size += len(data)
@@ -184,7 +196,8 @@ class HTTPConnection:
             return
         if 100 <= parser.get_status_code() < 200:
             self._headers.clear()
-            self._unframed = False  # the answer is still to come
+            self._length = self._encoding = ""
+            self._framed = self._unframed = False  # the answer is still to come
             return
         self.alive = parser.should_keep_alive()
         self._ended = True
@@ -193,8 +206,7 @@ class HTTPConnection:
         """Outside of the parser, whose callbacks may not start the next exchange."""
         parser = self._parser
         assert parser is not None
-        status, headers = parser.get_status_code(), self._headers
-        encoding = next((v.strip().lower() for k, v in headers if k == "content-encoding"), "")
+        status, headers, encoding = parser.get_status_code(), self._headers, self._encoding
         try:
             body = _decompress(b"".join(self._body), encoding, self._limits.payload)
         except ProtocolError as error:

@@ -17,46 +17,48 @@ MARGIN = 0.5
 #: Seconds after a request in which its connection's end is one that it met on its way.
 RACE = 1.0
 
-Key = tuple[bool, str, int]
-
 
 class Patience:
-    """What is known of each server (TLS, host and port)."""
+    """What is known of one server's.
+
+    Attributes:
+        seconds: for which a connection to it may be idle and be used again.
+    """
+
+    __slots__ = ("_known", "seconds")
 
     def __init__(self) -> None:
-        self._known: dict[Key, float] = {}
+        self.seconds = UNKNOWN
+        self._known = False
 
-    def of(self, server: Key) -> float:
-        """Seconds for which a connection to it may be idle and be used again."""
-        return self._known.get(server, UNKNOWN)
-
-    def learn(self, server: Key, seconds: float) -> None:
+    def learn(self, seconds: float) -> None:
         """It closed a connection, or says that it will, after being idle for so long."""
-        self._known[server] = min(self._known.get(server, seconds), max(0.0, seconds - MARGIN))
+        less = max(0.0, seconds - MARGIN)
+        if not self._known or less < self.seconds:
+            self.seconds = less
+        self._known = True
 
-    def hear(self, server: Key, response: Response) -> None:
+    def hear(self, response: Response) -> None:
         """What it says of itself in a Keep-Alive header, while nothing was seen."""
-        if server not in self._known:
+        if not self._known:
             for part in response.header("keep-alive").split(","):
                 name, _, value = part.strip().partition("=")
                 if name.lower() == "timeout" and value.isdecimal() and len(value) < 9:
-                    self.learn(server, float(value))
+                    self.learn(float(value))
 
-    def usable(self, server: Key, line: HTTPConnection | None) -> bool:
+    def allows(self, line: HTTPConnection) -> bool:
         """Whether the next request may go out on a connection; else it is closed."""
-        if line is None:
-            return False
         if line.alive and not line.stream.stale():
-            if perf_counter() - line.idle_since < self.of(server):
+            if perf_counter() - line.idle_since < self.seconds:
                 return True
         elif line.alive or line.ended:
-            self.learn(server, (line.ended or perf_counter()) - line.idle_since)
+            self.learn((line.ended or perf_counter()) - line.idle_since)
         line.close()
         return False
 
-    def raced(self, server: Key, line: HTTPConnection) -> bool:
+    def raced(self, line: HTTPConnection) -> bool:
         """Whether a failed request met the end of a connection that was used before; no answer had begun."""
         if not line.idle_since or not line.untouched or perf_counter() - line.asked_at > RACE:
             return False
-        self.learn(server, line.asked_at - line.idle_since)
+        self.learn(line.asked_at - line.idle_since)
         return True

@@ -46,7 +46,7 @@ def opened(limit: int) -> Protocol:
 
 
 def let_go(protocol: Protocol) -> None:
-    """It is used no more: what it reads with, and what it stumbled over, would hold it until the collector comes."""
+    """It is used no more: what it reads with, or stumbled over, would hold it until the collector comes."""
     protocol.parser.close()
     protocol.parser_exc = None
     if isinstance(protocol, ClientProtocol):

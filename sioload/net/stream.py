@@ -14,7 +14,7 @@ from gevent.hub import get_hub
 from mypy_extensions import mypyc_attr
 
 from sioload.errors import End
-from sioload.net.wire import handle, read, send_text, text_frame
+from sioload.net.wire import handle, read, send_text, stale, text_frame
 
 if TYPE_CHECKING:
     from sioload.measure.recorder import Recorder
@@ -169,13 +169,7 @@ class Stream:
 
     def stale(self) -> bool:
         """Whether something that nobody has read yet, or the end, is there."""
-        try:
-            self._sock.recv(1, _socket.MSG_PEEK)
-        except (BlockingIOError, InterruptedError):
-            return False
-        except OSError:
-            pass
-        return True
+        return stale(self._handle)
 
     def close(self) -> None:
         """Close now; what is still buffered is dropped. The owner hears nothing of it."""

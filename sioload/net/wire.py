@@ -1,6 +1,6 @@
 """Frames of a websocket's client, and what hands them to the kernel (RFC 6455, section 5).
 
-`read` and `send_text` are C (_wire.c) where there was a compiler.
+`read`, `stale` and `send_text` are C (_wire.c) where there was a compiler.
 """
 
 from __future__ import annotations
@@ -59,6 +59,16 @@ def _read(sock: _socket.socket, size: int) -> bytes:
     return sock.recv(size)
 
 
+def _stale(sock: _socket.socket) -> bool:
+    try:
+        sock.recv(1, _socket.MSG_PEEK)
+    except (BlockingIOError, InterruptedError):
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def _send_text(sock: _socket.socket, head: bytes, number: int | None, data: bytes) -> int | tuple[int, bytes]:
     frame = text_frame(head, number, data)
     try:
@@ -76,6 +86,9 @@ def handle(sock: _socket.socket) -> Any:
 #: (handle, size up to 16,384) -> what has arrived, b"" at its end.
 #: Raises OSError: BlockingIOError when that is nothing yet.
 read: Final[Callable[[Any, int], bytes]] = _read if _native is None else _native.read
+
+#: (handle) -> whether something that nobody has read yet, or the end, is there.
+stale: Final[Callable[[Any], bool]] = _stale if _native is None else _native.stale
 
 #: (handle, head, number, data) -> length of the frame if the kernel took all of it, else how much it took and
 #: the rest. The frame is a masked text: `head`, `number` in decimal digits unless it is None, and `data`.

@@ -375,7 +375,7 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
         self._listener.on_closed(end)
 
     def _release(self, end: End) -> None:
-        """Let go of all that the session held, so that nothing of it waits for the collector; count its end."""
+        """Let go of all that the session held, so that nothing of it waits for the collector, and count."""
         self._heartbeat.stop()
         upgrade, self._upgrade = self._upgrade, None
         if upgrade is not None:

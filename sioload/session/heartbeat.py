@@ -75,7 +75,7 @@ class Heartbeat:
         self._timer = self._requests.fleet.deadlines.at(when, self._due)
 
     def stop(self) -> None:
-        """The session has ended, and has this no more: they would hold each other until the collector comes."""
+        """The session has ended: it and this would hold each other until the collector comes."""
         self._requests.fleet.deadlines.cancel(self._timer)
         self._timer = None
         del self._listener

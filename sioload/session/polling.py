@@ -56,13 +56,15 @@ class Polling:
         pausing: no new GET starts; `on_polling_paused` follows once nothing is under way.
     """
 
-    __slots__ = ("_batch", "_before", "_dials", "_get", "_listener", "_most", "_on_air", "_post", "_queue",
-                 "_requests", "buffered", "closed", "last_heard", "max_payload", "pausing")  # fmt: skip
+    __slots__ = ("_batch", "_before", "_dials", "_get", "_listener", "_most", "_on_air", "_patience",
+                 "_post", "_queue", "_requests", "buffered", "closed", "last_heard", "max_payload",
+                 "pausing")  # fmt: skip
 
     def __init__(
         self, requests: Requests, listener: Listener, max_payload: float, line: HTTPConnection | None
     ) -> None:
         self._requests = requests
+        self._patience = requests.patience()
         self._listener = listener
         self.max_payload = max_payload
         self._get = line
@@ -90,7 +92,7 @@ class Polling:
     def poll(self) -> None:
         """Start the next GET."""
         line = self._get
-        if self._requests.usable(line) and line is not None:
+        if line is not None and self._patience.allows(line):
             line.request(self._requests.get())
         else:
             self._dial(self._dialled_get)
@@ -140,7 +142,7 @@ class Polling:
             return
         self._on_air = []
         line = self._post
-        if self._requests.usable(line) and line is not None:
+        if line is not None and self._patience.allows(line):
             self._post_on(line)
         else:
             self._post = None
@@ -237,8 +239,7 @@ class Polling:
         if self.closed:
             return
         self.last_heard = perf_counter()
-        requests = self._requests
-        requests.fleet.idling.hear(requests.server, response)
+        self._patience.hear(response)
         self._requests.keep_cookies(response.headers)
         if line is self._post:
             self._posted(response)
@@ -297,7 +298,7 @@ class Polling:
 
     def on_failure(self, line: HTTPConnection, end: End) -> None:
         """A GET that met the end of an idle connection goes out again, a POST if nothing of it was sent."""
-        if not self.closed and self._requests.fleet.idling.raced(self._requests.server, line):
+        if not self.closed and self._patience.raced(line):
             if line is self._get:
                 self._before = end
                 self._dial(self._dialled_get, end)

@@ -6,16 +6,16 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from sioload.engineio.packet import Handshake, Packet
 from sioload.engineio.secrets import redact
-from sioload.engineio.urls import Endpoint, Request, parse_url, redirected, stays
+from sioload.engineio.urls import Endpoint, Request, encoded, parse_url, redirected, stays
 from sioload.errors import Stage
 from sioload.measure.rows import Row
 from sioload.net.dial import Dialler
-from sioload.net.http import HTTPConnection, request
+from sioload.net.patience import Patience
 from sioload.net.stream import Stream
 from sioload.net.tunnel import credentials, proxy_for
 from sioload.net.websocket import Listener as FrameListener
@@ -35,11 +35,28 @@ MOVES = 5
 _told: set[str] = set()
 
 
+class _Form(NamedTuple):
+    """A polling request but for its method, its timestamp, and what only a POST has.
+
+    Attributes:
+        before: its target up to the timestamp.
+        after: the rest of it, and the headers.
+        post: the same for a POST, which has a content type of its own.
+        cookie, edits: the `Request`'s when this was made.
+    """
+
+    before: str
+    after: str
+    post: str
+    cookie: str
+    edits: int
+
+
 class Requests:
     """Makes a session's requests, and the streams that they go over.
 
     Attributes:
-        generation: what is spoken.
+        generation: what is spoken; set it by `speak`.
         encode, decode: a packet's websocket frame in this generation, and the packet of a frame.
         given: the server that the script named.
         endpoint: the server, which may be elsewhere than that.
@@ -50,7 +67,7 @@ class Requests:
         proxy: the HTTP proxy that all goes through, None without one.
     """
 
-    __slots__ = ("_moves", "_opens_at", "_sent", "asked", "confided", "decode", "encode", "endpoint",
+    __slots__ = ("_form", "_moves", "_opens_at", "_sent", "asked", "confided", "decode", "encode", "endpoint",
                  "fleet", "generation", "given", "options", "owner", "proxy", "sid")  # fmt: skip
 
     def __init__(
@@ -72,6 +89,7 @@ class Requests:
         self._moves = 0
         self._opens_at: Endpoint | None = None
         self._sent = ""
+        self._form: _Form | None = None
         self.confided: object = None
         self.proxy = parse_url(options.proxy) if options.proxy else None
         self.speak(generation)
@@ -81,6 +99,7 @@ class Requests:
     def speak(self, generation: Generation) -> None:
         """Ask, take and send as this generation does from now on."""
         self.generation = generation
+        self._form = None
         self.encode = generation.encode_base64 if self.options.base64 else generation.encode_frame
         self.decode = generation.decode_frame
 
@@ -144,15 +163,10 @@ class Requests:
             logger.warning("sioload: %s, which is followed: use that URL or path (said once)", told)
         return True
 
-    @property
-    def server(self) -> tuple[bool, str, int]:
-        """Whose patience with idle connections counts."""
+    def patience(self) -> Patience:
+        """That of the server that connections go to."""
         at = self.endpoint if self.proxy is None or self.endpoint.tls else self.proxy
-        return at.tls, at.host, at.port
-
-    def usable(self, line: HTTPConnection | None) -> bool:
-        """Whether the next request may go over a connection that was used before."""
-        return self.fleet.idling.usable(self.server, line)
+        return self.fleet.idling.setdefault((at.tls, at.host, at.port), Patience())
 
     def dial(
         self, done: Callable[[Stream], None], failed: Callable[[Stage, str], None], websocket: bool = False
@@ -171,15 +185,15 @@ class Requests:
 
     def get(self, generation: Generation | None = None) -> bytes:
         """The bytes of a poll, or of the request for a session (in another generation's form)."""
-        return request("GET", *self._head("polling", generation))
+        form, stamp = self._polling(generation or self.generation)
+        return f"GET {form.before}{stamp}{form.after}\r\n\r\n".encode()
 
     def post(self, packets: list[Packet]) -> bytes:
         """The bytes of a request that brings packets."""
-        target, headers = self._head("polling")
         body, content_type = self.generation.encode_payload(packets, self.options.base64)
-        headers = [header for header in headers if header[0].lower() != "content-type"]
-        headers.append(("Content-Type", content_type))
-        return request("POST", target, headers, body)
+        form, stamp = self._polling(self.generation)
+        own = f"Content-Type: {content_type}\r\nContent-Length: {len(body)}"
+        return f"POST {form.before}{stamp}{form.post}\r\n{own}\r\n\r\n".encode() + body
 
     def unpack(self, body: bytes) -> list[Packet]:
         """The packets of a poll's answer.
@@ -191,43 +205,69 @@ class Requests:
 
     def websocket(self, stream: Stream, listener: FrameListener) -> WebSocket:
         """Begin the handshake of a websocket."""
-        target, headers = self._head("websocket")
-        return WebSocket(stream, listener, target, headers, self.options.limits, self.options.compress)
-
-    def _head(
-        self, transport: str, generation: Generation | None = None
-    ) -> tuple[str, list[tuple[str, str]]]:
-        """Target and headers."""
         asked = self.asked
         assert asked is not None
-        at, parameters = self._target(self.at(), transport, generation or self.generation)
-        self._sent = asked.target(at, parameters)
-        headers = asked.header_list(at, transport == "websocket", time())
-        proxy = self.proxy
-        if proxy is None or at.tls or transport == "websocket":
-            return self._sent, headers
-        if proxy.authorization:
-            headers = [header for header in headers if header[0].lower() != "proxy-authorization"]
-            headers.append(("Proxy-Authorization", proxy.authorization))
-        return at.origin + self._sent, headers  # RFC 9112, section 3.2.2
+        at = self.at()
+        before, after = self._target(at, "websocket", self.generation)
+        self._sent = f"{before}{self._timestamp('websocket')}{after}"
+        headers = asked.header_list(at, True, time())
+        return WebSocket(stream, listener, self._sent, headers, self.options.limits, self.options.compress)
 
-    def _target(
-        self, at: Endpoint, transport: str, generation: Generation
-    ) -> tuple[Endpoint, list[tuple[str, str]]]:
-        """Path and parameters, in the generation's form."""
-        stamp = self._timestamp(transport)
+    def _polling(self, generation: Generation) -> tuple[_Form, str]:
+        """A request's form, kept while nothing changes once the session is open, and its timestamp."""
+        asked, form, stamp = self.asked, self._form, self._timestamp("polling")
+        assert asked is not None
+        at = self.at()
+        cookie = asked.cookie(at, time())
+        if form is None or form.cookie != cookie or form.edits != asked.edits:
+            before, after = self._target(at, "polling", generation)
+            form = self._head(at, before, after, cookie)
+            if self.sid:
+                self._form = form
+            else:
+                self._sent = f"{before}{stamp}{after}"
+        return form, stamp
+
+    def _head(self, at: Endpoint, before: str, after: str, cookie: str) -> _Form:
+        """A polling request with this target; through a proxy, which passes it on, if there is one."""
+        asked, proxy = self.asked, self.proxy
+        assert asked is not None
+        headers = asked.header_list(at, False, time())
+        if proxy is not None and not at.tls:
+            before = at.origin + before  # RFC 9112, section 3.2.2
+            if proxy.authorization:
+                headers = [header for header in headers if header[0].lower() != "proxy-authorization"]
+                headers.append(("Proxy-Authorization", proxy.authorization))
+        lines = [f"{after} HTTP/1.1", *[f"{name}: {value}" for name, value in headers]]
+        post = [line for line in lines if not line.lower().startswith("content-type:")]
+        return _Form(before, "\r\n".join(lines), "\r\n".join(post), cookie, asked.edits)
+
+    def _target(self, at: Endpoint, transport: str, generation: Generation) -> tuple[str, str]:
+        """Path and parameters in the generation's form, as they are before and behind the timestamp."""
+        asked = self.asked
+        assert asked is not None
+        parameters, rest = [], []
         if generation.eio is None:
             where = f"{self.named(transport)}/{quote(self.sid, safe='')}" if self.sid else ""
-            path = at.path if at is not self.endpoint else f"{at.path.rstrip('/')}/1/{where}"
-            return replace(at, path=path), [("t", stamp)] if stamp else []
-        parameters = [("EIO", generation.eio), ("transport", transport)]
-        if stamp:
-            parameters.append(("t", stamp))
-        if self.options.base64:
-            parameters.append(("b64", "1"))
-        if self.sid:
-            parameters.append(("sid", self.sid))
-        return at, parameters
+            at = at if at is not self.endpoint else replace(at, path=f"{at.path.rstrip('/')}/1/{where}")
+        else:
+            parameters = [("EIO", generation.eio), ("transport", transport)]
+            if self.options.base64:
+                rest.append(("b64", "1"))
+            if self.sid:
+                rest.append(("sid", self.sid))
+        before = asked.target(at, parameters)
+        if self._stamps(transport):
+            before += "&t=" if "?" in before else "?t="
+        return before, "".join([f"&{name}={encoded(value)}" for name, value in rest])
+
+    def _stamps(self, transport: str) -> bool:
+        """Whether a request carries a timestamp."""
+        wanted = self.options.timestamp
+        return wanted if wanted is not None else transport != "websocket" and self.generation.timestamp
+
+    def _timestamp(self, transport: str) -> str:
+        return self.fleet.next_timestamp() if self._stamps(transport) else ""
 
     def upgradable(self, transport: str, handshake: Handshake) -> bool:
         """Whether a session that opened on a transport can go on on a websocket."""
@@ -238,16 +278,12 @@ class Requests:
         """A transport as this generation calls it."""
         return self.generation.polling if transport == "polling" else transport
 
-    def _timestamp(self, transport: str) -> str | None:
-        wanted = self.options.timestamp
-        if wanted is None:
-            wanted = transport != "websocket" and self.generation.timestamp
-        return self.fleet.next_timestamp() if wanted else None
-
     def keep_cookies(self, headers: list[tuple[str, str]]) -> None:
         """Cookies of a response, of any status, go into the user's later requests (sticky sessions)."""
-        if self.asked is not None:
-            self.asked.keep_cookies(headers, self.at(), time())
+        asked = self.asked
+        for name, value in headers:
+            if name == "set-cookie" and asked is not None:
+                asked.keep_cookie(value, self.at(), time())
 
     def discreet(self, text: str) -> str:
         """What a server said, without what it was told in confidence."""

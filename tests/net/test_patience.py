@@ -12,8 +12,6 @@ from sioload.net.http import HTTPConnection, Response
 from sioload.net.patience import MARGIN, UNKNOWN, Patience
 from sioload.net.stream import CLOSED
 
-SERVER = (False, "127.0.0.1", 5000)
-
 
 def said(header: str) -> Response:
     return Response(200, [("keep-alive", header)], b"")
@@ -40,19 +38,18 @@ def idle(seconds: float) -> HTTPConnection:
 )
 def test_what_a_server_says_of_its_patience(header: str, seconds: float) -> None:
     patience = Patience()
-    patience.hear(SERVER, said(header))
-    assert patience.of(SERVER) == seconds
-    assert patience.of((True, *SERVER[1:])) == UNKNOWN
+    patience.hear(said(header))
+    assert patience.seconds == seconds
 
 
 def test_what_is_seen_counts_more_than_what_is_said_and_only_ever_less_is_believed() -> None:
     patience = Patience()
-    patience.learn(SERVER, 3.0)
-    patience.hear(SERVER, said("timeout=60"))
-    patience.learn(SERVER, 60.0)
-    assert patience.of(SERVER) == 3.0 - MARGIN
-    patience.learn(SERVER, 0.2)
-    assert patience.of(SERVER) == 0.0
+    patience.learn(3.0)
+    patience.hear(said("timeout=60"))
+    patience.learn(60.0)
+    assert patience.seconds == 3.0 - MARGIN
+    patience.learn(0.2)
+    assert patience.seconds == 0.0
 
 
 def test_a_request_that_met_the_end_of_an_idle_connection() -> None:
@@ -61,20 +58,20 @@ def test_a_request_that_met_the_end_of_an_idle_connection() -> None:
     fresh = HTTPConnection(Tape(), ResponseHandler(), SMALL)  # type: ignore[arg-type]
     fresh.request(b"POST / HTTP/1.1\r\n\r\n")
     fresh.on_lost(CLOSED)
-    assert not patience.raced(SERVER, fresh)
+    assert not patience.raced(fresh)
     answered = idle(2.0)
     answered.request(b"POST / HTTP/1.1\r\n\r\n")
     answered.on_data(b"HTTP/1.1 200")
     answered.on_lost(CLOSED)
-    assert not patience.raced(SERVER, answered)
+    assert not patience.raced(answered)
     slow = idle(2.0)
     slow.request(b"POST / HTTP/1.1\r\n\r\n")
     slow.asked_at -= 1.5
     slow.on_lost(CLOSED)
-    assert not patience.raced(SERVER, slow)
-    assert patience.of(SERVER) == UNKNOWN
+    assert not patience.raced(slow)
+    assert patience.seconds == UNKNOWN
     met = idle(2.0)
     met.request(b"POST / HTTP/1.1\r\n\r\n")
     met.on_lost(CLOSED)
-    assert patience.raced(SERVER, met)
-    assert patience.of(SERVER) == pytest.approx(2.0 - MARGIN, abs=0.2)
+    assert patience.raced(met)
+    assert patience.seconds == pytest.approx(2.0 - MARGIN, abs=0.2)

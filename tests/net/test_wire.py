@@ -108,6 +108,21 @@ def test_reading(calls: Calls, pair: Pair) -> None:
     assert read(handle(ours), 448) == b""
 
 
+@pytest.mark.parametrize("kind", ["C", "Python"])
+def test_whether_anything_is_there_to_be_read(kind: str, pair: Pair) -> None:
+    if kind == "C":
+        serverkit.need_compiler()
+    ours, theirs = pair
+    handle, stale = (ours.fileno(), wire._native.stale) if kind == "C" else (ours, wire._stale)
+    assert not stale(handle)
+    theirs.send(b"x")
+    assert stale(handle) and stale(handle), "looking takes nothing"
+    ours.recv(1)
+    assert not stale(handle)
+    theirs.close()
+    assert stale(handle)
+
+
 def test_a_connection_that_is_gone_is_told(calls: Calls) -> None:
     handle, read, send_text = calls
     listener, ours = _socket.socket(), _socket.socket()

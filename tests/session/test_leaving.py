@@ -1,0 +1,98 @@
+"""Sessions that end: what the server hears of it, and what is left of them here."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+import serverkit
+
+HEAD = """
+from gevent import monkey
+monkey.patch_all()
+import gc, json, sys
+import gevent
+from sioload import ConnectError, SocketIOClient
+from sioload.net.fleet import Fleet
+
+url, transports = sys.argv[1], sys.argv[2].split(",")
+fleet = Fleet()
+
+def client(**more):
+    return SocketIOClient(fleet, {"version": 4, "transports": transports, **more}, url=url)
+"""
+
+#: The server ends the poll that the switch waits for up to 100 ms after it has answered the probe.
+LEAVERS = """
+def leave(seconds):
+    sio = client()
+    sio.connect()
+    gevent.sleep(seconds)
+    sio.disconnect()
+
+gevent.joinall([gevent.spawn(leave, n / 100) for n in range(20)], raise_error=True)
+"""
+
+#: One number for each way to end: objects that only the collector could free, for each session.
+ENDS = """
+def garbage(end, times=20):
+    for n in range(times + 2):
+        if n == 2:  # what is made once, is made by now
+            gc.collect()
+            gc.disable()
+        end()
+    gevent.sleep(0.05)
+    left = gc.collect() / times
+    gc.enable()
+    return left
+
+def leaves():
+    sio.connect()
+    sio.call("echo", 1)
+    sio.disconnect()
+
+def is_sent_away():
+    sio.connect()
+    sio.emit("kick")
+    sio.wait()
+    sio.disconnect()
+
+def is_refused():
+    try:
+        sio.connect(namespaces=["/nowhere"])
+    except ConnectError:
+        pass
+
+def finds_nobody():
+    try:
+        nobody.connect()
+    except ConnectError:
+        pass
+
+sio = client(reconnection=False)
+nobody = SocketIOClient(fleet, {"transports": transports}, url="http://127.0.0.1:1")
+print(json.dumps({end.__name__: garbage(end) for end in (leaves, is_sent_away, is_refused, finds_nobody)}))
+"""
+
+
+def run(server: serverkit.Server, script: str, transports: str) -> serverkit.Run:
+    done = serverkit.run([sys.executable, "-c", HEAD + script, server.url, transports], 40)
+    assert done.code == 0, done.text
+    return done
+
+
+def test_who_leaves_in_the_middle_of_an_upgrade_says_so(node4: serverkit.Server) -> None:
+    run(node4, LEAVERS, "polling,websocket")
+    until = time.monotonic() + 3
+    while sum(node4.counts()["disconnects"].values()) < 20 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert node4.counts()["reasons"] == {"/": {"client namespace disconnect": 20}}
+
+
+@pytest.mark.parametrize("transports", ["polling", "websocket", "polling,websocket"])
+def test_what_has_ended_is_freed_at_once(servers: Callable[..., serverkit.Server], transports: str) -> None:
+    left = json.loads(run(servers("sio4"), ENDS, transports).out)
+    assert {end: round(objects, 1) for end, objects in left.items() if objects >= 1} == {}
