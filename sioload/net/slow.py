@@ -41,6 +41,7 @@ class _Slow:
 
     def __call__(self: Any) -> None:
         """The socket is readable."""
+        owner = self.owner
         try:
             try:
                 data = read(self._handle, max(1, min(CHUNK, int(self._rate * SHARE))))
@@ -56,11 +57,11 @@ class _Slow:
             self._reader.stop()
             self._timer = self._deadlines.at(perf_counter() + len(data) / self._rate, self._go_on)
             if self.plain:
-                self.owner.on_data(data)
+                owner.on_data(data)
             else:
                 self._received(data)
         except BaseException as error:  # noqa: BLE001 - a hub callback never raises
-            self.owner.on_crash(error)
+            owner.on_crash(error)
 
     def _go_on(self: Any, now: float) -> None:
         self._timer = None

@@ -205,13 +205,16 @@ class Requests:
 
     def websocket(self, stream: Stream, listener: FrameListener) -> WebSocket:
         """Begin the handshake of a websocket."""
-        asked = self.asked
+        target, headers = self._shaking()
+        return WebSocket(stream, listener, target, headers, self.options.limits, self.options.compress)
+
+    def _shaking(self) -> tuple[str, list[tuple[str, str]]]:
+        """Target and headers of a websocket's handshake."""
+        asked, at = self.asked, self.at()
         assert asked is not None
-        at = self.at()
         before, after = self._target(at, "websocket", self.generation)
         self._sent = f"{before}{self._timestamp('websocket')}{after}"
-        headers = asked.header_list(at, True, time())
-        return WebSocket(stream, listener, self._sent, headers, self.options.limits, self.options.compress)
+        return self._sent, asked.header_list(at, True, time())
 
     def _polling(self, generation: Generation) -> tuple[_Form, str]:
         """A request's form, kept while nothing changes once the session is open, and its timestamp."""

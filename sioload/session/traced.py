@@ -78,7 +78,7 @@ class TracedRequests(Requests):
         return super().post(packets)
 
     def websocket(self, stream: Stream, listener: FrameListener) -> WebSocket:
-        target, headers = self._head("websocket")
+        target, headers = self._shaking()
         self._asks(f"GET {target}".encode())
         options = self.options
         return TracedWebSocket(
