@@ -1,6 +1,8 @@
-# sioload and Locust as an unprivileged user. Run it with the scenario mounted, e.g.
+# Locust with sioload as an unprivileged user: what Locust's Kubernetes operators expect of an image. Run it with
+# the scenario mounted, e.g.
 #   docker build -t sioload .
-#   docker run --rm -v "$PWD/locustfiles:/load:ro" sioload locust -f echo.py --headless -u 10 -t 30s --host http://...
+#   docker run --rm -v "$PWD/locustfiles:/load:ro" sioload -f echo.py --headless -u 10 -t 30s --host http://...
+#   docker run --rm --entrypoint sioload sioload doctor http://...
 FROM python:3.12-slim AS build
 RUN apt-get update \
  && apt-get install -y --no-install-recommends gcc libc6-dev \
@@ -18,4 +20,5 @@ ENV PATH=/opt/sioload/bin:$PATH PYTHONUNBUFFERED=1
 USER 10001
 WORKDIR /load
 EXPOSE 8089 5557 9646
-CMD ["sioload", "--help"]
+ENTRYPOINT ["locust"]
+CMD ["--help"]

@@ -10,6 +10,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+PLAIN := .venv/.plain
 SERVERS := tests/servers
 NODE_SERVERS := $(SERVERS)/node_modules/.package-lock.json
 PYSIO4 := $(SERVERS)/.venv/pysio4/.installed
@@ -22,7 +23,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test verify check bench bench-peers bench-scale clean servers
 
-demo: $(INSTALLED)
+# What was compiled serves it, but it doesn't wait for that: as plain Python it runs in seconds.
+demo: $(if $(wildcard $(INSTALLED)),$(INSTALLED),$(PLAIN))
 	$(BIN)/sioload demo $(if $(STAY),--stay)
 
 test: $(INSTALLED) servers
@@ -59,6 +61,11 @@ $(INSTALLED): pyproject.toml setup.py $(COMPILED)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,dev]'
 	find sioload -name '*.so' -exec touch {} +
+	touch $@
+
+$(PLAIN): pyproject.toml setup.py
+	$(PYTHON) -m venv .venv
+	SIOLOAD_PURE=1 $(BIN)/pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
 # Servers that the tests run against. What can't be had is skipped, with a line that says so; in CI nothing is.

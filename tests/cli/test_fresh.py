@@ -8,6 +8,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+import tomllib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,12 +59,46 @@ def test_what_is_installed_and_run_can_be_read(tmp_path: Path) -> None:
 
 @pytest.mark.verify
 def test_make_demo_needs_nothing_but_python(clone: Path) -> None:
-    installed = serverkit.run(["make", ".venv/.installed"], 800, cwd=clone)
+    began = time.monotonic()
+    installed = serverkit.run(["make", ".venv/.plain"], 800, cwd=clone)
     assert installed.code == 0, installed.text
+    print(f"installed in {time.monotonic() - began:.0f} s, the packages' download among them")
     short = ["--web-port", str(serverkit.free_port()), "--users", "20", "--run-time", "5s"]
     done = serverkit.run([clone / ".venv/bin/sioload", *made(), *short], 60, cwd=clone, env=CLEAN)
     assert done.code == 0, done.text
     assert "reconciled with the server" in done.out
+    assert not list(clone.rglob("sioload/**/*.so")), "nobody waits for a compiler"
+
+
+@pytest.mark.verify
+def test_a_wheel_is_whole_and_runs_offline_where_there_is_no_compiler(clone: Path) -> None:
+    """sdist, its wheel, and that in an empty environment without an index."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    house, env = clone / "house", {**CLEAN, "CC": "/nowhere/cc"}
+    wanted = tomllib.loads((clone / "pyproject.toml").read_text())["project"]["dependencies"]
+    build = "import setuptools.build_meta as build; build.build_sdist('dist')"
+    for command in (
+        [sys.executable, "-c", build],
+        [*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", house, "dist/sioload-0.1.0.tar.gz"],
+        [*pip, "wheel", "-q", "-w", house, *wanted],
+        [sys.executable, "-m", "venv", clone / "empty"],
+    ):
+        done = serverkit.run(command, 600, cwd=clone, env=env)
+        assert done.code == 0, done.text
+    (wheel,) = house.glob("sioload-*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        names = set(packed.namelist())
+    tracked = {str(path.relative_to(clone)) for path in (clone / "sioload").rglob("*") if path.is_file()}
+    left_out = {name for name in tracked - names if not name.endswith((".c", ".md", ".pyc"))}
+    assert not left_out and "sioload/py.typed" in names and not [name for name in names if ".so" in name]
+    shutil.rmtree(clone / "sioload")
+    python = clone / "empty" / "bin" / "python"
+    offline = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-index"]
+    done = serverkit.run([*offline, "--find-links", house, "sioload"], 300, cwd=clone, env=env)
+    assert done.code == 0, done.text
+    demo = [python.with_name("sioload"), "demo", "--headless", "--users", "10", "--run-time", "4s"]
+    done = serverkit.run(demo, 60, cwd=clone, env=env)
+    assert done.code == 0 and "reconciled with the server" in done.out, done.text
 
 
 #: What is tried with another Python, and fits a few minutes.
@@ -107,6 +144,7 @@ class Image:
     Attributes:
         copied: what goes into the image, for it to be installed from.
         install: arguments of the Python that installs.
+        entry: the program that arguments go to.
         example: arguments of the run that its first lines show.
     """
 
@@ -118,7 +156,8 @@ class Image:
         self.copied = [name for names in copies for name in names.split()[:-1]]
         assert set(self.copied) <= set(sent), "what .dockerignore leaves out can't be copied"
         (self.install,) = re.findall(r"^RUN python (-m venv .+)$", text, re.MULTILINE)
-        (self.example,) = re.findall(r"^# .* sioload locust (.+) --host http://\.\.\.$", text, re.MULTILINE)
+        (self.entry,) = re.findall(r'^ENTRYPOINT \["(\w+)"\]$', text, re.MULTILINE)
+        (self.example,) = re.findall(r"^# .* sioload (-f .+) --host http://\.\.\.$", text, re.MULTILINE)
 
 
 @pytest.mark.verify
@@ -134,7 +173,7 @@ def test_the_dockerfiles_steps_install_what_its_example_runs(clone: Path, target
     shutil.rmtree(source)
 
     short = shlex.split(built.example.replace("-t 30s", "-t 4s"))
-    command = [image / "bin" / "locust", *short, "--host", target.url]
+    command = [image / "bin" / built.entry, *short, "--host", target.url]
     done = serverkit.run(command, 60, cwd=clone / "locustfiles", env={**CLEAN, "HOME": "/nowhere"})
     assert done.code == 0, done.text
     assert target.counts()["acks"]["/"]

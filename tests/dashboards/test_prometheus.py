@@ -103,10 +103,10 @@ def compose(folder: Path, metrics: int) -> Iterator[serverkit.Process]:
     }
 
     def start(service: str, *more: str) -> serverkit.Process:
-        argv = [places.get(part, part) for part in run[service][1:]]
+        argv = [places.get(part, part) for part in run[service]]
         return stack.enter_context(serverkit.Process(serverkit.locust([*argv, *more]), env={"RESTLESS": "1"}))
 
-    assert run["target"][:2] == ["sioload", "target"]
+    assert run["target"][0] == "target"
     with serverkit.running("target", "--ping-interval", "2") as server, contextlib.ExitStack() as stack:
         places["http://target:5000"] = server.url
         ports = ["--master-bind-host", "127.0.0.1", "--master-bind-port", bind, "--web-port", web]
