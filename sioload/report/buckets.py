@@ -1,10 +1,11 @@
-"""The few buckets of a Prometheus histogram, counted from the many of ours."""
+"""The few buckets of histograms as Prometheus and OpenTelemetry have them, counted from the many of ours."""
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
-from sioload.measure.histogram import TICKS, Histogram, bucket
+from sioload.measure.histogram import TICKS, Histogram, bucket, value
 
 
 def _bounds() -> list[int]:
@@ -35,3 +36,26 @@ def cumulative(times: Histogram) -> list[tuple[str, int]]:
             pending = next(filled, None)
         found.append((label, reached))
     return [*found, ("+Inf", times.total)]
+
+
+def exponential(times: Histogram, scale: int) -> tuple[int, int, list[int]]:
+    """The buckets of OpenTelemetry's exponential histogram: bounds are powers of 2 ** (2 ** -scale) seconds.
+
+    Each of our buckets, which are finer, goes where its midpoint lies.
+
+    Returns:
+        Samples that took no tick, the number of the first bucket, and the counts from there on.
+    """
+    found: dict[int, int] = {}
+    zeros = 0
+    for index, n in times.counts.items():
+        if index == 0:
+            zeros += n
+            continue
+        seconds = min(max(value(index), times.min), times.max)
+        number = math.ceil(math.log2(seconds) * 2**scale) - 1
+        found[number] = found.get(number, 0) + n
+    if not found:
+        return zeros, 0, []
+    first = min(found)
+    return zeros, first, [found.get(number, 0) for number in range(first, max(found) + 1)]

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sioload.durations import seconds_of
-from sioload.errors import CheckError, PhaseError
+from sioload.engineio.urls import bare, parse_url
+from sioload.errors import CheckError, OptionError, PhaseError
 from sioload.load.phases import parse_phases
 from sioload.load.shapes import SESSION_DRAIN
 from sioload.measure.rooms import GRACE
@@ -55,6 +56,7 @@ def add_options(parser: Any) -> None:
     text = "Address that the metrics are served on. Defaults to 127.0.0.1."
     add("--sio-metrics-host", str, "<address>", text, default="127.0.0.1")
     text = "Read this server's figures beside ours: a Prometheus endpoint, e.g. api=http://127.0.0.1:3000/metrics"
+    add("--sio-otlp", http_url, "<url>", "Send OpenTelemetry metrics to this collector (OTLP over HTTP)")
     add("--sio-server", server_text, "<name=url>", f"{text}, or api=pid:4711. May be given several times.",
         action="append", default=[])  # fmt: skip
     text = "Keep these metrics of a --sio-server too, e.g. 'http_*_total'. May be given several times."
@@ -153,6 +155,17 @@ def writable_directory(path: str) -> str:
     """A directory that can be written to; it is made when it isn't there."""
     writable_file(os.path.join(path, f".sioload-{os.getpid()}") if path.strip() else path)
     return path
+
+
+def http_url(text: str) -> str:
+    """An http or https URL, as it was given."""
+    try:
+        parse_url(text)
+    except OptionError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if not text.startswith("http"):
+        raise argparse.ArgumentTypeError(f"{bare(text)!r} must begin with http:// or https://")
+    return text
 
 
 def port(text: str) -> int:

@@ -22,6 +22,8 @@ from sioload.swarm import foreign
 
 #: Whose listeners only count.
 _COUNTERS: Final = ("locust.runners", foreign.__name__, "sioload.swarm.trial")
+#: Whose listener exports each request.
+_OTEL: Final = "locust.opentelemetry"
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +70,8 @@ class RequestListeners:
 
     def look(self) -> None:
         """Start or stop, by whether anyone listens now. Cheap; called once a second too."""
-        own = [h for h in self._request._handlers if getattr(h, "__module__", "") not in _COUNTERS]
+        modules = [(h, getattr(h, "__module__", "")) for h in self._request._handlers]
+        own = [_typed(h) if module == _OTEL else h for h, module in modules if module not in _COUNTERS]
         self._listeners._handlers = own
         if bool(own) != self._on:
             self._on = bool(own)
@@ -125,6 +128,15 @@ class RequestListeners:
             logger.warning(
                 "sioload: a listener of the request event raised %r; no user is stopped by it", raised
             )
+
+
+def _typed(listener: Callable[..., None]) -> Callable[..., None]:
+    """That of `--otel`, which tells requests apart by name alone: CALL and PUSH of one event would be one."""
+
+    def listen(*, request_type: str, name: str, **more: object) -> None:
+        listener(request_type=request_type, name=f"{request_type} {name}", **more)
+
+    return listen
 
 
 class Failure(Exception):

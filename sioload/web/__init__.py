@@ -11,7 +11,7 @@ from sioload import swarm
 from sioload.swarm.guard import Guard
 from sioload.swarm.single import Single
 from sioload.swarm.worker import Worker
-from sioload.web import hosts, metrics, pages, tab, terminal
+from sioload.web import hosts, metrics, otlp, pages, tab, terminal
 from sioload.web.html_report import Maker
 from sioload.web.live import LOOK, Live
 
@@ -50,6 +50,7 @@ def attach(environment: Environment) -> Live | None:
         tab.add_tab(environment.web_ui, live, guard.safe)
         pages.add_pages(environment.web_ui, live)
     metrics.serve_if_asked(live, guard)
+    otlp.export_if_asked(live, guard)
     terminal.show_if_headless(live, guard)
     return live
 

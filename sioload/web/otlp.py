@@ -1,0 +1,232 @@
+"""`--sio-otlp URL`: the run's merged figures to an OpenTelemetry collector, over HTTP.
+
+The figures are made into OpenTelemetry's own data every ten seconds and at the end; no instrument of its SDK
+is on the way of a sample. That, and sending it, is done in a thread of its own: a collector that is slow, or
+gone, holds nobody up. Headers, certificates and time limits come from the variables `OTEL_EXPORTER_OTLP_*`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import gevent
+from gevent.threadpool import ThreadPool
+
+from sioload.engineio.secrets import redact
+from sioload.engineio.urls import bare
+from sioload.measure.histogram import TICKS, Histogram
+from sioload.measure.rows import ROW_TYPES, Totals, normalise
+from sioload.report.buckets import exponential
+from sioload.swarm import describe
+from sioload.swarm.guard import Guard
+from sioload.web.live import Live, Look
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics.export import DataT, ExponentialHistogramDataPoint, Metric, NumberDataPoint
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two exports, and how long the last one may take.
+EVERY: Final = 10.0
+LAST: Final = 10.0
+#: Buckets to a doubling, as a power of two: each is 4.4 % wide.
+SCALE: Final = 4
+#: Types whose names stand behind their namespace.
+_NAMED: Final = ROW_TYPES.keys() - {"DIAL", "OPEN", "UPGRADE", "HEARTBEAT", "RECONNECT", "DISCONNECT"}
+_PACKAGE: Final = "opentelemetry.exporter"
+
+
+class Export:
+    """Sends a run's figures to one collector.
+
+    Args:
+        live: the run.
+        url: of the collector; without a path, that of OTLP's metrics is meant.
+    """
+
+    def __init__(self, live: Live, url: str) -> None:
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+        from opentelemetry.sdk.resources import Resource
+
+        self._live = live
+        self._url = url
+        self._pool = ThreadPool(1)
+        whole = url if urlsplit(url).path.strip("/") else url.rstrip("/") + "/v1/metrics"
+        self._exporter = OTLPMetricExporter(endpoint=whole)
+        run = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}-{os.getpid()}"
+        name = os.environ.get("OTEL_SERVICE_NAME", "sioload")
+        self._resource = Resource.create({"service.name": name, "sioload.run": run})
+        self._said = self._final = False
+        self._heard = _Heard()
+
+    def follow(self) -> None:
+        """Send every ten seconds while a test goes on, and once when it is over. In a greenlet of its own."""
+        while True:
+            gevent.sleep(EVERY)
+            settled = self._live.settled_at is not None
+            if not settled or not self._final:
+                self._send(self._live.look())
+                self._final = settled
+
+    def finish(self) -> None:
+        """The process ends: send the final figures."""
+        self._live.watch()
+        try:
+            with gevent.Timeout(LAST):
+                self._send(self._live.look())
+        except gevent.Timeout:
+            logger.warning(
+                "sioload: --sio-otlp: %s didn't take the final figures in %g s", bare(self._url), LAST
+            )
+
+    def _send(self, look: Look) -> None:
+        if not self._pool.apply(self._export, (look,)) and not self._said:
+            self._said = True
+            reason = redact(normalise(self._heard.last or "no answer"), urlsplit(self._url).password or "")
+            logger.warning("sioload: --sio-otlp: can't send to %s: %s (said once)", bare(self._url), reason)
+
+    def _export(self, look: Look) -> bool:
+        """In a thread."""
+        from opentelemetry.sdk.metrics.export import (
+            MetricExportResult,
+            MetricsData,
+            ResourceMetrics,
+            ScopeMetrics,
+        )
+        from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+        scope = InstrumentationScope("sioload", describe.versions()["sioload"])
+        started = int(self._live.judge.started * 1e9)
+        found = list(metrics(look, started, time.time_ns()))
+        parts = [ResourceMetrics(self._resource, [ScopeMetrics(scope, found, "")], "")]
+        sent = self._exporter.export(MetricsData(parts))
+        return bool(sent is MetricExportResult.SUCCESS)
+
+
+class _Heard(logging.Handler):
+    """Keeps what the exporter logs, each time that it fails, to be said once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = ""
+        for name in (_PACKAGE, "opentelemetry.sdk"):
+            of_package = logging.getLogger(name)
+            of_package.addHandler(self)
+            of_package.propagate = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.last = record.getMessage()
+
+
+def metrics(look: Look, started: int, now: int) -> Iterator[Metric]:
+    """A run's figures as OpenTelemetry's metrics.
+
+    Args:
+        look: the run.
+        started: when counting began, and `now`, in nanoseconds since the epoch.
+    """
+    from opentelemetry.sdk.metrics.export import (
+        AggregationTemporality,
+        ExponentialHistogram,
+        Gauge,
+        Metric,
+        NumberDataPoint,
+        Sum,
+    )
+
+    def point(value: float, **attributes: str) -> NumberDataPoint:
+        named = {
+            f"sioload.{key}" if key != "error_type" else "error.type": text
+            for key, text in attributes.items()
+        }
+        return NumberDataPoint(named, started, now, value)
+
+    def total(points: list[NumberDataPoint]) -> DataT:
+        return Sum(points, AggregationTemporality.CUMULATIVE, is_monotonic=True)
+
+    figures = look.figures
+    timed = [_times(row, started, now) for row in figures.rows if row.times.total]
+    times = ExponentialHistogram(timed, AggregationTemporality.CUMULATIVE)
+    yield Metric("sioload.event.duration", "Times of events, failures among them", "s", times)
+    counted = [point(row.count, **_of(row)) for row in figures.rows]
+    yield Metric("sioload.events", "Events counted, failures among them", "{event}", total(counted))
+    failed = [point(n, **_of(row), error_type=text) for row in figures.rows for text, n in row.errors.items()]
+    yield Metric("sioload.failures", "Failures, by message", "{event}", total(failed))
+    ended = {
+        key: n for key, n in figures.ledger.encode().items() if key not in ("emits", "open", "late_acks")
+    }
+    outcomes = [point(n, outcome=outcome) for outcome, n in ended.items()]
+    yield Metric("sioload.emits", "Emits that ended, by outcome", "{emit}", total(outcomes))
+    made = figures.connections
+    now_open = [point(n, state="open", transport=transport) for transport, n in made.current.items()]
+    open_now = Gauge([*now_open, point(made.opening, state="opening")])
+    yield Metric("sioload.connections", "Connections now", "{connection}", open_now)
+    yield Metric("sioload.users", "Simulated users now", "{user}", Gauge([point(look.users)]))
+    lags = [point(totals.own_p99, worker=worker) for worker, totals in figures.health]
+    yield Metric("sioload.generator.lag", "Own lag at p99 in the newest window of 5 s", "s", Gauge(lags))
+
+
+def _of(row: Totals) -> dict[str, str]:
+    """A row's attributes."""
+    if row.type not in _NAMED:
+        return {"type": row.type, "name": row.name}
+    namespace = row.name.partition(" ")[0] if row.name.startswith("/") else "/"
+    return {"type": row.type, "name": row.name, "namespace": namespace}
+
+
+def _times(row: Totals, started: int, now: int) -> ExponentialHistogramDataPoint:
+    from opentelemetry.sdk.metrics.export import Buckets, ExponentialHistogramDataPoint
+
+    times: Histogram = row.times
+    zeros, offset, counts = exponential(times, SCALE)
+    return ExponentialHistogramDataPoint(
+        {f"sioload.{key}": text for key, text in _of(row).items()},
+        start_time_unix_nano=started,
+        time_unix_nano=now,
+        count=times.total,
+        sum=times.sum_ticks / TICKS,
+        scale=SCALE,
+        zero_count=zeros,
+        positive=Buckets(offset, counts),
+        negative=Buckets(0, []),
+        flags=0,
+        min=times.min,
+        max=times.max,
+    )
+
+
+def export_if_asked(live: Live, guard: Guard) -> None:
+    """Send the figures if `--sio-otlp` was given, and tell `--otel` apart from it.
+
+    Raises:
+        SystemExit: the packages of the extra `otlp` aren't there (exit code 2).
+    """
+    options = live.environment.parsed_options
+    if getattr(options, "otel", False):
+        logger.info(
+            "sioload: --otel sends Locust's own metric: rows without a time are missing, all below 5 s is "
+            "one bucket, names carry their type (CALL message). --sio-otlp URL sends histograms of all rows"
+        )
+    url = getattr(options, "sio_otlp", None)
+    if not url:
+        return
+    if not _installed():
+        print("sioload: --sio-otlp needs more packages: pip install 'sioload[otlp]'", file=sys.stderr)
+        raise SystemExit(2)
+    export = Export(live, url)
+    gevent.spawn(export.follow)
+    guard.listen("quit", lambda **_: export.finish())
+
+
+def _installed() -> bool:
+    try:
+        return importlib.util.find_spec(f"{_PACKAGE}.otlp.proto.http.metric_exporter") is not None
+    except ModuleNotFoundError:
+        return False

@@ -1,0 +1,141 @@
+"""What a collector of OpenTelemetry receives, as OpenTelemetry's own package decodes it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serverkit
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from sioload.measure.histogram import Histogram
+from sioload.report.buckets import exponential
+
+SCRIPT = """
+from locust import constant, task
+from sioload import SocketIOUser
+
+class Chat(SocketIOUser):
+    options = {"namespaces": ["/", "/chat"], "auth": {"token": "secret"}}
+    wait_time = constant(0.1)
+
+    @task
+    def talk(self):
+        self.sio.call("echo", 1)
+        self.sio.call("echo", 1, namespace="/chat", ok=lambda reply: False)
+
+    @task
+    def tell(self):
+        self.sio.emit("message", {"text": "hi"})
+"""
+
+
+class Collector(BaseHTTPRequestHandler):
+    """Keeps what it gets."""
+
+    got: list[tuple[str, dict[str, str], ExportMetricsServiceRequest]] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        self.got.append((self.path, dict(self.headers), ExportMetricsServiceRequest.FromString(body)))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def collector() -> Iterator[str]:
+    Collector.got = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def attributes(point: Any) -> dict[str, str]:
+    return {each.key: each.value.string_value for each in point.attributes}
+
+
+def decoded(request: ExportMetricsServiceRequest) -> tuple[dict[str, str], dict[str, Any]]:
+    (resource,) = request.resource_metrics
+    (scope,) = resource.scope_metrics
+    return attributes(resource.resource), {metric.name: metric for metric in scope.metrics}
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_a_collector_gets_what_the_report_says(
+    processes: int, collector: str, target: serverkit.Server, tmp_path: Path
+) -> None:
+    script, file = tmp_path / "chat.py", tmp_path / "report.json"
+    script.write_text(SCRIPT)
+    args = ["-f", str(script), "--headless", "-u", "4", "-r", "4", "-t", "3s", "--host", target.url,
+            "--sio-otlp", collector, "--sio-report", str(file), "--exit-code-on-error", "0"]  # fmt: skip
+    args += ["--processes", str(processes)] if processes else []
+    env = {"OTEL_EXPORTER_OTLP_HEADERS": "x-token=abc", "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+           "OTEL_RESOURCE_ATTRIBUTES": "team=chat"}  # fmt: skip
+    done = serverkit.run_locust(args, 60, env=env)
+    assert done.code == 0, done.text
+    report = json.loads(file.read_text())
+    path, headers, last = Collector.got[-1]
+    assert path == "/v1/metrics" and headers["x-token"] == "abc" and headers["Content-Encoding"] == "gzip"
+    resource, metrics = decoded(last)
+    assert resource["service.name"] == "sioload" and resource["team"] == "chat" and resource["sioload.run"]
+    times = {}
+    for point in metrics["sioload.event.duration"].exponential_histogram.data_points:
+        of = attributes(point)
+        times[of["sioload.type"], of["sioload.name"]] = (of.get("sioload.namespace"), point)
+    timed = {(e["type"], e["name"]): e for e in report["events"] if e["latency_ms"] is not None}
+    assert times.keys() == timed.keys()
+    for key, event in timed.items():
+        namespace, point = times[key]
+        assert point.count == sum(point.positive.bucket_counts) + point.zero_count
+        assert point.max * 1000 == pytest.approx(event["latency_ms"]["max"], abs=1e-3)
+        assert point.sum / point.count * 1000 == pytest.approx(event["latency_ms"]["mean"], rel=1e-3)
+        if event["type"] == "CALL":
+            assert point.count == event["count"] and namespace == ("/chat" if "/chat" in key[1] else "/")
+    rows = [(attributes(point), point.as_int) for point in metrics["sioload.events"].sum.data_points]
+    counted = {(of["sioload.type"], of["sioload.name"]): n for of, n in rows}
+    assert counted == {(e["type"], e["name"]): e["count"] for e in report["events"]}
+    outcomes = {attributes(p)["sioload.outcome"]: p.as_int for p in metrics["sioload.emits"].sum.data_points}
+    assert outcomes == {key: report["ledger"][key] for key in outcomes} and outcomes["acked"] > 10
+    failed = {attributes(p)["error.type"]: p.as_int for p in metrics["sioload.failures"].sum.data_points}
+    assert failed["unexpected reply: ok() returned false"] == sum(e["failures"] for e in report["events"])
+    lags = metrics["sioload.generator.lag"].gauge.data_points
+    assert len({attributes(point)["sioload.worker"] for point in lags}) == max(processes, 1)
+    assert {"sioload.users", "sioload.connections"} <= metrics.keys()
+
+
+def test_a_collector_that_is_gone_is_said_once(target: serverkit.Server, tmp_path: Path) -> None:
+    args = ["-f", "locustfiles/echo.py", "--headless", "-u", "2", "-r", "2", "-t", "2s", "--host", target.url,
+            "--sio-otlp", "http://me:s3cretword@127.0.0.1:1"]  # fmt: skip
+    done = serverkit.run_locust(args, 60, env={"OTEL_EXPORTER_OTLP_TIMEOUT": "2"})
+    assert done.code == 0 and done.err.count("--sio-otlp: ") == 1, done.text
+    assert "s3cretword" not in done.text and "Traceback" not in done.text
+
+
+def test_exponential_buckets_hold_every_sample_where_it_lies() -> None:
+    times = Histogram()
+    for n in range(1, 2000):
+        times.add(n * n * 1e-7, n)
+    times.add(0.0, 3)
+    zeros, first, counts = exponential(times, 4)
+    assert zeros == 3 and zeros + sum(counts) == times.total
+    assert 2 ** ((first - 0.5) / 16) < 1.6e-7 and counts[0] and counts[-1]
+    reached = 0
+    for number, n in enumerate(counts, first):
+        reached += n
+        below = sum(m for m in range(1, 2000) if m * m * 1e-7 <= 2 ** ((number + 1) / 16))
+        assert math.isclose(reached, below, rel_tol=0.02, abs_tol=80)
+    assert exponential(Histogram(), 4) == (0, 0, [])
