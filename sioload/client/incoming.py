@@ -22,7 +22,7 @@ from sioload.client.sleepers import Sleepers
 from sioload.engineio.cookies import Jar
 from sioload.measure.clock import AHEAD, BACK, misfit
 from sioload.measure.delivery import Receiver
-from sioload.measure.recorder import label_of
+from sioload.measure.recorder import label_of, shown_name
 from sioload.measure.rooms import Member, everyone, key_of
 from sioload.net import clock
 from sioload.net.pushes import CountedBroadcast
@@ -179,6 +179,8 @@ class Incoming(Listener, Script):
 
     def _deliver(self, handler: Handler, shown: str, args: list[Json]) -> None:
         assert handler.delivery is not None
+        if self.own is not None:
+            shown = shown_name(shown)
         try:
             stream, number = handler.delivery(*args)
             if self._receiver is None:

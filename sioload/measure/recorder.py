@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from sioload.measure.audience import Audience
@@ -66,6 +67,15 @@ def label_of(user: object) -> str:
     """What stands behind the names of a user's rows."""
     label: object = getattr(user, "label", "")
     return LABEL + label if isinstance(label, str) and label else ""
+
+
+_NUMBER: Final = re.compile(FOLLOWED + r"\d+")
+
+
+def shown_name(name: str) -> str:
+    """A name in which the label of a user that is followed may stand, as others are to see it."""
+    before, mark, after = name.partition(FOLLOWED)
+    return before.removesuffix(LABEL) + after.lstrip("0123456789") if mark else name
 
 
 class Recorder:
@@ -156,9 +166,8 @@ class Recorder:
     def _followed_row(self, type: str, name: str) -> Row:
         row = self._followed.get((type, name))
         if row is None:
-            shown, mark, number = name.partition(FOLLOWED)
-            shown = self._names.admit(type, clean_name(shown.removesuffix(LABEL)))
-            listener = self._followers[mark + number]
+            shown = self._names.admit(type, clean_name(shown_name(name)))
+            listener = self._followers[_NUMBER.findall(name)[0]]
 
             def hear(row: Row, seconds: float | None, failure: str | None) -> None:
                 listener(row, seconds, failure)

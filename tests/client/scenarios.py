@@ -11,6 +11,7 @@ import re
 import sys
 import time
 import traceback
+import urllib.request
 from collections.abc import Callable
 from typing import Any
 
@@ -516,6 +517,51 @@ def disconnect_and_connect_again() -> None:
     assert sio.fleet.recorder.connections.encode()["closed"] == {"client": 2}
     assert len(sio.fleet.deadlines) == 0, "no deadline outlives its connection"
     assert not sio.fleet.members
+
+
+@scenario
+def a_drop_is_a_loss_of_its_own_kind_and_the_server_hears_of_it() -> None:
+    sio = connected()
+    sid, told = sio.sid, []
+    sio.on("disconnect", told.append)
+    before = left()
+    sio.drop()
+    assert not sio.connected and not sio.fleet.orphans
+    assert sio.call("echo", 1) == 1, "it waits for the way back"
+    assert sio.sid != sid and told == ["dropped"]
+    rows = {(t.type, t.name): t for t in sio.fleet.recorder.totals()}
+    assert rows["DISCONNECT", "dropped"].failures == 0 and rows["RECONNECT", "dropped"].count == 1
+    assert left() > before
+    sio.disconnect()
+    sio.drop()
+    assert not sio.connected, "without a connection nothing happens"
+
+
+@scenario
+def a_silent_drop_leaves_the_server_in_the_belief_that_the_client_is_there() -> None:
+    sio = connected(reconnection=False)
+    asked = gevent.spawn(sio.call, "silent", timeout=5)
+    gevent.sleep(0.1)
+    before = left()
+    sio.drop(silent=True)
+    assert sio.fleet.orphans, "its sockets are open"
+    asked.join(1)
+    assert isinstance(asked.exception, ConnectionLost)
+    assert outcomes(sio)["indeterminate"] == 1
+    gevent.sleep(0.5)
+    assert left() == before
+    sio.fleet.drain(0.1)
+    assert not sio.fleet.orphans
+    until = time.monotonic() + 3
+    while left() == before and time.monotonic() < until:
+        gevent.sleep(0.05)
+    assert left() > before, "closed at the end of the run"
+
+
+def left() -> int:
+    """How many clients have left the root, as the server knows it."""
+    with urllib.request.urlopen(URL + "/counts") as answer:
+        return int(json.load(answer)["disconnects"]["/"])
 
 
 def main() -> None:

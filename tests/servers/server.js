@@ -5,7 +5,7 @@
 //     [--refuse-upgrade] [--cert file --key file] [--stream-ids] [--dismiss ms] [--login]
 //
 // It prints `listening PORT`. Namespaces: `/` (refused with the query deny=1), `/chat` (open) and `/private` (wants
-// token=secret in the auth payload or the query). HTTP: GET /health, GET /counts, GET /requests, POST /reset,
+// token=secret in the auth payload or the query). HTTP: GET /health, GET /counts, GET /requests, GET /buffered, POST /reset,
 // POST /login (sets a cookie, whoever asks).
 "use strict";
 
@@ -69,11 +69,21 @@ function http(req, res) {
   if (path === "/health" || path === "/") json(res, 200, { ok: true, lib: options.lib });
   else if (path === "/counts") json(res, 200, counts);
   else if (path === "/requests") json(res, 200, requests);
+  else if (path === "/buffered") json(res, 200, buffered());
   else if (path === "/reset" && req.method === "POST") json(res, 200, { ok: true }, reset());
   else if (path === "/login" && req.method === "POST") {
     req.resume();
     json(res, 200, { ok: true, token: "secret" }, { "set-cookie": "session=1; Path=/; HttpOnly" });
   } else json(res, 404, { ok: false, error: `no ${req.method} ${path} here` });
+}
+
+// What waits in this process to be sent to each client of the root, in bytes (2.x and later, websockets).
+function buffered() {
+  return [...members["/"].keys()].map((socket) => {
+    const carrier = socket.conn.transport.socket;
+    const queue = socket.conn.writeBuffer;
+    return (carrier ? carrier.bufferedAmount : 0) + queue.reduce((sum, packet) => sum + (packet.data || "").length, 0);
+  });
 }
 
 const cutting = new Set(); // sids of polling sessions whose next GET is to be cut

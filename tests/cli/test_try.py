@@ -1,0 +1,194 @@
+"""`sioload try` against real servers: every packet as it passed, and what was odd with its remedy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serverkit
+import tapekit
+
+from sioload.socketio.generations import VERSIONS
+
+HERE = Path(__file__).parent
+SERVERS = {
+    "0.9": (("sio0",), {"version": 0}),
+    "1.7": (("sio1",), {"version": 1}),
+    "2.5": (("sio2",), {"version": 2}),
+    "3.1": (("sio3",), {"version": 3}),
+    "4.8": (("sio4",), {"version": 4}),
+    "4.8 msgpack": (("sio4", "--msgpack"), {"version": 4, "parser": "msgpack"}),
+    "python 5": (("pysio5",), {"version": 4}),
+}
+TRANSPORTS = {"polling": ["polling"], "websocket": ["websocket"], "upgrade": ["polling", "websocket"]}
+QUICK = {("4.8", "upgrade"), ("2.5", "polling"), ("0.9", "websocket")}
+Servers = Callable[..., serverkit.Server]
+
+
+def tried(url: str, *more: str, options: dict[str, Any], seconds: str = "1") -> serverkit.Run:
+    env = {"TRIED": json.dumps(options)}
+    args = ["try", str(HERE / "tried.py"), "--host", url, "--seconds", seconds, *more]
+    return serverkit.run_forked("sioload", args, env=env)
+
+
+def lines_of(run: serverkit.Run) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in run.out.splitlines()]
+
+
+CELLS = [
+    pytest.param(server, transport, marks=() if (server, transport) in QUICK else pytest.mark.verify)
+    for server in SERVERS
+    for transport in TRANSPORTS
+    if (server, transport) != ("0.9", "upgrade")
+]
+
+
+@pytest.mark.parametrize("server, transport", CELLS)
+def test_the_packets_are_those_that_passed(server: str, transport: str, servers: Servers) -> None:
+    kind, options = SERVERS[server]
+    with tapekit.taping(servers(*kind).port) as (url, recorded):
+        run = tried(url, "--json", "--full", "--show-secrets",
+                    options={**options, "transports": TRANSPORTS[transport]})  # fmt: skip
+    assert run.code == 0, run.text
+    *told, end = lines_of(run)
+    assert end["ok"] and end["tasks"] == [
+        "task echo",
+        "task asked",
+        "task utf",
+        "task bytes_too",
+    ], "each once, the leaves of nested sets too"
+    shown: dict[tuple[str, str], list[str]] = {}
+    for line in told:
+        if "way" in line and line["kind"] not in ("request", "answer"):
+            text = line["base64"] if "base64" in line else line["text"]
+            shown.setdefault((line["way"], line["transport"]), []).append(text)
+    passed: dict[tuple[str, str], list[str]] = {}
+    for way, over, text in recorded.packets(VERSIONS[options["version"]]):
+        as_text = text if isinstance(text, str) else _base64(text)
+        passed.setdefault((way, over), []).append(as_text)
+    assert shown.keys() == passed.keys()
+    for way in shown:
+        assert shown[way] == passed[way], way
+    rows = {(row["type"], row["name"]) for line in told for row in line.get("rows", ())}
+    assert {("CALL", "echo"), ("WAIT", "/chat echo"), ("EMIT", "ask"), ("CONNECT", "/chat")} <= rows
+    by_packet = [line for line in told if line.get("kind") == "ack" and line["way"] == "received"]
+    assert by_packet and all(line["rows"][0]["type"] == "CALL" for line in by_packet), by_packet
+
+
+def _base64(data: bytes) -> str:
+    from base64 import b64encode
+
+    return b64encode(data).decode()
+
+
+def test_it_reads_well_at_80_columns_and_hides_secrets(servers: Servers) -> None:
+    url = servers("target").url
+    options = {"version": 4, "auth": {"token": "secret"}, "headers": {"Authorization": "Bearer abcdefghij"}}
+    run = tried(url, options=options)
+    assert max(map(len, run.out.splitlines())) <= 80, run.text
+    assert "secret" not in run.out and "abcdefghij" not in run.out
+    assert "\x1b" not in run.out, "no colours where nobody looks"
+    assert "task echo" in run.out and "CALL echo" in run.out
+    assert "(hidden)" in run.out
+    shown = tried(url, "--show-secrets", options=options)
+    assert '40{"token":"secret"}' in shown.out
+
+
+def last_lines(run: serverkit.Run) -> str:
+    return " ".join(" ".join(run.out.splitlines()[-10:]).split())
+
+
+MISTAKE = """
+from locust import task
+from sioload import SocketIOUser, on
+
+class Mistaken(SocketIOUser):
+    options = {options}
+
+    def on_start(self):
+        {start}
+
+    @task
+    def one(self):
+        {body}
+
+    @on("message")
+    def heard(self, *args): ...
+"""
+
+
+def mistaken(tmp_path: Path, url: str, *, options: object = None, start: str = "pass", body: str = "pass",
+             seconds: str = "0.5", code: int = 1) -> str:  # fmt: skip
+    """The last ten lines of a try of such a script."""
+    script = tmp_path / "locustfile.py"
+    script.write_text(MISTAKE.format(options=options or {}, start=start, body=body))
+    args = ["try", str(script), "--host", url, "--seconds", seconds]
+    run = serverkit.run_forked("sioload", args)
+    assert run.code == code, run.text
+    assert "Traceback" not in run.text, run.text
+    return last_lines(run)
+
+
+def has(text: str, parts: Sequence[str]) -> None:
+    assert all(part in text for part in parts), text
+
+
+def test_a_misspelt_event(node4: serverkit.Server, tmp_path: Path) -> None:
+    has(mistaken(tmp_path, node4.url, body="self.sio.call('mesage', {'a': 1}, timeout=0.5)"),
+        ["CALL mesage: no ack in time", "It knows 'message'"])  # fmt: skip
+
+
+def test_a_handler_that_never_acks(node4: serverkit.Server, tmp_path: Path) -> None:
+    has(mistaken(tmp_path, node4.url, body="self.sio.call('silent', timeout=0.5)"),
+        ["CALL silent: no ack in time", "never calls its ack", "emit()"])  # fmt: skip
+
+
+def test_a_wrong_namespace(node4: serverkit.Server, tmp_path: Path) -> None:
+    has(mistaken(tmp_path, node4.url, start="self.sio.connect(namespaces=['/chatt'])"),
+        ["Invalid namespace", "check its name"])  # fmt: skip
+
+
+def test_credentials_that_are_missing(node4: serverkit.Server, tmp_path: Path) -> None:
+    has(mistaken(tmp_path, node4.url, start="self.sio.connect(namespaces=['/private'])"),
+        ["not authorized", "auth"])  # fmt: skip
+
+
+def test_a_fixed_wrong_version(node4: serverkit.Server, tmp_path: Path) -> None:
+    has(mistaken(tmp_path, node4.url, options={"version": 2}), ["version"])
+
+
+def test_an_origin_that_the_server_refuses(servers: Servers, tmp_path: Path) -> None:
+    options = {"headers": {"Origin": "http://elsewhere.test"}}
+    has(mistaken(tmp_path, servers("target").url, options=options), ["origin", "Origin"])
+
+
+def test_a_message_above_max_payload(servers: Servers, tmp_path: Path) -> None:
+    url = servers("sio4", "--max-payload", "5000").url
+    has(mistaken(tmp_path, url, body="self.sio.call('echo', 'x' * 6000, timeout=1)"),
+        ["maxPayload of 5000", "maxHttpBufferSize"])  # fmt: skip
+
+
+def test_a_login_that_failed(node4: serverkit.Server, tmp_path: Path) -> None:
+    start = "self.client.post('/logn'); self.sio.connect(namespaces=['/private'])"
+    has(mistaken(tmp_path, node4.url, start=start), ["POST /logn", "404", "login"])
+
+
+def test_a_path_without_its_slash(servers: Servers, tmp_path: Path) -> None:
+    """It is no mistake here: both forms are asked for."""
+    options = {"path": "/socket.io"}
+    has(mistaken(tmp_path, servers("sio4").url, options=options, code=0), ["1 of 1 tasks ran"])
+
+
+def test_bad_usage_is_one_line(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("import nothing_of_this_name\n")
+    for args, said in (
+        (["nothere.py"], "there is no locustfile nothere.py"),
+        ([str(broken)], "nothing_of_this_name"),
+        ([str(HERE.parent.parent / "locustfiles" / "echo.py"), "--user", "EchoUsr"], "'EchoUser'"),
+    ):
+        run = serverkit.run_forked("sioload", ["try", *args])
+        assert run.code == 2 and len(run.err.splitlines()) == 1 and said in run.err, run.text
