@@ -71,6 +71,8 @@ def test_the_packets_are_those_that_passed(server: str, transport: str, servers:
         passed.setdefault((way, over), []).append(as_text)
     assert shown.keys() == passed.keys()
     for way in shown:
+        if way == ("received", "polling") and passed[way][-1] == "6" and shown[way][-1] != "6":
+            passed[way].pop()  # the answer to the last poll, after the client's goodbye was answered
         assert shown[way] == passed[way], way
     rows = {(row["type"], row["name"]) for line in told for row in line.get("rows", ())}
     assert {("CALL", "echo"), ("WAIT", "/chat echo"), ("EMIT", "ask"), ("CONNECT", "/chat")} <= rows

@@ -541,6 +541,8 @@ def a_drop_is_a_loss_of_its_own_kind_and_the_server_hears_of_it() -> None:
 def a_silent_drop_leaves_the_server_in_the_belief_that_the_client_is_there() -> None:
     sio = connected(reconnection=False)
     asked = gevent.spawn(sio.call, "silent", timeout=5)
+    while str(sio.transport) != TRANSPORTS[-1]:
+        gevent.sleep(0.01)
     gevent.sleep(0.1)
     before = left()
     sio.drop(silent=True)

@@ -17,9 +17,8 @@ SECONDS = 3.0
 
 
 def lived(server: serverkit.Server, options: dict[str, Any], seconds: float, rate: int) -> dict[str, Any]:
-    run = serverkit.run(
-        [sys.executable, PROGRAM, server.url, json.dumps(options), str(seconds), str(rate)], 100
-    )
+    argv = [sys.executable, PROGRAM, server.url, json.dumps(options), str(seconds), str(rate)]
+    run = serverkit.run(argv, timeout=100)
     assert run.code == 0, run.text
     told: dict[str, Any] = json.loads(run.out)
     return told
@@ -54,10 +53,8 @@ def test_heartbeats_in_what_it_has_not_taken_are_no_silence() -> None:
 @pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
 def test_ten_kib_a_second_to_one_who_takes_one(tls: bool, tmp_path: Path) -> None:
     authority = trustme.CA()
-    leaf, ca, cert, key = (
-        authority.issue_cert("127.0.0.1"),
-        *(tmp_path / name for name in ("ca", "cert", "key")),
-    )
+    leaf = authority.issue_cert("127.0.0.1")
+    ca, cert, key = (tmp_path / name for name in ("ca", "cert", "key"))
     authority.cert_pem.write_to_path(str(ca))
     leaf.cert_chain_pems[0].write_to_path(str(cert))
     leaf.private_key_pem.write_to_path(str(key))
