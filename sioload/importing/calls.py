@@ -23,7 +23,7 @@ _STATIC: Final = re.compile(
     r"\.(?:js|mjs|css|png|jpe?g|gif|svg|ico|webp|woff2?|ttf|map|mp[34]|webm|html?)$", re.IGNORECASE
 )
 #: Cookies that no server asks for.
-ANALYTICS: Final = re.compile(r"(?:_ga|_gid|_gat|_fbp|__utm|_hj|amp_|ajs_|optimizely)")
+ANALYTICS: Final = re.compile(r"(?:_ga|_gid|_gat|_fbp|__utm|_hj|amp_|ajs_|optimizely|io$)")
 
 
 @dataclass(slots=True)
@@ -34,12 +34,14 @@ class Kept:
         calls: those, and pages that may be needed for what is in them.
         needed: those that it makes in any case.
         cookies: that the server set.
+        renewed: names of cookies that it set.
         left_out: the others, in words.
     """
 
     calls: list[Call]
     needed: list[Call]
     cookies: set[tuple[str, str]]
+    renewed: set[str]
     left_out: list[str]
 
 
@@ -83,8 +85,13 @@ def calls_kept(recording: Recording, sessions: list[Session]) -> Kept:
             setter = setters.get((name, value))
             if setter is not None and setter in calls and setter not in needed and not ANALYTICS.match(name):
                 needed.append(setter)
+    renewed = {name for name, _ in setters}
     return Kept(
-        calls, needed, cookies, [f"{count} {what}" if count > 1 else what for what, count in left.items()]
+        calls,
+        needed,
+        cookies,
+        renewed,
+        [f"{count} {what}" if count > 1 else what for what, count in left.items()],
     )
 
 

@@ -58,6 +58,12 @@ class At(NamedTuple):
     path: Path
 
 
+class Choice(NamedTuple):
+    """One of several values, by chance."""
+
+    values: tuple[Value, ...]
+
+
 class Item(NamedTuple):
     """A pair of an object whose key isn't plain text; see `Object`."""
 
@@ -72,7 +78,7 @@ class Object(NamedTuple):
 
 
 #: What is no plain data.
-RECORDS: Final = (Variable, Column, Made, Joined, At, Object)
+RECORDS: Final = (Variable, Column, Made, Joined, At, Choice, Object)
 
 
 class Capture(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Final
 from sioload.importing.conversation import (
     RECORDS,
     At,
+    Choice,
     Column,
     Joined,
     Made,
@@ -134,6 +135,9 @@ class Expressions:
             case Object(items):
                 pairs = [(self.node(item.key), item.value) for item in items]
                 return self._box("{", pairs, "}", value, depth)
+            case Choice(values):
+                self.imports.add("random")
+                return call("random.choice", [self.node(list(values), depth + 1)])
             case Joined(parts):
                 return self._joined(parts)
             case Made():

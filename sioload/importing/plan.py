@@ -12,6 +12,7 @@ from typing import Final
 
 from sioload.importing.conversation import (
     At,
+    Choice,
     Connect,
     Cookie,
     Disconnect,
@@ -25,11 +26,14 @@ from sioload.importing.conversation import (
     Task,
     Think,
     Value,
+    records_in,
 )
 from sioload.importing.statements import defined, used
 
 #: Seconds of silence that a person needs to do the next thing.
 _PERSON: Final = 0.3
+#: Repeats that make tasks of what is done between two pauses.
+_OFTEN: Final = 5
 #: Shorter pauses aren't made.
 _SHORTEST: Final = 0.05
 _JOINING: Final = re.compile(
@@ -71,15 +75,75 @@ def planned(kind: Kind, steps: Sequence[Timed], pace: float) -> None:
     if not rest:
         kind.tasks = [Task("listen", [Note(_LISTEN), Think(round(max(1.0 * pace, 0.1), 2))])]
         return
+    units = _units(rest)
+    often = Counter(_unit_shape(unit) for unit in units)
+    if max(often.values()) >= _OFTEN:
+        kind.tasks = [_weighted([u for u in units if _unit_shape(u) == shape], pace) for shape in often]
+    else:
+        kind.tasks = [Task(_named(rest), folded(_paused(rest, pace)))]
+
+
+def _paused(steps: Sequence[Timed], pace: float) -> list[Step]:
+    """Steps with the pauses between them."""
     body: list[Step] = []
-    for number, each in enumerate(rest):
-        gap = gaps[number - 1] * pace if number else 0.0
+    for before, each in zip([None, *steps], steps, strict=False):
+        gap = (each.at - before.until) * pace if before is not None else 0.0
         if gap >= _SHORTEST:
             body.append(Think(round(gap, 1 if gap >= 1 else 2)))
         body.append(each.step)
-    body = folded(body)
-    events = list(dict.fromkeys(each.step.event for each in rest if isinstance(each.step, Emit)))
-    kind.tasks = [Task(events[0] if len(events) == 1 else "conversation", body)]
+    return body
+
+
+def _named(steps: Sequence[Timed]) -> str:
+    events = list(dict.fromkeys(each.step.event for each in steps if isinstance(each.step, Emit)))
+    return events[0] if len(events) == 1 else "conversation"
+
+
+def _units(steps: Sequence[Timed]) -> list[list[Timed]]:
+    """What was done between two pauses; what uses an answer belongs to what got it."""
+    units: list[list[Timed]] = []
+    for each in steps:
+        if not units or each.at - units[-1][-1].until >= _PERSON:
+            units.append([])
+        units[-1].append(each)
+    place = len(units) - 1
+    while place > 0:
+        wanted = used([each.step for each in units[place]])
+        first = next(
+            (n for n, unit in enumerate(units[:place]) if wanted & defined([u.step for u in unit])), None
+        )
+        if first is not None:
+            units[first : place + 1] = [[each for unit in units[first : place + 1] for each in unit]]
+            place = first
+        place -= 1
+    return units
+
+
+def _unit_shape(unit: Sequence[Timed]) -> tuple[object, ...]:
+    return tuple(_shape(each.step) for each in unit)
+
+
+def _weighted(units: Sequence[Sequence[Timed]], pace: float) -> Task:
+    """One task for what was done several times; values in which the times differ are chosen by chance."""
+    first = units[0]
+    for place, each in enumerate(first):
+        step = each.step
+        if isinstance(step, Emit):
+            emits = [other for unit in units if isinstance(other := unit[place].step, Emit)]
+            if all(len(other.args) == len(step.args) for other in emits):
+                step.args = [_chosen([other.args[n] for other in emits]) for n in range(len(step.args))]
+    name = next((each.step.event for each in first if isinstance(each.step, Emit)), "request")
+    return Task(name, folded(_paused(first, pace)), len(units))
+
+
+def _chosen(values: list[Value]) -> Value:
+    first = values[0]
+    if all(value == first for value in values) or any(True for _ in records_in(values)):
+        return first
+    if all(type(value) is dict and list(value) == list(first) for value in values):
+        return {key: _chosen([value[key] for value in values]) for key in first}
+    kept = [value for place, value in enumerate(values) if value not in values[:place]]
+    return Choice(tuple(kept[:20]))
 
 
 def _connected(steps: Sequence[Timed]) -> int:

@@ -163,7 +163,8 @@ class _Understanding:
         """Cookies that the browser had from before the recording."""
         for part in header.split(";"):
             name, _, value = part.strip().partition("=")
-            if not value or ANALYTICS.match(name) or (name, value) in self._kept.cookies:
+            known = name in self._kept.renewed or (name, value) in self._kept.cookies
+            if not value or known or ANALYTICS.match(name):
                 continue
             self._kept.cookies.add((name, value))
             self._add(Cookie(name, self._secret(value, f"cookie {name}")), at, None)

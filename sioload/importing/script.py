@@ -172,6 +172,7 @@ class _Class:
             if isinstance(record, At) and isinstance(record.value, Variable)
         }
         asked = {name for handler in self._kind.handlers for name in _variables(handler.answer)}
+        asked |= _variables(self._kind.options)
         known = {name for body in self._bodies for name in (*defined(body), *used(body))} | asked
         for name in sorted(known | {*self._initial}):
             having = [body for body in self._bodies if name in defined(body) or name in used(body)]

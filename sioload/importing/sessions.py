@@ -11,6 +11,7 @@ from typing import Final
 from sioload.importing.calls import origin
 from sioload.importing.conversation import Handler, Path, Value
 from sioload.importing.har import Call, Said, Session
+from sioload.importing.origins import leaves
 from sioload.socketio.packet import Packet
 from sioload.socketio.packet import PacketType as Type
 
@@ -118,18 +119,24 @@ def _pair(everything: list[Said], found: Replies) -> None:
     taken: set[tuple[str, str]] = set()
     for (emit, reply), together in pairs.items():
         often = len(together)
-        soon = 0.5 if often == 1 and not _related(emit[1], reply[1]) else _SOON
         if emit in taken or often < 0.6 * sent[emit] or came[reply] - often > 0.25 * often:
             continue
-        if all(answer.at - asked.at <= soon for asked, answer in together):
-            taken.add(emit)
-            for asked, answer in together:
-                found.of[id(asked)] = reply[1]
-                found.replies.add(id(answer))
+        if often == 1 and not _related(emit[1], reply[1]) and not _echoes(*together[0]):
+            continue  # once may be by chance
+        taken.add(emit)
+        for asked, answer in together:
+            found.of[id(asked)] = reply[1]
+            found.replies.add(id(answer))
 
 
 def _event(packet: Packet) -> tuple[str, str]:
     return packet.namespace, str(packet.data[0])
+
+
+def _echoes(asked: Said, answer: Said) -> bool:
+    """Whether an event says again what was said in an emit."""
+    said, told = ({v for _, v in leaves(each.packet.data[1:]) if len(str(v)) > 2} for each in (asked, answer))
+    return bool(said & told)
 
 
 def _related(first: str, second: str) -> bool:

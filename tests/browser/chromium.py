@@ -87,11 +87,15 @@ class Page:
         """Write what is to be seen as PNG."""
         path.write_bytes(base64.b64decode(self.command("Page.captureScreenshot", format="png")["data"]))
 
+    def heard(self) -> list[dict[str, Any]]:
+        """All events of the protocol so far."""
+        self.run("1")  # hear what has arrived
+        return list(self._heard)
+
     def complaints(self) -> list[str]:
         """Errors and warnings of the console, exceptions and failed requests so far."""
-        self.run("1")  # hear what has arrived
         found = []
-        for message in self._heard:
+        for message in self.heard():
             if message.get("method") in COMPLAINTS:
                 params = message["params"]
                 level = params.get("entry", params).get("level") or params.get("type", "error")
