@@ -272,6 +272,8 @@ def command(kind: str, *options: str) -> list[str]:
         return [sys.executable, "-m", "sioload.target", "--port", "0", *options]
     if kind in NODE_LIBS:
         return [need_node(kind), "--no-deprecation", str(SERVERS / "server.js"), "--lib", kind, *options]
+    if kind in ("recorded_chat", "recorder"):
+        return [need_node("sio4"), str(SERVERS / f"{kind}.js")]
     if kind == "nest":
         return [need_node("@nestjs/core"), str(SERVERS / "nest.js"), *options]
     if kind == "watched":

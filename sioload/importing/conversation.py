@@ -5,7 +5,7 @@ A value is what JSON has, bytes, or one of the records below wherever in it; `sc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -387,16 +387,3 @@ def records_in(value: Value) -> Iterator[Value]:
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from records_in(inner)
-
-
-def joined(parts: Sequence[Value]) -> Value:
-    """Parts of a text as one value."""
-    whole: list[Value] = []
-    for part in parts:
-        if isinstance(part, str) and whole and isinstance(whole[-1], str):
-            whole[-1] += part
-        elif part != "":
-            whole.append(part)
-    if not whole:
-        return ""
-    return whole[0] if len(whole) == 1 and isinstance(whole[0], str) else Joined(tuple(whole))

@@ -246,6 +246,9 @@ class _Reader:
         content = mapping(entry.request.get("postData") if sent else entry.response.get("content"))
         body = content_of(content)
         session.transports.add("polling")
+        if not body and sent and "octet-stream" in text_of(content.get("mimeType")):
+            self._miss("binary bodies of polling requests, which browsers don't record: empty bytes are sent")
+            return self._frame(entry.at, session, sent, EnginePacket(EngineType.MESSAGE, b""))
         if not body:
             if sent or entry.response.get("status") == 200:
                 self._miss("polling bodies that aren't in the file")
@@ -299,14 +302,21 @@ class _Reader:
             if session.generation is UNKNOWN_3 and sent:
                 session.generation = _told_apart(engine.data)
             way = ways.setdefault((id(session), sent), _Way(session))
+            packet = self._packet(way, engine)
+            if packet is not None:
+                session.said.append(Said(at, sent, packet))
+
+    def _packet(self, way: _Way, engine: EnginePacket) -> Packet | None:
+        """The packet that a message completes; one whose attachments aren't in the file is left out alone."""
+        for _ in range(2):
             try:
-                packet = way.packet(engine)
+                return way.packet(engine)
             except ProtocolError as error:
                 self._miss(f"packets: {error}")
                 way.anew()
-                continue
-            if packet is not None:
-                session.said.append(Said(at, sent, packet))
+                if isinstance(engine.data, bytes):
+                    break
+        return None
 
     def _miss(self, what: str) -> None:
         self._recording.unread[what] = self._recording.unread.get(what, 0) + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -25,7 +26,6 @@ from sioload.importing.conversation import (
     Request,
     Step,
     Value,
-    joined,
 )
 from sioload.importing.har import Call, Recording, Said, Session
 from sioload.importing.layout import said
@@ -370,3 +370,16 @@ class _Understanding:
             if is_secret(key) or looks_random(value)
             else self._origins.text(value, key)
         )
+
+
+def joined(parts: Sequence[Value]) -> Value:
+    """Parts of a text as one value."""
+    whole: list[Value] = []
+    for part in parts:
+        if isinstance(part, str) and whole and isinstance(whole[-1], str):
+            whole[-1] += part
+        elif part != "":
+            whole.append(part)
+    if not whole:
+        return ""
+    return whole[0] if len(whole) == 1 and isinstance(whole[0], str) else Joined(tuple(whole))

@@ -92,6 +92,10 @@ class Page:
         self.run("1")  # hear what has arrived
         return list(self._heard)
 
+    def forget(self) -> None:
+        """All that was heard so far."""
+        self._heard.clear()
+
     def complaints(self) -> list[str]:
         """Errors and warnings of the console, exceptions and failed requests so far."""
         found = []

@@ -24,13 +24,16 @@ class Recording:
 
     def har(self) -> Json:
         """All that happened so far."""
-        for message in self._page.heard():
+        heard = self._page.heard()
+        # What a request really carried may be told before the request itself.
+        for message in sorted(heard, key=lambda message: message.get("method", "").endswith("ExtraInfo")):
             name = message.get("method", "").partition("Network.")[2]
             handler = getattr(self, f"_on_{name}", None)
             if handler is not None:
                 handler(message["params"], message["params"].get("requestId", ""))
         creator = {"name": "WebInspector", "version": "537.36"}
-        return {"log": {"version": "1.2", "creator": creator, "pages": [], "entries": [*self._entries.values()]}}
+        entries = [*self._entries.values()]
+        return {"log": {"version": "1.2", "creator": creator, "pages": [], "entries": entries}}
 
     def _entry(self, key: str, url: str, method: str, kind: str, at: float) -> Json:
         started = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -45,9 +48,9 @@ class Recording:
         request = event["request"]
         entry = self._entry(key, request["url"], request["method"], event["type"].lower(), event["wallTime"])
         self._headers(entry["request"], request["headers"])
-        if "postData" in request:
-            mime = {name.lower(): text for name, text in request["headers"].items()}.get("content-type", "")
-            entry["request"]["postData"] = {"mimeType": mime, "text": request["postData"]}
+        mime = {name.lower(): text for name, text in request["headers"].items()}.get("content-type", "")
+        if request.get("hasPostData"):
+            entry["request"]["postData"] = {"mimeType": mime, "text": request.get("postData", "")}
 
     def _on_requestWillBeSentExtraInfo(self, event: Json, key: str) -> None:
         if key in self._entries:
@@ -103,4 +106,3 @@ class Recording:
         for name, text in headers.items():
             known[name.lower()] = {"name": name, "value": text}
         side["headers"] = [*known.values()]
-
