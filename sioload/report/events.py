@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sioload.measure import packing
 from sioload.measure.blocks import buckets_of, deltas
-from sioload.measure.histogram import PERCENTILES, Histogram
+from sioload.measure.histogram import PERCENTILES, TICKS, Histogram
 from sioload.measure.rows import Totals
 from sioload.plain import Json
 
@@ -58,3 +60,13 @@ def unpacked(text: str) -> dict[int, int]:
         ValueError: it is something else.
     """
     return buckets_of(packing.unpacked(text))
+
+
+def times_of(event: Mapping[str, Json]) -> Histogram:
+    """The times of a row as a report shows it (`event_of`)."""
+    counts, times = unpacked(event["histogram"]), Histogram()
+    if counts:
+        low, mean, high = (event["latency_ms"][stat] * TICKS / 1000 for stat in ("min", "mean", "max"))
+        total = sum(counts.values())
+        times.add_counts(counts, total, round(mean * total), round(low), round(high))
+    return times

@@ -69,7 +69,7 @@ class Heard:
 
     def merge(self, other: Heard) -> None:
         """Add all that was counted elsewhere."""
-        for name in _COUNTS:
+        for name in COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.fanout.merge(other.fanout)
         self.spread.merge(other.spread)
@@ -77,13 +77,13 @@ class Heard:
 
     def since(self, earlier: Heard) -> Heard:
         """What was counted after `earlier`, a former state."""
-        fresh = Heard(*(getattr(self, name) - getattr(earlier, name) for name in _COUNTS))
+        fresh = Heard(*(getattr(self, name) - getattr(earlier, name) for name in COUNTS))
         fresh.fanout, fresh.spread = self.fanout.since(earlier.fanout), self.spread.since(earlier.spread)
         fresh.worst = [each for each in self.worst if each not in earlier.worst]
         return fresh
 
 
-_COUNTS: Final = ("messages", "owed", "reached", "strays", "duplicates", "late", "unjudged")
+COUNTS: Final = ("messages", "owed", "reached", "strays", "duplicates", "late", "unjudged")
 
 
 def worst_of(found: list[Worst]) -> list[Worst]:

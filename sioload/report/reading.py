@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from sioload.errors import CheckError
 from sioload.measure.connections import Connections
 from sioload.measure.delivery import DeliveryCounts
-from sioload.measure.histogram import TICKS
 from sioload.measure.ledger import Ledger
 from sioload.measure.rows import Totals
 from sioload.plain import Json
 from sioload.report.checks import CheckResult, evaluate, parse
 from sioload.report.course import unreached
-from sioload.report.events import unpacked
+from sioload.report.events import times_of
 from sioload.report.figures import Figures, LostWorker
+from sioload.report.heard import COUNTS, TYPE, AudienceFigures, Heard
 from sioload.report.servers import STATS, Metric
 
 _LOST = LostWorker("", None)
@@ -34,8 +35,8 @@ def check_result(report: Mapping[str, Json], text: str) -> CheckResult:
     for each in report["checks"]:
         if each["check"] == check.text:
             return CheckResult(check, each["ok"], each["value"], each["reason"], enough=True)
-    if check.after:
-        raise CheckError(f"check {text!r}: a report holds no figures from within a run: give it to the run")
+    if check.after or (check.selector == TYPE and check.stat.startswith("spread")):
+        raise CheckError(f"check {text!r}: a report holds too little for it: give it to the run itself")
     if check.phase is None:
         users, seconds = report["users"]["peak"], report["duration_s"]
         return evaluate(check, _whole(report), duration=seconds, peak_users=users)
@@ -65,7 +66,13 @@ def _part(part: Mapping[str, Json]) -> Figures:
         ledger=Ledger.decode(ledger),
         connections=Connections.decode(part["connections"]),
         delivery=pushes,
+        audience=AudienceFigures({-math.inf: dict(map(_heard, part.get("audience", ())))}),
     )
+
+
+def _heard(shown: Mapping[str, Json]) -> tuple[str, Heard]:
+    """Name and audiences, without the times from first to last arrival."""
+    return shown["name"], Heard(*(shown[count] for count in COUNTS))
 
 
 def metric_of(shown: Mapping[str, Json]) -> Metric:
@@ -80,12 +87,8 @@ def metric_of(shown: Mapping[str, Json]) -> Metric:
 def totals_of(event: Mapping[str, Json]) -> Totals:
     """A row, from what `event_of` made of it; without its service times."""
     row = Totals(event["type"], event["name"])
-    counts, shown = unpacked(event["histogram"]), event["latency_ms"]
-    total = sum(counts.values())
-    if shown is not None:
-        low, mean, high = (shown[key] * TICKS / 1000 for key in ("min", "mean", "max"))
-        row.times.add_counts(counts, total, round(mean * total), round(low), round(high))
-    row.untimed = event["count"] - total
+    row.times = times_of(event)
+    row.untimed = event["count"] - row.times.total
     row.errors = dict(event["errors"])
     row.skipped, row.unfinished, row.bytes = event["skipped"], event["unfinished"], event["bytes"]
     return row

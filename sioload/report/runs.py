@@ -10,10 +10,10 @@ from typing import Final
 from sioload.errors import UsageError
 from sioload.measure.blocks import Block, blocks_of
 from sioload.measure.health import LIMITED
-from sioload.measure.histogram import TICKS, Histogram
+from sioload.measure.histogram import Histogram
 from sioload.plain import Json
 from sioload.report.document import SCHEMA, UNVERIFIED, unverified
-from sioload.report.events import unpacked
+from sioload.report.events import times_of
 
 #: Runs whose lengths differ by a larger share aren't compared.
 _LENGTH: Final = 0.1
@@ -103,13 +103,7 @@ def read_run(path: str, text: str) -> Run:
 
 def _row(event: Mapping[str, Json]) -> Row:
     latency = event["latency_ms"] or {}
-    times = None
-    if "histogram" in event:
-        counts, per_ms = unpacked(event["histogram"]), TICKS / 1000
-        times, total = Histogram(), sum(counts.values())
-        if total:
-            ends = (round(latency["min"] * per_ms), round(latency["max"] * per_ms))
-            times.add_counts(counts, total, round(latency["mean"] * per_ms * total), *ends)
+    times = times_of(event) if "histogram" in event else None
     blocks = blocks_of(event.get("blocks") or "")
     count, failures, skipped, unfinished = (
         int(event[name]) for name in ("count", "failures", "skipped", "unfinished")

@@ -54,6 +54,7 @@ def test_its_parts_fit_each_other_and_the_image() -> None:
     )
 
 
+@pytest.mark.verify
 def test_its_commands_make_a_run(target: serverkit.Server, tmp_path: Path) -> None:
     for name, text in PARTS["ConfigMap", "sioload"]["data"].items():
         (tmp_path / name).write_text(textwrap.dedent(text))

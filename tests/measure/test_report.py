@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from sioload.measure.recorder import Recorder
 from sioload.report.checks import CheckResult, evaluate, parse
 from sioload.report.document import exit_code, report, summary_text, untrusted
 from sioload.report.figures import Figures
+from sioload.report.heard import AudienceFigures, Heard
 from sioload.report.merge import Swarm
 from sioload.report.reading import check_result, totals_of
 
@@ -232,12 +234,14 @@ CHECKS = (
     "CALL: max == 10s", "CALL[paced]: skipped == 2", "EMIT: count == 5", "EMIT: rate > 1",
     "PUSH[news]: lost == 0", "PUSH: p50 < 3ms min_samples 2", "CALL[nothing]: count > 0",
     "ledger: timeout == 0", "ledger: emits == 1001", "run: peak_users >= 7", "run: duration < 9s",
-    "connections: upgraded == 1", "connections: current == 1",
+    "connections: upgraded == 1", "connections: current == 1", "FANOUT[room]: reach >= 90%",
+    "FANOUT: missed == 1", "FANOUT: strays == 0 min_samples 0",
 )  # fmt: skip
 
 
 def test_a_check_on_the_report_is_that_on_the_run() -> None:
     figures = figures_of(recorded())
+    figures.audience = AudienceFigures({-math.inf: {"room": Heard(messages=2, owed=10, reached=9)}})
     written = json.loads(json.dumps(report_of(figures)))
     for text, of_the_run in zip(CHECKS, judged(figures, *CHECKS), strict=True):
         assert check_result(written, text) == of_the_run, text

@@ -74,7 +74,7 @@ def decoded(request: ExportMetricsServiceRequest) -> tuple[dict[str, str], dict[
     return attributes(resource.resource), {metric.name: metric for metric in scope.metrics}
 
 
-@pytest.mark.parametrize("processes", [0, 2])
+@pytest.mark.parametrize("processes", [pytest.param(0, marks=pytest.mark.verify), 2])
 def test_a_collector_gets_what_the_report_says(
     processes: int, collector: str, target: serverkit.Server, tmp_path: Path
 ) -> None:
