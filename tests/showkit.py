@@ -37,7 +37,7 @@ class Shown:
         self.folder = folder
         self.report = folder / "report.json"
         args = ["-f", str(USERS), "--host", target, "-u", "10", "-r", "10", "--web-host", "127.0.0.1",
-                "--web-port", str(port), "--sio-report", str(self.report),
+                "--web-port", str(port), "--sio-grace", "0.3", "--sio-report", str(self.report),
                 "--sio-html", str(folder / "report.html"), *more]  # fmt: skip
         if base:
             args += ["--web-base-path", base]

@@ -59,7 +59,7 @@ def demo(users: int, run_time: str, stay: bool, headless: bool, web_port: int, o
         _check_free(web_port)
     files = _reports(out)
     with _target() as url:
-        args = ["--host", url, "--users", users, "--spawn-rate", max(1, users // 5)]
+        args = ["--host", url, "--users", users, "--spawn-rate", max(1, users // 5), "--sio-grace", "1s"]
         args += [] if stay else ["--run-time", run_time]
         if headless:
             args.append("--headless")

@@ -14,7 +14,7 @@ import urllib.request
 import pytest
 import serverkit
 
-ROWS = ("OPEN", "UPGRADE", "CONNECT", "CALL", "EMIT", "RECV", "PUSH", "HEARTBEAT")
+ROWS = ("OPEN", "UPGRADE", "CONNECT", "CALL", "EMIT", "RECV", "PUSH", "FANOUT", "HEARTBEAT")
 
 
 def test_short_demo_agrees_with_the_server(tmp_path):
@@ -22,11 +22,13 @@ def test_short_demo_agrees_with_the_server(tmp_path):
         ["demo", "--headless", "--run-time", "10s", "--users", "40"], 60, cwd=tmp_path
     )
     assert done.code == 0, done.text
-    assert "reconciled with the server: all 11 counts agree" in done.out
+    assert "reconciled with the server: all 13 counts agree" in done.out
     report = json.loads((tmp_path / "out" / "demo.json").read_text())
     assert {event["type"] for event in report["events"]} >= set(ROWS)
     assert not any(event["failures"] for event in report["events"])
     assert report["users"]["peak"] == 40
+    (heard,) = report["audience"]
+    assert heard["reached"] == heard["owed"] > 0
     named = re.findall(r"^(?:report|html|Locust's own report): (.*)$", done.out, re.MULTILINE)
     assert named == ["out/demo.json", "out/demo.html", "out/demo-locust.html"]
     assert all("<html" in (tmp_path / name).read_text() for name in named[1:])

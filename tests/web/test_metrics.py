@@ -21,7 +21,18 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def args(target: serverkit.Server, folder: Path, *more: str) -> list[str]:
-    load = ["-u", "6", "-r", "6", "--headless", "--only-summary", "--sio-report", str(folder / "report.json")]
+    load = [
+        "-u",
+        "6",
+        "-r",
+        "6",
+        "--sio-grace",
+        "0.3",
+        "--headless",
+        "--only-summary",
+        "--sio-report",
+        str(folder / "report.json"),
+    ]
     return ["-f", str(USERS), "--host", target.url, *load, "--sio-metrics-port", "0", *more]
 
 
@@ -77,6 +88,11 @@ def test_the_last_read_equals_the_report(target: serverkit.Server, tmp_path: Pat
     assert (
         value("sioload_delivery_pushes", name="news", result="received") == report["delivery"][0]["received"]
     )
+    (heard,) = report["audience"]
+    for result in ("messages", "owed", "reached", "missed", "strays", "late"):
+        assert value("sioload_audience_total", name="/chat message", result=result) == heard[result]
+    assert value("sioload_audience_spread_seconds_count", name="/chat message") > 0
+    assert value("sioload_audience_share") == 1
     assert value("sioload_check_ok", check="CALL: p99 < 9s") == 1
     assert value("sioload_run_active") == 0
     assert value("sioload_generator_lag_seconds", worker="local") < 1 and value("sioload_workers") == 0

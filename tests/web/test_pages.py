@@ -48,7 +48,14 @@ def test_a_finished_run_is_shown_as_it_is_reported(shown: Callable[..., Any]) ->
         times, row = event["latency_ms"], shown_times[event["type"], event["name"]]
         for key, stat in (("p50", "p50"), ("p95", "p95"), ("p99", "p99"), ("p999", "p99.9"), ("max", "max")):
             assert row[key] == (round(times[stat], 2) if times else ""), (event["name"], stat)
-    assert {row["kind"] for row in rows} >= {"check", "connections", "ledger", "delivery", "generator"}
+    assert {row["kind"] for row in rows} >= {
+        "check",
+        "connections",
+        "ledger",
+        "delivery",
+        "audience",
+        "generator",
+    }
     notes = {row["what"]: row["notes"] for row in rows if row["kind"] == "check"}
     assert notes["CALL[echo]: p99 < 10s"].startswith("ok")
     assert notes["ledger: acked < 5 warn"].startswith("warning")
@@ -56,6 +63,10 @@ def test_a_finished_run_is_shown_as_it_is_reported(shown: Callable[..., Any]) ->
     assert (opened["opened"], opened["upgraded"], opened["closed"]) == (10, 10, 10)
     refused = next(row for row in rows if row["what"] == "refused")
     assert refused["failures"] == refused["count"] > 0 and "× " in refused["notes"]
+
+    (heard,), (told,) = report["audience"], [row for row in rows if row["kind"] == "audience"]
+    assert (told["count"], told["failures"]) == (heard["messages"], heard["missed"])
+    assert heard["missed"] > 0 and f"missed {heard['worst'][0]['id']} in <img" in told["notes"]
 
     table = {
         (row["type"], row["name"]): row for row in csv.DictReader(io.StringIO(run.get("/sioload/events.csv")))

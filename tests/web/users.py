@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import uuid
 from typing import Any
 
 import gevent
@@ -17,6 +19,9 @@ FORMULA = '=1+1&"quoted"'
 NAMES = int(os.environ.get("NAMES", "0"))
 
 
+numbers = itertools.count()
+
+
 class Caller(SocketIOUser):
     """Calls, emits, gets pushes, and fails now and then."""
 
@@ -26,6 +31,10 @@ class Caller(SocketIOUser):
     def on_start(self) -> None:
         self.sio.connect(namespaces=["/", "/chat"])
         self.sio.call("subscribe", {"rate": 5})
+        # Every other one only believes that it is in the room.
+        if next(numbers) % 2:
+            self.sio.call("join", {"room": IMAGE}, namespace="/chat")
+        self.sio.rooms.add(IMAGE)
         self.turn = 0
         gevent.spawn(self.sio.wait_for, "never", timeout=3600)
 
@@ -33,7 +42,10 @@ class Caller(SocketIOUser):
     def talk(self) -> None:
         self.sio.call("echo", {"text": "hi"})
         self.sio.emit("echo", "no ack")
-        self.sio.call("message", {"sent": stamp()}, namespace="/chat", ok=lambda reply: reply["ok"])
+        message = {"id": uuid.uuid4().hex, "sent": stamp()}
+        self.sio.call("message", message, namespace="/chat", ok=lambda reply: reply["ok"])
+        message = {"id": SCRIPT + uuid.uuid4().hex, "room": IMAGE, "sent": stamp()}
+        self.sio.call("message", message, namespace="/chat", ok=lambda reply: reply["ok"])
         self.turn += 1
         if self.turn % 5 == 1:
             self.sio.call("echo", 1, name=SCRIPT)
@@ -46,7 +58,12 @@ class Caller(SocketIOUser):
         for number in range(self.turn % 50, NAMES, 50):
             self.sio.emit("echo", number, name=f"event {number}")
 
-    @on("message", namespace="/chat", sent_at=lambda message: message["sent"])
+    @on(
+        "message",
+        namespace="/chat",
+        sent_at=lambda message: message["sent"],
+        room=lambda message: (message.get("room", "*"), message["id"]),
+    )
     def heard(self, message: Any) -> None: ...
 
     @on("news", sent_at=lambda news: news["sent"], delivery=lambda news: ("news", news["n"]))
