@@ -110,7 +110,7 @@ def compose(folder: Path, metrics: int) -> Iterator[serverkit.Process]:
     with serverkit.running("target", "--ping-interval", "2") as server, contextlib.ExitStack() as stack:
         places["http://target:5000"] = server.url
         ports = ["--master-bind-host", "127.0.0.1", "--master-bind-port", bind, "--web-port", web]
-        end = ["--autoquit", "0", "--sio-report", str(folder / "report.json")]
+        end = ["--autoquit", "0", "--sio-grace", "0.3", "--sio-report", str(folder / "report.json")]
         end += ["--sio-server", f"target=pid:{server.process.pid}"]
         master = start("master", *ports, *end)
         for _ in range(2):
