@@ -142,15 +142,16 @@ def scenario_options() -> list[click.Parameter]:
     return list(click.command(taking(*SCENARIO)(_nothing)).params)
 
 
-def scenario(given: dict[str, Json]) -> dict[str, str]:
+def scenario(given: dict[str, Json], emits: bool = True) -> dict[str, str]:
     """What users do, as the environment of the script that does it.
 
     Args:
         given: values of options; those of `SCENARIO` are taken out.
+        emits: an event has to be given; without one a user only listens.
     """
     values = {each.name: given.pop(each.name) for each in scenario_options()}
     ack, reply = values["ack"], values["reply"]
-    if values["event"] is None:
+    if values["event"] is None and emits:
         raise click.UsageError("Missing option '--emit'.")
     if ack and reply is not None:
         raise click.UsageError("--ack and --reply exclude each other: the answer is an ack, or an event")

@@ -59,7 +59,7 @@ class BenchUser(SocketIOUser):
         try:
             self.sio.connect(retry=False, **self.login)
         except ConnectError as error:
-            tell(f"can't connect to {bare(self.host or '')}: {error}")
+            tell(f"can't connect to {bare(self.host or '')}: {error} (sioload try URL shows each packet)")
             self.sio.pause(self.sio.options.reconnection_delay)
             self.sio.connect(**self.login)
 
@@ -76,5 +76,10 @@ class BenchUser(SocketIOUser):
             if not isinstance(error, AckTimeout):
                 gevent.sleep(REST)
 
+    def listen(self) -> None:
+        """What is done without an event."""
 
+
+if EVENT is None:
+    BenchUser.tasks = [BenchUser.listen]
 quiet.install()

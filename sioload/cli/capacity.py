@@ -131,7 +131,7 @@ def capacity(
     if arrivals and rest["sio_session_length"] is None and "://" in target:
         raise click.UsageError("--arrivals needs --sio-session-length, such as 30s, or none")
     _check(rest["sio_check"], rest["sio_checks_file"])
-    env, script = _script(ctx, target, host, more_args, master, rest)
+    env, script = script_of(ctx, target, host, rest, more_args, master)
     search = Asked(*asked, arrivals is not None, step, settle, within, budget, expect or "")
     server = target if script == bench.SCRIPT else host
     args = ["--headless", *bench.flags({"host": server, **rest}), *["--master"] * master, *more_args]
@@ -150,15 +150,21 @@ def _check(texts: Sequence[str], file: str | None) -> None:
         raise click.UsageError(str(error)) from error
 
 
-def _script(
+def script_of(
     ctx: click.Context,
     target: str,
     host: str | None,
-    more: Sequence[str],
-    master: bool,
     rest: dict[str, Any],
+    more: Sequence[str] = (),
+    master: bool = False,
+    emits: bool = True,
 ) -> tuple[dict[str, str], str]:
-    """What the script needs in its environment, and the script: bench's own for a URL."""
+    """What the script needs in its environment, and the script: bench's own for a URL.
+
+    Args:
+        rest: values of options; those of `bench.SCENARIO` are taken out.
+        emits: bench's user has to have an event.
+    """
     if "://" in target:
         values.server_url(ctx, ctx.command.params[0], target)
         if host is not None:
@@ -167,7 +173,7 @@ def _script(
             raise click.UsageError("--master is for a locustfile, which workers run too: give --processes")
         if more:
             raise click.UsageError(f"Got unexpected extra argument ({more[0]})")
-        return bench.scenario(rest), bench.SCRIPT
+        return bench.scenario(rest, emits), bench.SCRIPT
     for option in bench.scenario_options():
         rest.pop(option.name)
         if ctx.get_parameter_source(option.name) is not ParameterSource.DEFAULT:

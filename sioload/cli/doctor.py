@@ -94,6 +94,7 @@ def _text(found: Any) -> str:
     for fault in found.faults:
         lines += ["", _row("FAULT" if fault.fatal else "note", fault.fault), _row("remedy", fault.remedy)]
     lines += ["", "A load test can run." if found.ready else "A load test can't run yet."]
+    lines.append("sioload try URL (or a locustfile) shows every packet of one user.")
     return "\n".join(lines)
 
 

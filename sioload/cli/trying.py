@@ -8,10 +8,12 @@ import logging
 import os
 import sys
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import click
 
+from sioload.cli import bench, capacity
 from sioload.measure.trace import Entry
 from sioload.report.oddities import Oddities, Oddity
 from sioload.report.transcript import HEARTBEATS, WIDTH, Paint, as_dict, lines, milliseconds
@@ -20,16 +22,27 @@ from sioload.report.transcript import HEARTBEATS, WIDTH, Paint, as_dict, lines, 
 MOST = 8
 
 
+# fmt: off
+TRIAL = (
+    click.argument("target", metavar="URL|LOCUSTFILE"),
+    click.option("--host", metavar="URL", help="The server, with a locustfile."),
+    click.option("--user", metavar="CLASS", help="Which user class of the locustfile.  [default: the first]"),
+    click.option("--seconds", type=click.FloatRange(0, 3600), default=10, show_default=True,
+                 metavar="SECONDS", help="Listen until then; a task that still runs isn't cut."),
+    click.option("--json", "as_json", is_flag=True,
+                 help="One JSON object a line: what passed, then what was odd."),
+    click.option("--full", is_flag=True, help="Don't cut packets' own texts at 200 characters."),
+    click.option("--show-secrets", is_flag=True, help="Show tokens, cookies and session ids, too."),
+)
+# fmt: on
+
+
 @click.command("try")
-@click.argument("target", metavar="URL-or-LOCUSTFILE")
-@click.option("--host", metavar="URL", help="The server, for a locustfile; its class's host without.")
-@click.option("--user", metavar="CLASS", help="Which user class of the locustfile; the first without.")
-@click.option("--seconds", type=click.FloatRange(0, 3600), default=10, show_default=True, metavar="SECONDS",
-              help="Listen until then; a task that still runs isn't cut.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: packets, then what was odd.")
-@click.option("--full", is_flag=True, help="Don't cut the packets' own texts at 200 characters.")
-@click.option("--show-secrets", is_flag=True, help="Show tokens, cookies and session ids, too.")
+@bench.taking(*TRIAL, *bench.SCENARIO)
+@click.pass_context
 def trying(
+    ctx: click.Context,
+    /,
     target: str,
     host: str | None,
     user: str | None,
@@ -37,18 +50,21 @@ def trying(
     as_json: bool,
     full: bool,
     show_secrets: bool,
+    **rest: Any,
 ) -> int:
     """Run one user once, show every packet with the row that it counted in, and tell what was odd.
 
-    That is its on_start, each of its tasks without waiting times, and its on_stop. Exit code 0 when all of
-    it went without a failure, else 1.
+    With a URL, what bench's user does; without --emit it only listens. With a locustfile
+    its on_start, each of its tasks without waiting times, and its on_stop.
+
+    Exit code 0 when all of it went without a failure, else 1.
     """
     importlib.import_module("locust")  # its monkey patch comes before anything that opens sockets
     trial: Any = importlib.import_module("sioload.swarm.trial")
-    if "://" in target:
-        path, host = str(importlib.import_module("sioload.cli.listening_locustfile").__file__), target
-    else:
-        path = target
+    env, path = capacity.script_of(ctx, target, host, rest, emits=False)
+    if path == bench.SCRIPT:
+        path, host = str(Path(__file__).with_name(path)), target
+    os.environ |= env
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     teller = Teller(as_json, full)
     one = trial.Trial(trial.user_class(path, user), path, host, seconds, not show_secrets, teller.tell)

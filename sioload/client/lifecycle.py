@@ -162,7 +162,8 @@ class Lifecycle(Listener):
     def complain(self, error: ConnectError) -> None:
         """An attempt has failed, which isn't the last one."""
         who = "clients" if self._user is None else f"users of {type(self._user).__name__}"
-        self._fleet.complain(f"{who} can't connect: {error}")
+        where = "the failures table counts it, `sioload try` shows each packet"
+        self._fleet.complaints.say(f"{who} can't connect: {error}", where)
 
     # Coming back to namespaces that the server closed. Greenlets call these.
 

@@ -13,6 +13,8 @@ from sioload.measure.trace import Entry
 
 #: How alike two names of events must be for one to be the other misspelt.
 ALIKE: Final = 0.7
+#: Seconds of silence after which a connection may have been cut for that.
+IDLE: Final = 0.9
 _INTERVAL: Final = re.compile(r'"pingInterval":(\d+)')
 
 
@@ -128,7 +130,7 @@ class Oddities:
 
     def _cut(self, said: str, reason: str) -> Oddity:
         idle = max(self._idle, default=0.0)
-        if reason.startswith("transport") and idle >= 1 and (self._every is None or idle < self._every):
+        if reason.startswith("transport") and idle >= IDLE and (self._every is None or idle < self._every):
             every = (
                 "" if self._every is None else f", and the server's heartbeat comes every {self._every:g} s"
             )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -117,7 +119,8 @@ class Trial:
 
     def run(self) -> None:
         """Let it live, and tell what it does meanwhile."""
-        logging.getLogger("sioload.net.complaints").disabled = True  # it is told here
+        for name in ("sioload.net.complaints", "sioload.bench"):
+            logging.getLogger(name).disabled = True  # it is told here
         teller = gevent.spawn(self._tell)
         self.begun = perf_counter()
         self._trace.step("on_start")
@@ -155,7 +158,8 @@ class Trial:
     def examine(self) -> list[Fault]:
         """What the doctor finds wrong with the server, with this user's options."""
         namespace = next(iter(self._options.namespaces), "/")
-        return Examination(self.host, self._options.path, self._options, namespace).run().faults
+        found = Examination(self.host, self._options.path, self._options, namespace).run().faults
+        return [replace(fault, remedy=_in_options(fault.remedy)) for fault in found]
 
     def handles(self, namespace: str, event: str) -> bool:
         """Whether the script has a handler for an event."""
@@ -208,3 +212,13 @@ class Trial:
         while perf_counter() - self.begun < self.seconds and user.sio.lost == "":
             gevent.sleep(LOOK)
         self._trace.step("on_stop")
+
+
+#: Options of the doctor's command line, and of a user.
+_OPTIONS = {"header": "headers", "no-verify": "tls_verify=False", "ca-file": "ca_file", "path": "path",
+            "namespace": "namespaces", "auth": "auth", "transports": "transports"}  # fmt: skip
+
+
+def _in_options(remedy: str) -> str:
+    """A remedy of the doctor's in the words of a locustfile."""
+    return re.sub(r"--([a-z-]+)", lambda flag: f"option {_OPTIONS.get(flag[1], flag[1])}", remedy)

@@ -41,7 +41,9 @@ def once(kind: type[SocketIOUser], watcher: Watcher) -> type[SocketIOUser]:
         raise StopUser
 
     starting = property(lambda self: False, lambda self, starting: None)
-    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "starting": starting}
+    options = kind.parsed_options().but(connect_jitter=0.0)
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "starting": starting,
+             "options": options}  # fmt: skip
     meta: Any = type(kind)
     made: type[SocketIOUser] = meta(kind.__name__, (kind,), names)
     made.tasks = [all_tasks]

@@ -183,7 +183,8 @@ def test_nobody_listens_there(tmp_path):
     url = f"http://127.0.0.1:{serverkit.free_port()}"
     done, report = bench(url, tmp_path, "--emit", "echo", "--ack")
     assert done.code == 1, done.text
-    assert told(done) == [f"can't connect to {url}: dial: connection refused"]
+    see = "(sioload try URL shows each packet)"
+    assert told(done) == [f"can't connect to {url}: dial: connection refused {see}"]
     assert row(report, "CONNECT", "/")["failures"] == row(report, "CONNECT", "/")["count"] >= 20
     assert report["ledger"]["emits"] == 0
 

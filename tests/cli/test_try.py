@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import proxykit
 import pytest
 import serverkit
 import tapekit
+import trustme
 
 from sioload.socketio.generations import VERSIONS
 
@@ -87,7 +89,7 @@ def _base64(data: bytes) -> str:
 
 
 def test_it_reads_well_at_80_columns_and_hides_secrets(servers: Servers) -> None:
-    url = servers("target").url
+    url = servers("sio4").url
     options = {"version": 4, "auth": {"token": "secret"}, "headers": {"Authorization": "Bearer abcdefghij"}}
     run = tried(url, options=options)
     assert max(map(len, run.out.splitlines())) <= 80, run.text
@@ -184,12 +186,49 @@ def test_a_path_without_its_slash(servers: Servers, tmp_path: Path) -> None:
     has(mistaken(tmp_path, servers("sio4").url, options=options, code=0), ["1 of 1 tasks ran"])
 
 
+def test_polling_without_sticky_sessions(tmp_path: Path) -> None:
+    with serverkit.running("sio4") as one, serverkit.running("sio4") as other:
+        ports = f"  server a 127.0.0.1:{one.port}\n  server b 127.0.0.1:{other.port}"
+        with proxykit.haproxy("", f"  balance roundrobin\n{ports}") as url:
+            has(mistaken(tmp_path, url, options={"transports": ["polling"]}), ["sticky sessions"])
+
+
+def test_a_proxy_that_cuts_idle_connections(node4: serverkit.Server, tmp_path: Path) -> None:
+    location = "location / { proxy_pass http://127.0.0.1:%d; proxy_http_version 1.1; proxy_read_timeout 1s;" \
+        " proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }"  # fmt: skip
+    with proxykit.nginx(location % node4.port) as url:
+        told = mistaken(tmp_path, url, options={"transports": ["websocket"]}, seconds="2")
+    has(told, ["nothing was said", "proxy_read_timeout", "pingInterval", "every 25 s"])
+
+
+def test_a_self_signed_certificate(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    authority.cert_pem.write_to_path(str(cert))
+    authority.private_key_pem.write_to_path(str(key))
+    with serverkit.running("sio4", "--cert", str(cert), "--key", str(key)) as server:
+        has(mistaken(tmp_path, server.url), ["self-signed", "ca_file", "tls_verify"])
+
+
+def test_a_url_needs_no_script(target: serverkit.Server) -> None:
+    args = ["try", target.url, "--emit", "echo", "--data", '{"a":1}', "--ack", "--seconds", "0.5"]
+    run = serverkit.run_forked("sioload", args)
+    assert run.code == 0 and "CALL echo" in run.out and '420["echo",{"a":1}]' in run.out, run.text
+    run = serverkit.run_forked("sioload", ["try", target.url, "--seconds", "0.5"])
+    assert run.code == 0 and "joined /" in run.out, run.text
+    run = serverkit.run_forked("sioload", ["try", f"http://127.0.0.1:{serverkit.free_port()}"])
+    assert run.code == 1, run.text
+    has(last_lines(run), ["nothing answers on 127.0.0.1 port", "start the server"])
+
+
 def test_bad_usage_is_one_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("import nothing_of_this_name\n")
     for args, said in (
-        (["nothere.py"], "there is no locustfile nothere.py"),
+        (["nothere.py"], "nothere.py"),
         ([str(broken)], "nothing_of_this_name"),
+        (["http://127.0.0.1:1/chat"], "--namespace /chat"),
+        ([str(HERE / "tried.py"), "--emit", "x"], "--emit says what users do"),
         ([str(HERE.parent.parent / "locustfiles" / "echo.py"), "--user", "EchoUsr"], "'EchoUser'"),
     ):
         run = serverkit.run_forked("sioload", ["try", *args])

@@ -1,0 +1,66 @@
+"""`--sio-trace`: the first users of a run, followed; nobody else's figures change by that."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serverkit
+
+SCRIPT = Path(__file__).with_name("followed.py")
+
+
+def ran(tmp_path: Path, url: str, *more: str) -> tuple[list[dict[str, Any]], dict[str, Any], serverkit.Run]:
+    trace, report = tmp_path / "trace.jsonl", tmp_path / "report.json"
+    trace.write_text("of an earlier run\n")
+    load = ("--headless", "--only-summary", "-u", "4", "-r", "4", "-t", "3s")
+    kept = ("--sio-trace", str(trace), "--sio-report", str(report))
+    args = ["-f", str(SCRIPT), "--host", url, *load, *kept, *more]
+    run = serverkit.run_locust(args)
+    assert run.code == 0, run.text
+    return [json.loads(line) for line in trace.read_text().splitlines()], json.loads(report.read_text()), run
+
+
+def emits(lines: list[dict[str, Any]], user: int) -> int:
+    return sum(line.get("packet", "").startswith("event message") and line["way"] == "sent"
+               for line in lines if line["user"] == user)  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [(), ("--processes", "2")], ids=["one process", "workers"])
+def test_the_first_user_is_followed(more: tuple[str, ...], target: serverkit.Server, tmp_path: Path) -> None:
+    lines, report, _ = ran(tmp_path, target.url, "--sio-trace-users", "2", *more)
+    assert {line["user"] for line in lines} == {1, 2} and {line["class"] for line in lines} == {"Followed"}
+    for user in (1, 2):
+        told = [line for line in lines if line["user"] == user]
+        assert [line["t"] for line in told] == sorted(line["t"] for line in told)
+        assert told[-1].get("rows", [{}])[0].get("type") == "DISCONNECT", "to its end"
+        calls = [line for line in told if any(row["type"] == "CALL" for row in line.get("rows", ()))]
+        assert len(calls) == emits(lines, user) > 2 and all(line["kind"] == "ack" for line in calls)
+        heard = [line for line in told if any(row["type"] == "PUSH" for row in line.get("rows", ()))]
+        assert len(heard) > 2 and all(line["packet"] == "event message" for line in heard), (
+            "its own pushes alone"
+        )
+    rows = {(row["type"], row["name"]): row["count"] for row in report["events"]}
+    assert not [name for _, name in rows if "\x00" in name or "@" in name], rows
+    served = target.counts()
+    assert rows["CALL", "say"] == serverkit.total(served["received"], "message"), "all are in the rows of all"
+    assert rows["PUSH", "message"] == serverkit.total(served["sent"], "message")
+    assert [each["name"] for each in report["delivery"]] == ["message"]
+    assert report["ledger"]["open"] == 0 and report["ledger"]["emits"] == rows["CALL", "say"]
+
+
+def test_bad_values_are_refused(tmp_path: Path) -> None:
+    for option, said in (
+        ("--sio-trace-users=0", "no number of users"),
+        ("--sio-trace=/proc/x/y", "can't write"),
+    ):
+        run = serverkit.run_forked("locust", ["-f", str(SCRIPT), "--headless", option])
+        assert run.code == 2 and said in run.err, run.text
+
+
+def test_the_warning_about_a_logger_names_it(tmp_path: Path) -> None:
+    script = "import warnings; from sioload.options import options_from\noptions_from({'logger': True})"
+    run = serverkit.run([serverkit.sys.executable, "-W", "always", "-c", script], timeout=20)
+    assert "--sio-trace" in run.err, run.text
