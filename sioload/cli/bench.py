@@ -6,7 +6,7 @@ import difflib
 import json
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -29,6 +29,7 @@ USUAL = {"users": 10, "spawn_rate": 50, "run_time": "30s"}
 #: The script that emits.
 SCRIPT = "bench_locustfile.py"
 
+Command = TypeVar("Command", bound=Callable[..., int])
 POSITIVE = click.FloatRange(0, min_open=True)
 
 
@@ -97,10 +98,10 @@ OUTPUTS = (
 # fmt: on
 
 
-def taking(*arguments: Any) -> Callable[[Callable[..., NoReturn]], Callable[..., NoReturn]]:
+def taking(*arguments: Any) -> Callable[[Command], Command]:
     """Give a command these arguments; they are shown in their order."""
 
-    def give(function: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+    def give(function: Command) -> Command:
         for argument in reversed(arguments):
             function = argument(function)
         return function
