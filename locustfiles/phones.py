@@ -17,6 +17,7 @@ from sioload import EmitError, SocketIOUser, on
 class Walker(SocketIOUser):
     """Talks, and loses its network."""
 
+    host = "http://127.0.0.1:5000"
     weight = 3
     wait_time = between(1, 3)
     options = {"namespaces": ["/"], "reconnection_delay": 0.5}
@@ -35,6 +36,7 @@ class Walker(SocketIOUser):
 class SlowPhone(SocketIOUser):
     """Listens to news, slower than they come when there are many."""
 
+    host = "http://127.0.0.1:5000"
     wait_time = constant(5)
     options = {"namespaces": ["/"], "read_rate": 2000}
 

@@ -49,6 +49,8 @@ def test_an_options_object_is_taken_as_it_is() -> None:
         ({"handshake_url": b"http://x"}, "handshake_url must be a string, not bytes"),
         ({"transports": None}, "transports must be a list of strings, not None"),
         ({"source_addresses": ["nowhere"]}, "'nowhere' is no IP address"),
+        ({"read_rate": 0}, "read_rate must be a number, at least 1, not 0"),
+        ({"read_rate": "1k"}, "read_rate must be a number"),
         ({"proxy": "https://u:pw@proxy:3128"}, "http://user:password@host:port, not 'https://proxy:3128'"),
         ({"proxy": "proxy:3128"}, "proxy must be http://host:port"),
         ({"proxy": "http://proxy:x"}, "proxy must be http://host:port"),
