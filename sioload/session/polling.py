@@ -293,7 +293,7 @@ class Polling:
         if not self.closed:
             self._post_next()
             self._check_paused()
-            if self._on_air is None:
+            if _rests(self):
                 self._listener.on_drained()
 
     def on_failure(self, line: HTTPConnection, end: End) -> None:
@@ -324,6 +324,11 @@ class Polling:
 
         dialler = self._requests.dial(done, failed)
         self._dials.append(dialler)
+
+
+def _rests(polling: Polling) -> bool:
+    """Whether no POST is under way, asked anew: compiled code takes what it set to None for None."""
+    return polling._on_air is None
 
 
 class _Goodbye:
