@@ -26,10 +26,11 @@ HOLDS: Final = 6.0
 #: Seconds after which the last state of a counter tells nothing of its rate.
 STALE: Final = 15.0
 #: What Prometheus' own clients call what every server has: their name to ours, and its unit. A counter is
-#: shown as its rate, so seconds of CPU become cores.
+#: shown as its rate, so seconds of CPU become cores. An event loop that is late now and then may be on time
+#: just when it is asked, so of two lags (now; p99 since it was last asked) the longer one counts.
 USUAL: Final = {
     "nodejs_eventloop_lag_seconds": ("event_loop_lag", "s"),
-    "nodejs_eventloop_lag_p99_seconds": ("event_loop_lag_p99", "s"),
+    "nodejs_eventloop_lag_p99_seconds": ("event_loop_lag", "s"),
     "process_cpu_seconds_total": ("cpu", "cores"),
     "process_resident_memory_bytes": ("memory", "B"),
     "process_open_fds": ("descriptors", ""),

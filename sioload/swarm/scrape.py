@@ -28,6 +28,7 @@ LARGEST: Final = 4 << 20
 _PIECE: Final = 1 << 14
 #: Lines that are looked at, at most, and the longest one.
 _LINES, _LONGEST = 500, 1 << 15
+_TOO_MANY: Final = "it has too many figures: let --sio-server-metric name fewer"
 _COUNTERS: Final = ("counter", "histogram", "summary")
 
 
@@ -74,13 +75,18 @@ class PrometheusSource:
             raise ReadError(
                 "none of the figures that are looked for is in it: --sio-server-metric names others"
             )
+        levels: dict[str, tuple[str, float]] = {}
         for name, labels, value, counted in found:
             metric, unit = USUAL.get(name, (name, "/s" if counted else ""))
             if labels:
                 metric += "{" + ",".join(f'{key}="{labels[key]}"' for key in sorted(labels)) + "}"
-            key = (self.name, "", metric)
-            if not (servers.count if counted else servers.add)(key, unit, now, value):
-                raise ReadError("it has too many figures: let --sio-server-metric name fewer")
+            if not counted:
+                levels[metric] = (unit, max(value, levels[metric][1]) if metric in levels else value)
+            elif not servers.count((self.name, "", metric), unit, now, value):
+                raise ReadError(_TOO_MANY)
+        for metric, (unit, value) in levels.items():
+            if not servers.add((self.name, "", metric), unit, now, value):
+                raise ReadError(_TOO_MANY)
 
     def _lines(self) -> Iterator[str]:
         """The lines that are wanted of the answer."""
@@ -93,7 +99,7 @@ class PrometheusSource:
             for line in wanted.findall(whole):
                 kept += 1
                 if kept > _LINES:
-                    raise ReadError("it has too many figures: let --sio-server-metric name fewer")
+                    raise ReadError(_TOO_MANY)
                 yield line.decode("utf-8", "replace")
         yield from (line.decode("utf-8", "replace") for line in wanted.findall(rest)[:1])
 

@@ -361,7 +361,7 @@
   }
 
   // What was read of the servers: a chart for each figure, a line for each node.
-  const TITLES = { cpu: "CPU", memory: "memory", event_loop_lag: "event-loop lag", event_loop_lag_p99: "event-loop lag p99", descriptors: "open descriptors", clients: "clients", polling_clients: "polling clients", packets_in: "packets in", packets_out: "packets out", bytes_in: "bytes in", bytes_out: "bytes out" };
+  const TITLES = { cpu: "CPU", memory: "memory", event_loop_lag: "event-loop lag", descriptors: "open descriptors", clients: "clients", polling_clients: "polling clients", packets_in: "packets in", packets_out: "packets out", bytes_in: "bytes in", bytes_out: "bytes out" };
   const UNITS = { s: ["ms", 1000], B: ["MiB", 2 ** -20], "B/s": ["KiB per second", 2 ** -10], "/s": ["per second", 1], cores: ["cores", 1], "": ["now", 1] };
   function servers() {
     const at = $("servers");
