@@ -89,9 +89,10 @@ class Watch:
         patterns = tuple(getattr(options, "sio_server_metric", None) or ())
         for text in getattr(options, "sio_server", None) or ():
             self._sources.append(self._source(text, patterns))
-        complain = partial(self._complain, "--sio-admin")
-        urls = getattr(options, "sio_admin", None) or ()
-        self._admins = [AdminSource(url, self.servers, on, complain) for url in urls]
+        self._admins = [
+            AdminSource(url, self.servers, on, partial(self._complain, f"--sio-admin {bare(url)}"))
+            for url in getattr(options, "sio_admin", None) or ()
+        ]
 
     def _source(self, text: str, patterns: tuple[str, ...]) -> Source:
         parts = _SERVER.fullmatch(text)
@@ -142,4 +143,4 @@ class Watch:
         """Say what a source lacks, once for each in a test. The run goes on without it."""
         if option not in self._said:
             self._said.add(option)
-            logger.warning("sioload: %s: %s (said once; the run goes on without its figures)", option, text)
+            logger.warning("sioload: %s: %s (said once)", option, text)

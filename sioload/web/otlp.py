@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two exports, and how long the last one may take.
 EVERY: Final = 10.0
-LAST: Final = 10.0
+LAST: Final = 5.0
 #: Buckets to a doubling, as a power of two: each is 4.4 % wide.
 SCALE: Final = 4
 #: Types whose names stand behind their namespace.
@@ -82,14 +82,17 @@ class Export:
             with gevent.Timeout(LAST):
                 self._send(self._live.look())
         except gevent.Timeout:
-            logger.warning(
-                "sioload: --sio-otlp: %s didn't take the final figures in %g s", bare(self._url), LAST
-            )
+            self._complain(f"it didn't take the final figures in {LAST:g} s")
 
     def _send(self, look: Look) -> None:
-        if not self._pool.apply(self._export, (look,)) and not self._said:
+        if not self._pool.apply(self._export, (look,)):
+            self._complain("no answer")
+
+    def _complain(self, otherwise: str) -> None:
+        """Say once why the collector can't be sent to: what the exporter said of it, or else that."""
+        if not self._said:
             self._said = True
-            reason = redact(normalise(self._heard.last or "no answer"), urlsplit(self._url).password or "")
+            reason = redact(normalise(self._heard.first or otherwise), urlsplit(self._url).password or "")
             logger.warning("sioload: --sio-otlp: can't send to %s: %s (said once)", bare(self._url), reason)
 
     def _export(self, look: Look) -> bool:
@@ -111,18 +114,18 @@ class Export:
 
 
 class _Heard(logging.Handler):
-    """Keeps what the exporter logs, each time that it fails, to be said once."""
+    """Keeps the first of what the exporter logs each time that it fails: the cause. It is said once."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.last = ""
+        self.first = ""
         for name in (_PACKAGE, "opentelemetry.sdk"):
             of_package = logging.getLogger(name)
             of_package.addHandler(self)
             of_package.propagate = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.last = record.getMessage()
+        self.first = self.first or record.getMessage()
 
 
 def metrics(look: Look, started: int, now: int) -> Iterator[Metric]:
