@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, MutableSet
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sioload.client.manager import Manager, Phase
 from sioload.errors import UsageError
 from sioload.measure.rooms import key_of, value_of
 from sioload.net.clock import stamp
+from sioload.plain import Json
 
 if TYPE_CHECKING:
     from sioload.measure.rooms import Member
 
 
-class Rooms(MutableSet[Any]):
+class Rooms(MutableSet[Json]):
     """A set of rooms, of JSON's kinds of values: those of one connection.
 
     It is empty whenever a session or a joined namespace has begun or ended, unless the server recovered the
@@ -27,7 +28,7 @@ class Rooms(MutableSet[Any]):
         self._member = member
         self._manager = manager
 
-    def add(self, value: Any) -> None:
+    def add(self, value: Json) -> None:
         """The server has put this user into a room.
 
         Raises:
@@ -37,25 +38,25 @@ class Rooms(MutableSet[Any]):
         if self._manager.phase is Phase.UP:
             self._member.add(key, stamp())
 
-    def update(self, *values: Iterable[Any]) -> None:
+    def update(self, *values: Iterable[Json]) -> None:
         """Add several."""
         for each in values:
             for value in each:
                 self.add(value)
 
     @classmethod
-    def _from_iterable(cls, found: Iterable[Any]) -> set[Any]:
+    def _from_iterable(cls, found: Iterable[Json]) -> set[Json]:
         """What comes of `rooms | {...}` and the like stands for itself."""
         return set(found)
 
-    def discard(self, value: Any) -> None:
+    def discard(self, value: Json) -> None:
         """The user is in that room no more."""
         self._member.discard(room_key(value), stamp())
 
     def __contains__(self, value: object) -> bool:
         return room_key(value) in self._member.rooms
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Json]:
         return iter([value_of(key) for key in self._member.rooms])
 
     def __len__(self) -> int:

@@ -15,10 +15,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 from zlib import crc32
 
 from sioload.measure.rooms import Member, Presence
+from sioload.plain import Json
 
 #: Receptions that are followed at once, by a process and by the swarm. Beyond, identities are sampled.
 FOLLOWED: Final = 1_000_000
@@ -92,9 +93,9 @@ class Audience:
         self._closed_at = 0.0
         self._open: dict[tuple[str, str, str], Message] = {}
         self._queue: deque[Message] = deque()  # the open ones, oldest first
-        self._messages: list[list[Any]] = []
+        self._messages: list[list[Json]] = []
         self._late: dict[str, int] = {}
-        self._kept: deque[dict[str, Any]] = deque()
+        self._kept: deque[dict[str, Json]] = deque()
         self._next = 0
 
     # Messages arrive.
@@ -264,7 +265,7 @@ class Audience:
         self.presence.told = False
         self._closed_at = now
 
-    def report(self, now: float) -> dict[str, Any]:
+    def report(self, now: float) -> dict[str, Json]:
         """What the master may not know yet, in plain values for msgpack.
 
         Returns:

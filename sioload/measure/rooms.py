@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Any, Final
+from typing import Final
 
 import orjson
+
+from sioload.plain import Json
 
 #: Seconds of `--sio-grace` without one.
 GRACE: Final = 5.0
@@ -25,7 +27,7 @@ _EVERYONE: Final = "\x01"
 StepKey = tuple[str, str, str | None]
 
 
-def key_of(value: Any) -> str:
+def key_of(value: Json) -> str:
     """What stands for a room, an identity or a sender; equal for equal values, in all processes.
 
     Raises:
@@ -45,7 +47,7 @@ def key_of(value: Any) -> str:
     return key
 
 
-def value_of(key: str) -> Any:
+def value_of(key: str) -> Json:
     """The value that `key_of` was given; "*" for the room of everyone."""
     if key[:1] == _JSON:
         return orjson.loads(key[1:])
@@ -188,7 +190,7 @@ class Presence:
     def __init__(self) -> None:
         self.grace = GRACE
         self.told = False
-        self.steps: list[list[Any]] = []
+        self.steps: list[list[Json]] = []
         self._young: deque[Stay] = deque()  # stays that aren't steady yet, oldest first
         self._counts: dict[StepKey, int] = {}
 

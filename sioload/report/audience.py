@@ -13,12 +13,13 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sioload.measure.audience import FOLLOWED, sampled
 from sioload.measure.recorder import OTHER
 from sioload.measure.rooms import GRACE, StepKey
 from sioload.measure.rows import Delta, Row, Totals
+from sioload.plain import Json
 from sioload.report.heard import TYPE, AudienceFigures, Heard, Worst, worst_of
 
 #: What a message that somebody missed counts as.
@@ -34,7 +35,7 @@ _SPENT: Final = 16
 #: A message: name, room and identity, as keys.
 Key = tuple[str, str, str]
 #: What a process told of one, as `Audience` has it.
-Record = Sequence[Any]
+Record = Sequence[Json]
 
 
 class _Steps:
@@ -124,7 +125,7 @@ class Audiences:
 
     # What processes tell.
 
-    def take(self, worker: str, epoch: str, told: Mapping[str, Any], *, going: bool) -> int:
+    def take(self, worker: str, epoch: str, told: Mapping[str, Json], *, going: bool) -> int:
         """Take what a process told.
 
         Args:
@@ -167,7 +168,7 @@ class Audiences:
         if gone:
             self.settle()
 
-    def _add(self, process: _Process, batch: Mapping[str, Any]) -> None:
+    def _add(self, process: _Process, batch: Mapping[str, Json]) -> None:
         for name, room, me, at, count in batch["steps"]:
             key = (name, room, me)
             functions = self._steps.setdefault(key, {})

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
 from sioload.measure.histogram import Histogram
 from sioload.measure.rooms import value_of
 from sioload.measure.rows import Totals, clean_name
+from sioload.plain import Json
 from sioload.report.events import latency_ms
 
 TYPE: Final = "FANOUT"
@@ -127,7 +128,7 @@ class AudienceFigures:
         """The FANOUT rows."""
         return [heard.fanout for heard in self.names().values() if heard.fanout.count]
 
-    def document(self) -> list[dict[str, Any]]:
+    def document(self) -> list[dict[str, Json]]:
         """As the report has them."""
         return [
             {
