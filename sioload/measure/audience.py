@@ -23,6 +23,8 @@ from sioload.plain import Json
 
 #: Receptions that are followed at once, by a process and by the swarm. Beyond, identities are sampled.
 FOLLOWED: Final = 1_000_000
+#: The highest `shift`: one message in four thousand millions.
+NARROWEST: Final = 32
 #: Batches that travel in one report, the oldest first.
 AT_ONCE: Final = 8
 #: Receptions after which others may run.
@@ -197,7 +199,7 @@ class Audience:
 
     def _limit(self) -> None:
         """Follow half of what was followed, as often as it is too much."""
-        while self.followed > FOLLOWED:
+        while self.followed > FOLLOWED and self.shift < NARROWEST:
             self.narrow(self.shift + 1)
 
     @property

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sioload.measure.audience import FOLLOWED, sampled
+from sioload.measure.audience import FOLLOWED, NARROWEST, sampled
 from sioload.measure.recorder import OTHER
 from sioload.measure.rooms import GRACE, StepKey
 from sioload.measure.rows import Delta, Row, Totals
@@ -147,14 +147,14 @@ class Audiences:
                 self._add(process, batch)
         if told["to"] >= process.to:
             process.to, process.complete = told["to"], told["complete"]
-            process.followed = told["followed"]
+            process.followed = told["followed"] >> max(0, self.shift - told["shift"])
             self._since = max(self._since, told["since"])
             if not (told["closed"] and process.out):
                 process.out = told["closed"] and going
         self._narrow(told["shift"])
         self.settle()
         followed = self._receptions + sum(each.followed for each in self._processes.values())
-        if followed > FOLLOWED:
+        if followed > FOLLOWED and self.shift < NARROWEST:
             self._narrow(self.shift + 1)
         return process.next
 
@@ -204,6 +204,8 @@ class Audiences:
         """Follow one message in 2 ** shift from now on."""
         if shift <= self.shift:
             return
+        for process in self._processes.values():
+            process.followed >>= shift - self.shift  # it will hear of it, and tell of fewer
         self.shift = shift
         self._figures = None
         for key in [key for key in self._pending if not sampled(key[1], key[2], shift)]:

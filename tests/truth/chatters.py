@@ -30,8 +30,8 @@ class Chatter(SocketIOUser):
         self.sio.rooms.add(room)
 
     def leave(self, room):
-        self.sio.rooms.discard(room)
         self.sio.call("leave", room)
+        self.sio.rooms.discard(room)
 
     def say(self, room, **more):
         message = {"room": room, "id": uuid.uuid4().hex, "sent": stamp(), "log": self.log, **more}
@@ -81,8 +81,8 @@ class Moving(Chatter):
     """Talks in rooms of 2 to hundreds, and comes and goes all the time."""
 
     abstract = MANNER != "moving"
-    wait_time = constant(0.5)
-    options = {**Chatter.options, "connect_jitter": 1.0}
+    wait_time = constant(1.0 if TARGET > 100_000 else 0.5)
+    options = {**Chatter.options, "connect_jitter": 5.0 if TARGET > 100_000 else 1.0}
     log = False
 
     def on_start(self):

@@ -137,12 +137,12 @@ def test_a_sound_server_is_found_sound_while_all_come_and_go(
 ) -> None:
     url, _ = chat(bench, 1, "none")
     env = {"CHATTERS": "moving", "DELIVERIES": str(deliveries)}
-    args = ["-u", str(users), "--sio-grace", "2s", "--sio-check", "FANOUT: missed == 0"]
+    args = ["-u", str(users), "--sio-check", "FANOUT: missed == 0"]
     outcome = bench.start("chatters.py", url, *args, workers=2, env=env)(600)
     (found,) = outcome.report["audience"]
     assert outcome.event("PUSH", "message")["count"] >= deliveries
     assert found["missed"] == found["strays"] == found["duplicates"] == 0, outcome.text
-    assert found["reached"] > deliveries * 0.4, found
+    assert found["reached"] > deliveries * 0.3, found
     assert outcome.code in (0, 4) and outcome.sound, outcome.text
 
 
