@@ -242,6 +242,20 @@ def test_beyond_its_bound_it_follows_a_share(monkeypatch: pytest.MonkeyPatch) ->
     assert found.messages == pytest.approx(3000 * share, rel=0.3)
 
 
+def test_the_share_shrinks_no_further_than_it_has_to() -> None:
+    """Workers go on telling of all that they follow until they have heard of it."""
+    audiences = Audiences()
+    told = {"batches": [], "to": 1.0, "complete": 0.0, "closed": False, "since": 0.0, "shift": 0,
+            "followed": 30_000, "grace": GRACE}  # fmt: skip
+    for _ in range(3):
+        for number in range(50):
+            audiences.take(f"worker {number}", "0", told, going=True)
+    assert audiences.shift == 1  # 1,500,000 were followed
+    for number in range(50):
+        audiences.take(f"worker {number}", "0", {**told, "shift": 1, "followed": 21_000}, going=True)
+    assert audiences.shift == 2
+
+
 def size(chat: Chat) -> int:
     """Objects that are held."""
     gc.collect()
