@@ -38,6 +38,10 @@ SPAWNED = "All users spawned|Spawning is complete"
 NODE_LIBS = ("sio0", "sio1", "sio2", "sio3", "sio4")
 
 
+#: Names the folder of the sioload that scripts import in place of this one.
+TESTED = "SIOLOAD_TESTED"
+
+
 def missing(what: str, how: str) -> NoReturn:
     """A tool of the tests isn't there: skip with the line that says how to get it, but fail in CI."""
     reason = f"{what} is missing: {how}"
@@ -87,7 +91,8 @@ def _die_with_parent() -> None:
 
 
 def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(more or {})}
+    return {**os.environ, "PYTHONPATH": os.environ.get(TESTED, str(ROOT)), "PYTHONUNBUFFERED": "1",
+            **(more or {})}  # fmt: skip
 
 
 class Process:

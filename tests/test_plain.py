@@ -12,16 +12,32 @@ import serverkit
 TESTS = ["tests/net/test_websocket.py", "tests/socketio", "tests/measure", "tests/users/test_schedule.py"]
 
 
-@pytest.mark.timeout(300)
-def test_plain_python_does_the_same() -> None:
+def passes(tests: list[str], cache: Path) -> None:
+    """These tests pass with plain Python, in pytest and in the scripts that they run."""
+    plain = str(serverkit.plain())
+    env = {"PYTHONPATH": plain, serverkit.TESTED: plain, "PYTEST_ADDOPTS": "", "PYTEST_XDIST_WORKER": ""}
     pytest_ = Path(sys.executable).with_name("pytest")
-    done = serverkit.run(
-        [pytest_, "-m", "not verify", "-p", "no:cacheprovider", *TESTS],
-        280,
-        env={"PYTHONPATH": str(serverkit.plain()), "PYTEST_ADDOPTS": "", "PYTEST_XDIST_WORKER": ""},
-    )
+    done = serverkit.run([pytest_, "-m", "not verify", "-o", f"cache_dir={cache}", *tests], 280, env=env)
     assert done.code == 0, done.text
     assert " passed" in done.out, done.text
+
+
+@pytest.mark.timeout(300)
+def test_plain_python_does_the_same(tmp_path: Path) -> None:
+    passes(TESTS, tmp_path)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("tests", "which"),
+    [
+        ("tests/client/test_client.py", "sio4 and websocket"),
+        pytest.param("tests/client", "", marks=pytest.mark.verify),
+        pytest.param("tests/conformance/test_matrix.py", "4.8.4-websocket-", marks=pytest.mark.verify),
+    ],
+)
+def test_plain_python_speaks_to_servers_alike(tests: str, which: str, tmp_path: Path) -> None:
+    passes([tests, "-k", which], tmp_path)
 
 
 def test_the_copy_is_plain_and_the_rest_is_compiled() -> None:

@@ -108,10 +108,10 @@ class Emitter:
         event: str | int,
         data: Json,
         ack: Emit | None,
-        token: Emit | Unacked,
+        receipt: Emit | Unacked,
         until: float | None = None,
     ) -> None:
-        """Send one event; `ack` wants an ack id. Whatever goes wrong ends `token` and is raised."""
+        """Send one event; `ack` wants an ack id. Whatever goes wrong ends `receipt` and is raised."""
         packets = self._packets
         number = None
         try:
@@ -122,21 +122,21 @@ class Emitter:
                 if ack.paced:
                     ack.written = perf_counter()
                 number = self._pending.add_ack(ack)
-            if not packets.send_event(namespace, event, data, number, token):
+            if not packets.send_event(namespace, event, data, number, receipt):
                 assert packets.connection is not None
                 self.full = packets.connection.buffered > self._options.limits.write_high_water
-            elif ack is None and isinstance(token, Unacked):
-                token.settle("sent", "")
+            elif ack is None and isinstance(receipt, Unacked):
+                receipt.settle("sent", "")
         except EmitError as error:
             if number is not None:
                 del self._pending.acks[number]
-            _give_up(token, error)
+            _give_up(receipt, error)
             if not in_hub():
                 gevent.sleep(0)  # a script that goes on at once, in a loop, holds up nobody else
             raise
         except BaseException:
             if number is None or number not in self._pending.acks:
-                _give_up(token, NotConnected("the user was stopped before it was sent"))
+                _give_up(receipt, NotConnected("the user was stopped before it was sent"))
             raise
 
     def write(self, raw: str | bytes) -> None:
@@ -144,20 +144,20 @@ class Emitter:
         recorder = self.fleet.recorder
         row = recorder.row("EMIT", "(raw)" + self.label)
         recorder.ledger.emits += 1
-        token = Unacked(recorder.ledger, row)
+        receipt = Unacked(recorder.ledger, row)
         try:
             self._wait_for_room("", perf_counter() + self._options.ack_timeout)
-            handed = self._packets.send_raw(raw, token)
+            handed = self._packets.send_raw(raw, receipt)
         except EmitError as error:
-            token.settle(error.outcome, str(error))
+            receipt.settle(error.outcome, str(error))
             if not in_hub():
                 gevent.sleep(0)
             raise
         except BaseException as error:
-            token.settle("not_sent", f"{type(error).__name__} before it was sent")
+            receipt.settle("not_sent", f"{type(error).__name__} before it was sent")
             raise
         if handed:
-            token.settle("sent", "")
+            receipt.settle("sent", "")
 
     def _wait_for_room(self, namespace: str, until: float) -> None:
         """Wait until something can be sent in a namespace ("": in any) and the write buffer has room."""
@@ -239,10 +239,10 @@ class Emitter:
             self._schedules.remove(schedule)
 
 
-def _give_up(token: Emit | Unacked, error: EmitError) -> None:
+def _give_up(receipt: Emit | Unacked, error: EmitError) -> None:
     """An emit ends before it was written; its exception is raised to the caller."""
     reason = str(error)
-    if isinstance(token, Emit):
-        token.end(error.outcome, reason, None, error)
+    if isinstance(receipt, Emit):
+        receipt.end(error.outcome, reason, None, error)
     else:
-        token.settle(error.outcome, reason, error)
+        receipt.settle(error.outcome, reason, error)

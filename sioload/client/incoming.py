@@ -321,7 +321,9 @@ class Incoming(Listener, Script):
         return self._user
 
     def hook(self, name: str) -> Callable[..., Any] | None:
-        client = self._client
-        if name in ("on_connected", "on_disconnected") and getattr(self._user, "sio", client) is not client:
+        client, user = self._client, self._user
+        if user is None:
+            return None
+        if name in ("on_connected", "on_disconnected") and getattr(user, "sio", client) is not client:
             return None  # which of the user's clients it is about, they couldn't tell
-        return getattr(self._user, name, None)
+        return getattr(user, name, None)

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 class Phase(Enum):
     """Where a manager is."""
 
+    __hash__ = object.__hash__  # in C; that of `Enum` is Python
+
     IDLE = auto()
     CONNECTING = auto()
     UP = auto()
@@ -45,6 +47,8 @@ class Phase(Enum):
 
 class Turn(Enum):
     """What moves it from one phase to another."""
+
+    __hash__ = object.__hash__
 
     CONNECT = auto()  # the script wants a connection
     JOINED = auto()  # every namespace is connected

@@ -12,7 +12,7 @@ from mypy_extensions import mypyc_attr
 from sioload.client.emits import arguments_of
 from sioload.client.namespace import Namespace
 from sioload.errors import ProtocolError, Refused
-from sioload.net.websocket import Receiver
+from sioload.net.websocket import MessageHandler
 from sioload.options import Options
 from sioload.plain import Json
 from sioload.session.connection import Connection
@@ -89,7 +89,7 @@ class Control(Protocol):
         """An event overtook the answer to CONNECT."""
 
 
-class Packets(Receiver):
+class Packets(MessageHandler):
     """Encodes what goes out and decodes what comes in.
 
     Attributes:

@@ -20,7 +20,7 @@ from sioload.session.requests import MOVES
 from sioload.socketio.generations import VERSIONS, Generation
 
 #: Seconds that one question may take.
-PATIENCE = 2.0
+TIMEOUT = 2.0
 #: A POST that ends a session again.
 _CLOSE = VERSIONS[4].decode_payload(b"1", Limits())
 
@@ -58,7 +58,7 @@ class Asker:
         if self.endpoint.authorization:
             more["headers"] = {"Authorization": self.endpoint.authorization, **more["headers"]}
         try:
-            with gevent.Timeout(PATIENCE), requests.Session() as session:
+            with gevent.Timeout(TIMEOUT), requests.Session() as session:
                 session.trust_env = False
                 if self.options.proxy:
                     session.proxies = dict.fromkeys(("http", "https"), self.options.proxy)
@@ -67,7 +67,7 @@ class Asker:
                     session.mount("https://", session.get_adapter("http://"))
                 return session.request(
                     url=self.endpoint.origin + target,
-                    timeout=PATIENCE,
+                    timeout=TIMEOUT,
                     verify=self._verify,
                     allow_redirects=False,
                     **more,
@@ -138,7 +138,7 @@ def reachable(endpoint: Endpoint, options: Options, found: Diagnosis) -> bool:
     reasons = []
     for family, _, _, _, address in addresses:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.settimeout(PATIENCE)
+            probe.settimeout(TIMEOUT)
             try:
                 timed(found, "tcp", partial(probe.connect, address))
                 return True
@@ -156,8 +156,8 @@ def speaks_tls(endpoint: Endpoint) -> bool:
     context = ssl.create_default_context()
     try:
         with (
-            gevent.Timeout(PATIENCE),
-            socket.create_connection((endpoint.host, endpoint.port), PATIENCE) as probe,
+            gevent.Timeout(TIMEOUT),
+            socket.create_connection((endpoint.host, endpoint.port), TIMEOUT) as probe,
             context.wrap_socket(probe, server_hostname=endpoint.host),
         ):
             return True

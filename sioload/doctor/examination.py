@@ -12,7 +12,7 @@ import gevent
 import requests
 
 from sioload.client.api import SocketIOClient
-from sioload.doctor.asking import PATIENCE, Asker, reachable, speaks_tls, timed
+from sioload.doctor.asking import TIMEOUT, Asker, reachable, speaks_tls, timed
 from sioload.doctor.diagnosis import (
     PASS_UPGRADE,
     Diagnosis,
@@ -113,7 +113,7 @@ class Examination:
             return None
         except requests.exceptions.Timeout:
             self.found.fault(
-                f"no complete answer to an HTTP request in {PATIENCE:g} s",
+                f"no complete answer to an HTTP request in {TIMEOUT:g} s",
                 f"check that a Socket.IO server runs there, at this path ({self._endpoint.path})",
             )
             return None
@@ -201,7 +201,7 @@ class Examination:
     def _found_on_websocket(self) -> Generation:
         """Polling is off: let a client find the generation out by itself."""
         options = self._options.but(
-            transports=("websocket",), connect_timeout=2 * PATIENCE, reconnection=False
+            transports=("websocket",), connect_timeout=2 * TIMEOUT, reconnection=False
         )
         client = SocketIOClient(self._fleet, options, url=self._url)
         try:
@@ -224,7 +224,7 @@ class Examination:
 
     def _client(self, generation: Generation, *transports: str) -> SocketIOClient:
         options = self._options.but(
-            version=generation.version, transports=transports, connect_timeout=PATIENCE, reconnection=False
+            version=generation.version, transports=transports, connect_timeout=TIMEOUT, reconnection=False
         )
         return SocketIOClient(self._fleet, options, url=self._url)
 
@@ -292,7 +292,7 @@ class Examination:
         started = perf_counter()
         try:
             client.connect(namespaces=[self._namespace])
-            while client.transport != "websocket" and perf_counter() - started < PATIENCE:
+            while client.transport != "websocket" and perf_counter() - started < TIMEOUT:
                 if row.totals().errors:
                     return next(iter(row.totals().errors))
                 client.sleep(0.01)
@@ -302,7 +302,7 @@ class Examination:
             upgraded = client.transport == "websocket"
             client.disconnect()
         self.found.timings_ms["upgrade"] = round(row.totals().times.mean * 1000, 2)
-        return "works" if upgraded else f"no websocket after {PATIENCE:g} s"
+        return "works" if upgraded else f"no websocket after {TIMEOUT:g} s"
 
     def _try_eio3(self, generation: Generation) -> None:
         """Whether a server of 3.x or 4.x takes clients of 2.x too."""

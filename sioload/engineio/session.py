@@ -20,6 +20,8 @@ INFINITY = float("inf")
 class State(Enum):
     """Where a session is. `OPEN` means: on its final transport, the state of nearly its whole life."""
 
+    __hash__ = object.__hash__  # in C; that of `Enum` is Python, and each step looks up two
+
     IDLE = auto()
     OPENING = auto()
     PROBING = auto()
@@ -31,6 +33,8 @@ class State(Enum):
 
 class Input(Enum):
     """What can happen to a session."""
+
+    __hash__ = object.__hash__
 
     START = auto()
     OPENED = auto()

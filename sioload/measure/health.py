@@ -112,7 +112,7 @@ class HealthTotals:
         part: those since the last boundary of a search for capacity; None without.
         cpu, own_p99, machine_p99: of the newest window, in cores and seconds.
         estimated: the kernel doesn't tell how long it made the process wait, so own lag is the least of
-            lateness and CPU time, and what blocks without CPU isn't seen.
+            lag and CPU time, and what blocks without CPU isn't seen.
         descriptors_left, ports_left: what could still be opened, at its lowest; None if unknown.
     """
 
@@ -249,14 +249,14 @@ class Health:
         self._clear()
         return window
 
-    def tick(self, now: float, lateness: float, cpu: float, own: float) -> bool:
+    def tick(self, now: float, lag: float, cpu: float, own: float) -> bool:
         """The timer fired.
 
         Args:
             now: monotonic seconds.
-            lateness: seconds by which it fired late.
+            lag: seconds by which it fired late.
             cpu: CPU seconds, user and system, that the process used since the previous tick.
-            own: seconds of the lateness in which this process's loop was busy or blocked.
+            own: seconds of the lag in which this process's loop was busy or blocked.
 
         Returns:
             Whether a window is full and `close` is due.
@@ -267,9 +267,9 @@ class Health:
             self._since = now
             self._clear()
             return False
-        own = max(0.0, min(lateness, own))
+        own = max(0.0, min(lag, own))
         self._own.append(own)
-        self._machine.append(max(0.0, lateness - own))
+        self._machine.append(max(0.0, lag - own))
         self._cpu += cpu
         return now - self._since >= WINDOW
 

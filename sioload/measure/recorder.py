@@ -65,7 +65,7 @@ class Names:
 
 def label_of(user: object) -> str:
     """What stands behind the names of a user's rows."""
-    label: object = getattr(user, "label", "")
+    label: object = "" if user is None else getattr(user, "label", "")
     return LABEL + label if isinstance(label, str) and label else ""
 
 

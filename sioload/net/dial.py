@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sioload.net.fleet import Fleet
 
 #: How long one address may take while others are left, in seconds.
-PATIENCE = 1.0
+ONE_ADDRESS = 1.0
 
 IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: the port is chosen at connect, so ports are shared by destinations
 
@@ -136,7 +136,7 @@ class Dialler:
                 self._drop()
                 continue
             if not last:
-                self._deadline = self._fleet.deadlines.at(perf_counter() + PATIENCE, self._too_slow)
+                self._deadline = self._fleet.deadlines.at(perf_counter() + ONE_ADDRESS, self._too_slow)
             self._watcher = get_hub().loop.io(sock.fileno(), WRITE)
             self._watcher.start(self._writable)
             return

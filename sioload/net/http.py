@@ -55,21 +55,39 @@ class HTTPConnection:
     """A connection that carries one exchange after the other.
 
     Attributes:
-        asker: who hears of the answers.
+        handler: who hears of the answers.
         alive: whether another request may be sent on it.
         asked_at: when the last request was sent.
         idle_since: when the last exchange ended, 0 before the first did.
         ended: when the peer closed it while it was idle, 0 if it didn't.
     """
 
-    __slots__ = ("_body", "_body_size", "_encoding", "_ended", "_framed", "_headers", "_length", "_limits",
-                 "_parser", "_size", "_taken", "_unframed", "alive", "asked_at", "asker", "busy", "ended",
-                 "idle_since", "stream")  # fmt: skip
+    __slots__ = (
+        "_body",
+        "_body_size",
+        "_encoding",
+        "_ended",
+        "_framed",
+        "_headers",
+        "_length",
+        "_limits",
+        "_parser",
+        "_size",
+        "_taken",
+        "_unframed",
+        "alive",
+        "asked_at",
+        "busy",
+        "ended",
+        "handler",
+        "idle_since",
+        "stream",
+    )  # fmt: skip
 
-    def __init__(self, stream: Stream, asker: ResponseHandler, limits: Limits) -> None:
+    def __init__(self, stream: Stream, handler: ResponseHandler, limits: Limits) -> None:
         self.stream = stream
         stream.owner = self
-        self.asker = asker
+        self.handler = handler
         self._limits = limits
         self._parser: httptools.HttpResponseParser | None = None
         self.alive = True
@@ -106,7 +124,7 @@ class HTTPConnection:
         return self.stream.buffered >= self._size
 
     def close(self) -> None:
-        """Close; the asker hears nothing of it."""
+        """Close; the handler hears nothing of it."""
         self.alive = self.busy = False
         self._parser = None
         self.stream.close()
@@ -150,7 +168,7 @@ class HTTPConnection:
         was_busy = self.busy
         self.close()
         if was_busy:
-            self.asker.on_failure(self, end)
+            self.handler.on_failure(self, end)
         else:
             self.ended = perf_counter()
 
@@ -158,7 +176,7 @@ class HTTPConnection:
         pass
 
     def on_crash(self, error: BaseException) -> None:
-        self.asker.on_crash(error)
+        self.handler.on_crash(error)
 
     # llhttp's callbacks.
 
@@ -221,7 +239,7 @@ class HTTPConnection:
         self.idle_since = perf_counter()
         if not self.alive:
             self.stream.close()
-        self.asker.on_response(self, Response(status, headers, body))
+        self.handler.on_response(self, Response(status, headers, body))
 
     def _fail(self, detail: str) -> None:
         """The peer broke HTTP."""
@@ -238,7 +256,7 @@ class HTTPConnection:
         was_busy = self.busy
         self.close()
         if was_busy:
-            self.asker.on_failure(self, End(error.kind, str(error)))
+            self.handler.on_failure(self, End(error.kind, str(error)))
 
 
 def _decompress(body: bytes, encoding: str, limit: int) -> bytes:

@@ -59,7 +59,7 @@ class Listener(Interface):
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Receiver(Interface):
+class MessageHandler(Interface):
     """Who takes an Engine.IO session's messages. Called in the hub."""
 
     __slots__ = ()
@@ -110,7 +110,7 @@ class WebSocket(Owner):
         self._limit = limits.message
         self._rest = b""
         self.compresses = False
-        self.receiver: Receiver | None = None
+        self.receiver: MessageHandler | None = None
         self.pushes: dict[bytes, CountedBroadcast] = {}
         self._fragments: tuple[bool, bytearray] | None = None
         self.is_open = False
@@ -235,7 +235,7 @@ class WebSocket(Owner):
             self._rest = data[pos:]
             self.stream.kind = None
 
-    def _known(self, frame: bytes, receiver: Receiver) -> bool:
+    def _known(self, frame: bytes, receiver: MessageHandler) -> bool:
         """Whether this is a push that only had to be counted."""
         push = self.pushes.get(frame)
         if push is None:

@@ -51,7 +51,7 @@ class Finding(Protocol):
 
     asks: bool
 
-    def settle(self, generation: Generation) -> None:
+    def conclude(self, generation: Generation) -> None:
         """The server speaks this one."""
 
     def doubt(self) -> None:
@@ -231,7 +231,7 @@ class Asking:
         if not accepts(known, spoken) or spoken.eio is None:
             self._speak(spoken)
         if self._finding is not None:
-            self._finding.settle(self._requests.generation)
+            self._finding.conclude(self._requests.generation)
 
     def _failed(self, report: Report, form: str, sure: bool = False) -> None:
         """Nothing was opened, and `form` may be what the server wants; `sure`: the answer says so."""

@@ -17,7 +17,7 @@ from sioload.engineio.urls import Request
 from sioload.errors import End, OptionError, ProtocolError, Reason, Stage
 from sioload.net.guard import guarded
 from sioload.net.http import HTTPConnection
-from sioload.net.websocket import Receiver, WebSocket
+from sioload.net.websocket import MessageHandler, WebSocket
 from sioload.session.asking import Finding, Report
 from sioload.session.asking import Listener as OpeningListener
 from sioload.session.carriers import Carriers
@@ -91,7 +91,7 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
                  "_session", "_upgrade", "max_payload", "requests", "stage", "transport")  # fmt: skip
 
     def __init__(
-        self, requests: Requests, listener: Listener, receiver: Receiver, finding: Finding | None
+        self, requests: Requests, listener: Listener, receiver: MessageHandler, finding: Finding | None
     ) -> None:
         super().__init__()
         self.requests = requests

@@ -19,7 +19,7 @@ from sioload.socketio.detect import accepts, refuses_version, wrong_version
 from sioload.socketio.generations import UNKNOWN_3, V4, Generation
 
 #: Seconds that the request may take.
-PATIENCE = 4.0
+ANSWER = 4.0
 
 
 def diagnose(failed: Requests, transport: str, told: Callable[[str], None]) -> None:
@@ -58,7 +58,7 @@ class _Diagnosis(Listener):
 
     def start(self) -> None:
         """Ask."""
-        self._deadline = self._requests.fleet.deadlines.at(perf_counter() + PATIENCE, self._timed_out)
+        self._deadline = self._requests.fleet.deadlines.at(perf_counter() + ANSWER, self._timed_out)
         self._opening.start()
 
     def _timed_out(self, now: float) -> None:
@@ -77,7 +77,7 @@ class _Diagnosis(Listener):
 
     # The finding.
 
-    def settle(self, generation: Generation) -> None:
+    def conclude(self, generation: Generation) -> None:
         self._spoken = generation
 
     def doubt(self) -> None:
@@ -103,11 +103,11 @@ class _Diagnosis(Listener):
         if ws is not None:
             ws.close()
         if line is not None and line.alive:  # leave no session behind that the server would have to time out
-            line.asker = self
+            line.handler = self
             line.request(self._requests.post([Packet(PacketType.CLOSE, "")]))
             self._end(self._spoken)
             fleet = self._requests.fleet
-            self._deadline = fleet.deadlines.at(perf_counter() + PATIENCE, lambda now: line.close())
+            self._deadline = fleet.deadlines.at(perf_counter() + ANSWER, lambda now: line.close())
         else:
             self._end(self._spoken)
 

@@ -56,7 +56,7 @@ class Opening(Asking, FrameListener):
                 self._take_handshake(response)
             elif spoken is V0:
                 if self._finding is not None:
-                    self._finding.settle(V0)
+                    self._finding.conclude(V0)
                 if not self._over:
                     self._failed(mismatched, "0", sure=True)
             else:

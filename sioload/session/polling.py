@@ -69,7 +69,7 @@ class Polling:
         self.max_payload = max_payload
         self._get = line
         if line is not None:
-            line.asker = self
+            line.handler = self
         self._post: HTTPConnection | None = None
         self._before: End | None = None  # why the last GET had to go out again
         self._dials: list[Dialler] = []
@@ -156,17 +156,17 @@ class Polling:
         """Send what fits into one body of at most maxPayload bytes."""
         room = self.max_payload
         batch: list[Packet] = []
-        tokens: list[Receipt] = []
+        receipts: list[Receipt] = []
         while self._queue and (
             not batch or (self._queue[0][1] <= room and len(batch) + len(self._queue[0][0]) <= self._most)
         ):
-            packets, size, token = self._queue.popleft()
+            packets, size, receipt = self._queue.popleft()
             room -= size
             self.buffered -= size
             batch += packets
-            if token is not None:
-                tokens.append(token)
-        self._on_air = tokens
+            if receipt is not None:
+                receipts.append(receipt)
+        self._on_air = receipts
         self._batch = batch
         line.request(self._requests.post(batch))
 
@@ -216,8 +216,8 @@ class Polling:
                 line.close()
         self._get = self._post = None
         on_air, self._on_air = self._on_air or [], None
-        for token in on_air:
-            token.settle("indeterminate", reason)
+        for receipt in on_air:
+            receipt.settle("indeterminate", reason)
         queue, self._queue = self._queue, deque()
         for _, _, waiting in queue:
             if waiting is not None:
@@ -233,7 +233,7 @@ class Polling:
         self.buffered = 0
         return queue
 
-    # The asker of both lines.
+    # The handler of both lines.
 
     def on_response(self, line: HTTPConnection, response: Response) -> None:
         if self.closed:
@@ -274,18 +274,18 @@ class Polling:
             self.poll()
 
     def _posted(self, response: Response) -> None:
-        tokens, self._on_air = self._on_air or [], None
+        receipts, self._on_air = self._on_air or [], None
         if response.status == 200:
             if response.body != b"OK":
                 self._most = PACKETS
-            for token in tokens:
-                token.settle("sent", "")
+            for receipt in receipts:
+                receipt.settle("sent", "")
         elif response.status == 413:
-            for token in tokens:
-                token.settle("error", "HTTP 413: payload too large for the server")
+            for receipt in receipts:
+                receipt.settle("error", "HTTP 413: payload too large for the server")
         else:
-            for token in tokens:
-                token.settle("indeterminate", f"HTTP {response.status}")
+            for receipt in receipts:
+                receipt.settle("indeterminate", f"HTTP {response.status}")
             if self._before is not None:
                 self._listener.on_lost(self._before)  # as for the poll that went out again
             else:

@@ -42,7 +42,7 @@ class Finding:
         self._waiting = waiting
         self.asks = asks
 
-    def settle(self, generation: Generation) -> None:
+    def conclude(self, generation: Generation) -> None:
         """The server speaks this one: those who wait go on."""
         fleet, key = self._fleet, self._key
         fleet.generations[key] = generation

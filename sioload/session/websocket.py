@@ -14,7 +14,7 @@ from sioload.engineio.packet import (
 )
 from sioload.errors import End, ProtocolError
 from sioload.net.websocket import Listener as FrameListener
-from sioload.net.websocket import Receiver, WebSocket
+from sioload.net.websocket import MessageHandler, WebSocket
 from sioload.session.requests import Requests
 from sioload.session.transport import Listener, Receipt
 
@@ -43,7 +43,7 @@ class WebSocketTransport(FrameListener):
 
     # The short way of texts.
 
-    def shorten(self, receiver: Receiver) -> None:
+    def shorten(self, receiver: MessageHandler) -> None:
         """Let messages pass from the websocket straight to `receiver` where no codec is needed."""
         requests, ws = self._requests, self.ws
         if requests.decode in _PLAIN and requests.generation.encode_frame in _PLAIN and not ws.compresses:

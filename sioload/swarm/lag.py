@@ -1,4 +1,4 @@
-"""The watch on this process's own lateness: a timer that tells how late it fires, and why.
+"""The watch on this process's own lag: a timer that tells how late it fires, and why.
 
 While the event loop waits in its poll, nothing of this process runs. So of a timer that was due at `due`, the
 poll was entered at `entered` and left at `left`, and that fired at `fired`,
@@ -97,7 +97,7 @@ class LagWatch:
             now, cpu = monotonic(), process_time()
             late, used = now - self._due, cpu - self._cpu
             # When the loop left the poll, by the wall clock: if that was set meanwhile, this is
-            # the whole lateness at most.
+            # the whole lag at most.
             left = max(0.0, time.time() - self._loop.now())
             own = min(late, max(0.0, self._entered - self._due) + left)
             own = min(own, used) if self._machine.silent else own - self._machine.took(own > NOTABLE)

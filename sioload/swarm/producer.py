@@ -91,7 +91,7 @@ class Producer:
         self._warned = False
         self._settling = 0
         gevent.spawn(self._batches)
-        self._lateness = LagWatch(self.fleet, self._judge)
+        self._lag = LagWatch(self.fleet, self._judge)
 
     def begin(self, *, late: bool = False) -> None:
         """A test starts. Waits for the end of the one before.

@@ -55,6 +55,9 @@ class SocketIOUser(User):
     abstract = True
     options: ClassVar[Mapping[str, Json] | Options] = {}
     label: ClassVar[str] = ""
+    on_handshake: Any = None  # of a class that defines none: finding no attribute takes longer than this
+    on_connected: Any = None
+    on_disconnected: Any = None
     sio: SocketIOClient
     clients: tuple[SocketIOClient, ...]
     starting = False

@@ -32,7 +32,7 @@ LOOK: Final = 0.25
 #: Seconds between two points of the history, in the only process.
 STEP: Final = 1.0
 #: Seconds after which a point doesn't wait for the workers' reports, which come every three seconds.
-PATIENCE: Final = 6.0
+LATE: Final = 6.0
 #: Seconds that a report is shown before it is made anew.
 FRESH: Final = 1.0
 #: Rows after which others get their turn, where a row takes a few microseconds.
@@ -132,7 +132,7 @@ class Live:
         passed = time.monotonic() - self._fed
         if isinstance(self.part, Local):
             return passed >= STEP - LOOK / 2
-        if passed >= PATIENCE:
+        if passed >= LATE:
             return True
         # A point holds as many reports of each worker, else rates would swing with when reports come.
         reports = self._reports()

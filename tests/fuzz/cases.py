@@ -465,16 +465,16 @@ class _Asker:
 
 
 def exchanged(pieces: list[bytes]) -> list[Any]:
-    asker = _Asker()
-    line = HTTPConnection(Tape(), asker, HTTP_LIMITS)  # type: ignore[arg-type]
+    handler = _Asker()
+    line = HTTPConnection(Tape(), handler, HTTP_LIMITS)  # type: ignore[arg-type]
     line.request(b"")
     for piece in pieces:
-        if line.stream.closed or asker.ends:
+        if line.stream.closed or handler.ends:
             break
         line.on_data(piece)
-    if not line.stream.closed and not asker.ends:
+    if not line.stream.closed and not handler.ends:
         line.on_lost(CLOSED)
-    return asker.ends
+    return handler.ends
 
 
 def http(rand: Rand) -> bytes:

@@ -39,15 +39,15 @@ def exchange(
     pieces: list[bytes], eof: bool = False, limits: Limits = SMALL
 ) -> tuple[HTTPConnection, list[Response | End]]:
     """One request whose answer comes in these pieces."""
-    asker = ResponseHandler()
-    line = HTTPConnection(Tape(), asker, limits)  # type: ignore[arg-type]
+    handler = ResponseHandler()
+    line = HTTPConnection(Tape(), handler, limits)  # type: ignore[arg-type]
     line.request(b"GET / HTTP/1.1\r\n\r\n")
     for piece in pieces:
         if not line.stream.closed:
             line.on_data(piece)
     if eof and not line.stream.closed:
         line.on_lost(CLOSED)
-    return line, asker.ends
+    return line, handler.ends
 
 
 def every_way(data: bytes, eof: bool = False) -> tuple[bool, Response | End]:
@@ -169,14 +169,14 @@ def test_answers_that_are_no_good(what: str) -> None:
 
 
 def test_two_exchanges_on_one_line() -> None:
-    asker = ResponseHandler()
-    line = HTTPConnection(Tape(), asker, SMALL)  # type: ignore[arg-type]
+    handler = ResponseHandler()
+    line = HTTPConnection(Tape(), handler, SMALL)  # type: ignore[arg-type]
     for body in (b"one", b"two"):
         line.request(b"GET / HTTP/1.1\r\n\r\n")
         assert line.busy
         line.on_data(length(body))
         assert not line.busy
-    assert [end.body for end in asker.ends if isinstance(end, Response)] == [b"one", b"two"]
+    assert [end.body for end in handler.ends if isinstance(end, Response)] == [b"one", b"two"]
 
 
 def test_the_next_request_may_be_made_while_the_answer_is_told() -> None:
@@ -186,13 +186,13 @@ def test_the_next_request_may_be_made_while_the_answer_is_told() -> None:
             if len(self.ends) == 1:
                 line.request(b"GET / HTTP/1.1\r\n\r\n")
 
-    asker = Eager()
-    line = HTTPConnection(Tape(), asker, SMALL)  # type: ignore[arg-type]
+    handler = Eager()
+    line = HTTPConnection(Tape(), handler, SMALL)  # type: ignore[arg-type]
     line.request(b"GET / HTTP/1.1\r\n\r\n")
     line.on_data(length(b"one"))
     assert line.busy
     line.on_data(length(b"two"))
-    assert [end.body for end in asker.ends if isinstance(end, Response)] == [b"one", b"two"]
+    assert [end.body for end in handler.ends if isinstance(end, Response)] == [b"one", b"two"]
 
 
 def test_a_fault_of_the_asker_is_not_taken_for_the_peers() -> None:
