@@ -86,6 +86,7 @@ OUTPUTS = (
     click.option("--sio-html", metavar="FILE", help="Write the report (HTML)."),
     click.option("--sio-hlog", metavar="DIR", help="Write an HdrHistogram log per row."),
     click.option("--sio-metrics-port", type=int, metavar="N", help="Serve Prometheus metrics."),
+    click.option("--sio-otlp", metavar="URL", help="Send OpenTelemetry metrics to this collector."),
     click.option("--sio-server", multiple=True, metavar="NAME=URL",
                  help="Read this server's figures beside ours: a Prometheus endpoint, or pid:PID."),
     click.option("--sio-server-metric", multiple=True, metavar="PATTERN", help="Keep these metrics too."),

@@ -13,7 +13,7 @@ from sioload.client.api import SocketIOClient
 from sioload.engineio.secrets import redact
 from sioload.engineio.urls import Endpoint, bare, parse_url
 from sioload.errors import ConnectError, OptionError
-from sioload.measure.rows import normalise
+from sioload.measure.rows import clean_name, normalise
 from sioload.net.fleet import Fleet
 from sioload.plain import Json
 from sioload.report.servers import ADMIN, Servers
@@ -110,5 +110,5 @@ class AdminSource:
 
 def _node(stats: Json) -> str:
     """What a node is called. Without a `serverId` of its own each calls itself after its machine."""
-    name = str(stats["serverId"])[:100]
-    return f"{name}#{stats['pid']}"[:120] if name == stats["hostname"] else name
+    name = str(stats["serverId"])
+    return clean_name(f"{name}#{stats['pid']}" if name == stats["hostname"] else name)

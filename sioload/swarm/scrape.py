@@ -19,6 +19,7 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from sioload.engineio.urls import Endpoint
+from sioload.measure.rows import clean_name
 from sioload.report.servers import USUAL, Servers
 
 #: Seconds that an answer may take in all, and its bytes.
@@ -66,7 +67,7 @@ class PrometheusSource:
                 text = "\n".join(self._lines()) + "\n"
         except gevent.Timeout as error:
             raise ReadError(f"no whole answer within {DEADLINE:g} s") from error
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # of a name, too
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise ReadError(reason.lower()) from error
         now = (started + time.monotonic()) / 2
@@ -80,6 +81,7 @@ class PrometheusSource:
             metric, unit = USUAL.get(name, (name, "/s" if counted else ""))
             if labels:
                 metric += "{" + ",".join(f'{key}="{labels[key]}"' for key in sorted(labels)) + "}"
+                metric = clean_name(metric)
             if not counted:
                 levels[metric] = (unit, max(value, levels[metric][1]) if metric in levels else value)
             elif not servers.count((self.name, "", metric), unit, now, value):
@@ -151,7 +153,7 @@ def _samples(text: str) -> list[tuple[str, dict[str, str], float, bool]]:
                 counted = family.type in _COUNTERS and "quantile" not in sample.labels
                 counted = counted or sample.name == "process_cpu_seconds_total"
                 found.append((sample.name, sample.labels, value, counted))
-    except (ValueError, KeyError, IndexError) as error:
+    except Exception as error:  # whatever a parser makes of hostile text
         raise ReadError("it isn't Prometheus' text format") from error
     return found
 
