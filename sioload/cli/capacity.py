@@ -75,6 +75,9 @@ SEARCH = (
     click.option("--users", "-u", metavar="A..B", callback=span, help="Simulated users, from A up to B."),
     click.option("--arrivals", metavar="A..B", callback=span, help="Or new sessions per second."),
     click.option("--sio-session-length", metavar="TIME", help="Of a session of --arrivals: 30s, or none."),
+    click.option("--sio-check", multiple=True, metavar="CHECK", callback=values.checks,
+                 help="A level fails unless this holds, e.g. 'CALL: p99 < 250ms'."),
+    *bench.CHECKS[1:],
     click.option("--step", metavar="TIME", default="30s", show_default=True, callback=seconds,
                  help="How long each level is measured."),
     click.option("--settle", metavar="TIME", default="10s", show_default=True, callback=seconds,
@@ -99,7 +102,7 @@ SWARM = (
 
 
 @click.command()
-@bench.taking(*SEARCH, *bench.CHECKS, *SWARM, *bench.SCENARIO, *bench.OUTPUTS)
+@bench.taking(*SEARCH, *SWARM, *bench.SCENARIO, *bench.OUTPUTS)
 @click.pass_context
 def capacity(
     ctx: click.Context,

@@ -251,7 +251,8 @@ def summary_text(
         lines += _feed_lines(feed, width)
     for text in summary(report.get("server", ())):
         lines += _labelled("server", text, width)
-    lines += _health_lines(report["health"], width, colour)
+    health = {**report["health"], "reasons": []} if searched else report["health"]  # each level has its own
+    lines += _health_lines(health, width, colour)
     if report["checks"]:
         lines += ["", "checks"]
         for check in report["checks"]:

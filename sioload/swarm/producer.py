@@ -260,7 +260,8 @@ class Producer:
     def _judge(self, now: float) -> None:
         recorder = self.fleet.recorder
         window = recorder.health.close(now, recorder.window_p50())
-        if window is not None and window.limited and not self._warned:
+        searching = recorder.health.totals.part is not None  # each level tells it
+        if window is not None and window.limited and not self._warned and not searching:
             self._warned = True
             logger.warning(
                 "sioload: this process is the bottleneck now (%.0f %% of a core, own lag p99 %.1f ms): "

@@ -95,11 +95,12 @@ def charts(look: Look, points: Sequence[Point], wanted: Iterable[int]) -> dict[s
 
 
 def _capacity(report: Mapping[str, Json]) -> dict[str, Json] | None:
-    """What a search for capacity measured, by load."""
+    """What a search for capacity measured of each load when it last was on."""
     found = report.get("capacity")
     if found is None:
         return None
-    levels = sorted(found["levels"], key=lambda level: level["load"])
+    newest = {level["load"]: level for level in found["levels"]}
+    levels = [newest[load] for load in sorted(newest)]
     times = [level["latency_ms"] or {} for level in levels]
     return {
         "unit": found["unit"],

@@ -28,8 +28,8 @@ BENCH = (
     "--sio-check 'CALL: p99 < 250ms' --sio-check 'ledger: timeout == 0'",
 )
 CAPACITY = (
-    f"sioload capacity {URL} --users 100..3200 --step 10s --settle 5s",
-    "--emit busy --data 2 --ack --sio-check 'CALL: p99 < 100ms'",
+    f"sioload capacity {URL} --users 10..320 --step 5s --settle 4s",
+    "--emit busy --data 10 --ack --within 10% --sio-check 'CALL: p99 < 250ms'",
 )
 PAGE = (
     '<body style="margin:0;padding:16px 20px;background:#12161b;color:#d5dae0;font:15px/1.35 monospace">'
@@ -83,7 +83,7 @@ def typed(page: Page, words: tuple[str, ...], server: serverkit.Server, name: st
 def screen(written: str) -> str:
     """What is to be seen in the end: a line that was written over is gone."""
     lines = [line.split("\r\x1b[K")[-1].rstrip("\r") for line in written.split("\n")]
-    return "\n".join(lines).strip()
+    return "\n".join(lines).strip("\n")
 
 
 def main() -> int:

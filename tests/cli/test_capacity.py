@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -94,6 +95,9 @@ def test_it_finds_what_a_busy_server_holds_and_says_so_everywhere(
         assert {"verdict", "cpu_peak"} <= level["health"].keys()
         (call,) = [row for row in level["events"] if row["type"] == "CALL"]
         assert call["name"] == "busy"
+    for before, level in pairwise(found["levels"]):
+        owed = sum(row["skipped"] for row in level["events"])
+        assert before["ok"] or not level["ok"] or not owed, "what a level owed goes along into the next"
     assert found["summary"] in " ".join(done.out.split()), done.text
     table = done.out[: done.out.index("sioload: http")].splitlines()
     assert max(map(len, table)) <= 80 and sum(line.rstrip().endswith("held") for line in table) >= 1, (
@@ -167,27 +171,25 @@ def test_without_a_session_there_is_no_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.verify
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("more", [[], ["--processes", "2"]], ids=["alone", "two workers"])
 def test_the_limit_of_one_core_is_found(
     servers: Callable[..., serverkit.Server], tmp_path: Path, more: list[str]
 ) -> None:
     server = servers("sio4")
-    emit = ["--emit", "busy", "--data", "2", "--ack", "--transports", "websocket"]
+    emit = ["--emit", "busy", "--data", "10", "--ack", "--transports", "websocket"]
     full = tmp_path / "full.json"
     flat = ["bench", server.url, *emit, "--rate", "max", "--users", "20", "--run-time", "5s"]
     done = serverkit.run_sioload([*flat, "--sio-report", str(full)], cwd=tmp_path)
     rate = next(row["rate"] for row in json.loads(full.read_text())["events"] if row["type"] == "CALL")
-    assert rate > 100, done.text
+    assert rate > 50, done.text
     done, report = capacity(
-        tmp_path, server.url, *emit, "--users", "150..1500", "--step", "5s", "--settle", "4s",
+        tmp_path, server.url, *emit, "--users", "30..300", "--step", "4s", "--settle", "3s",
         "--sio-check", "CALL: p99 < 100ms", *more, timeout=300,
     )  # fmt: skip
     found = report["capacity"]
     assert done.code == 0 and found["confirmed"] and found["reason"] == "limit", done.text
     assert 0.82 * rate <= found["holds"] <= 1.05 * rate, f"of {rate} messages a second: {done.text}"
-    # A level after one that failed is as in a run of its own.
-    fine = [level["latency_ms"]["p99"] for level in found["levels"] if level["ok"]]
-    assert max(fine) < 100
 
 
 @pytest.mark.verify

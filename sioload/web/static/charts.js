@@ -217,7 +217,7 @@
     const { left, top, width, height } = u.bbox;
     ctx.save();
     ctx.font = `${Math.round(11 * devicePixelRatio)}px system-ui, sans-serif`;
-    ctx.textBaseline = "top";
+    ctx.textBaseline = "bottom";
     ctx.strokeStyle = ctx.fillStyle = css("--bad");
     ctx.lineWidth = devicePixelRatio;
     ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
@@ -231,7 +231,7 @@
       const room = 4 * devicePixelRatio;
       const onLeft = at - left > width / 2;
       ctx.textAlign = onLeft ? "right" : "left";
-      ctx.fillText(check, onLeft ? at - room : at + room, top + room, (onLeft ? at - left : left + width - at) - 2 * room);
+      ctx.fillText(check, onLeft ? at - room : at + room, top + height - room, (onLeft ? at - left : left + width - at) - 2 * room);
     });
     ctx.restore();
   }
