@@ -126,6 +126,9 @@ def watch_the_charts(page: Page) -> None:
     emits = "+[...document.querySelectorAll('.cards dt')].find(dt => dt.innerText === 'Emits')" \
             ".nextElementSibling.innerText.replace(',', '')"  # fmt: skip
     page.until(f"{emits} > {page.run(emits)}")
+    for title in ("Reach", "Spread of /chat message"):
+        titles = "[...document.querySelectorAll('figcaption')]"
+        page.until(f"{titles}.some(one => one.innerText.startsWith('{title}'))")
     page.until(
         "[...document.querySelectorAll('figcaption')].some(one => one.innerText.startsWith('Generator: CPU'))"
     )
