@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from click.core import ParameterSource
 
-from sioload.cli import bench, runner, values
+from sioload.cli import bench, scripts
 from sioload.durations import seconds_of
 from sioload.errors import CheckError, UsageError
 from sioload.report.capacity import VARIABLE, Asked, expectation, judged_by_level
@@ -69,9 +67,6 @@ def refused(ctx: click.Context, param: click.Parameter, value: str | None) -> No
 
 # fmt: off
 SEARCH = (
-    click.argument("target", metavar="URL|LOCUSTFILE"),
-    click.argument("more_args", nargs=-1, metavar="[-- LOCUST'S OPTIONS]"),
-    click.option("--host", metavar="URL", help="The server, with a locustfile."),
     click.option("--users", "-u", metavar="A..B", callback=span, help="Simulated users, from A up to B."),
     click.option("--arrivals", metavar="A..B", callback=span, help="Or new sessions per second."),
     click.option("--sio-session-length", metavar="TIME", help="Of a session of --arrivals: 30s, or none."),
@@ -91,18 +86,11 @@ SEARCH = (
                  help="Users started per second.  [default: all in half of --settle]"),
     click.option("--run-time", "-t", hidden=True, expose_value=False, callback=refused),
 )
-SWARM = (
-    bench.PROCESSES,
-    click.option("--master", is_flag=True, help="Let workers elsewhere run the users, with a locustfile."),
-    click.option("--expect-workers", type=click.IntRange(1), metavar="N", help="How many to wait for."),
-    click.option("--master-bind-host", metavar="ADDRESS", help="Where they find this one."),
-    click.option("--master-bind-port", type=click.IntRange(1, 65535), metavar="PORT", help="The same."),
-)
 # fmt: on
 
 
 @click.command()
-@bench.taking(*SEARCH, *SWARM, *bench.SCENARIO, *bench.OUTPUTS)
+@bench.taking(*scripts.TARGET, *SEARCH, *scripts.SWARM, *bench.SCENARIO, *bench.OUTPUTS)
 @click.pass_context
 def capacity(
     ctx: click.Context,
@@ -134,11 +122,8 @@ def capacity(
     if arrivals and rest["sio_session_length"] is None and "://" in target:
         raise click.UsageError("--arrivals needs --sio-session-length, such as 30s, or none")
     _check(rest["sio_check"], rest["sio_checks_file"])
-    env, script = script_of(ctx, target, host, rest, more_args, master)
     search = Asked(*asked, arrivals is not None, step, settle, within, budget, expect or "")
-    server = target if script == bench.SCRIPT else host
-    args = ["--headless", *bench.flags({"host": server, **rest}), *["--master"] * master, *more_args]
-    runner.become(runner.locust(script, args), {**env, VARIABLE: search.text()})
+    scripts.become(ctx, target, host, more_args, master, rest, {VARIABLE: search.text()})
 
 
 def _check(texts: Sequence[str], file: str | None) -> None:
@@ -151,38 +136,3 @@ def _check(texts: Sequence[str], file: str | None) -> None:
         raise click.UsageError(f"can't read {file}: {error.strerror}") from error
     except (CheckError, UnicodeDecodeError) as error:
         raise click.UsageError(str(error)) from error
-
-
-def script_of(
-    ctx: click.Context,
-    target: str,
-    host: str | None,
-    rest: dict[str, Any],
-    more: Sequence[str] = (),
-    master: bool = False,
-    emits: bool = True,
-) -> tuple[dict[str, str], str]:
-    """What the script needs in its environment, and the script: bench's own for a URL.
-
-    Args:
-        rest: values of options; those of `bench.SCENARIO` are taken out.
-        emits: bench's user has to have an event.
-    """
-    if "://" in target:
-        values.server_url(ctx, ctx.command.params[0], target)
-        if host is not None:
-            raise click.UsageError("--host is for a locustfile: the URL names the server already")
-        if master:
-            raise click.UsageError("--master is for a locustfile, which workers run too: give --processes")
-        if more:
-            raise click.UsageError(f"Got unexpected extra argument ({more[0]})")
-        return bench.scenario(rest, emits), bench.SCRIPT
-    for option in bench.scenario_options():
-        rest.pop(option.name)
-        if ctx.get_parameter_source(option.name) is not ParameterSource.DEFAULT:
-            raise click.UsageError(f"{option.opts[0]} says what users do, which the locustfile says already")
-    if not os.path.isfile(target):
-        raise click.UsageError(f"{target!r} is no locustfile that is there, and no URL (http://...)")
-    if host is not None:
-        values.server_url(ctx, ctx.command.params[0], host)
-    return {}, os.path.abspath(target)

@@ -14,6 +14,7 @@ from sioload.cli.capacity import capacity
 from sioload.cli.compare import compare
 from sioload.cli.demo import demo
 from sioload.cli.doctor import doctor
+from sioload.cli.drill import drill
 from sioload.cli.import_ import import_
 from sioload.cli.init import init
 from sioload.cli.trying import trying
@@ -48,7 +49,7 @@ def target(host: str, port: int, ping_interval: int, ping_timeout: int) -> NoRet
     runner.become(runner.module("sioload.target", args), {})
 
 
-for command in (bench, capacity, compare, demo, doctor, import_, init, trying):
+for command in (bench, capacity, compare, demo, doctor, drill, import_, init, trying):
     cli.add_command(command)
 
 

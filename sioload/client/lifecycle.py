@@ -14,6 +14,7 @@ from sioload.client.manager import Listener, Manager, Phase
 from sioload.client.pending import Pending
 from sioload.client.sleepers import Sleepers
 from sioload.errors import ConnectError, Loss
+from sioload.net.clock import stamp
 from sioload.options import Options
 from sioload.plain import Json
 from sioload.session.dropping import drop
@@ -65,8 +66,14 @@ class Lifecycle(Listener):
         hook = incoming.hook("on_connected")
         if hook is not None:
             incoming.run(hook)
+        recovered = any(n.recovered for n in self.manager.packets.namespaces.values())
+        self._fleet.recorder.outages.up(self._key(), stamp(), recovered)
         incoming.tell("connect")
         self.on_writable()
+
+    def _key(self) -> object:
+        """Whose sessions these are."""
+        return self if self._user is None else self._user
 
     def on_writable(self) -> None:
         self.emitter.go_on()
@@ -81,6 +88,8 @@ class Lifecycle(Listener):
 
     def on_down(self, reason: Loss, namespace: str | None) -> None:
         incoming = self._incoming
+        if namespace is None and reason not in ("client", "given up"):
+            self._fleet.recorder.outages.down(self._key(), stamp(), reason)
         if reason == "client":
             text = self._fleet.over or "no answer by the time the client left"
         else:

@@ -23,6 +23,7 @@ from sioload.client.packets import Packets
 from sioload.client.script import Script, ask
 from sioload.engineio.urls import Endpoint
 from sioload.errors import ConnectError, ConnectionLost, End, Failure, Loss, Reason
+from sioload.net.clock import stamp
 from sioload.net.guard import guarded
 from sioload.options import Options
 from sioload.plain import Json
@@ -217,6 +218,7 @@ class Manager(OpenerListener, NamespacesListener):
         """Every failed attempt comes through here."""
         namespaces = self.namespaces
         self.opener.rest()
+        self._fleet.recorder.outages.failed(stamp())
         namespaces.count_failed(error)
         namespaces.tell_unjoined(error)
         namespaces.reset()

@@ -12,6 +12,7 @@ from sioload.measure.delivery import Delivery
 from sioload.measure.health import Health
 from sioload.measure.histogram import Histogram
 from sioload.measure.ledger import Ledger
+from sioload.measure.outage import Outages
 from sioload.measure.population import Population
 from sioload.measure.rows import (
     ROW_TYPES,
@@ -86,8 +87,8 @@ class Recorder:
         rows: type and name to row, in the order of first use.
         foreign: the same for requests of other clients, which Locust counts by itself.
         tap: who hears of each sample; see `Row`. `listen` sets it.
-        ledger, connections, delivery, audience, health, population, blocks: see their modules. What the
-            audience has to tell travels beside the snapshots.
+        ledger, connections, delivery, audience, health, population, blocks, outages: see their modules. What
+            the audience has to tell travels beside the snapshots.
         bytes_sent, bytes_received: of all connections.
         clock_error: bound of this process's clock offset to the swarm's clock in seconds; None if not
         estimated. internal_errors: faults of sioload itself, each of which makes the figures untrustworthy;
@@ -108,6 +109,7 @@ class Recorder:
         self.health = Health()
         self.population = Population()
         self.blocks = Blocks()
+        self.outages = Outages()
         self.bytes_sent = 0
         self.bytes_received = 0
         self.clock_error: float | None = None
@@ -270,6 +272,7 @@ class Recorder:
         self.delivery.reset()
         self.health.reset()
         self.blocks.clear()
+        self.outages.clear()
         self._taken = None
         self.bytes_sent = self.bytes_received = 0
         self.internal_errors.clear()
@@ -297,5 +300,6 @@ class Recorder:
             "health": self.health.totals.encode(),
             "population": self.population.encode(),
             "clock_error": self.clock_error,
+            "outages": self.outages.encode(),
             "internal_errors": list(self.internal_errors),
         }

@@ -12,6 +12,10 @@ from sioload.net.stream import close
 
 #: Seconds between two looks at them.
 LOOK: Final = 0.25
+#: The first byte of a close frame.
+_CLOSE: Final = 0x88
+#: How much of what the server went on to say is looked at.
+_PEEK: Final = 65536
 #: States of TCP in which the peer hasn't closed its side (tcp(7), TCP_INFO: the first byte).
 _OPEN: Final = (1,)
 
@@ -50,7 +54,8 @@ class Orphans:
         self._looking = False
         kept = []
         for sock, since in self._left:
-            if sock.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, 1)[0] in _OPEN:
+            closed = sock.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, 1)[0] not in _OPEN
+            if not closed and not (self.noticed is not None and _dismissed(sock)):
                 kept.append((sock, since))
                 continue
             close(sock)
@@ -64,3 +69,21 @@ class Orphans:
         left, self._left = self._left, []
         for sock, _ in left:
             close(sock)
+
+
+def _dismissed(sock: _socket.socket) -> bool:
+    """Whether the server closed a websocket; the socket stays until that is answered (RFC 6455, 7.1.1)."""
+    try:
+        data = sock.recv(_PEEK, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
+    except OSError:
+        return False
+    at = 0
+    while at + 2 <= len(data):
+        if data[at] == _CLOSE:
+            return True
+        size, at = data[at + 1], at + 2
+        if size > 125:
+            more = 2 if size == 126 else 8
+            size, at = int.from_bytes(data[at : at + more], "big"), at + more
+        at += size
+    return False

@@ -33,7 +33,7 @@ from sioload.errors import CheckError
 from sioload.measure.delivery import DeliveryCounts
 from sioload.measure.ledger import OUTCOMES
 from sioload.measure.rows import HTTP_TYPES, ROW_TYPES, Totals, row_type
-from sioload.report import servers
+from sioload.report import drill, servers
 from sioload.report.figures import Figures
 from sioload.report.heard import TYPE, Heard
 
@@ -58,7 +58,7 @@ ELSEWHERE: Final = {
     "run": ("peak_users", "duration", "workers_lost"),
     "connections": ("opened", "upgraded", "closed", "current"),
 }
-SELECTORS: Final = (*ROW_TYPES, *HTTP_TYPES, *ELSEWHERE, "server")
+SELECTORS: Final = (*ROW_TYPES, *HTTP_TYPES, *ELSEWHERE, "server", "drill")
 #: What people write for an operator.
 _MEANT: Final = {"=": "==", "===": "==", "=<": "<=", "=>": ">=", "<>": "!=", "!": "!=", "~=": "=="}
 _CLAUSES: Final = ("in", "after", "abort after", "warn", "min_samples")
@@ -162,9 +162,9 @@ def parse(text: str) -> Check:
     if min_samples is not None and selector in ("run", "connections"):
         raise CheckError(f"check {text!r}: {selector!r} has no samples, so min_samples means nothing")
     unit = ""
+    if selector in ("server", "drill") and (phase is not None or after or abort_after is not None):
+        raise CheckError(f"check {text!r}: a {selector}'s figures are judged over the whole run")
     if selector == "server":
-        if phase is not None or after or abort_after is not None:
-            raise CheckError(f"check {text!r}: a server's figures are judged over the whole run")
         limit, unit = _server_limit(text, name or "", value)
     else:
         limit = limit_of(text, stat, value)
@@ -180,7 +180,7 @@ def selected(text: str) -> tuple[str, str | None, str]:
     selector, name, rest = found.groups()
     if selector not in SELECTORS:
         raise _unknown(text, "row type", selector, SELECTORS)
-    if name is not None and selector in ELSEWHERE:
+    if name is not None and (selector in ELSEWHERE or selector == "drill"):
         raise CheckError(f"check {text!r}: {selector!r} takes no name in brackets")
     return selector, name, rest
 
@@ -219,7 +219,7 @@ def percent_of(stat: str) -> float | None:
 
 def timed(stat: str) -> bool:
     stat = stat.removeprefix(_SPREAD)
-    return stat in _TIMES or percent_of(stat) is not None
+    return stat in _TIMES or stat in drill.TIMED or percent_of(stat) is not None
 
 
 def check_stat(text: str, selector: str, stat: str) -> None:
@@ -227,12 +227,16 @@ def check_stat(text: str, selector: str, stat: str) -> None:
         if stat not in servers.STATS:
             raise _unknown(text, "stat of a server's figure", stat, servers.STATS)
         return
+    if selector == "drill":
+        if stat not in drill.STATS:
+            raise _unknown(text, "stat of a drill", stat, drill.STATS)
+        return
     if selector in ELSEWHERE:
         if stat not in ELSEWHERE[selector]:
             raise _unknown(text, f"stat of {selector}", stat, ELSEWHERE[selector])
         return
     heard = stat in (*HEARD, "reach") or stat.startswith(_SPREAD)
-    if stat not in (*_COUNTS, *DELIVERY, *HEARD, "reach") and not timed(stat):
+    if stat not in (*_COUNTS, *DELIVERY, *HEARD, "reach") and (not timed(stat) or stat in drill.TIMED):
         known = (*_COUNTS, *_TIMES, *DELIVERY, *HEARD, "reach", f"{_SPREAD}p99")
         raise _unknown(text, "stat", stat, known)
     if heard and selector != TYPE:
@@ -339,6 +343,8 @@ def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int
     measured: float | None
     if check.selector == "server":
         return _of_servers(check, figures.servers)
+    if check.selector == "drill":
+        return _of_drill(check, figures)
     if check.selector in ELSEWHERE:
         measured, samples = _elsewhere(check, figures, duration, peak_users)
         needed, what = check.min_samples or 0, "emits"
@@ -359,6 +365,23 @@ def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int
     ok = OPERATORS[check.op](measured, check.limit)
     reason = "" if ok else f"{check.stat} is {value}, not {check.op} {_shown(check.stat, check.limit)}"
     return CheckResult(check, ok, value, reason, enough=True, measured=measured)
+
+
+def _of_drill(check: Check, figures: Figures) -> CheckResult:
+    """Judge what came of a drill, by the worst of its marks."""
+    found = drill.values(check.stat, figures.drill)
+    known = [value for value in found if value is not None]
+    if not found or len(known) < len(found):
+        # Nobody was lost where nobody came back: what wasn't measured fails, but for that.
+        none = bool(found) and check.stat.startswith("back_") and not any(drill.values("lost", figures.drill))
+        value = "nobody was lost" if none else "none"
+        reason = "" if none else f"no {check.stat} was measured" if found else "nothing was drilled"
+        return CheckResult(check, none, value, reason, enough=False)
+    worst = min(known) if check.op in (">", ">=") else max(known)
+    ok = OPERATORS[check.op](worst, check.limit)
+    value = _shown(check.stat, worst)
+    reason = "" if ok else f"{check.stat} is {value}, not {check.op} {_shown(check.stat, check.limit)}"
+    return CheckResult(check, ok, value, reason, enough=True)
 
 
 def _of_servers(check: Check, metrics: Sequence[servers.Metric]) -> CheckResult:

@@ -13,6 +13,7 @@ from sioload.measure.health import LIMITED, UNJUDGED, judge
 from sioload.measure.population import Population
 from sioload.measure.recorder import OTHER
 from sioload.plain import Json
+from sioload.report import drill
 from sioload.report.checks import CheckResult
 from sioload.report.course import Course
 from sioload.report.events import event_of
@@ -141,6 +142,7 @@ def report(
         },
         "exceptions": _exceptions(figures.population),
         "workers": {"expected": workers, "lost": len(figures.lost)},
+        "drill": list(figures.drill),
         "events": _events(figures, duration, blocks),
         "blocks": None if blocks is None else _span(blocks, started),
         "phases": [] if course is None else course.document(figures, course.started + duration),
@@ -231,6 +233,8 @@ def summary_text(
                 f"{event['type']} {event['name']}: {event['unfinished']} unfinished (ended with their user)"
             )
     lines += _phases(report["phases"], width)
+    for told in drill.lines(report.get("drill", ())):
+        lines += ["", *_labelled("drill", told, width)]
     lines += _errors(report["events"], width)
     lines += _raised(report["exceptions"], width)
     lines.append("")

@@ -18,6 +18,7 @@ from sioload.measure.delivery import DeliveryCounts, counts_of
 from sioload.measure.health import HealthTotals
 from sioload.measure.histogram import Histogram
 from sioload.measure.ledger import Ledger
+from sioload.measure.outage import Outage
 from sioload.measure.population import Population
 from sioload.measure.recorder import OTHER
 from sioload.measure.rows import ROW_TYPES, Totals
@@ -66,6 +67,8 @@ class Figures:
         cut: everything counted up to the last of them.
         blocks: the rows' samples in blocks of time, of processes that have ended or are this one.
         servers: what was read of the servers.
+        outages: what was seen of those that a drill makes.
+        drill: what came of them, as the report has it.
     """
 
     rows: list[Totals] = field(default_factory=list)
@@ -85,6 +88,8 @@ class Figures:
     cut: Figures | None = None
     blocks: Blocks | None = None
     servers: Sequence[Metric] = ()
+    outages: list[Outage] = field(default_factory=list)
+    drill: Sequence[Mapping[str, Json]] = ()
 
     def add(self, data: Mapping[str, Json], connections: Connections) -> None:
         """Add what a process counted, but for its rows.

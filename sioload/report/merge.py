@@ -13,6 +13,7 @@ from sioload.measure.behind import Comparison
 from sioload.measure.blocks import Blocks
 from sioload.measure.connections import Connections
 from sioload.measure.health import HealthTotals
+from sioload.measure.outage import Outage
 from sioload.measure.recorder import FIXED_NAMES, MAX_NAMES, OTHER, SNAPSHOT, Recorder
 from sioload.measure.rows import Totals, row_type
 from sioload.plain import Json
@@ -156,6 +157,7 @@ class Swarm:
         figures = Figures(internal_errors=list(self._faults), lost=lost, blocks=self._blocks)
         clock_errors: list[float | None] = []
         comparison = Comparison()
+        outages: dict[float, Outage] = {}
         for process in self._processes.values():
             data = process.data
             connections = Connections.decode(data["connections"])
@@ -171,6 +173,11 @@ class Swarm:
             figures.health.append((process.worker, HealthTotals.decode(data["health"])))
             figures.internal_errors += [f"{process.worker}: {text}" for text in data["internal_errors"]]
             clock_errors.append(data["clock_error"])
+            for seen in map(Outage.decode, data["outages"]):
+                known = outages.setdefault(seen.at, seen)
+                if known is not seen:
+                    known.merge(seen)
+        figures.outages = [outages[at] for at in sorted(outages)]
         for name, counts in figures.delivery.items():
             counts.behind = comparison.behind(name)
         figures.clock_error = _between_two(clock_errors)

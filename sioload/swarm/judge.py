@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -23,12 +23,14 @@ from sioload.plain import Json
 from sioload.report.checks import Check, CheckResult, evaluate
 from sioload.report.course import Course, Span, unreached
 from sioload.report.document import exit_code, no_session, report, untrusted
+from sioload.report.drill import document, outside
 from sioload.report.figures import Figures
 from sioload.report.merge import Swarm
 from sioload.report.reason import because, failures
 from sioload.report.watch import Watch
 from sioload.swarm import describe, outputs, statistics
 from sioload.swarm.capacity import Capacity
+from sioload.swarm.drill import take_drill
 from sioload.swarm.guard import Guard
 from sioload.swarm.options import checks_of
 from sioload.swarm.servers import Watch as ServerWatch
@@ -79,6 +81,8 @@ class Judge:
         self._feeds = feeds
         self._marked = marked
         self._capacity: Capacity | None = getattr(environment, "sioload_capacity", None)
+        self._drill = take_drill(environment)
+        self._drilling: Callable[..., None] | None = None
         # Those of a search are of its levels, not of the run.
         self._checks = checks_of(environment.parsed_options) if self._capacity is None else []
         self.servers = ServerWatch(environment.parsed_options, self._is_watched)
@@ -105,6 +109,8 @@ class Judge:
         guard.listen("quit", self._on_quit)
         if self._capacity is not None:
             self._search = guard.safe(self._capacity.run)
+        if self._drill is not None:
+            self._drilling = guard.safe(self._drill.run)
         gevent.spawn(self._pulse, guard.safe(self._look))
         self.servers.start()
 
@@ -126,6 +132,18 @@ class Judge:
         self._mark()
         if self._search is not None:
             gevent.spawn(self._search, self)
+        if self._drilling is not None:
+            gevent.spawn(self._drilling, self)
+
+    def mark(self, times: Sequence[float]) -> None:
+        """Cut the run there."""
+        self.swarm.windows.mark(times, self.course.started)
+        self._marked()
+
+    @property
+    def orders(self) -> dict[str, Json] | None:
+        """What the processes that run users must know of a drill; None without."""
+        return None if self._drill is None else self._drill.orders()
 
     def _phases_begin(self, origin: float) -> None:
         """The first phase begins (`perf_counter`)."""
@@ -217,7 +235,10 @@ class Judge:
             delta.name = self.names.admit(delta.type, delta.name)
         statistics.log(self.environment.stats, deltas)
         faults = [*figures.internal_errors, *self._faults]
-        return replace(figures, internal_errors=faults, servers=self.servers.metrics())
+        figures = replace(figures, internal_errors=faults, servers=self.servers.metrics())
+        if self._drill is not None:
+            figures.drill = document(self._drill.asked, self._drill.marks, figures, self.course.started)
+        return figures
 
     def report(self, figures: Figures | None = None) -> dict[str, Json]:
         """The report as it would be now, or of these figures; once the run is over, the final one."""
@@ -288,6 +309,8 @@ class Judge:
 
     def _settle(self) -> None:
         self.end()
+        if self._drill is not None:
+            self._drill.end()
         self.figures()  # Locust's own files show what was judged by now
         self._faults += outputs.write_locust_files(self.environment, self._html_file)
         options = self.environment.parsed_options
@@ -310,7 +333,8 @@ class Judge:
             return int(
                 self.environment.process_exit_code
             ), "set by the script (environment.process_exit_code)"
-        if (runner.errors or runner.exceptions) and self._capacity is None:
+        explained = self._drill is not None and outside(self._drill.marks, figures) <= 0
+        if (runner.errors or runner.exceptions) and self._capacity is None and not explained:
             cause = failures(figures) or "failures that Locust counts, see its tables"
             return int(getattr(options, "exit_code_on_error", 1)), cause
         cause = "an exception that nothing caught, in a listener or a greenlet: see the log"

@@ -90,6 +90,7 @@ class Local:
     def _mark(self) -> None:
         course = self.judge.course
         self.producer.cutter.know(self.judge.swarm.windows.marks, course.ramps, course.fresh)
+        self.producer.drill(self.judge.orders)
 
     def _cut(self, cut: dict[str, Json]) -> None:
         self.producer.cutter.marks.confirmed([cut["mark"]])

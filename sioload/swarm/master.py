@@ -190,8 +190,8 @@ class Master:
 
     def _tell_marks(self, client_id: str) -> None:
         course = self.judge.course
-        marks, fresh = self.swarm.windows.marks, list(course.fresh)
-        self._send(MARKS, client_id, marks=marks, ramps=course.ramps, fresh=fresh)
+        marks, fresh, orders = self.swarm.windows.marks, list(course.fresh), self.judge.orders
+        self._send(MARKS, client_id, marks=marks, ramps=course.ramps, fresh=fresh, drill=orders)
 
     def on_spawning_complete(self, **_: object) -> None:
         if self.environment.reset_stats and self.judge.running:

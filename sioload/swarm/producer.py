@@ -25,6 +25,7 @@ from sioload.net.fleet import Fleet, fleet_of, runner_of
 from sioload.plain import Json
 from sioload.swarm import statistics
 from sioload.swarm.cutter import Cutter
+from sioload.swarm.drill import Cuts
 from sioload.swarm.foreign import ForeignRequests
 from sioload.swarm.lag import LagWatch
 from sioload.swarm.options import DRAIN
@@ -73,6 +74,7 @@ class Producer:
         self.drained = True
         self._cut = cut
         self.cutter = Cutter(self.fleet.recorder, self._renew, self._boundary)
+        self._cuts = Cuts(self.fleet)
         self._ended = ended
         self._hurried = False
         self._end: _End | None = None
@@ -216,6 +218,11 @@ class Producer:
         gc.freeze()
         self._settling = SETTLE
 
+    def drill(self, orders: dict[str, Json] | None) -> None:
+        """Hear of the marks of a drill, maybe again."""
+        if orders is not None:
+            self._cuts.know(orders)
+
     def _renew(self) -> None:
         """A level of a search begins or ends: what is owed is counted in what is cut now."""
         recorder = self.fleet.recorder
@@ -223,7 +230,8 @@ class Producer:
         recorder.health.divide(time.monotonic(), recorder.window_p50())
 
     def _boundary(self, cut: dict[str, Json]) -> None:
-        """What was counted up to a boundary; the number of users may change from there on."""
+        """What was counted up to a boundary; the number of users may change from there on, or be cut off."""
+        self._cuts.at(cut["mark"])
         recorder = self.fleet.recorder
         if cut["mark"] in self.cutter.fresh:
             recorder.health.totals.part = Windows()

@@ -124,6 +124,7 @@ class Worker:
         if self._marks["test"] == self._test:
             marks = self._marks
             self.producer.cutter.know(marks["marks"], marks["ramps"], marks.get("fresh", []))
+            self.producer.drill(marks.get("drill"))
 
     def _cut(self, cut: dict[str, Json]) -> None:
         """A search for capacity waits for each of its levels; other cuts go along with the next report."""

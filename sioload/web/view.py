@@ -65,6 +65,11 @@ def rows(look: Look) -> list[dict[str, Json]]:
     ]
 
 
+def _watched(mark: Mapping[str, Json]) -> dict[str, Json]:
+    """When the users of a drill are watched, as the charts mark it."""
+    return {"name": "drill", "start_s": mark["at_s"], "end_s": mark["at_s"] + mark["watch_s"]}
+
+
 def charts(look: Look, points: Sequence[Point], wanted: Iterable[int]) -> dict[str, Json]:
     """What the charts draw: columns of these points, all rows by name, and the columns of those wanted."""
     spans = [(point.start, point.end) for point in points]
@@ -73,6 +78,7 @@ def charts(look: Look, points: Sequence[Point], wanted: Iterable[int]) -> dict[s
         "phases": [
             *_levels(look.report),
             *({key: each[key] for key in _BAND} for each in look.report["phases"]),
+            *map(_watched, look.report["drill"]),
         ],
         "capacity": _capacity(look.report),
         "columns": series(points),

@@ -12,6 +12,7 @@ from sioload.cli.main import main
 
 URL = "http://127.0.0.1:9"  # nothing may ever be sent there
 EMIT = ("--emit", "echo")
+DRILL = ("--users", "3", "--at", "9s")
 CHECK = ("--sio-check", "CALL: p99 < 100ms")
 SEARCH = (*EMIT, "--users", "1..9", *CHECK)
 
@@ -93,6 +94,24 @@ BAD = [
     (("capacity", URL, *SEARCH, "--sio-check", "CALL: p99 < 1ms abort after 5s"), "leave 'abort after' out"),
     (("capacity", URL, *SEARCH, "--sio-check", "ledger: open == 0"), "is of the whole run, not of a level"),
     (("capacity", URL, *SEARCH, "--sio-checks-file", "none.toml"), "can't read none.toml"),
+    (("drill", URL, *EMIT, "--at", "9s", "--run", "true"), "--users"),
+    (("drill", URL, *EMIT, *DRILL, "--run", "true", "--cut", "30%"), "one of them"),
+    (("drill", URL, *EMIT, *DRILL), "give --run COMMAND or --cut SHARE%"),
+    (("drill", URL, *EMIT, *DRILL, "--run", "'"), "No closing quotation"),
+    (("drill", URL, *EMIT, *DRILL, "--run", ""), "an empty command"),
+    (("drill", URL, *EMIT, *DRILL, "--cut", "130%"), "'130%' is no share up to 100%"),
+    (("drill", URL, *EMIT, *DRILL, "--cut", "30"), "give e.g. 30%"),
+    (("drill", URL, *EMIT, *DRILL, "--run", "true", "--silent"), "--silent is how --cut cuts"),
+    (("drill", URL, *EMIT, *DRILL, "--at", "9s", "--run", "true"), "the same time twice"),
+    (
+        ("drill", URL, *EMIT, "--users", "3", "--at", "soon", "--run", "true"),
+        "'soon' is no time of 2 s or more",
+    ),
+    (("drill", URL, *EMIT, *DRILL, "--run", "true", "--watch", "0"), "'0' is no time of 2 s or more"),
+    (("drill", URL, *EMIT, *DRILL, "--run", "true", "-t", "5m"), "a drill ends --watch after its last --at"),
+    (("drill", URL, *DRILL, "--run", "true"), "--emit"),
+    (("drill", "nowhere.py", *DRILL, "--run", "true"), "'nowhere.py' is no locustfile"),
+    (("drill", URL, *EMIT, *DRILL, "--run", "true", "--sio-check", "drill: los == 0"), "nearest: 'lost'"),
     (("demo", "--run-time", "1 minute"), "'1 minute' is no time"),
     (("demo", "--web-port", "0"), "--web-port"),
     (("demo", "--headless", "--out", "/dev/null/out"), "choose another --out"),

@@ -1,0 +1,112 @@
+"""`sioload drill`: something is done to a server while users are there, and they are watched."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from sioload.cli import bench, scripts
+from sioload.durations import seconds_of
+from sioload.report.drill import VARIABLE, Asked
+
+#: Seconds from when all users have a session until something may be done to them.
+EARLIEST = 2.0
+
+
+def seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """A duration."""
+    found = float(value) if re.fullmatch("[0-9]{1,9}", value) else seconds_of(value)
+    if found is None or found < EARLIEST:
+        raise click.BadParameter(f"{value!r} is no time of {EARLIEST:g} s or more: give e.g. 60s or 1m30s")
+    return found
+
+
+def times(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> list[float]:
+    """Durations, in their order; no two at once."""
+    found = sorted(seconds(ctx, param, one) for one in value)
+    if len(set(found)) < len(found):
+        raise click.BadParameter("the same time twice")
+    return found
+
+
+def share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """A share of 1 to 100 %."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%", value)
+    if found is None or not 0 < float(found[1]) <= 100:
+        raise click.BadParameter(f"{value!r} is no share up to 100%: give e.g. 30%")
+    return float(found[1]) / 100
+
+
+def command(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str]:
+    """A command, split as a shell does it."""
+    if value is None:
+        return []
+    try:
+        found = shlex.split(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r}: {error}") from error
+    if not found:
+        raise click.BadParameter("an empty command: give e.g. 'docker restart chat'")
+    return found
+
+
+def refused(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """An option of other runs."""
+    if value is not None:
+        raise click.BadParameter("a drill ends --watch after its last --at")
+
+
+# fmt: off
+DRILL = (
+    click.option("--at", multiple=True, required=True, metavar="TIME", callback=times,
+                 help="When, from when all users have had a session; several times for several drills."),
+    click.option("--run", "argv", metavar="COMMAND", callback=command,
+                 help="The command that is run then, e.g. 'docker restart chat'."),
+    click.option("--cut", metavar="SHARE%", callback=share, help="Or cut so many of the connections: 30%."),
+    click.option("--silent", is_flag=True, help="Cut without a word: the old sockets stay open."),
+    click.option("--watch", metavar="TIME", default="120s", show_default=True, callback=seconds,
+                 help="How long users are watched after each."),
+    click.option("--users", "-u", type=click.IntRange(1), required=True, metavar="N",
+                 help="Simulated users."),
+    click.option("--spawn-rate", "-r", type=bench.POSITIVE, default=50, show_default=True, metavar="N",
+                 help="Users started per second."),
+    click.option("--run-time", "-t", hidden=True, expose_value=False, callback=refused),
+)
+# fmt: on
+
+
+@click.command()
+@bench.taking(*scripts.TARGET, *DRILL, *bench.CHECKS, *scripts.SWARM, *bench.SCENARIO, *bench.OUTPUTS)
+@click.pass_context
+def drill(
+    ctx: click.Context,
+    /,
+    target: str,
+    more_args: Sequence[str],
+    host: str | None,
+    at: Sequence[float],
+    argv: Sequence[str],
+    cut: float | None,
+    silent: bool,
+    watch: float,
+    master: bool,
+    **rest: Any,
+) -> NoReturn:
+    """Run a command, or cut connections, while users are there, and tell who comes back and when.
+
+    Checks: 'drill: back_p99 < 30s', 'drill: not_back == 0'. Failures while users are watched don't count.
+
+    Exit codes: 0 fine, 1 failures before, 2 bad usage, 3 a check failed, 4 the figures can't be trusted.
+    """
+    if bool(argv) == (cut is not None):
+        raise click.UsageError("give --run COMMAND or --cut SHARE%, one of them")
+    if silent and cut is None:
+        raise click.UsageError("--silent is how --cut cuts")
+    asked = Asked(at, watch, argv, cut or 0.0, silent)
+    scripts.become(ctx, target, host, more_args, master, rest, {VARIABLE: asked.text()})

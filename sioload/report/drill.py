@@ -1,0 +1,220 @@
+"""What a drill asks for, and what came of it: users that lost the session, their return, calm after it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from sioload.measure.histogram import Histogram
+from sioload.measure.outage import Outage
+from sioload.plain import Json
+from sioload.report.figures import Figures, between
+
+#: The variable of the environment by which the command's settings come to the process that judges the run.
+VARIABLE: Final = "SIOLOAD_DRILL"
+#: Seconds before a mark whose calls tell what calm is; of a window after it; how many in a row must be calm.
+BEFORE: Final = 30.0
+WINDOW: Final = 5.0
+CALM: Final = 2
+#: Calm is a p99 within so many times that of before.
+_CALM_FACTOR: Final = 1.5
+_PERCENTILES: Final = (50.0, 90.0, 99.0)
+_COUNTS: Final = ("lost", "not_back", "recovered_sessions", "peak_connects_per_s", "refused", "indeterminate",
+                  "missed_pushes", "exit_code")  # fmt: skip
+_TIMES: Final = {
+    **{f"back_{name}": ("back_ms", name) for name in ("p50", "p90", "p99", "max")},
+    **{f"server_noticed_{name}": ("server_noticed_ms", name) for name in ("p50", "p90", "p99", "max")},
+}
+#: Stats of checks; those of times, in seconds.
+TIMED: Final = (*_TIMES, "calm_after")
+STATS: Final = (*_COUNTS, *TIMED)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a drill does. Times in seconds.
+
+    Attributes:
+        at: when, from when all users have had a session.
+        watch: how long each time is watched.
+        command: what is run then; empty without.
+        cut: which share of the connections is cut; 0 without.
+        silent: without a word to the server.
+    """
+
+    at: Sequence[float]
+    watch: float
+    command: Sequence[str] = ()
+    cut: float = 0.0
+    silent: bool = False
+
+    def text(self) -> str:
+        """As `asked_of` reads it."""
+        return json.dumps(asdict(self))
+
+
+def asked_of(text: str) -> Asked:
+    """What `Asked.text` gave."""
+    return Asked(**json.loads(text))
+
+
+@dataclass(slots=True)
+class Mark:
+    """One time at which something is done to the server.
+
+    Attributes:
+        since, at, until: swarm clock: when what is calm is known from; then; and until when it is watched.
+        exit_code: of the command; None without one, or if it was ended with the run.
+        output: its last lines.
+    """
+
+    since: float
+    at: float
+    until: float
+    exit_code: int | None = None
+    output: str = ""
+
+    @property
+    def boundaries(self) -> list[float]:
+        """Where the run must be cut to tell when it was calm again."""
+        steps = range(1, math.ceil((self.until - self.at) / WINDOW))
+        return [self.since, self.at, *(self.at + step * WINDOW for step in steps), self.until]
+
+
+def document(asked: Asked, marks: Sequence[Mark], figures: Figures, started: float) -> list[dict[str, Json]]:
+    """What came of each mark that the run has come to, for its report.
+
+    Args:
+        started: when counting began, on the swarm's clock.
+    """
+    seen = {outage.at: outage for outage in figures.outages}
+    return [_mark(asked, mark, seen[mark.at], figures, started) for mark in marks if mark.at in seen]
+
+
+def _mark(asked: Asked, mark: Mark, seen: Outage, figures: Figures, started: float) -> dict[str, Json]:
+    counted = between(figures, mark.at, mark.until)
+    gaps = [counts.reconnect_gaps for counts in counted.delivery.values()] if counted is not None else []
+    return {
+        "at_s": round(mark.at - started, 3),
+        "watch_s": round(mark.until - mark.at, 3),
+        "done": _done(asked, mark),
+        "command": shlex.join(asked.command) or None,
+        "cut": asked.cut or None,
+        "silent": asked.silent,
+        "exit_code": mark.exit_code,
+        "output": mark.output,
+        "lost": seen.lost,
+        "by_reason": dict(sorted(seen.by_reason.items())),
+        "back_ms": _times(seen.back),
+        "not_back": seen.away,
+        "recovered_sessions": seen.recovered,
+        "peak_connects_per_s": max(seen.connects.values(), default=0),
+        "refused": seen.refused,
+        "indeterminate": 0 if counted is None else counted.ledger.indeterminate,
+        "missed_pushes": sum(gaps) if figures.delivery else None,
+        "server_noticed_ms": _times(seen.noticed),
+        "calm_after_s": _calm(mark, figures),
+    }
+
+
+def _done(asked: Asked, mark: Mark) -> str:
+    """What was done, in words."""
+    if not asked.command:
+        return f"{asked.cut * 100:g} % of the connections cut" + (" silently" if asked.silent else "")
+    code = "still running" if mark.exit_code is None else f"exit code {mark.exit_code}"
+    return f"{shlex.join(asked.command)} ({code})"
+
+
+def _times(times: Histogram) -> dict[str, float] | None:
+    """Percentiles and maximum in ms; None without samples."""
+    if not times.total:
+        return None
+    found = {
+        f"p{p:g}": round(s * 1000, 3)
+        for p, s in zip(_PERCENTILES, times.percentiles(_PERCENTILES), strict=True)
+    }
+    return {**found, "max": round(times.max * 1000, 3)}
+
+
+def _p99(figures: Figures, begin: float, end: float) -> float | None:
+    """Of calls between two boundaries; None without."""
+    counted = between(figures, begin, end)
+    calls = Histogram()
+    for row in () if counted is None else counted.rows:
+        if row.type == "CALL":
+            calls.merge(row.times)
+    return calls.percentile(99) if calls.total else None
+
+
+def _calm(mark: Mark, figures: Figures) -> float | None:
+    """Seconds until the first of some windows in a row whose calls are as fast as before; None if never."""
+    before = _p99(figures, mark.since, mark.at)
+    if before is None:
+        return None
+    edges = mark.boundaries[1:]
+    calm = 0
+    for number, (begin, end) in enumerate(itertools.pairwise(edges)):
+        found = _p99(figures, begin, end)
+        calm = calm + 1 if found is not None and found <= _CALM_FACTOR * before else 0
+        if calm == CALM:
+            return (number + 1 - CALM) * WINDOW
+    return None
+
+
+def outside(marks: Sequence[Mark], figures: Figures) -> int:
+    """Failures, and exceptions of tasks, that a drill doesn't explain: before a mark, or after its watch."""
+    found = _faults(figures)
+    for mark in marks:
+        counted = between(figures, mark.at, mark.until if mark is not marks[-1] else math.inf)
+        found -= 0 if counted is None else _faults(counted)
+    return found
+
+
+def _faults(figures: Figures) -> int:
+    raised = sum(count for count, _ in figures.population.exceptions.values())
+    return raised + sum(row.failures for row in figures.rows)
+
+
+def values(stat: str, marks: Sequence[Mapping[str, Json]]) -> list[float | None]:
+    """A stat of each mark, times in seconds; None where there is none."""
+    found: list[float | None] = []
+    for mark in marks:
+        if stat in _TIMES:
+            part, name = _TIMES[stat]
+            times = mark[part]
+            found.append(None if times is None else times[name] / 1000)
+        else:
+            found.append(mark["calm_after_s" if stat == "calm_after" else stat])
+    return found
+
+
+def lines(marks: Sequence[Mapping[str, Json]]) -> list[str]:
+    """What came of each, in words."""
+    return [_told(mark) for mark in marks]
+
+
+def _told(mark: Mapping[str, Json]) -> str:
+    parts = [f"at {mark['at_s']:.1f} s {mark['done']}: {mark['lost']} users lost their session"]
+    if mark["by_reason"]:
+        parts[0] += " (" + ", ".join(f"{n} {reason}" for reason, n in mark["by_reason"].items()) + ")"
+    back = mark["back_ms"]
+    if back is not None:
+        parts.append(f"back after p50 {back['p50'] / 1000:.2f} s, p99 {back['p99'] / 1000:.2f} s")
+    parts.append(f"{mark['not_back']} not back")
+    if mark["recovered_sessions"]:
+        parts.append(f"{mark['recovered_sessions']} sessions recovered")
+    parts.append(f"{mark['refused']} attempts refused, up to {mark['peak_connects_per_s']} connects a second")
+    parts.append(f"{mark['indeterminate']} emits indeterminate")
+    if mark["missed_pushes"] is not None:
+        parts.append(f"{mark['missed_pushes']} pushes missed")
+    noticed = mark["server_noticed_ms"]
+    if noticed is not None:
+        parts.append(f"the server noticed after p50 {noticed['p50'] / 1000:.1f} s")
+    calm = mark["calm_after_s"]
+    parts.append("calls never calm again" if calm is None else f"calls calm after {calm:g} s")
+    return "; ".join(parts)

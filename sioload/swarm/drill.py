@@ -1,0 +1,231 @@
+"""A drill: something is done to the server while users are there, and what becomes of them is watched."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import os
+import random
+import shlex
+import signal
+import subprocess
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+import gevent
+
+from sioload.client.manager import Manager, Phase
+from sioload.net.clock import stamp
+from sioload.net.fleet import Fleet
+from sioload.plain import Json
+from sioload.report.drill import BEFORE, VARIABLE, Asked, Mark, asked_of
+from sioload.report.figures import Figures
+from sioload.session.dropping import drop
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+
+#: Seconds after all users were spawned for which those without a session are waited for.
+PATIENCE: Final = 60.0
+#: Seconds between two looks at them, and by which marks are announced ahead.
+LOOK: Final = 0.25
+AHEAD: Final = 1.0
+#: Seconds that a command may take to end once it is told to.
+GRACE: Final = 2.0
+#: What is kept of a command's output, in characters.
+OUTPUT: Final = 4000
+
+logger = logging.getLogger("sioload.drill")
+
+
+class Run(Protocol):
+    """The run that a drill is in."""
+
+    running: bool
+
+    def figures(self) -> Figures:
+        """All that was counted."""
+
+    def mark(self, times: Sequence[float]) -> None:
+        """Cut the run there; and have all processes know of the marks."""
+
+
+class Drill:
+    """What is done in a run, and when.
+
+    Attributes:
+        asked: what was asked for.
+        marks: when it is done; known once all users have had a session.
+    """
+
+    def __init__(self, environment: Environment, asked: Asked) -> None:
+        self.asked = asked
+        self.marks: list[Mark] = []
+        self._environment = environment
+        self._commands: list[Command] = []
+
+    def orders(self) -> dict[str, Json]:
+        """What the processes that run users must know."""
+        marks = [[mark.at, mark.until] for mark in self.marks]
+        return {"marks": marks, "cut": self.asked.cut, "silent": self.asked.silent}
+
+    def run(self, run: Run) -> None:
+        """Do it, and end the run."""
+        if not self._all_in(run):
+            return
+        start = stamp()
+        times = sorted(start + at for at in self.asked.at)
+        ends = [*times[1:], math.inf]
+        self.marks = [
+            Mark(max(at - BEFORE, start + AHEAD), at, min(at + self.asked.watch, end))
+            for at, end in zip(times, ends, strict=True)
+        ]
+        run.mark(sorted({at for mark in self.marks for at in mark.boundaries}))
+        for mark in self.marks:
+            if not self._until(run, mark.at):
+                return
+            self._begin(mark)
+        if self._until(run, self.marks[-1].until + LOOK):
+            gevent.spawn(self._environment.runner.quit)  # type: ignore[union-attr]
+
+    def _all_in(self, run: Run) -> bool:
+        """Wait until all users have had a session; False if the run ends before."""
+        runner = self._environment.runner
+        late = math.inf
+        while run.running and runner is not None:
+            made, users = run.figures().connections, runner.target_user_count
+            if runner.user_count >= users > 0:
+                if sum(made.current.values()) >= users or made.opened >= users:
+                    return True
+                late = min(late, stamp() + PATIENCE)
+            if stamp() > late:
+                logger.warning("sioload: not all of the %d users have had a session; drilling anyway", users)
+                return True
+            gevent.sleep(LOOK)
+        return False
+
+    def _until(self, run: Run, at: float) -> bool:
+        """Wait; False if the run ends before."""
+        while run.running and (left := at - stamp()) > 0:
+            gevent.sleep(min(left, LOOK))
+        return run.running
+
+    def _begin(self, mark: Mark) -> None:
+        if self.asked.command:
+            logger.warning("sioload: drill: running %s", shlex.join(self.asked.command))
+            self._commands.append(Command(self.asked.command, mark))
+        else:
+            how = " silently" if self.asked.silent else ""
+            logger.warning("sioload: drill: cutting %.0f %% of the connections%s", 100 * self.asked.cut, how)
+
+    def end(self) -> None:
+        """The run is over, and so are the commands."""
+        for command in self._commands:
+            command.end()
+
+
+class Command:
+    """A command that runs, with all processes that it starts in its group."""
+
+    def __init__(self, argv: Sequence[str], mark: Mark) -> None:
+        self._mark = mark
+        self._ended = False
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            self._process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            mark.exit_code, mark.output = 127, f"can't run {argv[0]}: {error.strerror}"
+            logger.error("sioload: drill: %s", mark.output)  # noqa: TRY400
+            return
+        gevent.spawn(self._read)
+        gevent.spawn(self._wait)
+
+    def _read(self) -> None:
+        assert self._process is not None
+        out = cast("io.BufferedReader", self._process.stdout)
+        while data := out.read1(65536):
+            self._mark.output = (self._mark.output + data.decode("utf-8", "replace"))[-OUTPUT:]
+
+    def _wait(self) -> None:
+        assert self._process is not None
+        code = self._process.wait()
+        if not self._ended:
+            self._mark.exit_code = code
+            if code:
+                logger.error("sioload: drill: the command ended with exit code %d", code)
+
+    def end(self) -> None:
+        """End it, and what it has started and left behind."""
+        if self._process is None:
+            return
+        self._ended = self._process.poll() is None
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self._process.pid, number)
+            except ProcessLookupError:
+                return
+            until = stamp() + GRACE
+            while stamp() < until and (self._process.poll() is None or _lives(self._process.pid)):
+                gevent.sleep(0.02)
+
+
+def _lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def take_drill(environment: Environment) -> Drill | None:
+    """The drill that this run is, if it is one."""
+    text = os.environ.get(VARIABLE)
+    return None if text is None else Drill(environment, asked_of(text))
+
+
+class Cuts:
+    """Cuts this process's share of the connections when the time has come."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._share = 0.0
+        self._silent = False
+        self._times: set[float] = set()
+
+    def know(self, orders: dict[str, Json]) -> None:
+        """Hear of the marks of a drill, maybe again."""
+        outages = self._fleet.recorder.outages
+        for at, until in orders["marks"]:
+            if outages.watch(at, until) and orders["cut"]:
+                self._times.add(at)
+        self._share, self._silent = orders["cut"], orders["silent"]
+        if self._silent:
+            self._fleet.orphans.noticed = self._noticed
+
+    def _noticed(self, seconds: float) -> None:
+        self._fleet.recorder.outages.noticed(stamp(), seconds)
+
+    def at(self, mark: float) -> None:
+        """A boundary of the run has come."""
+        if mark not in self._times:
+            return
+        self._times.discard(mark)
+        up = [m for m in self._fleet.members if isinstance(m, Manager) and m.phase is Phase.UP]
+        chosen = random.sample(up, round(self._share * len(up)))
+        self._fleet.later(self._cut, chosen)
+
+    def _cut(self, chosen: Sequence[Manager]) -> None:
+        """In the hub, at once."""
+        outages = self._fleet.recorder.outages
+        outages.cutting = True
+        try:
+            for manager in chosen:
+                connection = manager.connection
+                if connection is not None:
+                    drop(self._fleet, connection, self._silent)
+        finally:
+            outages.cutting = False

@@ -1,0 +1,106 @@
+"""What came of a drill, from figures of its windows; and checks on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sioload.errors import CheckError
+from sioload.measure.outage import Outage
+from sioload.measure.recorder import Recorder
+from sioload.report.checks import evaluate, parse
+from sioload.report.drill import Asked, Mark, asked_of, document, lines, outside
+from sioload.report.figures import Figures
+from sioload.report.merge import Swarm
+
+ASKED = Asked([40.0], 30.0, ["docker", "restart", "my chat"])
+
+
+def drilled(p99s: list[float], failing: tuple[int, ...] = ()) -> tuple[Mark, Figures]:
+    """A run that is cut at each boundary, with calls of such times in the windows between them."""
+    mark = Mark(10.0, 40.0, 70.0, 0, "restarted")
+    swarm, recorder = Swarm(), Recorder("e")
+    swarm.windows.mark(mark.boundaries, 0.0)
+    row = recorder.row("CALL", "echo")
+    for number, (at, seconds) in enumerate(zip(mark.boundaries, [0.01, *p99s], strict=True)):
+        row.add(
+            seconds,
+        ) if seconds else None
+        if number in failing:
+            recorder.row("DISCONNECT", "server").fail("gone")
+        swarm.take_cut("w", recorder.epoch, {"mark": at, "cut": at, "snapshot": recorder.snapshot(0)})
+    recorder.outages.watch(40.0, 70.0)
+    user, other = object(), object()
+    recorder.outages.down(user, 40.1, "transport closed")
+    recorder.outages.down(other, 40.2, "transport closed")
+    recorder.outages.up(user, 42.1, True)
+    swarm.take("w", recorder.snapshot(1))
+    return mark, swarm.figures()
+
+
+@pytest.mark.parametrize(
+    ("p99s", "calm"),
+    [
+        ([0.1, 3.0, 0.9, 0.12, 0.14, 0.1, 0.1], 10.0),
+        ([0.1, 0.1, 0.1, 3.0, 0.1, 0.1, 0.1], 0.0),
+        ([0.1, 3.0, 0.1, 3.0, 0.1, 3.0, 0.1], None),
+        ([0.1, 0.0, 0.1, 0.0, 0.0, 0.1, 0.1], 20.0),
+        ([0.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1], None),
+    ],
+)
+def test_calm_is_two_windows_in_a_row_about_as_fast_as_before(p99s: list[float], calm: float | None) -> None:
+    mark, figures = drilled(p99s)
+    (found,) = document(ASKED, [mark], figures, 5.0)
+    assert found["calm_after_s"] == calm
+    assert found["at_s"] == 35.0 and found["command"] == "docker restart 'my chat'"
+    assert found["lost"] == 2 and found["not_back"] == 1 and found["recovered_sessions"] == 1
+    assert found["back_ms"]["p99"] == pytest.approx(2000, rel=0.01) and found["server_noticed_ms"] is None
+    assert found["missed_pushes"] is None and found["exit_code"] == 0 and found["output"] == "restarted"
+    (told,) = lines([found])
+    assert "2 users lost their session (2 transport closed); back after p50 2.00 s" in told
+
+
+def test_failures_while_users_are_watched_are_explained() -> None:
+    p99s = [0.1] * 7
+    for failing, found in (((), 0), ((3, 4), 0), ((0, 3), 1), ((1,), 1)):
+        mark, figures = drilled(p99s, failing)
+        assert outside([mark], figures) == found
+
+
+def judged(text: str, *marks: dict[str, Any]) -> tuple[bool, str]:
+    result = evaluate(parse(text), Figures(drill=marks), duration=1, peak_users=1)
+    return result.ok, result.value
+
+
+def test_checks_judge_the_worst_mark() -> None:
+    mark, figures = drilled([0.1, 3.0, 0.1, 0.1, 0.1, 0.1, 0.1])
+    (bad,) = document(ASKED, [mark], figures, 5.0)
+    none = Outage(40.0, 70.0)
+    figures.outages = [none]
+    (good,) = document(ASKED, [mark], figures, 5.0)
+    assert (
+        judged("drill: not_back == 0", good) == (True, "0")
+        and not judged("drill: not_back == 0", good, bad)[0]
+    )
+    assert judged("drill: lost >= 1", bad)[0] and not judged("drill: lost >= 1", bad, good)[0]
+    assert (
+        judged("drill: back_p99 < 30s", bad) == (True, "2000 ms")
+        and judged("drill: back_p99 < 1s", bad)[0] is False
+    )
+    assert judged("drill: back_p99 < 30s", good) == (True, "nobody was lost")
+    assert judged("drill: calm_after < 30s", bad) == (True, "5000 ms")
+    assert not judged("drill: server_noticed_p50 < 30s", bad)[0] and not judged("drill: lost == 0")[0]
+    for text, told in [
+        ("drill: backp99 < 1s", "nearest: 'back_p99'"),
+        ("drill: back_p99 < 1", "needs a unit"),
+        ("drill[x]: lost == 0", "takes no name"),
+        ("drill: lost == 0 in peak", "judged over the whole run"),
+        ("CALL: back_p99 < 1s", "unknown stat"),
+    ]:
+        with pytest.raises(CheckError, match=told.replace("[", r"\[")):
+            parse(text)
+
+
+def test_what_is_asked_travels_as_text() -> None:
+    assert asked_of(ASKED.text()) == ASKED

@@ -1,0 +1,209 @@
+"""Drills on a real server: what the report says of users is what the server, and a proxy before it, saw."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import signal
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serverkit
+
+USERS = Path(__file__).with_name("drilled_users.py")
+SERVERS = Path(__file__).parents[1] / "servers"
+
+
+class Proxy:
+    """Passes bytes to a server, and counts the connections for which there was none."""
+
+    def __init__(self, behind: int) -> None:
+        self.refused = 0
+        self._behind = behind
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1000)
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._pass, args=(client,), daemon=True).start()
+
+    def _pass(self, client: socket.socket) -> None:
+        try:
+            server = socket.create_connection(("127.0.0.1", self._behind))
+        except OSError:
+            self.refused += 1
+            client.close()
+            return
+        threading.Thread(target=self._copy, args=(client, server), daemon=True).start()
+        self._copy(server, client)
+
+    @staticmethod
+    def _copy(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+        source.close()
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+class Site:
+    """A server on a port of its own, with what it wrote down."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        serverkit.need_node("sio4")
+        self.port, self.log = serverkit.free_port(), folder / "server.log"
+        self.argv = ["node", str(SERVERS / "outages.js"), str(self.port), str(self.log), *options]
+        self.process = serverkit.Process(self.argv)
+        self.process.wait_for(r"listening \d+", 20)
+
+    @property
+    def seen(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+@contextlib.contextmanager
+def site(folder: Path, *options: str) -> Iterator[Site]:
+    found = Site(folder, *options)
+    try:
+        yield found
+    finally:
+        found.process.close()
+
+
+def drill(
+    folder: Path, url: str, *args: str, users: int = 40, workers: Sequence[str] = ()
+) -> tuple[serverkit.Run, dict[str, Any], dict[str, Any]]:
+    """A finished drill, its report, and its only mark."""
+    path = folder / "report.json"
+    done = serverkit.run_sioload(
+        ["drill", str(USERS), "--host", url, "--users", str(users), "--spawn-rate", str(users), *args,
+         "--sio-report", str(path), "--sio-html", str(folder / "report.html"), *workers],
+        cwd=folder, timeout=120,
+    )  # fmt: skip
+    assert path.exists(), done.text
+    report = json.loads(path.read_text())
+    assert report["ledger"]["open"] == 0 and report["untrusted"] == [], done.text
+    return done, report, report["drill"][-1]
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended; its parent may not have looked yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def killed(folder: Path, users: int, workers: Sequence[str], pause: float, watch: float) -> None:
+    with site(folder) as server:
+        proxy = Proxy(server.port)
+        again = shlex.join(server.argv)
+        command = f"kill -9 {server.process.pid}; date +%s.%N; sleep {pause}; exec {again}"
+        checks = ("drill: not_back == 0", "drill: back_p99 < 30s", "drill: lost > 0")
+        done, report, mark = drill(
+            folder, f"http://127.0.0.1:{proxy.port}", "--at", "3s", "--watch", f"{watch:g}s",
+            "--run", f"sh -c {shlex.quote(command)}",
+            *[part for check in checks for part in ("--sio-check", check)],
+            users=users, workers=workers,
+        )  # fmt: skip
+        proxy.close()
+        assert done.code == 0, done.text
+        assert any(event["failures"] for event in report["events"])
+        seen = server.seen
+        begun = [n for n, line in enumerate(seen) if "began" in line]
+        before, after = seen[: begun[1]], seen[begun[1] :]
+        assert mark["lost"] == sum("came" in line for line in before) == users
+        assert mark["not_back"] == users - sum("came" in line for line in after) == 0
+        assert sum(mark["by_reason"].values()) == users and mark["recovered_sessions"] == 0
+        # Each process asks once what else a server may speak whose version is fixed.
+        assert 0 <= proxy.refused - mark["refused"] <= (2 if workers else 1) and mark["refused"] > 0
+        assert mark["exit_code"] is None, "it was ended with the run"
+        end = float(mark["output"].split()[0])
+        last = max(line["at"] for line in after if "came" in line)
+        assert mark["back_ms"]["max"] / 1000 == pytest.approx(last - end, abs=0.5)
+        assert "missed_pushes" in mark and mark["missed_pushes"] is None
+        per_second = Counter(int(line["at"] - end) for line in after if "came" in line)
+        assert mark["peak_connects_per_s"] <= 2 * max(per_second.values())
+        assert mark["calm_after_s"] is None or mark["calm_after_s"] in range(0, 20, 5)
+        assert gone(after[0]["began"]), "nothing is left behind"
+        assert "users lost their session" in " ".join(done.out.split())
+        assert "<h2>Drill</h2>" in (folder / "report.html").read_text()
+
+
+def test_a_server_that_is_killed_and_comes_back(tmp_path):
+    killed(tmp_path, 40, (), 1.0, 6.0)
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("workers", [(), ("--processes", "2")], ids=["alone", "two workers"])
+def test_five_hundred_users_of_a_server_that_is_killed(tmp_path, workers):
+    killed(tmp_path, 500, workers, 5.0, 25.0)
+
+
+@pytest.mark.verify
+def test_a_share_is_cut_and_its_sessions_are_recovered(tmp_path):
+    with site(tmp_path, "recovery") as server:
+        done, report, mark = drill(
+            tmp_path, f"http://127.0.0.1:{server.port}", "--at", "3s", "--watch", "4s", "--cut", "30%"
+        )
+        assert done.code == 0, done.text
+        assert mark["lost"] == 12 and mark["by_reason"] == {"cut": 12} and mark["not_back"] == 0
+        assert mark["recovered_sessions"] == sum(line.get("came") == "back" for line in server.seen) == 12
+        assert mark["command"] is None and mark["exit_code"] is None and mark["refused"] == 0
+        assert report["phases"] == []
+
+
+@pytest.mark.verify
+def test_a_silent_cut_is_found_by_the_servers_heartbeat(tmp_path):
+    with site(tmp_path) as server:
+        done, _, mark = drill(
+            tmp_path, f"http://127.0.0.1:{server.port}", "--at", "2s", "--watch", "6s", "--cut", "50%",
+            "--silent", "--processes", "2",
+        )  # fmt: skip
+        assert done.code == 0, done.text
+        assert mark["lost"] == 20 and mark["not_back"] == 0 and mark["silent"]
+        assert sum(line.get("went") == "ping timeout" for line in server.seen) == 20
+        assert 1000 <= mark["server_noticed_ms"]["max"] <= 3500
+
+
+@pytest.mark.verify
+def test_a_check_that_fails_and_a_command_that_cannot_run(tmp_path):
+    with site(tmp_path) as server:
+        done, _, mark = drill(
+            tmp_path, f"http://127.0.0.1:{server.port}", "--at", "2s", "--watch", "2s",
+            "--run", "no-such-thing x", "--sio-check", "drill: lost > 0",
+            "--sio-check", "drill: exit_code == 0", users=5,
+        )  # fmt: skip
+        assert done.code == 3, done.text
+        assert mark["exit_code"] == 127 and "can't run no-such-thing" in mark["output"]
+        assert mark["lost"] == 0 and mark["back_ms"] is None
+        assert "drill: lost > 0" in done.out
+
+
+def test_a_drill_that_is_interrupted_ends_its_command(tmp_path):
+    with site(tmp_path) as server:
+        args = ["drill", str(USERS), "--host", f"http://127.0.0.1:{server.port}", "--users", "2", "--at"]
+        args += ["2s", "--run", "sh -c 'trap \"\" TERM; echo $$ > pid; while :; do sleep 0.2; done'"]
+        with serverkit.Process(serverkit.sioload(args), cwd=tmp_path) as process:
+            process.wait_for("drill: running", 30)
+            path = tmp_path / "pid"
+            while not path.exists() or not path.read_text():
+                assert process.popen.poll() is None
+            process.signal(signal.SIGINT)
+            process.wait(30)
+        assert gone(int(path.read_text()))
