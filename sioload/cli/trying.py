@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from sioload.cli import bench, capacity
+from sioload.cli import bench, scripts
 from sioload.measure.trace import Entry
 from sioload.report.oddities import Oddities, Oddity
 from sioload.report.transcript import HEARTBEATS, WIDTH, Paint, as_dict, lines, milliseconds
@@ -61,7 +61,7 @@ def trying(
     """
     importlib.import_module("locust")  # its monkey patch comes before anything that opens sockets
     trial: Any = importlib.import_module("sioload.swarm.trial")
-    env, path = capacity.script_of(ctx, target, host, rest, emits=False)
+    env, path = scripts.script_of(ctx, target, host, rest, emits=False)
     if path == bench.SCRIPT:
         path, host = str(Path(__file__).with_name(path)), target
     os.environ |= env
