@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from sioload.cli import bench, scripts
+from sioload.cli import bench, scripts, values
 from sioload.durations import seconds_of
 from sioload.errors import CheckError, UsageError
 from sioload.report.capacity import VARIABLE, Asked, expectation, judged_by_level
