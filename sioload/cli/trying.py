@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import textwrap
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,11 @@ def trying(
     teller = Teller(as_json, full)
     one = trial.Trial(trial.user_class(path, user), path, host, seconds, not show_secrets, teller.tell)
     teller.begin(one)
-    one.run()
+    try:
+        one.run()
+    except KeyboardInterrupt:
+        teller.end(one)
+        return 130
     return teller.end(one)
 
 
@@ -136,19 +141,20 @@ def _told(why: str, found: list[Oddity]) -> bool:
 
 
 def _verdict(trial: Any, well: bool) -> str:
-    if not trial.joined:
-        return "The user had no session: no task ran." if not trial.tasks else "The user never joined."
+    if not trial.tasks:
+        return "No task ran."
     failed = {what for what, _ in trial.failures}
-    tasks = trial.tasks
-    good = len([task for task in tasks if task not in failed])
-    said = f"{good} of {len(tasks)} tasks ran without a failure" if tasks else "There is no task that ran"
-    return f"{said}." if well or good < len(tasks) else f"{said}, but see above."
+    good = len([task for task in trial.tasks if task not in failed])
+    said = f"{good} of {len(trial.tasks)} tasks ran without a failure"
+    return f"{said}." if well or good < len(trial.tasks) else f"{said}, but see above."
 
 
 def _heartbeats(beats: list[Entry]) -> str:
     times = [count.seconds for beat in beats for count in beat.counts if count.seconds is not None]
     slowest = f", the slowest {milliseconds(max(times))}" if times else ""
-    return f"heartbeats: {len(beats)} packets{slowest}"
+    kinds = Counter(beat.reading.words for beat in beats)
+    counts = ", ".join(f"{n} {words}{'s' if n > 1 else ''}" for words, n in kinds.items())
+    return f"heartbeats: {counts}{slowest}"
 
 
 def _bullet(mark: str, text: str) -> str:

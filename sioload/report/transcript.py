@@ -12,7 +12,7 @@ WIDTH: Final = 80
 SHOWN: Final = 200
 _INDENT: Final = 22
 #: Kinds that are told in one line at the end.
-HEARTBEATS: Final = ("ping", "pong")
+HEARTBEATS: Final = ("ping", "pong", "noop")
 
 
 def as_dict(entry: Entry, begun: float) -> dict[str, Any]:
