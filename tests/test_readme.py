@@ -35,7 +35,6 @@ SHORTER = (
     ("-u 100 -r 20 -t 30s", "-u 20 -r 20 -t 4s"),
     ("-u 100 -r 20 -t 60s", "-u 20 -r 20 -t 4s"),
     ("-u 10 -r 10 -t 10s", "-u 10 -r 10 -t 4s"),
-    ("--users 100..3200", "--users 4..8 --step 1s --settle 2s"),
     ("--users 100 --run-time 10s", "--users 20 --run-time 4s"),
 )
 #: Not run here: what tests/cli/test_fresh.py runs in a copy of the repository (`make test` is the tests
