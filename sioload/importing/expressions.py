@@ -23,7 +23,9 @@ from sioload.importing.layout import Node, call, chunks, escaped, lines, quoted
 from sioload.importing.names import Names
 
 #: Literals that are longer get a name and lines of their own.
-LONG: Final = 60
+LONG: Final = 46
+#: And keys of objects.
+_KEY: Final = 30
 #: Values that are nested more deeply, too.
 DEEP: Final = 5
 #: What is larger than that, of literals alone, goes into a file.
@@ -57,7 +59,7 @@ class Expressions:
         if isinstance(value, str | bytes):
             return Node(self.literal(value))
         if isinstance(value, Mapping):
-            return self._box("{", [(self.node(k), v) for k, v in value.items()], "}", value, depth)
+            return self._box("{", [(self._key(k), v) for k, v in value.items()], "}", value, depth)
         if isinstance(value, list):
             return self._box("[", [(None, v) for v in value], "]", value, depth)
         if isinstance(value, float) and not math.isfinite(value):
@@ -77,12 +79,13 @@ class Expressions:
         items = tuple(self.node(arg, 1) for arg in args)
         return Node("(", items, ",)" if len(items) == 1 else ")")
 
-    def literal(self, value: str | bytes) -> str:
-        """A literal, or the name of the constant that has it."""
-        shown = quoted(value) if len(value) <= LONG else ""
-        if shown and len(shown) <= LONG + 20:
-            return shown
-        return self._constant(value)
+    def literal(self, value: str | bytes, most: int = LONG) -> str:
+        """A literal of at most so many characters, or the name of the constant that has it."""
+        shown = quoted(value) if len(value) <= most else ""
+        return shown if shown and len(shown) <= most else self._constant(value)
+
+    def _key(self, key: Value) -> Node:
+        return Node(self.literal(key, _KEY)) if isinstance(key, str) else self.node(key)
 
     def _constant(self, value: Value) -> str:
         known = (type(value), str(value) if isinstance(value, dict | list) else value)
