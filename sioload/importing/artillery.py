@@ -157,7 +157,7 @@ class _Script:
             kind.start = [Connect(_namespaces(steps), auth=auth)]
         phased = bool(self._config.get("phases"))
         if phased:
-            steps.append(Stop())
+            steps = [Stop(again=True), *steps, Stop()]
         kind.tasks = [Task(name[:60], steps or [Note("The scenario has no steps."), Think(1.0)])]
         kind.wait = (0.0, 0.0) if phased else (1.0, 1.0)
         kind.stubs = {identifier(key): told for key, told in self._functions.items()}

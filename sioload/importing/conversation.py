@@ -257,7 +257,9 @@ class Function:
 
 @dataclass(slots=True)
 class Stop:
-    """The user's session is over."""
+    """The user's session is over; if `again`, when it comes here again: its one turn has failed."""
+
+    again: bool = False
 
 
 Step = Emit | Connect | Disconnect | Request | Cookie | Think | Assign | Note | Loop | Log | Function | Stop

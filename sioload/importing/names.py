@@ -9,7 +9,7 @@ from typing import Final
 
 #: What a user has already, or the script itself uses.
 RESERVED: Final = frozenset(
-    {"abstract", "another_client", "answer", "client", "clients", "context", "cookie_jar", "data",
+    {"abstract", "another_client", "answer", "client", "clients", "context", "cookie_jar", "done", "data",
      "environment", "events", "fate", "fixed_count", "found", "fullname", "greenlet", "group", "host",
      "item", "json", "label", "max_wait", "min_wait", "number", "on", "on_connected", "on_disconnected",
      "on_handshake", "on_start", "on_stop", "options", "page", "parsed_options", "reply", "response",

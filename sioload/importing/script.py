@@ -16,6 +16,7 @@ from sioload.importing.conversation import (
     Handler,
     Kind,
     Step,
+    Stop,
     Value,
     Variable,
     records_in,
@@ -192,6 +193,8 @@ class _Class:
         least, most = kind.wait
         alike = least == most
         yield f"    wait_time = {f'constant({least:g})' if alike else f'between({least:g}, {most:g})'}"
+        if any(step == Stop(again=True) for task in kind.tasks for step in task.steps):
+            yield "    done = False"
         known = {
             key: value for key, value in kind.options.items() if not any(True for _ in records_in(value))
         }

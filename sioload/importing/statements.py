@@ -115,6 +115,10 @@ class Statements:
                 )
             case Function():
                 yield f"{space}self.{step.name}()"
+            case Stop(again=True):
+                yield f"{space}if self.done:  # the first turn failed, and a session has one"
+                yield f"{space}    raise StopUser"
+                yield f"{space}self.done = True"
             case Stop():
                 yield f"{space}raise StopUser"
 

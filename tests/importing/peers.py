@@ -34,7 +34,7 @@ class Peer(NamedTuple):
 PEERS: dict[str, Peer] = {
     "emit": Peer(
         [("/", "hello", [{"text": "hi", "n": [1, 2.5, True, None]}])],
-        code=("@task", "raise StopUser"),
+        code=("@task", "raise StopUser", "self.done = True"),
     ),
     "emit-a-list": Peer(
         [("/", "hello", [1, "two", {"three": 3}]), ("/", "bare", [])],
@@ -138,6 +138,6 @@ PEERS: dict[str, Peer] = {
     "load-and-limits": Peer(
         [("/", "a", [])],
         left_out=("maxVusers 9", "'a or b'", "before:"),
-        code=('phases = "warm-up: 1/s for 1s; 0/s for 1s; ramp: 0..0.1/s over 1s"',),
+        code=('phases = "warm-up: 1/s for 1s; 0/s for 1s; ramp: 0..0/s over 1s"',),
     ),
 }
