@@ -14,9 +14,12 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
 
+#: What pip asks before it builds: translating all to C for each of them would take thrice as long.
+QUESTIONS = {"egg_info", "dist_info", "sdist"}
+
 
 def extensions():
-    if os.environ.get("SIOLOAD_PURE"):
+    if os.environ.get("SIOLOAD_PURE") or QUESTIONS & set(sys.argv):
         return []
     from mypyc.build import mypycify
 

@@ -22,6 +22,19 @@ CLEAN = {"PYTHONPATH": ""}
 pytestmark = pytest.mark.timeout(900)
 
 
+#: A project's only file of tests.
+SUITE = """
+import sioload
+
+def test_an_echo(sio):
+    sio.connect({url!r})
+    assert sio.call("echo", "hi") == "hi"
+
+def test_under_load():
+    sioload.run({script!r}, users=2, run_time=2, host={url!r}).check("CALL: p99 < 1us")
+"""
+
+
 @pytest.fixture
 def clone() -> Iterator[Path]:
     """A copy of the tracked files."""
@@ -71,8 +84,10 @@ def test_make_demo_needs_nothing_but_python(clone: Path) -> None:
 
 
 @pytest.mark.verify
-def test_a_wheel_is_whole_and_runs_offline_where_there_is_no_compiler(clone: Path) -> None:
-    """sdist, its wheel, and that in an empty environment without an index."""
+def test_a_wheel_is_whole_and_runs_offline_where_there_is_no_compiler(
+    clone: Path, target: serverkit.Server, tmp_path: Path
+) -> None:
+    """sdist, its wheel, and that in an empty environment without an index; there, a suite of one file too."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     house, env = clone / "house", {**CLEAN, "CC": "/nowhere/cc"}
     wanted = tomllib.loads((clone / "pyproject.toml").read_text())["project"]["dependencies"]
@@ -80,7 +95,7 @@ def test_a_wheel_is_whole_and_runs_offline_where_there_is_no_compiler(clone: Pat
     for command in (
         [sys.executable, "-c", build],
         [*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", house, "dist/sioload-0.1.0.tar.gz"],
-        [*pip, "wheel", "-q", "-w", house, *wanted],
+        [*pip, "wheel", "-q", "-w", house, *wanted, "pytest"],
         [sys.executable, "-m", "venv", clone / "empty"],
     ):
         done = serverkit.run(command, 600, cwd=clone, env=env)
@@ -94,11 +109,19 @@ def test_a_wheel_is_whole_and_runs_offline_where_there_is_no_compiler(clone: Pat
     shutil.rmtree(clone / "sioload")
     python = clone / "empty" / "bin" / "python"
     offline = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-index"]
-    done = serverkit.run([*offline, "--find-links", house, "sioload"], 300, cwd=clone, env=env)
+    done = serverkit.run([*offline, "--find-links", house, "sioload", "pytest"], 300, cwd=clone, env=env)
     assert done.code == 0, done.text
     demo = [python.with_name("sioload"), "demo", "--headless", "--users", "10", "--run-time", "4s"]
     done = serverkit.run(demo, 60, cwd=clone, env=env)
     assert done.code == 0 and "reconciled with the server" in done.out, done.text
+    (tmp_path / "test_echo.py").write_text(
+        SUITE.format(url=target.url, script=str(clone / "locustfiles" / "echo.py"))
+    )
+    done = serverkit.run([python, "-m", "pytest", "-q"], 60, cwd=tmp_path, env={**env, "PYTEST_ADDOPTS": ""})
+    assert "1 failed, 1 passed" in done.out, done.text
+    assert re.search(r"AssertionError: CALL: p99 < 1us: p99 is [\d.]+ ms, not < 0.001 ms", done.out), (
+        done.text
+    )
 
 
 #: What is tried with another Python, and fits a few minutes.
