@@ -229,7 +229,7 @@
       ctx.stroke();
       if (i > 0) return;
       const room = 4 * devicePixelRatio;
-      const onLeft = at - left > width / 2;
+      const onLeft = at - left > width * 0.7;
       ctx.textAlign = onLeft ? "right" : "left";
       ctx.fillText(check, onLeft ? at - room : at + room, top + height - room, (onLeft ? at - left : left + width - at) - 2 * room);
     });
