@@ -10,7 +10,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Final
 
-from sioload.measure.rows import clean_name
+from sioload.measure.names import clean_name
 from sioload.plain import Json
 
 #: Characters of an excerpt, and of the text that it is cut from: secrets are looked for in the longer one.

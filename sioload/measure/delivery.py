@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from sioload.measure.behind import SILENT, Comparison, Reached
-from sioload.measure.rows import clean_name
+from sioload.measure.names import clean_name
 
 #: Gaps that one stream of one receiver remembers. When there are more, the oldest stay lost for good.
 MAX_GAPS: Final = 64

@@ -9,6 +9,7 @@ the merge of histograms doesn't depend on order and equals the histogram of all 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from sioload.plain import Json
@@ -69,6 +70,29 @@ def value(bucket_index: int) -> float:
     """The midpoint of a bucket in seconds."""
     low, high = tick_bounds(bucket_index)
     return (low + high) / (2 * TICKS)
+
+
+def round_ms(ms: float) -> float | int:
+    """Milliseconds as a key of Locust's response time tables.
+
+    Locust keeps whole milliseconds below 100 and two significant digits above, which shows all that is fast
+    as 0. Below 10 ms this keeps steps of 0.1 ms; above it equals Locust's own rounding.
+    """
+    if ms < 10:
+        return round(ms, 1)
+    if ms < 100:
+        return round(ms)
+    if ms < 1000:
+        return int(round(ms, -1))
+    if ms < 10_000:
+        return int(round(ms, -2))
+    return int(round(ms, -3))
+
+
+@lru_cache(maxsize=4096)
+def locust_key(bucket_index: int) -> float | int:
+    """A bucket's, in those tables."""
+    return round_ms(value(bucket_index) * 1000)
 
 
 class Histogram:

@@ -12,18 +12,10 @@ from sioload.measure.delivery import Delivery
 from sioload.measure.health import Health
 from sioload.measure.histogram import Histogram
 from sioload.measure.ledger import Ledger
+from sioload.measure.names import clean_name, normalise
 from sioload.measure.outage import Outages
 from sioload.measure.population import Population
-from sioload.measure.rows import (
-    ROW_TYPES,
-    Delta,
-    Row,
-    SampleListener,
-    Totals,
-    clean_name,
-    normalise,
-    row_type,
-)
+from sioload.measure.rows import ROW_TYPES, Delta, Row, SampleListener, Totals, row_type
 from sioload.plain import Json
 
 #: Version of the snapshots' form; master and workers must agree.

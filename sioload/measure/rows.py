@@ -6,19 +6,17 @@ thousands a second) and move into its totals once a second, when the same number
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final
 
-from sioload.measure.histogram import HIGHEST, LAST, LINEAR, TICKS, TOP, Histogram, bucket, value
+from sioload.measure.histogram import HIGHEST, LAST, LINEAR, TICKS, TOP, Histogram, bucket, locust_key
+from sioload.measure.names import normalise
 from sioload.plain import Json
 
 #: Distinct error messages of a row; the rest are counted under `OTHER_ERRORS`.
 MAX_ERRORS: Final = 50
 OTHER_ERRORS: Final = "(other errors)"
-_MESSAGE_LENGTH: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,64 +61,6 @@ def row_type(type: str) -> RowType:
     return ROW_TYPES.get(type, _FOREIGN)
 
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-_PLACEHOLDERS: Final = (
-    (re.compile(r"(?<=\S)\?[^\s'\"<>)]*=[^\s'\"<>)]*"), "?(query)"),
-    (re.compile(r"\b0x[0-9a-fA-F]+\b"), "(id)"),
-    (re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), "(id)"),
-    (re.compile(r"(?<![\w-])(?=[a-fA-F]*[0-9])(?=[0-9]*[a-fA-F])[0-9a-fA-F]{8,}(?![\w-])"), "(id)"),
-    (re.compile(r"(?<![\w-])(?=[\w-]*[0-9])(?=[\w-]*[A-Za-z])[A-Za-z0-9_-]{16,}(?![\w-])"), "(id)"),
-    (re.compile(r"[0-9]{5,}"), "(n)"),
-)
-
-
-def normalise(text: str) -> str:
-    """An error message as the name of a failure: one line, short, and equal for equal faults.
-
-    Ids, session ids, long numbers (ephemeral ports, addresses) and the queries of URLs become placeholders;
-    control characters become spaces; the result has at most 120 characters.
-    """
-    return _normalise(text[: 3 * _MESSAGE_LENGTH])
-
-
-@lru_cache(maxsize=1024)
-def _normalise(text: str) -> str:
-    text = " ".join(_CONTROL.sub(" ", text).split())
-    for pattern, placeholder in _PLACEHOLDERS:
-        text = pattern.sub(placeholder, text)
-    if len(text) > _MESSAGE_LENGTH:
-        text = text[: _MESSAGE_LENGTH - 3].rstrip() + "..."
-    return text or "(no message)"
-
-
-def clean_name(name: str, length: int = 120) -> str:
-    """A row's name without control characters and of bounded length: servers choose some of them."""
-    name = _CONTROL.sub(" ", name[: length + 1])
-    return name if len(name) <= length else name[: length - 3] + "..."
-
-
-def round_ms(ms: float) -> float | int:
-    """Milliseconds as a key of Locust's response time tables.
-
-    Locust keeps whole milliseconds below 100 and two significant digits above, which shows all that is fast
-    as 0. Below 10 ms this keeps steps of 0.1 ms; above it equals Locust's own rounding.
-    """
-    if ms < 10:
-        return round(ms, 1)
-    if ms < 100:
-        return round(ms)
-    if ms < 1000:
-        return int(round(ms, -1))
-    if ms < 10_000:
-        return int(round(ms, -2))
-    return int(round(ms, -3))
-
-
-@lru_cache(maxsize=4096)
-def _locust_key(bucket_index: int) -> float | int:
-    return round_ms(value(bucket_index) * 1000)
-
-
 @dataclass(slots=True)
 class Delta:
     """What a row counted since it was last asked, for one update of Locust's statistics."""
@@ -162,7 +102,7 @@ class Delta:
         """Rounded milliseconds to number of samples, as in Locust's `StatsEntry.response_times`."""
         times: dict[float | int, int] = {}
         for i, n in self.counts.items():
-            key = _locust_key(i)
+            key = locust_key(i)
             times[key] = times.get(key, 0) + n
         return times
 

@@ -6,7 +6,7 @@ import logging
 from time import perf_counter
 from typing import Final
 
-from sioload.measure.rows import normalise
+from sioload.measure.names import normalise
 from sioload.net.deadlines import Deadlines, Timer
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Final
 
 from sioload.plain import Json
 from sioload.report.ci import md
-from sioload.report.document import wrapped
+from sioload.report.summary import wrapped
 
 #: What the tables show of a row; of failures, only if there are any.
 _SHOWN: Final = ("p50", "p90", "p99", "rate", "fail_ratio")

@@ -10,8 +10,9 @@ from typing import Final
 import orjson
 
 from sioload.measure.histogram import Histogram
+from sioload.measure.names import clean_name
 from sioload.measure.rooms import value_of
-from sioload.measure.rows import Totals, clean_name
+from sioload.measure.rows import Totals
 from sioload.plain import Json
 from sioload.report.events import latency_ms
 

@@ -13,7 +13,7 @@ from sioload.client.api import SocketIOClient
 from sioload.engineio.secrets import redact
 from sioload.engineio.urls import Endpoint, bare, parse_url
 from sioload.errors import ConnectError, OptionError
-from sioload.measure.rows import clean_name, normalise
+from sioload.measure.names import clean_name, normalise
 from sioload.net.fleet import Fleet
 from sioload.plain import Json
 from sioload.report.servers import ADMIN, Servers

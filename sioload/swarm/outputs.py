@@ -19,9 +19,10 @@ import locust.stats
 
 from sioload.plain import Json
 from sioload.report.ci import github_lines, junit_xml, markdown
-from sioload.report.document import UNVERIFIED, summary_text, unverified
+from sioload.report.document import UNVERIFIED, unverified
 from sioload.report.figures import Figures
 from sioload.report.hlog import hlog
+from sioload.report.summary import summary_text
 from sioload.swarm import describe
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from sioload.engineio.urls import Endpoint
-from sioload.measure.rows import clean_name
+from sioload.measure.names import clean_name
 from sioload.report.servers import USUAL, Servers
 
 #: Seconds that an answer may take in all, and its bytes.

@@ -17,7 +17,7 @@ import gevent
 
 from sioload.engineio.urls import bare, parse_url
 from sioload.errors import OptionError, UsageError
-from sioload.measure.rows import normalise
+from sioload.measure.names import normalise
 from sioload.report.servers import Metric, Servers
 from sioload.swarm.admin import NAME, AdminSource, admin_url
 from sioload.swarm.scrape import ProcessSource, PrometheusSource, ReadError, Source

@@ -9,7 +9,8 @@ from typing import Any, cast
 import locust.stats
 from locust.stats import RequestStats, StatsEntry, StatsError
 
-from sioload.measure.rows import ROW_TYPES, Delta, round_ms
+from sioload.measure.histogram import round_ms
+from sioload.measure.rows import ROW_TYPES, Delta
 from sioload.plain import Json
 
 

@@ -11,9 +11,9 @@ from locust.user.task import LOCUST_STATE_STOPPING
 
 from sioload.client.api import SocketIOClient
 from sioload.client.excerpt import place_of_error
+from sioload.measure.names import clean_name, normalise
 from sioload.measure.population import Population
 from sioload.measure.recorder import Recorder
-from sioload.measure.rows import clean_name, normalise
 from sioload.net.fleet import Fleet
 from sioload.swarm.guard import Guard
 from sioload.users.pacing import renew_pace

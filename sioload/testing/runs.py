@@ -21,8 +21,8 @@ from sioload.cli import runner
 from sioload.errors import SioloadError, UsageError
 from sioload.measure.rows import Totals
 from sioload.plain import Json
-from sioload.report.document import summary_text
 from sioload.report.reading import check_result, totals_of
+from sioload.report.summary import summary_text
 
 #: What a run's process may print last that explains why it left no report.
 _TAIL = 20

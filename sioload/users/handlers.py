@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from sioload.client.dispatcher import Handler
 from sioload.client.namespace import row_name
 from sioload.errors import UsageError
-from sioload.measure.rows import clean_name
+from sioload.measure.names import clean_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "_sioload_on"

@@ -22,7 +22,8 @@ from gevent.threadpool import ThreadPool
 from sioload.engineio.secrets import redact
 from sioload.engineio.urls import bare
 from sioload.measure.histogram import TICKS, Histogram
-from sioload.measure.rows import ROW_TYPES, Totals, normalise
+from sioload.measure.names import normalise
+from sioload.measure.rows import ROW_TYPES, Totals
 from sioload.report.buckets import exponential
 from sioload.swarm import describe
 from sioload.swarm.guard import Guard

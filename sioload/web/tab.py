@@ -14,7 +14,7 @@ from locust.web import DEFAULT_CACHE_TIME
 from sioload.measure.health import shown_verdict
 from sioload.net.fleet import runner_of
 from sioload.plain import Json
-from sioload.report.document import users_text
+from sioload.report.summary import users_text
 from sioload.web.live import Live, Look
 
 KEY: Final = "socketio"

@@ -9,9 +9,10 @@ from typing import Final
 from sioload.measure.health import shown_verdict
 from sioload.plain import Json
 from sioload.report.capacity import name_of_failure
-from sioload.report.document import UNSEEN, users_text
+from sioload.report.document import UNSEEN
 from sioload.report.history import SPREAD, Point
 from sioload.report.series import reach_series, row_series, series
+from sioload.report.summary import users_text
 from sioload.web.live import Look
 
 #: What the charts draw of a phase.

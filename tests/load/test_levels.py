@@ -25,9 +25,10 @@ from sioload.report.capacity import (
 )
 from sioload.report.checks import evaluate, parse
 from sioload.report.ci import junit_xml, markdown
-from sioload.report.document import report, summary_text
+from sioload.report.document import report
 from sioload.report.figures import Figures
 from sioload.report.merge import Swarm
+from sioload.report.summary import summary_text
 
 ASKED = Asked(100, 1600, False, 30.0, 10.0, 0.05, 1800.0)
 CHECK = "CALL: p99 < 100ms"

@@ -7,11 +7,12 @@ from audiencekit import NAME, Chat, Said
 
 from sioload.measure.recorder import Recorder
 from sioload.report.checks import evaluate, parse
-from sioload.report.document import report, summary_text
+from sioload.report.document import report
 from sioload.report.figures import Figures, between
 from sioload.report.history import SPREAD, History
 from sioload.report.merge import Swarm
 from sioload.report.series import reach_series, row_series
+from sioload.report.summary import summary_text
 
 GRACE = 1.0
 MARK = 20.0

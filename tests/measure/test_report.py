@@ -10,11 +10,12 @@ from sioload import CheckError, Report
 from sioload.measure.health import HealthTotals, Windows
 from sioload.measure.recorder import Recorder
 from sioload.report.checks import CheckResult, evaluate, parse
-from sioload.report.document import exit_code, report, summary_text, untrusted
+from sioload.report.document import exit_code, report, untrusted
 from sioload.report.figures import Figures
 from sioload.report.heard import AudienceFigures, Heard
 from sioload.report.merge import Swarm
 from sioload.report.reading import check_result, totals_of
+from sioload.report.summary import summary_text
 
 
 def recorded() -> Recorder:

@@ -5,17 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sioload.measure.histogram import Histogram
-from sioload.measure.rows import (
-    MAX_ERRORS,
-    OTHER_ERRORS,
-    ROW_TYPES,
-    Row,
-    Totals,
-    clean_name,
-    normalise,
-    round_ms,
-)
+from sioload.measure.histogram import Histogram, round_ms
+from sioload.measure.names import clean_name, normalise
+from sioload.measure.rows import MAX_ERRORS, OTHER_ERRORS, ROW_TYPES, Row, Totals
 
 
 def test_counts_include_failures_and_only_timed_ones_have_times() -> None:

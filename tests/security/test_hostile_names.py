@@ -13,7 +13,7 @@ from faults.test_limits import HOSTILE_NAMES
 from prometheus_client.parser import text_string_to_metric_families
 from security.test_secrets import PAGES, fetched
 
-from sioload.measure.rows import clean_name
+from sioload.measure.names import clean_name
 
 #: Markup as it would work in a page, had nobody escaped it.
 LIVE = ("<script>alert", "</script><img", "<img src=x")

@@ -1,0 +1,43 @@
+"""Names of rows and failures: one line, of bounded length, and equal for equal faults."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+_MESSAGE_LENGTH: Final = 120
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_PLACEHOLDERS: Final = (
+    (re.compile(r"(?<=\S)\?[^\s'\"<>)]*=[^\s'\"<>)]*"), "?(query)"),
+    (re.compile(r"\b0x[0-9a-fA-F]+\b"), "(id)"),
+    (re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), "(id)"),
+    (re.compile(r"(?<![\w-])(?=[a-fA-F]*[0-9])(?=[0-9]*[a-fA-F])[0-9a-fA-F]{8,}(?![\w-])"), "(id)"),
+    (re.compile(r"(?<![\w-])(?=[\w-]*[0-9])(?=[\w-]*[A-Za-z])[A-Za-z0-9_-]{16,}(?![\w-])"), "(id)"),
+    (re.compile(r"[0-9]{5,}"), "(n)"),
+)
+
+
+def normalise(text: str) -> str:
+    """An error message as the name of a failure: one line, short, and equal for equal faults.
+
+    Ids, session ids, long numbers (ephemeral ports, addresses) and the queries of URLs become placeholders;
+    control characters become spaces; the result has at most 120 characters.
+    """
+    return _normalise(text[: 3 * _MESSAGE_LENGTH])
+
+
+@lru_cache(maxsize=1024)
+def _normalise(text: str) -> str:
+    text = " ".join(_CONTROL.sub(" ", text).split())
+    for pattern, placeholder in _PLACEHOLDERS:
+        text = pattern.sub(placeholder, text)
+    if len(text) > _MESSAGE_LENGTH:
+        text = text[: _MESSAGE_LENGTH - 3].rstrip() + "..."
+    return text or "(no message)"
+
+
+def clean_name(name: str, length: int = 120) -> str:
+    """A row's name without control characters and of bounded length: servers choose some of them."""
+    name = _CONTROL.sub(" ", name[: length + 1])
+    return name if len(name) <= length else name[: length - 3] + "..."

@@ -1,0 +1,277 @@
+"""The report of a run as text: the summary in the terminal."""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from sioload.measure.health import LIMITED, UNJUDGED
+from sioload.plain import Json
+from sioload.report import drill
+from sioload.report.document import UNSEEN, UNVERIFIED, unverified
+from sioload.report.servers import summary
+
+_RED, _GREEN, _YELLOW, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
+_HEAD: Final = ("type", "name", "count", "fails", "/s", "p50 ms", "p99 ms", "max ms")
+_SHOWN_ERRORS: Final = 10
+
+
+def summary_text(
+    report: Mapping[str, Json], width: int = 80, colour: bool = False, files: Sequence[str] = ()
+) -> str:
+    """The report as text for a terminal.
+
+    Args:
+        report: as `report` makes it.
+        width: columns of the terminal.
+        colour: with ANSI colours.
+        files: lines that name what was written; the very last one is the exit code and why.
+    """
+    lines = [f"sioload: {report['host']}, {report['users']['peak']} users, {report['duration_s']:.1f} s"]
+    if told := users_text(report["users"]):
+        lines += textwrap.wrap(told, width)
+    # A search passed through many loads, so that figures of all of it together say nothing.
+    searched = "capacity" in report
+    if not searched:
+        lines += ["", *_table(report["events"], width)]
+    for event in [] if searched else report["events"]:
+        if event["service_ms"] is not None:
+            lines.append(f"{event['type']} {event['name']}: service p99 {_ms(event['service_ms']['p99'])} ms")
+        if event.get("clock_error_ms"):
+            lines.append(f"PUSH {event['name']}: clocks agree within {_ms(event['clock_error_ms'])} ms")
+        if event["skipped"]:
+            lines.append(f"{event['type']} {event['name']}: {event['skipped']} starts skipped")
+        if event["unfinished"]:
+            lines.append(
+                f"{event['type']} {event['name']}: {event['unfinished']} unfinished (ended with their user)"
+            )
+    lines += _phases(report["phases"], width)
+    for told in drill.lines(report.get("drill", ())):
+        lines += ["", *_labelled("drill", told, width)]
+    lines += _errors(report["events"], width)
+    lines += _raised(report["exceptions"], width)
+    lines.append("")
+    lines += _labelled("ledger", _ledger_text(report["ledger"], final=report.get("final", True)), width)
+    closed = ", ".join(f"{n} {reason}" for reason, n in report["connections"]["closed"].items())
+    opened = "{opened} opened, {upgraded} upgraded".format(**report["connections"])
+    lines += _labelled("connections", opened + (f"; closed: {closed}" if closed else ""), width)
+    for counts in report["delivery"]:
+        text = "{name}: {received} of {expected} received, {lost} lost, {duplicated} duplicated, " \
+               "{reordered} reordered, {reconnect_gaps} missed while reconnecting; {behind} receivers " \
+               "fell silent behind others"  # fmt: skip
+        lines += _labelled("delivery", text.format(**counts), width)
+    if report["delivery"]:
+        lines += _labelled("", UNSEEN, width)
+    for heard in report.get("audience", ()):
+        lines += _audience_lines(heard, width)
+    for feed in report.get("feeds", ()):
+        lines += _feed_lines(feed, width)
+    for text in summary(report.get("server", ())):
+        lines += _labelled("server", text, width)
+    health = {**report["health"], "reasons": []} if searched else report["health"]  # each level has its own
+    lines += _health_lines(health, width, colour)
+    if report["checks"]:
+        lines += ["", "checks"]
+        for check in report["checks"]:
+            lines += _check_lines(check, width, colour)
+    if searched:
+        lines += ["", *_labelled("capacity", report["capacity"]["summary"], width)]
+    lines += ["", *_end_lines(report, width, colour, files)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(events: Sequence[Mapping[str, Json]], width: int) -> list[str]:
+    rows = [_HEAD]
+    for event in events:
+        latency = event["latency_ms"] or {}
+        times = [_ms(latency.get(stat)) for stat in ("p50", "p99", "max")]
+        counts = (str(event["count"]), str(event["failures"]), f"{event['rate']:.1f}")
+        rows.append((event["type"], event["name"], *counts, *times))
+    return _columned(rows, 1, width)
+
+
+def _columned(rows: Sequence[Sequence[str]], wide: int, width: int) -> list[str]:
+    """A table with its head: columns up to `wide` are text, whose last is cut into pieces if need be."""
+    widths = [max(_columns(row[i]) for row in rows) for i in range(len(rows[0]))]
+    room = width - sum(widths) + widths[wide] - 2 * (len(widths) - 1)
+    widths[wide] = max(8, min(widths[wide], room))
+    lines = []
+    for row in rows:
+        name, *more = _pieces(row[wide], widths[wide])
+        texts = [*row[:wide], name]
+        cells = [_fit(text, columns) for text, columns in zip(texts, widths, strict=False)]
+        cells += [row[i].rjust(widths[i]) for i in range(wide + 1, len(row))]
+        lines.append("  ".join(cells))
+        indent = " " * sum(columns + 2 for columns in widths[:wide])
+        lines += [indent + piece for piece in more]
+    lines.insert(1, "-" * _columns(lines[0]))
+    return lines
+
+
+def _phases(phases: Sequence[Mapping[str, Json]], width: int) -> list[str]:
+    if not phases:
+        return []
+    rows = [("phase", "from", "to s", "users", "calls", "/s", "p50 ms", "p99 ms", "fails")]
+    for phase in phases:
+        calls, users = phase["calls"], phase["users"]
+        latency = calls["latency_ms"] or {}
+        load = f"{users['start']}..{users['end']}" if users["start"] != users["end"] else str(users["end"])
+        span = (f"{phase['start_s']:.0f}", f"{phase['end_s']:.0f}", load)
+        counts = (str(calls["count"]), f"{calls['rate']:.1f}")
+        times = (_ms(latency.get("p50")), _ms(latency.get("p99")))
+        rows.append((phase["name"], *span, *counts, *times, str(phase["failures"])))
+    return ["", *_columned(rows, 0, width)]
+
+
+def _errors(events: Sequence[Mapping[str, Json]], width: int) -> list[str]:
+    found = [(n, text, event) for event in events for text, n in event["errors"].items()]
+    if not found:
+        return []
+    found.sort(key=lambda error: -error[0])
+    lines = ["", "failures"]
+    for n, text, event in found[:_SHOWN_ERRORS]:
+        lines += wrapped(f"{n:>8}  ", f"{event['type']} {event['name']}: {text}", width)
+        if note := event["first"].get(text):
+            lines += wrapped(" " * 10, f"the first at {note}", width)
+    if len(found) > _SHOWN_ERRORS:
+        lines.append(f"{'':8}  and {len(found) - _SHOWN_ERRORS} more kinds, in the report")
+    return lines
+
+
+def _raised(exceptions: Sequence[Mapping[str, Json]], width: int) -> list[str]:
+    lines = ["", "exceptions"] if exceptions else []
+    for raised in exceptions[:_SHOWN_ERRORS]:
+        text = f"{raised['kind']}: {raised['message']}" if raised["message"] else raised["kind"]
+        lines += wrapped(f"{raised['count']:>8}  ", f"{text} ({raised['place']})", width)
+    if len(exceptions) > _SHOWN_ERRORS:
+        lines.append(f"{'':8}  and {len(exceptions) - _SHOWN_ERRORS} more kinds, in the report")
+    return lines
+
+
+def users_text(users: Mapping[str, int]) -> str:
+    """What became of users, if that isn't that all of them ran to the end."""
+    parts = []
+    if users["peak"] < users["asked"]:
+        parts.append(f"{users['asked']} users asked for, {users['peak']} ran")
+    if users["ended"]:
+        parts.append(f"{users['ended']} died (an exception, no connection, no row)")
+    if users["left"]:
+        parts.append(f"{users['left']} left by themselves (StopUser)")
+    return "; ".join(parts)
+
+
+def _audience_lines(heard: Mapping[str, Json], width: int) -> list[str]:
+    text = "{name}: {messages} messages, {reached} of {owed} reached, {missed} missed, {strays} strays, " \
+           "{duplicates} duplicates, {late} late, {unjudged} not judged".format(**heard)  # fmt: skip
+    if heard["spread_ms"] is not None:
+        text += f"; first to last arrival p99 {_ms(heard['spread_ms']['p99'])} ms"
+    if heard["share"] < 1:
+        text += f"; of one message in {round(1 / heard['share'])}"
+    lines = _labelled("audience", text, width)
+    for worst in heard["worst"]:
+        lost = f"{worst['missed']} of {worst['of']} missed {worst['id']} in {worst['room']}"
+        lines += _labelled("", lost, width)
+    return lines
+
+
+def _feed_lines(feed: Mapping[str, Json], width: int) -> list[str]:
+    used = f"taken {feed['taken']} times, {feed['most_held']} held at a time"
+    lines = _labelled("feed", f"{feed['name']}: {feed['rows']} rows, {used}", width)
+    for twice in feed["held_twice"]:
+        text = (
+            f"{twice['rows']} rows may have been held twice from {twice['from_s']:.1f} s to "
+            f"{twice['to_s']:.1f} s: worker {twice['worker']} was silent and came back"
+        )
+        lines += _labelled("", text, width)
+    return lines
+
+
+def _ledger_text(ledger: Mapping[str, int], *, final: bool) -> str:
+    names = ("acked", "sent", "timeout", "error", "indeterminate", "not_sent")
+    parts = ", ".join(f"{ledger[name]} {name}" for name in names)
+    late = f", {ledger['late_acks']} late acks" if ledger["late_acks"] else ""
+    verdict = "it balances" if ledger["open"] == 0 else f"{ledger['open']} open: IT DOESN'T BALANCE"
+    if ledger["open"] > 0 and not final:
+        verdict = f"{ledger['open']} open, as the run goes on"
+    return f"{ledger['emits']} emits: {parts}{late}; {verdict}"
+
+
+def _health_lines(health: Mapping[str, Json], width: int, colour: bool) -> list[str]:
+    figures = (
+        f"CPU up to {health['cpu_peak']:.0%} of a core, own lag p99 {_ms(health['own_lag_p99_ms'])} ms, "
+        f"machine lag p99 {_ms(health['machine_lag_p99_ms'])} ms"
+    )
+    judged = health["verdict"] != UNJUDGED
+    lines = _labelled("health", f"{health['verdict']}: {figures}" if judged else UNJUDGED, width)
+    for reason in health["reasons"]:
+        lines += _labelled("", reason, width)
+    if colour and health["verdict"] == LIMITED:
+        lines[0] = _RED + lines[0] + _PLAIN
+    return lines
+
+
+def _check_lines(check: Mapping[str, Json], width: int, colour: bool) -> list[str]:
+    word = "ok" if check["ok"] else "warn" if check["warn"] else "FAIL"
+    measured = check["value"] if check["ok"] else check["reason"]
+    lines = wrapped(f"{word:<6}", f"{check['check']}  ({measured})", width)
+    if colour:
+        paint = {"ok": _GREEN, "warn": _YELLOW, "FAIL": _RED}[word]
+        lines[0] = paint + word + _PLAIN + lines[0][len(word) :]
+    return lines
+
+
+def _end_lines(report: Mapping[str, Json], width: int, colour: bool, files: Sequence[str]) -> list[str]:
+    lines: list[str] = []
+    for reason in report["untrusted"]:
+        lines += _labelled("UNTRUSTED", reason, width)
+    if unverified(report):
+        lines.append(UNVERIFIED)
+    lines += files
+    why = f": {report['exit_reason']}" if report["exit_reason"] else ""
+    lines.append(
+        f"exit code {report['exit_code']}{why}"
+    )  # in one line, whatever its length: CI shows the last
+    if colour:
+        lines[-1] = (_RED if report["exit_code"] else _GREEN) + lines[-1] + _PLAIN
+    return lines
+
+
+def _labelled(label: str, text: str, width: int) -> list[str]:
+    return wrapped(f"{label:<13}", text, width)
+
+
+def wrapped(head: str, text: str, width: int) -> list[str]:
+    """Lines of at most `width` columns; those after the first are indented as far as the text is."""
+    indent = " " * len(head)
+    return textwrap.wrap(
+        text, max(width, 40), initial_indent=head, subsequent_indent=indent, break_on_hyphens=False
+    )
+
+
+def _ms(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def _columns(text: str) -> int:
+    """Terminal columns that a text takes: wide characters two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
+    )
+
+
+def _pieces(text: str, width: int) -> list[str]:
+    """A text in pieces of at most `width` columns."""
+    pieces = [""]
+    for character in text:
+        if _columns(pieces[-1] + character) > width:
+            pieces.append("")
+        pieces[-1] += character
+    return pieces
+
+
+def _fit(text: str, width: int) -> str:
+    return text + " " * (width - _columns(text))
