@@ -1,13 +1,14 @@
-// A Socket.IO server that writes down who came and went, in a file that outlives it: `outages.js PORT FILE [recovery]`.
+// A Socket.IO server that writes down who came and went, in a file that outlives it: `outages.js PORT FILE [recovery] [pings]`.
 "use strict";
 
 const fs = require("fs");
 const http = require("http").createServer();
 const { Server } = require("sio4");
 
-const [port, file, recovery] = process.argv.slice(2);
+const [port, file, ...how] = process.argv.slice(2);
+const recovery = how.includes("recovery");
 const write = (what) => fs.appendFileSync(file, `${JSON.stringify({ at: Date.now() / 1000, ...what })}\n`);
-const options = { pingInterval: 1000, pingTimeout: 1000 };
+const options = how.includes("pings") ? { pingInterval: 1000, pingTimeout: 1000 } : {};
 if (recovery) options.connectionStateRecovery = {};
 const io = new Server(http, options);
 io.on("connection", (socket) => {
@@ -15,7 +16,7 @@ io.on("connection", (socket) => {
   socket.on("echo", (data, reply) => reply(data));
   socket.on("disconnect", (reason) => write({ went: reason }));
 });
-setInterval(() => io.emit("tick"), 300); // a session is recovered from the last event that it had
+if (recovery) setInterval(() => io.emit("tick"), 300); // a session is recovered from the last event that it had
 http.listen(Number(port), "127.0.0.1", () => {
   write({ began: process.pid });
   console.log(`listening ${http.address().port}`);

@@ -10,7 +10,7 @@ from sioload import EmitError, SocketIOUser
 
 
 class Caller(SocketIOUser):
-    wait_time = constant(0.5)
+    wait_time = constant(2)
     options = {
         "version": 4, "transports": ["websocket"], "connect_jitter": 0.3,
         "reconnection_delay": 0.3, "reconnection_delay_max": 0.6,

@@ -170,7 +170,7 @@ def test_a_share_is_cut_and_its_sessions_are_recovered(tmp_path):
 
 @pytest.mark.verify
 def test_a_silent_cut_is_found_by_the_servers_heartbeat(tmp_path):
-    with site(tmp_path) as server:
+    with site(tmp_path, "pings") as server:
         done, _, mark = drill(
             tmp_path, f"http://127.0.0.1:{server.port}", "--at", "2s", "--watch", "6s", "--cut", "50%",
             "--silent", "--processes", "2",
