@@ -253,7 +253,12 @@ class _Class:
             yield from ("", "    def on_start(self) -> None:", *own, *begun)
 
     def _body(self, steps: list[Step]) -> list[str]:
-        return list(Statements(self._expressions, self._clients).lines(steps, 8))
+        body = list(Statements(self._expressions, self._clients).lines(steps, 8))
+        return (
+            body
+            if any(not line.lstrip().startswith("#") for line in body) or not body
+            else [*body, "        ..."]
+        )
 
     def _handler(self, handler: Handler) -> Iterator[str]:
         expressions = self._expressions
