@@ -28,7 +28,7 @@ demo: $(if $(wildcard $(INSTALLED)),$(INSTALLED),$(PLAIN))
 	$(BIN)/sioload demo $(if $(STAY),--stay)
 
 test: $(INSTALLED) servers
-	$(BIN)/python -m pytest -m "not verify" --numprocesses 4 $(TESTS)
+	$(BIN)/python -m pytest -m "not verify" --numprocesses 6 $(TESTS)
 
 verify: $(INSTALLED) servers
 	$(BIN)/python -m pytest -m verify --numprocesses 4 --durations 20 $(TESTS)
