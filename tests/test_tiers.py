@@ -16,6 +16,24 @@ STANDS_IN = {
     "test_make_demo_needs_nothing_but_python": "test_what_is_installed_and_run_can_be_read",
     "test_other_versions_of_python": "test_what_is_installed_and_run_can_be_read",
     "test_the_dockerfiles_steps_install_what_its_example_runs": "test_what_is_installed_and_run_can_be_read",
+    "test_a_wheel_is_whole_and_runs_offline_where_there_is_no_compiler":
+        "test_what_is_installed_and_run_can_be_read",
+    "test_its_commands_make_a_run": "test_its_parts_fit_each_other_and_the_image",
+    "test_the_schemas_of_kubernetes_take_it": "test_its_parts_fit_each_other_and_the_image",
+    "test_one_in_a_hundred_is_a_false_alarm_and_five_are_missed":
+        "test_noise_is_seldom_taken_for_a_change_nor_a_change_for_noise",
+    "test_a_server_slowed_by_a_fifth_is_flagged_with_three_runs_a_side":
+        "test_a_server_slowed_by_half_is_flagged_with_one_run_a_side",
+    "test_the_limit_of_one_core_is_found": "test_it_finds_what_a_busy_server_holds_and_says_so_everywhere",
+    "test_an_interrupted_search_says_what_is_known":
+        "test_it_finds_what_a_busy_server_holds_and_says_so_everywhere",
+    "test_five_hundred_users_of_a_server_that_is_killed": "test_a_server_that_is_killed_and_comes_back",
+    "test_a_share_is_cut_and_its_sessions_are_recovered": "test_a_server_that_is_killed_and_comes_back",
+    "test_a_silent_cut_is_found_by_the_servers_heartbeat": "test_a_server_that_is_killed_and_comes_back",
+    "test_a_check_that_fails_and_a_command_that_cannot_run":
+        "test_a_drill_that_is_interrupted_ends_its_command",
+    "test_artillery_itself_says_the_same": "test_server_hears_what_the_script_says",
+    "test_ten_kib_a_second_to_one_who_takes_one": "test_the_servers_buffer_grows",
 }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from sioload.measure.rooms import Member, Presence
 from sioload.plain import Json
 
 #: Receptions that are followed at once, by a process and by the swarm. Beyond, identities are sampled.
-FOLLOWED: Final = 1_000_000
+FOLLOWED = 1_000_000
 #: The highest `shift`: one message in four thousand millions.
 NARROWEST: Final = 32
 #: Batches that travel in one report, the oldest first.

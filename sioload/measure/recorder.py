@@ -131,8 +131,9 @@ class Recorder:
     def _new_row(self, type: str, name: str) -> Row:
         if type not in ROW_TYPES:
             raise KeyError(type)
-        if FOLLOWED in name:
-            return self._followed_row(type, name)
+        followed = _NUMBER.search(name) if self._followers else None
+        if followed is not None and followed[0] in self._followers:  # a server's own name may look like one
+            return self._followed_row(type, name, self._followers[followed[0]])
         name = self._names.admit(type, clean_name(name))
         row = self.rows.get((type, name))
         if row is None:
@@ -157,11 +158,10 @@ class Recorder:
         self._followed.clear()
         self._followers.clear()
 
-    def _followed_row(self, type: str, name: str) -> Row:
+    def _followed_row(self, type: str, name: str, listener: SampleListener) -> Row:
         row = self._followed.get((type, name))
         if row is None:
             shown = self._names.admit(type, clean_name(shown_name(name)))
-            listener = self._followers[_NUMBER.findall(name)[0]]
 
             def hear(row: Row, seconds: float | None, failure: str | None) -> None:
                 listener(row, seconds, failure)

@@ -120,7 +120,7 @@ def test_a_diagnosis_without_an_answer_leaves_the_attempt_its_own_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(asking, "SILENCE", 0.2)
-    monkeypatch.setattr(diagnosis, "PATIENCE", 0.3)
+    monkeypatch.setattr(diagnosis, "ANSWER", 0.3)
 
     def script(peer: Peer) -> None:
         asked = peer.request()

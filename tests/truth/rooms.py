@@ -62,4 +62,4 @@ class Slow(Member):
 
     fixed_count = 1
     kind = "slow"
-    options = {**Member.options, "reconnection_delay": 1.0, "reconnection_delay_max": 1.0}
+    options = {**Member.options, "reconnection_delay": 1.5, "reconnection_delay_max": 1.5}
