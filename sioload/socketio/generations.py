@@ -1,6 +1,6 @@
 """The table of generations: all that tells Socket.IO's versions apart on the wire.
 
-Whoever adds a generation adds a record here, its codec and its tests; nothing else asks for a version.
+Whoever adds a generation begins here, with a record; "Where to add" in sioload/README.md has the rest.
 """
 
 from __future__ import annotations
