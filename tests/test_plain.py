@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import serverkit
 
-TESTS = ["tests/net/test_websocket.py", "tests/socketio", "tests/measure", "tests/users/test_schedule.py"]
+PURE = ["tests/net/test_websocket.py", "tests/socketio", "tests/measure/test_histogram.py"]
+TIMED = ["tests/measure", "tests/users/test_schedule.py"]
 
 
 def passes(tests: list[str], cache: Path) -> None:
@@ -23,8 +24,9 @@ def passes(tests: list[str], cache: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_plain_python_does_the_same(tmp_path: Path) -> None:
-    passes(TESTS, tmp_path)
+@pytest.mark.parametrize("tests", [PURE, pytest.param(TIMED, marks=pytest.mark.verify)])
+def test_plain_python_does_the_same(tests: list[str], tmp_path: Path) -> None:
+    passes(tests, tmp_path)
 
 
 @pytest.mark.timeout(300)

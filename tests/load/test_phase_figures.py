@@ -27,7 +27,7 @@ BOUNDARIES = [2.0, 5.0]
 CHECKS = [
     "CALL: p99.95 < 5s in peak after 500ms",
     "ledger: emits > 0 in warmup",
-    "CALL: count > 0 in rest",
+    "DISCONNECT: count > 0 in rest",
     "CALL: count > 0 after 1s",
 ]
 

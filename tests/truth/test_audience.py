@@ -142,7 +142,7 @@ def test_a_sound_server_is_found_sound_while_all_come_and_go(
     (found,) = outcome.report["audience"]
     assert outcome.event("PUSH", "message")["count"] >= deliveries
     assert found["missed"] == found["strays"] == found["duplicates"] == 0, outcome.text
-    assert found["late"] == 0 and found["reached"] > deliveries * 0.3, found
+    assert found["late"] == 0 and found["reached"] > deliveries * 0.1, found
     (check,) = outcome.report["checks"]
     assert check["ok"] and outcome.sound, outcome.text
 
