@@ -61,10 +61,9 @@ def import_(file: Path, folder: Path, pace: float, environment: str) -> int:
             click.echo(f"  {line}")
     click.echo(f"Wrote {', '.join(str(folder / name) for name in files)}. Next:\n")
     click.echo(f"  sioload try {folder / script.NAME}")
-    if conversation.checks:
-        click.echo(
-            f"  locust -f {folder / script.NAME} --headless --sio-checks-file {folder / 'checks.toml'}"
-        )
+    load = "" if conversation.phases else " -u 10 -r 10 -t 30s"
+    checks = f" --sio-checks-file {folder / 'checks.toml'}" if conversation.checks else ""
+    click.echo(f"  locust -f {folder / script.NAME} --headless{load}{checks}")
     return 0
 
 

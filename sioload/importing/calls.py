@@ -70,9 +70,7 @@ def calls_kept(recording: Recording, sessions: list[Session]) -> Kept:
         else:
             calls.append(call)
             page = (call.kind in _PAGES and call.method == "GET") or _STATIC.search(call.url.path)
-            if page:
-                left["pages, scripts, styles, images and fonts"] += 1
-            else:
+            if not page:
                 needed.append(call)
         if call.redirect:
             led_to.add(call.redirect)
@@ -85,13 +83,14 @@ def calls_kept(recording: Recording, sessions: list[Session]) -> Kept:
             setter = setters.get((name, value))
             if setter is not None and setter in calls and setter not in needed and not ANALYTICS.match(name):
                 needed.append(setter)
+    left["pages, scripts, styles, images and fonts"] = len(calls) - len(needed)
     renewed = {name for name, _ in setters}
     return Kept(
         calls,
         needed,
         cookies,
         renewed,
-        [f"{count} {what}" if count > 1 else what for what, count in left.items()],
+        [f"{count} {what}" if count > 1 else what for what, count in left.items() if count],
     )
 
 

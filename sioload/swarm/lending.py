@@ -99,9 +99,9 @@ class Stock:
         for shelf in self.shelves:
             if len(shelf.table) < users:
                 logger.warning(
-                    "sioload: %s has %d rows, and %d users are asked for: if all of them take one, %s",
-                    shelf.name, len(shelf.table), users,
-                    "some wait for it" if shelf.when_empty == "wait" else "those that get none end",
+                    "sioload: %s has %d %s, and %d users are asked for: with take(), %s; next() shares them",
+                    shelf.name, len(shelf.table), "row" if len(shelf.table) == 1 else "rows", users,
+                    "some wait for one" if shelf.when_empty == "wait" else "those that get none end",
                 )  # fmt: skip
 
     def begin(self) -> None:
