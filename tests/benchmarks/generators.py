@@ -228,6 +228,12 @@ def started(
             process.wait()
 
 
+def newer_node() -> str:
+    """The Node that Artillery wants, which `make bench-peers` installs; else the system's."""
+    found = (HERE / "node_modules").glob("node-linux-*/bin/node")
+    return str(next(found, "node"))
+
+
 def artillery(tools: Tools, server: Server, users: int, seconds: float) -> dict[str, Any]:
     """Runs Artillery, measured from outside: CPU of its processes, and the server's count of acks."""
     emit = {"emit": ["echo", {"text": "hello", "n": "{{ $loopCount }}"}], "acknowledge": {}}
@@ -245,7 +251,9 @@ def artillery(tools: Tools, server: Server, users: int, seconds: float) -> dict[
         )
     )
     environment = os.environ | {"ARTILLERY_DISABLE_TELEMETRY": "true"}
-    with started(tools, ["node", str(ARTILLERY / "bin" / "run"), "run", str(script)], environment) as process:
+    with started(
+        tools, [newer_node(), str(ARTILLERY / "bin" / "run"), "run", str(script)], environment
+    ) as process:
         until = time.monotonic() + 60
         while server.counts()["open"] < users:
             if time.monotonic() > until or process.poll() is not None:
