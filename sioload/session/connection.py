@@ -379,7 +379,7 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
         self._heartbeat.stop()
         upgrade, self._upgrade = self._upgrade, None
         if upgrade is not None:
-            if end.kind != "client" and end.detail:  # a goodbye of our own has no detail
+            if end.kind not in ("client", "dropped") and end.detail:  # a goodbye of our own has no detail
                 upgrade.fail(end.detail)
             upgrade.drop()
         opening, self._opening = self._opening, None

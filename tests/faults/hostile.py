@@ -143,7 +143,8 @@ class Peer:
     def hold(self) -> None:
         """Say nothing more until the client has gone or sent a close frame, or the test is over."""
         with contextlib.suppress(OSError, Gone):
-            while not self.over.is_set() and not (self.websocket and b"\x88" in self._rest):
+            closes = (b"\x88\x80", b"\x88\x82")  # without and with a code; masks are random bytes
+            while not self.over.is_set() and not (self.websocket and any(c in self._rest for c in closes)):
                 self._rest = self._rest[-16:]
                 self._more()
 
