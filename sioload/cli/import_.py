@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from sioload.errors import UsageError
-from sioload.importing import artillery, entries, har, recorded, script
 
 #: Bytes of a payload file.
 _PAYLOAD = 64 << 20
@@ -45,6 +44,9 @@ def import_(file: Path, folder: Path, pace: float, environment: str) -> int:
 
     Nothing is overwritten. Recorded accounts go into accounts.csv, beside the script.
     """
+    # A quarter of what any `sioload` command would take to start.
+    from sioload.importing import artillery, entries, har, recorded, script
+
     data = _read(file, entries.LARGEST)
     if _is_recording(file, data):
         conversation = recorded.understand(har.read_har(data, file.name), file.name, pace)
