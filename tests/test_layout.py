@@ -44,10 +44,8 @@ LINES, METHODS = 400, 25
 UNTYPED = 12
 #: What may be larger than that, and why.
 LARGER: dict[str, str] = {
-    "sioload.report.checks": "the words of checks, beside what each of them measures",
     "sioload.swarm.judge.Judge": "one run's judgement: what is asked of it while it goes on, and at its end",
     "sioload.swarm.master.Master": "a method for each thing that Locust tells it",
-    "sioload.swarm.lending": "master and workers answer each other, so they stand side by side",
 }
 
 HIDDEN = "?"  # an import whose name isn't in the source

@@ -13,7 +13,8 @@ from sioload.errors import CheckError, UsageError
 from sioload.measure.health import LIMITED, UNJUDGED
 from sioload.measure.rows import Totals
 from sioload.plain import Json
-from sioload.report.checks import OPERATORS, Check, CheckResult, of_the_whole
+from sioload.report.checks import OPERATORS, Check, of_the_whole
+from sioload.report.evaluation import CheckResult
 from sioload.report.events import event_of, latency_ms
 from sioload.report.figures import Figures
 

@@ -2,6 +2,8 @@
 
     SELECTOR: STAT OP VALUE [in PHASE] [after DURATION] [abort after DURATION] [warn] [min_samples N]
 
+This file says what can be asked, and `report/evaluation.py` what comes of it.
+
 A selector is a row type (`GET`, `POST` and so on for HTTP requests) with an optional name in brackets, in
 which `*` stands for any text; `ledger`; `run`; `connections`; or `server[SOURCE/METRIC]`, a figure of a
 server (`report/servers.py`). All rows that it matches are measured as one: counts add up and percentiles are
@@ -20,22 +22,19 @@ too few samples doesn't count as a violation.
 from __future__ import annotations
 
 import difflib
-import math
 import operator
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from sioload.durations import UNITS, seconds_of
 from sioload.errors import CheckError
-from sioload.measure.delivery import DeliveryCounts
 from sioload.measure.ledger import OUTCOMES
-from sioload.measure.rows import HTTP_TYPES, ROW_TYPES, Totals, row_type
+from sioload.measure.rows import HTTP_TYPES, ROW_TYPES, row_type
 from sioload.report import drill, servers
-from sioload.report.figures import Figures
-from sioload.report.heard import TYPE, Heard
+from sioload.report.heard import TYPE
 
 OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt,
@@ -50,7 +49,7 @@ DELIVERY: Final = ("lost", "duplicated", "reordered", "expected", "received", "r
 _DELIVERED: Final = ("PUSH", "RECV")
 #: Of FANOUT: what became of messages and their audiences, and times from the first arrival to the last.
 HEARD: Final = ("messages", "owed", "reached", "missed", "strays", "duplicates", "late", "unjudged")
-_SPREAD: Final = "spread_"
+SPREAD: Final = "spread_"
 #: Stats that are ratios, from 0 to 1.
 _RATIOS: Final = ("fail_ratio", "reach")
 ELSEWHERE: Final = {
@@ -112,31 +111,6 @@ class Check:
         if self.name is None:
             return name != "(probe)"
         return re.fullmatch(".*".join(map(re.escape, self.name.split("*"))), name, re.DOTALL) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """What became of a check.
-
-    Attributes:
-        ok: it holds.
-        value: what was measured, for people.
-        reason: why it isn't ok; empty if it is.
-        enough: there were enough samples to judge by.
-        measured: that value, in the unit of the check's limit; None where there is none.
-    """
-
-    check: Check
-    ok: bool
-    value: str
-    reason: str
-    enough: bool
-    measured: float | None = field(default=None, compare=False)
-
-    @property
-    def failed(self) -> bool:
-        """Whether it makes the run fail."""
-        return not self.ok and not self.check.warn
 
 
 def parse(text: str) -> Check:
@@ -212,13 +186,13 @@ def _unknown(text: str, what: str, given: str, valid: Iterable[str]) -> CheckErr
 
 def percent_of(stat: str) -> float | None:
     """The percentile that a stat is: `p99.95`."""
-    found = _PERCENTILE.fullmatch(stat.removeprefix(_SPREAD))
+    found = _PERCENTILE.fullmatch(stat.removeprefix(SPREAD))
     percent = float(found[1]) if found is not None else 0.0
     return percent or None
 
 
 def timed(stat: str) -> bool:
-    stat = stat.removeprefix(_SPREAD)
+    stat = stat.removeprefix(SPREAD)
     return stat in _TIMES or stat in drill.TIMED or percent_of(stat) is not None
 
 
@@ -235,9 +209,9 @@ def check_stat(text: str, selector: str, stat: str) -> None:
         if stat not in ELSEWHERE[selector]:
             raise _unknown(text, f"stat of {selector}", stat, ELSEWHERE[selector])
         return
-    heard = stat in (*HEARD, "reach") or stat.startswith(_SPREAD)
+    heard = stat in (*HEARD, "reach") or stat.startswith(SPREAD)
     if stat not in (*_COUNTS, *DELIVERY, *HEARD, "reach") and (not timed(stat) or stat in drill.TIMED):
-        known = (*_COUNTS, *_TIMES, *DELIVERY, *HEARD, "reach", f"{_SPREAD}p99")
+        known = (*_COUNTS, *_TIMES, *DELIVERY, *HEARD, "reach", f"{SPREAD}p99")
         raise _unknown(text, "stat", stat, known)
     if heard and selector != TYPE:
         raise CheckError(f"check {text!r}: {stat!r} is of messages to rooms: use it with {TYPE}")
@@ -329,174 +303,3 @@ def _clauses(text: str, tokens: list[str]) -> tuple[float | None, bool, int | No
 def of_the_whole(stat: str) -> bool:
     """Whether only the whole run has this stat."""
     return stat in _WHOLE
-
-
-def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int) -> CheckResult:
-    """Judge the figures by a check.
-
-    Args:
-        check: the check.
-        figures: of the run so far, of the whole run, or of the part of it that the check is about.
-        duration: seconds that this lasts or lasted.
-        peak_users: the most users at a time in it.
-    """
-    measured: float | None
-    if check.selector == "server":
-        return _of_servers(check, figures.servers)
-    if check.selector == "drill":
-        return _of_drill(check, figures)
-    if check.selector in ELSEWHERE:
-        measured, samples = _elsewhere(check, figures, duration, peak_users)
-        needed, what = check.min_samples or 0, "emits"
-    else:
-        measured, samples = _measure(check, figures, duration)
-        needed, what = 1 if check.min_samples is None else check.min_samples, "samples"
-    if samples < needed:
-        value = f"{samples} {what}" if samples else f"no {what}"
-        near = "" if samples else _nearest(check, figures) or _uncounted(check, figures)
-        reason = f"{value}, where {needed} {'is' if needed == 1 else 'are'} needed{near}"
-        return CheckResult(check, False, value, reason, enough=False)
-    if measured is None:
-        return CheckResult(check, True, "no samples", "", enough=False)
-    value = _shown(check.stat, measured)
-    waits = sum(r.unfinished for r in figures.rows if r.type == check.selector and check.matches(r.name))
-    if waits and timed(check.stat):
-        value += f" ({waits} unfinished)"
-    ok = OPERATORS[check.op](measured, check.limit)
-    reason = "" if ok else f"{check.stat} is {value}, not {check.op} {_shown(check.stat, check.limit)}"
-    return CheckResult(check, ok, value, reason, enough=True, measured=measured)
-
-
-def _of_drill(check: Check, figures: Figures) -> CheckResult:
-    """Judge what came of a drill, by the worst of its marks."""
-    found = drill.values(check.stat, figures.drill)
-    known = [value for value in found if value is not None]
-    if not found or len(known) < len(found):
-        # Nobody was lost where nobody came back: what wasn't measured fails, but for that.
-        none = bool(found) and check.stat.startswith("back_") and not any(drill.values("lost", figures.drill))
-        value = "nobody was lost" if none else "none"
-        reason = "" if none else f"no {check.stat} was measured" if found else "nothing was drilled"
-        return CheckResult(check, none, value, reason, enough=False)
-    worst = min(known) if check.op in (">", ">=") else max(known)
-    ok = OPERATORS[check.op](worst, check.limit)
-    value = _shown(check.stat, worst)
-    reason = "" if ok else f"{check.stat} is {value}, not {check.op} {_shown(check.stat, check.limit)}"
-    return CheckResult(check, ok, value, reason, enough=True)
-
-
-def _of_servers(check: Check, metrics: Sequence[servers.Metric]) -> CheckResult:
-    """Judge the figures of servers."""
-    found = [each for each in metrics if any(map(check.matches, each.names))]
-    samples, needed = sum(each.count for each in found), 1 if check.min_samples is None else check.min_samples
-    if samples < max(needed, 1):
-        near = difflib.get_close_matches(
-            check.name or "", [each.names[1] for each in metrics], n=1, cutoff=0.0
-        )
-        reason = f"{samples} readings" + (f"; the nearest figure is {near[0]}" if near and not found else "")
-        return CheckResult(check, not needed, "no readings", reason if needed else "", enough=False)
-    ok, value, reason = servers.judge(
-        found, check.stat, OPERATORS[check.op], check.op, check.limit, check.unit
-    )
-    return CheckResult(check, ok, value, reason, enough=True)
-
-
-def _nearest(check: Check, figures: Figures) -> str:
-    """Which row may have been meant by a check that matched none: by its name, else of its type."""
-    if check.name is None or any(r.type == check.selector and check.matches(r.name) for r in figures.rows):
-        return ""
-    wanted = check.name.strip("*").lower()
-
-    def likeness(row: Totals) -> tuple[bool, bool, float]:
-        name = row.name.lower()
-        whole = wanted in (name, name.rpartition(" ")[2])  # it may stand behind its namespace
-        return whole, row.type == check.selector, difflib.SequenceMatcher(None, wanted, name).ratio()
-
-    rows = [row for row in figures.rows if row.count]
-    best = max(rows, key=likeness, default=None)
-    if best is None or not (likeness(best)[0] or best.type == check.selector):
-        return f"; there is no row of type {check.selector}"
-    return f"; the nearest row is {best.type}[{best.name}]"
-
-
-def _uncounted(check: Check, figures: Figures) -> str:
-    """What a check on delivery lacks, if no push that it matches is counted by its number."""
-    if check.stat not in DELIVERY or any(check.matches(name) for name in figures.delivery):
-        return ""
-    return "; give their handler @on(..., delivery=lambda push: (stream, number)), which numbers the pushes"
-
-
-def _elsewhere(check: Check, figures: Figures, duration: float, peak_users: int) -> tuple[float, int]:
-    """The value of a stat that isn't of rows, and the number of emits."""
-    connections = figures.connections
-    values: dict[str, float] = {
-        **figures.ledger.encode(),
-        "peak_users": peak_users,
-        "duration": duration,
-        "workers_lost": len(figures.lost),
-        "opened": connections.opened,
-        "upgraded": connections.upgraded,
-        "closed": sum(connections.closed.values()),
-        "current": sum(connections.current.values()),
-    }
-    return values[check.stat], figures.ledger.emits
-
-
-def _measure(check: Check, figures: Figures, duration: float) -> tuple[float | None, int]:
-    """The value of a stat over the matching rows, and how many samples it rests on."""
-    stat = check.stat
-    if stat in DELIVERY:
-        pushes = DeliveryCounts()
-        for name, counts in figures.delivery.items():
-            if check.matches(name):
-                pushes.merge(counts)
-        return getattr(pushes, stat), pushes.expected
-    if stat in (*HEARD, "reach") or stat.startswith(_SPREAD):
-        return _heard(check, figures)
-    rows = [row for row in figures.rows if row.type == check.selector and check.matches(row.name)]
-    row = rows[0] if len(rows) == 1 else Totals(check.selector, "")
-    if len(rows) > 1:
-        for other in rows:
-            row.merge(other)
-    if timed(stat):
-        times = row.times
-        if not times.total:
-            return None, 0
-        percent = percent_of(stat)
-        return (getattr(times, stat) if percent is None else times.percentile(percent)), times.total
-    if stat == "rate":
-        return (row.count / duration if duration > 0 else 0.0), row.count
-    return getattr(row, stat), row.count + row.skipped + row.unfinished
-
-
-def _heard(check: Check, figures: Figures) -> tuple[float | None, int]:
-    """The value of a stat of audiences, and how many messages it rests on."""
-    heard = Heard()
-    for name, of_name in figures.audience.names().items():
-        if check.matches(name):
-            heard.merge(of_name)
-    stat = check.stat
-    if stat == "reach":
-        return (heard.reached / heard.owed if heard.owed else None), heard.messages
-    if not stat.startswith(_SPREAD):
-        return getattr(heard, stat), heard.messages + heard.unjudged
-    if not heard.spread.total:
-        return None, 0
-    percent = percent_of(stat)
-    time = (
-        getattr(heard.spread, stat.removeprefix(_SPREAD))
-        if percent is None
-        else heard.spread.percentile(percent)
-    )
-    return time, heard.spread.total
-
-
-def _shown(stat: str, value: float) -> str:
-    if timed(stat):
-        return f"{value * 1000:.4g} ms" if value < 10 else f"{value:.2f} s"
-    if stat == "duration":
-        return f"{value:.1f} s"
-    if stat == "fail_ratio":
-        return f"{value * 100:.4g}%"
-    if stat == "reach":
-        return f"{math.floor(value * 1_000_000) / 10_000:.7g}%"  # what isn't all must not look so
-    return f"{value:.2f}/s" if stat == "rate" else f"{value:.10g}"

@@ -12,7 +12,8 @@ from sioload.durations import duration_text
 from sioload.errors import CheckError
 from sioload.measure.rows import Totals
 from sioload.plain import Json
-from sioload.report.checks import Check, CheckResult
+from sioload.report.checks import Check
+from sioload.report.evaluation import CheckResult
 from sioload.report.events import event_of, latency_ms
 from sioload.report.figures import Figures, between
 

@@ -11,8 +11,8 @@ from sioload.measure.health import LIMITED, judge
 from sioload.measure.population import Population
 from sioload.measure.recorder import OTHER
 from sioload.plain import Json
-from sioload.report.checks import CheckResult
 from sioload.report.course import Course
+from sioload.report.evaluation import CheckResult
 from sioload.report.events import event_of
 from sioload.report.figures import Figures
 

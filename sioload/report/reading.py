@@ -11,8 +11,9 @@ from sioload.measure.delivery import DeliveryCounts
 from sioload.measure.ledger import Ledger
 from sioload.measure.rows import Totals
 from sioload.plain import Json
-from sioload.report.checks import CheckResult, evaluate, parse
+from sioload.report.checks import parse
 from sioload.report.course import unreached
+from sioload.report.evaluation import CheckResult, evaluate
 from sioload.report.events import times_of
 from sioload.report.figures import Figures, LostWorker
 from sioload.report.heard import COUNTS, TYPE, AudienceFigures, Heard

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sioload.measure.rows import Totals
-from sioload.report.checks import CheckResult
+from sioload.report.evaluation import CheckResult
 from sioload.report.figures import Figures
 
 #: How many of the causes are named.

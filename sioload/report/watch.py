@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Final
 
 from sioload.durations import duration_text
-from sioload.report.checks import Check, CheckResult, evaluate
+from sioload.report.checks import Check
 from sioload.report.course import Course, Part
+from sioload.report.evaluation import CheckResult, evaluate
 from sioload.report.figures import Figures, between
 
 #: Former states that are kept for a check: its seconds are cut to this share.

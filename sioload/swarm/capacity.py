@@ -29,8 +29,9 @@ from sioload.net import clock
 from sioload.plain import Json
 from sioload.report import capacity
 from sioload.report.capacity import VARIABLE, Asked
-from sioload.report.checks import Check, CheckResult, evaluate
+from sioload.report.checks import Check
 from sioload.report.course import Course
+from sioload.report.evaluation import CheckResult, evaluate
 from sioload.report.figures import Figures, Window, between
 from sioload.swarm import describe
 from sioload.swarm.options import checks_of

@@ -20,10 +20,11 @@ from sioload.measure.recorder import Names
 from sioload.net import clock
 from sioload.net.fleet import runner_of
 from sioload.plain import Json
-from sioload.report.checks import Check, CheckResult, evaluate
+from sioload.report.checks import Check
 from sioload.report.course import Course, Span, unreached
 from sioload.report.document import exit_code, no_session, report, untrusted
 from sioload.report.drill import document, outside
+from sioload.report.evaluation import CheckResult, evaluate
 from sioload.report.figures import Figures
 from sioload.report.merge import Swarm
 from sioload.report.reason import because, failures

@@ -10,7 +10,7 @@ from pathlib import Path
 from locust.util.load_locustfile import load_locustfile
 
 from sioload.errors import UsageError
-from sioload.swarm.lending import Stock
+from sioload.swarm.stock import Stock
 from sioload.users import feeds
 from sioload.users.handlers import check_label
 

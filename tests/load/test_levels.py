@@ -23,9 +23,10 @@ from sioload.report.capacity import (
     met,
     narrowly,
 )
-from sioload.report.checks import evaluate, parse
+from sioload.report.checks import parse
 from sioload.report.ci import junit_xml, markdown
 from sioload.report.document import report
+from sioload.report.evaluation import evaluate
 from sioload.report.figures import Figures
 from sioload.report.merge import Swarm
 from sioload.report.summary import summary_text

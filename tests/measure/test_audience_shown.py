@@ -6,8 +6,9 @@ import pytest
 from audiencekit import NAME, Chat, Said
 
 from sioload.measure.recorder import Recorder
-from sioload.report.checks import evaluate, parse
+from sioload.report.checks import parse
 from sioload.report.document import report
+from sioload.report.evaluation import evaluate
 from sioload.report.figures import Figures, between
 from sioload.report.history import SPREAD, History
 from sioload.report.merge import Swarm

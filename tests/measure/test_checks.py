@@ -4,7 +4,8 @@ import pytest
 
 from sioload.errors import CheckError
 from sioload.measure.recorder import Recorder
-from sioload.report.checks import evaluate, parse, parse_toml
+from sioload.report.checks import parse, parse_toml
+from sioload.report.evaluation import evaluate
 from sioload.report.figures import Figures
 from sioload.report.merge import Swarm
 

@@ -6,9 +6,10 @@ from xml.etree import ElementTree
 import pytest
 
 from sioload.measure.recorder import Recorder
-from sioload.report.checks import evaluate, parse
+from sioload.report.checks import parse
 from sioload.report.ci import github_lines, junit_xml, markdown
 from sioload.report.document import report
+from sioload.report.evaluation import evaluate
 from sioload.report.merge import Swarm
 
 NASTY = "<b>|`*_[x](http://e)\x01&\ud800"

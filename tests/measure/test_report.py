@@ -9,8 +9,9 @@ import pytest
 from sioload import CheckError, Report
 from sioload.measure.health import HealthTotals, Windows
 from sioload.measure.recorder import Recorder
-from sioload.report.checks import CheckResult, evaluate, parse
+from sioload.report.checks import parse
 from sioload.report.document import exit_code, report, untrusted
+from sioload.report.evaluation import CheckResult, evaluate
 from sioload.report.figures import Figures
 from sioload.report.heard import AudienceFigures, Heard
 from sioload.report.merge import Swarm

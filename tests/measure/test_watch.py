@@ -8,8 +8,9 @@ import pytest
 
 from sioload.measure.marks import Marks
 from sioload.measure.recorder import Recorder
-from sioload.report.checks import CheckResult, parse
+from sioload.report.checks import parse
 from sioload.report.course import Course, Span
+from sioload.report.evaluation import CheckResult
 from sioload.report.merge import Swarm
 from sioload.report.watch import Watch
 

@@ -9,8 +9,9 @@ import pytest
 from sioload.errors import CheckError
 from sioload.measure.outage import Outage
 from sioload.measure.recorder import Recorder
-from sioload.report.checks import evaluate, parse
+from sioload.report.checks import parse
 from sioload.report.drill import Asked, Mark, asked_of, document, lines, outside
+from sioload.report.evaluation import evaluate
 from sioload.report.figures import Figures
 from sioload.report.merge import Swarm
 
