@@ -6,6 +6,7 @@ without a word between them, and merge exactly. When there are more than `MOST`,
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -21,27 +22,44 @@ JOINED: Final = 2
 
 
 class Block:
-    """What a row counted in one span of time.
+    """What a row counted in one span of time. Most are over and only kept: these are shut, a tenth of the size.
 
     Attributes:
         count: samples, with or without a time.
         failures: how many of them failed.
-        buckets: joined bucket to number of samples.
     """
 
-    __slots__ = ("buckets", "count", "failures")
+    __slots__ = ("_open", "_shut", "count", "failures")
 
     def __init__(self, count: int = 0, failures: int = 0) -> None:
         self.count = count
         self.failures = failures
-        self.buckets: dict[int, int] = {}
+        self._open: dict[int, int] = {}
+        self._shut: tuple[array[int], array[int]] | None = None
+
+    @property
+    def buckets(self) -> dict[int, int]:
+        """Joined bucket to number of samples."""
+        return self._open if self._shut is None else dict(zip(*self._shut, strict=True))
+
+    def add(self, count: int, failures: int, buckets: Iterable[tuple[int, int]]) -> None:
+        """Count samples, whose times lie in these joined buckets."""
+        self.count += count
+        self.failures += failures
+        mine = self._open = self.buckets
+        self._shut = None
+        for i, n in buckets:
+            mine[i] = mine.get(i, 0) + n
 
     def merge(self, other: Block) -> None:
         """Add what another counted."""
-        self.count += other.count
-        self.failures += other.failures
-        for i, n in other.buckets.items():
-            self.buckets[i] = self.buckets.get(i, 0) + n
+        self.add(other.count, other.failures, other.buckets.items())
+
+    def shut(self) -> None:
+        """Take little memory from now on, until more is added."""
+        if self._shut is None:
+            self._shut = array("H", self._open), array("Q", self._open.values())
+            self._open = {}
 
 
 class Blocks:
@@ -73,12 +91,7 @@ class Blocks:
         """
         number = self._reach(at)
         block = self.rows.setdefault((type, name), {}).setdefault(number, Block())
-        block.count += count
-        block.failures += failures
-        buckets = block.buckets
-        for i, n in counts.items():
-            i >>= JOINED
-            buckets[i] = buckets.get(i, 0) + n
+        block.add(count, failures, ((i >> JOINED, n) for i, n in counts.items()))
 
     def merge(self, other: Blocks) -> None:
         """Add those of another process, which may get longer by it."""
@@ -99,7 +112,11 @@ class Blocks:
         """The number of the block that a time lies in, for which there is room now."""
         number = int(at // self.seconds)
         self._first = number if self._last < 0 else min(self._first, number)
-        self._last = max(self._last, number)
+        if number > self._last:
+            self._last = number
+            for blocks in self.rows.values():
+                for block in blocks.values():
+                    block.shut()
         while self._last - self._first >= MOST:
             self._join()
         return int(at // self.seconds)
@@ -194,10 +211,11 @@ def blocks_of(text: str) -> dict[int, Block]:
             raise ValueError("blocks end in the middle of one")
         gap, count, failures, size = numbers[at : at + 4]
         number += gap
-        block = found[number] = Block(count, failures)
         at += 4
-        block.buckets = buckets_of(numbers[at : at + 2 * size])
-        if len(block.buckets) != size:
+        buckets = buckets_of(numbers[at : at + 2 * size])
+        if len(buckets) != size:
             raise ValueError("blocks end in the middle of one")
+        block = found[number] = Block()
+        block.add(count, failures, buckets.items())
         at += 2 * size
     return found

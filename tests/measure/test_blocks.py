@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import tracemalloc
 from collections import Counter
 
 import pytest
@@ -118,3 +119,23 @@ def test_what_is_no_blocks_is_refused() -> None:
     for wrong in ("x", text[:-8], packing.packed([0, 1, 1]), packing.packed([0, 1, 1, 2, 5, 1])):
         with pytest.raises(ValueError):
             blocks_of(wrong)
+
+
+def test_blocks_that_are_over_take_little_memory() -> None:
+    """A run of 50 rows wouldn't be level otherwise: it takes an hour until all blocks have all their buckets."""
+    blocks = Blocks()
+    tracemalloc.start()
+    try:
+        for second in range(MOST):
+            blocks.add(
+                START + second,
+                "CALL",
+                "echo",
+                count=200,
+                failures=0,
+                counts={4 * i: 1 for i in range(1000, 1200)},
+            )
+        assert tracemalloc.get_traced_memory()[0] < MOST * 4000
+    finally:
+        tracemalloc.stop()
+    assert sum(block.count for block in blocks.rows["CALL", "echo"].values()) == MOST * 200

@@ -102,8 +102,8 @@ def test_what_a_single_run_cannot_tell_is_no_change() -> None:
     assert noise.percentile(Histogram(), [], 50).error == math.inf
     times = Histogram()
     times.add(0.1, 100)
-    block = Block(20)
-    block.buckets = {bucket(1_000_000) >> JOINED: 20}
+    block = Block()
+    block.add(20, 0, [(bucket(1_000_000) >> JOINED, 20)])
     assert noise.percentile(times, [block] * 5, 99).error == math.inf, "a single sample is beyond it"
     assert noise.percentile(times, [block] * 5, 50).error < 0.001
 
