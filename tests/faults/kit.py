@@ -115,7 +115,8 @@ class Driver:
     def judged(self, drain: float = 1.0) -> dict[str, Any]:
         """Stop the scenario and hold the invariant against its figures."""
         figures = self.end(drain)
-        text = json.dumps(figures, indent=1, ensure_ascii=False)[:6000] + self.err[-3000:]
+        left = {key: figures[key] for key in ("members", "deadlines", "probes", "census", "baseline")}
+        text = json.dumps(left | figures, indent=1, ensure_ascii=False)[:6000] + self.err[-3000:]
         assert figures["ledger"]["open"] == 0, text
         assert not figures["internal"], text
         assert set(figures["closed"]) <= self.reasons, text

@@ -130,9 +130,10 @@ class Proxy:
                 self._end([client], reset=False)
                 continue
             self._sockets.append(server)
-            for sock in (client, server):
-                sock.settimeout(None)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with contextlib.suppress(OSError):  # a reset may have closed them meanwhile
+                for sock in (client, server):
+                    sock.settimeout(None)
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             spared = self.half and self.accepted % 2 == 0
             self._spawn(self._pump, client, server, FINE if spared else self.up)
             self._spawn(self._pump, server, client, FINE if spared else self.down)
