@@ -22,7 +22,7 @@ JOINED: Final = 2
 
 
 class Block:
-    """What a row counted in one span of time. Most are over and only kept: these are shut, a tenth of the size.
+    """What a row counted in one span of time; one that is over is shut, and takes a tenth of the memory.
 
     Attributes:
         count: samples, with or without a time.

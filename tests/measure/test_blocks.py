@@ -122,7 +122,7 @@ def test_what_is_no_blocks_is_refused() -> None:
 
 
 def test_blocks_that_are_over_take_little_memory() -> None:
-    """A run of 50 rows wouldn't be level otherwise: it takes an hour until all blocks have all their buckets."""
+    """A long run would not be level otherwise: it takes an hour until all blocks have their buckets."""
     blocks = Blocks()
     tracemalloc.start()
     try:
