@@ -60,12 +60,17 @@ class Windows:
         return self.limited > LIMITED_SHARE * self.count
 
     @property
-    def reason(self) -> str:
-        """What is wrong with the limited ones, and what to do about it."""
+    def shown(self) -> str:
+        """What the limited ones showed."""
         return (
             f"{self.limited} of {self.count} windows limited: CPU up to {self.cpu_peak:.0%} of a core, "
-            f"own lag p99 up to {self.worst_own * 1000:.1f} ms. {remedy(self.worst_cpu)}"
+            f"own lag p99 up to {self.worst_own * 1000:.1f} ms"
         )
+
+    @property
+    def reason(self) -> str:
+        """That, and what to do about it."""
+        return f"{self.shown}. {remedy(self.worst_cpu, self.machine.percentile(99))}"
 
     def joined(self, other: Windows) -> Windows:
         """Both as one."""
@@ -93,14 +98,17 @@ class Windows:
         return cls(**{**data, **hists})
 
 
-def remedy(cpu: float) -> str:
-    """What to do about a limited process that used so much of a core."""
+def remedy(cpu: float, machine: float) -> str:
+    """What to do about a limited process: cores that it used, and the machine's lag at p99 in seconds."""
     if cpu >= BLOCKED:
         return "Use more workers (--processes) or fewer users."
-    return (
-        "More workers wouldn't help: something holds the event loop up (a driver written in C, a file, a "
-        "lock, a long computation). Find it, or move it into gevent's threadpool."
+    held = (
+        "something holds the event loop up (a driver written in C, a file, a lock, a long computation). "
+        "Find it, or move it into gevent's threadpool."
     )
+    if machine > CONTENDED:
+        return f"Others use this machine's cores: run where they are free. If that doesn't help, {held}"
+    return f"More workers wouldn't help: {held}"
 
 
 @dataclass(slots=True)
@@ -154,7 +162,7 @@ class HealthTotals:
         elif self.steady.too_many:
             found.append(f"after the ramp-up, {self.steady.reason}")
         elif self.ramp.too_many:
-            found.append(f"during the ramp-up, which isn't judged, {self.ramp.reason}")
+            found.append(f"during the ramp-up, which isn't judged, {self.ramp.shown}")
         machine = counted.machine.percentile(99)
         if machine > CONTENDED:
             found.append(f"machine contended: timers up to {machine * 1000:.1f} ms late at p99 while idle")

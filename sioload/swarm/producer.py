@@ -274,7 +274,7 @@ class Producer:
             logger.warning(
                 "sioload: this process is the bottleneck now (%.0f %% of a core, own lag p99 %.1f ms): "
                 "times measured meanwhile are too long. %s",
-                window.cpu * 100, window.own_p99 * 1000, remedy(window.cpu),
+                window.cpu * 100, window.own_p99 * 1000, remedy(window.cpu, window.machine_p99),
             )  # fmt: skip
 
 

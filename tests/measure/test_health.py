@@ -64,7 +64,8 @@ def test_an_idle_process_on_a_busy_machine_is_ok_and_the_machine_named() -> None
 def test_a_process_whose_loop_is_held_up_is_limited_and_the_remedy_fits_the_cause() -> None:
     for ticks, remedy in (
         ((0.05, 0.018, 0.017), "more workers (--processes)"),
-        (BLOCKED, "holds the event loop up"),
+        (BLOCKED, "More workers wouldn't help: something holds the event loop up"),
+        ((0.06, 0.001, 0.02), "Others use this machine's cores: run where they are free"),
     ):
         totals = run_windows([ticks] * 6)
         assert totals.verdict == LIMITED
@@ -113,6 +114,8 @@ def test_the_ramp_up_is_judged_apart_and_counts_when_it_is_more_than_half(
     totals = run_windows(after, ramp=ramp)
     assert (totals.ramp.count, totals.steady.count, totals.verdict) == (len(ramp), len(after), verdict)
     assert any(reason.startswith(told) for reason in totals.reasons) if told else not totals.reasons
+    helps = any("more workers" in reason for reason in totals.reasons)
+    assert helps == (verdict == LIMITED), "a remedy stands where there is something to mend"
 
 
 def test_each_ramp_of_phases_is_told_apart_from_what_is_level() -> None:
