@@ -16,7 +16,6 @@ from sioload.plain import Json
 from sioload.report import compare_text
 from sioload.report.checks import Check
 from sioload.report.compare import compared
-from sioload.report.compare_html import page
 from sioload.report.runs import Run, read_run
 
 
@@ -81,7 +80,7 @@ def compare(
         raise UsageError(f"not comparable: {'; '.join(found['reasons'])}")
     _write(markdown, lambda: compare_text.markdown(found))
     _write(as_json, lambda: json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-    _write(html, lambda: page(found, before, after))
+    _write(html, lambda: _page(found, before, after))
     width = min(max(shutil.get_terminal_size().columns, 80), 120)
     print(compare_text.terminal(found, width, sys.stdout.isatty()), end="")
     code: Json = found["exit_code"]
@@ -95,6 +94,13 @@ def _read(path: str) -> Run:
         told = error.strerror if isinstance(error, OSError) else "it is no text"
         raise UsageError(f"can't read {path}: {told}") from error
     return read_run(path, text)
+
+
+def _page(found: Json, before: Sequence[Run], after: Sequence[Run]) -> str:
+    # It loads Jinja, which every other `sioload` command would wait for.
+    from sioload.report.compare_html import page
+
+    return page(found, before, after)
 
 
 def _write(path: str | None, text: Callable[[], str]) -> None:
