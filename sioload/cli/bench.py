@@ -91,6 +91,8 @@ OUTPUTS = (
                  help="Read this server's figures beside ours: a Prometheus endpoint, or pid:PID."),
     click.option("--sio-server-metric", multiple=True, metavar="PATTERN", help="Keep these metrics too."),
     click.option("--sio-admin", multiple=True, metavar="URL", help="Join Socket.IO's admin namespace."),
+    click.option("--sio-trace", metavar="FILE", help="Write what the first user says and hears (JSONL)."),
+    click.option("--sio-trace-users", type=click.IntRange(1), metavar="N", help="Or the first N."),
     click.option("--sio-drain", type=float, metavar="SECONDS",
                  help="How long emits may stay open at the end.  [default: 5]"),
     click.option("--html", metavar="FILE", callback=values.writable, help="Write Locust's HTML report."),

@@ -177,15 +177,19 @@ def _audience_lines(heard: Mapping[str, Json], width: int) -> list[str]:
 
 
 def _feed_lines(feed: Mapping[str, Json], width: int) -> list[str]:
-    used = f"taken {feed['taken']} times, {feed['most_held']} held at a time"
-    lines = _labelled("feed", f"{feed['name']}: {feed['rows']} rows, {used}", width)
+    used = f"taken {_counted(feed['taken'], 'time')}, {feed['most_held']} held at a time"
+    lines = _labelled("feed", f"{feed['name']}: {_counted(feed['rows'], 'row')}, {used}", width)
     for twice in feed["held_twice"]:
         text = (
-            f"{twice['rows']} rows may have been held twice from {twice['from_s']:.1f} s to "
+            f"{_counted(twice['rows'], 'row')} may have been held twice from {twice['from_s']:.1f} s to "
             f"{twice['to_s']:.1f} s: worker {twice['worker']} was silent and came back"
         )
         lines += _labelled("", text, width)
     return lines
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _ledger_text(ledger: Mapping[str, int], *, final: bool) -> str:

@@ -146,7 +146,7 @@ class Feed:
         one: Any = user
         if hasattr(one, "fate"):  # it is a `SocketIOUser`
             one.fate = "never began" if one.starting else "gave up"
-        text = f"users of {type(user).__name__} end: all {rows} rows of {self.name} are held by others"
+        text = f"users of {type(user).__name__} end: no row of {self.name} is free, of {rows} in all"
         fleet_of(user.environment).complaints.say(text, 'feed(..., when_empty="wait") lets them wait')
         if user._greenlet is not None and user._greenlet is not gevent.getcurrent():
             user._greenlet.kill(block=False)

@@ -72,10 +72,12 @@ def test_emits_without_ack_carry_no_time(node4, tmp_path):
 
 
 def test_an_event_may_be_the_answer(node4, tmp_path):
-    done, report = bench(
-        node4.url, tmp_path, "--emit", "echo", "--data", "null", "--reply", "echo", "--rate", "max"
-    )
+    trace = tmp_path / "trace.jsonl"
+    followed = ("--sio-trace", str(trace), "--sio-trace-users", "2")
+    args = ("--emit", "echo", "--data", "null", "--reply", "echo", "--rate", "max")
+    done, report = bench(node4.url, tmp_path, *args, *followed)
     assert done.code == 0, done.text
+    assert {json.loads(line)["user"] for line in trace.read_text().splitlines()} == {1, 2}
     replies = row(report, "REPLY", "echo>echo")
     assert replies["count"] == report["ledger"]["acked"] == node4.counts()["sent"]["/"]["echo"] > 0
     assert {event["type"] for event in report["events"]}.isdisjoint({"EMIT", "CALL", "RECV"})

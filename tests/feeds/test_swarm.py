@@ -106,4 +106,4 @@ def test_all_rows_are_free_for_the_next_run_of_the_web_ui(accounts: Accounts) ->
         accounts.inside(0)
     log = accounts.log
     assert log["refused"] == [] and len(log["logins"]) == 18
-    assert "are held by others" not in process.err
+    assert " is free, of " not in process.err
