@@ -16,8 +16,8 @@ _RED, _GREEN, _YELLOW, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
 #: Said below each table.
 LEGEND: Final = (
     "Figures of several runs a side are their mean. With one or two runs a side a change is real if it is "
-    "beyond what blocks of time, and a spread of 5 % between runs, explain, and above 15 % (30 % from p95 "
-    "on). With three or more, the runs themselves show what is noise."
+    "beyond what blocks of time, and a spread of 5 % between runs, explain, and may be above 15 % (30 % from "
+    "p95 on). With three or more, the runs themselves show what is noise."
 )
 
 
