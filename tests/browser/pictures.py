@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import re
@@ -31,6 +32,7 @@ CAPACITY = (
     f"sioload capacity {URL} --users 10..320 --step 5s --settle 4s",
     "--emit busy --data 10 --ack --within 10% --sio-check 'CALL: p99 < 250ms'",
 )
+COMPARE = ("sioload compare before.json --with after.json --fail-on 'CALL: p50 +10%'",)
 PAGE = (
     '<body style="margin:0;padding:16px 20px;background:#12161b;color:#d5dae0;font:15px/1.35 monospace">'
     '<pre id="text" style="margin:0;font:inherit;display:inline-block">{}</pre></body>'
@@ -80,6 +82,17 @@ def typed(page: Page, words: tuple[str, ...], server: serverkit.Server, name: st
     page.picture(PICTURES / name)
 
 
+def compared(page: Page, server: serverkit.Server) -> None:
+    """Two runs, of which the second had to wait for half as much again, compared in a terminal."""
+    flat = ["--transports", "websocket", "-u", "40", "--rate", "5", "-t", "20s"]
+    for name, wait in (("before", "0.1"), ("after", "0.15")):
+        emit = ["--emit", "delay", "--data", wait, "--ack", "--sio-report", f"{name}.json"]
+        bench = ["bench", server.url, *emit, *flat]
+        done = serverkit.run_sioload(bench, cwd=Path.cwd())
+        assert done.code == 0, done.text
+    typed(page, COMPARE, server, "compare.png", 30)
+
+
 def screen(written: str) -> str:
     """What is to be seen in the end: a line that was written over is gone."""
     lines = [line.split("\r\x1b[K")[-1].rstrip("\r") for line in written.split("\n")]
@@ -106,6 +119,8 @@ def main() -> int:
             typed(page, BENCH, target, "terminal.png", 60)
         with serverkit.running("sio4") as node:
             typed(page, CAPACITY, node, "capacity.png", 600)
+            with contextlib.chdir(out):
+                compared(page, node)
     for path in sorted(PICTURES.glob("*.png")):
         size = path.stat().st_size
         print(f"{path.relative_to(serverkit.ROOT)}: {size} bytes")

@@ -170,6 +170,59 @@ def test_without_a_session_there_is_no_number(tmp_path: Path) -> None:
     assert any(row["type"] == "CONNECT" and row["failures"] for row in found["levels"][0]["events"])
 
 
+def test_a_budget_that_is_used_up_ends_the_search(target: serverkit.Server, tmp_path: Path) -> None:
+    done, report = capacity(
+        tmp_path, target.url, "--emit", "echo", "--ack", "--users", "2..64", "--step", "1s", "--settle", "1s",
+        "--budget", "5s", "--sio-check", "CALL: p99 < 5s", "--expect", ">= 5", "--sio-trace", "trace.jsonl",
+    )  # fmt: skip
+    assert done.code == 3, done.text
+    assert '"user": 1' in (tmp_path / "trace.jsonl").read_text()
+    assert loads(report) == [(2, True, False), (4, True, False)], done.text
+    found = report["capacity"]
+    assert (found["holds"], found["breaks"], found["reason"]) == (4, None, "budget")
+    assert "holds at least 4 users (not confirmed" in done.out and "the budget was used up" in done.out
+
+
+@pytest.mark.verify
+def test_a_server_that_does_no_more_with_more_users_is_on_a_plateau(
+    servers: Callable[..., serverkit.Server], tmp_path: Path
+) -> None:
+    server = servers("sio4")  # 20 ms for each message: 50 a second, which five users fill
+    done, report = capacity(
+        tmp_path, server.url, "--emit", "busy", "--data", "20", "--ack", "--rate", "10", "--transports",
+        "websocket", "--users", "6..768", "--step", "2s", "--settle", "2s", "--sio-check", "CALL: p99 < 5s",
+    )  # fmt: skip
+    assert done.code == 0, done.text
+    assert loads(report) == [(6, True, False), (12, True, False), (24, True, False), (24, True, True)]
+    found = report["capacity"]
+    assert (found["holds"], found["breaks"], found["reason"]) == (24, None, "plateau")
+    assert found["confirmed"] and "more load gained no throughput" in found["summary"]
+
+
+@pytest.mark.verify
+def test_what_a_failed_level_left_undone_does_not_show_in_the_next(
+    servers: Callable[..., serverkit.Server], tmp_path: Path
+) -> None:
+    server = servers("sio4")
+    emit = ["--emit", "busy", "--data", "20", "--ack", "--transports", "websocket"]
+    done, report = capacity(
+        tmp_path, server.url, *emit, "--users", "20..80", "--step", "3s", "--settle", "2s", "--within", "50%",
+        "--sio-check", "CALL: p99 < 500ms",
+    )  # fmt: skip
+    levels = report["capacity"]["levels"]
+    after = [level for before, level in pairwise(levels) if not before["ok"] and level["load"] == 40]
+    assert after and all(level["ok"] for level in after), done.text
+    fresh = tmp_path / "fresh.json"
+    args = ["bench", server.url, *emit, "--users", "40", "--run-time", "8s", "--sio-report", str(fresh)]
+    done = serverkit.run_sioload(args, cwd=tmp_path)
+    assert done.code == 0, done.text
+    (p99,) = [
+        row["latency_ms"]["p99"] for row in json.loads(fresh.read_text())["events"] if row["type"] == "CALL"
+    ]
+    # Users that come at other instants wait for each other by up to twice as much, but not for what was owed.
+    assert all(level["latency_ms"]["p99"] < 2 * p99 + 50 for level in after), (p99, after)
+
+
 @pytest.mark.verify
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("more", [[], ["--processes", "2"]], ids=["alone", "two workers"])
@@ -177,14 +230,14 @@ def test_the_limit_of_one_core_is_found(
     servers: Callable[..., serverkit.Server], tmp_path: Path, more: list[str]
 ) -> None:
     server = servers("sio4")
-    emit = ["--emit", "busy", "--data", "10", "--ack", "--transports", "websocket"]
+    emit = ["--emit", "busy", "--data", "2", "--ack", "--transports", "websocket"]
     full = tmp_path / "full.json"
-    flat = ["bench", server.url, *emit, "--rate", "max", "--users", "20", "--run-time", "5s"]
+    flat = ["bench", server.url, *emit, "--rate", "max", "--users", "20", "--run-time", "8s"]
     done = serverkit.run_sioload([*flat, "--sio-report", str(full)], cwd=tmp_path)
     rate = next(row["rate"] for row in json.loads(full.read_text())["events"] if row["type"] == "CALL")
-    assert rate > 50, done.text
+    assert 200 < rate < 500, done.text
     done, report = capacity(
-        tmp_path, server.url, *emit, "--users", "30..300", "--step", "4s", "--settle", "3s",
+        tmp_path, server.url, *emit, "--users", "150..1200", "--step", "5s", "--settle", "3s",
         "--sio-check", "CALL: p99 < 100ms", *more, timeout=300,
     )  # fmt: skip
     found = report["capacity"]
