@@ -14,6 +14,7 @@ from sioload.client.script import Script, ask
 from sioload.engineio.secrets import redact
 from sioload.engineio.urls import Endpoint, Request, with_token
 from sioload.errors import ConnectError, End, Failure, OptionError, ProtocolError
+from sioload.net.tls import Tickets
 from sioload.net.tunnel import unused
 from sioload.options import Options
 from sioload.session.connection import Connection
@@ -68,7 +69,7 @@ class Opener(SessionListener):
     """
 
     __slots__ = ("_again", "_deadline", "_fleet", "_hooked", "_listener", "_namespaces", "_packets",
-                 "_script", "ask_headers", "ask_url", "connection", "endpoint", "failed",
+                 "_script", "_tickets", "ask_headers", "ask_url", "connection", "endpoint", "failed",
                  "options")  # fmt: skip
 
     def __init__(
@@ -88,6 +89,7 @@ class Opener(SessionListener):
         self._again = False
         self._hooked: object = None
         self._deadline: Timer | None = None
+        self._tickets: Tickets | None = None
 
     def attempt(self) -> None:
         """Begin an attempt. A greenlet may call it."""
@@ -151,6 +153,8 @@ class Opener(SessionListener):
             if trace is None
             else TracedRequests(self._fleet, options, generation, endpoint, request, owner, trace)
         )
+        if endpoint.tls:
+            self._tickets = requests.tickets = self._tickets or Tickets()
         self.connection = self._packets.connection = Connection(requests, self, self._packets, finding)
         self.connection.start()
 

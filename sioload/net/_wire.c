@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define ROOM 16384 /* the longest read; longer frames are built on the heap */
-#define HEAD 14    /* of a frame: at most 2 + 8 + 4 bytes (RFC 6455, section 5.2) */
+#define HEAD 14    /* of the longest frames: 2 + 8 + 4 bytes (RFC 6455, section 5.2) */
 #define DIGITS 20
 
 /* A masking key from the system's random source (RFC 6455, section 5.3), asked for 64 at a time. */
@@ -47,25 +47,38 @@ static PyObject *wire_stale(PyObject *module, PyObject *arg) {
     return PyBool_FromLong(n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR));
 }
 
-static PyObject *wire_send_text(PyObject *module, PyObject *const *args, Py_ssize_t count) {
-    char room[ROOM], digits[DIGITS], key[4];
-    if (count != 4 || !PyBytes_Check(args[1]) || !PyBytes_Check(args[3]))
-        return PyErr_Format(PyExc_TypeError, "send_text() takes a descriptor, bytes, a number or None, and bytes");
-    long fd = PyLong_AsLong(args[0]);
+/* The text frame of `head`, `number` in decimal digits unless it is None, and `data`. */
+struct text {
+    const char *parts[3];
+    size_t sizes[3], payload, length;
+    char digits[DIGITS];
+};
+
+/* Reads those three arguments; -1 when they aren't what they must be. */
+static int text_of(PyObject *const *args, struct text *t) {
     size_t first = DIGITS;
-    if (args[2] != Py_None) {
-        unsigned long long number = PyLong_AsUnsignedLongLong(args[2]);
-        do digits[--first] = (char)('0' + number % 10);
+    if (!PyBytes_Check(args[0]) || !PyBytes_Check(args[2])) {
+        PyErr_SetString(PyExc_TypeError, "a frame is made of bytes, a number or None, and bytes");
+        return -1;
+    }
+    if (args[1] != Py_None) {
+        unsigned long long number = PyLong_AsUnsignedLongLong(args[1]);
+        if (PyErr_Occurred()) return -1;
+        do t->digits[--first] = (char)('0' + number % 10);
         while (number /= 10);
     }
-    if (PyErr_Occurred()) return NULL;
-    const char *parts[] = {PyBytes_AS_STRING(args[1]), digits + first, PyBytes_AS_STRING(args[3])};
-    size_t sizes[] = {(size_t)PyBytes_GET_SIZE(args[1]), DIGITS - first, (size_t)PyBytes_GET_SIZE(args[3])};
-    size_t payload = sizes[0] + sizes[1] + sizes[2];
-    char *frame = payload + HEAD <= ROOM ? room : PyMem_Malloc(payload + HEAD);
-    if (frame == NULL) return PyErr_NoMemory();
+    t->parts[0] = PyBytes_AS_STRING(args[0]), t->sizes[0] = (size_t)PyBytes_GET_SIZE(args[0]);
+    t->parts[1] = t->digits + first, t->sizes[1] = DIGITS - first;
+    t->parts[2] = PyBytes_AS_STRING(args[2]), t->sizes[2] = (size_t)PyBytes_GET_SIZE(args[2]);
+    t->payload = t->sizes[0] + t->sizes[1] + t->sizes[2];
+    t->length = t->payload + (t->payload < 126 ? 6 : t->payload < 65536 ? 8 : HEAD);
+    return 0;
+}
 
-    size_t at = 2;
+/* Writes the frame, of t->length bytes; -1 when there is no masking key. */
+static int build(const struct text *t, char *frame) {
+    size_t payload = t->payload, at = 2;
+    char key[4];
     frame[0] = (char)0x81;
     if (payload < 126) {
         frame[1] = (char)(0x80 | payload);
@@ -74,17 +87,16 @@ static PyObject *wire_send_text(PyObject *module, PyObject *const *args, Py_ssiz
         frame[1] = (char)(0x80 | (wide == 2 ? 126 : 127));
         while (wide--) frame[at++] = (char)((uint64_t)payload >> (8 * wide));
     }
-    PyObject *done = NULL;
     if (next_key(key) < 0) {
         PyErr_SetFromErrno(PyExc_OSError);
-        goto out;
+        return -1;
     }
     memcpy(frame + at, key, 4);
     at += 4;
     char *text = frame + at;
     for (int i = 0; i < 3; i++) {
-        memcpy(frame + at, parts[i], sizes[i]);
-        at += sizes[i];
+        memcpy(frame + at, t->parts[i], t->sizes[i]);
+        at += t->sizes[i];
     }
     uint32_t mask, four;
     memcpy(&mask, key, 4);
@@ -95,14 +107,50 @@ static PyObject *wire_send_text(PyObject *module, PyObject *const *args, Py_ssiz
         memcpy(text + i, &four, 4);
     }
     for (; i < payload; i++) text[i] ^= key[i & 3];
+    return 0;
+}
 
-    ssize_t n = write((int)fd, frame, at);
-    if (n == (ssize_t)at) done = PyLong_FromSsize_t(n);
-    else if (n >= 0 || errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
-        if (n < 0) n = 0;
-        done = Py_BuildValue("ny#", n, frame + n, (Py_ssize_t)at - n);
-    } else PyErr_SetFromErrno(PyExc_OSError);
-out:
+/* How much of it the kernel takes now; -1 when the socket takes nothing any more. */
+static ssize_t hand_over(long fd, const char *data, size_t size) {
+    ssize_t n = write((int)fd, data, size);
+    if (n >= 0) return n;
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return 0;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+}
+
+static PyObject *wire_send(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    if (count != 2 || !PyBytes_Check(args[1]))
+        return PyErr_Format(PyExc_TypeError, "send() takes a descriptor and bytes");
+    long fd = PyLong_AsLong(args[0]);
+    if (PyErr_Occurred()) return NULL;
+    ssize_t n = hand_over(fd, PyBytes_AS_STRING(args[1]), (size_t)PyBytes_GET_SIZE(args[1]));
+    return n < 0 ? NULL : PyLong_FromSsize_t(n);
+}
+
+static PyObject *wire_text_frame(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    struct text t;
+    if (count != 3) return PyErr_Format(PyExc_TypeError, "text_frame() takes 3 arguments, not %zd", count);
+    if (text_of(args, &t) < 0) return NULL;
+    PyObject *frame = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)t.length);
+    if (frame != NULL && build(&t, PyBytes_AS_STRING(frame)) < 0) Py_CLEAR(frame);
+    return frame;
+}
+
+static PyObject *wire_send_text(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    char room[ROOM];
+    struct text t;
+    if (count != 4) return PyErr_Format(PyExc_TypeError, "send_text() takes 4 arguments, not %zd", count);
+    long fd = PyLong_AsLong(args[0]);
+    if (PyErr_Occurred() || text_of(args + 1, &t) < 0) return NULL;
+    char *frame = t.length <= ROOM ? room : PyMem_Malloc(t.length);
+    if (frame == NULL) return PyErr_NoMemory();
+    PyObject *done = NULL;
+    if (build(&t, frame) == 0) {
+        ssize_t n = hand_over(fd, frame, t.length);
+        if (n == (ssize_t)t.length) done = PyLong_FromSsize_t(n);
+        else if (n >= 0) done = Py_BuildValue("ny#", n, frame + n, (Py_ssize_t)t.length - n);
+    }
     if (frame != room) PyMem_Free(frame);
     return done;
 }
@@ -110,6 +158,8 @@ out:
 static PyMethodDef functions[] = {
     {"read", (PyCFunction)(void (*)(void))wire_read, METH_FASTCALL, NULL},
     {"stale", wire_stale, METH_O, NULL},
+    {"send", (PyCFunction)(void (*)(void))wire_send, METH_FASTCALL, NULL},
+    {"text_frame", (PyCFunction)(void (*)(void))wire_text_frame, METH_FASTCALL, NULL},
     {"send_text", (PyCFunction)(void (*)(void))wire_send_text, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -21,7 +21,7 @@ from sioload.net.guard import guarded
 from sioload.net.resolve import Address
 from sioload.net.slow import SlowStream, SlowTLSStream, narrow
 from sioload.net.stream import WRITE, Stream, close
-from sioload.net.tls import TLSStream
+from sioload.net.tls import Place, Tickets, TLSStream
 from sioload.net.tunnel import Proxy, Tunnel
 from sioload.options import Options
 
@@ -42,9 +42,9 @@ class Dialler:
     stream's owner is the dialler until `done`, which must set its own.
     """
 
-    __slots__ = ("_addresses", "_at", "_deadline", "_done", "_failed", "_fleet", "_host", "_options",
-                 "_owner", "_proxy", "_reason", "_sock", "_started", "_stream", "_tls", "_tunnel",
-                 "_waited_for", "_watcher")  # fmt: skip
+    __slots__ = ("_addresses", "_at", "_deadline", "_done", "_failed", "_fleet", "_options", "_owner",
+                 "_proxy", "_reason", "_server", "_sock", "_started", "_stream", "_tickets", "_tls",
+                 "_tunnel", "_waited_for", "_watcher")  # fmt: skip
 
     def __init__(
         self,
@@ -57,13 +57,15 @@ class Dialler:
         failed: Callable[[Stage, str], None],
         owner: object = None,
         proxy: Proxy | None = None,
+        tickets: Tickets | None = None,
     ) -> None:
-        """`owner` is the user, if there is one."""
+        """`owner` is the user, if there is one; `tickets` are the client's."""
         self._fleet = fleet
         self._owner = owner
-        self._host = host
+        self._server = (host, port)
         self._proxy = proxy
-        self._at = (host, port) if proxy is None else (proxy.endpoint.host, proxy.endpoint.port)
+        self._tickets = tickets
+        self._at = self._server if proxy is None else (proxy.endpoint.host, proxy.endpoint.port)
         self._tunnel: Tunnel | None = None
         self._options = options
         self._tls = tls
@@ -214,10 +216,17 @@ class Dialler:
             if rate is not None:
                 return SlowStream(sock, self, meter, deadlines, rate)
             return Stream(sock, self, meter)
-        name, context = self._options.server_hostname or self._host, self._fleet.tls_context(self._options)
+        place = self._place()
+        context, name, *_ = place
+        session = None if self._tickets is None else self._tickets.session(place)
         if rate is not None:
-            return SlowTLSStream(sock, self, meter, deadlines, rate, context, name)
-        return TLSStream(sock, self, meter, context, name)
+            return SlowTLSStream(sock, self, meter, deadlines, rate, context, name, session)
+        return TLSStream(sock, self, meter, context, name, session)
+
+    def _place(self) -> Place:
+        """With whom TLS is spoken, and how."""
+        host, port = self._server
+        return self._fleet.tls_context(self._options), self._options.server_hostname or host, host, port
 
     def _finish(self) -> None:
         """Hand the stream over."""
@@ -259,6 +268,8 @@ class Dialler:
 
     def on_secure(self) -> None:
         self._row("tls").add(perf_counter() - self._started)
+        if self._tickets is not None and isinstance(self._stream, TLSStream):
+            self._tickets.keep(self._place(), self._stream.tls)
         self._finish()
 
     def on_lost(self, end: End) -> None:

@@ -56,10 +56,7 @@ class _Slow:
             self._meter.bytes_received += len(data)
             self._reader.stop()
             self._timer = self._deadlines.at(perf_counter() + len(data) / self._rate, self._go_on)
-            if self.plain:
-                owner.on_data(data)
-            else:
-                self._received(data)
+            self._received(data)
         except BaseException as error:  # noqa: BLE001 - a hub callback never raises
             owner.on_crash(error)
 
@@ -96,6 +93,7 @@ class SlowTLSStream(_Slow, TLSStream):
         rate: float,
         context: ssl.SSLContext,
         server_hostname: str,
+        session: ssl.SSLSession | None = None,
     ) -> None:
         self.pace(deadlines, rate)
-        super().__init__(sock, owner, meter, context, server_hostname)
+        super().__init__(sock, owner, meter, context, server_hostname, session)

@@ -14,7 +14,7 @@ from gevent.hub import get_hub
 from mypy_extensions import mypyc_attr
 
 from sioload.errors import End
-from sioload.net.wire import handle, read, send_text, stale, text_frame
+from sioload.net.wire import handle, read, send, send_text, stale, text_frame
 
 if TYPE_CHECKING:
     from sioload.measure.recorder import Recorder
@@ -89,15 +89,12 @@ class Stream:
     """A connected TCP socket.
 
     Attributes:
-        plain: what arrives is what the owner gets.
         owner: who that is; nobody once it is closed, so that whoever closes it in a callback is asked before.
         kind: pushes of this kind need only be counted; the owner needn't see them. It sets this while each
             read begins with a new message. This is the hottest path, and looks at few objects.
         member: who hears them.
         buffered: bytes taken by `write` and not yet by the kernel.
     """
-
-    plain = True
 
     __slots__ = ("_handle", "_meter", "_out", "_reader", "_small", "_sock", "_writer", "buffered", "closed",
                  "kind", "member", "owner")  # fmt: skip
@@ -129,9 +126,7 @@ class Stream:
             self.buffered += len(data)
             return
         try:
-            n = self._sock.send(data)
-        except (BlockingIOError, InterruptedError):
-            n = 0
+            n = send(self._handle, data)
         except OSError as error:
             self._fail_later(data, os_end(error))
             return
@@ -141,7 +136,7 @@ class Stream:
 
     def write_text(self, head: bytes, number: int | None, data: bytes) -> None:
         """As `write`, a text frame of a websocket's client: `head`, `number` in digits if any, and `data`."""
-        if self.closed or self._out or not self.plain:
+        if self.closed or self._out:
             self.write(text_frame(head, number, data))
             return
         try:
@@ -229,26 +224,23 @@ class Stream:
             if data:
                 size = len(data)
                 self._meter.bytes_received += size
-                kind = self.kind
-                if kind is not None and self.plain:
-                    push = kind.pushes.get(data)
-                    if push is not None and push.kind is kind:
-                        push.count(self.member)
-                        return
                 if size == SMALL:
                     self._small = False
-                if self.plain:
-                    owner.on_data(data)
-                else:
-                    self._received(data)
+                self._received(data)
             else:
                 self._fail(CLOSED)
         except BaseException as error:  # noqa: BLE001 - a hub callback never raises
             owner.on_crash(error)
 
     def _received(self, data: bytes) -> None:
-        """What another layer than this one has to read first."""
-        raise AssertionError("a plain stream's bytes go to its owner")
+        """Bytes for the owner, which needn't see those that are only to be counted."""
+        kind = self.kind
+        if kind is not None:
+            push = kind.pushes.get(data)
+            if push is not None and push.kind is kind:
+                push.count(self.member)
+                return
+        self.owner.on_data(data)
 
     def _writable(self) -> None:
         owner = self.owner
@@ -256,9 +248,7 @@ class Stream:
             out = self._out
             while out:
                 try:
-                    n = self._sock.send(out[0])
-                except (BlockingIOError, InterruptedError):
-                    return
+                    n = send(self._handle, out[0])
                 except OSError as error:
                     self._fail(os_end(error))
                     return
@@ -266,8 +256,10 @@ class Stream:
                 self.buffered -= n
                 if n == len(out[0]):
                     out.popleft()
-                else:
+                elif n:
                     out[0] = out[0][n:]
+                else:
+                    return
             if self.closed:
                 return
             self._out = None

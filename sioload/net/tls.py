@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from mypy_extensions import mypyc_attr
 
 from sioload.errors import End, OptionError
-from sioload.net.stream import CHUNK, CLOSED, Owner, Stream
+from sioload.net.stream import CHUNK, CLOSED, SMALL, Owner, Stream
+from sioload.net.wire import text_frame
 from sioload.options import Options
 
 if TYPE_CHECKING:
@@ -35,16 +36,44 @@ def tls_context(options: Options) -> ssl.SSLContext:
     return context
 
 
+#: What a session of TLS holds for: how TLS is spoken, the name that the certificate must have, host and port.
+Place = tuple[ssl.SSLContext, str, str, int]
+
+
+class Tickets:
+    """What one client can resume its last session of TLS with (RFC 8446, section 4.6.1), as browsers do.
+
+    It keeps that connection's state, as servers send tickets when they like.
+    """
+
+    __slots__ = ("_place", "_tls")
+
+    def __init__(self) -> None:
+        self._place: Place | None = None
+        self._tls: ssl.SSLObject | None = None
+
+    def keep(self, place: Place, tls: ssl.SSLObject) -> None:
+        """The handshake of this connection is complete."""
+        self._place = place
+        self._tls = tls
+
+    def session(self, place: Place) -> ssl.SSLSession | None:
+        """What the next connection offers; None for a full handshake."""
+        return self._tls.session if self._tls is not None and self._place == place else None
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class TLSStream(Stream):
     """TLS over a connected TCP socket, through memory BIOs (`ssl.MemoryBIO`).
 
     The handshake starts on creation; `on_secure` is called on the owner when it is complete, and `on_lost`
     when it fails.
+
+    Attributes:
+        tls: the connection's side of TLS.
     """
 
-    plain = False
-    __slots__ = ("_incoming", "_outgoing", "_secure", "_tls")
+    __slots__ = ("_incoming", "_outgoing", "_room", "_secure", "tls")
 
     def __init__(
         self,
@@ -53,12 +82,17 @@ class TLSStream(Stream):
         meter: Recorder,
         context: ssl.SSLContext,
         server_hostname: str,
+        session: ssl.SSLSession | None = None,
     ) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+        self.tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_hostname=server_hostname, session=session
+        )
         self._secure = False
+        self._room = SMALL  # of plain text, as `_small` is for what is encrypted
         super().__init__(sock, owner, meter)  # last: it starts to listen
+        self._small = False  # certificates come next
 
     def start(self) -> None:
         """Begin the handshake."""
@@ -69,11 +103,15 @@ class TLSStream(Stream):
         if self.closed:
             return
         try:
-            self._tls.write(data)
+            self.tls.write(data)
         except (ssl.SSLError, MemoryError) as error:
             self._fail_later(data, tls_end(error))
             return
         self._flush()
+
+    def write_text(self, head: bytes, number: int | None, data: bytes) -> None:
+        """As `Stream.write_text`."""
+        self.write(text_frame(head, number, data))
 
     def _flush(self) -> None:
         if self._outgoing.pending:
@@ -81,7 +119,7 @@ class TLSStream(Stream):
 
     def _shake(self) -> None:
         try:
-            self._tls.do_handshake()
+            self.tls.do_handshake()
         except ssl.SSLWantReadError:
             self._flush()
             return
@@ -98,9 +136,12 @@ class TLSStream(Stream):
         self._incoming.write(data)
         if not self._secure:
             self._shake()
+            if not self._incoming.pending:
+                return
         while self._secure and not self.closed:
+            room = self._room
             try:
-                plain = self._tls.read(CHUNK)
+                plain = self.tls.read(room)
             except ssl.SSLWantReadError:
                 break
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
@@ -111,7 +152,11 @@ class TLSStream(Stream):
             if not plain:
                 self._fail(CLOSED)
                 return
-            self.owner.on_data(plain)
+            super()._received(plain)
+            if len(plain) == room:
+                self._room = CHUNK
+            elif not self._incoming.pending:
+                break  # a read takes no more than a record: this one is over, and no other has begun
         if not self.closed:
             self._flush()
 

@@ -1,6 +1,6 @@
 """Frames of a websocket's client, and what hands them to the kernel (RFC 6455, section 5).
 
-`read`, `stale` and `send_text` are C (_wire.c) where there was a compiler.
+`read`, `stale`, `send`, `text_frame` and `send_text` are C (_wire.c) where there was a compiler.
 """
 
 from __future__ import annotations
@@ -50,8 +50,7 @@ def text_of_server(payload: bytes) -> bytes:
     return _head(1, len(payload), 0) + payload
 
 
-def text_frame(head: bytes, number: int | None, data: bytes) -> bytes:
-    """The text frame that `send_text` sends."""
+def _text_frame(head: bytes, number: int | None, data: bytes) -> bytes:
     return encode_frame(1, head + data if number is None else b"%b%d%b" % (head, number, data))
 
 
@@ -69,12 +68,16 @@ def _stale(sock: _socket.socket) -> bool:
     return True
 
 
-def _send_text(sock: _socket.socket, head: bytes, number: int | None, data: bytes) -> int | tuple[int, bytes]:
-    frame = text_frame(head, number, data)
+def _send(sock: _socket.socket, data: bytes) -> int:
     try:
-        n = sock.send(frame)
+        return sock.send(data)
     except (BlockingIOError, InterruptedError):
-        n = 0
+        return 0
+
+
+def _send_text(sock: _socket.socket, head: bytes, number: int | None, data: bytes) -> int | tuple[int, bytes]:
+    frame = _text_frame(head, number, data)
+    n = _send(sock, frame)
     return n if n == len(frame) else (n, frame[n:])
 
 
@@ -89,6 +92,15 @@ read: Final[Callable[[Any, int], bytes]] = _read if _native is None else _native
 
 #: (handle) -> whether something that nobody has read yet, or the end, is there.
 stale: Final[Callable[[Any], bool]] = _stale if _native is None else _native.stale
+
+#: (handle, data) -> how much of it the kernel took.
+#: Raises OSError: the socket takes nothing any more.
+send: Final[Callable[[Any, bytes], int]] = _send if _native is None else _native.send
+
+#: (head, number, data) -> the text frame that `send_text` sends.
+text_frame: Final[Callable[[bytes, int | None, bytes], bytes]] = (
+    _text_frame if _native is None else _native.text_frame
+)
 
 #: (handle, head, number, data) -> length of the frame if the kernel took all of it, else how much it took and
 #: the rest. The frame is a masked text: `head`, `number` in decimal digits unless it is None, and `data`.

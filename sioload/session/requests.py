@@ -17,6 +17,7 @@ from sioload.measure.rows import Row
 from sioload.net.dial import Dialler
 from sioload.net.patience import Patience
 from sioload.net.stream import Stream
+from sioload.net.tls import Tickets
 from sioload.net.tunnel import credentials, proxy_for
 from sioload.net.websocket import Listener as FrameListener
 from sioload.net.websocket import WebSocket
@@ -65,10 +66,12 @@ class Requests:
         owner: the user, None without one.
         confided: the auth payload.
         proxy: the HTTP proxy that all goes through, None without one.
+        tickets: of the client's TLS; set it for sessions that are to be resumed.
     """
 
     __slots__ = ("_form", "_moves", "_opens_at", "_sent", "asked", "confided", "decode", "encode", "endpoint",
-                 "fleet", "generation", "given", "options", "owner", "proxy", "sid")  # fmt: skip
+                 "fleet", "generation", "given", "options", "owner", "proxy", "sid",
+                 "tickets")  # fmt: skip
 
     def __init__(
         self,
@@ -91,6 +94,7 @@ class Requests:
         self._sent = ""
         self._form: _Form | None = None
         self.confided: object = None
+        self.tickets: Tickets | None = None
         self.proxy = parse_url(options.proxy) if options.proxy else None
         self.speak(generation)
         if fleet.slashes.get(server_key(endpoint, options)) is False:
@@ -174,7 +178,9 @@ class Requests:
         """Begin to connect a stream for the next request."""
         at = self.at()
         proxy = None if self.proxy is None else proxy_for(self.proxy, at, websocket)
-        return Dialler(self.fleet, at.host, at.port, self.options, at.tls, done, failed, self.owner, proxy)
+        return Dialler(
+            self.fleet, at.host, at.port, self.options, at.tls, done, failed, self.owner, proxy, self.tickets
+        )
 
     def row(self, type: str, name: str, size: int = 0, error: Exception | None = None) -> Row:
         """A row whose next sample is this session's; see `Row.note`."""

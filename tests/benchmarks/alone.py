@@ -28,7 +28,7 @@ def main() -> None:
     job = Job.given()
     tally = Tally()
     fleet = Fleet()
-    options = {"version": 4, "transports": job.transports}
+    options = {"version": 4, "transports": job.transports, "ca_file": job.ca or None}
     clients = [SocketIOClient(fleet, options, url=job.url) for _ in range(job.users)]
     for client in clients:
         client.connect()

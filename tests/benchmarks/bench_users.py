@@ -28,7 +28,7 @@ class BenchUser(Base):  # type: ignore[misc]
     """Connects, then does its job's work."""
 
     host = JOB.url
-    options = {"version": 4} if HOMES.get(JOB.client) == "sioload" else {}
+    options = {"version": 4, "ca_file": JOB.ca or None} if HOMES.get(JOB.client) == "sioload" else {}
     n = 0
     slot = 0.0
 

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import trustme
 from meter import Job
 from rows import Row
 
@@ -24,6 +26,8 @@ ROOT = HERE.parents[1]
 MODULES = ROOT / "tests" / "servers" / "node_modules"
 ARTILLERY = HERE / "node_modules" / "artillery"
 TIMEOUT = 180.0
+#: Ends the names of C programs that speak TLS.
+TLS = "-tls"
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -56,6 +60,16 @@ class Tools:
     cores: tuple[int, int] | None = None
     missing: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def ca(self) -> Path:
+        """The certificate of the authority that servers with TLS have theirs from."""
+        return self.directory / "ca.pem"
+
+    @property
+    def pem(self) -> Path:
+        """Their key and certificate."""
+        return self.directory / "server.pem"
+
     @classmethod
     def find(cls, directory: Path) -> Tools:
         tools = cls(directory)
@@ -67,12 +81,19 @@ class Tools:
             )  # this program and the servers; generators get the other core
         else:
             tools.missing["second core"] = "server and generator share one core, figures are too high"
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(tools.ca))
+        authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(tools.pem))
         compiler = shutil.which("cc")
         for name in ("responder", "floor"):
             if compiler is None:
-                tools.missing[name] = "no C compiler (cc)"
-            else:
-                subprocess.run([compiler, "-O2", "-o", directory / name, HERE / f"{name}.c"], check=True)
+                tools.missing[name] = tools.missing[name + TLS] = "no C compiler (cc)"
+                continue
+            command = [compiler, "-O2", HERE / f"{name}.c", "-o"]
+            subprocess.run([*command, directory / name], check=True)
+            openssl = [directory / (name + TLS), "-DTLS", "-lssl", "-lcrypto"]
+            if subprocess.run([*command, *openssl], capture_output=True).returncode:
+                tools.missing[name + TLS] = "needs OpenSSL's headers: apt install libssl-dev"
         if shutil.which("node") is None or not (MODULES / "sio4").is_dir():
             tools.missing["node"] = tools.missing["npm"] = "needs Node and: npm ci --prefix tests/servers"
         if not ARTILLERY.is_dir():
@@ -88,9 +109,10 @@ class Server:
     """A running server; `counts()` asks it what it received and sent."""
 
     url: str
+    context: ssl.SSLContext | None = None
 
     def counts(self) -> dict[str, Any]:
-        with urllib.request.urlopen(self.url + "/counts", timeout=30) as answer:
+        with urllib.request.urlopen(self.url + "/counts", timeout=30, context=self.context) as answer:
             counts: dict[str, Any] = json.load(answer)
         return counts
 
@@ -98,27 +120,38 @@ class Server:
 @contextlib.contextmanager
 def running_server(tools: Tools, row: Row, users: int) -> Iterator[Server]:
     """Starts the row's server for one measurement and ends it afterwards."""
-    command = ["node", str(HERE / "npm_server.js"), str(MODULES)]
+    options = json.dumps({"pem": str(tools.pem)} if row.tls else {})
+    command = ["node", str(HERE / "npm_server.js"), str(MODULES), options]
     if row.server == "responder":
-        command = [str(tools.directory / "responder")]
+        command = [str(tools.directory / tool("responder", row))]
+        if row.tls:
+            command += ["tls", str(tools.pem)]
         if row.mode == "push":
             command += [str(row.rate), str(users)]
         elif row.spins:
             command.append("spin")
-    with serving(command) as server:
+    with serving(command, tools.ca if row.tls else None) as server:
         yield server
 
 
+def tool(name: str, row: Row) -> str:
+    """A C program as the row needs it."""
+    return name + TLS if row.tls and name in ("floor", "responder") else name
+
+
 @contextlib.contextmanager
-def serving(command: list[str]) -> Iterator[Server]:
-    """Runs a server that prints its port, as long as the block lasts."""
+def serving(command: list[str], ca: Path | None = None) -> Iterator[Server]:
+    """Runs a server that prints its port, as long as the block lasts; with TLS if an authority is given."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         port = process.stdout.readline().strip()
         if not port:
             raise BenchError(f"{Path(command[0]).name} server did not start")
-        yield Server(f"http://127.0.0.1:{port}")
+        if ca is None:
+            yield Server(f"http://127.0.0.1:{port}")
+        else:
+            yield Server(f"https://127.0.0.1:{port}", ssl.create_default_context(cafile=ca))
     finally:
         process.kill()
         process.communicate()
@@ -130,7 +163,7 @@ def measure(tools: Tools, row: Row, program: str, seconds: float) -> Measured:
     Raises:
         BenchError: it is missing, or it failed.
     """
-    for needed in (program, row.server):
+    for needed in (tool(program, row), tool(row.server, row)):
         if needed in tools.missing:
             raise BenchError(tools.missing[needed])
     users = 300 if program == "300 users" else row.users
@@ -167,8 +200,9 @@ def generator(
     client = "sioload" if program in ("300 users", "sent_at") else program
     if row.key == "room" and program == "sioload":
         client = "room"
+    ca = str(tools.ca) if row.tls else ""
     job = Job(
-        client, row.mode, server.url, users, list(row.transports), seconds, rate, str(out), str(MODULES)
+        client, row.mode, server.url, users, list(row.transports), seconds, rate, str(out), str(MODULES), ca
     )
     python_path = os.pathsep.join(filter(None, [str(ROOT), str(HERE), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"SIOLOAD_BENCH": json.dumps(asdict(job)), "PYTHONPATH": python_path}
@@ -191,7 +225,8 @@ def generator(
 def command_line(tools: Tools, row: Row, job: Job, report: Path) -> list[str]:
     if job.client == "floor":
         port = job.url.rpartition(":")[2]
-        return [str(tools.directory / "floor"), port, str(job.users), str(job.seconds), row.mode]
+        floor = tools.directory / tool("floor", row)
+        return [str(floor), port, str(job.users), str(job.seconds), row.mode, *([job.ca] if job.ca else [])]
     if job.client == "node":
         return ["node", "--expose-gc", str(HERE / "npm_client.js")]
     if row.alone:

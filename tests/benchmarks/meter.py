@@ -26,6 +26,8 @@ class Job:
         seconds: length of the measured window.
         rate: emits per second of all users together; 0 sends the next emit when the ack is in.
         out: the file that the result is written to, as JSON.
+        modules: where Node's packages are.
+        ca: a file of the authority that the server's certificate is from, "" without TLS.
     """
 
     client: str
@@ -37,6 +39,7 @@ class Job:
     rate: float
     out: str
     modules: str
+    ca: str = ""
 
     @classmethod
     def given(cls) -> Job:

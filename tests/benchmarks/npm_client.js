@@ -8,6 +8,7 @@ const path = require("node:path");
 const job = JSON.parse(process.env.SIOLOAD_BENCH);
 const { io } = createRequire(path.resolve(job.modules, "x.js"))("client4");
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+const ca = job.ca ? fs.readFileSync(job.ca) : undefined;
 let ops = 0;
 
 function cpu() {
@@ -22,7 +23,7 @@ function finish(result) {
 
 function connect() {
   return new Promise((done, failed) => {
-    const socket = io(job.url, { transports: job.transports, multiplex: false, reconnection: false });
+    const socket = io(job.url, { transports: job.transports, multiplex: false, reconnection: false, ca });
     const upgraded = () => socket.io.engine.transport.name === job.transports.at(-1);
     socket.on("connect_error", failed);
     socket.on("connect", () => (upgraded() ? done(socket) : socket.io.engine.once("upgrade", () => done(socket))));

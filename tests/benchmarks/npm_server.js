@@ -1,16 +1,18 @@
 // The real server of the benchmark: npm socket.io 4 with ws, one process. It acknowledges "echo" with its
 // arguments, counts, and serves the counts at GET /counts. Prints the port it listens on.
 // usage: node npm_server.js NODE_MODULES [OPTIONS]
-// OPTIONS is JSON: pingInterval in ms; broadcasts: so many, `rate` a second, once `after` users are connected.
+// OPTIONS is JSON: pem: a file with key and certificate, for TLS; pingInterval in ms; broadcasts: so many, `rate` a second, once `after` users are connected.
 "use strict";
 const { createRequire } = require("node:module");
-const { createServer } = require("node:http");
+const fs = require("node:fs");
 const path = require("node:path");
 
 const { Server } = createRequire(path.resolve(process.argv[2], "x.js"))("sio4");
-const { pingInterval = 25_000, broadcasts = 0, rate = 1, after = 1 } = JSON.parse(process.argv[3] ?? "{}");
+const { pem, pingInterval = 25_000, broadcasts = 0, rate = 1, after = 1 } = JSON.parse(process.argv[3] ?? "{}");
 const counts = { connects: 0, emits: 0, acks: 0, pushes: 0, skipped: 0, pongs: 0, broadcasts: 0, closed: {} };
-const http = createServer((request, response) => {
+const key = pem && fs.readFileSync(pem);
+const { createServer } = require(pem ? "node:https" : "node:http");
+const http = createServer(pem ? { key, cert: key } : {}, (request, response) => {
   if (request.url !== "/counts") return response.writeHead(404).end();
   const { user, system } = process.cpuUsage();
   response.setHeader("Connection", "close");

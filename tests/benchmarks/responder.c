@@ -4,7 +4,8 @@
  * its own arguments, sends heartbeats, and can push an event to every connection at a fixed rate.
  * GET /counts returns what it received and sent.
  *
- * usage: responder [spin | PUSH_RATE PUSH_AFTER [PUSH_COUNT]]
+ * usage: responder [tls PEM] [spin | PUSH_RATE PUSH_AFTER [PUSH_COUNT]]
+ *   tls         with this key and certificate (compiled with -DTLS -lssl -lcrypto)
  *   spin        never sleep, as a busy server doesn't: else a client slower than this server would pay
  *               for waking it at every send, and a fast one wouldn't
  *   PUSH_RATE   events per second for each connection, once PUSH_AFTER connections have joined
@@ -25,6 +26,12 @@
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef TLS
+#include <openssl/ssl.h>
+static SSL_CTX *tls;
+#else
+typedef void SSL;
+#endif
 
 enum { MAX_FD = 65536, IN_MAX = 1 << 17, OUT_MAX = 1 << 18, PING_SECONDS = 25 };
 
@@ -33,6 +40,7 @@ struct conn {
     int in_len, out_len;
     time_t next_ping;
     char used, websocket, joined;
+    SSL *ssl;
 };
 
 static struct conn conns[MAX_FD];
@@ -49,6 +57,30 @@ static double wall_seconds(void) {
 static void fail(const char *what) {
     perror(what);
     exit(1);
+}
+
+static int put(int fd, const char *data, int len) {
+#ifdef TLS
+    SSL *ssl = conns[fd].ssl;
+    if (ssl) {
+        int n = SSL_write(ssl, data, len);
+        if (n <= 0) errno = SSL_get_error(ssl, n) == SSL_ERROR_WANT_WRITE ? EAGAIN : EPROTO;
+        return n > 0 ? n : -1;
+    }
+#endif
+    return (int)send(fd, data, (size_t)len, MSG_NOSIGNAL);
+}
+
+static int take(int fd, char *to, int len) {
+#ifdef TLS
+    SSL *ssl = conns[fd].ssl;
+    if (ssl) {
+        int n = SSL_read(ssl, to, len);
+        if (n <= 0) errno = SSL_get_error(ssl, n) == SSL_ERROR_WANT_READ ? EAGAIN : EPROTO;
+        return n > 0 ? n : -1;
+    }
+#endif
+    return (int)recv(fd, to, (size_t)len, 0);
 }
 
 static uint32_t rotate(uint32_t x, int n) { return x << n | x >> (32 - n); }
@@ -96,6 +128,9 @@ static void drop(int fd) {
     open_now -= c->joined;
     free(c->in);
     free(c->out);
+#ifdef TLS
+    SSL_free(c->ssl);
+#endif
     memset(c, 0, sizeof *c);
     close(fd);
 }
@@ -110,7 +145,7 @@ static int deliver(int fd, const char *data, int len) {
     struct conn *c = &conns[fd];
     int done = 0;
     if (!c->out_len) {
-        done = (int)send(fd, data, (size_t)len, MSG_NOSIGNAL);
+        done = put(fd, data, len);
         if (done < 0) {
             if (errno != EAGAIN) return 0;
             done = 0;
@@ -127,7 +162,7 @@ static int deliver(int fd, const char *data, int len) {
 
 static int flush_out(int fd) {
     struct conn *c = &conns[fd];
-    int done = (int)send(fd, c->out, (size_t)c->out_len, MSG_NOSIGNAL);
+    int done = put(fd, c->out, c->out_len);
     if (done < 0) return errno == EAGAIN;
     c->out_len -= done;
     memmove(c->out, c->out + done, (size_t)c->out_len);
@@ -256,10 +291,10 @@ static void readable(int fd) {
     struct conn *c = &conns[fd];
     int len = c->in_len, used = 0, step = 1;
     memcpy(in_buf, c->in ? c->in : "", (size_t)len);
-    ssize_t got = recv(fd, in_buf + len, (size_t)(IN_MAX - len), 0);
+    int got = take(fd, in_buf + len, IN_MAX - len);
     if (got < 0 && errno == EAGAIN) return;
     if (got <= 0) return drop(fd);
-    len += (int)got;
+    len += got;
     while (used < len && step > 0) {
         step = c->websocket ? frames(fd, in_buf + used, len - used) : http(fd, in_buf + used, len - used);
         if (step < 0) return drop(fd);
@@ -308,6 +343,13 @@ static void accept_all(int listener) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         if (fd > highest_fd) highest_fd = fd;
         conns[fd].used = 1;
+#ifdef TLS
+        if (tls) {
+            conns[fd].ssl = SSL_new(tls);
+            SSL_set_fd(conns[fd].ssl, fd);
+            SSL_set_accept_state(conns[fd].ssl);
+        }
+#endif
         watch(fd, EPOLLIN, EPOLL_CTL_ADD);
     }
 }
@@ -325,6 +367,16 @@ int main(int argc, char **argv) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
     struct epoll_event events[512];
+#ifdef TLS
+    if (argc > 2 && !strcmp(argv[1], "tls")) {
+        tls = SSL_CTX_new(TLS_server_method());
+        if (!tls || SSL_CTX_use_certificate_chain_file(tls, argv[2]) != 1 ||
+            SSL_CTX_use_PrivateKey_file(tls, argv[2], SSL_FILETYPE_PEM) != 1)
+            fail("key and certificate");
+        SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+        argc -= 2, argv += 2;
+    }
+#endif
     double rate = argc > 2 ? atof(argv[1]) : 0;
     long push_after = argc > 2 ? atol(argv[2]) : 0, push_count = argc > 3 ? atol(argv[3]) : LONG_MAX;
     int patience = argc == 2 && !strcmp(argv[1], "spin") ? 0 : -1;

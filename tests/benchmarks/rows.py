@@ -44,6 +44,7 @@ class Row:
         mode: ack, push, connect or idle; see `meter.py`.
         programs: the columns that are measured.
         limits: what sioload must reach.
+        tls: over TLS 1.3, certificates verified.
         server: responder (canned answers, in C) or npm (socket.io 4).
         alone: sioload's client without Locust.
         base: a second figure of the row that a limit refers to: empty (a Locust user that never connects),
@@ -59,6 +60,7 @@ class Row:
     users: int = 300
     quick_users: int = 300
     transports: tuple[str, ...] = WEBSOCKET
+    tls: bool = False
     server: Literal["responder", "npm"] = "responder"
     alone: bool = False
     base: str | None = None
@@ -98,6 +100,15 @@ ROWS = (
         (Limit("floor", 3.5), Limit("artillery", 0.5), Limit("locust", 0.25)),
     ),
     Row(
+        "tls",
+        "emit + ack over TLS, {users} users, the client alone",
+        "ack",
+        ("floor", "node", "sioload"),
+        (Limit("floor", 2.0), Limit("node", 0.5)),
+        tls=True,
+        alone=True,
+    ),
+    Row(
         "push",
         "broadcast received, {users} users, 50/s each",
         "push",
@@ -122,6 +133,17 @@ ROWS = (
         (Limit(None, plus=700),),
         users=2000,
         quick_users=500,
+        server="npm",
+    ),
+    Row(
+        "tls-connect",
+        "connect by websocket over TLS, {users} users",
+        "connect",
+        ("floor", "node", "sioload"),
+        (Limit("floor", 1.5),),
+        users=1000,
+        quick_users=300,
+        tls=True,
         server="npm",
     ),
     Row(
@@ -152,6 +174,18 @@ ROWS = (
         (Limit("empty", plus=12),),
         users=5000,
         quick_users=1000,
+        server="npm",
+        base="empty",
+    ),
+    Row(
+        "tls-memory",
+        "memory of one idle user over TLS, {users} users",
+        "idle",
+        ("node", "sioload"),
+        (Limit("empty", plus=30),),
+        users=5000,
+        quick_users=1000,
+        tls=True,
         server="npm",
         base="empty",
     ),

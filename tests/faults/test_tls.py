@@ -181,6 +181,26 @@ def test_a_broken_record_ends_a_session(driver: Driver, authority: tuple[trustme
     assert any(text.startswith("TLS: ") for text in failures(figures, "DISCONNECT"))
 
 
+def test_who_comes_back_resumes_the_session_of_tls(driver: Driver, authority: tuple[trustme.CA, str]) -> None:
+    """With its own ticket: another user is another browser."""
+    resumed: list[bool | None] = []
+
+    def script(peer: Peer) -> None:
+        assert isinstance(peer.sock, ssl.SSLSocket)
+        resumed.append(peer.sock.session_reused)
+        peer.connected()
+        peer.serve(1000 if peer.number > 2 else 1)
+
+    ca, path = authority
+    with Hostile(script, context(ca.issue_cert("127.0.0.1"))) as server:
+        driver.open("victims", server.url, {**WEBSOCKET, "ca_file": path})
+        driver.wait("victims", "ups", 3)
+        driver.open("another", server.url, {**WEBSOCKET, "ca_file": path})
+        driver.wait("another", "done", 1)
+        driver.judged()
+    assert resumed == [False, True, True, False]
+
+
 def test_a_certificate_file_that_is_not_there(driver: Driver) -> None:
     with Hostile(Peer.hold) as server:
         url = server.url.replace("http", "https")

@@ -71,6 +71,40 @@ def test_head_number_and_data_make_one_text(calls: Calls, pair: Pair, number: in
         assert frames(got) == [Frame(Opcode.TEXT, head + digits + b'["e"]')]
 
 
+@pytest.fixture(params=["C", "Python"])
+def parts(request: pytest.FixtureRequest) -> tuple[Callable[..., int], Callable[..., bytes], bool]:
+    """`send`, `text_frame`, and whether they are C."""
+    if request.param == "Python":
+        return wire._send, wire._text_frame, False
+    serverkit.need_compiler()
+    return wire._native.send, wire._native.text_frame, True
+
+
+def test_a_frame_alone_is_the_one_that_is_sent(
+    parts: tuple[Callable[..., int], Callable[..., bytes], bool],
+) -> None:
+    _, text_frame, _ = parts
+    for number in (None, 0, 2**64 - 1):
+        for size in (0, 3, 100, 125, 126, 65_536):
+            digits = b"" if number is None else str(number).encode()
+            data = bytes(0x20 + i % 90 for i in range(size))
+            assert frames(text_frame(b"42", number, data)) == [Frame(Opcode.TEXT, b"42" + digits + data)]
+
+
+def test_the_kernel_takes_what_it_can(
+    parts: tuple[Callable[..., int], Callable[..., bytes], bool], pair: Pair
+) -> None:
+    send, _, native = parts
+    ours, theirs = pair
+    handle = ours.fileno() if native else ours
+    assert send(handle, b"a\0b") == 3 and theirs.recv(10) == b"a\0b"
+    assert 0 < send(handle, bytes(4_000_000)) < 4_000_000
+    assert send(handle, b"more") == 0
+    theirs.close()
+    with pytest.raises(BrokenPipeError):
+        send(handle, b"more")
+
+
 def test_keys_differ(calls: Calls, pair: Pair) -> None:
     handle, _, send_text = calls
     ours, theirs = pair
@@ -152,10 +186,16 @@ def test_the_c_refuses_what_it_isnt_made_for(pair: Pair) -> None:
         (fd, "", None, b""),
         (fd, b"", None, ""),
         (fd, b"", "1", b""),
-        ("", b"", 1, b""),
     ):
         with pytest.raises(TypeError):
             send_text(*arguments)
+        with pytest.raises(TypeError):
+            wire._native.text_frame(*arguments[1:])
+    with pytest.raises(TypeError):
+        send_text("", b"", 1, b"")
+    for arguments in ((), (fd, ""), ("", b"")):
+        with pytest.raises(TypeError):
+            wire._native.send(*arguments)
     for number in (-1, 2**64):
         with pytest.raises(OverflowError):
             send_text(fd, b"", number, b"")
