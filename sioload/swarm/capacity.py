@@ -30,11 +30,11 @@ from sioload.plain import Json
 from sioload.report import capacity
 from sioload.report.capacity import VARIABLE, Asked
 from sioload.report.checks import Check
-from sioload.report.course import Course
 from sioload.report.evaluation import CheckResult, evaluate
 from sioload.report.figures import Figures, Window, between
 from sioload.swarm import describe
 from sioload.swarm.options import checks_of
+from sioload.swarm.timeline import Timeline
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -62,13 +62,10 @@ class Run(Protocol):
     """The run that a search is."""
 
     running: bool
-    course: Course
+    timeline: Timeline
 
     def figures(self) -> Figures:
         """All that was counted."""
-
-    def set_boundary(self, at: float, *, changes: bool) -> None:
-        """Cut there, and let every pace begin anew; `changes`: the load changes then."""
 
 
 class _Ended(Exception):
@@ -173,14 +170,14 @@ class Capacity:
         else:
             part = between(figures, since, end)
             assert part is not None
-            seconds = end - max(since, run.course.started)
+            seconds = end - max(since, run.timeline.course.started)
         self._since = end
         health = judge(_window(figures, end).health)
         meant = describe.paced(self._environment, figures) or any(each.about_time for each in self._checks)
         limited = bool(figures.lost) or (meant and health["verdict"] == LIMITED)
         told = capacity.level_of(
             part, results, load=step.load, users=inside.now, connected=inside.connected, seconds=seconds,
-            health=health, limited=limited, long=step.long, began=end - seconds - run.course.started,
+            health=health, limited=limited, long=step.long, began=end - seconds - run.timeline.course.started,
         )  # fmt: skip
         held = not any(result.failed for result in results)
         narrow = not held and capacity.narrowly(results)
@@ -224,7 +221,7 @@ class Capacity:
 
     def _cut(self, run: Run, at: float, *, changes: bool) -> Figures:
         """The run's figures once all processes gave theirs of this boundary."""
-        run.set_boundary(at, changes=changes)
+        run.timeline.set_boundary(at, changes=changes)
         self._wait(run, at)
         while True:
             figures = run.figures()

@@ -22,6 +22,7 @@ from sioload.plain import Json
 from sioload.report.drill import BEFORE, VARIABLE, Asked, Mark, asked_of
 from sioload.report.figures import Figures
 from sioload.session.dropping import drop
+from sioload.swarm.timeline import Timeline
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -43,12 +44,10 @@ class Run(Protocol):
     """The run that a drill is in."""
 
     running: bool
+    timeline: Timeline
 
     def figures(self) -> Figures:
         """All that was counted."""
-
-    def mark(self, times: Sequence[float]) -> None:
-        """Cut the run there; and have all processes know of the marks."""
 
 
 class Drill:
@@ -81,7 +80,7 @@ class Drill:
             Mark(max(at - BEFORE, start + AHEAD), at, min(at + self.asked.watch, end))
             for at, end in zip(times, ends, strict=True)
         ]
-        run.mark(sorted({at for mark in self.marks for at in mark.boundaries}))
+        run.timeline.mark(sorted({at for mark in self.marks for at in mark.boundaries}))
         for mark in self.marks:
             if not self._until(run, mark.at):
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -14,14 +14,12 @@ import locust.log
 from gevent.lock import RLock
 from locust.runners import STATE_RUNNING, STATE_SPAWNING
 
-from sioload.load.phases import Plan
-from sioload.load.shapes import SessionPhases, UserPhases
 from sioload.measure.recorder import Names
 from sioload.net import clock
 from sioload.net.fleet import runner_of
 from sioload.plain import Json
 from sioload.report.checks import Check
-from sioload.report.course import Course, Span, unreached
+from sioload.report.course import unreached
 from sioload.report.document import exit_code, no_session, report, untrusted
 from sioload.report.drill import document, outside
 from sioload.report.evaluation import CheckResult, evaluate
@@ -35,6 +33,7 @@ from sioload.swarm.drill import take_drill
 from sioload.swarm.guard import Guard
 from sioload.swarm.options import checks_of
 from sioload.swarm.servers import Watch as ServerWatch
+from sioload.swarm.timeline import Timeline
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -54,6 +53,7 @@ class Judge:
         swarm: the newest snapshot of each process.
         names: names of rows that are shown; later ones become `(other)`, here as in Locust's own table.
         running: a test goes on.
+        timeline: where it is cut.
         makers: make more files at the end of a run, as `path -> text`, from its report and figures.
     """
 
@@ -80,7 +80,6 @@ class Judge:
         self.makers: list[outputs.Maker] = []
         self._gather = gather
         self._feeds = feeds
-        self._marked = marked
         self._capacity: Capacity | None = getattr(environment, "sioload_capacity", None)
         self._drill = take_drill(environment)
         self._drilling: Callable[..., None] | None = None
@@ -89,7 +88,7 @@ class Judge:
         self.servers = ServerWatch(environment.parsed_options, self._is_watched)
         self._html_file = outputs.take_over_html(environment.parsed_options)
         self._watch = Watch(self._checks)
-        self.course = Course(clock.stamp())
+        self.timeline = Timeline(environment, self._checks, swarm.windows, marked)
         self._aborted: CheckResult | None = None
         self._faults: list[str] = []
         self._workers = 0
@@ -104,7 +103,7 @@ class Judge:
 
     def listen(self, guard: Guard) -> None:
         """Register what depends on the order of listeners: call it after all others of this process."""
-        guard.listen("test_stopping", self._on_test_stopping)
+        guard.listen("test_stopping", self._count_asked)
         # `quitting` fires in reverse: first in the list is last to run, after the script's own listeners.
         guard.first("quitting", self.settle)
         guard.listen("quit", self._on_quit)
@@ -118,74 +117,30 @@ class Judge:
     def begin(self, workers: int = 0) -> None:
         """A test starts, on so many workers (0 without workers)."""
         self._workers = workers
-        self.course = Course(0.0)
         self.forget()
         self._aborted = None
         self._faults.clear()
         self._asked = 0
         self._asked_of.clear()
         self.running = True
-        shape = self.environment.shape_class
-        if isinstance(shape, UserPhases | SessionPhases):
-            shape.begun = self._phases_begin
-        if isinstance(shape, UserPhases):
-            shape.begin()
-        self._mark()
+        self.timeline.begin()
         if self._search is not None:
             gevent.spawn(self._search, self)
         if self._drilling is not None:
             gevent.spawn(self._drilling, self)
-
-    def mark(self, times: Sequence[float]) -> None:
-        """Cut the run there."""
-        self.swarm.windows.mark(times, self.course.started)
-        self._marked()
 
     @property
     def orders(self) -> dict[str, Json] | None:
         """What the processes that run users must know of a drill; None without."""
         return None if self._drill is None else self._drill.orders()
 
-    def _phases_begin(self, origin: float) -> None:
-        """The first phase begins (`perf_counter`)."""
-        plan: Plan = self.environment.shape_class.plan  # type: ignore[union-attr]
-        starts = [clock.zero + origin + start for start in plan.starts]
-        most = [None if plan.per_second else round(max(each.begin, each.end)) for each in plan.phases]
-        names = [each.name for each in plan.phases]
-        texts = str(plan).split("; ")
-        level = [each.level for each in plan.phases]
-        spans = list(map(Span, names, starts, starts[1:], most, texts, level))
-        self.course = replace(self.course, spans=spans)
-        gevent.spawn(self._tell, self.course)
-        self._mark()
-
     def phase(self) -> tuple[str, float] | None:
         """The phase that is on, and the seconds that it goes on for; None without."""
         if self._capacity is not None:
             return self._capacity.phase
         now = clock.stamp()
-        span = self.course.at(now) if self.running else None
+        span = self.timeline.course.at(now) if self.running else None
         return None if span is None else (span.name, span.end - now)
-
-    def _tell(self, course: Course) -> None:
-        """Say when each phase begins."""
-        for number, span in enumerate(course.spans, 1):
-            gevent.sleep(max(0.0, span.begin - clock.stamp()))
-            if not self.running or self.course.spans is not course.spans:
-                return
-            logger.info("sioload: phase %d of %d: %s", number, len(course.spans), span.text)
-
-    def set_boundary(self, at: float, *, changes: bool) -> None:
-        """Cut the run there, and let every pace begin anew; `changes`: the load changes then."""
-        self.course = replace(self.course, fresh={**self.course.fresh, at: changes})
-        self._mark()
-
-    def _mark(self) -> None:
-        """Set the boundaries of phases and of checks."""
-        times = self.course.boundaries(self._checks)
-        if times:
-            self.swarm.windows.mark(times, self.course.started)
-            self._marked()
 
     def forget(self) -> None:
         """Everything measured so far is forgotten, and the time it took too."""
@@ -195,9 +150,7 @@ class Judge:
         self.servers.clear()
         self._started = time.time()
         self._since = self._until = time.monotonic()
-        self.course = replace(self.course, started=clock.stamp())
-        if self.running:
-            self._mark()  # the run goes on
+        self.timeline.forget(self.running)
 
     def joined(self, workers: int) -> None:
         """A worker joined the running test; there are so many now."""
@@ -207,6 +160,7 @@ class Judge:
         """The users stop: rates count until now, not until the drain is over."""
         if self.running:
             self.running = False
+            self.timeline.end()
             self._until = time.monotonic()
 
     def internal_error(self, text: str) -> None:
@@ -238,7 +192,8 @@ class Judge:
         faults = [*figures.internal_errors, *self._faults]
         figures = replace(figures, internal_errors=faults, servers=self.servers.metrics())
         if self._drill is not None:
-            figures.drill = document(self._drill.asked, self._drill.marks, figures, self.course.started)
+            started = self.timeline.course.started
+            figures.drill = document(self._drill.asked, self._drill.marks, figures, started)
         return figures
 
     def report(self, figures: Figures | None = None) -> dict[str, Json]:
@@ -266,7 +221,7 @@ class Judge:
             peak_users=self._peak(figures),
             asked_users=self._asked or None,
             workers=self._workers,
-            course=self.course,
+            course=self.timeline.course,
             checks=checks,
             exit_code=code,
             exit_reason=reason if code else "",
@@ -285,8 +240,9 @@ class Judge:
             return self._aborted
         if check.phase is None and not check.after:
             return evaluate(check, figures, duration=self.duration, peak_users=self._peak(figures))
-        until = self.course.started + self.duration
-        part = self.course.part(check.phase, check.after, until)
+        course = self.timeline.course
+        until = course.started + self.duration
+        part = course.part(check.phase, check.after, until)
         counted = part.figures(figures) if part is not None and part.since < until else None
         if part is None or counted is None:
             return unreached(check, ended=not figures.going)
@@ -347,10 +303,7 @@ class Judge:
             self._told = True
             outputs.tell(self._report, self.environment.parsed_options)
 
-    def _on_test_stopping(self, **_: object) -> None:
-        self._count_asked()
-
-    def _count_asked(self) -> None:
+    def _count_asked(self, **_: object) -> None:
         """The most users that were asked for at a time, in all and of each class."""
         runner = runner_of(self.environment)
         self._asked = max(self._asked, runner.target_user_count)
@@ -374,8 +327,8 @@ class Judge:
         self._count_asked()
         self.figures()
         if self._aborted is None and any(check.abort_after is not None for check in self._checks):
-            users = runner.user_count
-            self._aborted = self._watch.feed(self.figures(), self.course, now=clock.stamp(), users=users)
+            users, course = runner.user_count, self.timeline.course
+            self._aborted = self._watch.feed(self.figures(), course, now=clock.stamp(), users=users)
             if self._aborted is not None:
                 check, reason = self._aborted.check.text, self._aborted.reason
                 logger.error("sioload: stopping at %d users, check failed: %s (%s)", users, check, reason)

@@ -88,7 +88,7 @@ class Local:
         self.producer.hurry()
 
     def _mark(self) -> None:
-        course = self.judge.course
+        course = self.judge.timeline.course
         self.producer.cutter.know(self.judge.swarm.windows.marks, course.ramps, course.fresh)
         self.producer.drill(self.judge.orders)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from locust.rpc import Message
-from locust.runners import STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, MasterRunner
+from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
 from sioload.plain import Json
 from sioload.report.figures import Figures
@@ -21,6 +20,7 @@ from sioload.swarm.judge import Judge
 from sioload.swarm.lending import MasterDesk
 from sioload.swarm.messages import CLOCK, CUTS, HEARD, HURRY, MARKS, RESET, SNAPSHOT, STOP, STOPPED, TEST
 from sioload.swarm.options import DRAIN
+from sioload.swarm.roster import Roster, WorkerState
 from sioload.swarm.tracing import collect
 
 if TYPE_CHECKING:
@@ -28,31 +28,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds without a sign of life after which a worker's last report isn't waited for.
-PATIENCE: Final = 10.0
 #: Seconds that the last reports may take beyond what draining may, and in all if someone is in a hurry.
 GRACE, HASTE = 10.0, 5.0
 #: Seconds until a worker that hasn't answered is asked again: it may have joined just then.
 AGAIN: Final = 1.0
-
-
-@dataclass(slots=True)
-class WorkerState:
-    """What the master knows of one worker in the running test.
-
-    Attributes:
-        heard: when its newest sign of life came (monotonic seconds).
-        until: when its last report is given up, once it was asked for.
-        seq: number of its newest report; -1 before the first.
-        final: it stopped, drained, and reported all.
-        lost: it is gone without that, and this was said.
-    """
-
-    heard: float
-    seq: int = -1
-    final: bool = False
-    lost: bool = False
-    until: float = 0.0
 
 
 class Master:
@@ -64,7 +43,7 @@ class Master:
         self.swarm = Swarm()
         self.judge = Judge(environment, self.swarm, self._gather, self._feeds, self._mark)
         self.test = 0
-        self.peers: dict[str, WorkerState] = {}
+        self.roster = Roster(runner)
         self._asked = False
         self._deferred: list[tuple[str, Message]] = []
         self._quit = self._hurried = False
@@ -92,11 +71,8 @@ class Master:
         self.trace.begin()
         self.desk.stock.begin()
         self._asked = False
-        now = time.monotonic()
-        clients = self.runner.clients
-        taken = (*clients.ready, *clients.spawning, *clients.running)  # Locust sends users to these
-        self.peers = {client.id: WorkerState(now) for client in taken}
-        self.judge.begin(len(self.peers))
+        self.roster.begin()
+        self.judge.begin(len(self.roster.peers))
 
     def _next_test(self) -> None:
         if self.environment.parsed_options is not None:
@@ -104,14 +80,14 @@ class Master:
             setattr(self.environment.parsed_options, TEST, self.test)
 
     def _join(self, client_id: str) -> WorkerState:
-        peer = self.peers[client_id] = WorkerState(time.monotonic())
-        self.judge.joined(len(self.peers))
+        peer = self.roster.peers[client_id] = WorkerState(time.monotonic())
+        self.judge.joined(len(self.roster.peers))
         return peer
 
     def on_heartbeat(self, client_id: str, **_: object) -> None:
-        if client_id in self.peers:
-            self.peers[client_id].heard = time.monotonic()
-        elif self.judge.running and self.runner.clients[client_id].state in (STATE_SPAWNING, STATE_RUNNING):
+        if client_id in self.roster.peers:
+            self.roster.peers[client_id].heard = time.monotonic()
+        elif self.judge.running and self.roster.at_work(client_id):
             self._join(client_id)  # its first report is on its way
 
     def on_report(self, client_id: str, data: dict[str, Json], **_: object) -> None:
@@ -119,7 +95,7 @@ class Master:
         part = data.get(SNAPSHOT)
         if part is None:
             return
-        snapshot, peer = part["snapshot"], self.peers.get(client_id)
+        snapshot, peer = part["snapshot"], self.roster.peers.get(client_id)
         if peer is None and part["test"] == self.test and not part["final"]:
             peer = self._join(client_id)  # it came late, or is back
         if part["test"] != self.test and not part["final"]:
@@ -160,36 +136,32 @@ class Master:
 
     def on_stopped(self, environment: Environment, msg: Message) -> None:
         """All that a worker had to report of this test is in."""
-        peer = self.peers.get(msg.node_id)
+        peer = self.roster.peers.get(msg.node_id)
         if peer is None or msg.data["test"] != self.test:
             return
         peer.final = True
         if peer.seq < 0:  # it never got users
-            del self.peers[msg.node_id]
-            self.judge.joined(len(self.peers))
+            del self.roster.peers[msg.node_id]
+            self.judge.joined(len(self.roster.peers))
 
     def on_reset(self, **_: object) -> None:
         """Reports that are on their way hold what was forgotten: the number of the test tells them apart."""
         self._next_test()
         self.judge.forget()
-        self.peers = {id: peer for id, peer in self.peers.items() if self.alive(id) or not peer.final}
-        for peer in self.peers.values():
-            peer.seq, peer.final = -1, False
-        for client_id in self.runner.clients:
-            if self.alive(client_id):
-                self._send(RESET, client_id)
+        self.roster.forget()
+        for client_id in self.roster.living:
+            self._send(RESET, client_id)
 
     def _send(self, kind: str, client_id: str, **more: Any) -> None:
         self.runner.send_message(kind, {"test": self.test, **more}, client_id=client_id)
 
     def _mark(self) -> None:
         """There are more boundaries. Workers that join later hear of them after their first report."""
-        for client_id in self.runner.clients:
-            if self.alive(client_id):
-                self._tell_marks(client_id)
+        for client_id in self.roster.living:
+            self._tell_marks(client_id)
 
     def _tell_marks(self, client_id: str) -> None:
-        course = self.judge.course
+        course = self.judge.timeline.course
         marks, fresh, orders = self.swarm.windows.marks, list(course.fresh), self.judge.orders
         self._send(MARKS, client_id, marks=marks, ramps=course.ramps, fresh=fresh, drill=orders)
 
@@ -214,22 +186,6 @@ class Master:
         self.runner.stop(send_stop_to_client=False)
         self.gather()
 
-    def alive(self, client_id: str) -> bool:
-        client = self.runner.clients.get(client_id)
-        return client is not None and client.state != STATE_MISSING
-
-    def awaited(self) -> list[str]:
-        """The workers whose last report may still come.
-
-        Locust takes a worker for missing after three seconds of silence, which a busy machine can cause too.
-        """
-        since = time.monotonic() - PATIENCE
-        return [
-            id
-            for id, peer in self.peers.items()
-            if not peer.final and (self.alive(id) or (peer.heard > since and id in self.runner.clients))
-        ]
-
     @property
     def _patience(self) -> float:
         """Seconds that a worker's drain and last report may take from its last user's end."""
@@ -240,12 +196,12 @@ class Master:
     @property
     def settled(self) -> bool:
         """No test goes on, and the figures of the last one are final."""
-        return not self.judge.running and not self.awaited()
+        return not self.judge.running and not self.roster.awaited()
 
     @property
     def reports(self) -> dict[str, int]:
         """Number of the newest report of each worker that takes part and is alive."""
-        return {id: peer.seq for id, peer in self.peers.items() if self.alive(id)}
+        return self.roster.reports
 
     def gather(self) -> None:
         """End the test on every worker and wait for all that they measured; bounded, and not for dead ones.
@@ -254,16 +210,16 @@ class Master:
         """
         if not self._asked:
             self._asked = True
-            for peer in self.peers.values():
+            for peer in self.roster.peers.values():
                 peer.until = time.monotonic() + self._patience
         ask = 0.0
-        while waiting := [id for id in self.awaited() if time.monotonic() < self.peers[id].until]:
+        while waiting := self.roster.waited_for():
             if time.monotonic() >= ask:
                 ask = time.monotonic() + AGAIN
                 for client_id in waiting:
                     self._send(STOP, client_id)
             self._listen(0.02)
-        for client_id in self.awaited():
+        for client_id in self.roster.awaited():
             logger.error("sioload: worker %s didn't report its end in time", client_id)
         while self._deferred:
             self.runner.handle_message(*self._deferred.pop(0))
@@ -271,8 +227,8 @@ class Master:
     def hurry(self) -> None:
         """Have the workers end at once, and wait for the last reports a little only."""
         self._hurried = True
-        for client_id in self.awaited():
-            self.peers[client_id].until = time.monotonic() + HASTE
+        for client_id in self.roster.awaited():
+            self.roster.peers[client_id].until = time.monotonic() + HASTE
             self._send(HURRY, client_id)
 
     def _listen(self, seconds: float) -> None:
@@ -298,8 +254,8 @@ class Master:
 
     def _look(self) -> None:
         """Say at once when a worker is lost, and when it comes back."""
-        for client_id, peer in self.peers.items():
-            lost = not peer.final and not self.alive(client_id)
+        for client_id, peer in self.roster.peers.items():
+            lost = not peer.final and not self.roster.alive(client_id)
             if lost and not peer.lost:
                 # It may have worked on for a second after its last heartbeat.
                 logger.error("sioload: %s", self.swarm.lost(client_id, peer.heard + 1.0))
@@ -307,8 +263,7 @@ class Master:
                 logger.warning("sioload: worker %s is back", client_id)
             peer.lost = lost
         headless = getattr(self.environment.parsed_options, "headless", False)
-        lost_all = bool(self.peers) and all(peer.lost for peer in self.peers.values())
-        if headless and lost_all and not self.awaited() and not self._quit:
+        if headless and self.roster.all_lost and not self.roster.awaited() and not self._quit:
             self._quit = True
             gevent.spawn(self.runner.quit)
 
@@ -318,7 +273,7 @@ class Master:
     def _gather(self) -> Figures:
         """The merged figures. Once the test is over, whoever hasn't reported its end is lost."""
         if not self.judge.running:
-            for client_id, peer in self.peers.items():
+            for client_id, peer in self.roster.peers.items():
                 if not peer.final:
                     self.swarm.lost(client_id, peer.heard + 1.0)
         return self.swarm.figures()
