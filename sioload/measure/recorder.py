@@ -19,7 +19,7 @@ from sioload.measure.rows import ROW_TYPES, Delta, Row, SampleListener, Totals, 
 from sioload.plain import Json
 
 #: Version of the snapshots' form; master and workers must agree.
-SNAPSHOT: Final = 3
+SNAPSHOT: Final = 4
 #: Distinct names of rows, `OTHER` among them.
 MAX_NAMES: Final = 200
 #: How many of them are kept for the names of fixed types (transports, reasons of disconnects...).

@@ -6,11 +6,13 @@ follow each other add up to the whole, bucket for bucket.
 
 from __future__ import annotations
 
-import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
+
+import msgpack
 
 from sioload.measure.blocks import Blocks
 from sioload.measure.connections import Connections
@@ -163,18 +165,30 @@ def order(row: Totals) -> tuple[int, str, bool, str]:
     return _ORDER.get(row.type, len(_ORDER)), row.type, row.name == OTHER, row.name
 
 
-def merge_encoded(merged: Totals, row: dict[str, Json]) -> None:
-    """Add a row as it came: what `merged.merge(Totals.decode(row))` does, in half the time."""
-    merged.times.merge_encoded(row["times"])
+#: What `Totals.encode` would give of a row, before there is one.
+_NOTHING: Final[dict[str, Json]] = {
+    "times": None, "service": None, "untimed": 0, "errors": {}, "skipped": 0, "unfinished": 0, "bytes": 0,
+}  # fmt: skip
+
+
+def merge_encoded(merged: Totals, row: dict[str, Json], before: dict[str, Json] | None = None) -> None:
+    """Add a row as it came: what `merged.merge(Totals.decode(row))` does, in half the time.
+
+    Args:
+        merged: what it is added to.
+        row: what its `Totals.encode` gave.
+        before: what that had given when the row was added before: only what changed since is touched.
+    """
+    had = _NOTHING if before is None else before
+    merged.times.merge_encoded(row["times"], had["times"])
     if row["service"] is not None:
         merged.service = merged.service or Histogram()
-        merged.service.merge_encoded(row["service"])
-    merged.untimed += row["untimed"]
-    merged.skipped += row["skipped"]
-    merged.unfinished += row["unfinished"]
-    merged.bytes += row["bytes"]
+        merged.service.merge_encoded(row["service"], had["service"])
+    for name in ("untimed", "skipped", "unfinished", "bytes"):
+        setattr(merged, name, getattr(merged, name) + row[name] - had[name])
     for text, n in row["errors"].items():
-        merged.errors[text] = merged.errors.get(text, 0) + n
+        if more := n - had["errors"].get(text, 0):
+            merged.errors[text] = merged.errors.get(text, 0) + more
     if row["notes"]:
         merged.notes = {**row["notes"], **merged.notes}
 
@@ -217,14 +231,14 @@ class Window:
             "delivery": {name: counts.encode() for name, counts in figures.delivery.items()},
             "population": figures.population.encode(),
         }
-        self._packed = zlib.compress(json.dumps(data).encode("ascii"), 1)
+        self._packed = zlib.compress(msgpack.packb(data), 1)
         self._figures = None
 
     def figures(self) -> Figures:
         """What was counted; for reading only."""
         if self._figures is not None:
             return self._figures
-        data = json.loads(zlib.decompress(self._packed))
+        data = msgpack.unpackb(zlib.decompress(self._packed))
         figures = Figures(rows=[Totals.decode(row) for row in data["rows"]])
         figures.add(data, Connections.decode(data["connections"]))
         return figures

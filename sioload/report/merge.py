@@ -6,7 +6,7 @@ came. A run without workers takes the same way with one process.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sioload.measure.behind import Comparison
@@ -15,14 +15,14 @@ from sioload.measure.connections import Connections
 from sioload.measure.health import HealthTotals
 from sioload.measure.outage import Outage
 from sioload.measure.recorder import FIXED_NAMES, MAX_NAMES, OTHER, SNAPSHOT, Recorder
-from sioload.measure.rows import Totals, row_type
+from sioload.measure.rows import MAX_ERRORS, Totals, row_type
 from sioload.plain import Json
 from sioload.report.audience import Audiences
 from sioload.report.figures import Figures, LostWorker, merge_encoded, order
 from sioload.report.windows import Windows
 
-#: A row of one process: its own totals, or in the form of `Totals.encode`.
-_Row = Totals | dict[str, Json]
+#: Rows by type and name, as `Totals.encode` gave them.
+_Rows = dict[tuple[str, str], dict[str, Json]]
 
 
 @dataclass(slots=True)
@@ -30,21 +30,29 @@ class _Process:
     """The newest state of one process.
 
     Attributes:
-        rows: as `Totals.encode` gave them, if they came from a worker. Most snapshots of a large swarm are
-            merged once, and decoded rows take twice the memory.
         data: its snapshot.
+        rows: that snapshot's; of a run without workers, the recorder's own.
+        added: what of a worker's rows is in the swarm's sums.
+        fresh: it has rows that aren't.
+        health: what it measured of itself.
     """
 
     worker: str
     epoch: str
     seq: int
     heard: float
-    rows: Sequence[_Row]
     data: dict[str, Json]
+    rows: Sequence[Totals | dict[str, Json]]
+    added: _Rows
+    health: HealthTotals
+    fresh: bool = False
 
 
 class Swarm:
     """Keeps the newest snapshot of each process and merges them.
+
+    Rows are most of it: of those that came from workers there are sums, into which each snapshot brings what
+    it has more than the one of the same process that is in them.
 
     Attributes:
         windows: the boundaries of the run, and what was counted between them.
@@ -53,6 +61,8 @@ class Swarm:
 
     def __init__(self) -> None:
         self._processes: dict[tuple[str, str], _Process] = {}
+        self._sums: dict[tuple[str, str], Totals] = {}
+        self._own: list[Totals] = []
         self._latest: dict[str, str] = {}
         self._forgotten: set[tuple[str, str]] = set()
         self._lost: dict[str, tuple[str | None, LostWorker]] = {}
@@ -84,7 +94,10 @@ class Swarm:
                 self._faults.append(text)
                 self._figures = None
             return False
-        return self._put(worker, snapshot, snapshot["rows"], now)
+        new = self._put(worker, snapshot, snapshot["rows"], now)
+        if new:
+            self._processes[worker, snapshot["epoch"]].fresh = True
+        return new
 
     def take_local(self, recorder: Recorder, now: float = 0.0) -> Figures:
         """The figures of a run without workers: those of this process, as they are now.
@@ -93,11 +106,14 @@ class Swarm:
         would hold up its users. The figures therefore hold until the next sample only.
         """
         seq = max((process.seq for process in self._processes.values()), default=0) + 1
-        self._put("local", recorder.state(seq), recorder.totals(), now)
+        self._own = recorder.totals()
+        self._put("local", recorder.state(seq), self._own, now)
         self._blocks = recorder.blocks
         return self.figures()
 
-    def _put(self, worker: str, data: dict[str, Json], rows: Sequence[_Row], now: float) -> bool:
+    def _put(
+        self, worker: str, data: dict[str, Json], rows: Sequence[Totals | dict[str, Json]], now: float
+    ) -> bool:
         epoch, seq = data["epoch"], data["seq"]
         key = (worker, epoch)
         known = self._processes.get(key)
@@ -105,7 +121,9 @@ class Swarm:
             return False
         if known is None:
             self._latest[worker] = epoch
-        self._processes[key] = _Process(worker, epoch, seq, now, rows, data)
+        added = {} if known is None else known.added
+        health = HealthTotals.decode(data["health"])
+        self._processes[key] = _Process(worker, epoch, seq, now, data, rows, added, health)
         lost = self._lost.get(worker)
         if lost is not None and lost[0] in (None, epoch):
             del self._lost[worker]
@@ -137,6 +155,8 @@ class Swarm:
         """Forget everything; snapshots of the epochs seen so far are stale from now on."""
         self._forgotten.update(self._processes)
         self._processes.clear()
+        self._sums.clear()
+        self._own = []
         self._latest.clear()
         self._lost.clear()
         self._faults.clear()
@@ -147,7 +167,8 @@ class Swarm:
         self.audiences.clear(self.windows.marks)
 
     def figures(self) -> Figures:
-        """The merged figures; the same object until something changes. They are for reading only."""
+        """The merged figures; the same object until something changes. They are for reading only, and their
+        rows grow with the next."""
         if self._figures is None or self._figures.audience is not self.audiences.figures():
             self._figures = self._merge()
         return self._figures
@@ -160,6 +181,8 @@ class Swarm:
         outages: dict[float, Outage] = {}
         for process in self._processes.values():
             data = process.data
+            if process.fresh:
+                self._advance(process)
             connections = Connections.decode(data["connections"])
             gone = self._lost.get(process.worker, (None,))[0] == process.epoch
             if gone or self._latest[process.worker] != process.epoch:
@@ -170,7 +193,7 @@ class Swarm:
             figures.add(data, connections)
             if gone:
                 figures.population.now -= data["population"]["now"]
-            figures.health.append((process.worker, HealthTotals.decode(data["health"])))
+            figures.health.append((process.worker, process.health))
             figures.internal_errors += [f"{process.worker}: {text}" for text in data["internal_errors"]]
             clock_errors.append(data["clock_error"])
             for seen in map(Outage.decode, data["outages"]):
@@ -182,12 +205,37 @@ class Swarm:
             counts.behind = comparison.behind(name)
         figures.clock_error = _between_two(clock_errors)
         figures.audience = self.audiences.figures()
-        heard: list[_Row] = list(figures.audience.rows())
-        figures.rows = _bounded(heard + [row for process in self._processes.values() for row in process.rows])
+        figures.rows = _bounded([*figures.audience.rows(), *self._own, *self._sums.values()])
         newest = {key: (process.data, process.rows) for key, process in self._processes.items()}
         self.windows.settle(newest)
         self.windows.show(figures, newest)
         return figures
+
+    def _advance(self, process: _Process) -> None:
+        """Bring what a worker counted since its rows were last added into the sums."""
+        rows = _by_name(process.data["rows"])
+        for key, row in rows.items():
+            total = self._sums.get(key)
+            if total is None:
+                total = self._sums[key] = Totals(*key)
+            merge_encoded(total, row, process.added.get(key))
+        process.added, process.fresh = rows, False
+
+
+def _by_name(rows: Iterable[dict[str, Json]]) -> _Rows:
+    """Rows by type and name; those that share a name for want of room (`(other)`) as one."""
+    found: _Rows = {}
+    shared: dict[tuple[str, str], Totals] = {}
+    for row in rows:
+        key = (row["type"], row["name"])
+        if key in found:
+            if key not in shared:
+                shared[key] = Totals.decode(found[key])
+            merge_encoded(shared[key], row)
+        else:
+            found[key] = row
+    found.update({key: total.encode() for key, total in shared.items()})
+    return found
 
 
 def _between_two(errors: list[float | None]) -> float | None:
@@ -198,43 +246,35 @@ def _between_two(errors: list[float | None]) -> float | None:
     return sum(known[-2:]) if len(known) == len(errors) else None
 
 
-def _bounded(rows: Sequence[_Row]) -> list[Totals]:
+def _bounded(rows: Iterable[Totals]) -> list[Totals]:
     """Rows merged by type and name, and then with at most `MAX_NAMES` names.
 
     The names with the most samples stay, whatever the order in which processes reported them.
     """
     weight: dict[bool, dict[str, int]] = {True: {}, False: {}}
-    groups: dict[tuple[str, str], list[_Row]] = {}
+    groups: dict[tuple[str, str], list[Totals]] = {}
     for row in rows:
-        if isinstance(row, Totals):
-            key, samples = (row.type, row.name), row.count + row.skipped + row.unfinished
-        else:
-            key = (row["type"], row["name"])
-            samples = sum(row["times"]["counts"]) + row["untimed"] + row["skipped"] + row["unfinished"]
-        names = weight[row_type(key[0]).fixed]
-        names[key[1]] = names.get(key[1], 0) + samples
-        groups.setdefault(key, []).append(row)
+        names = weight[row_type(row.type).fixed]
+        names[row.name] = names.get(row.name, 0) + row.count + row.skipped + row.unfinished
+        groups.setdefault((row.type, row.name), []).append(row)
     kept = set()
     for fixed, room in ((True, FIXED_NAMES), (False, MAX_NAMES - FIXED_NAMES - 1)):
         names = weight[fixed]
         names.pop(OTHER, None)
         kept.update(sorted(names, key=lambda name: (-names[name], name))[:room])
-    shown: dict[tuple[str, str], list[_Row]] = {}
+    shown: dict[tuple[str, str], list[Totals]] = {}
     for (type, name), group in groups.items():
         shown.setdefault((type, name if name in kept else OTHER), []).extend(group)
     merged = [_merged(type, name, group) for (type, name), group in shown.items()]
     return sorted(merged, key=order)
 
 
-def _merged(type: str, name: str, group: list[_Row]) -> Totals:
+def _merged(type: str, name: str, group: list[Totals]) -> Totals:
     first = group[0]
-    if len(group) == 1 and isinstance(first, Totals) and first.name == name:
+    if len(group) == 1 and first.name == name and len(first.errors) <= MAX_ERRORS:
         return first
     merged = Totals(type, name)
     for row in group:
-        if isinstance(row, Totals):
-            merged.merge(row)
-        else:
-            merge_encoded(merged, row)
+        merged.merge(row)
     merged.bound_errors()
     return merged

@@ -124,6 +124,28 @@ def test_encoding_survives_msgpack(samples: list[float]) -> None:
 
 
 @settings(deadline=None, database=None)
+@given(st.lists(st.lists(times, max_size=20), max_size=5), st.sampled_from([1, 1 << 31]), st.booleans())
+def test_a_later_state_takes_the_place_of_an_earlier_one(
+    parts: list[list[float]], n: int, in_order: bool
+) -> None:
+    """Also where a count needs more room than before, and where buckets come in another order."""
+    others = histogram_of([0.5, 2.0])
+    merged, whole, before = others.copy(), Histogram(), None
+    for part in parts:
+        for seconds in part:
+            whole.add(seconds, n)
+        state = whole.copy()
+        if in_order:
+            state.counts = dict(sorted(state.counts.items()))
+        data = state.encode()
+        merged.merge_encoded(data, before)
+        before = data
+        expected = others.copy()
+        expected.merge(whole)
+        assert merged == expected
+
+
+@settings(deadline=None, database=None)
 @given(st.lists(times, max_size=40), st.lists(times, max_size=40))
 def test_since_gives_the_samples_that_came_later(before: list[float], after: list[float]) -> None:
     earlier = histogram_of(before)

@@ -69,12 +69,16 @@ def test_dropped_repeated_and_reordered_snapshots_change_nothing(
                 whole.setdefault(name, Histogram()).add(seconds)
             snapshot = sent(recorder, seq)
             assert clean.take(f"w{number}", snapshot)
+            if rng.random() < 0.5:
+                clean.figures()  # each snapshot adds to what is merged by then
             last = seq == len(batches)
             copies = rng.choice([1, 2, 3]) if last else rng.choice([0, 1, 2])
             arrivals += [(f"w{number}", snapshot)] * copies
     rng.shuffle(arrivals)
     for worker, snapshot in arrivals:
         messy.take(worker, snapshot)
+        if rng.random() < 0.5:
+            messy.figures()
     assert plain(messy.figures()) == plain(clean.figures())
     merged = {row.name: row.times for row in messy.figures().rows}
     assert merged == whole, "merged workers equal one histogram of all samples, count for count"
@@ -158,21 +162,25 @@ def test_the_swarm_has_no_more_names_than_one_process_and_loses_no_sample() -> N
     snapshots = []
     for w in range(3):
         recorder = Recorder(f"w{w}")
-        for n in range(150):
-            recorder.row("RECV", f"event {w} {n}").tick(n + 1)
-        recorder.row("DISCONNECT", "transport close").tick()
-        snapshots.append((f"w{w}", sent(recorder, 1)))
+        for seq, counted in enumerate((range(0, 150, 7), range(150)), 1):
+            for n in counted:
+                recorder.row("RECV", f"event {w} {n}").tick(n + 1)
+            recorder.row("DISCONNECT", "transport close").tick()
+            snapshots.append((f"w{w}", sent(recorder, seq)))
     results = []
     for order in (snapshots, snapshots[::-1]):
         swarm = Swarm()
         for worker, snapshot in order:
             swarm.take(worker, snapshot)
+            swarm.figures()
         results.append(swarm.figures())
     for figures in results:
         names = {row.name for row in figures.rows}
         assert len(names) <= MAX_NAMES
         assert {"transport close", OTHER, "event 0 149", "event 2 149"} <= names
-        assert sum(row.count for row in figures.rows if row.type == "RECV") == 3 * sum(range(1, 151))
+        assert sum(row.count for row in figures.rows if row.type == "RECV") == 3 * (
+            sum(range(1, 151)) + sum(range(1, 151, 7))
+        )
     assert [(r.name, r.count) for r in results[0].rows] == [(r.name, r.count) for r in results[1].rows]
 
 
@@ -226,6 +234,24 @@ def test_what_workers_sent_adds_up_as_what_they_counted_does() -> None:
     (merged,) = swarm.figures().rows
     assert merged.encode() == expected.encode()
     assert merged.service is not None and merged.service.total == 2
+
+
+def test_rows_that_share_a_name_count_once_whatever_came_between() -> None:
+    """The master gives rows for which there is no room one name, and a row may count before an older one."""
+    swarm, recorder, whole = Swarm(), Recorder("w"), Histogram()
+    early, late = recorder.row("CALL", "early"), recorder.row("CALL", "late")
+    for seq, (row, seconds) in enumerate(
+        ((late, 3.0), (late, 0.2), (early, 0.1), (late, 0.3), (early, 5.0)), 1
+    ):
+        row.fail("no", seconds) if seconds > 1 else row.add(seconds)
+        whole.add(seconds)
+        snapshot = sent(recorder, seq)
+        for each in snapshot["rows"]:
+            each["name"] = OTHER
+        swarm.take("w", snapshot)
+        (merged,) = swarm.figures().rows
+        assert (merged.times, merged.count) == (whole, seq)
+    assert merged.errors == {"no": 2}
 
 
 def test_figures_are_kept_until_something_changes() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from itertools import pairwise
 from typing import Any
 
+import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,7 +41,7 @@ class Worker:
         while self.marks.next is not None and self.marks.next <= now:
             snapshot = self.recorder.snapshot(0)
             self.recorder.population.cut()
-            self.marks.cut(self.marks.next, json.loads(json.dumps(snapshot)))
+            self.marks.cut(self.marks.next, msgpack.unpackb(msgpack.packb(snapshot)))
 
     def sample(self, now: float, name: str, seconds: float | None) -> None:
         self.until(now)
@@ -63,7 +63,7 @@ class Worker:
         cuts = self.marks.unsent()
         for cut in cuts:
             swarm.take_cut(self.name, self.recorder.epoch, cut)
-        swarm.take(self.name, json.loads(json.dumps(self.recorder.snapshot(self.seq))), now)
+        swarm.take(self.name, msgpack.unpackb(msgpack.packb(self.recorder.snapshot(self.seq))), now)
         if confirmed:
             self.marks.confirmed([cut["mark"] for cut in cuts])
 
