@@ -3,7 +3,7 @@
 # make verify   the long tests, in 45 minutes or so on two cores
 # make check    lint, format, types
 # make bench    what one operation costs, beside others that are installed (README=1: into README.md)
-# make bench-peers  installs Artillery and does the same
+# make bench-peers  installs Artillery and does the same, three times
 # make bench-scale  18,000 users in one process, broadcasts, a master with 100 workers: 45 minutes, nothing beside
 # make clean    remove all that these made
 
@@ -39,11 +39,11 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 
 bench: $(INSTALLED) servers
-	$(BIN)/python tests/benchmarks/run.py $(if $(README),--readme)
+	$(BIN)/python tests/benchmarks/run.py $(if $(RUNS),--runs $(RUNS)) $(if $(README),--readme)
 
 bench-peers:
 	cd tests/benchmarks && npm install --ignore-scripts --no-audit --no-fund --no-package-lock
-	$(MAKE) bench
+	$(MAKE) bench RUNS=3
 
 bench-scale: $(INSTALLED) servers
 	$(BIN)/python tests/benchmarks/scale.py

@@ -15,7 +15,12 @@ from locust import User, events, task
 from meter import Job, Tally, used_kib
 
 JOB = Job.given()
-HOMES = {"sioload": "sioload", "room": "sioload", "locust": "locust.contrib.socketio"}
+HOMES = {
+    "sioload": "sioload",
+    "room": "sioload",
+    "handler": "sioload",
+    "locust": "locust.contrib.socketio",
+}
 Base: Any = importlib.import_module(HOMES[JOB.client]).SocketIOUser if JOB.client in HOMES else User
 
 TALLY = Tally()
@@ -64,8 +69,12 @@ if HOMES.get(JOB.client) == "sioload":
     from sioload.client.dispatcher import Handler
     from sioload.net.fleet import fleet_of
 
-    # The stamp in the push is read, and no code of the user's runs.
-    heard = Handler(None, sent_at=lambda message: message["sent"])
+    def hear(message: dict[str, Any]) -> None:
+        if message["n"] <= 0:
+            raise AssertionError(f"wrong push: {message}")
+
+    # The stamp in the push is read, and no code of the user's runs unless that is what is measured.
+    heard = Handler(hear if JOB.client == "handler" else None, sent_at=lambda message: message["sent"])
     if JOB.client == "room":
         heard.room, heard.audience = lambda message: ("*", message["n"]), "news"
     BenchUser._handlers = {("/", "news"): heard}

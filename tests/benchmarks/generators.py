@@ -28,6 +28,11 @@ ARTILLERY = HERE / "node_modules" / "artillery"
 TIMEOUT = 180.0
 #: Ends the names of C programs that speak TLS.
 TLS = "-tls"
+#: What is emitted, and a KiB of it where that is compressed.
+SMALL: dict[str, Any] = {"text": "hello"}
+LARGE = {
+    "items": [{"id": 4217 * i, "name": f"item {i}", "price": 0.95 + i, "tags": ["new"]} for i in range(18)]
+}
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -43,6 +48,7 @@ class Measured:
         value: CPU microseconds per operation, or KiB per user.
         rate: operations per second in the measured window.
         server_cpu: share of its core that the server used over the whole run.
+        run: number of the run that the round is of.
         note: how the run's counts compare with the server's.
     """
 
@@ -50,6 +56,7 @@ class Measured:
     rate: float | None = None
     server_cpu: float | None = None
     note: str = ""
+    run: int = 0
 
 
 @dataclass(slots=True)
@@ -120,8 +127,9 @@ class Server:
 @contextlib.contextmanager
 def running_server(tools: Tools, row: Row, users: int) -> Iterator[Server]:
     """Starts the row's server for one measurement and ends it afterwards."""
-    options = json.dumps({"pem": str(tools.pem)} if row.tls else {})
-    command = ["node", str(HERE / "npm_server.js"), str(MODULES), options]
+    options: dict[str, Any] = {"pem": str(tools.pem)} if row.tls else {}
+    options |= {"deflate": True} if row.deflate else {}
+    command = ["node", str(HERE / "npm_server.js"), str(MODULES), json.dumps(options)]
     if row.server == "responder":
         command = [str(tools.directory / tool("responder", row))]
         if row.tls:
@@ -198,11 +206,22 @@ def generator(
     report.unlink(missing_ok=True)
     rate = row.rate if row.mode == "ack" else 0.0
     client = "sioload" if program in ("300 users", "sent_at") else program
-    if row.key == "room" and program == "sioload":
-        client = "room"
+    if row.key in ("room", "handler") and program == "sioload":
+        client = row.key
     ca = str(tools.ca) if row.tls else ""
     job = Job(
-        client, row.mode, server.url, users, list(row.transports), seconds, rate, str(out), str(MODULES), ca
+        client,
+        row.mode,
+        server.url,
+        users,
+        list(row.transports),
+        seconds,
+        rate,
+        str(out),
+        str(MODULES),
+        LARGE if row.deflate else SMALL,
+        row.deflate,
+        ca,
     )
     python_path = os.pathsep.join(filter(None, [str(ROOT), str(HERE), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"SIOLOAD_BENCH": json.dumps(asdict(job)), "PYTHONPATH": python_path}

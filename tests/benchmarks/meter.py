@@ -17,8 +17,8 @@ class Job:
     """One measurement, as `generators.py` hands it over in the environment variable SIOLOAD_BENCH.
 
     Attributes:
-        client: whose client does the work: sioload, room (sioload with `room=`), locust, or empty for a
-            Locust user that never connects.
+        client: whose client does the work: sioload, room (sioload with `room=`), handler (sioload with a
+            handler that has a body), locust, or empty for a Locust user that never connects.
         mode: ack, push, connect or idle.
         url: the server.
         users: how many connections.
@@ -27,6 +27,8 @@ class Job:
         rate: emits per second of all users together; 0 sends the next emit when the ack is in.
         out: the file that the result is written to, as JSON.
         modules: where Node's packages are.
+        data: what is emitted, beside a number.
+        deflate: frames are compressed.
         ca: a file of the authority that the server's certificate is from, "" without TLS.
     """
 
@@ -39,6 +41,8 @@ class Job:
     rate: float
     out: str
     modules: str
+    data: dict[str, Any]
+    deflate: bool = False
     ca: str = ""
 
     @classmethod

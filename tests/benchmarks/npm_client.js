@@ -8,6 +8,7 @@ const path = require("node:path");
 const job = JSON.parse(process.env.SIOLOAD_BENCH);
 const { io } = createRequire(path.resolve(job.modules, "x.js"))("client4");
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+const perMessageDeflate = job.deflate ? {} : undefined; // the package's own threshold is 1 KiB
 const ca = job.ca ? fs.readFileSync(job.ca) : undefined;
 let ops = 0;
 
@@ -23,7 +24,7 @@ function finish(result) {
 
 function connect() {
   return new Promise((done, failed) => {
-    const socket = io(job.url, { transports: job.transports, multiplex: false, reconnection: false, ca });
+    const socket = io(job.url, { transports: job.transports, multiplex: false, reconnection: false, ca, perMessageDeflate });
     const upgraded = () => socket.io.engine.transport.name === job.transports.at(-1);
     socket.on("connect_error", failed);
     socket.on("connect", () => (upgraded() ? done(socket) : socket.io.engine.once("upgrade", () => done(socket))));
@@ -42,7 +43,7 @@ async function connectMany(count) {
 }
 
 function emit(socket, n) {
-  socket.emit("echo", { text: "hello", n }, (reply) => {
+  socket.emit("echo", { ...job.data, n }, (reply) => {
     if (reply.n !== n) throw new Error(`wrong ack: ${JSON.stringify(reply)}`);
     ops++;
     emit(socket, n + 1);

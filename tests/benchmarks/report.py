@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from generators import Measured
-from rows import BASES, COLUMNS, Row
+from rows import BASES, COLUMNS, Limit, Row
 
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 
@@ -27,21 +27,39 @@ def number(value: float | None) -> str:
 
 
 def verdicts(row: Row, figures: Figures) -> list[str]:
-    """What sioload must reach and where it is, e.g. `<= 2.5x C floor: 2.1x, ok`."""
-    own = median(figures, "sioload")
-    texts = []
-    for limit in row.limits:
-        other = median(figures, limit.other) if limit.other else 0.0
-        if own is None or other is None:
-            texts.append(f"<= {limit}: not measured")
-            continue
-        mark = "ok" if own <= limit.factor * other + limit.plus else "OVER"
-        if limit.other is None:
-            texts.append(f"<= {limit}: {mark}")
-        else:
-            stands = f"+ {own - other:.1f}" if limit.plus else f"{own / other:.3g}x"
-            texts.append(f"<= {limit}: {stands} {mark}")
-    return texts
+    """What sioload must reach and where it is, e.g. `<= 1.8x C floor: 1.7x (1.62 to 1.75) ok`."""
+    return [f"<= {limit}: {verdict(limit, figures)}" for limit in row.limits]
+
+
+def verdict(limit: Limit, figures: Figures) -> str:
+    """Where sioload is, from the least to the most: of several runs, else of the rounds of the only one."""
+    own, others = figures.get("sioload"), figures.get(limit.other)
+    if not own or not others:
+        return "not measured"
+    runs = sorted({round.run for round in own} & {round.run for round in others})
+    if len(runs) > 1:
+        found = [
+            standing(
+                limit,
+                *(statistics.median(r.value for r in rounds if r.run == run) for rounds in (own, others)),
+            )
+            for run in runs
+        ]
+        at = statistics.median(found)
+    else:
+        found = [standing(limit, one.value, other.value) for one, other in zip(own, others, strict=False)]
+        at = standing(limit, *(statistics.median(r.value for r in rounds) for rounds in (own, others)))
+    ok = at <= (limit.plus or limit.factor)
+    if limit.worst and len(runs) > 1:
+        ok = ok and max(found) <= limit.worst
+    low, high = min(at, *found), max(at, *found)
+    shown = f"+ {at:.1f} ({low:.1f} to {high:.1f})" if limit.plus else f"{at:.3g}x ({low:.3g} to {high:.3g})"
+    return f"{shown} {'ok' if ok else 'OVER'}"
+
+
+def standing(limit: Limit, own: float, other: float) -> float:
+    """What the limit is about: how many times the other figure, or how much more."""
+    return own - other if limit.plus else own / other
 
 
 def details(row: Row, figures: Figures) -> list[str]:
@@ -104,7 +122,8 @@ def as_json(results: list[tuple[Row, Figures]], versions: dict[str, str]) -> dic
 def markdown(results: list[tuple[Row, Figures]], versions: dict[str, str], command: str) -> str:
     """The README's table."""
     lines = [
-        "CPU microseconds (user + system) of the generator for one operation, on one core; medians.",
+        "CPU microseconds (user + system) of the generator for one operation, on one core; medians "
+        "(from the least to the most).",
         f"Repeat with `{command}`.",
         "",
         "| work | " + " | ".join(COLUMNS.values()) + " | sioload must reach |",

@@ -3,9 +3,9 @@
     python tests/benchmarks/run.py [--quick] [--rows alone,push] [--json FILE] [--readme]
 
 The server runs on one core and the generator on another; every program of a row is measured in turn, three
-times, and medians are compared. A program measures its own CPU over a steady window, after its connects and
-a second of warm-up. It states what holds and what doesn't, and exits 0 either way: figures depend on the
-machine.
+times, forth and back, and medians are compared. A program measures its own CPU over a steady window, after
+its connects and a second of warm-up. With several runs, the median of the runs and the worst of them are
+judged. It states what holds and what doesn't, and exits 0 either way: figures depend on the machine.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 import platform
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,10 +26,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import report
-from generators import ARTILLERY, MODULES, ROOT, BenchError, Measured, Tools, measure
+from generators import ARTILLERY, MODULES, ROOT, BenchError, Tools, measure
 from rows import ROWS, WEBSOCKET, Row
 
 from sioload.swarm.producer import is_compiled
+
+#: Share of the machine that others use, from which figures mean little.
+ROUGH = 0.05
 
 
 def arguments() -> argparse.Namespace:
@@ -41,6 +45,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rows", default=",".join(names), help=f"of {', '.join(names)} (default: all)")
     parser.add_argument("--rounds", type=int, default=0, help="rounds of each row (default: 3, quick: 1)")
+    parser.add_argument("--runs", type=int, default=1, help="of everything, one after another (default: 1)")
     parser.add_argument("--server", choices=("responder", "npm"), help="this server in every emit + ack row")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--readme", action="store_true", help="write the table into README.md")
@@ -53,20 +58,32 @@ def arguments() -> argparse.Namespace:
     return chosen
 
 
-def measure_row(tools: Tools, row: Row, rounds: int, seconds: float) -> report.Figures:
+def measure_row(
+    tools: Tools, row: Row, figures: report.Figures, run: int, rounds: int, seconds: float
+) -> None:
     """Measures the row's programs in turn, round by round; a program that fails once is left out."""
     programs = ([row.base] if row.base else []) + list(row.programs)
-    figures: dict[str, list[Measured]] = {program: [] for program in programs}
-    for _ in range(rounds):
-        for program in list(programs):
+    if not run:
+        figures.update({program: [] for program in programs})
+    programs = [program for program in programs if program in figures]
+    for number in range(rounds):
+        for program in programs[:: -1 if number % 2 else 1]:
             try:
-                figures[program].append(measure(tools, row, program, seconds))
+                measured = measure(tools, row, program, seconds)
+                figures[program].append(replace(measured, run=run))
             except (BenchError, OSError) as error:
                 programs.remove(program)
-                figures[program].clear()
+                del figures[program]
                 if program not in tools.missing:
                     print(f"    {row.key}, {program}: {error}", flush=True)
-    return figures
+
+
+def prepared(row: Row, chosen: argparse.Namespace) -> Row:
+    """The row as the arguments want it."""
+    row = row.quick() if chosen.quick else row
+    if chosen.server and row.mode == "ack" and row.transports == WEBSOCKET:
+        row = replace(row, server=chosen.server)
+    return row
 
 
 def versions(tools: Tools) -> dict[str, str]:
@@ -118,19 +135,19 @@ def main() -> int:
         print(", ".join(f"{name} {version}" for name, version in stand.items()))
         for name, why in tools.missing.items():
             print(f"not measured: {name} ({why})")
-        if (busy := busy_share()) > 0.05:
-            print(f"other programs use {100 * busy:.0f} % of this machine: figures are rough")
-        print(f"{chosen.rounds} round(s), medians\n\n{report.header()}", flush=True)
-        results = []
-        for row in ROWS:
-            if row.key not in chosen.rows:
-                continue
-            row = row.quick() if chosen.quick else row
-            if chosen.server and row.mode == "ack" and row.transports == WEBSOCKET:
-                row = replace(row, server=chosen.server)
-            figures = measure_row(tools, row, chosen.rounds, 2.0 if chosen.quick else 4.0)
-            results.append((row, figures))
-            print(report.text(row, figures), flush=True)
+        print(f"{chosen.runs} run(s) of {chosen.rounds} round(s), medians\n\n{report.header()}", flush=True)
+        results: list[tuple[Row, report.Figures]] = [
+            (prepared(row, chosen), {}) for row in ROWS if row.key in chosen.rows
+        ]
+        busy: list[float] = []
+        for run in range(chosen.runs):
+            for row, figures in results:
+                busy.append(busy_share())
+                measure_row(tools, row, figures, run, chosen.rounds, 2.0 if chosen.quick else 4.0)
+                print(report.text(row, figures), flush=True)
+        stand["other load"] = f"{100 * statistics.median(busy):.0f} % (at most {100 * max(busy):.0f} %)"
+        rough = ": figures are rough" if max(busy) > ROUGH else ""
+        print(f"\nother programs used {stand['other load']} of this machine between the rows{rough}")
     finally:
         shutil.rmtree(directory)
     watch = [sys.executable, str(Path(__file__).with_name("watch.py"))]
@@ -141,7 +158,11 @@ def main() -> int:
     print(f"{time.monotonic() - began:.0f} s")
     if chosen.json:
         chosen.json.write_text(json.dumps(report.as_json(results, stand), indent=1) + "\n")
-    command = "make bench" if not chosen.quick else "python tests/benchmarks/run.py --quick"
+    command = (
+        f"make bench{f' RUNS={chosen.runs}' if chosen.runs > 1 else ''}"
+        if not chosen.quick
+        else "python tests/benchmarks/run.py --quick"
+    )
     if chosen.readme and not report.write_readme(
         ROOT / "README.md", report.markdown(results, stand, command)
     ):
