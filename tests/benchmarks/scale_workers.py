@@ -142,7 +142,7 @@ class Worker:
         data: dict[str, Any] = {}
         self.made += 1
         snapshot = self.recorder.snapshot(self.made)
-        data[SNAPSHOT] = {"test": self.test, "final": final, "snapshot": snapshot}
+        data[SNAPSHOT] = {"test": self.test, "final": final, "stopping": final, "snapshot": snapshot}
         self.events.report_to_master.fire(client_id=self.id, data=data)
         message = Message("stats", {**data, **self._population()}, self.id)
         self.client.send(message)
