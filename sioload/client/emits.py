@@ -126,7 +126,7 @@ class Emit:
             if complaint is not None:
                 error = UnexpectedReply(f"{self.event}: {complaint}")
                 self.row.note(self.owner, size, error)
-                self.row.fail(complaint, now - self.started, self.ok.note)
+                self.row.fail(complaint, now - self.started, self.ok.note, "unexpected reply")
                 self._fail(error)
                 return
         if self.row.tap is not None:
@@ -154,7 +154,8 @@ class Emit:
         if error is None:
             error = ERRORS[outcome](f"{self.event}: {reason}")
         self.row.note(self.owner, 0, error)
-        self.row.fail(reason, None if now is None or outcome == "not_sent" else now - self.started)
+        seconds = None if now is None or outcome == "not_sent" else now - self.started
+        self.row.fail(reason, seconds, kind=outcome)
         self._fail(error)
 
     def settle(self, outcome: Outcome, reason: str) -> None:

@@ -258,7 +258,7 @@ class Manager(OpenerListener, NamespacesListener):
         self._turn(Turn.GIVEN_UP)
         if self._lost_at is not None:
             row = self.namespaces.row("RECONNECT", self._lost_reason, ConnectionLost(said))
-            row.fail(said, perf_counter() - self._lost_at)
+            row.fail(said, perf_counter() - self._lost_at, kind="given up")
         self._down("given up")
 
     def _retry_now(self, now: float) -> None:

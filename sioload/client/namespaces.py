@@ -265,7 +265,7 @@ class Namespaces(Control):
     def _unjoined(self, namespace: Namespace, said: str, error: ConnectError) -> None:
         asked = namespace.asked
         row = self.row("CONNECT", namespace.name, error)
-        row.fail(said, None if asked is None else perf_counter() - asked)
+        row.fail(said, None if asked is None else perf_counter() - asked, kind=error.kind)
 
     def tell_unjoined(self, error: ConnectError) -> None:
         """The attempt has failed: the listener hears of each namespace that wasn't joined."""

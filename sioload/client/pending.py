@@ -102,7 +102,7 @@ class Wait:
             self.row.unfinished += 1
         else:
             self.row.note(self.owner, 0, error)
-            self.row.fail(reason, now - self.started)
+            self.row.fail(reason, now - self.started, kind=outcome)
         if self.waiter is not None:
             self.waiter.throw(self.error)
 
@@ -282,4 +282,4 @@ class Expectation:
         if isinstance(error, GreenletExit):
             wait.row.unfinished += 1
         elif isinstance(error, Timeout):
-            wait.row.fail("gave up waiting", perf_counter() - wait.started)
+            wait.row.fail("gave up waiting", perf_counter() - wait.started, kind="timeout")

@@ -17,6 +17,8 @@ from sioload.plain import Json
 #: Distinct error messages of a row; the rest are counted under `OTHER_ERRORS`.
 MAX_ERRORS: Final = 50
 OTHER_ERRORS: Final = "(other errors)"
+#: What those of more kinds than that are, as OpenTelemetry calls it.
+OTHER_KIND: Final = "_OTHER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class Totals:
     Attributes:
         untimed: samples without a time (failures without one among them).
         errors: normalised message to number of failures.
+        failed: kind to the times of such failures, of `times`.
         notes: message to what is told of the first such failure.
         skipped: starts that a schedule or pacing could not begin.
         unfinished: waits that ended with their user, neither successes nor failures.
@@ -120,8 +123,8 @@ class Totals:
         service: service times of paced samples, beside their times from the intended start; None if none.
     """
 
-    __slots__ = ("bytes", "errors", "name", "notes", "service", "skipped", "times", "type", "unfinished",
-                 "untimed")  # fmt: skip
+    __slots__ = ("bytes", "errors", "failed", "name", "notes", "service", "skipped", "times", "type",
+                 "unfinished", "untimed")  # fmt: skip
 
     def __init__(self, type: str, name: str) -> None:
         self.type = type
@@ -130,6 +133,7 @@ class Totals:
         self.service: Histogram | None = None
         self.untimed = 0
         self.errors: dict[str, int] = {}
+        self.failed: dict[str, Histogram] = {}
         self.notes: dict[str, str] = {}
         self.skipped = self.unfinished = 0
         self.bytes = 0
@@ -148,6 +152,14 @@ class Totals:
         """Failures over samples, from 0 to 1."""
         return self.failures / self.count if self.count else 0.0
 
+    def failed_of(self, kind: str) -> Histogram:
+        """The times of failures of a kind, to be added to; of a bounded number of kinds."""
+        if kind not in self.failed:
+            if len(self.failed) >= MAX_ERRORS:
+                kind = OTHER_KIND
+            self.failed.setdefault(kind, Histogram())
+        return self.failed[kind]
+
     def merge(self, other: Totals) -> None:
         """Add all that another row counted. Errors are cut back to the most frequent ones."""
         self.times.merge(other.times)
@@ -160,6 +172,8 @@ class Totals:
         self.bytes += other.bytes
         for text, n in other.errors.items():
             self.errors[text] = self.errors.get(text, 0) + n
+        for kind, times in other.failed.items():
+            self.failed_of(kind).merge(times)
         self.notes = {**other.notes, **self.notes}
 
     def since(self, earlier: Totals) -> Totals:
@@ -173,6 +187,8 @@ class Totals:
         fresh.errors = {
             text: more for text, n in self.errors.items() if (more := n - earlier.errors.get(text, 0))
         }
+        for kind, times in self.failed.items():
+            fresh.failed[kind] = times.since(earlier.failed.get(kind, Histogram()))
         fresh.notes = {text: note for text, note in self.notes.items() if text not in earlier.notes}
         return fresh
 
@@ -184,6 +200,7 @@ class Totals:
         twin.untimed, twin.skipped, twin.bytes = self.untimed, self.skipped, self.bytes
         twin.unfinished = self.unfinished
         twin.errors, twin.notes = dict(self.errors), dict(self.notes)
+        twin.failed = {kind: times.copy() for kind, times in self.failed.items()}
         return twin
 
     def bound_errors(self) -> None:
@@ -203,6 +220,7 @@ class Totals:
         service = None if self.service is None else self.service.encode()
         return {"type": self.type, "name": self.name, "times": self.times.encode(), "service": service,
                 "untimed": self.untimed, "errors": dict(self.errors), "notes": dict(self.notes),
+                "failed": {kind: times.encode() for kind, times in self.failed.items()},
                 "skipped": self.skipped, "unfinished": self.unfinished, "bytes": self.bytes}  # fmt: skip
 
     @classmethod
@@ -214,6 +232,7 @@ class Totals:
         totals.untimed, totals.skipped, totals.bytes = data["untimed"], data["skipped"], data["bytes"]
         totals.unfinished = data["unfinished"]
         totals.errors, totals.notes = dict(data["errors"]), dict(data["notes"])
+        totals.failed = {kind: Histogram.decode(times) for kind, times in data["failed"].items()}
         return totals
 
 
@@ -308,18 +327,26 @@ class Row:
             for _ in range(n):
                 self.tap(self, None, None)
 
-    def fail(self, message: str, seconds: float | None = None, note: Callable[[], str] | None = None) -> None:
+    def fail(
+        self,
+        message: str,
+        seconds: float | None = None,
+        note: Callable[[], str] | None = None,
+        kind: str = "error",
+    ) -> None:
         """Count a failure.
 
         Args:
             message: what it was.
             seconds: the time that passed until it was known, if it carries one.
             note: called for the first failure with this message: what else helps to find its cause.
+            kind: of a small closed set, where it carries a time: by it, times of failures are told apart.
         """
         if seconds is None:
             self._untimed += 1
         else:
             self._time(seconds)
+            self._totals.failed_of(kind).add(seconds)
         text = normalise(message)
         if self.tap is not None:
             self.tap(self, seconds, text)

@@ -248,8 +248,9 @@ class Dialler:
         get_hub().loop.run_callback(self._report, stage, reason)
 
     def _fail(self, stage: Stage, reason: str) -> None:
-        row = self._row("tls" if stage == "tls" else "tcp", ConnectError(stage, reason))
-        row.fail(reason, perf_counter() - self._started)
+        error = ConnectError(stage, reason)
+        row = self._row("tls" if stage == "tls" else "tcp", error)
+        row.fail(reason, perf_counter() - self._started, kind=error.kind)
 
     def _row(self, name: str, error: Exception | None = None) -> Row:
         row = self._fleet.recorder.row_of(self._owner, "DIAL", name)

@@ -24,6 +24,7 @@ from sioload.report.heard import TYPE, AudienceFigures, Heard, Worst, worst_of
 
 #: What a message that somebody missed counts as.
 INCOMPLETE: Final = "not all of its audience got it"
+MISSED: Final = "missed"
 #: Judged messages that are remembered, and for how many times the grace.
 REMEMBERED: Final = 100_000
 MEMORY: Final = 10
@@ -305,7 +306,8 @@ class Audiences:
             row.add(seconds)
         else:
             seconds = max(0.0, found.first + self._grace - base)
-            row.fail(INCOMPLETE, seconds)
+            row.fail(INCOMPLETE, seconds, kind=MISSED)
+            heard.fanout.failed_of(MISSED).add(seconds)
             heard.fanout.errors[INCOMPLETE] = heard.fanout.errors.get(INCOMPLETE, 0) + 1
             heard.worst = worst_of(
                 [*heard.worst, Worst(owed - found.reached, owed, key[1], key[2], found.first)]

@@ -167,7 +167,8 @@ def order(row: Totals) -> tuple[int, str, bool, str]:
 
 #: What `Totals.encode` would give of a row, before there is one.
 _NOTHING: Final[dict[str, Json]] = {
-    "times": None, "service": None, "untimed": 0, "errors": {}, "skipped": 0, "unfinished": 0, "bytes": 0,
+    "times": None, "service": None, "untimed": 0, "errors": {}, "failed": {}, "skipped": 0, "unfinished": 0,
+    "bytes": 0,
 }  # fmt: skip
 
 
@@ -189,6 +190,8 @@ def merge_encoded(merged: Totals, row: dict[str, Json], before: dict[str, Json] 
     for text, n in row["errors"].items():
         if more := n - had["errors"].get(text, 0):
             merged.errors[text] = merged.errors.get(text, 0) + more
+    for kind, times in row["failed"].items():
+        merged.failed_of(kind).merge_encoded(times, had["failed"].get(kind))
     if row["notes"]:
         merged.notes = {**row["notes"], **merged.notes}
 

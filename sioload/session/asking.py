@@ -152,7 +152,7 @@ class Asking:
         failure = "" if end is None else end.detail or end.kind
         if end is not None and self.stage == "open" and not self._requests.sid:
             row = self._row(error=ConnectError("open", failure, kind=end.kind))
-            row.fail(failure, perf_counter() - self._asked)
+            row.fail(failure, perf_counter() - self._asked, kind=end.kind)
         self._drop(failure)
         if self._finding is not None:
             self._finding.release()

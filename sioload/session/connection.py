@@ -380,7 +380,7 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
         upgrade, self._upgrade = self._upgrade, None
         if upgrade is not None:
             if end.kind not in ("client", "dropped") and end.detail:  # a goodbye of our own has no detail
-                upgrade.fail(end.detail)
+                upgrade.fail(end.detail, end.kind)
             upgrade.drop()
         opening, self._opening = self._opening, None
         if opening is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sioload.engineio.packet import Packet, PacketType
 from sioload.engineio.urls import Request
-from sioload.errors import ConnectError, End, ProtocolError, Stage
+from sioload.errors import ConnectError, End, ProtocolError, Reason, Stage
 from sioload.net.stream import Stream
 from sioload.net.websocket import Listener as FrameListener
 from sioload.net.websocket import WebSocket
@@ -66,11 +66,13 @@ class Upgrade(FrameListener):
         """The switch is complete."""
         self._requests.row("UPGRADE", "websocket").add(perf_counter() - self._asked)
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, kind: Reason = "transport error") -> None:
         """It came to nothing."""
         reason = self._requests.discreet(reason)
-        row = self._requests.row("UPGRADE", "websocket", error=ConnectError("upgrade", reason))
-        row.fail(reason, perf_counter() - self._asked)
+        error = ConnectError("upgrade", reason, kind=kind)
+        self._requests.row("UPGRADE", "websocket", error=error).fail(
+            reason, perf_counter() - self._asked, kind=kind
+        )
 
     def _prepared(self) -> None:
         if self._over:

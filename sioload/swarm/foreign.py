@@ -36,7 +36,8 @@ class ForeignRequests:
         seconds = None if response_time is None else response_time / 1000
         row.bytes += response_length or 0
         if exception:
-            row.fail(message_of(exception), seconds)
+            kind = type(exception).__name__ if isinstance(exception, Exception) else "error"
+            row.fail(message_of(exception), seconds, kind=kind)
         elif seconds is None:
             row.tick()
         else:

@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -146,22 +146,18 @@ def metrics(look: Look, started: int, now: int) -> Iterator[Metric]:
     )
 
     def point(value: float, **attributes: str) -> NumberDataPoint:
-        named = {
-            f"sioload.{key}" if key != "error_type" else "error.type": text
-            for key, text in attributes.items()
-        }
-        return NumberDataPoint(named, started, now, value)
+        return NumberDataPoint(_named(attributes), started, now, value)
 
     def total(points: list[NumberDataPoint]) -> DataT:
         return Sum(points, AggregationTemporality.CUMULATIVE, is_monotonic=True)
 
     figures = look.figures
-    timed = [_times(row, started, now) for row in figures.rows if row.times.total]
+    timed = [point for row in figures.rows for point in _times(row, started, now)]
     times = ExponentialHistogram(timed, AggregationTemporality.CUMULATIVE)
     yield Metric("sioload.event.duration", "Times of events, failures among them", "s", times)
     counted = [point(row.count, **_of(row)) for row in figures.rows]
     yield Metric("sioload.events", "Events counted, failures among them", "{event}", total(counted))
-    failed = [point(n, **_of(row), error_type=text) for row in figures.rows for text, n in row.errors.items()]
+    failed = [point(n, **_of(row), failure=text) for row in figures.rows for text, n in row.errors.items()]
     yield Metric("sioload.failures", "Failures, by message", "{event}", total(failed))
     ended = {
         key: n for key, n in figures.ledger.encode().items() if key not in ("emits", "open", "late_acks")
@@ -185,13 +181,30 @@ def _of(row: Totals) -> dict[str, str]:
     return {"type": row.type, "name": row.name, "namespace": namespace}
 
 
-def _times(row: Totals, started: int, now: int) -> ExponentialHistogramDataPoint:
+def _named(attributes: Mapping[str, str]) -> dict[str, str]:
+    return {f"sioload.{key}": text for key, text in attributes.items()}
+
+
+def _times(row: Totals, started: int, now: int) -> Iterator[ExponentialHistogramDataPoint]:
+    """A row's times: of successes, and of failures by their kind."""
+    named, failed = _named(_of(row)), Histogram()
+    for kind, times in row.failed.items():
+        failed.merge(times)
+        if times.total:
+            yield _distribution(times, {**named, "error.type": kind}, started, now)
+    succeeded = row.times.since(failed)
+    if succeeded.total:
+        yield _distribution(succeeded, named, started, now)
+
+
+def _distribution(
+    times: Histogram, attributes: dict[str, str], started: int, now: int
+) -> ExponentialHistogramDataPoint:
     from opentelemetry.sdk.metrics.export import Buckets, ExponentialHistogramDataPoint
 
-    times: Histogram = row.times
     zeros, offset, counts = exponential(times, SCALE)
     return ExponentialHistogramDataPoint(
-        {f"sioload.{key}": text for key, text in _of(row).items()},
+        attributes,
         start_time_unix_nano=started,
         time_unix_nano=now,
         count=times.total,

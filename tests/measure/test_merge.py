@@ -24,13 +24,18 @@ def sent(recorder: Recorder, seq: int) -> dict[str, Any]:
 def plain(figures: Figures) -> dict[str, Any]:
     """All figures in comparable form."""
     return {
-        "rows": [{**row.encode(), "times": (dict(sorted(row.times.counts.items())), row.times.sum_ticks)}
+        "rows": [{**row.encode(), "times": _times(row.times),
+                  "failed": {kind: _times(times) for kind, times in sorted(row.failed.items())}}
                  for row in figures.rows],
         "ledger": figures.ledger.encode(),
         "connections": figures.connections.encode(),
         "delivery": {name: counts.encode() for name, counts in sorted(figures.delivery.items())},
         "bytes": (figures.bytes_sent, figures.bytes_received),
     }  # fmt: skip
+
+
+def _times(times: Histogram) -> tuple[dict[int, int], int]:
+    return dict(sorted(times.counts.items())), times.sum_ticks
 
 
 samples = st.tuples(st.sampled_from(["echo", "message"]), st.floats(0, 700), st.booleans())

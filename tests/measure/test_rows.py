@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from sioload.measure.histogram import Histogram, round_ms
 from sioload.measure.names import clean_name, normalise
-from sioload.measure.rows import MAX_ERRORS, OTHER_ERRORS, ROW_TYPES, Row, Totals
+from sioload.measure.rows import MAX_ERRORS, OTHER_ERRORS, OTHER_KIND, ROW_TYPES, Row, Totals
+from sioload.report.figures import merge_encoded
 
 
 def test_counts_include_failures_and_only_timed_ones_have_times() -> None:
@@ -21,6 +22,26 @@ def test_counts_include_failures_and_only_timed_ones_have_times() -> None:
     assert totals.errors == {"boom": 1, "late": 1}
     assert totals.times.max == 0.5
     assert totals.fail_ratio == pytest.approx(2 / 6)
+
+
+def test_times_of_failures_are_told_apart_by_kind_and_kinds_are_bounded() -> None:
+    row, other = Row("CALL", "echo"), Row("CALL", "echo")
+    row.add(0.010)
+    row.fail("boom")  # without a time
+    row.fail("no ack in time", 0.5, kind="timeout")
+    earlier = row.totals().copy()
+    row.fail("no ack in time", 0.7, kind="timeout")
+    other.fail("gone", 0.2, kind="indeterminate")
+    both = Totals.decode(msgpack.unpackb(msgpack.packb(row.totals().encode())))
+    merge_encoded(both, other.totals().encode())
+    assert {kind: times.total for kind, times in both.failed.items()} == {"timeout": 2, "indeterminate": 1}
+    assert both.times.since(both.failed["timeout"]).total == 2
+    assert row.totals().since(earlier).failed["timeout"].total == 1
+    for n in range(2 * MAX_ERRORS):
+        row.fail("odd", 0.1, kind=f"Error{n}")
+    both.merge(row.totals())
+    assert len(both.failed) == MAX_ERRORS + 1 and both.failed[OTHER_KIND].total > MAX_ERRORS
+    assert sum(times.total for times in both.failed.values()) == 5 + 2 * MAX_ERRORS
 
 
 @settings(deadline=None, database=None)

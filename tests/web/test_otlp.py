@@ -92,25 +92,30 @@ def test_a_collector_gets_what_the_report_says(
     assert path == "/v1/metrics" and headers["x-token"] == "abc" and headers["Content-Encoding"] == "gzip"
     resource, metrics = decoded(last)
     assert resource["service.name"] == "sioload" and resource["team"] == "chat" and resource["sioload.run"]
-    times = {}
+    times: dict[tuple[str, str], list[Any]] = {}
+    kinds = set()
     for point in metrics["sioload.event.duration"].exponential_histogram.data_points:
         of = attributes(point)
-        times[of["sioload.type"], of["sioload.name"]] = (of.get("sioload.namespace"), point)
+        times.setdefault((of["sioload.type"], of["sioload.name"]), []).append(point)
+        kinds.add((of["sioload.name"], of.get("sioload.namespace"), of.get("error.type")))
+        assert point.count == sum(point.positive.bucket_counts) + point.zero_count
     timed = {(e["type"], e["name"]): e for e in report["events"] if e["latency_ms"] is not None}
     assert times.keys() == timed.keys()
     for key, event in timed.items():
-        namespace, point = times[key]
-        assert point.count == sum(point.positive.bucket_counts) + point.zero_count
-        assert point.max * 1000 == pytest.approx(event["latency_ms"]["max"], abs=1e-3)
-        assert point.sum / point.count * 1000 == pytest.approx(event["latency_ms"]["mean"], rel=1e-3)
+        points, count = times[key], sum(point.count for point in times[key])
+        assert max(p.max for p in points) * 1000 == pytest.approx(event["latency_ms"]["max"], rel=0.01)
+        mean = sum(point.sum for point in points) / count * 1000
+        assert mean == pytest.approx(event["latency_ms"]["mean"], rel=1e-3)
         if event["type"] == "CALL":
-            assert point.count == event["count"] and namespace == ("/chat" if "/chat" in key[1] else "/")
+            assert count == event["count"] and len(points) == 1
+    calls = {kind for kind in kinds if kind[0].endswith("echo")}
+    assert calls == {("echo", "/", None), ("/chat echo", "/chat", "unexpected reply")}
     rows = [(attributes(point), point.as_int) for point in metrics["sioload.events"].sum.data_points]
     counted = {(of["sioload.type"], of["sioload.name"]): n for of, n in rows}
     assert counted == {(e["type"], e["name"]): e["count"] for e in report["events"]}
     outcomes = {attributes(p)["sioload.outcome"]: p.as_int for p in metrics["sioload.emits"].sum.data_points}
     assert outcomes == {key: report["ledger"][key] for key in outcomes} and outcomes["acked"] > 10
-    failed = {attributes(p)["error.type"]: p.as_int for p in metrics["sioload.failures"].sum.data_points}
+    failed = {attributes(p)["sioload.failure"]: p.as_int for p in metrics["sioload.failures"].sum.data_points}
     assert failed["unexpected reply: ok() returned false"] == sum(e["failures"] for e in report["events"])
     lags = metrics["sioload.generator.lag"].gauge.data_points
     assert len({attributes(point)["sioload.worker"] for point in lags}) == max(processes, 1)
