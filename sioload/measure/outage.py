@@ -18,56 +18,63 @@ class Outage:
         lost: users whose session ended unexpectedly, each once.
         away: those of them that have none.
         recovered: sessions that the server restored.
-        refused: attempts that failed.
+        refusals: attempts that failed, by whole seconds since `at`.
         by_reason: why sessions were lost, of `lost`.
         back: from the loss until the first return.
         noticed: from a silent cut until the server closed the old socket.
         connects: sessions that users got, by whole seconds since `at`.
     """
 
-    __slots__ = ("at", "away", "back", "by_reason", "connects", "lost", "noticed", "recovered", "refused",
+    __slots__ = ("at", "away", "back", "by_reason", "connects", "lost", "noticed", "recovered", "refusals",
                  "until")  # fmt: skip
 
     def __init__(self, at: float, until: float) -> None:
         self.at = at
         self.until = until
-        self.lost = self.away = self.recovered = self.refused = 0
+        self.lost = self.away = self.recovered = 0
         self.by_reason: dict[str, int] = {}
         self.back = Histogram()
         self.noticed = Histogram()
         self.connects: dict[int, int] = {}
+        self.refusals: dict[int, int] = {}
 
     def merge(self, other: Outage) -> None:
         """Add what another process saw of it."""
         self.lost += other.lost
         self.away += other.away
         self.recovered += other.recovered
-        self.refused += other.refused
         for reason, n in other.by_reason.items():
             self.by_reason[reason] = self.by_reason.get(reason, 0) + n
         self.back.merge(other.back)
         self.noticed.merge(other.noticed)
-        for second, n in other.connects.items():
-            self.connects[second] = self.connects.get(second, 0) + n
+        for mine, theirs in ((self.connects, other.connects), (self.refusals, other.refusals)):
+            for second, n in theirs.items():
+                mine[second] = mine.get(second, 0) + n
+
+    def count(self, counts: dict[int, int], now: float) -> None:
+        """One more of `connects` or `refusals`."""
+        second = int(now - self.at)
+        counts[second] = counts.get(second, 0) + 1
 
     def encode(self) -> dict[str, Json]:
         """Plain values, for msgpack."""
         return {
             "at": self.at, "until": self.until, "lost": self.lost, "away": self.away,
-            "recovered": self.recovered, "refused": self.refused, "by_reason": dict(self.by_reason),
+            "recovered": self.recovered, "by_reason": dict(self.by_reason),
             "back": self.back.encode(), "noticed": self.noticed.encode(),
             "connects": [[second, n] for second, n in self.connects.items()],
+            "refusals": [[second, n] for second, n in self.refusals.items()],
         }  # fmt: skip
 
     @classmethod
     def decode(cls, data: dict[str, Json]) -> Outage:
         """The outage that `encode` was called on."""
         outage = cls(data["at"], data["until"])
-        outage.lost, outage.away = data["lost"], data["away"]
-        outage.recovered, outage.refused = data["recovered"], data["refused"]
+        outage.lost, outage.away, outage.recovered = data["lost"], data["away"], data["recovered"]
         outage.by_reason = dict(data["by_reason"])
         outage.back, outage.noticed = Histogram.decode(data["back"]), Histogram.decode(data["noticed"])
         outage.connects = dict(map(tuple, data["connects"]))
+        outage.refusals = dict(map(tuple, data["refusals"]))
         return outage
 
 
@@ -133,8 +140,7 @@ class Outages:
         outage = self._enter(now)
         if outage is None:
             return
-        second = int(now - outage.at)
-        outage.connects[second] = outage.connects.get(second, 0) + 1
+        outage.count(outage.connects, now)
         if user not in self._away:
             return
         since = self._away.pop(user)
@@ -148,7 +154,7 @@ class Outages:
         """An attempt to get a session failed."""
         outage = self._enter(now)
         if outage is not None:
-            outage.refused += 1
+            outage.count(outage.refusals, now)
 
     def noticed(self, now: float, seconds: float) -> None:
         """The server closed a socket, so long after it was cut silently."""

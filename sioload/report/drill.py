@@ -90,9 +90,9 @@ def document(asked: Asked, marks: Sequence[Mark], figures: Figures, started: flo
     """What came of each mark that the run has come to, for its report.
 
     Args:
-        started: when counting began, on the swarm's clock.
+        started: when counting began, on the swarm's clock; what came of marks before that isn't known.
     """
-    seen = {outage.at: outage for outage in figures.outages}
+    seen = {outage.at: outage for outage in figures.outages if outage.at >= started}
     return [_mark(asked, mark, seen[mark.at], figures, started) for mark in marks if mark.at in seen]
 
 
@@ -114,12 +114,19 @@ def _mark(asked: Asked, mark: Mark, seen: Outage, figures: Figures, started: flo
         "not_back": seen.away,
         "recovered_sessions": seen.recovered,
         "peak_connects_per_s": max(seen.connects.values(), default=0),
-        "refused": seen.refused,
+        "refused": sum(seen.refusals.values()),
         "indeterminate": 0 if counted is None else counted.ledger.indeterminate,
         "missed_pushes": sum(gaps) if figures.delivery else None,
         "server_noticed_ms": _times(seen.noticed),
         "calm_after_s": _calm(mark, figures),
+        "connects": _by_second(seen.connects),
+        "refusals": _by_second(seen.refusals),
     }
+
+
+def _by_second(counts: Mapping[int, int]) -> list[int]:
+    """One number for each second since the mark, to the last that isn't 0."""
+    return [counts.get(second, 0) for second in range(max(counts, default=-1) + 1)]
 
 
 def _done(asked: Asked, mark: Mark) -> str:

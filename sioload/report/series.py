@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterable, Sequence
+import math
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
 
 from sioload.measure.ledger import OUTCOMES
 from sioload.plain import Json
-from sioload.report.history import STATS, Point
+from sioload.report.drill import BEFORE
+from sioload.report.history import OPENING, STATS, Cell, Point
+
+#: Points of the chart around a mark of a drill, at most.
+DRAWN: Final = 240
 
 
 def regular(points: Sequence[Point], most: int) -> list[Point]:
@@ -88,6 +96,48 @@ def reach_series(points: Sequence[Point], name: str) -> list[float | None]:
     """Of the members that messages of a name were owed to, those who got them, in percent; None without."""
     found = [point.heard.get(name) for point in points]
     return [None if heard is None else round(100 * heard[1] / heard[0], 3) for heard in found]
+
+
+def drill_series(
+    mark: Mapping[str, Json], points: Sequence[Point], calls: Collection[int]
+) -> dict[str, Json]:
+    """What is drawn around a mark of a drill.
+
+    Args:
+        mark: as the report has it.
+        points: oldest first.
+        calls: numbers of the rows whose times count.
+
+    Returns:
+        `at`: the mark, in seconds of the run, as `end` of columns; `what` was done; `connections`; `connects`
+        and `refused` attempts per second; `p99` of calls in ms.
+    """
+    at, until = mark["at_s"], mark["at_s"] + mark["watch_s"]
+    before = min(BEFORE, at)
+    step = max(1, math.ceil((before + mark["watch_s"]) / DRAWN))
+    firsts = range(-int(before) // step * step, math.ceil(until - at), step)
+    ends = [point.end for point in points]
+    found: dict[str, list[Json]] = {name: [] for name in ("end", "connections", "connects", "refused", "p99")}
+    for first in firsts:
+        end = at + first + step
+        place = bisect_left(ends, end)
+        if place == len(points) or end <= 0:
+            continue
+        point = points[place]
+        cells = [cell for number, cell in point.cells.items() if number in calls]
+        times = functools.reduce(Cell.joined, cells).times if cells else ()
+        found["end"].append(round(end, 2))
+        found["connections"].append(
+            round(sum(n for name, n in point.connections.items() if name != OPENING), 1)
+        )
+        if first < 0:
+            found["connects"].append(round(point.opened / max(point.seconds, 1e-9), 1))
+            found["refused"].append(None)
+        else:
+            for name, key in (("connects", "connects"), ("refused", "refusals")):
+                found[name].append(round(sum(mark[key][first : first + step]) / step, 1))
+        found["p99"].append(times[STATS.index("p99")] if times else None)
+    return {"at": at, "what": mark["command"] or mark["done"], **found}
 
 
 def _outages(seen: Sequence[int]) -> list[list[int]]:

@@ -69,6 +69,18 @@ class Drill:
         marks = [[mark.at, mark.until] for mark in self.marks]
         return {"marks": marks, "cut": self.asked.cut, "silent": self.asked.silent}
 
+    def _boundaries(self) -> list[float]:
+        return sorted({at for mark in self.marks for at in mark.boundaries})
+
+    def forget(self, timeline: Timeline) -> None:
+        """All that was counted is forgotten, but what is still to be done will be told."""
+        if any(mark.at < timeline.course.started for mark in self.marks):
+            logger.warning(
+                "sioload: drill: statistics were reset: the report tells of what is done from now on"
+            )
+        if self.marks:
+            timeline.mark(self._boundaries())
+
     def run(self, run: Run) -> None:
         """Do it, and end the run."""
         if not self._all_in(run):
@@ -80,7 +92,7 @@ class Drill:
             Mark(max(at - BEFORE, start + AHEAD), at, min(at + self.asked.watch, end))
             for at, end in zip(times, ends, strict=True)
         ]
-        run.timeline.mark(sorted({at for mark in self.marks for at in mark.boundaries}))
+        run.timeline.mark(self._boundaries())
         for mark in self.marks:
             if not self._until(run, mark.at):
                 return

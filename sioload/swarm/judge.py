@@ -151,6 +151,8 @@ class Judge:
         self._started = time.time()
         self._since = self._until = time.monotonic()
         self.timeline.forget(self.running)
+        if self._drill is not None and self.running:
+            self._drill.forget(self.timeline)
 
     def joined(self, workers: int) -> None:
         """A worker joined the running test; there are so many now."""

@@ -11,7 +11,7 @@ from sioload.plain import Json
 from sioload.report.capacity import name_of_failure
 from sioload.report.document import UNSEEN
 from sioload.report.history import SPREAD, Point
-from sioload.report.series import reach_series, row_series, series
+from sioload.report.series import drill_series, reach_series, row_series, series
 from sioload.report.summary import users_text
 from sioload.web.live import Look
 
@@ -74,6 +74,7 @@ def _watched(mark: Mapping[str, Json]) -> dict[str, Json]:
 def charts(look: Look, points: Sequence[Point], wanted: Iterable[int]) -> dict[str, Json]:
     """What the charts draw: columns of these points, all rows by name, and the columns of those wanted."""
     spans = [(point.start, point.end) for point in points]
+    calls = {number for number, (type, _) in enumerate(look.rows) if type == "CALL"}
     return {
         "rows": rows(look),
         "phases": [
@@ -82,6 +83,7 @@ def charts(look: Look, points: Sequence[Point], wanted: Iterable[int]) -> dict[s
             *map(_watched, look.report["drill"]),
         ],
         "capacity": _capacity(look.report),
+        "drill": [drill_series(mark, look.points, calls) for mark in look.report["drill"]],
         "columns": series(points),
         "audience": {
             name: {"reach": reach_series(points, name), "times": row_series(points, number)["times"]}

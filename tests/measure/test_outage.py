@@ -26,7 +26,7 @@ def test_each_user_is_lost_once_and_back_at_its_first_return() -> None:
     outages.up(other, 21.0, False)  # too late
     outages.failed(21.0)
     (found,) = seen(outages)
-    assert (found.lost, found.away, found.recovered, found.refused) == (2, 1, 1, 1)
+    assert (found.lost, found.away, found.recovered, found.refusals) == (2, 1, 1, {1: 1})
     assert found.by_reason == {"transport closed": 1, "ping timeout": 1}
     assert found.back.total == 1 and found.back.max == pytest.approx(1.5)
     assert found.connects == {2: 1, 4: 1}

@@ -13,7 +13,9 @@ from sioload.report.checks import parse
 from sioload.report.drill import Asked, Mark, asked_of, document, lines, outside
 from sioload.report.evaluation import evaluate
 from sioload.report.figures import Figures
+from sioload.report.history import History
 from sioload.report.merge import Swarm
+from sioload.report.series import drill_series
 
 ASKED = Asked([40.0], 30.0, ["docker", "restart", "my chat"])
 
@@ -35,6 +37,7 @@ def drilled(p99s: list[float], failing: tuple[int, ...] = ()) -> tuple[Mark, Fig
     user, other = object(), object()
     recorder.outages.down(user, 40.1, "transport closed")
     recorder.outages.down(other, 40.2, "transport closed")
+    recorder.outages.failed(41.5)
     recorder.outages.up(user, 42.1, True)
     swarm.take("w", recorder.snapshot(1))
     return mark, swarm.figures()
@@ -58,8 +61,39 @@ def test_calm_is_two_windows_in_a_row_about_as_fast_as_before(p99s: list[float],
     assert found["lost"] == 2 and found["not_back"] == 1 and found["recovered_sessions"] == 1
     assert found["back_ms"]["p99"] == pytest.approx(2000, rel=0.01) and found["server_noticed_ms"] is None
     assert found["missed_pushes"] is None and found["exit_code"] == 0 and found["output"] == "restarted"
+    assert found["refused"] == 1 and found["refusals"] == [0, 1] and found["connects"] == [0, 0, 1]
     (told,) = lines([found])
     assert "2 users lost their session (2 transport closed); back after p50 2.00 s" in told
+
+
+def test_what_was_forgotten_on_the_way_is_not_told() -> None:
+    mark, figures = drilled([0.1] * 7)
+    assert len(document(ASKED, [mark], figures, 40.0)) == 1 and document(ASKED, [mark], figures, 40.1) == []
+
+
+def test_a_mark_is_drawn_with_what_came_before_and_after_it() -> None:
+    history, swarm, recorder = History(), Swarm(), Recorder("e")
+    row, made = recorder.row("CALL", "echo"), recorder.connections
+    for _ in range(3):
+        made.open("websocket")
+    for second in range(1, 9):
+        row.add(0.01 * second)
+        if second == 5:
+            made.close("websocket", "transport closed")
+        swarm.take("w", recorder.snapshot(second))
+        history.feed(float(second), swarm.figures(), 3)
+    number = history.number("CALL", "echo")
+    assert number is not None
+    mark = {"at_s": 4.0, "watch_s": 20.0, "command": None, "done": "30 % of the connections cut",
+            "connects": [0, 0, 2], "refusals": [1, 7]}  # fmt: skip
+    drawn = drill_series(mark, history.points, {number})
+    assert drawn["end"] == [1, 2, 3, 4, 5, 6, 7, 8] and drawn["what"] == "30 % of the connections cut"
+    assert drawn["connections"] == [3, 3, 3, 3, 2, 2, 2, 2]
+    assert drawn["connects"] == [3, 0, 0, 0, 0, 0, 2, 0]
+    assert drawn["refused"] == [None, None, None, None, 1, 7, 0, 0]
+    assert drawn["p99"] == pytest.approx([10.0 * second for second in range(1, 9)], rel=0.04)
+    long = drill_series({**mark, "watch_s": 2400.0}, history.points, {number})
+    assert long["end"] == [4], "a point for 11 seconds each: 240 in all"
 
 
 def test_failures_while_users_are_watched_are_explained() -> None:

@@ -116,6 +116,7 @@
           ...lines.map((line) => ({
             label: line.label,
             stroke: line.colour,
+            scale: line.scale ?? "y",
             width: line.width ?? 1.75,
             dash: line.dash,
             fill: line.fill,
@@ -211,8 +212,33 @@
     }
   }
 
-  // The levels that failed, as red lines; the lowest of them says by which check.
+  // What came of a mark of a drill: connections and what happened to them, and the times of calls.
+  class DrillChart extends Chart {
+    options(lines, bands, log) {
+      const options = super.options(lines, bands, log);
+      const { at } = this.mark;
+      const timed = lines.some((line) => line.scale === "ms");
+      return {
+        ...options,
+        cursor: { drag: { x: false, y: false }, points: { size: 6 } },
+        scales: { ...options.scales, ...(timed && { ms: { distr: 3 } }) },
+        axes: [...options.axes, ...(timed ? [{ ...options.axes[1], scale: "ms", side: 1, grid: { show: false } }] : [])],
+        hooks: { drawClear: [(u) => upright(u, at, `at ${clock(at)}`)] },
+      };
+    }
+
+    bounds(x) {
+      return [x[0] - 1, Math.max(newest(x), x[0])];
+    }
+  }
+
+  // The levels that failed, the lowest of them with its check.
   function failuresByLoad(u) {
+    data.capacity.failed.forEach(([load, check], i) => upright(u, load, i ? "" : check));
+  }
+
+  // A red line at a place of the x axis, and what it means.
+  function upright(u, place, text) {
     const { ctx } = u;
     const { left, top, width, height } = u.bbox;
     ctx.save();
@@ -221,18 +247,15 @@
     ctx.strokeStyle = ctx.fillStyle = css("--bad");
     ctx.lineWidth = devicePixelRatio;
     ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
-    data.capacity.failed.forEach(([load, check], i) => {
-      const at = u.valToPos(load, "x", true);
-      ctx.beginPath();
-      ctx.moveTo(at, top);
-      ctx.lineTo(at, top + height);
-      ctx.stroke();
-      if (i > 0) return;
-      const room = 4 * devicePixelRatio;
-      const onLeft = at - left > width * 0.7;
-      ctx.textAlign = onLeft ? "right" : "left";
-      ctx.fillText(check, onLeft ? at - room : at + room, top + height - room, (onLeft ? at - left : left + width - at) - 2 * room);
-    });
+    const at = u.valToPos(place, "x", true);
+    ctx.beginPath();
+    ctx.moveTo(at, top);
+    ctx.lineTo(at, top + height);
+    ctx.stroke();
+    const room = 4 * devicePixelRatio;
+    const onLeft = at - left > width * 0.7;
+    ctx.textAlign = onLeft ? "right" : "left";
+    ctx.fillText(text, onLeft ? at - room : at + room, top + height - room, (onLeft ? at - left : left + width - at) - 2 * room);
     ctx.restore();
   }
 
@@ -295,6 +318,7 @@
     if (!data) return;
     charts.forEach((one) => (one.used = false));
     if (data.capacity) capacity();
+    drill();
     overview();
     servers();
     latency();
@@ -348,6 +372,22 @@
         { label: `${names[i]} machine`, values: p.machine, colour: colour(i), dash: [2, 4], width: 1.25 },
       ]);
       chart(at, "lag", "Generator: lag p99", `ms${which}`).show(x, lags);
+    }
+  }
+
+  // A chart around each mark of a drill; times have the axis on the right.
+  function drill() {
+    const at = $("drill");
+    const marks = data.drill.filter((mark) => mark.end.length);
+    at.hidden = !marks.length;
+    for (const mark of marks) {
+      const shown = [["connections", mark.connections], ["connects", mark.connects], ["refused", mark.refused]];
+      const timed = mark.p99.some((v) => v !== null);
+      if (timed) shown.push(["p99 of calls, ms", mark.p99, { scale: "ms", dash: [4, 3] }]);
+      const units = `connections now; connects and refused per second${timed ? "; ms on the right" : ""}`;
+      const one = chart(at, `drill ${mark.at}`, `Drill at ${clock(mark.at)}: ${mark.what}`, units, DrillChart);
+      one.mark = mark;
+      one.show(mark.end, lines(shown));
     }
   }
 
