@@ -63,7 +63,8 @@ def read_script(
     whole = read_yaml(data, name)
     if not isinstance(whole, dict) or not isinstance(whole.get("scenarios"), list):
         raise UsageError(
-            f"{name}: neither a recording (HAR) nor an Artillery script: it has no list of scenarios"
+            f"{name}: neither a recording (HAR) nor an Artillery script: it has no list of scenarios; "
+            "export a recording that was cut off again, as HAR with content"
         )
     return _Script(whole, name, files, environment, pace).conversation()
 

@@ -27,7 +27,9 @@ def log_of(data: bytes, name: str) -> Mapping[str, Json]:
         try:  # lone surrogates, as JavaScript may write them
             whole = loads(data.decode("utf-8-sig"), 500)
         except (ProtocolError, UnicodeDecodeError):
-            raise UsageError(f"{name}: not a HAR file: not JSON ({error})") from None
+            raise UsageError(
+                f"{name}: not a HAR file: not JSON ({error}); if it was cut off, export it again"
+            ) from None
     log = mapping(mapping(whole).get("log"))
     if not isinstance(log.get("entries"), list):
         raise UsageError(f"{name}: not a HAR file: it has no log.entries")

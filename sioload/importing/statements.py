@@ -208,26 +208,24 @@ class Statements:
         if step.name:
             args.append(Node(f"name={expressions.literal(step.name)}"))
         send = call(f"self.client.{method if known else 'request'}", args)
-        read = {True: ".text", False: ".json()"}
         headers = [capture for capture in step.captures if capture.header]
         bodies = [capture for capture in step.captures if not capture.header]
-        several = bool(step.matches or headers or len({bool(capture.pattern) for capture in bodies}) > 1)
-        if several:
+        if step.matches or step.captures:
             yield "response = ", send
+            # What has no such answer shall fail by its status, not by what isn't in its body.
+            yield "response.raise_for_status()", None
             for capture in headers:
                 yield f"{self._place(capture.name)} = response.headers[{quoted(capture.header)}]", None
-            if step.matches or not all(capture.pattern for capture in bodies):
+            if step.matches or any(not capture.pattern for capture in bodies):
                 yield "answer = response.json()", None
-        elif bodies:
-            yield "answer = ", send._replace(tail=send.tail + read[bool(bodies[0].pattern)])
         else:
             yield "", send
         for capture in bodies:
-            yield from self._captured(capture, "response.text" if several else "answer")
+            yield from self._captured(capture)
         for match in step.matches:
             yield f"assert {self._match('answer', match)}", None
 
-    def _captured(self, capture: Capture, text: str) -> Iterator[tuple[str, Node | None]]:
+    def _captured(self, capture: Capture) -> Iterator[tuple[str, Node | None]]:
         place = self._place(capture.name)
         if not capture.pattern:
             yield f"{place} = answer{self._expressions.path(capture.path)}", None
@@ -235,7 +233,7 @@ class Statements:
         self._expressions.imports.add("re")
         yield (
             "match = ",
-            call("re.search", [Node(self._expressions.literal(capture.pattern)), Node(text)]),
+            call("re.search", [Node(self._expressions.literal(capture.pattern)), Node("response.text")]),
         )
         yield "assert match is not None", None
         group = quoted(capture.group) if isinstance(capture.group, str) else capture.group

@@ -198,6 +198,12 @@ class Servers:
         metric.add(at, value, more)
         return True
 
+    def more(self, key: tuple[str, str, str], more: float) -> None:
+        """A counter that was read in the run grew by so much at its end."""
+        metric = self._metrics.get(key)
+        if metric is not None:
+            metric.total = (metric.total or 0.0) + more
+
     def count(self, key: tuple[str, str, str], unit: str, at: float, value: float) -> bool:
         """Add a reading of a counter: its rate since the last one, unless it has begun anew."""
         before = self._before.get(key)

@@ -21,7 +21,7 @@ from sioload.net.websocket import MessageHandler, WebSocket
 from sioload.session.asking import Finding, Report
 from sioload.session.asking import Listener as OpeningListener
 from sioload.session.carriers import Carriers
-from sioload.session.diagnosis import diagnose
+from sioload.session.diagnosis import diagnose, works
 from sioload.session.ends import refused
 from sioload.session.heartbeat import Heartbeat
 from sioload.session.heartbeat import Listener as HeartbeatListener
@@ -192,6 +192,7 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
             self.max_payload = float(handshake.max_payload)
         self._session.start_heartbeat(handshake.ping_interval, handshake.ping_timeout, perf_counter())
         self._fleet.recorder.connections.open(self.transport)
+        works(self.requests)
         self._heartbeat.rearm(self._session.next_check())
         generation = self.requests.generation
         if ws is not None:

@@ -39,6 +39,12 @@ def diagnose(failed: Requests, transport: str, told: Callable[[str], None]) -> N
         _Diagnosis(failed, transport, key).start()
 
 
+def works(requests: Requests) -> None:
+    """A session opened, so a version that is fixed is right: nobody asks any more, whatever comes."""
+    if requests.options.version != "auto":
+        requests.fleet.diagnoses[server_key(requests.endpoint, requests.options)] = requests.generation
+
+
 class _Diagnosis(Listener):
     """A request for a session without anything of the script's; it ends as soon as it was answered.
 

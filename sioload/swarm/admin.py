@@ -49,7 +49,11 @@ def admin_url(text: str) -> tuple[str, str, dict[str, str]]:
 
 
 class AdminSource:
-    """Joins the admin namespace with a connection of its own, which counts in no row."""
+    """Joins the admin namespace with a connection of its own, which counts in no row.
+
+    Attributes:
+        finishing: the run is over, and what nodes tell of its last packets counts still.
+    """
 
     def __init__(
         self, text: str, servers: Servers, on: Callable[[], bool], complain: Callable[[str], None]
@@ -58,7 +62,12 @@ class AdminSource:
         self._servers = servers
         self._on = on
         self._complain = complain
-        self._up: dict[str, float] = {}
+        self.finishing = False
+        self._nodes: dict[str, tuple[float, float]] = {}  # uptime, and when it was told
+
+    def tells_since(self, moment: float) -> bool:
+        """Whether each node that tells of itself has done so since then (monotonic seconds)."""
+        return all(not moment - PAUSE < told < moment for _, told in self._nodes.values())
 
     def watch(self) -> None:
         """Stay joined, for ever. In a greenlet of its own."""
@@ -95,10 +104,13 @@ class AdminSource:
         except (TypeError, KeyError, ValueError, OverflowError) as error:
             self._complain(f"its server_stats can't be understood ({normalise(repr(error))})")
             return
-        now, seconds = time.monotonic(), uptime - self._up.get(node, uptime - EVERY)
-        if len(self._up) < _MOST:
-            self._up[node] = uptime
+        now, seconds = time.monotonic(), uptime - self._nodes.get(node, (uptime - EVERY, 0.0))[0]
+        if len(self._nodes) < _MOST:
+            self._nodes[node] = uptime, now
         if not self._on():
+            if self.finishing:  # the last packets of the run, but no rate of it
+                for name, more in counts.items():
+                    self._servers.more((NAME, node, name), more)
             return
         known = all(self._servers.add((NAME, node, name), ADMIN[name], now, n) for name, n in levels.items())
         if seconds > 0:

@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds in which each worker reports twice.
 REPORTS: Final = 6.0
-#: Seconds after the users' end in which figures of servers still count.
+#: Seconds after the users' end in which figures of servers still count, unless the drain may take longer.
 LINGER: Final = 5.0
 
 
@@ -172,7 +172,8 @@ class Judge:
 
     def _is_watched(self) -> bool:
         """Whether figures of servers count: while a test goes on, and shortly after."""
-        return self.running or self._since < self._until > time.monotonic() - LINGER
+        linger = max(LINGER, getattr(self.environment.parsed_options, "sio_drain", LINGER))
+        return self.running or self._since < self._until > time.monotonic() - linger
 
     @property
     def started(self) -> float:
@@ -268,6 +269,7 @@ class Judge:
 
     def _settle(self) -> None:
         self.end()
+        self.servers.finish()
         if self._drill is not None:
             self._drill.end()
         self.figures()  # Locust's own files show what was judged by now

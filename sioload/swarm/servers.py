@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two readings of a source.
 EVERY: Final = 2.0
+#: Seconds that the last figures of nodes are waited for, and between two looks whether they are there.
+LAST: Final = 2.5
+LOOK: Final = 0.05
 #: Seconds between two attempts to read one that fails, at most.
 PATIENCE: Final = 30.0
 _SERVER: Final = re.compile(r"([A-Za-z][\w.-]{0,39})=(?:pid:([0-9]{1,9})|(.+))", re.DOTALL)
@@ -119,6 +122,14 @@ class Watch:
         """A test begins, or what it counted is forgotten."""
         self.servers.clear()
         self._said.clear()
+
+    def finish(self) -> None:
+        """The run is over: wait for what nodes tell of its last seconds, which they do every two."""
+        ended = time.monotonic()
+        for admin in self._admins:
+            admin.finishing = True
+        while not all(admin.tells_since(ended) for admin in self._admins) and time.monotonic() < ended + LAST:
+            gevent.sleep(LOOK)
 
     def metrics(self) -> list[Metric]:
         """What was read."""

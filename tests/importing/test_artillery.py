@@ -82,7 +82,7 @@ LAUGHS = "a0: &a0 [x, x, x]\n" + "".join(
     "text, said",
     [
         ("", "neither a recording (HAR) nor an Artillery script"),
-        ("a: b", "neither a recording"),
+        ("a: b", "export a recording that was cut off again"),
         ("a: [", "not YAML"),
         ("\tx", "not YAML"),
         (LAUGHS, "more than 100000 values, with those that aliases repeat"),

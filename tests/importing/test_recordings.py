@@ -76,6 +76,7 @@ def test_command_writes_a_script_and_keeps_secrets_to_the_feed(tmp_path, capsys)
     assert [secret for secret in SECRETS if secret in script + out] == []
     assert (tmp_path / "chat" / "accounts.csv").read_text() == "user,password\nann,pw-ann\n"
     assert f"sioload try {tmp_path / 'chat' / 'locustfile.py'}" in out
+    assert "raise_for_status()" in script.partition("/api/login")[2].partition(".json()")[0]
     assert "POST /api/login" in out and "search > search result" in out
     assert not (tmp_path / "polls" / "accounts.csv").exists()
     assert faults(tmp_path) == ""

@@ -92,7 +92,7 @@ def test_the_busy_node_stands_out_and_hostile_endpoints_harm_nothing(tmp_path: P
         hostile() as nowhere,
     ):
         script.write_text(SCRIPT.format(a=a.url, b=b.url))
-        args = ["-f", str(script), "--headless", "-u", "8", "-r", "8", "-t", "9s", "--only-summary",
+        args = ["-f", str(script), "--headless", "-u", "8", "-r", "8", "-t", "7s", "--only-summary",
                 "--sio-report", str(report), "--sio-html", str(tmp_path / "report.html"),
                 "--sio-server", f"a={a.url}/metrics", "--sio-server", f"b={b.url}/metrics",
                 "--sio-server", f"own=pid:{a.process.pid}", "--sio-server-metric", "app_*"]  # fmt: skip
@@ -115,11 +115,15 @@ def test_the_busy_node_stands_out_and_hostile_endpoints_harm_nothing(tmp_path: P
     assert lags[1] > 3 * lags[0] and used[1] > used[0], (lags, used)
     for node, counts in counted.items():
         assert figures[f"admin{node}", "clients"]["max"] == 4 + 1, "four users, and we who ask"
-        for metric, key in (("packets_in", "in"), ("packets_out", "out"), ("bytes_in", "bytesIn")):
+        for metric, key, own in (
+            ("packets_in", "in", 5),
+            ("packets_out", "out", 10),
+            ("bytes_in", "bytesIn", 500),
+        ):
             total = figures[f"admin{node}", metric]["total"]
-            assert 0.5 * counts[key] < total <= counts[key], (node, metric)
+            assert counts[key] - own <= total <= counts[key] and counts[key] > 4 * own, (node, metric, total)
     assert figures["own", "memory"]["min"] > 10e6 and figures["own", "descriptors"]["min"] > 5
-    assert written["duration_s"] < 11 and written["health"]["own_lag_p99_ms"] < 100
+    assert written["duration_s"] < 9 and written["health"]["own_lag_p99_ms"] < 100
     said = re.findall(r"--sio-server (\w+): (.*?) \(said once", done.err)
     assert sorted(name for name, _ in said) == sorted(["gone", *(path[1:] for path in ANSWERS)]), done.text
     assert "a line has no end" in dict(said)["endless"] and "302" in dict(said)["away"]
