@@ -15,7 +15,8 @@ from sioload.measure.ledger import Ledger
 from sioload.measure.names import clean_name, normalise
 from sioload.measure.outage import Outages
 from sioload.measure.population import Population
-from sioload.measure.rows import ROW_TYPES, Delta, Row, SampleListener, Totals, row_type
+from sioload.measure.row_types import ROW_TYPES, row_type
+from sioload.measure.rows import Delta, Row, SampleListener, Totals
 from sioload.plain import Json
 
 #: Version of the snapshots' form; master and workers must agree.

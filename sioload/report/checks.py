@@ -32,7 +32,7 @@ from typing import Final
 from sioload.durations import UNITS, seconds_of
 from sioload.errors import CheckError
 from sioload.measure.ledger import OUTCOMES
-from sioload.measure.rows import HTTP_TYPES, ROW_TYPES, row_type
+from sioload.measure.row_types import HTTP_TYPES, ROW_TYPES, row_type
 from sioload.report import drill, servers
 from sioload.report.heard import TYPE
 

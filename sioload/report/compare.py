@@ -10,7 +10,7 @@ from typing import Final
 
 from sioload.errors import UsageError
 from sioload.measure.histogram import PERCENTILES
-from sioload.measure.rows import ROW_TYPES
+from sioload.measure.row_types import ROW_TYPES
 from sioload.plain import Json
 from sioload.report import noise
 from sioload.report.checks import DELIVERY, ELSEWHERE, HEARD, Check, percent_of, timed

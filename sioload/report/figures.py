@@ -23,7 +23,8 @@ from sioload.measure.ledger import Ledger
 from sioload.measure.outage import Outage
 from sioload.measure.population import Population
 from sioload.measure.recorder import OTHER
-from sioload.measure.rows import ROW_TYPES, Totals
+from sioload.measure.row_types import ROW_TYPES
+from sioload.measure.rows import Totals
 from sioload.plain import Json
 from sioload.report.heard import TYPE, AudienceFigures
 from sioload.report.servers import Metric

@@ -15,7 +15,8 @@ from sioload.measure.connections import Connections
 from sioload.measure.health import HealthTotals
 from sioload.measure.outage import Outage
 from sioload.measure.recorder import FIXED_NAMES, MAX_NAMES, OTHER, SNAPSHOT, Recorder
-from sioload.measure.rows import MAX_ERRORS, Totals, row_type
+from sioload.measure.row_types import row_type
+from sioload.measure.rows import MAX_ERRORS, Totals
 from sioload.plain import Json
 from sioload.report.audience import Audiences
 from sioload.report.figures import Figures, LostWorker, merge_encoded, order

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from sioload.measure.rows import HTTP_TYPES
+from sioload.measure.row_types import HTTP_TYPES
 from sioload.measure.trace import Entry
 
 #: How alike two names of events must be for one to be the other misspelt.

@@ -10,7 +10,8 @@ import locust.stats
 from locust.stats import RequestStats, StatsEntry, StatsError
 
 from sioload.measure.histogram import round_ms
-from sioload.measure.rows import ROW_TYPES, Delta
+from sioload.measure.row_types import ROW_TYPES
+from sioload.measure.rows import Delta
 from sioload.plain import Json
 
 

@@ -20,7 +20,7 @@ from sioload.client.registry import find
 from sioload.doctor import Examination, Fault
 from sioload.engineio.urls import bare
 from sioload.errors import UsageError
-from sioload.measure.rows import ROW_TYPES
+from sioload.measure.row_types import ROW_TYPES
 from sioload.measure.trace import HOLD, Entry, Trace
 from sioload.options import unknown
 from sioload.swarm.single import Single

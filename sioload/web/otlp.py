@@ -23,7 +23,8 @@ from sioload.engineio.secrets import redact
 from sioload.engineio.urls import bare
 from sioload.measure.histogram import TICKS, Histogram
 from sioload.measure.names import normalise
-from sioload.measure.rows import ROW_TYPES, Totals
+from sioload.measure.row_types import ROW_TYPES
+from sioload.measure.rows import Totals
 from sioload.report.buckets import exponential
 from sioload.swarm import describe
 from sioload.swarm.guard import Guard

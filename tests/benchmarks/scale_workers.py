@@ -30,7 +30,7 @@ from locust.runners import HEARTBEAT_INTERVAL, WORKER_REPORT_INTERVAL  # noqa: E
 from locust.stats import RequestStats, setup_distributed_stats_event_listeners  # noqa: E402
 
 from sioload.measure.recorder import Recorder  # noqa: E402
-from sioload.measure.rows import ROW_TYPES  # noqa: E402
+from sioload.measure.row_types import ROW_TYPES  # noqa: E402
 from sioload.swarm import statistics  # noqa: E402
 from sioload.swarm.messages import CLOCK, SNAPSHOT, STOP, TEST  # noqa: E402
 

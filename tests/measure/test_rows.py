@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from sioload.measure.histogram import Histogram, round_ms
 from sioload.measure.names import clean_name, normalise
-from sioload.measure.rows import MAX_ERRORS, OTHER_ERRORS, OTHER_KIND, ROW_TYPES, Row, Totals
+from sioload.measure.row_types import ROW_TYPES
+from sioload.measure.rows import MAX_ERRORS, OTHER_ERRORS, OTHER_KIND, Row, Totals
 from sioload.report.figures import merge_encoded
 
 
