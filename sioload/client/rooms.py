@@ -54,7 +54,7 @@ class Rooms(MutableSet[Json]):
         self._member.discard(room_key(value), stamp())
 
     def __contains__(self, value: object) -> bool:
-        return room_key(value) in self._member.rooms
+        return room_key(value) in self._member.stays
 
     def __iter__(self) -> Iterator[Json]:
         return iter([value_of(key) for key in self._member.rooms])

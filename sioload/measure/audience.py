@@ -185,13 +185,13 @@ class Audience:
             else:
                 seen.add(member)
                 stay = member.stays.get(room)
-                if sender is not None and member.me == sender:
-                    others.append([at, first, first])  # neither owes it nor strays
-                elif stay is not None and stay.begin <= before and at <= together:
+                if stay is None or stay.begin > before or at > together:
+                    others.append([at, *member.times(room, before, sender, at)])
+                elif sender is not None and stay.me == sender:
+                    others.append([at, at, at])  # neither owes it nor strays
+                else:
                     block += 1
                     last = max(last, at)
-                else:
-                    others.append([at, *member.times(room, before)])
         total = len(message.members)
         message.members, message.times = [], []
         self._messages.append([message.name, room, message.id, sender, message.sent, first,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from itertools import takewhile
 from typing import Final
 
 import orjson
@@ -64,7 +65,7 @@ class Stay:
 
     Attributes:
         names: of the messages that it owes to hear there.
-        me: as whom it was counted.
+        me: as whom it is counted.
         steady: it counts as one who is there without a break.
     """
 
@@ -76,7 +77,7 @@ class Stay:
         self.names = names
         self.begin = begin
         self.end = math.inf
-        self.me: str | None = None
+        self.me = member.me
         self.steady = False
 
 
@@ -95,7 +96,7 @@ class Member:
         self.hears = hears
         self.namespaces: set[str] = set()
         self.stays: dict[str, Stay] = {}
-        self._past: list[Stay] = []
+        self._past: dict[str, list[Stay]] = {}  # by room; the one that was left last stands last
         self._kept: list[str] = []
         self._me: str | None = None
 
@@ -110,11 +111,16 @@ class Member:
         return self._me
 
     def call(self, me: str | None, now: float) -> None:
-        """It is known by this name from now on."""
+        """It is known by this name from now on.
+
+        Messages that name it as their sender are on their way: to them its stays end, and begin anew.
+        """
+        if me == self._me:
+            return
         self._me = me
-        for stay in self.stays.values():
-            if stay.steady:
-                self._presence.rename(stay, me, now)
+        for stay in list(self.stays.values()):
+            self.discard(stay.room, now)
+            self._enter(stay.room, stay.names, now)
 
     def add(self, room: str, now: float) -> None:
         """It is in this room from now on; nothing happens if it was already."""
@@ -131,9 +137,11 @@ class Member:
         stay = self.stays.pop(room, None)
         if stay is not None:
             self._presence.left(stay, now)
-            recent = now - self._presence.remembered
-            self._past = [past for past in self._past if past.end > recent]
-            self._past.append(stay)
+            past, recent = self._past, now - self._presence.remembered
+            past[room] = [each for each in past.pop(room, ()) if each.end > recent] + [stay]
+            over = list(takewhile(lambda room: past[room][-1].end <= recent, past))
+            for room in over:
+                del past[room]
 
     def joined(self, namespace: str, recovered: bool, now: float) -> None:
         """A namespace was joined. Its rooms are those from before if the server recovered it, else none."""
@@ -164,15 +172,18 @@ class Member:
             for room in list(self.stays):
                 self.discard(room, now)
 
-    def times(self, room: str, since: float) -> list[float]:
-        """When it was in a room, and when it left, in turn; stays that ended before `since` are left out."""
+    def times(self, room: str, since: float, sender: str | None, at: float) -> list[float]:
+        """When it was in a room, and when it left, in turn; stays that ended before `since` are left out.
+
+        As the sender of a message that it got, it was there at that moment only: too short to owe it.
+        """
         found: list[float] = []
-        for past in self._past:
-            if past.room == room and past.end >= since:
-                found += (past.begin, past.end)
+        if sender is not None and self._me == sender:
+            found += (at, at)
         stay = self.stays.get(room)
-        if stay is not None:
-            found += (stay.begin, stay.end)
+        for each in (*self._past.get(room, ()), *(() if stay is None else (stay,))):
+            if each.end >= since:
+                found += (at, at) if sender is not None and each.me == sender else (each.begin, each.end)
         return found
 
 
@@ -215,13 +226,6 @@ class Presence:
         if stay.steady:
             self._add(stay, -1, now - self.grace)
 
-    def rename(self, stay: Stay, me: str | None, now: float) -> None:
-        """A steady member is known by another name."""
-        self.ripen(now)
-        self._add(stay, -1, now - self.grace)
-        stay.me = me
-        self._add(stay, 1, now - self.grace)
-
     def ripen(self, now: float) -> None:
         """Stays that have lasted for twice the grace are without a break from then on; in order of time."""
         young, twice = self._young, 2 * self.grace
@@ -229,7 +233,6 @@ class Presence:
             stay = young.popleft()
             if stay.end == math.inf:
                 stay.steady = True
-                stay.me = stay.member.me
                 self._add(stay, 1, stay.begin + self.grace)
 
     def _add(self, stay: Stay, by: int, at: float) -> None:

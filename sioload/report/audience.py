@@ -146,15 +146,15 @@ class Audiences:
             if batch["number"] == process.next:
                 process.next += 1
                 self._add(process, batch)
-        if told["to"] >= process.to:
-            process.to, process.complete = told["to"], told["complete"]
-            process.followed = told["followed"] >> max(0, self.shift - told["shift"])
-            self._since = max(self._since, told["since"])
-            if not (told["closed"] and process.out):
-                process.out = told["closed"] and going
+        # The newest counts, even of an earlier time: the first may come before a worker's clock is set.
+        process.to, process.complete = told["to"], told["complete"]
+        process.followed = told["followed"] >> max(0, self.shift - told["shift"])
+        self._since = max(self._since, told["since"])
+        if not (told["closed"] and process.out):
+            process.out = told["closed"] and going
         self._narrow(told["shift"])
         self.settle()
-        followed = self._receptions + sum(each.followed for each in self._processes.values())
+        followed = self._receptions + sum(each.followed for each in self._processes.values() if not each.out)
         if followed > FOLLOWED and self.shift < NARROWEST:
             self._narrow(self.shift + 1)
         return process.next
@@ -257,10 +257,10 @@ class Audiences:
             to: until when all that count know what happened.
         """
         name, grace = key[0], self._grace
-        if first < self._since:
-            return  # a part of it was forgotten
         self._judged[key] = first
         self._order.append((first, key))
+        if first < self._since:
+            return  # a part of it was forgotten
         in_time = first + grace
         sender = next((record[3] for _, record in records if record[3] is not None), None)
         sent = next((record[4] for _, record in records if record[4] is not None), None)

@@ -39,6 +39,10 @@ def untrusted(
         limited: whether the generator was the limit; as its health and `paced` tell without.
     """
     reasons = [str(loss) for loss in figures.lost]
+    if reasons and figures.audience.parts:
+        reasons.append(
+            "messages to rooms count without the users of lost workers, from their last reports on"
+        )
     count = figures.ledger.open
     if count < 0 or (count and not figures.going):
         reasons.append(f"the ledger doesn't balance: {count} emits without exactly one outcome")

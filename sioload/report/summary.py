@@ -167,6 +167,8 @@ def _audience_lines(heard: Mapping[str, Json], width: int) -> list[str]:
            "{duplicates} duplicates, {late} late, {unjudged} not judged".format(**heard)  # fmt: skip
     if heard["spread_ms"] is not None:
         text += f"; first to last arrival p99 {_ms(heard['spread_ms']['p99'])} ms"
+    if heard["strays"] and not heard["owed"]:
+        text += "; nobody was known to be in these rooms: scripts say it with self.sio.rooms.add(room)"
     if heard["share"] < 1:
         text += f"; of one message in {round(1 / heard['share'])}"
     lines = _labelled("audience", text, width)

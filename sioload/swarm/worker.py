@@ -137,7 +137,7 @@ class Worker:
 
     def on_heard(self, environment: Environment, msg: Message) -> None:
         recorder = self.producer.fleet.recorder
-        if msg.data["epoch"] == recorder.epoch:
+        if msg.data["epoch"] == recorder.epoch and msg.data["test"] == self._test:
             recorder.audience.confirmed(msg.data["next"], msg.data["shift"])
 
     def on_reset(self, environment: Environment, msg: Message) -> None:

@@ -19,12 +19,12 @@ NAME = "message"
 
 @dataclass
 class User:
-    """Somebody, and when it was in which room."""
+    """Somebody, and when it was in which room, as whom."""
 
     process: int
     member: Member
     me: str
-    stays: dict[str, list[list[float]]] = field(default_factory=lambda: defaultdict(list))
+    stays: dict[str, list[tuple[float, float, str]]] = field(default_factory=lambda: defaultdict(list))
 
 
 @dataclass
@@ -63,11 +63,19 @@ class Chat:
 
     def join(self, user: User, room: str, now: float) -> None:
         user.member.add(key_of(room), now)
-        user.stays[room].append([now, float("inf")])
+        user.stays[room].append((now, float("inf"), user.me))
 
     def leave(self, user: User, room: str, now: float) -> None:
         user.member.discard(key_of(room), now)
-        user.stays[room][-1][1] = now
+        user.stays[room][-1] = (user.stays[room][-1][0], now, user.me)
+
+    def rename(self, user: User, me: str, now: float) -> None:
+        user.member.call(me, now)
+        for stays in user.stays.values():
+            if stays[-1][1] == float("inf") and me != user.me:
+                stays[-1] = (stays[-1][0], now, user.me)
+                stays.append((now, float("inf"), me))
+        user.me = me
 
     def arrive(self, id: str, user: User, now: float) -> None:
         said = self.said[id]
@@ -119,13 +127,13 @@ class Chat:
         owed = {
             id(user)
             for user in self.users
-            if user.me != said.sender and any(a + g <= first < b - g for a, b in user.stays[said.room])
+            if any(a + g <= first < b - g and me != said.sender for a, b, me in user.stays[said.room])
         }
         there = {
             id(user)
             for user in self.users
             if user.me == said.sender
-            or any(a <= first + g and b >= first - g for a, b in user.stays[said.room])
+            or any(a <= first + g and b >= first - g for a, b, _ in user.stays[said.room])
         }
         got = {id(user) for user in in_time}
         found["strays"] += len(got - there)

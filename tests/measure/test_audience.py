@@ -90,10 +90,24 @@ def test_rooms_end_with_the_session_unless_it_was_recovered(recovered: bool) -> 
     member.lost(5.0)  # an attempt that failed
     member.joined("/", recovered=recovered, now=6.0)
     assert member.rooms == (["a"] if recovered else [])
-    assert member.times("a", 0.0)[:2] == [1.0, 4.0]
+    assert member.times("a", 0.0, None, 6.0)[:2] == [1.0, 4.0]
     member.parted("/", 7.0)
     member.joined("/", recovered=True, now=8.0)
     assert member.rooms == []
+
+
+def test_stays_in_many_rooms_are_remembered_while_they_matter() -> None:
+    process = Audience()
+    member = process.presence.member((("/", NAME),))
+    member.joined("/", recovered=False, now=0.0)
+    for number in range(5000):
+        member.add(f"room {number}", 1.0)
+    member.lost(2.0)
+    member.joined("/", recovered=True, now=3.0)
+    assert member.times("room 7", 0.0, None, 3.0) == [1.0, 2.0, 3.0, float("inf")]
+    member.discard("room 7", 3.0 + process.presence.remembered)
+    assert member.times("room 7", 0.0, None, 99.0) == [3.0, 3.0 + process.presence.remembered]
+    assert member.times("room 8", 0.0, None, 99.0) == [3.0, float("inf")]
 
 
 def simulate(processes: int, seed: int, seconds: int, unreliable: bool) -> tuple[Counter[str], Counter[str]]:
@@ -107,6 +121,8 @@ def simulate(processes: int, seed: int, seconds: int, unreliable: bool) -> tuple
     for step in range(seconds * 4):
         at = step / 4 + chance.random() / 5
         events.append((at, 0, "move", chance.randrange(len(users))))
+        if chance.random() < 0.1:
+            events.append((at, 0, "rename", chance.randrange(10)))
         if chance.random() < 0.5:
             sender = chance.choice(users)
             room = chance.choice(rooms)
@@ -134,7 +150,11 @@ def simulate(processes: int, seed: int, seconds: int, unreliable: bool) -> tuple
             else:
                 inside[number, room] = True  # type: ignore[index]
                 chat.join(user, room, at)
-        elif inside.get((number, chat.said[what].room)) or chance.random() < 0.3:  # type: ignore[arg-type]
+        elif what == "rename":
+            chat.rename(user, f"user {chance.randrange(len(users))}", at)
+        elif inside.get((number, chat.said[what].room)) or (  # type: ignore[arg-type]
+            number >= 10 and chance.random() < 0.5  # type: ignore[operator]
+        ):
             chat.arrive(what, user, at)
     found = chat.end(end).counts()
     return Counter(found), chat.expected(end)
@@ -187,6 +207,23 @@ def test_users_of_a_lost_worker_owe_nothing_more() -> None:
     assert (found.messages, found.owed, found.missed) == (2, 6, 0)
 
 
+def test_a_worker_is_waited_for_whose_clock_was_ahead_at_first() -> None:
+    chat = Chat(2, GRACE)
+    for number in range(2):
+        chat.join(chat.user(number, f"user {number}"), "a", 0.0)
+    chat.processes.append(Audience())
+    chat.processes[2].begin(GRACE, 3600.0)
+    chat.report(2, 3600.0)  # it joined a moment ago
+    chat.report(2, 1.0)
+    chat.said["1"] = Said("a", None, None)
+    chat.arrive("1", chat.users[0], 5.0)
+    for process in (0, 1):
+        chat.report(process, 8.0)
+    assert chat.audiences.figures().names() == {}
+    chat.report(2, 8.0)
+    assert chat.audiences.figures().names()[NAME].missed == 1
+
+
 def test_parts_of_a_run_have_what_was_last_heard_in_them() -> None:
     chat = Chat(1, GRACE)
     marks: list[float] = [10.0]
@@ -218,8 +255,12 @@ def test_what_was_forgotten_in_part_is_forgotten_whole() -> None:
             chat.processes[0].reset(10.05)
             chat.processes[1].reset(10.02)
         chat.arrive(id, chat.users[1], at + 0.1)
+    chat.report(0, 13.5)
+    chat.report(1, 13.5)
+    chat.arrive("1", chat.users[1], 13.6)  # what is known no more is late, and missed by nobody
     found = chat.end(20.0)
     assert (found.messages, found.owed, found.reached) == (1, 2, 2)  # who is where was not forgotten
+    assert found.late == 1
 
 
 def test_beyond_its_bound_it_follows_a_share(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,18 @@ def test_the_report_and_its_summary(swarm: Swarm) -> None:
     assert "1 of 4 missed <i>2 in <b>lobby" in told
 
 
+def test_where_nobody_is_in_a_room_it_is_said_how_scripts_say_it() -> None:
+    swarm, chat = Swarm(), Chat(1, GRACE)
+    chat.audiences = swarm.audiences
+    chat.said["1"] = Said("lobby", None, None)
+    chat.arrive("1", chat.user(0, "ann"), 5.0)
+    chat.end(9.0)
+    swarm.take("worker 0", Recorder("0").snapshot(1))
+    document = report(swarm.figures(), version="1", started=0.0, duration=9.0, host="http://h", peak_users=1)
+    told = " ".join(summary_text(document, 200).split())
+    assert "1 strays" in told and "scripts say it with self.sio.rooms.add(room)" in told
+
+
 def test_the_history_has_reach_and_spread(swarm: Swarm) -> None:
     history = History()
     history.feed(1.0, Figures(), 5)

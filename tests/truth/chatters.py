@@ -60,6 +60,21 @@ class Sitting(Chatter):
         gevent.sleep(1)
 
 
+class Talking(Chatter):
+    """In one room with all others, where everyone goes on talking."""
+
+    abstract = MANNER != "talking"
+
+    def on_start(self):
+        self.sio.connect()
+        self.join("room")
+        gevent.sleep(1.5)
+
+    @task
+    def talk(self):
+        self.say("room")
+
+
 class Slow(Chatter):
     """Ten in one room, of which the first says things that go out member by member."""
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import serverkit
-from truthkit import Bench, Outcome, quantile
+from truthkit import Bench, Outcome, quantile, swarm_port
 
 HERE = Path(__file__).parent
 USERS, PART = 16, 10
@@ -87,10 +89,17 @@ def test_where_nobody_missed_anything_the_run_is_fine(bench: Bench, workers: int
     assert outcome.code in (0, 4), outcome.text
 
 
+@pytest.mark.verify
+@pytest.mark.parametrize("plan", sorted(LOSSY))
+def test_each_loss_fails_the_run_by_itself(bench: Bench, plan: str) -> None:
+    outcome = play(bench, (plan,), 0)
+    assert outcome.code == (4 if outcome.report["untrusted"] else 3), outcome.text
+
+
 def chat(bench: Bench, nodes: int, adapter: str) -> tuple[str, serverkit.Process]:
     """A sound server; its URL, and what prints what it did."""
     modules = serverkit.ROOT / "tests" / "servers" / "node_modules"
-    node = serverkit.need_node("@socket.io/cluster-adapter")
+    node = serverkit.need_node("@socket.io/cluster-adapter" if adapter == "cluster" else "sio4")
     process = bench.process([node, HERE / "chat.js", modules, str(nodes), adapter])
     port = int(process.wait_for(serverkit.READY, serverkit.START_DEADLINE).group(1))
     return f"http://127.0.0.1:{port}", process
@@ -122,6 +131,31 @@ def test_two_nodes_reach_all_with_an_adapter_and_their_own_without(bench: Bench,
     if adapter == "none":
         lost = [worst["missed"] for worst in found["worst"]]
         assert lost == [max(owed_there(joined, place, nodes) for place in said)] * 10
+
+
+@pytest.mark.verify
+def test_users_of_a_worker_that_is_killed_owe_nothing_more(bench: Bench) -> None:
+    """Eight talk in one room, and half of them are gone at once."""
+    url, server = chat(bench, 1, "none")
+    port = swarm_port()
+    run = ["--master", "--expect-workers", "2", "-u", "8", "-r", "8", "-t", "12s", "--sio-grace", "500ms",
+           "--sio-check", "FANOUT: missed == 0", *port]  # fmt: skip
+    finish = bench.start("chatters.py", url, *run, env={"CHATTERS": "talking"})
+    _, doomed = (bench.worker("chatters.py", port, {"CHATTERS": "talking"}) for _ in range(2))
+    bench.newest.wait_for(serverkit.SPAWNED, 30)
+    time.sleep(6)  # workers report every three seconds
+    doomed.signal(signal.SIGKILL)
+    outcome = finish(60)
+    report, said = outcome.report, sum("said" in each for each in logged(server))
+    (found,) = report["audience"]
+    before, rest = divmod(found["owed"] - 4 * found["messages"], 4)
+    assert rest == 0 and 0 < before < found["messages"], outcome.text
+    assert found["missed"] == found["strays"] == found["duplicates"] == found["late"] == 0, outcome.text
+    assert said - 8 <= found["messages"] + found["unjudged"] <= said, outcome.text
+    (check,) = report["checks"]
+    assert check["ok"] and outcome.code == 4 and report["workers"]["lost"] == 1, outcome.text
+    told = "messages to rooms count without the users of lost workers"
+    assert any(told in reason for reason in report["untrusted"]) and told in outcome.text
 
 
 def owed_there(joined: Counter[tuple[int, str]], place: tuple[int, str], nodes: set[int]) -> int:

@@ -130,11 +130,12 @@ class Bench:
             worker.wait(timeout)
         self._workers.clear()
 
-    def worker(self, file: str, port: list[str], env: dict[str, str]) -> None:
+    def worker(self, file: str, port: list[str], env: dict[str, str]) -> serverkit.Process:
         """A worker as a process of its own, for the run that was started last."""
         argv = ["-f", HERE / file, "--worker", "--master-host", "127.0.0.1", *port[-2:]]
         told = str(self.folder / f"run{self._runs}" / "told")
         self._workers.append(self.process(serverkit.locust(argv), {"TRUTH": told, **env}))
+        return self._workers[-1]
 
     def compiled(self, source: str, *options: str) -> Path:
         """A C program of this folder, as `cc` makes it."""
