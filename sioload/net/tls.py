@@ -103,15 +103,22 @@ class TLSStream(Stream):
         if self.closed:
             return
         try:
-            self.tls.write(data)
+            sealed = self._seal(data)
         except (ssl.SSLError, MemoryError) as error:
             self._fail_later(data, tls_end(error))
             return
-        self._flush()
+        super().write(sealed)
 
     def write_text(self, head: bytes, number: int | None, data: bytes) -> None:
         """As `Stream.write_text`."""
         self.write(text_frame(head, number, data))
+
+    def _seal(self, data: bytes) -> bytes:
+        """The records of `data`, made one by one: a BIO keeps the memory of the most that it has held."""
+        if len(data) <= CHUNK:
+            self.tls.write(data)
+            return self._outgoing.read()
+        return b"".join([self._seal(data[at : at + CHUNK]) for at in range(0, len(data), CHUNK)])
 
     def _flush(self) -> None:
         if self._outgoing.pending:

@@ -1,20 +1,22 @@
 """What one process carries: thousands of users, broadcasts to them all, a master with a hundred workers.
 
-    python tests/benchmarks/scale.py [--parts idle,crowd,broadcast,master] [--users N] [--seconds N] ...
+    python tests/benchmarks/scale.py [--parts idle,crowd,tls,broadcast,master] [--users N] [--seconds N] ...
 
 Parts:
     idle       locustfiles/idle_crowd.py as it is, against an npm server with heartbeats of 5 s
     crowd      the same users, each with one acknowledged emit per 10 s
+    tls        the users of idle over TLS, against three npm servers
     broadcast  one event to 5,000 users five times a second, beside a receiver in C
     master     100 simulated workers of 50 rows report a run of an hour to one Locust master
 
 Servers and simulated workers run on one core, what is measured on the other. It states what it found and
-exits 0 when it could measure; each part has a time limit, and ends what it started. In all about 45 minutes.
+exits 0 when it could measure; each part has a time limit, and ends what it started. In all about an hour.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -26,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,8 @@ from generators import HERE, MODULES, ROOT, BenchError, Server, Tools, last_line
 from run import busy_share, versions
 
 SPAWN_RATE = 500
+TLS_SPAWN_RATE = 200  # each of these users costs both sides a handshake
+TLS_SERVERS = 3
 HEARTBEAT = 5.0  # seconds
 BROADCAST_RATE = 5
 INTERVAL = 3.0  # seconds between two reports of a worker
@@ -46,8 +51,8 @@ def arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)} (default: all)")
-    add("--users", type=int, default=18_000, help="of idle and crowd (default: 18000)")
-    add("--seconds", type=float, default=600, help="of idle and crowd, after the ramp-up (default: 600)")
+    add("--users", type=int, default=18_000, help="of idle, crowd and tls (default: 18000)")
+    add("--seconds", type=float, default=600, help="of idle, crowd and tls, after the ramp-up (default: 600)")
     add("--receivers", type=int, default=5_000, help="users of broadcast (default: 5000)")
     add("--broadcast-seconds", type=float, default=20, help="(default: 20)")
     add("--workers", type=int, default=100, help="simulated workers (default: 100)")
@@ -130,16 +135,36 @@ def event(report: dict[str, Any], type: str, name: str) -> dict[str, Any]:
 # Thousands of users in one process.
 
 
+class Together:
+    """Several servers, as one."""
+
+    def __init__(self, servers: list[Server]) -> None:
+        self._servers = servers
+
+    def counts(self) -> dict[str, Any]:
+        """The sums of what they counted."""
+        told = [server.counts() for server in self._servers]
+        closed = sum((Counter(counts["closed"]) for counts in told), Counter())
+        return {name: sum(c[name] for c in told) for name in told[0] if name != "closed"} | {"closed": closed}
+
+
 def hold(tools: Tools, chosen: argparse.Namespace, part: str) -> dict[str, Any]:
     """Holds users for a while, and compares what both sides counted."""
     if "node" in tools.missing:
         raise BenchError(tools.missing["node"])
     report = tools.directory / "report.json"
     file = ROOT / "locustfiles" / "idle_crowd.py" if part == "idle" else HERE / "scale_users.py"
-    with serving(npm_server(pingInterval=HEARTBEAT * 1000)) as server:
-        host = ["--host", server.url, "-u", str(chosen.users), "-r", str(SPAWN_RATE)]
-        with started(tools, locust(file, report, *host), environment(part)) as process:
-            opening = chosen.users / SPAWN_RATE
+    rate, ca, pem = (TLS_SPAWN_RATE, tools.ca, str(tools.pem)) if part == "tls" else (SPAWN_RATE, None, None)
+    with contextlib.ExitStack() as stack:
+        servers = [
+            stack.enter_context(serving(npm_server(pingInterval=HEARTBEAT * 1000, pem=pem), ca))
+            for _ in range(TLS_SERVERS if part == "tls" else 1)
+        ]
+        server = Together(servers)
+        host = ["--host", servers[0].url, "-u", str(chosen.users), "-r", str(rate)]
+        where = environment(part, SIOLOAD_SERVERS=" ".join(s.url for s in servers), SIOLOAD_CA=str(ca))
+        with started(tools, locust(file, report, *host), where) as process:
+            opening = chosen.users / rate
             wait_until(lambda: server.counts()["open"] >= chosen.users, 3 * opening + 60, process)
             time.sleep(10)
             found = watch(server, process, chosen.seconds)
@@ -188,7 +213,7 @@ def growth(memory: Sequence[float]) -> float:
     return memory[-1] / memory[0] - 1
 
 
-def watch(server: Server, process: subprocess.Popen[bytes], seconds: float) -> dict[str, Any]:
+def watch(server: Together, process: subprocess.Popen[bytes], seconds: float) -> dict[str, Any]:
     """Memory and CPU of a run, and its server's counts, while it goes on."""
     before, cpu, began = server.counts(), tree_cpu(process.pid), time.monotonic()
     memory = [rss_mib(process.pid)]
@@ -420,6 +445,7 @@ def judge_master(
 PARTS: dict[str, tuple[str, Callable[[Tools, argparse.Namespace, str], dict[str, Any]]]] = {
     "idle": ("users of locustfiles/idle_crowd.py in one process", hold),
     "crowd": ("users with one acknowledged emit per 10 s in one process", hold),
+    "tls": ("users of locustfiles/idle_crowd.py in one process, over TLS", hold),
     "broadcast": ("users of one process get a broadcast 5 times a second", broadcast),
     "master": ("one master, many workers", master),
 }

@@ -1,12 +1,14 @@
 """The locustfile of `scale.py`: SIOLOAD_SCALE says which of the users below are simulated.
 
-crowd: those of locustfiles/idle_crowd.py, each with one acknowledged emit per 10 s. broadcast: users who only
-receive; when each copy was recorded is written to SIOLOAD_ROUNDS at the end. master: any, as nobody simulates
-them.
+crowd: those of locustfiles/idle_crowd.py, each with one acknowledged emit per 10 s. tls: those users as they
+are, over TLS, on the servers of SIOLOAD_SERVERS in turn, which SIOLOAD_CA vouches for. broadcast: users who
+only receive; when each copy was recorded is written to SIOLOAD_ROUNDS at the end. master: any, as nobody
+simulates them.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -26,9 +28,21 @@ PART = os.environ["SIOLOAD_SCALE"]
 PERIOD = 10.0  # seconds between two emits of a user
 recorded, times = array("d"), array("d")
 
-if PART == "crowd":
+if PART in ("crowd", "tls"):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "locustfiles"))
     import idle_crowd
+
+if PART == "tls":
+    SERVERS = itertools.cycle(os.environ["SIOLOAD_SERVERS"].split())
+
+    class Secure(idle_crowd.Bystander):
+        options = {**idle_crowd.Bystander.options, "ca_file": os.environ["SIOLOAD_CA"]}
+
+        def __init__(self, environment: Any) -> None:
+            self.host = next(SERVERS)
+            super().__init__(environment)
+
+elif PART == "crowd":
 
     class Regular(idle_crowd.Bystander):
         wait_time = constant(PERIOD)

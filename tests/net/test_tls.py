@@ -1,0 +1,155 @@
+"""A stream over TLS: whatever records and segments its bytes come in, they are what was sent."""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import ctypes
+import resource
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import gevent
+import pytest
+import trustme
+
+from sioload.errors import End
+from sioload.measure.recorder import Recorder
+from sioload.measure.rows import Row
+from sioload.net.pushes import BroadcastKey, CountedBroadcast
+from sioload.net.tls import TLSStream
+
+
+class Owner:
+    def __init__(self) -> None:
+        self.data = b""
+        self.lost: list[End] = []
+        self.secure = False
+
+    def on_secure(self) -> None:
+        self.secure = True
+
+    def on_data(self, data: bytes) -> None:
+        self.data += data
+
+    def on_lost(self, end: End) -> None:
+        self.lost.append(end)
+
+    def on_drained(self) -> None:
+        pass
+
+    def on_crash(self, error: BaseException) -> None:
+        raise error
+
+
+class Server:
+    """The other end of a stream.
+
+    Attributes:
+        heard: how much of plain text came.
+    """
+
+    def __init__(self, sock: _socket.socket, context: ssl.SSLContext) -> None:
+        self.sock = sock
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._in, self._out, server_side=True)
+        self.heard = 0
+
+    def sealed(self, *texts: bytes) -> bytes:
+        """Records of these texts."""
+        for text in texts:
+            self._tls.write(text)
+        return self._out.read()
+
+    def turn(self) -> None:
+        """Take what has come, and answer what TLS asks for."""
+        with contextlib.suppress(BlockingIOError):
+            self._in.write(self.sock.recv(65_536))
+        with contextlib.suppress(ssl.SSLWantReadError):
+            while True:
+                self.heard += len(self._tls.read(65_536))
+        if self._out.pending:
+            self.sock.send(self._out.read())
+        gevent.sleep(0)
+
+
+@pytest.fixture(scope="module")
+def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's and a client's."""
+    ca = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    ca.issue_cert("server.test").configure_cert(server)
+    ca.configure_trust(client)
+    return server, client
+
+
+@pytest.fixture
+def ends(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> Iterator[tuple[Server, TLSStream, Owner]]:
+    ours, theirs = _socket.socketpair()
+    for sock in (ours, theirs):
+        sock.setblocking(False)
+    owner, server = Owner(), Server(theirs, contexts[0])
+    stream = TLSStream(ours, owner, Recorder(), contexts[1], "server.test")
+    stream.start()
+    while not owner.secure:
+        server.turn()
+    server.turn()
+    yield server, stream, owner
+    stream.close()
+    theirs.close()
+
+
+def test_records_and_segments_of_each_size(ends: tuple[Server, TLSStream, Owner]) -> None:
+    server, _, owner = ends
+    wanted = b""
+    for sizes in ((1,), (3, 1, 2), (426, 427), (447, 448, 449), (10_000, 3), (16_384, 5, 16_384), (2,)):
+        texts = [bytes(0x20 + (i + size) % 90 for i in range(size)) for size in sizes]
+        wanted += b"".join(texts)
+        server.sock.send(server.sealed(*texts))
+        gevent.sleep(0.005)
+        assert owner.data == wanted
+    sealed = server.sealed(b"a" * 1000, b"b" * 16_384, b"c")
+    for at in range(0, len(sealed), 448):
+        server.sock.send(sealed[at : at + 448])
+        gevent.sleep(0)
+    gevent.sleep(0.005)
+    assert owner.data[len(wanted) :] == b"a" * 1000 + b"b" * 16_384 + b"c"
+    for byte in server.sealed(b"bytes", b"alone"):
+        server.sock.send(bytes((byte,)))
+        gevent.sleep(0)
+    gevent.sleep(0.005)
+    assert owner.data.endswith(b"bytesalone") and owner.lost == []
+
+
+def test_a_great_message_leaves_no_memory_behind(ends: tuple[Server, TLSStream, Owner]) -> None:
+    """A user that sent one, and is idle, holds what others hold."""
+    server, stream, _ = ends
+    size, before = 8 << 20, resident()
+    stream.write(bytes(size))
+    assert stream.buffered
+    while server.heard < size:
+        server.turn()
+    assert stream.buffered == 0
+    assert resident() - before < size // 4
+
+
+def resident() -> int:
+    """Bytes of memory that this process needs."""
+    ctypes.CDLL(None).malloc_trim(0)
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def test_what_is_only_counted_is_not_handed_over(ends: tuple[Server, TLSStream, Owner]) -> None:
+    server, stream, owner = ends
+    row = Row("PUSH", "news")
+    pushes: dict[bytes, CountedBroadcast] = {}
+    push = CountedBroadcast(None, row, None, 0)
+    push.kind = stream.kind = BroadcastKey("/", None, None, pushes)
+    pushes[b"known"] = push
+    for _ in range(3):
+        server.sock.send(server.sealed(b"known"))
+        gevent.sleep(0.005)
+    server.sock.send(server.sealed(b"unknown"))
+    gevent.sleep(0.005)
+    assert (row.totals().count, owner.data) == (3, b"unknown")
