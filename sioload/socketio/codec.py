@@ -30,7 +30,6 @@ _OPTIONS: Final = OPTIONS  # of this module: a global that costs no look-up
 _KINDS: Final[dict[str, PacketType]] = {str(kind.value): kind for kind in PacketType}
 _EVENT: Final = PacketType.EVENT
 _ACK: Final = PacketType.ACK
-_CONNECT: Final = PacketType.CONNECT
 _from_json: Final = orjson.loads
 _to_json: Final = orjson.dumps
 

@@ -133,9 +133,11 @@ class Moving(Chatter):
 if MANNER == "moving":
 
     class UntilDelivered(LoadTestShape):
-        """Goes on until so many messages have arrived."""
+        """Goes on until so many messages have arrived; half of the users go in between, and others come."""
 
         def tick(self):
             arrived = self.runner.stats.get("message", "PUSH").num_requests
             users = self.runner.environment.parsed_options.num_users
-            return None if arrived >= TARGET and self.get_run_time() > 10 else (users, users)
+            if arrived >= TARGET and self.get_run_time() > 10:
+                return None
+            return (users // 2 if 0.4 < arrived / TARGET < 0.6 else users), users
