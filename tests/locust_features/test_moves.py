@@ -73,6 +73,7 @@ def test_workers_come_late_leave_and_die_or_come_back(
         scene.until(4)
         second = scene.start(*worker)  # takes two users over
         scene.until(6)
+        scene.until(2, "stop")  # a worker that is told more while it still stops users forgets that it does
         second.signal(signal.SIGTERM)  # and gives them back
         codes = [second.wait(30)]
         scene.until(8)
