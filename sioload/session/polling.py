@@ -56,9 +56,9 @@ class Polling:
         pausing: no new GET starts; `on_polling_paused` follows once nothing is under way.
     """
 
-    __slots__ = ("_batch", "_before", "_dials", "_get", "_listener", "_most", "_on_air", "_patience",
-                 "_post", "_queue", "_requests", "buffered", "closed", "last_heard", "max_payload",
-                 "pausing")  # fmt: skip
+    __slots__ = ("_batch", "_before", "_dialling", "_dials", "_get", "_listener", "_most", "_on_air",
+                 "_patience", "_post", "_queue", "_requests", "buffered", "closed", "last_heard",
+                 "max_payload", "pausing")  # fmt: skip
 
     def __init__(
         self, requests: Requests, listener: Listener, max_payload: float, line: HTTPConnection | None
@@ -72,6 +72,7 @@ class Polling:
             line.handler = self
         self._post: HTTPConnection | None = None
         self._before: End | None = None  # why the last GET had to go out again
+        self._dialling = False  # a connection for the next GET
         self._dials: list[Dialler] = []
         self._queue: deque[tuple[list[Packet], int, Receipt | None]] = deque()
         self._on_air: list[Receipt] | None = None
@@ -95,9 +96,11 @@ class Polling:
         if line is not None and self._patience.allows(line):
             line.request(self._requests.get())
         else:
+            self._dialling = True
             self._dial(self._dialled_get)
 
     def _dialled_get(self, stream: Stream) -> None:
+        self._dialling = False
         self._get = HTTPConnection(stream, self, self._requests.options.limits)
         self._get.request(self._requests.get())
 
@@ -185,12 +188,12 @@ class Polling:
     def resume(self) -> None:
         """Go on polling after a pause that led nowhere."""
         self.pausing = False
-        if self._get is None or not self._get.busy:
+        if not _polls(self):
             self.poll()
         self._post_next()
 
     def _check_paused(self) -> None:
-        if self.pausing and self._on_air is None and not (self._get and self._get.busy):
+        if self.pausing and self._on_air is None and not _polls(self):
             self._listener.on_polling_paused()
 
     def say_goodbye(self, now: float) -> bool:
@@ -270,7 +273,7 @@ class Polling:
             return
         if self.pausing:
             self._check_paused()
-        elif self._get is None or not self._get.busy:
+        elif not _polls(self):
             self.poll()
 
     def _posted(self, response: Response) -> None:
@@ -301,6 +304,7 @@ class Polling:
         if not self.closed and self._patience.raced(line):
             if line is self._get:
                 self._before = end
+                self._dialling = True
                 self._dial(self._dialled_get, end)
                 return
             if line.unsent:
@@ -324,6 +328,11 @@ class Polling:
 
         dialler = self._requests.dial(done, failed)
         self._dials.append(dialler)
+
+
+def _polls(polling: Polling) -> bool:
+    """Whether a GET is under way, if only its connection: a second one would take what isn't its own."""
+    return polling._dialling or (polling._get is not None and polling._get.busy)
 
 
 def _rests(polling: Polling) -> bool:
