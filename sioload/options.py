@@ -188,6 +188,23 @@ class Options:
         return replace(self, **changes)
 
 
+#: How many are remembered.
+VARIANTS = 1000
+_variants: dict[tuple[int, str], tuple[Options, Options]] = {}
+
+
+def variant(options: Options, changes: Mapping[str, Json]) -> Options:
+    """`options.but(**changes)`, validated and kept once for all who ask for the same: validating takes longer
+    than the rest of a connect."""
+    key = (id(options), repr(changes))
+    known = _variants.get(key)
+    if known is None:
+        if len(_variants) >= VARIANTS:
+            _variants.clear()
+        known = _variants[key] = options, options.but(**changes)  # with the first, whose id stands for it
+    return known[1]
+
+
 def check_strings(name: str, value: object) -> None:
     """Headers or cookies that a request can carry."""
     if not isinstance(value, Mapping):

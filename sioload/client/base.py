@@ -17,7 +17,7 @@ from sioload.client.schedule import Pace
 from sioload.measure.rooms import value_of
 from sioload.net.clock import stamp
 from sioload.net.fleet import Fleet, say_unowned
-from sioload.options import Options, options_from
+from sioload.options import Options, options_from, variant
 from sioload.plain import Json
 
 
@@ -217,15 +217,14 @@ class ClientBase:
     ) -> Options:
         """The options with what one call changes; the shared object itself when that is nothing."""
         changes: dict[str, Json] = {}
-        if headers:
-            changes["headers"] = {**self.options.headers, **headers}
         if transports is not None:
             changes["transports"] = transports
         if path is not None:
             changes["path"] = path
         if timeout is not None:
             changes["connect_timeout"] = timeout
-        return self.options.but(**changes) if changes else self.options
+        options = variant(self.options, changes) if changes else self.options
+        return options.but(headers={**options.headers, **headers}) if headers else options
 
     def disconnect(self, namespace: str | None = None) -> None:
         """Leave one namespace, or all of them and close the connection; returns once that is done.

@@ -111,7 +111,7 @@ def _octet_frame(body: bytes, start: int, limits: Limits, old: bool) -> tuple[fr
     digits = body[start + 1 : end]
     if kind > 1 or end < 0 or not digits or max(digits) > 9:
         raise ProtocolError("malformed length in payload")
-    length = int(bytes(digit + 48 for digit in digits))
+    length = int(bytes([digit + 48 for digit in digits]))
     _check_size(length - 1, limits)
     start, position = end + 1, end + 1 + length
     if old and not kind and not (position == len(body) or body[position : position + 1] in (b"\0", b"\1")):
@@ -155,7 +155,7 @@ def encode_lengths(
 def _octets(packet: Packet) -> bytes:
     frame = frames.encode_eio3(packet)
     kind, data = (b"\0", _bytes(frame)) if isinstance(frame, str) else (b"\1", frame)
-    return kind + bytes(int(digit) for digit in str(len(data))) + b"\xff" + data
+    return kind + bytes([int(digit) for digit in str(len(data))]) + b"\xff" + data
 
 
 def decode_v0(body: bytes, limits: Limits) -> list[Packet]:

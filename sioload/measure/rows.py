@@ -271,7 +271,7 @@ class Row:
         counts = self._counts
         if not counts:
             self._counts = counts = [0] * (LAST + 1)
-        counts[index] += 1
+        counts[index] = counts[index] + 1  # compiled, += is slower on an item
         self._sum += ticks
         if ticks > self._max:
             self._max = ticks

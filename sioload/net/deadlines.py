@@ -8,6 +8,7 @@ from heapq import heapify, heappop, heappush
 from time import perf_counter
 
 from gevent.hub import get_hub
+from mypy_extensions import mypyc_attr
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +21,7 @@ def due(timer: Timer | None) -> float:
     return float("inf") if timer is None or timer[2] is None else timer[0]  # type: ignore[return-value]
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Deadlines:
     """Callbacks at points of time, run in the hub.
 

@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from gevent.hub import get_hub
+from mypy_extensions import mypyc_attr
 
 from sioload.errors import ConnectError, End, OptionError, Stage
 from sioload.measure.rows import Row
@@ -35,6 +36,7 @@ ONE_ADDRESS = 1.0
 IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: the port is chosen at connect, so ports are shared by destinations
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Dialler:
     """One attempt to get a stream: resolve, connect (each address in turn), a proxy's tunnel, TLS.
 

@@ -25,7 +25,7 @@ from sioload.net.pushes import BroadcastKey, CountedBroadcast
 from sioload.net.resolve import Resolver
 from sioload.net.tls import tls_context
 from sioload.net.wire import text_of_server
-from sioload.options import Options
+from sioload.options import Options, variant
 from sioload.socketio.generations import Generation
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Fleet:
         self.complaints = Complaints(self.deadlines)
         self.orphans = Orphans(self.deadlines)
         self.follow: Callable[[Any], None] | None = None
-        self._born = int(time.time() * 1000)
+        self._born = f"{int(time.time() * 1000):x}."
         self._serial = 0
         self._seats: dict[tuple[str, ...], list[Iterator[str]]] = {}
 
@@ -130,7 +130,7 @@ class Fleet:
             families = [[a for a in options.source_addresses if (":" in a) == six] for six in (False, True)]
             seats = [itertools.cycle(family) for family in families if family]
             self._seats[options.source_addresses] = seats
-        return options.but(source_addresses=tuple(next(seat) for seat in seats))
+        return variant(options, {"source_addresses": tuple(next(seat) for seat in seats)})
 
     def source(self, options: Options, family: int) -> str | None:
         """The local address to bind the next connection to, None to leave it to the kernel."""
@@ -139,7 +139,7 @@ class Fleet:
     def next_timestamp(self) -> str:
         """A value for the cache-busting parameter `t`: unique in this process."""
         self._serial += 1
-        return f"{self._born:x}.{self._serial:x}"
+        return self._born + str(self._serial)
 
     def remember(self, text: str, namespace: str, codec: object, push: CountedBroadcast) -> None:
         """A server that broadcasts sends one frame to everyone; several may be on their way at a time."""

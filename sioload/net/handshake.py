@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
@@ -115,14 +115,39 @@ def own_headers(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     return [header for header in headers if header[0].lower() not in _OURS]
 
 
-def accepted(head: bytes, key: str, protocols: Sequence[str] = ()) -> list[tuple[str, str]] | None:
+#: The last answers that said yes, as they are before and behind the proof that they had the key, and what
+#: was offered to them; with the headers that were read. All users get one from a server.
+_yes: Final[dict[tuple[bytes, bytes, tuple[str, ...]], list[tuple[str, str]]]] = {}
+YES: Final = 32
+
+
+def accepted(head: bytes, key: str, protocols: tuple[str, ...] = ()) -> list[tuple[str, str]] | None:
     """The headers of an answer that says yes, names in lower case; None if somebody else is to judge it.
+
+    Of an answer that differs from one before in nothing but the proof, that one's are returned.
 
     Args:
         head: all before the empty line.
         key: that of the request.
         protocols: subprotocols that it offered, of which the answer may name one.
     """
+    digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
+    proof = binascii.b2a_base64(digest, newline=False)
+    before, found, behind = head.partition(proof)
+    if not found:
+        return None
+    known = _yes.get((before, behind, protocols))
+    if known is None:
+        known = _read(head, proof.decode(), protocols)
+        if known is not None:
+            if len(_yes) >= YES:
+                _yes.clear()
+            _yes[before, behind, protocols] = known
+    return known
+
+
+def _read(head: bytes, proof: str, protocols: tuple[str, ...]) -> list[tuple[str, str]] | None:
+    """As `accepted`."""
     if len(head) > LONG or _HEAD.fullmatch(head) is None:
         return None
     headers = []
@@ -135,11 +160,10 @@ def accepted(head: bytes, key: str, protocols: Sequence[str] = ()) -> list[tuple
             if name in needed:
                 return None
             needed[name] = value
-    digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
     accept = needed.pop("sec-websocket-accept", "")
     if protocols and needed.get("sec-websocket-protocol", protocols[0]) in protocols:
         needed.pop("sec-websocket-protocol", None)
     names = {name: value.lower() for name, value in needed.items()}
     if names != {"upgrade": "websocket", "connection": "upgrade"}:
         return None
-    return headers if accept == binascii.b2a_base64(digest, newline=False).decode() else None
+    return headers if accept == proof else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from time import perf_counter
-from typing import Protocol
+from typing import Final, Protocol
 
 import httptools
 
@@ -107,8 +107,8 @@ class HTTPConnection:
     def request(self, message: bytes) -> None:
         """Send a whole request (head and body)."""
         self.busy = True
-        self._reset()
-        self._parser = httptools.HttpResponseParser(self)
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
         self._size = len(message)
         self.asked_at = perf_counter()
         self.stream.write(message)
@@ -133,7 +133,7 @@ class HTTPConnection:
 
     def on_data(self, data: bytes) -> None:
         parser = self._parser
-        if parser is None:
+        if parser is None or not self.busy:
             self._fail("data that nobody asked for")
             return
         self._taken += len(data)
@@ -181,7 +181,7 @@ class HTTPConnection:
     # llhttp's callbacks.
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        key, text = _name(name), value.decode("latin-1")
         self._headers.append((key, text))
         if key == "content-length":
             self._framed = True
@@ -233,11 +233,11 @@ class HTTPConnection:
         except zlib.error:
             self._fail(f"content-encoding {encoding} of a body that can't be decompressed")
             return
-        self._parser = None
         self._reset()
         self.busy = False
         self.idle_since = perf_counter()
         if not self.alive:
+            self._parser = None
             self.stream.close()
         self.handler.on_response(self, Response(status, headers, body))
 
@@ -257,6 +257,20 @@ class HTTPConnection:
         self.close()
         if was_busy:
             self.handler.on_failure(self, End(error.kind, str(error)))
+
+
+#: Names of headers in lower case, by how servers write them; of short ones, and no more than so many.
+_names: Final[dict[bytes, str]] = {}
+NAMES: Final = 256
+
+
+def _name(written: bytes) -> str:
+    name = _names.get(written)
+    if name is None:
+        name = written.decode("latin-1").lower()
+        if len(_names) < NAMES and len(written) <= 64:
+            _names[written] = name
+    return name
 
 
 def _decompress(body: bytes, encoding: str, limit: int) -> bytes:

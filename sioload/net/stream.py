@@ -221,8 +221,8 @@ class Stream:
             except OSError as error:
                 self._fail(os_end(error))
                 return
-            if data:
-                size = len(data)
+            size = len(data)
+            if size:
                 self._meter.bytes_received += size
                 if size == SMALL:
                     self._small = False

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger(__name__)
+#: What makes streams: a name in whose place tests put another, as that of a compiled class can't be.
+dialler: type[Dialler] = Dialler
 #: Redirects that one opening follows.
 MOVES = 5
 _told: set[str] = set()
@@ -178,7 +180,7 @@ class Requests:
         """Begin to connect a stream for the next request."""
         at = self.at()
         proxy = None if self.proxy is None else proxy_for(self.proxy, at, websocket)
-        return Dialler(
+        return dialler(
             self.fleet, at.host, at.port, self.options, at.tls, done, failed, self.owner, proxy, self.tickets
         )
 

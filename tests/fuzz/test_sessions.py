@@ -24,6 +24,8 @@ import sioload.session.requests
 from sioload.client.manager import Manager, Phase
 from sioload.engineio.urls import Endpoint
 from sioload.errors import End, Refused
+from sioload.net.deadlines import Deadlines
+from sioload.net.dial import Dialler
 from sioload.net.fleet import Fleet
 from sioload.net.http import HTTPConnection
 from sioload.net.stream import CLOSED
@@ -57,7 +59,7 @@ OPEN_0 = b"s1:15:25:websocket,xhr-polling"
 JOINED = ['40{"sid":"x"}', '40/chat,{"sid":"y"}']
 
 
-class Clock:
+class Clock(Deadlines):
     """In place of the sweep of deadlines: they come when the test says so, in their order."""
 
     def __init__(self) -> None:
@@ -108,7 +110,7 @@ class World(Fleet):
             callback(*args)
 
 
-class Dial:
+class Dial(Dialler):
     """In place of a dialler."""
 
     def __init__(
@@ -423,7 +425,7 @@ def machine(version: int, transports: list[str]) -> type[Sessions]:
 
 @pytest.fixture(autouse=True)
 def on_tapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sioload.session.requests, "Dialler", Dial)
+    monkeypatch.setattr(sioload.session.requests, "dialler", Dial)
 
 
 QUICK = settings(max_examples=50, stateful_step_count=30, derandomize=True, deadline=None, database=None)
