@@ -124,6 +124,7 @@ class Dial(Dialler):
         failed: Callable[..., None],
         owner: object = None,
         proxy: object = None,
+        tickets: object = None,
     ) -> None:
         self.done, self.failed = done, failed
         self.over = False
