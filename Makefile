@@ -23,9 +23,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test verify check bench bench-peers bench-scale clean servers
 
-# What was compiled serves it, but it doesn't wait for that: as plain Python it runs in seconds.
+# What was compiled serves it, but it doesn't wait for that: as plain Python it runs in seconds. It tells how many.
+demo: BEGUN := $(shell date +%s)
 demo: $(if $(wildcard $(INSTALLED)),$(INSTALLED),$(PLAIN))
-	$(BIN)/sioload demo $(if $(STAY),--stay)
+	@SIOLOAD_DEMO="$(BEGUN) $$(date +%s)" $(BIN)/sioload demo $(if $(STAY),--stay)
 
 test: $(INSTALLED) servers
 	$(BIN)/python -m pytest -m "not verify" --numprocesses 6 $(TESTS)

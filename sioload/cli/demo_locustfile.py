@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import itertools
+import os
+import time
 import uuid
+from typing import Any
 
+import click
 import gevent
-from locust import between, constant, task
+from locust import between, constant, events, task
 
 from sioload import SocketIOUser, on, stamp
 from sioload.cli import quiet
 
 _rooms = itertools.cycle(("kitchen", "garden", "attic"))
+
+
+def _began(**_: object) -> None:
+    """Tell how long it took from `make demo` until here."""
+    times = os.environ.get("SIOLOAD_DEMO", "").split()  # seconds since the epoch: make's start, and installed
+    if len(times) == 2:
+        begun, installed = map(int, times)
+        took, installing = time.time() - begun, installed - begun
+        click.echo(f"load began {took:.0f} s after make demo, {installing} s of which were for installing")
+
+
+_events: Any = events
+_events.test_start.add_listener(_began)
 
 
 class Talker(SocketIOUser):

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from sioload.measure.ledger import OUTCOMES
+from sioload.measure.names import clean_name
 from sioload.plain import Json
 from sioload.report.drill import BEFORE
 from sioload.report.history import OPENING, STATS, Cell, Point
@@ -137,7 +138,7 @@ def drill_series(
             for name, key in (("connects", "connects"), ("refused", "refusals")):
                 found[name].append(round(sum(mark[key][first : first + step]) / step, 1))
         found["p99"].append(times[STATS.index("p99")] if times else None)
-    return {"at": at, "what": mark["command"] or mark["done"], **found}
+    return {"at": at, "what": clean_name(mark["command"] or mark["done"], 80), **found}
 
 
 def _outages(seen: Sequence[int]) -> list[list[int]]:

@@ -19,10 +19,13 @@ ROWS = ("OPEN", "UPGRADE", "CONNECT", "CALL", "EMIT", "RECV", "PUSH", "FANOUT", 
 
 def test_short_demo_agrees_with_the_server(tmp_path):
     done = serverkit.run_sioload(
-        ["demo", "--headless", "--run-time", "10s", "--users", "40"], 60, cwd=tmp_path
-    )
+        ["demo", "--headless", "--run-time", "10s", "--users", "40"], 60, cwd=tmp_path,
+        env={"SIOLOAD_DEMO": f"{time.time() - 20:.0f} {time.time() - 5:.0f}"},  # as `make demo` gives it
+    )  # fmt: skip
     assert done.code == 0, done.text
     assert "reconciled with the server: all 13 counts agree" in done.out
+    began = re.search(r"load began (\d+) s after make demo, (\d+) s of which were for installing", done.out)
+    assert began is not None and int(began[1]) >= 20 and int(began[2]) in (14, 15, 16), done.out
     report = json.loads((tmp_path / "out" / "demo.json").read_text())
     assert {event["type"] for event in report["events"]} >= set(ROWS)
     assert not any(event["failures"] for event in report["events"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import textwrap
 from pathlib import Path
@@ -52,6 +53,18 @@ def test_its_parts_fit_each_other_and_the_image() -> None:
         f"--master-host={PARTS['Service', 'sioload-master']['metadata']['name']}"
         in container("worker")["args"]
     )
+
+
+def test_the_operators_get_the_same_run() -> None:
+    first, second = yaml.safe_load_all((MANIFEST.parent / "operators.yaml").read_text())
+    whole = container("master")["args"]
+    load = [arg for arg in whole if arg.startswith(("--sio-phases", "--sio-check", "--host"))]
+    assert len(load) == 3 and set(load) <= set(shlex.split(first["spec"]["args"]))
+    master = second["spec"]["master"]
+    assert set(load) <= {*master["command"].split(), *master["extraArgs"]}
+    assert first["spec"]["workers"] == second["spec"]["worker"]["replicas"]
+    assert first["spec"]["locustfile"]["configMap"]["name"] == second["spec"]["testFiles"]["configMapRef"]
+    assert ("ConfigMap", second["spec"]["testFiles"]["configMapRef"]) in PARTS
 
 
 @pytest.mark.verify

@@ -107,11 +107,16 @@ def compose(folder: Path, metrics: int) -> Iterator[serverkit.Process]:
         return stack.enter_context(serverkit.Process(serverkit.locust([*argv, *more]), env={"RESTLESS": "1"}))
 
     assert run["target"][0] == "target"
-    with serverkit.running("target", "--ping-interval", "2") as server, contextlib.ExitStack() as stack:
+    with (
+        serverkit.running("target", "--ping-interval", "2") as server,
+        serverkit.running("watched", "--id", "one") as watched,
+        contextlib.ExitStack() as stack,
+    ):
         places["http://target:5000"] = server.url
         ports = ["--master-bind-host", "127.0.0.1", "--master-bind-port", bind, "--web-port", web]
         end = ["--autoquit", "0", "--sio-grace", "0.3", "--sio-report", str(folder / "report.json")]
         end += ["--sio-server", f"target=pid:{server.process.pid}"]
+        end += ["--sio-admin", watched.url.replace("//", "//admin:s3cret%2Fword@")]
         master = start("master", *ports, *end)
         for _ in range(2):
             start("worker", "--master-port", bind)

@@ -7,7 +7,7 @@ const { Server } = require("sio4");
 
 const [port, file, ...how] = process.argv.slice(2);
 const recovery = how.includes("recovery");
-const write = (what) => fs.appendFileSync(file, `${JSON.stringify({ at: Date.now() / 1000, ...what })}\n`);
+const write = (what) => fs.appendFileSync(file, `${JSON.stringify({ at: (performance.timeOrigin + performance.now()) / 1000, ...what })}\n`);
 const options = how.includes("pings") ? { pingInterval: 1000, pingTimeout: 1000 } : {};
 if (recovery) options.connectionStateRecovery = {};
 const io = new Server(http, options);
