@@ -37,6 +37,23 @@ class Guest(SocketIOUser):
     def say(self):
         self.sio.call("echo", 1)
 """
+#: Only three of them are served.
+QUEUED = """
+from locust import task
+from sioload import SocketIOUser, paced
+
+served = []
+
+class Guest(SocketIOUser):
+    wait_time = paced(10)
+
+    @task
+    def say(self):
+        if len(served) < 3 and self not in served:
+            served.append(self)
+        if self in served:
+            self.sio.call("echo", 1)
+"""
 #: Above four users they hold up their own process.
 BLOCKING = """
 from gevent import monkey
@@ -184,18 +201,19 @@ def test_a_budget_that_is_used_up_ends_the_search(target: serverkit.Server, tmp_
 
 
 @pytest.mark.verify
-def test_a_server_that_does_no_more_with_more_users_is_on_a_plateau(
-    servers: Callable[..., serverkit.Server], tmp_path: Path
+def test_more_users_by_whom_no_more_is_done_are_on_a_plateau(
+    target: serverkit.Server, tmp_path: Path
 ) -> None:
-    server = servers("sio4")  # 20 ms for each message: 50 a second, which five users fill
+    (tmp_path / "locustfile.py").write_text(QUEUED)
     done, report = capacity(
-        tmp_path, server.url, "--emit", "busy", "--data", "20", "--ack", "--rate", "10", "--transports",
-        "websocket", "--users", "6..768", "--step", "2s", "--settle", "2s", "--sio-check", "CALL: p99 < 5s",
+        tmp_path, "locustfile.py", "--host", target.url, "--users", "3..96", "--step", "3s", "--settle", "2s",
+        "--sio-check", "CALL: fail_ratio < 1%",
     )  # fmt: skip
     assert done.code == 0, done.text
-    assert loads(report) == [(6, True, False), (12, True, False), (24, True, False), (24, True, True)]
+    held = [(3, True, False), (6, True, False), (12, True, False), (12, True, True)]
+    assert loads(report) == held, done.text
     found = report["capacity"]
-    assert (found["holds"], found["breaks"], found["reason"]) == (24, None, "plateau")
+    assert (found["holds"], found["breaks"], found["reason"]) == (12, None, "plateau")
     assert found["confirmed"] and "more load gained no throughput" in found["summary"]
 
 
