@@ -23,7 +23,8 @@ SPREAD: Final = 0.05
 TAIL_SPREAD: Final = 0.10
 #: Standard errors beyond which a change is no noise: of a hundred without one, fewer than one is called real.
 _SURE: Final = 2.6
-#: Runs that show more than so many times the assumed variance are judged by their own.
+#: Runs that show more than so many times the assumed variance are judged by their own; where blocks tell
+#: little of it (in the tail, or of few samples), runs that show any more.
 _OWN: Final = 4.0
 #: From so many runs a side on, the runs are the units.
 REPEATS: Final = 3
@@ -139,10 +140,23 @@ def real(before: Sequence[Estimate], after: Sequence[Estimate], *, tail: bool = 
         own = sum(variance(run.value for run in side) * (len(side) - 1) for side in (one, other)) / degrees
         errors = [run.error**2 for run in (*one, *other) if run.error < math.inf]
         assumed = ((TAIL_SPREAD if tail else SPREAD) * scale) ** 2 + (fmean(errors) if errors else 0.0)
-        return change > _SURE * math.sqrt((own if own > _OWN * assumed else assumed) * each)
+        told = not tail and len(errors) == len(one) + len(other)
+        if own > (_OWN * assumed if told else assumed):
+            return change > _student(degrees) * math.sqrt(own * each)
+        return change > _SURE * math.sqrt(assumed * each)
     blocks = sum(fmean(run.error**2 for run in side) / len(side) for side in (one, other))
     above = change + _SURE * math.sqrt(blocks) > floor
     return above and change > _SURE * math.sqrt((SPREAD * scale) ** 2 * each + blocks)
+
+
+def _student(degrees: int) -> float:
+    """As sure as `_SURE`, with a variance that so many degrees of freedom show: Student's quantile.
+
+    By the expansion in Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5.
+    """
+    z, n = _SURE, degrees
+    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    return z + first / n + second / n**2 + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384 / n**3
 
 
 def _logarithm(run: Estimate) -> Estimate:

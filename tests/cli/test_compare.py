@@ -69,3 +69,7 @@ def test_a_server_slowed_by_a_fifth_is_flagged_with_three_runs_a_side(servers, t
     assert code == 3, found
     code, found = compared(before, same, tmp_path, "--fail-on", "CALL[delay]: p50 +5%")
     assert code == 0, found
+    judged = [(row["type"], stat) for row in found["rows"] for stat in row["stats"]]
+    flagged = [each for each in judged if each[1]["real"]]
+    print(f"of one build: {len(flagged)} of {len(judged)} stats are flagged: {flagged}")
+    assert len(flagged) <= len(judged) / 20

@@ -105,6 +105,15 @@ def test_what_a_single_run_cannot_tell_is_no_change() -> None:
     assert noise.percentile(times, [block] * 5, 50).error < 0.001
 
 
+@pytest.mark.parametrize("spread", [0.05, 0.1, 0.2, 0.5])
+def test_runs_that_differ_by_more_than_is_assumed_are_judged_by_what_they_show(spread: float) -> None:
+    chance, alarms = random.Random(3), 0
+    for _ in range(4000):
+        runs = [Estimate(math.exp(chance.gauss(0, spread)), math.inf) for _ in range(6)]
+        alarms += noise.real(runs[:3], runs[3:], tail=True)
+    assert alarms <= 0.03 * 4000
+
+
 def test_counts_are_compared_per_second_and_a_burst_is_one_event() -> None:
     none, steady = noise.rate(0, 30, [0] * 30), noise.rate(60, 30, [2] * 30)
     assert noise.real([none], [steady])
