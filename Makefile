@@ -4,7 +4,7 @@
 # make check    lint, format, types
 # make bench    what one operation costs, beside others that are installed (README=1: into README.md)
 # make bench-peers  installs Artillery and does the same, three times
-# make bench-scale  18,000 users in one process, over TLS too, broadcasts, a master with 100 workers, memory: an hour, nothing beside
+# make bench-scale  18,000 users in one process, over TLS too, broadcasts, a master with 250 workers, memory: over an hour, nothing beside
 # make clean    remove all that these made
 
 PYTHON ?= python3

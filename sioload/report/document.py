@@ -49,7 +49,7 @@ def untrusted(
     reasons += [f"internal error: {text}" for text in figures.internal_errors]
     if limited is None:
         meant = paced or any(each.check.about_time for each in checks)
-        limited = meant and judge(figures.health)["verdict"] == LIMITED
+        limited = meant and any(totals.verdict == LIMITED for _, totals in figures.health)
     if limited:
         reasons.append("the load generator itself was the limit")
     return reasons

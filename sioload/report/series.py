@@ -18,6 +18,9 @@ from sioload.report.history import OPENING, STATS, Cell, Point
 #: Points of the chart around a mark of a drill, at most.
 DRAWN: Final = 240
 
+#: Processes whose columns are shown: those of 250 workers would be megabytes.
+PROCESSES: Final = 8
+
 
 def regular(points: Sequence[Point], most: int) -> list[Point]:
     """The same history in at most `most` points of about the same length."""
@@ -44,13 +47,13 @@ def series(points: Sequence[Point]) -> dict[str, Json]:
     Returns:
         `end` and `seconds` of each point; `users`; `connections` by transport; `opened`, `upgraded` and
         `closed` (by reason) and `outcomes` of emits per second; `processes` with `cpu` in cores and `own` and
-        `machine` lag in ms.
+        `machine` lag in ms, of those with the most own lag; `measured`: how many there are.
     """
     span = _spans(points)
     transports = sorted({key for point in points for key in point.connections})
     reasons = sorted({key for point in points for key in point.closed})
     outcomes = [key for key in OUTCOMES if any(key in point.outcomes for point in points)]
-    processes = sorted({key for point in points for key in point.processes})
+    processes, measured = _processes(points)
     return {
         "end": [round(point.end, 2) for point in points],
         "seconds": [round(point.seconds, 2) for point in points],
@@ -70,7 +73,18 @@ def series(points: Sequence[Point]) -> dict[str, Json]:
             }
             for name in processes
         },
+        "measured": measured,
     }
+
+
+def _processes(points: Sequence[Point]) -> tuple[list[str], int]:
+    """The processes that are shown, and how many there are."""
+    worst: dict[str, tuple[float, float]] = {}
+    for point in points:
+        for name, (cpu, own, _) in point.processes.items():
+            worst[name] = max(worst.get(name, (0.0, 0.0)), (own, cpu))
+    shown = sorted(worst, key=lambda name: (worst[name], name), reverse=True)[:PROCESSES]
+    return sorted(shown), len(worst)
 
 
 def row_series(points: Sequence[Point], number: int) -> dict[str, Json]:

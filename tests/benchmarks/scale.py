@@ -1,4 +1,4 @@
-"""What one process carries: thousands of users, broadcasts to them all, a master with a hundred workers.
+"""What one process carries: thousands of users, broadcasts to them all, a master with 250 workers.
 
     python tests/benchmarks/scale.py [--parts idle,crowd,tls,broadcast,master] [--users N] [--seconds N] ...
 
@@ -7,10 +7,11 @@ Parts:
     crowd      the same users, each with one acknowledged emit per 10 s
     tls        the users of idle over TLS, against three npm servers
     broadcast  one event to 5,000 users five times a second, beside a receiver in C
-    master     100 simulated workers of 50 rows report a run of an hour to one Locust master
+    master     250 simulated workers of 50 rows report a run of an hour to one Locust master, whose pages are
+               looked at meanwhile
 
 Servers and simulated workers run on one core, what is measured on the other. It states what it found and
-exits 0 when it could measure; each part has a time limit, and ends what it started. In all about an hour.
+exits 0 when it could measure; each part has a time limit, and ends what it started. In all over an hour.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.request
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +45,7 @@ TLS_SERVERS = 3
 HEARTBEAT = 5.0  # seconds
 BROADCAST_RATE = 5
 INTERVAL = 3.0  # seconds between two reports of a worker
+LOOK = 2.0  # seconds between two looks at the master's pages
 SPARE = 500  # descriptors that users don't get
 
 
@@ -55,7 +59,7 @@ def arguments() -> argparse.Namespace:
     add("--seconds", type=float, default=600, help="of idle, crowd and tls, after the ramp-up (default: 600)")
     add("--receivers", type=int, default=5_000, help="users of broadcast (default: 5000)")
     add("--broadcast-seconds", type=float, default=20, help="(default: 20)")
-    add("--workers", type=int, default=100, help="simulated workers (default: 100)")
+    add("--workers", type=int, default=250, help="simulated workers (default: 250)")
     add("--rows", type=int, default=50, help="of each worker's report (default: 50)")
     add("--reports", type=int, default=1200, help="of each worker: 1200 are an hour's (default)")
     add("--paced", type=int, default=20, help="reports sent in real time, first and last (default: 20)")
@@ -111,8 +115,9 @@ def end(process: subprocess.Popen[bytes], report: Path, seconds: float = 120.0) 
     return found
 
 
-def locust(locustfile: Path, report: Path, *more: str) -> list[str]:
-    command = [sys.executable, "-m", "locust", "-f", str(locustfile), "--headless", "--only-summary"]
+def locust(locustfile: Path, report: Path, *more: str, headless: bool = True) -> list[str]:
+    command = [sys.executable, "-m", "locust", "-f", str(locustfile), "--only-summary"]
+    command += ["--headless"] if headless else []
     return [*command, "--sio-report", str(report), *more]
 
 
@@ -339,25 +344,75 @@ def both(figures: dict[str, Any], name: str) -> str:
 # A master with many workers.
 
 
-def master(tools: Tools, chosen: argparse.Namespace, part: str) -> dict[str, Any]:
-    report = tools.directory / "report.json"
+def free_port() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    options = ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--host",
+        return str(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def looking(pages: dict[str, str]) -> Iterator[dict[str, list[float]]]:
+    """Asks for pages again and again as long as the block lasts; seconds until each answer, by name."""
+    found: dict[str, list[float]] = {name: [] for name in pages}
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(LOOK):
+            for name, url in pages.items():
+                began = time.monotonic()
+                try:
+                    with urllib.request.urlopen(url, timeout=30) as answer:
+                        answer.read()
+                except OSError:
+                    if not found[name]:
+                        continue  # it isn't there yet
+                found[name].append(time.monotonic() - began)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        thread.join()
+
+
+def master(tools: Tools, chosen: argparse.Namespace, part: str) -> dict[str, Any]:
+    report = tools.directory / "report.json"
+    port, web, metrics = free_port(), free_port(), free_port()
+    pages = {
+        "chart page's data": f"http://127.0.0.1:{web}/sioload/data?rows=5,6,7,8",
+        "Locust's, with the tab": f"http://127.0.0.1:{web}/stats/requests",
+        "metrics": f"http://127.0.0.1:{metrics}/metrics",
+    }
+    options = ["--autostart", "--web-host", "127.0.0.1", "--web-port", web, "--sio-metrics-port", metrics,
+               "--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--host",
                "http://127.0.0.1:1", "--expect-workers", str(chosen.workers), "-u", str(chosen.workers * 100),
                "-r", str(chosen.workers * 100), "--loglevel", "ERROR"]  # fmt: skip
     given = (port, chosen.workers, chosen.rows, chosen.reports, chosen.paced)
     command = [sys.executable, str(HERE / "scale_workers.py"), *map(str, given)]
-    with started(tools, locust(HERE / "scale_users.py", report, *options), environment(part)) as process:
+    line = locust(HERE / "scale_users.py", report, *options, headless=False)
+    with started(tools, line, environment(part)) as process:
         workers = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(part))
         try:
-            marks, result = follow(process, workers, limit=600 + chosen.reports * chosen.workers * 0.02)
+            with looking(pages) as answers:
+                marks, result = follow(process, workers, limit=600 + chosen.reports * chosen.workers * 0.02)
             told = end(process, report)
         finally:
             workers.kill()
             workers.communicate()
-    return judge_master(chosen, marks, result, told)
+    return judge_master(chosen, marks, result, told) | tell_answers(answers)
+
+
+def tell_answers(answers: dict[str, list[float]]) -> dict[str, Any]:
+    found = {}
+    for name, times in answers.items():
+        if not times:
+            raise BenchError(f"no answer: {name}")
+        median, worst = (1000 * percentile(times, percent) for percent in (50, 100))
+        found[name] = {"p50_ms": round(median, 1), "max_ms": round(worst, 1), "times": len(times)}
+        say(f"  {name + ':':<27} p50 {median:.0f}, worst {worst:.0f} ms (to reach: below 1,000 ms)")
+    return {"pages": found}
 
 
 def follow(
@@ -425,11 +480,10 @@ def judge_master(
     say(f"  {chosen.workers} workers, {chosen.rows} rows each, {chosen.reports:,} reports each")
     for phase in ("early", "late"):
         cpu, ms = phases[phase]["cpu"], phases[phase]["ms_per_report"]
-        say(
-            f"  in real time, {phase + ':':<6} {cpu:.1%} of a core, {ms:.1f} ms of CPU per report, all in all"
-        )
+        say(f"  in real time, {phase + ':':<6} {cpu:.1%} of a core, {ms:.1f} ms of CPU per report in all")
     for phase in ("first half", "second half"):
-        say(f"  fast, {phase + ':':<13} {phases[phase]['ms_per_report']:.2f} ms of CPU per report")
+        ms = phases[phase]["ms_per_report"]
+        say(f"  fast, {phase + ':':<13} {ms:.2f} ms of CPU per report (to reach: 5)")
     say(f"  per row                     {found['us_per_row']:.0f} us")
     say(f"  size of a report            {found['report_kb']:,.0f} kB")
     say(f"  all workers' reports        {round_seconds:.2f} s of CPU (to reach: below {INTERVAL:.0f} s)")

@@ -67,6 +67,15 @@ def test_columns_are_as_long_as_the_run_and_show_what_happened() -> None:
     assert process["machine"][-1] == pytest.approx(1, rel=0.01)
 
 
+def test_of_many_processes_those_with_the_most_lag_are_shown() -> None:
+    points = run_of(3).points
+    for n, point in enumerate(points):
+        point.processes = {f"w{i}": (0.5, 0.001 * i if n == 1 else 0.0, 0.0) for i in range(250)}
+    columns = series(points)
+    assert list(columns["processes"]) == [f"w{i}" for i in range(242, 250)]
+    assert (columns["measured"], columns["processes"]["w249"]["own"]) == (250, [0.0, 249.0, 0.0])
+
+
 def test_columns_are_json() -> None:
     points = run_of(6).points
     for columns in (series(points), row_series(points, 0), row_series(points, 1)):

@@ -361,10 +361,9 @@
         chart(at, `spread ${name}`, `Spread of ${name}`, "ms from the first arrival to the last").show(x, spread, [], view.log);
       }
     }
-    const processes = Object.entries(columns.processes).slice(0, LINES);
+    const processes = Object.entries(columns.processes);
     if (processes.length) {
-      const many = Object.keys(columns.processes).length;
-      const which = many > processes.length ? `, the first ${processes.length} of ${many} processes` : "";
+      const which = columns.measured > processes.length ? `, the ${processes.length} of ${columns.measured} processes with the most own lag` : "";
       const names = processes.map(([name]) => brief(name));
       chart(at, "cpu", "Generator: CPU", `cores${which}`).show(x, lines(processes.map(([, p], i) => [names[i], p.cpu])));
       const lags = processes.flatMap(([, p], i) => [
