@@ -28,11 +28,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +43,6 @@ TLS_SERVERS = 3
 HEARTBEAT = 5.0  # seconds
 BROADCAST_RATE = 5
 INTERVAL = 3.0  # seconds between two reports of a worker
-LOOK = 2.0  # seconds between two looks at the master's pages
 SPARE = 500  # descriptors that users don't get
 
 
@@ -350,33 +347,6 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
-@contextlib.contextmanager
-def looking(pages: dict[str, str]) -> Iterator[dict[str, list[float]]]:
-    """Asks for pages again and again as long as the block lasts; seconds until each answer, by name."""
-    found: dict[str, list[float]] = {name: [] for name in pages}
-    over = threading.Event()
-
-    def look() -> None:
-        while not over.wait(LOOK):
-            for name, url in pages.items():
-                began = time.monotonic()
-                try:
-                    with urllib.request.urlopen(url, timeout=30) as answer:
-                        answer.read()
-                except OSError:
-                    if not found[name]:
-                        continue  # it isn't there yet
-                found[name].append(time.monotonic() - began)
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
-        yield found
-    finally:
-        over.set()
-        thread.join()
-
-
 def master(tools: Tools, chosen: argparse.Namespace, part: str) -> dict[str, Any]:
     report = tools.directory / "report.json"
     port, web, metrics = free_port(), free_port(), free_port()
@@ -394,13 +364,16 @@ def master(tools: Tools, chosen: argparse.Namespace, part: str) -> dict[str, Any
     line = locust(HERE / "scale_users.py", report, *options, headless=False)
     with started(tools, line, environment(part)) as process:
         workers = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(part))
+        look = [sys.executable, str(HERE / "look.py"), json.dumps(pages)]
+        looker = subprocess.Popen(look, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         try:
-            with looking(pages) as answers:
-                marks, result = follow(process, workers, limit=600 + chosen.reports * chosen.workers * 0.02)
+            marks, result = follow(process, workers, limit=600 + chosen.reports * chosen.workers * 0.02)
+            answers = json.loads(looker.communicate(timeout=120)[0])
             told = end(process, report)
         finally:
-            workers.kill()
-            workers.communicate()
+            for each in (workers, looker):
+                each.kill()
+                each.communicate()
     return judge_master(chosen, marks, result, told) | tell_answers(answers)
 
 
