@@ -113,8 +113,10 @@ class Audiences:
         self._pending: dict[Key, list[tuple[_Process, Record]]] = {}
         self._waiting: list[tuple[float, Key]] = []  # a heap: pending messages by when they first came
         self._receptions = 0  # of pending messages
+        # Judged messages, and when they first came: forgotten by halves, which keeps memory level.
         self._judged: dict[Key, float] = {}
-        self._order: deque[tuple[float, Key]] = deque()
+        self._judged_before: dict[Key, float] = {}
+        self._judged_from = -math.inf
         self._floor = -math.inf
         self._since = -math.inf  # what first came before may be known in part only
         self._parts: dict[float, dict[str, Heard]] = {}
@@ -188,7 +190,7 @@ class Audiences:
         key, first = (record[0], record[1], record[2]), record[5]
         if not sampled(key[1], key[2], self.shift):
             return
-        judged = self._judged.get(key)
+        judged = self._judged.get(key, self._judged_before.get(key))
         if judged is not None and first <= judged + MEMORY * self._grace:
             if first > judged + self._grace:
                 self._heard(key[0], first).late += record[6]
@@ -234,11 +236,7 @@ class Audiences:
 
     def _forget(self) -> None:
         """What nobody will ask for any more."""
-        floor, order = self._floor, self._order
-        while order and (len(order) > REMEMBERED or order[0][0] + MEMORY * self._grace < floor):
-            first, key = order.popleft()
-            if self._judged.get(key) == first:
-                del self._judged[key]
+        floor = self._floor
         while self._emptied and self._emptied[0][0] <= floor:
             _, step_key, process = self._emptied.popleft()
             functions = self._steps.get(step_key)
@@ -257,8 +255,9 @@ class Audiences:
             to: until when all that count know what happened.
         """
         name, grace = key[0], self._grace
+        if len(self._judged) >= REMEMBERED // 2 or first > self._judged_from + MEMORY * grace:
+            self._judged_before, self._judged, self._judged_from = self._judged, {}, first
         self._judged[key] = first
-        self._order.append((first, key))
         if first < self._since:
             return  # a part of it was forgotten
         in_time = first + grace

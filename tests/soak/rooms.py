@@ -4,10 +4,10 @@
 
 An npm server says so many messages a second, each with an identity of its own, to rooms of so many users,
 who are dealt to the workers as Locust does. Prints resident memory of every process each ten seconds, how
-much it grew in a straight line over the second half of the run (in the first, each stall of a busy machine
-makes a new peak), the CPU that each took, and what the report says of the audiences. Exit code 1 when memory
-grew by more than 1 % in ten minutes, somebody missed a message, or fewer messages were judged than were said
-in the time; a run of less than five minutes is too short to tell growth.
+much it grew in the second half of the run (in the first, each stall of a busy machine makes a new peak), the
+CPU that each took, and what the report says of the audiences. Exit code 1 when memory grew by more than 1 %
+in ten minutes, somebody missed a message, or fewer messages were judged than were said in the time; a run of
+less than five minutes is too short to tell growth.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import combinations
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psutil
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE)]
+sys.path.insert(0, str(HERE.parent))
 
 import serverkit  # noqa: E402
-from levels import growth  # noqa: E402
 
 EVERY = 10.0  # seconds
 TELLING = 300.0  # seconds: a shorter run's growth is the allocator's
@@ -100,6 +102,13 @@ def watched(processes: dict[str, serverkit.Process]) -> tuple[dict[str, list[int
     return memory, shares
 
 
+def growth(memory: Sequence[int]) -> float:
+    """By how much of itself it grows in ten minutes: the median of the slopes between any two readings."""
+    pairs = combinations(enumerate(memory), 2)
+    slope = median((later - early) / (j - i) for (i, early), (j, later) in pairs)
+    return slope * 600 / EVERY / memory[0]
+
+
 def verdict(
     chosen: argparse.Namespace,
     report: dict[str, Any],
@@ -111,7 +120,7 @@ def verdict(
     for name, found in memory.items():
         told = f"{name}: {shares[name]:.0%} of a core"
         if chosen.seconds >= TELLING:
-            grew = growth(found, 0.5) * 600 / (chosen.seconds / 2)
+            grew = growth(found[len(found) // 2 :])
             told += f", {grew:+.2%} of memory in ten minutes"
             if name != "server" and grew > MOST:
                 wrong.append(f"{name} grew")
