@@ -83,6 +83,7 @@ def test_noise_is_seldom_taken_for_a_change_nor_a_change_for_noise() -> None:
 
 
 @pytest.mark.verify
+@pytest.mark.timeout(300)
 def test_one_in_a_hundred_is_a_false_alarm_and_five_are_missed() -> None:
     judge(600, alarms=0.012, power=0.94)
 
