@@ -65,7 +65,7 @@ def hostile() -> Iterator[str]:
     def answer(peer: socket.socket) -> None:
         with peer, contextlib.suppress(OSError):
             path = peer.recv(4096).split()[1].decode()
-            peer.sendall(ANSWERS[path])
+            peer.sendall(ANSWERS.get(path, ANSWERS["/noise"]))
             while path in GOES_ON and not over.is_set():
                 peer.sendall(GOES_ON[path])
             if path == "/mute":
@@ -133,6 +133,25 @@ def test_the_busy_node_stands_out_and_hostile_endpoints_harm_nothing(tmp_path: P
     drawn = json.loads(re.findall(r'id="sioload-data">(.*?)</script>', everything)[0])["servers"]
     lines = {(each["label"], each["metric"]): each["values"] for each in drawn}
     assert any(lines["a", "cpu"]) and any(lines["b", "event_loop_lag"]) and any(lines["admin two", "clients"])
+
+
+@pytest.mark.verify
+def test_endpoints_of_no_use_leave_own_lag_as_it_is(target: serverkit.Server, tmp_path: Path) -> None:
+    def lag(*more: str) -> float:
+        report = tmp_path / "report.json"
+        args = ["-f", "locustfiles/echo.py", "--headless", "-u", "8", "-r", "8", "-t", "5s",
+                "--host", target.url, "--sio-report", str(report), *more]  # fmt: skip
+        done = serverkit.run_locust(args, 60)
+        assert done.code == 0, done.text
+        health = json.loads(report.read_text())["health"]
+        assert health["verdict"] == "ok", health
+        return float(health["own_lag_p99_ms"])
+
+    with hostile() as nowhere:
+        sources = [arg for path in ANSWERS for arg in ("--sio-server", f"{path[1:]}={nowhere}{path}")]
+        sources += ["--sio-server", "gone=http://127.0.0.1:1/", "--sio-admin", nowhere]
+        without, along = lag(), lag(*sources)
+    assert along < without + 5.0, "5 ms are the least that would make a generator limited"
 
 
 @pytest.mark.parametrize(
