@@ -24,6 +24,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+import forked
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,10 +37,6 @@ SPAWNED = "All users spawned|Spawning is complete"
 
 #: The Node servers by the name of their package alias.
 NODE_LIBS = ("sio0", "sio1", "sio2", "sio3", "sio4")
-
-
-#: Names the folder of the sioload that scripts import in place of this one.
-TESTED = "SIOLOAD_TESTED"
 
 
 def missing(what: str, how: str) -> NoReturn:
@@ -91,15 +88,19 @@ def _die_with_parent() -> None:
 
 
 def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.environ.get(TESTED, str(ROOT)), "PYTHONUNBUFFERED": "1",
-            **(more or {})}  # fmt: skip
+    return {**forked.environment(), **(more or {})}
 
 
 class Process:
     """A subprocess with its children in a group of their own; its output goes to files, so it never blocks.
 
     Usable as a context manager; leaving it ends the group.
+
+    Args:
+        fresh: let Python start and import everything, where a fork would do (see `forked.py`).
     """
+
+    popen: subprocess.Popen[bytes] | forked.Forked
 
     def __init__(
         self,
@@ -107,14 +108,19 @@ class Process:
         *,
         cwd: Path = ROOT,
         env: Mapping[str, str] | None = None,
+        fresh: bool = False,
     ) -> None:
         self.argv = [os.fspath(arg) for arg in argv]
         self._out: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close())
         self._err: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        environment = _environment(env)
+        if not fresh and forked.can_be(self.argv, cwd, environment):
+            self.popen = forked.Forked(self.argv, cwd, environment, self._out, self._err)
+            return
         self.popen = subprocess.Popen(
             self.argv,
             cwd=cwd,
-            env=_environment(env),
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=self._out,
             stderr=self._err,
@@ -321,9 +327,10 @@ def run(
     *,
     cwd: Path = ROOT,
     env: Mapping[str, str] | None = None,
+    fresh: bool = False,
 ) -> Run:
     """Run a command to its end, within `timeout` seconds."""
-    with Process(argv, cwd=cwd, env=env) as process:
+    with Process(argv, cwd=cwd, env=env, fresh=fresh) as process:
         code = process.wait(timeout)
         return Run(code, process.out, process.err)
 
@@ -401,9 +408,10 @@ def run_locust(
     *,
     cwd: Path = ROOT,
     env: Mapping[str, str] | None = None,
+    fresh: bool = False,
 ) -> Run:
     """Run `locust` with these arguments."""
-    return run(locust(args), timeout, cwd=cwd, env=env)
+    return run(locust(args), timeout, cwd=cwd, env=env, fresh=fresh)
 
 
 def run_sioload(
@@ -412,49 +420,10 @@ def run_sioload(
     *,
     cwd: Path = ROOT,
     env: Mapping[str, str] | None = None,
+    fresh: bool = False,
 ) -> Run:
     """Run `sioload` with these arguments."""
-    return run(sioload(args), timeout, cwd=cwd, env=env)
-
-
-@cache
-def _forks() -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "tests" / "forks.py"],
-        cwd=ROOT,
-        env=_environment(None),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-    )
-    atexit.register(process.wait)
-    atexit.register(process.kill)
-    return process
-
-
-def run_forked(
-    program: str,
-    args: Sequence[str | os.PathLike[str]],
-    *,
-    cwd: Path = ROOT,
-    env: Mapping[str, str] | None = None,
-) -> Run:
-    """Run `locust` or `sioload` to its end, which comes within some seconds, without starting Python for it.
-
-    For runs by the dozen that are refused, or that ask and answer. They share one process (see `forks.py`),
-    so they come one at a time, and from the tests' own thread.
-    """
-    process = _forks()
-    assert process.stdin is not None and process.stdout is not None
-    with tempfile.TemporaryDirectory(prefix="sioload-run-") as folder:
-        out, err = Path(folder, "out"), Path(folder, "err")
-        asked = {"program": program, "args": [os.fspath(arg) for arg in args], "env": dict(env or {}),
-                 "cwd": str(cwd), "out": str(out), "err": str(err), "timeout": 60}  # fmt: skip
-        print(json.dumps(asked), file=process.stdin, flush=True)
-        code = int(process.stdout.readline())
-        return Run(code, out.read_text("utf-8", "replace"), err.read_text("utf-8", "replace"))
+    return run(sioload(args), timeout, cwd=cwd, env=env, fresh=fresh)
 
 
 class Oracle:

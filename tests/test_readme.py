@@ -75,7 +75,7 @@ def test_all_blocks_run_in_order(target, tmp_path):
             if command in ELSEWHERE:
                 continue
             target.reset()
-            done = serverkit.run(argv(command, target.url), 60, cwd=tmp_path)
+            done = serverkit.run(argv(command, target.url), 60, cwd=tmp_path, fresh=True)
             assert done.code == 0, done.text
             acks = target.counts()["acks"].get("/", {})
             assert acks or command.startswith(("sioload doctor", "sioload init")), done.text

@@ -143,7 +143,7 @@ def test_a_signal_ends_it_in_order(node4, tmp_path, number):
         "--sio-report",
         report,
     ]
-    with serverkit.Process(serverkit.sioload(args), cwd=tmp_path) as process:
+    with serverkit.Process(serverkit.sioload(args), cwd=tmp_path, fresh=True) as process:
         process.wait_for(r":\d\d  20 users  20 open", 30)
         process.signal(number)
         assert process.wait(20) == 0, str(process)

@@ -8,13 +8,13 @@ import serverkit
 
 
 def test_written_file_runs(target, tmp_path):
-    done = serverkit.run_sioload(["init", "new"], 20, cwd=tmp_path)
+    done = serverkit.run_sioload(["init", "new"], 20, cwd=tmp_path, fresh=True)
     assert done.code == 0, done.text
     assert "locust -f new/locustfile.py" in done.out
     report = tmp_path / "report.json"
     args = ["-f", "new/locustfile.py", "--host", target.url, "--headless", "-u", "10", "-r", "10", "-t", "5s",
             "--sio-report", report]  # fmt: skip
-    run = serverkit.run_locust(args, cwd=tmp_path)
+    run = serverkit.run_locust(args, cwd=tmp_path, fresh=True)
     assert run.code == 0, run.text
     counts = {
         (event["type"], event["name"]): event["count"] for event in json.loads(report.read_text())["events"]

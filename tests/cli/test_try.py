@@ -33,7 +33,7 @@ Servers = Callable[..., serverkit.Server]
 def tried(url: str, *more: str, options: dict[str, Any], seconds: str = "1") -> serverkit.Run:
     env = {"TRIED": json.dumps(options)}
     args = ["try", str(HERE / "tried.py"), "--host", url, "--seconds", seconds, *more]
-    return serverkit.run_forked("sioload", args, env=env)
+    return serverkit.run_sioload(args, env=env)
 
 
 def lines_of(run: serverkit.Run) -> list[dict[str, Any]]:
@@ -130,7 +130,7 @@ def mistaken(tmp_path: Path, url: str, *, options: object = None, start: str = "
     script = tmp_path / "locustfile.py"
     script.write_text(MISTAKE.format(options=options or {}, start=start, body=body))
     args = ["try", str(script), "--host", url, "--seconds", seconds]
-    run = serverkit.run_forked("sioload", args)
+    run = serverkit.run_sioload(args)
     assert run.code == code, run.text
     assert "Traceback" not in run.text, run.text
     return last_lines(run)
@@ -212,11 +212,11 @@ def test_a_self_signed_certificate(tmp_path: Path) -> None:
 
 def test_a_url_needs_no_script(target: serverkit.Server) -> None:
     args = ["try", target.url, "--emit", "echo", "--data", '{"a":1}', "--ack", "--seconds", "0.5"]
-    run = serverkit.run_forked("sioload", args)
+    run = serverkit.run_sioload(args)
     assert run.code == 0 and "CALL echo" in run.out and '420["echo",{"a":1}]' in run.out, run.text
-    run = serverkit.run_forked("sioload", ["try", target.url, "--seconds", "0.5"])
+    run = serverkit.run_sioload(["try", target.url, "--seconds", "0.5"])
     assert run.code == 0 and "joined /" in run.out, run.text
-    run = serverkit.run_forked("sioload", ["try", f"http://127.0.0.1:{serverkit.free_port()}"])
+    run = serverkit.run_sioload(["try", f"http://127.0.0.1:{serverkit.free_port()}"])
     assert run.code == 1, run.text
     has(last_lines(run), ["nothing answers on 127.0.0.1 port", "start the server"])
 
@@ -231,5 +231,5 @@ def test_bad_usage_is_one_line(tmp_path: Path) -> None:
         ([str(HERE / "tried.py"), "--emit", "x"], "--emit says what users do"),
         ([str(HERE.parent.parent / "locustfiles" / "echo.py"), "--user", "EchoUsr"], "'EchoUser'"),
     ):
-        run = serverkit.run_forked("sioload", ["try", *args])
+        run = serverkit.run_sioload(["try", *args])
         assert run.code == 2 and len(run.err.splitlines()) == 1 and said in run.err, run.text

@@ -142,12 +142,14 @@ def test_bad_usage_is_one_line(no_load, capsys, tmp_path, monkeypatch, args, say
 
 
 def test_exit_code_reaches_the_shell(tmp_path):
-    done = serverkit.run_sioload(["bench", URL, "--emit", "echo", "--data", "{"], 60, cwd=tmp_path)
+    done = serverkit.run_sioload(
+        ["bench", URL, "--emit", "echo", "--data", "{"], 60, cwd=tmp_path, fresh=True
+    )
     assert done.code == 2 and done.out == "" and done.err.count("\n") == 1, done.text
 
 
 def test_help_names_every_command():
-    done = serverkit.run_sioload(["--help"], 60)
+    done = serverkit.run_sioload(["--help"], 60, fresh=True)
     assert done.code == 0
     for command in ("bench", "demo", "init", "target"):
         assert f"\n  {command} " in done.out

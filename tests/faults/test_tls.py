@@ -226,7 +226,7 @@ def test_what_no_connection_could_use_ends_a_run_before_it_starts(
         "from sioload import SocketIOUser\n"
         f"class Sloppy(SocketIOUser):\n    host, options = 'https://127.0.0.1:9', {options!r}\n"
     )
-    run = serverkit.run_forked("locust", ["-f", script, "--headless", "-t", "9s"])
+    run = serverkit.run_locust(["-f", script, "--headless", "-t", "9s"])
     assert run.code == 2 and "Traceback" not in run.err, run.text
     assert told in run.err
 

@@ -18,7 +18,7 @@ Servers = Callable[..., serverkit.Server]
 
 def cycle(server: serverkit.Server, cycles: int, transports: str, timeout: float) -> dict[str, Any]:
     argv = [sys.executable, str(HERE / "cycles.py"), server.url, str(cycles), transports]
-    run = serverkit.run(argv, timeout)
+    run = serverkit.run(argv, timeout, fresh=True)
     assert run.code == 0, run.text
     told: dict[str, Any] = json.loads(run.out)
     assert told["faults"] == [] and told["done"] == cycles, told

@@ -24,7 +24,7 @@ def soak(
     if workers:
         args += ["--processes", str(workers), "--master-bind-host", "127.0.0.1", "--master-bind-port", port,
                  "--master-port", port]  # fmt: skip
-    run = serverkit.run_locust(args, seconds + 120, cwd=folder, env={"SOAK": str(folder)})
+    run = serverkit.run_locust(args, seconds + 120, cwd=folder, env={"SOAK": str(folder)}, fresh=True)
     assert run.code == 0, run.text
     report = json.loads((folder / "report.json").read_text())
     counts = target.counts()

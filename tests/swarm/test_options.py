@@ -14,7 +14,7 @@ NOWHERE = ["--host", "http://127.0.0.1:9", "--headless", "-t", "1s"]
 
 def refused(args: list[str | Path], folder: Path, env: dict[str, str] | None = None) -> str:
     """The one line by which a run was refused."""
-    done = serverkit.run_forked("locust", ["-f", USERS, *NOWHERE, *args], cwd=folder, env=env)
+    done = serverkit.run_locust(["-f", USERS, *NOWHERE, *args], cwd=folder, env=env)
     assert done.code == 2, done.text
     lines = done.err.splitlines()
     assert len(lines) == 1 and not done.out, done.text

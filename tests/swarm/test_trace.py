@@ -56,7 +56,7 @@ def test_bad_values_are_refused(tmp_path: Path) -> None:
         ("--sio-trace-users=0", "no number of users"),
         ("--sio-trace=/proc/x/y", "can't write"),
     ):
-        run = serverkit.run_forked("locust", ["-f", str(SCRIPT), "--headless", option])
+        run = serverkit.run_locust(["-f", str(SCRIPT), "--headless", option])
         assert run.code == 2 and said in run.err, run.text
 
 

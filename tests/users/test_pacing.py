@@ -109,6 +109,6 @@ def test_a_rate_that_makes_no_sense_ends_the_run_before_it_starts(
         "    @task\n"
         "    def work(self): pass\n"
     )
-    done = serverkit.run_forked("locust", ["-f", script, "--headless", "-t", "1s"], cwd=tmp_path)
+    done = serverkit.run_locust(["-f", script, "--headless", "-t", "1s"], cwd=tmp_path)
     assert done.code not in (0, 3, 4), done.text
     assert "paced(): the rate must be a number per second" in done.err and said in done.err

@@ -168,9 +168,7 @@ def test_endpoints_of_no_use_leave_own_lag_as_it_is(target: serverkit.Server, tm
     ],
 )
 def test_bad_usage_is_said_before_load(args: list[str], said: str, tmp_path: Path) -> None:
-    done = serverkit.run_forked(
-        "locust", ["-f", "locustfiles/echo.py", "--headless", "-u", "1", "-t", "1s", *args]
-    )
+    done = serverkit.run_locust(["-f", "locustfiles/echo.py", "--headless", "-u", "1", "-t", "1s", *args])
     assert done.code == 2 and said in done.err and "s3cret" not in done.text, done.text
 
 
