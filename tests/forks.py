@@ -19,7 +19,8 @@ import socket
 import sys
 import threading
 import types
-from os import fork, waitpid  # gevent's would make a hub here, which all would inherit
+from collections.abc import Iterable
+from os import waitpid  # gevent's waits in its hub
 from pathlib import Path
 from select import POLLIN, poll
 from typing import Any, NoReturn
@@ -32,6 +33,7 @@ import locust.main  # isort: skip  # noqa: E402  (patches, so it comes before al
 
 import locust.contrib.fasthttp  # noqa: E402
 import socketio  # noqa: E402, F401
+from gevent.os import fork_gevent  # noqa: E402
 
 for found in pkgutil.walk_packages(sioload.__path__, "sioload."):
     # Scenarios are Locust's to import, and what OpenTelemetry reads when imported may be one run's own.
@@ -87,14 +89,17 @@ def hook() -> None:
     del sys.modules["sioload"]
 
 
-def become(asked: dict[str, Any], out: int, err: int) -> NoReturn:
-    """Be the process that was asked for."""
+def become(asked: dict[str, Any], out: int, err: int, used: Iterable[int]) -> NoReturn:
+    """Be the process that was asked for, without these descriptors of what forks."""
     os.setsid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    ASKED.close()
+    os.dup2(null := os.open(os.devnull, os.O_RDONLY), 0)
+    os.close(null)
     os.dup2(out, 1)
     os.dup2(err, 2)
-    os.closerange(3, 1 << 16)
+    for mine in used:
+        os.close(mine)
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["env"])
@@ -129,8 +134,10 @@ def serve() -> None:
             if not message:
                 return
             out, err, told = given
-            if not (pid := fork()):
-                become(json.loads(message), out, err)
+            if not (pid := fork_gevent()):
+                become(
+                    json.loads(message), out, err, {*given, *running, *(told for _, told in running.values())}
+                )
             os.close(out)
             os.close(err)
             tell(told, pid)
