@@ -20,8 +20,10 @@ ALONE = (
 )  # fmt: skip
 #: What waits longest begins first, and what never waits comes last.
 ORDER = (
-    "soak/", "cli/test_bench.py", "test_readme.py", "faults/", "conformance/", "browser/", "users/", "web/",
-    "dashboards/", "truth/", "cli/", "target/", "swarm/", "runs/", "security/", "client/", "fuzz/", "",
+    "soak/", "cli/test_bench.py", "cli/test_capacity.py", "test_readme.py", "faults/", "conformance/",
+    "browser/", "test_plain.py", "feeds/", "users/", "load/", "web/", "dashboards/", "truth/", "cli/",
+    "target/", "swarm/", "locust_features/", "runs/", "security/", "session/", "client/", "importing/",
+    "fuzz/", "",
 )  # fmt: skip
 #: Of the long tests, what lasts longest begins first, each in a process. A process that begins with one or
 #: two tests gets another unit at once, so the next ones come after these.
