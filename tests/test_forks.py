@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,7 @@ USERS = "from locust import User\nclass Idle(User):\n    pass\n"
 OURS = "from sioload import SocketIOUser\nclass Idle(SocketIOUser):\n    pass\n"
 
 
-def alike(argv: list[str], folder: Path) -> serverkit.Run:
+def alike(argv: Sequence[str | os.PathLike[str]], folder: Path) -> serverkit.Run:
     runs = [serverkit.run(argv, 60, cwd=folder, env={"GIVEN": "€"}, fresh=fresh) for fresh in (True, False)]
     assert runs[0].out == runs[1].out
     assert runs[0].code == runs[1].code
@@ -40,25 +42,31 @@ def alike(argv: list[str], folder: Path) -> serverkit.Run:
     return runs[1]
 
 
+@pytest.mark.parametrize("how", ["script.py", "-c"])
+def test_scripts(how: str, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    what = ["-c", SCRIPT] if how == "-c" else ["script.py"]
+    done = alike([sys.executable, *what, "a", "€"], tmp_path)
+    assert done.code == 0 and "€" in done.out, done.text
+
+
 @pytest.mark.parametrize("end", ENDS)
-def test_scripts(end: str, tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(SCRIPT + end)
-    how = ["-c", SCRIPT + end] if end else ["script.py"]
-    done = alike([sys.executable, *how, "a", "€"], tmp_path)
-    assert done.code == ENDS[end] and "€" in done.out, done.text
+def test_exit_codes(end: str) -> None:
+    done = serverkit.run([sys.executable, "-c", "import locust, os, signal, sys\n" + end], 20)
+    assert done.code == ENDS[end] and ("Traceback" in done.err) == (end == "1 / 0"), done.text
 
 
 @pytest.mark.parametrize("text", [USERS, OURS], ids=["Locust's", "ours"])
 def test_locustfiles(text: str, tmp_path: Path) -> None:
     (tmp_path / "locustfile.py").write_text(text)
-    done = alike(list(map(str, serverkit.locust(["--headless", "--sio-check", "nonsense"]))), tmp_path)
+    done = alike(serverkit.locust(["--headless", "--sio-check", "nonsense"]), tmp_path)
     assert ("SELECTOR" in done.err) == (text == OURS), done.text
 
 
 def test_what_a_command_becomes(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{serverkit.free_port()}"
     args = ["bench", url, "--emit", "echo", "--sio-report", "/proc/no/r.json"]
-    done = alike(list(map(str, serverkit.sioload(args))), tmp_path)
+    done = alike(serverkit.sioload(args), tmp_path)
     assert done.code == 2 and "/proc/no" in done.err, done.text
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 import serverkit
 
@@ -16,7 +17,7 @@ TIMED = ["tests/measure", "tests/users/test_schedule.py"]
 def passes(tests: list[str], cache: Path) -> None:
     """These tests pass with plain Python, in pytest and in the scripts that they run."""
     plain = str(serverkit.plain())
-    env = {"PYTHONPATH": plain, serverkit.TESTED: plain, "PYTEST_ADDOPTS": "", "PYTEST_XDIST_WORKER": ""}
+    env = {"PYTHONPATH": plain, forked.TESTED: plain, "PYTEST_ADDOPTS": "", "PYTEST_XDIST_WORKER": ""}
     pytest_ = Path(sys.executable).with_name("pytest")
     done = serverkit.run([pytest_, "-m", "not verify", "-o", f"cache_dir={cache}", *tests], 280, env=env)
     assert done.code == 0, done.text

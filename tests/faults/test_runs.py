@@ -42,7 +42,7 @@ class Run:
         return self._start(args, env)
 
     def _start(self, args: list[str | Path], env: dict[str, str] | None) -> serverkit.Process:
-        process = serverkit.Process(serverkit.locust(args), cwd=self.folder, env=env)
+        process = serverkit.Process(serverkit.locust(args), cwd=self.folder, env=env, fresh=True)
         self.processes.append(process)
         return process
 
