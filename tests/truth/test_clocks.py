@@ -11,11 +11,14 @@ APART = 3  # seconds
 def test_wall_clocks_that_differ_dont_matter(bench: Bench, target: serverkit.Server) -> None:
     shim = bench.compiled("wallclock.c", "-shared", "-fPIC")
     port = swarm_port()
+
+    def wall(moved: int) -> dict[str, str]:
+        return {"LD_PRELOAD": str(shim), "WALLCLOCK": str(moved)}
+
     finish = bench.start("talk.py", target.url, "--master", "--expect-workers", "2", "-u", "8", "-r", "8",
-                         "-t", "5s", *port)  # fmt: skip
+                         "-t", "5s", *port, env=wall(0))  # fmt: skip
     for moved in (0, APART):
-        env = {"LD_PRELOAD": str(shim), "WALLCLOCK": str(moved)}
-        bench.worker("talk.py", port, env)
+        bench.worker("talk.py", port, wall(moved))
     outcome = finish(60)
     assert outcome.sound and outcome.code in (0, 4), outcome.text
     walls = sorted(told["wall"] for told in outcome.told if told["ways"])
