@@ -27,6 +27,10 @@ STANDS_IN = {
     "test_the_limit_of_one_core_is_found": "test_it_finds_what_a_busy_server_holds_and_says_so_everywhere",
     "test_an_interrupted_search_says_what_is_known":
         "test_it_finds_what_a_busy_server_holds_and_says_so_everywhere",
+    "test_more_users_by_whom_no_more_is_done_are_on_a_plateau":
+        "test_a_budget_that_is_used_up_ends_the_search",
+    "test_what_a_failed_level_left_undone_does_not_show_in_the_next":
+        "test_it_finds_what_a_busy_server_holds_and_says_so_everywhere",
     "test_five_hundred_users_of_a_server_that_is_killed": "test_a_server_that_is_killed_and_comes_back",
     "test_a_share_is_cut_and_its_sessions_are_recovered": "test_a_server_that_is_killed_and_comes_back",
     "test_a_silent_cut_is_found_by_the_servers_heartbeat": "test_a_server_that_is_killed_and_comes_back",
