@@ -31,6 +31,11 @@ STANDS_IN = {
         "test_a_budget_that_is_used_up_ends_the_search",
     "test_what_a_failed_level_left_undone_does_not_show_in_the_next":
         "test_it_finds_what_a_busy_server_holds_and_says_so_everywhere",
+    "test_each_loss_fails_the_run_by_itself": "test_what_servers_do_wrong_is_found_and_nothing_else",
+    "test_users_of_a_worker_that_is_killed_owe_nothing_more":
+        "test_what_servers_do_wrong_is_found_and_nothing_else",
+    "test_endpoints_of_no_use_leave_own_lag_as_it_is":
+        "test_the_busy_node_stands_out_and_hostile_endpoints_harm_nothing",
     "test_five_hundred_users_of_a_server_that_is_killed": "test_a_server_that_is_killed_and_comes_back",
     "test_a_share_is_cut_and_its_sessions_are_recovered": "test_a_server_that_is_killed_and_comes_back",
     "test_a_silent_cut_is_found_by_the_servers_heartbeat": "test_a_server_that_is_killed_and_comes_back",
