@@ -80,7 +80,9 @@ def _show(screen: Screen, update: Callable[[], None]) -> None:
 
 def _update(live: Live, screen: Screen) -> None:
     point = live.history.newest
-    if live.judge.running and point is not None:
+    if point is None:
+        return
+    if live.judge.running:
         figures: Any = live.judge.figures()
         failures = sum(row.failures for row in figures.rows)
         screen.show(line(point, live.history.rows, failures, live.judge.phase()), bad=failures > 0)

@@ -14,7 +14,7 @@ import serverkit
 from feedkit import SCRIPT, Accounts, assert_rows_in_order
 
 #: Rows of a worker are free again that soon, so that the quick tier needn't wait for ten seconds.
-IMPATIENT = "\nimport sioload.swarm.lending\nsioload.swarm.lending.SILENCE = {silence}\n"
+IMPATIENT = "\nfrom sioload.swarm import lending\nlending.SILENCE = {silence}\n"
 
 
 class Swarm:
