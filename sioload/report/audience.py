@@ -21,13 +21,11 @@ from sioload.measure.rooms import GRACE, StepKey
 from sioload.measure.rows import Delta, Row, Totals
 from sioload.plain import Json
 from sioload.report.heard import TYPE, AudienceFigures, Heard, Worst, worst_of
+from sioload.report.judged import MEMORY, Judged
 
 #: What a message that somebody missed counts as.
 INCOMPLETE: Final = "not all of its audience got it"
 MISSED: Final = "missed"
-#: Judged messages that are remembered, and for how many times the grace.
-REMEMBERED: Final = 100_000
-MEMORY: Final = 10
 #: Names that are told apart; row names are bounded where they are shown.
 _NAMES: Final = 100
 #: Steps of a room's function that are over, and may stay until there are more.
@@ -113,10 +111,7 @@ class Audiences:
         self._pending: dict[Key, list[tuple[_Process, Record]]] = {}
         self._waiting: list[tuple[float, Key]] = []  # a heap: pending messages by when they first came
         self._receptions = 0  # of pending messages
-        # Judged messages, and when they first came: forgotten by halves, which keeps memory level.
-        self._judged: dict[Key, float] = {}
-        self._judged_before: dict[Key, float] = {}
-        self._judged_from = -math.inf
+        self._judged = Judged()
         self._floor = -math.inf
         self._since = -math.inf  # what first came before may be known in part only
         self._parts: dict[float, dict[str, Heard]] = {}
@@ -190,8 +185,8 @@ class Audiences:
         key, first = (record[0], record[1], record[2]), record[5]
         if not sampled(key[1], key[2], self.shift):
             return
-        judged = self._judged.get(key, self._judged_before.get(key))
-        if judged is not None and first <= judged + MEMORY * self._grace:
+        judged = self._judged.first(key)
+        if first <= judged + MEMORY * self._grace:
             if first > judged + self._grace:
                 self._heard(key[0], first).late += record[6]
             return
@@ -255,9 +250,7 @@ class Audiences:
             to: until when all that count know what happened.
         """
         name, grace = key[0], self._grace
-        if len(self._judged) >= REMEMBERED // 2 or first > self._judged_from + MEMORY * grace:
-            self._judged_before, self._judged, self._judged_from = self._judged, {}, first
-        self._judged[key] = first
+        self._judged.add(key, first, grace)
         if first < self._since:
             return  # a part of it was forgotten
         in_time = first + grace

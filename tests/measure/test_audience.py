@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import math
 import random
+import tracemalloc
 from collections import Counter
 
 import pytest
@@ -12,6 +14,7 @@ from audiencekit import NAME, Chat, Said
 from sioload.measure import audience
 from sioload.measure.audience import Audience, sampled
 from sioload.measure.rooms import everyone, key_of, value_of
+from sioload.report import judged
 from sioload.report.audience import INCOMPLETE, Audiences
 from sioload.report.heard import shown
 
@@ -331,6 +334,31 @@ def test_memory_stays_level(seconds: int) -> None:
     assert size(chat) < early * 1.02
     assert chat.audiences.figures().names()[NAME].messages > per_second * (seconds - 20)
     assert chat.audiences.figures().share == 1.0
+
+
+def test_what_was_judged_is_remembered_in_constant_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judged, "REMEMBERED", 2000)
+    memory, sizes = judged.Judged(), []
+    tracemalloc.start()
+    try:
+        for number in range(3401):
+            memory.add((NAME, "a", f"id {number}"), float(number), 1e9)
+            if number in (2200, 3400):
+                sizes.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert abs(sizes[1] - sizes[0]) < 1000
+    known = [number for number in range(3401) if memory.first((NAME, "a", f"id {number}")) == number]
+    assert known == list(range(2000, 3401))  # by halves
+    assert memory.first((NAME, "b", "id 3400")) == -math.inf
+
+
+def test_what_was_judged_is_forgotten_in_time() -> None:
+    memory = judged.Judged()
+    for number in range(40):
+        memory.add((NAME, "a", str(number)), float(number), GRACE)
+    known = [number for number in range(40) if memory.first((NAME, "a", str(number))) == number]
+    assert known == list(range(22, 40))
 
 
 @pytest.mark.parametrize(
