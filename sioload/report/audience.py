@@ -13,7 +13,8 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from sys import intern
+from typing import Final, NamedTuple
 
 from sioload.measure.audience import FOLLOWED, NARROWEST, sampled
 from sioload.measure.recorder import OTHER
@@ -33,8 +34,6 @@ _SPENT: Final = 16
 
 #: A message: name, room and identity, as keys.
 Key = tuple[str, str, str]
-#: What a process told of one, as `Audience` has it.
-Record = Sequence[Json]
 
 
 class _Steps:
@@ -86,6 +85,22 @@ class _Process:
     out: bool = False
 
 
+class _Told(NamedTuple):
+    """What a process told of one message, see `Audience._finish`; it takes a third of what came with it."""
+
+    process: _Process
+    sender: str | None
+    sent: float | None
+    first: float
+    total: int
+    block: int
+    last: float
+    duplicates: int
+    late: int
+    again: Sequence[float]
+    others: Sequence[Sequence[float]]
+
+
 class Audiences:
     """Brings together what the processes of a swarm tell, and judges message by message.
 
@@ -108,7 +123,7 @@ class Audiences:
         self._processes: dict[tuple[str, str], _Process] = {}
         self._steps: dict[StepKey, dict[_Process, _Steps]] = {}
         self._emptied: deque[tuple[float, StepKey, _Process]] = deque()
-        self._pending: dict[Key, list[tuple[_Process, Record]]] = {}
+        self._pending: dict[Key, list[_Told]] = {}
         self._waiting: list[tuple[float, Key]] = []  # a heap: pending messages by when they first came
         self._receptions = 0  # of pending messages
         self._judged = Judged()
@@ -181,22 +196,20 @@ class Audiences:
         for name, late in batch["late"].items():
             self._heard(name, batch["to"]).late += late
 
-    def _hear(self, process: _Process, record: Record) -> None:
-        key, first = (record[0], record[1], record[2]), record[5]
+    def _hear(self, process: _Process, record: Sequence[Json]) -> None:
+        key = (intern(record[0]), intern(record[1]), record[2])
         if not sampled(key[1], key[2], self.shift):
             return
+        told = _Told._make((process, *record[3:11], record[11] or (), record[12] or ()))
+        first = told.first
         judged = self._judged.first(key)
         if first <= judged + MEMORY * self._grace:
             if first > judged + self._grace:
-                self._heard(key[0], first).late += record[6]
+                self._heard(key[0], first).late += told.total
             return
-        known = self._pending.get(key)
-        if known is None:
-            self._pending[key] = [(process, record)]
-        else:
-            known.append((process, record))
+        self._pending.setdefault(key, []).append(told)
         heapq.heappush(self._waiting, (first, key))
-        self._receptions += record[6]
+        self._receptions += told.total
 
     def _narrow(self, shift: int) -> None:
         """Follow one message in 2 ** shift from now on."""
@@ -207,7 +220,7 @@ class Audiences:
         self.shift = shift
         self._figures = None
         for key in [key for key in self._pending if not sampled(key[1], key[2], shift)]:
-            self._receptions -= sum(record[6] for _, record in self._pending.pop(key))
+            self._receptions -= sum(told.total for told in self._pending.pop(key))
         self._waiting = [each for each in self._waiting if each[1] in self._pending]
         heapq.heapify(self._waiting)
 
@@ -221,10 +234,10 @@ class Audiences:
         grace, waiting = self._grace, self._waiting
         while waiting and waiting[0][0] + grace <= complete:
             first, key = heapq.heappop(waiting)
-            records = self._pending.pop(key, None)
-            if records is not None:
-                self._receptions -= sum(record[6] for _, record in records)
-                self._judge(key, first, records, to)
+            heard = self._pending.pop(key, None)
+            if heard is not None:
+                self._receptions -= sum(told.total for told in heard)
+                self._judge(key, first, heard, to)
         if complete < math.inf:
             self._floor = max(self._floor, complete - grace)
             self._forget()
@@ -240,13 +253,13 @@ class Audiences:
                 if not functions:
                     del self._steps[step_key]
 
-    def _judge(self, key: Key, first: float, records: list[tuple[_Process, Record]], to: float) -> None:
+    def _judge(self, key: Key, first: float, heard: list[_Told], to: float) -> None:
         """Judge one message.
 
         Args:
             key: which.
             first: when it first arrived anywhere.
-            records: what processes told of it.
+            heard: what processes told of it.
             to: until when all that count know what happened.
         """
         name, grace = key[0], self._grace
@@ -254,20 +267,20 @@ class Audiences:
         if first < self._since:
             return  # a part of it was forgotten
         in_time = first + grace
-        sender = next((record[3] for _, record in records if record[3] is not None), None)
-        sent = next((record[4] for _, record in records if record[4] is not None), None)
+        sender = next((told.sender for told in heard if told.sender is not None), None)
+        sent = next((told.sent for told in heard if told.sent is not None), None)
         if sent is not None and first - sent > grace:
-            self._heard(name, first).late += sum(record[6] for _, record in records)
+            self._heard(name, first).late += sum(told.total for told in heard)
             return
         if in_time > to:
             self._heard(name, first).unjudged += 1
             return
         found = _Arrivals(first, grace)
-        for process, record in records:
-            if record[5] > in_time:
-                found.late += record[6]
-            elif not (process.out and process.to < in_time):
-                found.add(record)
+        for told in heard:
+            if told.first > in_time:
+                found.late += told.total
+            elif not (told.process.out and told.process.to < in_time):
+                found.add(told)
         owed = self._members(key[0], key[1], None, first)
         if sender is not None and owed:
             owed -= self._members(key[0], key[1], sender, first)
@@ -361,16 +374,15 @@ class _Arrivals:
         self._grace = grace
         self.reached = self.strays = self.duplicates = self.late = 0
 
-    def add(self, record: Record) -> None:
+    def add(self, told: _Told) -> None:
         """What one process told."""
-        block, last, duplicates, late, again, others = record[7:]
-        self.reached += block
-        if block:
-            self.last = max(self.last, last)
-        in_time = sum(at <= self.first + self._grace for at in again)
-        self.duplicates += duplicates + in_time
-        self.late += late + len(again) - in_time
-        for at, *times in others:
+        self.reached += told.block
+        if told.block:
+            self.last = max(self.last, told.last)
+        in_time = sum(at <= self.first + self._grace for at in told.again)
+        self.duplicates += told.duplicates + in_time
+        self.late += told.late + len(told.again) - in_time
+        for at, *times in told.others:
             self._one(at, times)
 
     def _one(self, at: float, times: Sequence[float]) -> None:

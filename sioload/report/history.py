@@ -52,7 +52,8 @@ class Cell:
         self.count = count
         self.failures = failures
         self.buckets = array("H", sorted(joined))
-        self.samples = array("Q", (joined[i] for i in self.buckets))
+        wide = max(joined.values(), default=0) >> 16
+        self.samples = array("Q" if wide else "H", [joined[i] for i in self.buckets])
         self.top = top
         self._times: tuple[float, ...] | None = None
 

@@ -121,7 +121,7 @@ class Master:
         if blocks is not None:
             blocks["rows"] = [[type, admit(type, name), text] for type, name, text in blocks["rows"]]
             self.swarm.take_blocks(client_id, snapshot["epoch"], blocks)
-        if (told := part.get("audience")) is not None:
+        if (told := part.pop("audience", None)) is not None:  # Locust keeps its newest message until the next
             self._hear(client_id, snapshot["epoch"], told)
         if cuts:
             self._send(CUTS, client_id, marks=[cut["mark"] for cut in cuts])
