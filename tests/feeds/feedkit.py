@@ -60,8 +60,13 @@ class Accounts:
     def start(
         self, *args: str | Path, file: str = "locustfile.py", cwd: Path | None = None
     ) -> serverkit.Process:
-        """Start Locust."""
-        process = serverkit.Process(serverkit.locust(["-f", file, *args]), cwd=cwd or self.folder)
+        """Start Locust.
+
+        Workers write the script that their master sends into the folder for temporary files, under one name
+        for all: side by side, one may read what another has just begun to write.
+        """
+        env = {"TMPDIR": str(cwd)} if cwd else None
+        process = serverkit.Process(serverkit.locust(["-f", file, *args]), cwd=cwd or self.folder, env=env)
         self.processes.append(process)
         return process
 

@@ -80,14 +80,14 @@ class Speaker(SocketIOUser):
 def test_workers_that_have_the_script_from_the_master(accounts: Accounts, tmp_path: Path) -> None:
     """The file of accounts is the master's alone."""
     accounts.write(rows=5)
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
     port = str(serverkit.free_port())
     master = accounts.start(
         *accounts.load("--master", "--expect-workers", "2", "-u", "5", "-r", "5", "-t", "3s"),
         "--master-bind-host", "127.0.0.1", "--master-bind-port", port,
     )  # fmt: skip
-    for _ in range(2):
+    for name in ("one", "other"):
+        elsewhere = tmp_path / name
+        elsewhere.mkdir()
         accounts.start(
             "--worker", "--master-host", "127.0.0.1", "--master-port", port, file="-", cwd=elsewhere
         )
