@@ -92,7 +92,6 @@ class TLSStream(Stream):
         self._secure = False
         self._room = SMALL  # of plain text, as `_small` is for what is encrypted
         super().__init__(sock, owner, meter)  # last: it starts to listen
-        self._small = False  # certificates come next
 
     def start(self) -> None:
         """Begin the handshake."""
@@ -142,6 +141,7 @@ class TLSStream(Stream):
     def _received(self, data: bytes) -> None:
         self._incoming.write(data)
         if not self._secure:
+            self._small = True  # certificates too come in small pieces, see `_seal`
             self._shake()
             if not self._incoming.pending:
                 return

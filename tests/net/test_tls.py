@@ -48,10 +48,12 @@ class Server:
 
     Attributes:
         heard: how much of plain text came.
+        piece: bytes that it sends at a time; -1 for all.
     """
 
     def __init__(self, sock: _socket.socket, context: ssl.SSLContext) -> None:
         self.sock = sock
+        self.piece = -1
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_side=True)
         self.heard = 0
@@ -69,8 +71,9 @@ class Server:
         with contextlib.suppress(ssl.SSLWantReadError):
             while True:
                 self.heard += len(self._tls.read(65_536))
-        if self._out.pending:
-            self.sock.send(self._out.read())
+        while self._out.pending:
+            self.sock.send(self._out.read(self.piece))
+            gevent.sleep(0.001)
         gevent.sleep(0)
 
 
@@ -79,17 +82,27 @@ def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """A server's and a client's."""
     ca = trustme.CA()
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
-    ca.issue_cert("server.test").configure_cert(server)
+    ca.issue_cert("server.test", *[f"{n}.server.test" for n in range(300)]).configure_cert(server)
     ca.configure_trust(client)
     return server, client
 
 
 @pytest.fixture
 def ends(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> Iterator[tuple[Server, TLSStream, Owner]]:
+    with connected(contexts) as both:
+        yield both
+
+
+@contextlib.contextmanager
+def connected(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext], piece: int = -1
+) -> Iterator[tuple[Server, TLSStream, Owner]]:
+    """Both ends after the handshake, of which the server sent so many bytes at a time."""
     ours, theirs = _socket.socketpair()
     for sock in (ours, theirs):
         sock.setblocking(False)
     owner, server = Owner(), Server(theirs, contexts[0])
+    server.piece = piece
     stream = TLSStream(ours, owner, Recorder(), contexts[1], "server.test")
     stream.start()
     while not owner.secure:
@@ -132,6 +145,32 @@ def test_a_great_message_leaves_no_memory_behind(ends: tuple[Server, TLSStream, 
         server.turn()
     assert stream.buffered == 0
     assert resident() - before < size // 4
+
+
+def test_a_long_certificate_leaves_no_memory_behind(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+    """An idle user holds no more than one whose server's certificate came in pieces that are never long."""
+    held = []
+    for piece in (100, 100, -1):  # the first one needs some things once
+        before = in_use()
+        with connected(contexts, piece):
+            held.append(in_use() - before)
+    assert held[2] - held[1] < 3000  # the certificate has twice as much
+
+
+class Heap(ctypes.Structure):
+    """What mallinfo2(3) tells."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd")]
+    _fields_ += [
+        (name, ctypes.c_size_t) for name in ("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
+    ]
+
+
+def in_use() -> int:
+    """Bytes that C has allocated."""
+    libc = ctypes.CDLL(None)
+    libc.mallinfo2.restype = Heap
+    return int(libc.mallinfo2().uordblks)
 
 
 def resident() -> int:
