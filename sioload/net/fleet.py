@@ -21,7 +21,7 @@ from sioload.net.deadlines import Deadlines
 from sioload.net.guard import guarded
 from sioload.net.orphans import Orphans
 from sioload.net.patience import Patience
-from sioload.net.pushes import BroadcastKey, CountedBroadcast
+from sioload.net.pushes import PUSHES, BroadcastKey, CountedBroadcast, Pushes
 from sioload.net.resolve import Resolver
 from sioload.net.tls import tls_context
 from sioload.net.wire import text_of_server
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from locust.runners import Runner
 
 logger = logging.getLogger(__name__)
-#: How many pushes are remembered, and up to which length.
-PUSHES, PUSH_SIZE = 32, 4096
+#: The longest push that is remembered.
+PUSH_SIZE = 4096
 AF_INET6 = 10
 #: The fleet of this process's Locust run, if there is one.
 _of_run: list[Fleet] = []
@@ -72,7 +72,7 @@ class Fleet:
         idling: how long servers (TLS, host and port) keep idle connections.
         patience: seconds that what was begun may take once its user is gone.
         over: "" until the drain's limit is over: then what is said of whatever still has no answer.
-        pushes: the last events that were only measured, by their frames.
+        pushes: the last events that were only measured.
         complaints: what keeps users from their work.
         orphans: sockets that were left without a word, still open.
         follow: called with each user that is made, while users are to be followed; else None.
@@ -104,7 +104,7 @@ class Fleet:
         self.slashes: dict[Any, bool] = {}
         self.diagnoses: dict[Any, Generation | None] = {}
         self.diagnosing: dict[Any, list[Callable[[Generation | None], None]]] = {}
-        self.pushes: dict[bytes, CountedBroadcast] = {}
+        self.pushes = Pushes()
         self._kinds: dict[tuple[str, object, int], BroadcastKey] = {}
         self.complaints = Complaints(self.deadlines)
         self.orphans = Orphans(self.deadlines)
@@ -152,9 +152,7 @@ class Fleet:
                 self._kinds.clear()
             kind = self._kinds[key] = BroadcastKey(namespace, codec, push.handlers, self.pushes)
         push.kind = kind
-        if len(self.pushes) >= PUSHES:
-            self.pushes.clear()
-        self.pushes[text_of_server(b"4" + text.encode())] = push
+        self.pushes.put(text_of_server(b"4" + text.encode()), push)
 
     def later(self, callback: Callable[..., None], *args: Any) -> None:
         """Call something in the hub soon."""

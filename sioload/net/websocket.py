@@ -19,6 +19,7 @@ from websockets.protocol import CONNECTING, OPEN, Protocol
 from sioload.errors import End
 from sioload.net.handshake import accepted, headers_of, new_key, offer_of, own_headers
 from sioload.net.http import request
+from sioload.net.pushes import NO_PUSHES
 from sioload.net.rfc6455 import between_frames, closed_by_server, fault_of, let_go, opened, shaking, too_big
 from sioload.net.stream import Owner, Stream
 from sioload.net.wire import encode_frame
@@ -26,7 +27,7 @@ from sioload.options import Limits
 
 if TYPE_CHECKING:
     from sioload.measure.rooms import Member
-    from sioload.net.pushes import BroadcastKey, CountedBroadcast
+    from sioload.net.pushes import BroadcastKey
 
 #: A frame beyond this size is collected by the protocol's own reader instead of by joining reads.
 JOIN: Final = 65536
@@ -88,7 +89,7 @@ class WebSocket(Owner):
         listener: who hears of frames and of the end.
         receiver: once a session runs on this websocket and its generation needs no codec for it: who takes
             the rest of a text that begins with "4" (an Engine.IO message), past the listener.
-        pushes: with `receiver`: frames that need not be decoded again, and what stands for them.
+        pushes: with `receiver`: those that need not be decoded again.
         compresses: frames may be compressed, so all pass through the protocol.
         response_headers: what the server answered to the handshake, a refusal's too.
     """
@@ -111,7 +112,7 @@ class WebSocket(Owner):
         self._rest = b""
         self.compresses = False
         self.receiver: MessageHandler | None = None
-        self.pushes: dict[bytes, CountedBroadcast] = {}
+        self.pushes = NO_PUSHES
         self._fragments: tuple[bool, bytearray] | None = None
         self.is_open = False
         self.response_headers: list[tuple[str, str]] = []

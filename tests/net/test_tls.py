@@ -17,7 +17,7 @@ import trustme
 from sioload.errors import End
 from sioload.measure.recorder import Recorder
 from sioload.measure.rows import Row
-from sioload.net.pushes import BroadcastKey, CountedBroadcast
+from sioload.net.pushes import BroadcastKey, CountedBroadcast, Pushes
 from sioload.net.tls import TLSStream
 
 
@@ -182,10 +182,10 @@ def resident() -> int:
 def test_what_is_only_counted_is_not_handed_over(ends: tuple[Server, TLSStream, Owner]) -> None:
     server, stream, owner = ends
     row = Row("PUSH", "news")
-    pushes: dict[bytes, CountedBroadcast] = {}
+    pushes = Pushes()
     push = CountedBroadcast(None, row, None, 0)
     push.kind = stream.kind = BroadcastKey("/", None, None, pushes)
-    pushes[b"known"] = push
+    pushes.put(b"known", push)
     for _ in range(3):
         server.sock.send(server.sealed(b"known"))
         gevent.sleep(0.005)

@@ -14,7 +14,7 @@ from websockets.protocol import CLIENT, OPEN, Protocol
 
 from sioload.errors import End
 from sioload.measure.rows import Row
-from sioload.net.pushes import BroadcastKey, CountedBroadcast
+from sioload.net.pushes import BroadcastKey, CountedBroadcast, Pushes
 from sioload.net.stream import Stream
 from sioload.net.websocket import NOT_TEXT, WebSocket
 from sioload.net.wire import text_frame, text_of_server
@@ -75,8 +75,9 @@ class Reader:
             self.ws.receiver = self
             row = Row("PUSH", "known", lambda *_: self.events.append(("text", KNOWN)))
             push = CountedBroadcast(None, row, None, 0)
+            self.ws.pushes = Pushes()
             push.kind = BroadcastKey("/", None, None, self.ws.pushes)
-            self.ws.pushes[text_of_server(KNOWN.encode())] = push
+            self.ws.pushes.put(text_of_server(KNOWN.encode()), push)
 
     def feed(self, chunks: Iterable[bytes]) -> list[Event]:
         for chunk in chunks:
