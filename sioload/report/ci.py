@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from sioload.plain import Json
 from sioload.report.capacity import lines as level_lines
-from sioload.report.capacity import name_of_failure
+from sioload.report.capacity import ms, name_of_failure
 from sioload.report.document import UNVERIFIED, unverified
 from sioload.report.summary import users_text
 
@@ -86,7 +86,8 @@ def markdown(report: Mapping[str, Json]) -> str:
     lines += [f"- **{md(report['exit_reason'])}**"] if report["exit_reason"] else []
     lines += [f"- {md(told)}"] if (told := users_text(report["users"])) else []
     lines += [f"- **{UNVERIFIED}**"] if unverified(report) else []
-    lines += [f"- **{md(reason)}**" for reason in report["untrusted"]]
+    untrusted = [reason for reason in report["untrusted"] if reason not in report["exit_reason"]]
+    lines += [f"- **{md(reason)}**" for reason in untrusted]
     if report["checks"]:
         lines += ["", "| check | | measured |", "|---|---|---|"]
         for check in report["checks"]:
@@ -99,10 +100,10 @@ def markdown(report: Mapping[str, Json]) -> str:
         for phase in report["phases"]:
             calls = phase["calls"]
             latency = calls["latency_ms"] or {}
-            times = " | ".join(f"{latency[stat]:g}" if latency else "" for stat in ("p50", "p99"))
+            times = " | ".join(ms(latency[stat]) if latency else "" for stat in ("p50", "p99"))
             cells = f"{phase['start_s']:g} | {phase['end_s']:g} | {phase['users']['peak']} | {calls['count']}"
             lines.append(
-                f"| {md(phase['name'])} | {cells} | {calls['rate']:g} | {times} | {phase['failures']} |"
+                f"| {md(phase['name'])} | {cells} | {calls['rate']:.1f} | {times} | {phase['failures']} |"
             )
     if "capacity" in report:
         lines += _capacity(report["capacity"])
@@ -128,10 +129,10 @@ def _capacity(search: Mapping[str, Json]) -> list[str]:
     ]
     for level in search["levels"]:
         latency = level["latency_ms"] or {}
-        times = " | ".join(f"{latency[stat]:g}" if latency else "" for stat in ("p50", "p99"))
+        times = " | ".join(ms(latency[stat]) if latency else "" for stat in ("p50", "p99"))
         word = "held" if level["ok"] else f"**failed**: {md(name_of_failure(level))}"
         again = " (to confirm)" if level["confirming"] else ""
-        counts = f"{level['load']} | {level['connected']} | {level['answers_per_s']:g}"
+        counts = f"{level['load']} | {level['connected']} | {level['answers_per_s']:.1f}"
         lines.append(f"| {counts} | {times} | {word}{again} |")
     return lines
 
@@ -141,8 +142,8 @@ def _rows(events: Sequence[Mapping[str, Json]]) -> list[str]:
     lines.append("|---|---|--:|--:|--:|--:|--:|--:|")
     for event in events[:_MARKDOWN_ROWS]:
         latency = event["latency_ms"] or {}
-        times = " | ".join(f"{latency[stat]:g}" if latency else "" for stat in ("p50", "p99", "max"))
-        cells = f"{event['count']} | {event['failures']} | {event['rate']:g} | {times}"
+        times = " | ".join(ms(latency[stat]) if latency else "" for stat in ("p50", "p99", "max"))
+        cells = f"{event['count']} | {event['failures']} | {event['rate']:.1f} | {times}"
         lines.append(f"| {event['type']} | {md(event['name'])} | {cells} |")
     if len(events) > _MARKDOWN_ROWS:
         lines.append(f"\n...and {len(events) - _MARKDOWN_ROWS} more rows in the report.")

@@ -222,6 +222,6 @@ def _told(mark: Mapping[str, Json]) -> str:
     noticed = mark["server_noticed_ms"]
     if noticed is not None:
         parts.append(f"the server noticed after p50 {noticed['p50'] / 1000:.1f} s")
-    calm = mark["calm_after_s"]
-    parts.append("calls never calm again" if calm is None else f"calls calm after {calm:g} s")
+    calm, watch = mark["calm_after_s"], mark["watch_s"]
+    parts.append(f"calls not calm within {watch:g} s" if calm is None else f"calls calm after {calm:g} s")
     return "; ".join(parts)

@@ -154,6 +154,8 @@ def limits(runs: Sequence[Run]) -> Iterator[str]:
     for run in runs:
         if run.document["health"]["verdict"] == LIMITED:
             yield f"verdict: {LIMITED} in {run.path}"
+        if "capacity" in run.document:
+            yield f"levels: {run.path} is a search's, whose rows are those of all its levels"
 
 
 def one_sided(before: Sequence[Run], after: Sequence[Run]) -> Iterator[str]:

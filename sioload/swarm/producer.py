@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import logging
 import math
 import os
@@ -103,7 +104,10 @@ class Producer:
         """
         self.await_end()
         gc.unfreeze()
-        gc.collect()  # now: once users run, it would hold them up for as long as it takes
+        # Now: once users run, they would be held up for as long as it takes. Locust asks for its stack when
+        # it stops a run, and the first to ask in a process waits until all modules' files are looked up.
+        gc.collect()
+        inspect.stack()
         if not late:
             self.forget()
             self.fleet.recorder.population.reset()

@@ -107,6 +107,7 @@ def put(path: str, value: Any) -> Callable[[dict[str, Any]], Any]:
         (put("sioload", "0.2.0"), "version of sioload: 0.1.0 in a.json, 0.2.0 in b.json"),
         (put("versions.locust", "2.48"), "version of Locust: 2.47 in a.json, 2.48 in b.json"),
         (put("health.verdict", "generator limited"), "verdict: generator limited in b.json"),
+        (put("capacity", {"holds": 400}), "levels: b.json is a search's, whose rows are those of all"),
         (
             put("settings.tls_verify", False),
             "certificates: TLS certificates were not verified in b",

@@ -6,6 +6,7 @@ usage: python crowd.py URL USERS SECONDS
 from __future__ import annotations
 
 import gc
+import inspect
 import json
 import sys
 
@@ -70,6 +71,7 @@ def main() -> None:
                 "closed": connections["closed"],
                 "heartbeats": recorder.row("HEARTBEAT", "ping").totals().count,
                 "internal_errors": recorder.internal_errors,
+                "looked_up": len(inspect.modulesbyfile),  # type: ignore[attr-defined]
             }
         ),
         flush=True,

@@ -31,6 +31,7 @@ def check(found: dict[str, Any], users: int, heartbeats: int) -> None:
     assert found["heard"] == users
     assert found["heartbeats"] >= heartbeats, "heartbeats must be answered while users sleep"
     assert found["internal_errors"] == []
+    assert found["looked_up"], "Locust's stop, which asks for its stack, would hold everyone up"
 
 
 @pytest.mark.timeout(400)
