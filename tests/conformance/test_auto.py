@@ -67,7 +67,7 @@ def test_every_emit_is_acked_and_counted(
         report["ledger"],
         *(serverkit.total(counts[t], "echo") for t in ("received", "acks")),
     )
-    assert ledger["emits"] == ledger["acked"] == received == acked > 50
+    assert ledger["emits"] == ledger["acked"] == received == acked > 20
     rows = {(row["type"], row["name"]): row for row in report["events"]}
     assert rows["CALL", "echo"]["count"] == ledger["emits"]
     assert (("OPEN", "(probe)") in rows) == SERVERS[server].refuses_eio_4

@@ -109,11 +109,11 @@ const call = (socket, ...args) => new Promise((done) => socket.emit(...args, (..
   const options = { path: ${JSON.stringify(options.path)}, transports, ${old ? "query" : "auth"}: { token: login.token } };
   const main = io(options), chat = io("/chat", options);
   main.on("clock", () => {});
-  const welcome = await new Promise((done) => main.on("welcome", done));
-  main.emit("present", welcome.me);
   chat.on("message", () => {});
   chat.on("are you there", (number, ack) => ack("yes", number));
-  if (!chat.connected) await new Promise((done) => chat.on("connect", done));
+  const welcome = await new Promise((done) => main.on("welcome", done));
+  if (!chat.connected) await new Promise((done) => chat.on("connect", done)); // else the server hears of it before or after what follows
+  main.emit("present", welcome.me);
   if (transports.length > 1) while (main.io.engine.transport.name !== "websocket") await wait(20);
   await call(chat, "join", rooms[0].id);
   await wait(400);

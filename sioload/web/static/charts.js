@@ -203,7 +203,7 @@
         scales: { ...options.scales, x: { time: false } },
         axes: [{ ...x, incrs: undefined, values: (u, ticks) => ticks.map(short), label: unit, labelSize: 18, labelFont: x.font }, y],
         series: [{ label: unit, value: (u, v, s, i) => short(i === null ? newest(this.x) : v) }, ...options.series.slice(1)],
-        hooks: { drawClear: [failuresByLoad] },
+        hooks: { draw: [failuresByLoad] },
       };
     }
 
@@ -223,7 +223,7 @@
         cursor: { drag: { x: false, y: false }, points: { size: 6 } },
         scales: { ...options.scales, ...(timed && { ms: { distr: 3 } }) },
         axes: [...options.axes, ...(timed ? [{ ...options.axes[1], scale: "ms", side: 1, grid: { show: false } }] : [])],
-        hooks: { drawClear: [(u) => upright(u, at, `at ${clock(at)}`)] },
+        hooks: { draw: [(u) => upright(u, at, `at ${clock(at)}`)] },
       };
     }
 
@@ -254,8 +254,13 @@
     ctx.stroke();
     const room = 4 * devicePixelRatio;
     const onLeft = at - left > width * 0.7;
+    const words = [text, onLeft ? at - room : at + room, top + height - room, (onLeft ? at - left : left + width - at) - 2 * room];
     ctx.textAlign = onLeft ? "right" : "left";
-    ctx.fillText(text, onLeft ? at - room : at + room, top + height - room, (onLeft ? at - left : left + width - at) - 2 * room);
+    ctx.setLineDash([]);
+    ctx.lineWidth = room; // around the words, so that lines don't strike them through
+    ctx.strokeStyle = css("--panel");
+    ctx.strokeText(...words);
+    ctx.fillText(...words);
     ctx.restore();
   }
 
@@ -379,6 +384,7 @@
     const at = $("drill");
     const marks = data.drill.filter((mark) => mark.end.length);
     at.hidden = !marks.length;
+    at.classList.toggle("one", marks.length === 1);
     for (const mark of marks) {
       const shown = [["connections", mark.connections], ["connects", mark.connects], ["refused", mark.refused]];
       const timed = mark.p99.some((v) => v !== null);

@@ -54,7 +54,7 @@
       charts.push(draw(figure(row.title, "ms by percentile"), columns, (nines) => (nines === 0.3 ? "p50" : percent(nines)), ticks));
       const [before, after] = row.time.map((side) => new Map(side));
       const times = [...new Set([...before.keys(), ...after.keys()])].sort((a, b) => a - b);
-      if (row.time.every((side) => side.length < 3)) continue;
+      if (row.time.every((side) => side.length < 4)) continue;
       const lines = [before, after].map((side) => times.map((at) => side.get(at) ?? null));
       charts.push(draw(figure(row.title, "p99 in ms, over the first run of each side"), [times, ...lines], (s) => `${+s.toFixed(1)} s`));
     }
