@@ -13,10 +13,12 @@ from xdist.workermanage import WorkerController
 
 #: Files that share what a fixture of the session starts, and are one unit.
 SCENES = ("tests/swarm/test_runs.py", "tests/swarm/test_verdicts.py", "tests/swarm/test_web_ui.py")
-#: What needs the machine for itself, by how its path begins.
+#: What needs the machine for itself, by how its path begins; a test of a file is a unit of its own then.
 ALONE = (
     *SCENES, "tests/truth/test_clocks.py", "tests/truth/test_delays.py", "tests/truth/test_health.py",
     "tests/truth/test_omission.py", "tests/users/test_schedule.py",
+    "tests/cli/test_capacity.py::test_the_limit_of_one_core_is_found",
+    "tests/swarm/test_drill.py::test_five_hundred_users_of_a_server_that_is_killed",
 )  # fmt: skip
 #: What waits longest begins first, and what never waits comes last.
 ORDER = (
@@ -43,6 +45,9 @@ def turn(nodeid: str, long: bool = False) -> int:
 
 def unit(nodeid: str) -> str:
     """What a test runs with, in one process: the tests of its file, or of several."""
+    for begins in ALONE:
+        if "::" in begins and nodeid.startswith(begins):
+            return begins
     path = nodeid.partition("::")[0]
     return SCENES[0] if path in SCENES else path
 
