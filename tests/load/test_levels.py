@@ -124,7 +124,7 @@ def test_reports_junit_summary_and_a_jobs_page_say_the_same() -> None:
     assert case.get("name") == "capacity" and FOUND["summary"] in str(case.findtext("system-out"))
     assert len(suite.findall("properties/property")) == 1 + len(LEVELS)
     page = markdown(shown)
-    assert "| 200 | 200 | 30 |" in page and "**failed**" in page and "(to confirm)" in page
+    assert "| 200 | 200 | 30.0 |" in page and "**failed**" in page and "(to confirm)" in page
     missed = told(FOUND, checks=[met(">= 4000", 150, "users")])
     assert ElementTree.fromstring(junit_xml(missed))[0].get("failures") == "1"
     assert "it holds 150 users, not &#62;= 4000" in markdown(missed)
