@@ -17,6 +17,7 @@ SCENES = ("tests/swarm/test_runs.py", "tests/swarm/test_verdicts.py", "tests/swa
 ALONE = (
     *SCENES, "tests/truth/test_clocks.py", "tests/truth/test_delays.py", "tests/truth/test_health.py",
     "tests/truth/test_omission.py", "tests/users/test_schedule.py",
+    "tests/importing/test_browser.py::test_recorded_account_is_shared_by_many_users",
     "tests/cli/test_capacity.py::test_the_limit_of_one_core_is_found",
     "tests/swarm/test_drill.py::test_five_hundred_users_of_a_server_that_is_killed",
 )  # fmt: skip

@@ -124,10 +124,8 @@ def test_recorded_account_is_shared_by_many_users(tmp_path, users, seconds):
         ]
         args = ["-f", "out/locustfile.py", "--host", server.url, *load, "--sio-check", "ledger: error == 0"]
         run = serverkit.run_locust(args, cwd=tmp_path)
+    assert run.code == 0, run.text
     report = json.loads((tmp_path / "report.json").read_text())
-    # All speak at once, each to all, so that the last is late by what the others take: above 5 ms while the
-    # machine is busy.
-    assert run.code == (4 if report["health"]["verdict"] == "generator limited" else 0), run.text
     rows = {(row["type"], row["name"]): row for row in report["events"]}
     assert sum(row["failures"] for row in rows.values()) == 0
     assert rows["CALL", "/chat join"]["count"] == rows["POST", "/api/login"]["count"] == users
