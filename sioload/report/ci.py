@@ -100,7 +100,7 @@ def markdown(report: Mapping[str, Json]) -> str:
         for phase in report["phases"]:
             calls = phase["calls"]
             latency = calls["latency_ms"] or {}
-            times = " | ".join(ms(latency[stat]) if latency else "" for stat in ("p50", "p99"))
+            times = _times(latency, "p50", "p99")
             cells = f"{phase['start_s']:g} | {phase['end_s']:g} | {phase['users']['peak']} | {calls['count']}"
             lines.append(
                 f"| {md(phase['name'])} | {cells} | {calls['rate']:.1f} | {times} | {phase['failures']} |"
@@ -129,7 +129,7 @@ def _capacity(search: Mapping[str, Json]) -> list[str]:
     ]
     for level in search["levels"]:
         latency = level["latency_ms"] or {}
-        times = " | ".join(ms(latency[stat]) if latency else "" for stat in ("p50", "p99"))
+        times = _times(latency, "p50", "p99")
         word = "held" if level["ok"] else f"**failed**: {md(name_of_failure(level))}"
         again = " (to confirm)" if level["confirming"] else ""
         counts = f"{level['load']} | {level['connected']} | {level['answers_per_s']:.1f}"
@@ -142,12 +142,17 @@ def _rows(events: Sequence[Mapping[str, Json]]) -> list[str]:
     lines.append("|---|---|--:|--:|--:|--:|--:|--:|")
     for event in events[:_MARKDOWN_ROWS]:
         latency = event["latency_ms"] or {}
-        times = " | ".join(ms(latency[stat]) if latency else "" for stat in ("p50", "p99", "max"))
+        times = _times(latency, "p50", "p99", "max")
         cells = f"{event['count']} | {event['failures']} | {event['rate']:.1f} | {times}"
         lines.append(f"| {event['type']} | {md(event['name'])} | {cells} |")
     if len(events) > _MARKDOWN_ROWS:
         lines.append(f"\n...and {len(events) - _MARKDOWN_ROWS} more rows in the report.")
     return lines
+
+
+def _times(latency: Mapping[str, Json], *stats: str) -> str:
+    """Cells of a row, empty where nothing was timed."""
+    return " | ".join(ms(latency[stat]) if latency else "" for stat in stats)
 
 
 def md(text: str) -> str:
