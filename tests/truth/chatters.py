@@ -133,11 +133,14 @@ class Moving(Chatter):
 if MANNER == "moving":
 
     class UntilDelivered(LoadTestShape):
-        """Goes on until so many messages have arrived; half of the users go in between, and others come."""
+        """Goes on until so many messages have arrived; half of the users go in between, and others come.
+
+        It takes time: who has just come, or goes within five seconds, is owed nothing.
+        """
 
         def tick(self):
             arrived = self.runner.stats.get("message", "PUSH").num_requests
             users = self.runner.environment.parsed_options.num_users
-            if arrived >= TARGET and self.get_run_time() > 10:
+            if arrived >= TARGET and self.get_run_time() > 30:
                 return None
             return (users // 2 if 0.4 < arrived / TARGET < 0.6 else users), users
