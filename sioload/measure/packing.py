@@ -1,4 +1,4 @@
-"""Whole numbers as text, for reports: base64 of deflated varints."""
+"""Whole numbers as varints, and as text for reports: base64 of those, deflated."""
 
 from __future__ import annotations
 
@@ -8,27 +8,19 @@ import zlib
 from collections.abc import Iterable
 
 
-def packed(numbers: Iterable[int]) -> str:
-    """Numbers from 0 as text; small ones take little of it."""
+def varints(numbers: Iterable[int]) -> bytes:
+    """Numbers from 0; those below 128 take a byte each."""
     data = bytearray()
     for number in numbers:
         while number > 127:
             data.append(number & 127 | 128)
             number >>= 7
         data.append(number)
-    return base64.b64encode(zlib.compress(bytes(data))).decode("ascii") if data else ""
+    return bytes(data)
 
 
-def unpacked(text: str) -> list[int]:
-    """The numbers that `packed` was given.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    try:
-        data = zlib.decompress(base64.b64decode(text, validate=True)) if text else b""
-    except (binascii.Error, zlib.error) as error:
-        raise ValueError(f"no histogram or blocks: {text[:40]!r}") from error
+def numbers_of(data: bytes) -> list[int]:
+    """The numbers that `varints` was given."""
     numbers: list[int] = []
     number = shift = 0
     for byte in data:
@@ -38,3 +30,21 @@ def unpacked(text: str) -> list[int]:
             numbers.append(number)
             number = shift = 0
     return numbers
+
+
+def packed(numbers: Iterable[int]) -> str:
+    """Numbers from 0 as text; small ones take little of it."""
+    data = varints(numbers)
+    return base64.b64encode(zlib.compress(data)).decode("ascii") if data else ""
+
+
+def unpacked(text: str) -> list[int]:
+    """The numbers that `packed` was given.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        return numbers_of(zlib.decompress(base64.b64decode(text, validate=True)) if text else b"")
+    except (binascii.Error, zlib.error) as error:
+        raise ValueError(f"no histogram or blocks: {text[:40]!r}") from error

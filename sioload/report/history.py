@@ -8,14 +8,15 @@ therefore takes some ten times as many points as one of two minutes, not 720 tim
 from __future__ import annotations
 
 import itertools
-from array import array
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from sioload.measure.blocks import buckets_of, deltas
 from sioload.measure.histogram import TICKS, tick_bounds
 from sioload.measure.ledger import OUTCOMES, Ledger
+from sioload.measure.packing import numbers_of, varints
 from sioload.measure.rows import Totals
 from sioload.report.figures import Figures
 from sioload.report.heard import Heard
@@ -42,34 +43,36 @@ class Cell:
     Attributes:
         count: samples, with or without a time.
         failures: how many of them failed.
-        buckets, samples: joined buckets in ascending order, and how many samples each holds.
         top: the longest time in ticks, to the bucket; 0 without times.
     """
 
-    __slots__ = ("_times", "buckets", "count", "failures", "samples", "top")
+    __slots__ = ("_packed", "_times", "count", "failures", "top")
 
     def __init__(self, count: int, failures: int, joined: Mapping[int, int], top: int) -> None:
         self.count = count
         self.failures = failures
-        self.buckets = array("H", sorted(joined))
-        wide = max(joined.values(), default=0) >> 16
-        self.samples = array("Q" if wide else "H", [joined[i] for i in self.buckets])
+        self._packed = varints(deltas(joined))  # a run has thousands of cells
         self.top = top
         self._times: tuple[float, ...] | None = None
+
+    def samples(self) -> dict[int, int]:
+        """Joined buckets in ascending order, and how many samples each holds."""
+        return buckets_of(numbers_of(self._packed))
 
     @property
     def times(self) -> tuple[float, ...]:
         """Milliseconds to four digits, in the order of `STATS`; empty when no sample carries a time."""
         if self._times is None:
-            self._times = self._percentiles() if self.samples else ()
+            self._times = self._percentiles() if self._packed else ()
         return self._times
 
     def _percentiles(self) -> tuple[float, ...]:
-        total = sum(self.samples)
+        held = self.samples()
+        total = sum(held.values())
         found: list[float] = []
         reached = 0
         pending = [max(1, -(-round(percent * 1000) * total // 100_000)) for percent in PERCENTS]
-        for joined, samples in zip(self.buckets, self.samples, strict=True):
+        for joined, samples in held.items():
             reached += samples
             while len(found) < len(pending) and pending[len(found)] <= reached:
                 low, high = joined_bounds(joined)
@@ -78,8 +81,8 @@ class Cell:
 
     def joined(self, other: Cell) -> Cell:
         """Both as one."""
-        counts = dict(zip(self.buckets, self.samples, strict=True))
-        for i, n in zip(other.buckets, other.samples, strict=True):
+        counts = self.samples()
+        for i, n in other.samples().items():
             counts[i] = counts.get(i, 0) + n
         failures = self.failures + other.failures
         return Cell(self.count + other.count, failures, counts, max(self.top, other.top))

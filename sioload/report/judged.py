@@ -11,6 +11,7 @@ REMEMBERED: Final = 100_000
 MEMORY: Final = 10
 #: Places in a table for half of them: so many more that few share one.
 _PLACES: Final = 1 << 17
+_NOBODY: Final = bytes(4096)
 
 
 class _Table:
@@ -23,11 +24,18 @@ class _Table:
 
     __slots__ = ("_hashes", "_times", "begun", "number")
 
-    def __init__(self, begun: float) -> None:
-        self.begun = begun
+    def __init__(self) -> None:
+        self.begun = math.inf
         self.number = 0
-        self._hashes = array("q", bytes(8 * _PLACES))  # 0: nobody is here
-        self._times = array("d", bytes(8 * _PLACES))
+        self._hashes = array("q", [0]) * _PLACES  # 0: nobody is here
+        self._times = array("d", [0.0]) * _PLACES
+
+    def clear(self, begun: float) -> None:
+        """Forget them. It takes no other memory, which would come and go with each time."""
+        self.begun, self.number = begun, 0
+        held = memoryview(self._hashes).cast("B")
+        for at in range(0, len(held), len(_NOBODY)):
+            held[at : at + len(_NOBODY)] = _NOBODY
 
     def _place(self, hashed: int) -> int:
         """Where it is, or would be: the first free place from its own on."""
@@ -66,5 +74,7 @@ class Judged:
         """A message that first came then was judged."""
         tables = self._tables
         if not tables or tables[0].number >= REMEMBERED // 2 or first > tables[0].begun + MEMORY * grace:
-            self._tables = tables = [_Table(first), *tables[:1]]
+            fresh = tables.pop() if len(tables) == 2 else _Table()
+            fresh.clear(first)
+            tables.insert(0, fresh)
         tables[0].put(hash(key) or 1, first)
