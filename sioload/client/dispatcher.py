@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
-import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import gevent
 
+from sioload.client.signature import arguments, is_empty
+from sioload.net.turns import Turns
 from sioload.plain import Json
-
-logger = logging.getLogger(__name__)
 
 #: What to call, with what, and how much memory that was found to hold.
 Job = tuple[Callable[..., Any], tuple[Json, ...], int]
 
 #: Calls that may wait unweighed. Weighing costs more than waiting does, and few queues get that long.
 SHORT = 256
-
-INFINITY = float("inf")
 
 
 def weigh(value: Json) -> int:
@@ -70,8 +66,8 @@ class Handler:
         self.name = name
         self.room = room
         self.audience = audience
-        self.empty = _is_empty(function)
-        self._named, self._most = _arguments(function, bound)
+        self.empty = is_empty(function)
+        self._named, self._most = arguments(function, bound)
 
     def call(self, user: object, event: str, args: tuple[Json, ...]) -> Any:
         """Call the function. One that asks for one argument more, named `event`, gets the event too."""
@@ -90,30 +86,6 @@ class Handler:
         return args[:-1] if len(args) > self._most or len(args) == self._named else args
 
 
-def _nothing(*_: object) -> None: ...
-
-
-def _is_empty(function: Callable[..., Any] | None) -> bool:
-    """Whether a function's body is `...` or `pass`, as of one that is there for its decorator's sake."""
-    code = getattr(function, "__code__", None)
-    return code is not None and code.co_code == _nothing.__code__.co_code and code.co_consts[-1] is None
-
-
-def _arguments(function: Callable[..., Any] | None, bound: bool) -> tuple[int, float]:
-    """How many arguments a function requires whose first is named `event` (0 for all others), and how many it
-    takes."""
-    if function is None:
-        return 0, INFINITY
-    try:
-        parameters = list(inspect.signature(function).parameters.values())[1 if bound else 0 :]
-    except (TypeError, ValueError):
-        return 0, INFINITY
-    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    required = [p for p in places if p.default is p.empty]
-    most = INFINITY if any(p.kind is p.VAR_POSITIONAL for p in parameters) else len(places)
-    return len(required) if required and required[0].name == "event" else 0, most
-
-
 class Owner(Protocol):
     """Whose jobs a dispatcher runs."""
 
@@ -122,33 +94,38 @@ class Owner(Protocol):
 
 
 class Dispatcher:
-    """A bounded queue of calls, and the greenlet that makes them while there are any.
+    """A bounded queue of calls.
 
     Between its calls a connection holds no greenlet. While a user's own greenlet serves the queue (inside
-    `connect()`), none is spawned.
+    `connect()`), no other does.
     """
 
-    __slots__ = ("_jobs", "_limit", "_owner", "_room", "busy")
+    __slots__ = ("_jobs", "_limit", "_owner", "_room", "_turns", "busy")
 
-    def __init__(self, owner: Owner, limit: int, room: int) -> None:
+    def __init__(self, owner: Owner, turns: Turns, limit: int, room: int) -> None:
         """
         Args:
             owner: whose calls they are.
+            turns: makes them.
             limit: calls that may wait.
             room: bytes that those behind the first `SHORT` may hold together, about.
         """
         self._owner = owner
+        self._turns = turns
         self._limit = limit
         self._room = room
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[Job] | None = None  # an empty one takes more than all else of a dispatcher
         self.busy = False
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        return len(self._jobs or ())
 
     def add(self, function: Callable[..., Any], *args: Json) -> bool:
         """Queue a call; False when the queue is full."""
-        weight, waiting = 0, len(self._jobs)
+        jobs = self._jobs
+        if jobs is None:
+            jobs = self._jobs = deque()
+        weight, waiting = 0, len(jobs)
         if waiting >= self._limit:
             return False
         if waiting >= SHORT:
@@ -156,10 +133,10 @@ class Dispatcher:
             if weight > self._room:
                 return False
             self._room -= weight
-        self._jobs.append((function, args, weight))
+        jobs.append((function, args, weight))
         if not self.busy:
             self.busy = True
-            gevent.spawn(self._run)
+            self._turns.take(self._run)
         return True
 
     def _run(self) -> None:
@@ -182,10 +159,11 @@ class Dispatcher:
                 job[0](*job[1])
             except (Exception, more) as error:  # noqa: BLE001 - the script's own code
                 self._owner.on_job_failed(job, error)
+        self._jobs = None
 
     def hand_back(self) -> None:
         """The greenlet that served the queue by itself goes on with something else."""
         self.busy = False
         if self._jobs:
             self.busy = True
-            gevent.spawn(self._run)
+            self._turns.take(self._run)

@@ -124,6 +124,9 @@ class Incoming(Listener, Script):
             shown += self._label
         pending = self.pending
         awaited = bool(pending.waits) and pending.answered(namespace, event, args, now, size)
+        called = handler is not None and handler.function is not None and not handler.empty
+        # Else there is more to do, or only this user would do it.
+        counts = not called and id is None and self.own is None and recorder.tap is None
         measured: CountedBroadcast | None = None
         sent: float | None = None
         if handler is not None and handler.sent_at is not None:
@@ -135,7 +138,8 @@ class Incoming(Listener, Script):
                 if -AHEAD <= late <= BACK:
                     row.add(late)
                     sent = clock.zero + now - late
-                    measured = CountedBroadcast(self.handlers, row, now - late, size)
+                    if counts:
+                        measured = CountedBroadcast(self.handlers, row, now - late, size)
                 else:
                     row.fail(misfit(late), None, partial(self._told, handler.sent_at, args))
             except Exception as error:  # noqa: BLE001 - the script's own code
@@ -146,15 +150,14 @@ class Incoming(Listener, Script):
             row.bytes += size
             row.note(self._user, size)
             row.tick()
-            measured = CountedBroadcast(self.handlers, row, None, size)
+            if counts:
+                measured = CountedBroadcast(self.handlers, row, None, size)
         if self._member is not None:
             of_class = self.handlers.get((namespace, event))
             if of_class is not None and of_class.room is not None:
                 message = self._hear(self._member, of_class, namespace, args, sent, now)
                 if measured is not None:
                     measured.message = message
-        if id is not None or self.own is not None or recorder.tap is not None:
-            measured = None  # there is more to do, or only this user would do it
         if handler is not None and handler.delivery is not None:
             self._deliver(handler, shown, args)
             measured = None
@@ -167,7 +170,7 @@ class Incoming(Listener, Script):
                     "the server asked for an ack and no handler answers it"
                 )
             return measured
-        if handler.empty and id is None:
+        if not called and id is None:
             return measured
         passed = (*before, *given)
         if offset:
@@ -263,7 +266,8 @@ class Incoming(Listener, Script):
         """The queue of its calls."""
         if self._dispatcher is None:
             limits = self._options.limits
-            self._dispatcher = Dispatcher(self, limits.handler_queue, QUEUED * limits.payload)
+            room = QUEUED * limits.payload
+            self._dispatcher = Dispatcher(self, self._fleet.turns, limits.handler_queue, room)
         return self._dispatcher
 
     def _call_handler(

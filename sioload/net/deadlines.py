@@ -57,7 +57,7 @@ class Deadlines:
             return
         entry[2] = None
         self._cancelled += 1
-        if self._cancelled > 64 and self._cancelled * 2 > len(self._heap):
+        if self._cancelled > 64 and self._cancelled * 3 > len(self._heap):
             rest = [e for e in self._heap if e[2] is not None]
             self._cancelled -= len(self._heap) - len(rest)  # others may be due in this very sweep
             self._heap = rest

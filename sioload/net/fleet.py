@@ -24,6 +24,7 @@ from sioload.net.patience import Patience
 from sioload.net.pushes import PUSHES, BroadcastKey, CountedBroadcast, Pushes
 from sioload.net.resolve import Resolver
 from sioload.net.tls import tls_context
+from sioload.net.turns import Turns
 from sioload.net.wire import text_of_server
 from sioload.options import Options, variant
 from sioload.socketio.generations import Generation
@@ -64,6 +65,7 @@ class Fleet:
     Attributes:
         recorder: where samples go.
         hub: gevent's, of this thread.
+        turns: makes the scripts' calls of all connections.
         members: the clients whose connections are open or opening.
         ending: the run comes to its end: connections are closed by the drain, no longer by scripts.
         stopping: no new emit starts.
@@ -87,6 +89,7 @@ class Fleet:
         self.recorder = recorder if recorder is not None else Recorder()
         self.hub = get_hub()
         self.deadlines = Deadlines(self.crashed)
+        self.turns = Turns()
         self.resolver = Resolver()
         self.idling: dict[tuple[bool, str, int], Patience] = {}
         self.members: set[Member] = set()

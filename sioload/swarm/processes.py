@@ -1,7 +1,8 @@
 """`--processes`: the master's port is tried before Locust forks, and no worker outlives its parent.
 
 Locust's master finds a port taken after it has forked its workers, and leaves them behind: they would wait
-for whatever master comes to that port next.
+for whatever master comes to that port next. And its workers look for a master where they do without
+`--processes`, wherever theirs listens.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from typing import Any, Final
 
 #: prctl(2): the signal that this process gets when its parent ends.
 PR_SET_PDEATHSIG: Final = 1
+#: Where a worker looks for its master unless it is told.
+USUAL: Final = ("127.0.0.1", 5557)
+#: Hosts of a master that listens on all addresses.
+ANY_HOST: Final = ("*", "")
 
 _forking = False
 _seen = False
@@ -30,9 +35,14 @@ def before_fork(options: Any) -> None:
     if _seen or not getattr(options, "processes", None):
         return  # Locust parses its command line again for its web UI
     _seen = _forking = True
-    if not options.worker and (fault := _taken(options.master_bind_host, options.master_bind_port)):
-        print(f"sioload: {fault}", file=sys.stderr)
-        raise SystemExit(2)
+    if not options.worker:
+        if fault := _taken(options.master_bind_host, options.master_bind_port):
+            print(f"sioload: {fault}", file=sys.stderr)
+            raise SystemExit(2)
+        if (options.master_host, options.master_port) == USUAL:
+            options.master_port = options.master_bind_port
+            if options.master_bind_host not in ANY_HOST:
+                options.master_host = options.master_bind_host
     os.register_at_fork(after_in_child=_end_with_parent)
 
 
@@ -52,7 +62,7 @@ def _taken(host: str, port: int) -> str | None:
     """Why a master can't listen there; None when it can."""
     if port == 0:
         return None
-    any_host = host in ("*", "")
+    any_host = host in ANY_HOST
     try:
         found = socket.getaddrinfo(
             None if any_host else host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -69,6 +79,6 @@ def _taken(host: str, port: int) -> str | None:
             where = str(port) if any_host else f"{host}:{port}"
             return (
                 f"the master's port {where} can't be had ({error.strerror}): another run may be using it; "
-                "give this one a port of its own (--master-bind-port N --master-port N)"
+                "give this one a port of its own (--master-bind-port N)"
             )
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gevent.pool import Group
@@ -22,6 +22,20 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
 
+@dataclass(slots=True)
+class _Life:
+    """A user that lives, and its numbers among all users and among those of its class."""
+
+    group: UserGroup
+    user: Any
+    number: int
+    of_class: Population
+    number_of_class: int
+
+    def __call__(self, greenlet: Any) -> None:
+        self.group.over(self, greenlet)
+
+
 class UserGroup(Group):
     """The users of a process; takes the place of the group that Locust's runner made."""
 
@@ -35,22 +49,24 @@ class UserGroup(Group):
         super().add(greenlet)
         user = greenlet.args[0] if greenlet.args else None
         population = self._fleet.recorder.population
-        numbers = [(counts, counts.spawned()) for counts in (population, population.of(type(user).__name__))]
-        greenlet.rawlink(partial(self._over, user, numbers))
+        of_class = population.of(type(user).__name__)
+        greenlet.rawlink(_Life(self, user, population.spawned(), of_class, of_class.spawned()))
 
     def killone(self, greenlet: Any, *args: Any, **kwargs: Any) -> None:
         """Locust ends a user at once."""
         self._killed.add(greenlet)
         super().killone(greenlet, *args, **kwargs)
 
-    def _over(self, user: Any, numbers: list[tuple[Population, int]], greenlet: Any) -> None:
-        told = greenlet in self._killed or getattr(user, "_state", None) == LOCUST_STATE_STOPPING
+    def over(self, life: _Life, greenlet: Any) -> None:
+        """A user's greenlet has ended."""
+        population = self._fleet.recorder.population
+        told = greenlet in self._killed or getattr(life.user, "_state", None) == LOCUST_STATE_STOPPING
         told = told or self._fleet.ending
         self._killed.discard(greenlet)
         # Of exceptions only those of `on_start` end a user, before it is told to: Locust catches the others.
         raised = not told and not greenlet.successful()
-        fate = "" if told else getattr(user, "fate", "")
-        for counts, number in numbers:
+        fate = "" if told else getattr(life.user, "fate", "")
+        for counts, number in ((population, life.number), (life.of_class, life.number_of_class)):
             counts.gone(number, began=not raised and fate != "never began")
             if raised or fate:
                 counts.ended += 1

@@ -103,7 +103,7 @@ def _swarm_port() -> list[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    return ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
+    return ["--master-bind-host", "127.0.0.1", "--master-bind-port", port]
 
 
 def _wait(argv: list[str], env: Mapping[str, str]) -> tuple[int, str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import gevent
 from gevent.pool import Group
-from locust import User
+from locust import FastHttpUser, HttpUser, User
 from locust.clients import HttpSession
 
 from sioload.client.api import SocketIOClient
@@ -64,6 +64,7 @@ class SocketIOUser(User):
     sio_trace: Trace | None = None
     fate = ""
     _jar: Jar | None = None
+    _http: Any = None
 
     _handlers: ClassVar[dict[tuple[str, str], Handler]] = {}
 
@@ -79,7 +80,7 @@ class SocketIOUser(User):
         url = self.host or environment.host
         self.sio = SocketIOClient(fleet, self.parsed_options(), url=url, user=self, handlers=self._handlers)
         self.clients = (self.sio,)
-        if "client" in self.__dict__:  # of HttpUser or FastHttpUser, beside this class
+        if isinstance(self, (HttpUser, FastHttpUser)):  # beside this class
             self._fit(self.client)
 
     @classmethod
@@ -104,6 +105,7 @@ class SocketIOUser(User):
 
     def _fit(self, client: Any) -> None:
         """Make an HTTP client part of this user: its server, its cookies."""
+        self._http = client
         if not self.sio.url:
             return
         endpoint, options = parse_url(self.sio.url), self.sio.options
@@ -118,7 +120,7 @@ class SocketIOUser(User):
 
     def cookie_jar(self, make: bool = False) -> Jar | None:
         """The cookies of this user, its HTTP client's among them; None while there are none and none asks."""
-        client = self.__dict__.get("client")
+        client = self._http  # not by `__dict__`: whose it was asked for once takes more memory from then on
         if self._jar is None and (make or (client is not None and holds(client))):
             self._jar = Jar()
         if client is not None and self._jar is not None and self._jar.mirror is None:
@@ -156,7 +158,7 @@ class SocketIOUser(User):
             self.sio.fleet.complain(f"on_stop: {error}")
 
     def _start(self, on_start: Callable[[], None]) -> None:
-        del self.__dict__["on_start"]  # whoever calls it again gets the script's own
+        del cast(Any, self).on_start  # whoever calls it again gets the script's own
         start(self, on_start)
 
     def start(self, group: Group) -> gevent.Greenlet[..., Any]:
