@@ -36,7 +36,7 @@ def run(folder: Path, url: str, users: str, *more: str, duration: int = DURATION
 
 def swarm_port() -> list[str]:
     port = str(serverkit.free_port())
-    return ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
+    return ["--master-bind-host", "127.0.0.1", "--master-bind-port", port]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
