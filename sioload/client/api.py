@@ -233,7 +233,8 @@ class SocketIOClient(ClientBase):
             entry = emitter.entry("CALL", shown, namespace, event, timeout, verdict)
         else:
             entry = emitter.entry("REPLY", f"{shown}>{reply}", namespace, event, timeout, verdict)
-            wait = Wait(entry.row, namespace, str(reply), where, entry.started, entry.deadline, entry)
+            begun, until = entry.started, entry.deadline
+            wait = Wait(self.fleet.wakeups, entry.row, namespace, str(reply), where, begun, until, entry)
             self._pending.add_wait(wait)
         try:
             emitter.send(namespace, event, data, entry if wait is None else None, entry, entry.deadline)
@@ -336,7 +337,8 @@ class SocketIOClient(ClientBase):
         row = self.fleet.recorder.row_of(self._user, "WAIT", row_name(namespace, event))
         now = perf_counter()
         until = now + (self.options.ack_timeout if timeout is None else timeout)
-        wait = Wait(row, namespace, str(event), where, now, until, owner=self._user)
+        wakeups, owner = self.fleet.wakeups, self._user
+        wait = Wait(wakeups, row, namespace, str(event), where, now, until, owner=owner)
         return Expectation(self._pending, wait)
 
     # Handlers.

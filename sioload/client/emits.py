@@ -6,7 +6,6 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from gevent.hub import get_hub
 from greenlet import getcurrent, greenlet
 
 from sioload.client.excerpt import excerpt, place_of_error, place_of_function
@@ -24,6 +23,7 @@ from sioload.plain import Json
 if TYPE_CHECKING:
     from sioload.measure.ledger import Ledger
     from sioload.measure.rows import Row
+    from sioload.net.wakeups import Wakeups
 
 _current: Final = getcurrent  # a global that costs no look-up
 
@@ -58,21 +58,22 @@ class Emit:
         row: CALL or REPLY, where its time goes.
         started: when it was meant to go out (its slot, when paced); `written` when it did.
         deadline: when it times out; all three in seconds of `perf_counter`.
-        waiter: the greenlet that sleeps until its end, and is resumed from the hub; None when nobody does.
+        waiter: the greenlet that sleeps until its end; None when nobody does, or does no longer.
         callback: called with the ack's arguments, for `emit(..., callback=)`.
         ok: the script's judgement of the answer, None without one.
         paced: `started` is a slot, so the service time is recorded beside.
         owner: the user, for those who listen to each sample.
     """
 
-    __slots__ = ("_early", "_ledger", "callback", "deadline", "event", "finished", "namespace", "ok", "owner",
-                 "paced", "row", "started", "waiter", "written")  # fmt: skip
+    __slots__ = ("_ledger", "_result", "_wakeups", "callback", "deadline", "event", "finished", "namespace",
+                 "ok", "owner", "paced", "row", "started", "waiter", "written")  # fmt: skip
 
-    _early: tuple[Any, EmitError | None]
+    _result: tuple[Any, EmitError | None]
 
     def __init__(
         self,
         ledger: Ledger,
+        wakeups: Wakeups,
         row: Row,
         namespace: str,
         event: str | int,
@@ -85,6 +86,7 @@ class Emit:
         owner: object = None,
     ) -> None:
         self._ledger = ledger
+        self._wakeups = wakeups
         self.owner = owner
         self.row = row
         self.namespace = namespace
@@ -102,21 +104,29 @@ class Emit:
     def wait(self, hub: greenlet) -> Any:
         """Sleep until its end, in gevent's `hub`: the answer's value, or the exception of the outcome."""
         if self.finished:  # before its own caller came to wait
-            value, error = self._early
+            value, error = self._result
             if error is not None:
                 raise error
             return value
         self.waiter = _current()
         return hub.switch()
 
-    def _fail(self, error: EmitError) -> None:
+    def _finish(self, value: Any, error: EmitError | None = None) -> None:
+        self._result = (value, error)
         if self.waiter is not None:
-            self.waiter.throw(error)
-        else:
-            self._early = (None, error)
+            self._wakeups.add(self)
+
+    def resume(self) -> None:
+        waiter = self.waiter
+        if waiter is not None:
+            value, error = self._result
+            if error is not None:
+                waiter.throw(error)
+            else:
+                waiter.switch(value)
 
     def answer(self, args: list[Json], now: float, size: int) -> None:
-        """The ack or the answering event came, in so many bytes. In the hub; resumes the waiting greenlet."""
+        """The ack or the answering event came, in so many bytes. In the hub."""
         self.finished = True
         self.row.bytes += size
         self._ledger.acked += 1
@@ -127,17 +137,14 @@ class Emit:
                 error = UnexpectedReply(f"{self.event}: {complaint}")
                 self.row.note(self.owner, size, error)
                 self.row.fail(complaint, now - self.started, self.ok.note, "unexpected reply")
-                self._fail(error)
+                self._finish(None, error)
                 return
         if self.row.tap is not None:
             self.row.note(self.owner, size)
         self.row.add(now - self.started)
         if self.paced:
             self.row.service(now - self.written)
-        if self.waiter is not None:
-            self.waiter.switch(value)
-        else:
-            self._early = (value, None)
+        self._finish(value)
 
     def end(self, outcome: Outcome, reason: str, now: float | None, error: EmitError | None = None) -> None:
         """It ends without an answer. In the hub, unless nobody waits for it.
@@ -156,26 +163,12 @@ class Emit:
         self.row.note(self.owner, 0, error)
         seconds = None if now is None or outcome == "not_sent" else now - self.started
         self.row.fail(reason, seconds, kind=outcome)
-        self._fail(error)
+        self._finish(None, error)
 
     def settle(self, outcome: Outcome, reason: str) -> None:
-        """What became of its bytes (`session.transport.Receipt`); a loss ends it elsewhere.
-
-        Its transport may be about to close: the waiting script, which may emit again at once, goes on when
-        that is done.
-        """
-        if self.finished or (outcome != "error" and outcome != "not_sent"):
-            return
-        waiter, self.waiter = self.waiter, None
-        self.end(outcome, reason, perf_counter())
-        if waiter is not None:
-            self.waiter = waiter
-            get_hub().loop.run_callback(self._resume)
-
-    def _resume(self) -> None:
-        error = self._early[1]
-        if error is not None:
-            self._fail(error)
+        """What became of its bytes (`session.transport.Receipt`); a loss ends it elsewhere."""
+        if outcome == "error" or outcome == "not_sent":
+            self.end(outcome, reason, perf_counter())
 
 
 class Unacked:

@@ -94,12 +94,10 @@ class Emitter:
         row = recorder.rows.get((kind, shown)) or recorder.row(kind, shown)
         deadline = now + (self._options.ack_timeout if timeout is None else timeout)
         slot = None if self.pace is None else self.pace.take(row, now)
-        if slot is None:
-            return Emit(
-                recorder.ledger, row, namespace, event, now, now, False, deadline, ok, callback, self._user
-            )
+        started, paced = (now, False) if slot is None else (slot, True)
+        ledger, wakeups = recorder.ledger, self.fleet.wakeups
         return Emit(
-            recorder.ledger, row, namespace, event, slot, now, True, deadline, ok, callback, self._user
+            ledger, wakeups, row, namespace, event, started, now, paced, deadline, ok, callback, self._user
         )
 
     def send(

@@ -19,6 +19,7 @@ from sioload.plain import Json
 if TYPE_CHECKING:
     from sioload.net.deadlines import Timer
     from sioload.net.fleet import Fleet
+    from sioload.net.wakeups import Wakeups
 
 INFINITY = float("inf")
 
@@ -33,6 +34,7 @@ class Wait:
     """
 
     __slots__ = (
+        "_wakeups",
         "args",
         "deadline",
         "emit",
@@ -48,6 +50,7 @@ class Wait:
 
     def __init__(
         self,
+        wakeups: Wakeups,
         row: Row,
         namespace: str,
         event: str,
@@ -57,6 +60,7 @@ class Wait:
         emit: Emit | None = None,
         owner: object = None,
     ) -> None:
+        self._wakeups = wakeups
         self.row = row
         self.owner = owner
         self.namespace = namespace
@@ -90,7 +94,7 @@ class Wait:
         self.row.note(self.owner, size)
         self.row.add(now - self.started)
         if self.waiter is not None:
-            self.waiter.switch(self.args)
+            self._wakeups.add(self)
 
     def end(self, outcome: Outcome, reason: str, now: float, left: bool = False) -> None:
         """It ends without the event; `left`: because this side has left."""
@@ -104,7 +108,11 @@ class Wait:
             self.row.note(self.owner, 0, error)
             self.row.fail(reason, now - self.started, kind=outcome)
         if self.waiter is not None:
-            self.waiter.throw(self.error)
+            self._wakeups.add(self)
+
+    def resume(self) -> None:
+        if self.waiter is not None:
+            self.waiter.switch(None)
 
 
 class Pending:

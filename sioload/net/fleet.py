@@ -25,6 +25,7 @@ from sioload.net.pushes import PUSHES, BroadcastKey, CountedBroadcast, Pushes
 from sioload.net.resolve import Resolver
 from sioload.net.tls import tls_context
 from sioload.net.turns import Turns
+from sioload.net.wakeups import Wakeups
 from sioload.net.wire import text_of_server
 from sioload.options import Options, variant
 from sioload.socketio.generations import Generation
@@ -66,6 +67,7 @@ class Fleet:
         recorder: where samples go.
         hub: gevent's, of this thread.
         turns: makes the scripts' calls of all connections.
+        wakeups: lets scripts go on whose answer has come.
         members: the clients whose connections are open or opening.
         ending: the run comes to its end: connections are closed by the drain, no longer by scripts.
         stopping: no new emit starts.
@@ -89,10 +91,11 @@ class Fleet:
         self.recorder = recorder if recorder is not None else Recorder()
         self.hub = get_hub()
         self.deadlines = Deadlines(self.crashed)
-        self.turns = Turns()
+        self.wakeups = Wakeups(self.crashed)
         self.resolver = Resolver()
         self.idling: dict[tuple[bool, str, int], Patience] = {}
         self.members: set[Member] = set()
+        self.turns = Turns(lambda: bool(self.members))
         self._watched: dict[Member, list[Callable[[], None]]] = {}
         self.ending = False
         self.stopping = False
@@ -164,6 +167,8 @@ class Fleet:
     def left(self, member: Member) -> None:
         """Nothing of a member is open any more."""
         self.members.discard(member)
+        if not self.members:
+            self.turns.rest()
         if self._watched:
             for then in self._watched.pop(member, ()):
                 self.later(then)

@@ -21,9 +21,14 @@ class Turns:
     long as none has blocked; one that has is left to that call, and the next calls get another.
     """
 
-    __slots__ = ("_calling", "_due", "_idle", "_over", "_timer")
+    __slots__ = ("_calling", "_due", "_idle", "_more", "_over", "_timer")
 
-    def __init__(self) -> None:
+    def __init__(self, more: Callable[[], bool]) -> None:
+        """
+        Args:
+            more: whether further calls may come.
+        """
+        self._more = more
         self._due: deque[Callable[[], None]] = deque()
         self._calling: gevent.Greenlet[..., None] | None = None
         self._idle = False
@@ -35,6 +40,13 @@ class Turns:
         self._due.append(call)
         if len(self._due) == 1:
             get_hub().loop.run_callback(self._give)
+
+    def rest(self) -> None:
+        """No further calls may come."""
+        calling = self._calling
+        if calling is not None and self._idle:
+            self._calling = None
+            get_hub().loop.run_callback(calling.switch)
 
     def _give(self) -> None:
         """In the hub: until nothing is due, or for a spell."""
@@ -57,6 +69,8 @@ class Turns:
             mine.gr_context = None  # each call begins without what another left there
             due.popleft()()
             if self._calling is not mine:
+                return
+            if not due and not self._more():
                 return
             if not due or perf_counter() >= self._over:
                 self._idle = True

@@ -15,7 +15,7 @@ from sioload.net.turns import SPELL, Turns
 
 @pytest.fixture
 def turns() -> Turns:
-    return Turns()
+    return Turns(lambda: True)
 
 
 def settle(done: Callable[[], bool]) -> None:
@@ -132,3 +132,21 @@ def test_the_loop_goes_on_between_many_calls_that_compute(turns: Turns) -> None:
     gevent.spawn_later(SPELL, lambda: at_timer.append(len(made)))
     settle(lambda: len(made) == 20)
     assert at_timer and at_timer[0] < 20
+
+
+def test_no_greenlet_stays_once_no_further_calls_may_come() -> None:
+    open_, made = [True], []
+    turns = Turns(lambda: open_[0])
+
+    def note() -> None:
+        made.append(gevent.getcurrent())
+
+    turns.take(note)
+    settle(lambda: len(made) == 1)
+    assert not made[0].dead
+    turns.rest()
+    settle(lambda: made[0].dead)
+    open_[0] = False
+    turns.take(note)
+    settle(lambda: len(made) == 2)
+    settle(lambda: made[1].dead)
