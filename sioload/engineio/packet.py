@@ -12,7 +12,7 @@ import re
 from base64 import b64encode
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -196,7 +196,7 @@ def _unknown(frame: Frame) -> ProtocolError:
     return ProtocolError(f"unknown Engine.IO packet type {frame[:1]!r}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Handshake:
     """What the server said on opening a session.
 
@@ -215,6 +215,11 @@ class Handshake:
     max_payload: int | None = None
 
 
+#: How most handshakes begin, and what was found in the rest of some: a server says the same to each client.
+_BEGIN: Final = '{"sid":"'
+_KNOWN: Final[dict[tuple[str, bool], Handshake]] = {}
+
+
 def parse_handshake(data: str | bytes, strict: bool = False) -> Handshake:
     """The data of an OPEN packet, whose times are in milliseconds.
 
@@ -230,6 +235,22 @@ def parse_handshake(data: str | bytes, strict: bool = False) -> Handshake:
         ProtocolError: it isn't a JSON object, or a field is missing or has a value that makes no sense
             (LimitError: it is too long).
     """
+    if not isinstance(data, str) or not data.startswith(_BEGIN):
+        return _parsed_handshake(data, strict)
+    end = data.find('"', len(_BEGIN))
+    sid, rest = data[len(_BEGIN) : end], data[end:]
+    known = _KNOWN.get((rest, strict))
+    if known is not None and 0 < len(sid) <= SID_LENGTH and sid.isprintable() and "\\" not in sid:
+        return Handshake(sid, known.upgrades, known.ping_interval, known.ping_timeout, known.max_payload)
+    found = _parsed_handshake(data, strict)
+    if found.sid == sid and '"sid"' not in rest and "\\" not in rest:
+        if len(_KNOWN) >= 16:
+            _KNOWN.clear()
+        _KNOWN[rest, strict] = found
+    return found
+
+
+def _parsed_handshake(data: str | bytes, strict: bool) -> Handshake:
     if len(data) > HANDSHAKE_LENGTH:
         raise LimitError(f"handshake of {len(data)} characters, more than {HANDSHAKE_LENGTH}")
     try:

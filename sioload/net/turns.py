@@ -64,7 +64,8 @@ class Turns:
 
     def _call(self) -> None:
         """In the greenlet."""
-        mine, due = gevent.getcurrent(), self._due
+        mine: Any = gevent.getcurrent()
+        due = self._due
         while self._calling is mine:
             mine.gr_context = None  # each call begins without what another left there
             due.popleft()()

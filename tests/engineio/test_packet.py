@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -112,6 +113,44 @@ def test_handshake() -> None:
     both = ("websocket", "webtransport")
     assert parse_handshake(OPEN + "}") == Handshake("s", both, 25.0, 20.0, None)
     assert parse_handshake(OPEN + ',"maxPayload":1000000,"more":1}').max_payload == 1_000_000
+
+
+@pytest.mark.parametrize(
+    "sid",
+    [
+        "s2",
+        "é",
+        "\u2028",
+        "a\tb",
+        "",
+        "x" * 2000,
+        "a\\nb",
+        'a\\"b',
+        "a\\u0062c",
+        '","sid":"other',
+        '","more":"',
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("rest", ['","upgrades":[],"pingInterval":25000,"pingTimeout":20000}',
+                                  '","sid":"second","upgrades":[],"pingInterval":25000,"pingTimeout":20000}',
+                                  '","upgrades":[],"pingInterval":null,"pingTimeout":20000}'],
+                         ids=["usual", "two sids", "null"])  # fmt: skip
+def test_a_handshake_like_one_before_is_read_as_if_it_were_the_first(sid: str, rest: str) -> None:
+    """But for its sid, a server says the same to each client."""
+
+    def read(text: str, strict: bool) -> Handshake | str:
+        try:
+            return parse_handshake(text, strict)
+        except ProtocolError as error:
+            return re.sub(r"column \d+ \(char \d+\)", "", str(error))
+
+    for strict in (False, True):
+        # White space in front keeps it from being taken for a usual one.
+        expected = read(' {"sid":"' + sid + rest, strict)
+        for before in ("before", "second", "s2"):
+            read('{"sid":"' + before + rest, strict)
+            assert read('{"sid":"' + sid + rest, strict) == expected
 
 
 @pytest.mark.parametrize(
