@@ -64,10 +64,10 @@ class Turns:
 
     def _call(self) -> None:
         """In the greenlet."""
-        mine: Any = gevent.getcurrent()
-        due = self._due
+        mine, due = gevent.getcurrent(), self._due
+        contextual: Any = mine
         while self._calling is mine:
-            mine.gr_context = None  # each call begins without what another left there
+            contextual.gr_context = None  # each call begins without what another left there
             due.popleft()()
             if self._calling is not mine:
                 return
