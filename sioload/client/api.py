@@ -234,7 +234,7 @@ class SocketIOClient(ClientBase):
         else:
             entry = emitter.entry("REPLY", f"{shown}>{reply}", namespace, event, timeout, verdict)
             begun, until = entry.started, entry.deadline
-            wait = Wait(self.fleet.wakeups, entry.row, namespace, str(reply), where, begun, until, entry)
+            wait = Wait(self._pending, entry.row, namespace, str(reply), where, begun, until, entry)
             self._pending.add_wait(wait)
         try:
             emitter.send(namespace, event, data, entry if wait is None else None, entry, entry.deadline)
@@ -337,8 +337,8 @@ class SocketIOClient(ClientBase):
         row = self.fleet.recorder.row_of(self._user, "WAIT", row_name(namespace, event))
         now = perf_counter()
         until = now + (self.options.ack_timeout if timeout is None else timeout)
-        wakeups, owner = self.fleet.wakeups, self._user
-        wait = Wait(wakeups, row, namespace, str(event), where, now, until, owner=owner)
+        woken, owner = self._pending, self._user
+        wait = Wait(woken, row, namespace, str(event), where, now, until, owner=owner)
         return Expectation(self._pending, wait)
 
     # Handlers.

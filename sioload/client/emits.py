@@ -23,7 +23,7 @@ from sioload.plain import Json
 if TYPE_CHECKING:
     from sioload.measure.ledger import Ledger
     from sioload.measure.rows import Row
-    from sioload.net.wakeups import Wakeups
+    from sioload.net.wakeups import Woken
 
 _current: Final = getcurrent  # a global that costs no look-up
 
@@ -65,7 +65,7 @@ class Emit:
         owner: the user, for those who listen to each sample.
     """
 
-    __slots__ = ("_ledger", "_result", "_wakeups", "callback", "deadline", "event", "finished", "namespace",
+    __slots__ = ("_ledger", "_result", "_woken", "callback", "deadline", "event", "finished", "namespace",
                  "ok", "owner", "paced", "row", "started", "waiter", "written")  # fmt: skip
 
     _result: tuple[Any, EmitError | None]
@@ -73,7 +73,7 @@ class Emit:
     def __init__(
         self,
         ledger: Ledger,
-        wakeups: Wakeups,
+        woken: Woken | None,
         row: Row,
         namespace: str,
         event: str | int,
@@ -86,7 +86,7 @@ class Emit:
         owner: object = None,
     ) -> None:
         self._ledger = ledger
-        self._wakeups = wakeups
+        self._woken = woken
         self.owner = owner
         self.row = row
         self.namespace = namespace
@@ -113,11 +113,11 @@ class Emit:
 
     def _finish(self, value: Any, error: EmitError | None = None) -> None:
         self._result = (value, error)
-        if self.waiter is not None:
-            self._wakeups.add(self)
+        if self.waiter is not None and self._woken is not None:
+            self._woken.add(self)
 
     def resume(self) -> None:
-        waiter = self.waiter
+        waiter, self.waiter = self.waiter, None
         if waiter is not None:
             value, error = self._result
             if error is not None:

@@ -95,9 +95,9 @@ class Emitter:
         deadline = now + (self._options.ack_timeout if timeout is None else timeout)
         slot = None if self.pace is None else self.pace.take(row, now)
         started, paced = (now, False) if slot is None else (slot, True)
-        ledger, wakeups = recorder.ledger, self.fleet.wakeups
+        ledger, woken = recorder.ledger, self._pending
         return Emit(
-            ledger, wakeups, row, namespace, event, started, now, paced, deadline, ok, callback, self._user
+            ledger, woken, row, namespace, event, started, now, paced, deadline, ok, callback, self._user
         )
 
     def send(

@@ -47,7 +47,7 @@ class Lifecycle(Listener):
         self._returns: Returns | None = None
         self.manager = incoming.manager = Manager(fleet, options, self, incoming, incoming)
         forget = self.manager.packets.forget_shortcuts
-        self.pending = incoming.pending = Pending(fleet, self._settled, forget)
+        self.pending = incoming.pending = self.manager.packets.woken = Pending(fleet, self._settled, forget)
         self.sleepers = incoming.sleepers = Sleepers(fleet)
         incoming.settled = self._settled
         self.emitter = Emitter(fleet, options, user, self.manager, self.pending, self.sleepers)

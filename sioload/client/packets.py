@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sioload.measure.rooms import Member
     from sioload.net.fleet import Fleet
     from sioload.net.pushes import BroadcastKey, CountedBroadcast
+    from sioload.net.wakeups import Woken
     from sioload.socketio.parsers import Codec
 
 # Looked up for each message; an attribute of an enumeration costs three times as much as a global.
@@ -99,12 +100,14 @@ class Packets(MessageHandler):
         generation: what is spoken.
         size: bytes of the message that is being handled.
         control: who gets what isn't an event or ack.
+        woken: whose answer has come; they go on before anything that comes behind it is looked at.
     """
 
     __slots__ = ("_codec", "_decoder", "_direct", "_fleet", "_json", "_listener", "_partial", "connection",
-                 "control", "generation", "namespaces", "ready", "size")  # fmt: skip
+                 "control", "generation", "namespaces", "ready", "size", "woken")  # fmt: skip
 
     control: Control
+    woken: Woken
 
     def __init__(self, fleet: Fleet, listener: Listener) -> None:
         self._fleet = fleet
@@ -213,6 +216,10 @@ class Packets(MessageHandler):
     # The session's receiver.
 
     def on_message(self, data: str | bytes) -> None:
+        if self.woken.sleepers is not None:
+            self.woken.go_on()
+        if self._decoder is None:
+            return  # one of them has closed the session
         size = len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
         self.size = self.size + size if self._partial else size
         try:
@@ -249,6 +256,8 @@ class Packets(MessageHandler):
             self.control.on_disconnect(name)
 
     def on_ack_frame(self, frame: bytes, start: int) -> bool:
+        if self.woken.sleepers is not None:
+            self.woken.go_on()
         found = None if self._json is None else self._json.root_ack(frame, start)
         if found is None:
             return False
@@ -265,6 +274,7 @@ class Packets(MessageHandler):
             and namespace.pid is None
             and kind.codec is self._codec
             and not self._partial
+            and self.woken.sleepers is None
             and self._listener.only_counts(kind.handlers)
         )
 

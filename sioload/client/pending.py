@@ -14,12 +14,12 @@ from sioload.client.emits import ERRORS, Emit, value_of
 from sioload.client.excerpt import place_of_function
 from sioload.errors import Outcome
 from sioload.measure.rows import Row
+from sioload.net.wakeups import Woken
 from sioload.plain import Json
 
 if TYPE_CHECKING:
     from sioload.net.deadlines import Timer
     from sioload.net.fleet import Fleet
-    from sioload.net.wakeups import Wakeups
 
 INFINITY = float("inf")
 
@@ -34,7 +34,7 @@ class Wait:
     """
 
     __slots__ = (
-        "_wakeups",
+        "_woken",
         "args",
         "deadline",
         "emit",
@@ -50,7 +50,7 @@ class Wait:
 
     def __init__(
         self,
-        wakeups: Wakeups,
+        woken: Woken,
         row: Row,
         namespace: str,
         event: str,
@@ -60,7 +60,7 @@ class Wait:
         emit: Emit | None = None,
         owner: object = None,
     ) -> None:
-        self._wakeups = wakeups
+        self._woken = woken
         self.row = row
         self.owner = owner
         self.namespace = namespace
@@ -94,7 +94,7 @@ class Wait:
         self.row.note(self.owner, size)
         self.row.add(now - self.started)
         if self.waiter is not None:
-            self._wakeups.add(self)
+            self._woken.add(self)
 
     def end(self, outcome: Outcome, reason: str, now: float, left: bool = False) -> None:
         """It ends without the event; `left`: because this side has left."""
@@ -108,14 +108,15 @@ class Wait:
             self.row.note(self.owner, 0, error)
             self.row.fail(reason, now - self.started, kind=outcome)
         if self.waiter is not None:
-            self._wakeups.add(self)
+            self._woken.add(self)
 
     def resume(self) -> None:
-        if self.waiter is not None:
-            self.waiter.switch(None)
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None:
+            waiter.switch(None)
 
 
-class Pending:
+class Pending(Woken):
     """The open emits and waits of one connection, and the one deadline that looks after them.
 
     Attributes:
@@ -125,18 +126,18 @@ class Pending:
         leaving: the user's greenlet has ended; the connection closes once nothing is open any more.
     """
 
-    __slots__ = ("_due", "_expired", "_fleet", "_listens", "_timer", "acks", "leaving", "next_id", "waits")
+    __slots__ = ("_due", "_expired", "_fleet", "_timer", "acks", "leaving", "next_id", "waits")
 
     def __init__(self, fleet: Fleet, expired: Callable[[], None], listens: Callable[[], None]) -> None:
         """
         Args:
             fleet: whose deadlines are used.
             expired: called in the hub after something was ended because its time was over.
-            listens: called when something begins to wait for an event.
+            listens: called when something begins, or may begin, to wait for an event.
         """
+        super().__init__(fleet.wakeups, listens)
         self._fleet = fleet
         self._expired = expired
-        self._listens = listens
         self.waits: list[Wait] = []
         self._due = INFINITY
         self._timer: Timer | None = None

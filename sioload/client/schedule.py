@@ -280,9 +280,9 @@ class Schedule:
         if self.outstanding >= self._most:
             self._skip()
             return
-        fleet, deadline = self._sender.fleet, now + self._ack_timeout
-        entry = _Scheduled(fleet.recorder.ledger, fleet.wakeups, self._row, self.namespace, self._event, slot,
-                           now, True, deadline, owner=self._sender.owner())  # fmt: skip
+        ledger, deadline = self._sender.fleet.recorder.ledger, now + self._ack_timeout
+        entry = _Scheduled(ledger, None, self._row, self.namespace, self._event, slot, now, True, deadline,
+                           owner=self._sender.owner())  # fmt: skip
         entry.schedule = self
         self.started += 1
         self.outstanding += 1

@@ -92,10 +92,10 @@ class Fleet:
         self.hub = get_hub()
         self.deadlines = Deadlines(self.crashed)
         self.wakeups = Wakeups(self.crashed)
+        self.turns = Turns(self.wakeups.wake, self.crashed)
         self.resolver = Resolver()
         self.idling: dict[tuple[bool, str, int], Patience] = {}
         self.members: set[Member] = set()
-        self.turns = Turns(lambda: bool(self.members))
         self._watched: dict[Member, list[Callable[[], None]]] = {}
         self.ending = False
         self.stopping = False
@@ -167,8 +167,6 @@ class Fleet:
     def left(self, member: Member) -> None:
         """Nothing of a member is open any more."""
         self.members.discard(member)
-        if not self.members:
-            self.turns.rest()
         if self._watched:
             for then in self._watched.pop(member, ()):
                 self.later(then)

@@ -15,64 +15,54 @@ SPELL: Final = 0.005
 
 
 class Turns:
-    """Makes the calls of all connections.
+    """Makes the calls of all connections, those of one turn of the loop in one greenlet while none blocks.
 
-    A greenlet for each would cost several times what most of them do. The one that makes them is kept for as
-    long as none has blocked; one that has is left to that call, and the next calls get another.
+    A greenlet for each would cost several times what most of them do. One that blocks keeps the greenlet, and
+    those behind it get another.
     """
 
-    __slots__ = ("_calling", "_due", "_idle", "_more", "_over", "_timer")
+    __slots__ = ("_before", "_calling", "_due", "_on_crash", "_over", "_scheduled", "_timer")
 
-    def __init__(self, more: Callable[[], bool]) -> None:
+    def __init__(self, before: Callable[[], None], on_crash: Callable[[BaseException], None]) -> None:
         """
         Args:
-            more: whether further calls may come.
+            before: called in the hub before the calls of a turn are made.
+            on_crash: hears of what isn't a call's own fault.
         """
-        self._more = more
+        self._before = before
+        self._on_crash = on_crash
         self._due: deque[Callable[[], None]] = deque()
         self._calling: gevent.Greenlet[..., None] | None = None
-        self._idle = False
         self._over = 0.0
+        self._scheduled = False
         self._timer: Any = get_hub().loop.timer(0)
 
     def take(self, call: Callable[[], None]) -> None:
         """Make a call soon. What it raises ends a greenlet, as gevent reports it, and no other call."""
         self._due.append(call)
-        if len(self._due) == 1:
+        if not self._scheduled:
+            self._scheduled = True
             get_hub().loop.run_callback(self._give)
-
-    def rest(self) -> None:
-        """No further calls may come."""
-        calling = self._calling
-        if calling is not None and self._idle:
-            self._calling = None
-            get_hub().loop.run_callback(calling.switch)
 
     def _give(self) -> None:
         """In the hub: until nothing is due, or for a spell."""
-        due = self._due
-        self._over = perf_counter() + SPELL
-        while due and perf_counter() < self._over:
-            if self._calling is None:
+        try:
+            self._before()
+            self._over = perf_counter() + SPELL
+            while self._due and perf_counter() < self._over:
                 self._calling = gevent.Greenlet(self._call)
-            self._idle = False
-            self._calling.switch()
-            if not self._idle:  # it waits for something, or has ended
-                self._calling = None
-        if due:
+                self._calling.switch()  # until it is through, or waits for something, or was ended
+        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
+            self._on_crash(error)
+        self._calling = None
+        self._scheduled = bool(self._due)
+        if self._scheduled:
             self._timer.start(self._give)  # a callback would come before the sockets
 
     def _call(self) -> None:
         """In the greenlet."""
         mine, due = gevent.getcurrent(), self._due
         contextual: Any = mine
-        while self._calling is mine:
+        while due and self._calling is mine and perf_counter() < self._over:
             contextual.gr_context = None  # each call begins without what another left there
             due.popleft()()
-            if self._calling is not mine:
-                return
-            if not due and not self._more():
-                return
-            if not due or perf_counter() >= self._over:
-                self._idle = True
-                get_hub().switch()

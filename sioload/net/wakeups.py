@@ -20,24 +20,63 @@ class Sleeper(Protocol):
 
 
 class Wakeups:
-    """Those whose answer has come."""
+    """The connections on which answers have come."""
 
-    __slots__ = ("_on_crash", "_ready")
+    __slots__ = ("_on_crash", "_woken")
 
     def __init__(self, on_crash: Callable[[BaseException], None]) -> None:
-        self._ready: list[Sleeper] = []
+        self._woken: list[Woken] = []
         self._on_crash = on_crash
 
-    def add(self, sleeper: Sleeper) -> None:
-        """In the hub: let somebody go on soon."""
-        self._ready.append(sleeper)
-        if len(self._ready) == 1:
-            get_hub().loop.run_callback(self._wake)
+    def add(self, woken: Woken) -> None:
+        """In the hub: let those who waited there go on soon."""
+        self._woken.append(woken)
+        if len(self._woken) == 1:
+            get_hub().loop.run_callback(self.wake)
 
-    def _wake(self) -> None:
-        ready, self._ready = self._ready, []
-        for sleeper in ready:
+    def wake(self) -> None:
+        """In the hub: they go on now."""
+        woken, self._woken = self._woken, []
+        for one in woken:
             try:
-                sleeper.resume()
+                one.go_on()
             except BaseException as error:  # noqa: BLE001 - a hub callback never raises
                 self._on_crash(error)
+
+
+class Woken:
+    """Those of one connection whose answer has come.
+
+    Whatever comes next on the same connection finds them gone on, as it may be what they wait for then.
+
+    Attributes:
+        sleepers: in the order of their answers; None without any.
+    """
+
+    __slots__ = ("_listens", "_wakeups", "sleepers")
+
+    def __init__(self, wakeups: Wakeups, listens: Callable[[], None]) -> None:
+        """
+        Args:
+            wakeups: of all connections.
+            listens: called when somebody may begin to wait for an event.
+        """
+        self._wakeups = wakeups
+        self._listens = listens
+        self.sleepers: list[Sleeper] | None = None
+
+    def add(self, sleeper: Sleeper) -> None:
+        """In the hub: its answer has come."""
+        if self.sleepers is None:
+            self.sleepers = [sleeper]
+            self._listens()
+            self._wakeups.add(self)
+        else:
+            self.sleepers.append(sleeper)
+
+    def go_on(self) -> None:
+        """In the hub: they go on now."""
+        sleepers, self.sleepers = self.sleepers, None
+        if sleepers is not None:
+            for sleeper in sleepers:
+                sleeper.resume()

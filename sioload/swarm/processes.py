@@ -41,7 +41,7 @@ def before_fork(options: Any) -> None:
             raise SystemExit(2)
         if (options.master_host, options.master_port) == USUAL:
             options.master_port = options.master_bind_port
-            if options.master_bind_host not in ANY_HOST:
+            if options.master_bind_host not in (*ANY_HOST, "::", "0.0.0.0"):
                 options.master_host = options.master_bind_host
     os.register_at_fork(after_in_child=_end_with_parent)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import gevent
 from gevent.pool import Group
-from locust import FastHttpUser, HttpUser, User
+from locust import User
 from locust.clients import HttpSession
 
 from sioload.client.api import SocketIOClient
@@ -64,7 +64,7 @@ class SocketIOUser(User):
     sio_trace: Trace | None = None
     fate = ""
     _jar: Jar | None = None
-    _http: Any = None
+    _http: Any = None  # `client`, once there is one
 
     _handlers: ClassVar[dict[tuple[str, str], Handler]] = {}
 
@@ -80,8 +80,8 @@ class SocketIOUser(User):
         url = self.host or environment.host
         self.sio = SocketIOClient(fleet, self.parsed_options(), url=url, user=self, handlers=self._handlers)
         self.clients = (self.sio,)
-        if isinstance(self, (HttpUser, FastHttpUser)):  # beside this class
-            self._fit(self.client)
+        if self._http is not None:  # of HttpUser or FastHttpUser, beside this class
+            self._fit(self._http)
 
     @classmethod
     def parsed_options(cls) -> Options:
@@ -96,16 +96,20 @@ class SocketIOUser(User):
             cls._parsed = parsed  # type: ignore[attr-defined]
         return parsed[1]
 
-    @cached_property
+    @property
     def client(self) -> HttpSession:
         """Locust's requests session, on the host of this user."""
-        client = HttpSession(base_url="", request_event=self.environment.events.request, user=self)
-        self._fit(client)
-        return client
+        if self._http is None:
+            self._http = HttpSession(base_url="", request_event=self.environment.events.request, user=self)
+            self._fit(self._http)
+        return cast(HttpSession, self._http)
+
+    @client.setter
+    def client(self, client: Any) -> None:
+        self._http = client
 
     def _fit(self, client: Any) -> None:
         """Make an HTTP client part of this user: its server, its cookies."""
-        self._http = client
         if not self.sio.url:
             return
         endpoint, options = parse_url(self.sio.url), self.sio.options
@@ -120,7 +124,7 @@ class SocketIOUser(User):
 
     def cookie_jar(self, make: bool = False) -> Jar | None:
         """The cookies of this user, its HTTP client's among them; None while there are none and none asks."""
-        client = self._http  # not by `__dict__`: whose it was asked for once takes more memory from then on
+        client = self._http
         if self._jar is None and (make or (client is not None and holds(client))):
             self._jar = Jar()
         if client is not None and self._jar is not None and self._jar.mirror is None:

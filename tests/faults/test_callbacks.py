@@ -93,6 +93,40 @@ def test_a_handler_that_lets_a_timeout_out_deafens_nobody(node4: serverkit.Serve
     assert count == 2 and "ZeroDivisionError: no" in errors
 
 
+def test_what_comes_right_behind_an_answer_finds_its_script_gone_on() -> None:
+    """In one segment: the script that a frame answers waits for what the next one brings, or handles it."""
+
+    def script(peer: Peer) -> None:
+        peer.connected()
+        peer.send(frame(1, b'42["news",0]'))
+        peer.frame_in()
+        peer.send(frame(1, b'42["early",1]') + frame(1, b'430["lobby"]') + frame(1, b'42["welcome",1]'))
+        peer.frame_in()
+        peer.send(frame(1, b'42["a",1]') + frame(1, b'42["b",2]') + frame(1, b'42["news",3]'))
+        peer.hold()
+
+    with Hostile(script) as server:
+        told = play(server, """
+            from sioload.socketio.generations import V4
+            fleet.generations = type("Known", (dict,), {"get": lambda self, *_: V4})()
+            room, heard = None, []
+            sio = client(handlers={("/", "news"): Handler(None, sent_at=None)})
+            sio.connect()
+            sio.on("early", lambda n: heard.append(["early", room]))
+            room = sio.call("join")
+            welcome = sio.wait_for("welcome", timeout=2)
+            sio.on("welcome", lambda n: heard.append(["never"]))
+            with sio.expect("a", timeout=2) as first:
+                sio.emit("go")
+            second = sio.wait_for("b", timeout=2)
+            third = sio.wait_for("news", timeout=2)
+            gevent.sleep(0.05)
+            end(got=[room, welcome, first.args, second, third], heard=heard)
+        """)  # fmt: skip
+    assert told["got"] == ["lobby", 1, 1, 2, 3]
+    assert told["heard"] == [["early", "lobby"]]
+
+
 def test_events_that_wait_for_a_handler_take_no_more_than_their_room() -> None:
     """Few large events fill the queue as many small ones do; reading goes on meanwhile."""
 

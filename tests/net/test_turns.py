@@ -12,10 +12,13 @@ from gevent.event import Event
 
 from sioload.net.turns import SPELL, Turns
 
+crashes: list[BaseException] = []
+
 
 @pytest.fixture
 def turns() -> Turns:
-    return Turns(lambda: True)
+    crashes.clear()
+    return Turns(lambda: None, crashes.append)
 
 
 def settle(done: Callable[[], bool]) -> None:
@@ -34,11 +37,10 @@ def test_calls_are_made_in_order_and_in_one_greenlet_while_none_blocks(turns: Tu
         turns.take(partial(note, n))
     assert not made
     settle(lambda: len(made) == 5)
-    turns.take(partial(note, 5))
-    settle(lambda: len(made) == 6)
-    assert [n for n, _ in made] == [*range(6)]
-    assert len({greenlet for _, greenlet in made}) == 1
-    assert made[0][1] is not gevent.getcurrent()
+    assert [n for n, _ in made] == [*range(5)]
+    (greenlet,) = {greenlet for _, greenlet in made}
+    assert greenlet is not gevent.getcurrent()
+    settle(lambda: greenlet.dead)
 
 
 def test_a_call_that_blocks_holds_up_nobody_else(turns: Turns) -> None:
@@ -106,14 +108,45 @@ def test_what_a_call_left_in_its_context_is_none_of_the_next_ones(turns: Turns) 
     assert found == [-1, -1, -1]
 
 
-def test_a_timeout_that_was_forgotten_hits_no_call(turns: Turns, capsys: pytest.CaptureFixture[str]) -> None:
-    made: list[int] = []
-    turns.take(lambda: gevent.Timeout(0.001).start())
-    gevent.sleep(0.02)
+def test_a_timeout_that_was_forgotten_hits_no_later_call(turns: Turns) -> None:
+    made: list[str] = []
+
+    def sleeps() -> None:
+        gevent.sleep(0.02)
+        made.append("slept")
+
+    turns.take(lambda: gevent.Timeout(0.005).start())
+    gevent.sleep(0)
+    turns.take(sleeps)
+    settle(lambda: bool(made))
+    assert not crashes
+
+
+def test_what_must_be_done_before_the_calls_is_done_before_each_turn_of_them() -> None:
+    made: list[str] = []
+    turns = Turns(partial(made.append, "before"), crashes.append)
+    turns.take(partial(made.append, "call"))
+    settle(lambda: len(made) == 2)
+    turns.take(partial(made.append, "call"))
+    settle(lambda: len(made) == 4)
+    assert made == ["before", "call"] * 2
+
+
+def test_a_defect_ends_with_its_turn() -> None:
+    """It is told, and the calls that it kept from being made are made."""
+    crashes.clear()
+    faults, made = [MemoryError("no")], []
+
+    def before() -> None:
+        if faults:
+            raise faults.pop()
+
+    turns = Turns(before, crashes.append)
     turns.take(partial(made.append, 1))
+    settle(lambda: bool(crashes))
     turns.take(partial(made.append, 2))
     settle(lambda: len(made) == 2)
-    capsys.readouterr()
+    assert made == [1, 2] and isinstance(crashes[0], MemoryError)
 
 
 def test_the_loop_goes_on_between_many_calls_that_compute(turns: Turns) -> None:
@@ -132,21 +165,3 @@ def test_the_loop_goes_on_between_many_calls_that_compute(turns: Turns) -> None:
     gevent.spawn_later(SPELL, lambda: at_timer.append(len(made)))
     settle(lambda: len(made) == 20)
     assert at_timer and at_timer[0] < 20
-
-
-def test_no_greenlet_stays_once_no_further_calls_may_come() -> None:
-    open_, made = [True], []
-    turns = Turns(lambda: open_[0])
-
-    def note() -> None:
-        made.append(gevent.getcurrent())
-
-    turns.take(note)
-    settle(lambda: len(made) == 1)
-    assert not made[0].dead
-    turns.rest()
-    settle(lambda: made[0].dead)
-    open_[0] = False
-    turns.take(note)
-    settle(lambda: len(made) == 2)
-    settle(lambda: made[1].dead)

@@ -10,7 +10,7 @@ from sioload.client.emits import Emit
 from sioload.errors import UnexpectedReply
 from sioload.measure.ledger import Ledger
 from sioload.measure.rows import Row
-from sioload.net.wakeups import Wakeups
+from sioload.net.wakeups import Wakeups, Woken
 
 crashes: list[BaseException] = []
 
@@ -21,8 +21,14 @@ def wakeups() -> Wakeups:
     return Wakeups(crashes.append)
 
 
+def connection(wakeups: Wakeups) -> Woken:
+    return Woken(wakeups, lambda: None)
+
+
 def emit(wakeups: Wakeups) -> Emit:
-    return Emit(Ledger(), wakeups, Row("CALL", "echo"), "/", "echo", 0.0, 0.0, False, float("inf"))
+    return Emit(
+        Ledger(), connection(wakeups), Row("CALL", "echo"), "/", "echo", 0.0, 0.0, False, float("inf")
+    )
 
 
 def in_hub(*steps: Any) -> None:
@@ -94,6 +100,29 @@ def test_one_that_cannot_be_resumed_holds_up_nobody(wakeups: Wakeups) -> None:
         def resume(self) -> None:
             seen.append(1)
 
-    in_hub(lambda: wakeups.add(Broken()), lambda: wakeups.add(Sound()))
+    broken, sound = connection(wakeups), connection(wakeups)
+    in_hub(lambda: broken.add(Broken()), lambda: sound.add(Sound()))
     assert seen == [1]
     assert [str(error) for error in crashes] == ["no"]
+
+
+def test_those_of_one_connection_go_on_before_what_comes_next_on_it(wakeups: Wakeups) -> None:
+    seen: list[Any] = []
+    mine, others = connection(wakeups), connection(wakeups)
+
+    class One:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def resume(self) -> None:
+            seen.append(self.name)
+
+    in_hub(
+        lambda: mine.add(One("mine")),
+        lambda: others.add(One("other's")),
+        lambda: mine.add(One("mine too")),
+        mine.go_on,
+        lambda: seen.append("next on mine"),
+        lambda: mine.add(One("mine again")),
+    )
+    assert seen == ["mine", "mine too", "next on mine", "mine again", "other's"]
