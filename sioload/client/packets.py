@@ -101,13 +101,13 @@ class Packets(MessageHandler):
         size: bytes of the message that is being handled.
         control: who gets what isn't an event or ack.
         woken: whose answer has come; they go on before anything that comes behind it is looked at.
+            None: nobody waits for answers here.
     """
 
     __slots__ = ("_codec", "_decoder", "_direct", "_fleet", "_json", "_listener", "_partial", "connection",
                  "control", "generation", "namespaces", "ready", "size", "woken")  # fmt: skip
 
     control: Control
-    woken: Woken
 
     def __init__(self, fleet: Fleet, listener: Listener) -> None:
         self._fleet = fleet
@@ -122,6 +122,7 @@ class Packets(MessageHandler):
         self._json: Decoder | None = None  # the same, if it is the usual one
         self._partial = False
         self.size = 0
+        self.woken: Woken | None = None
 
     def speak(self, generation: Generation, options: Options) -> None:
         """A session of this generation begins."""
@@ -216,8 +217,9 @@ class Packets(MessageHandler):
     # The session's receiver.
 
     def on_message(self, data: str | bytes) -> None:
-        if self.woken.sleepers is not None:
-            self.woken.go_on()
+        woken = self.woken
+        if woken is not None and woken.sleepers is not None:
+            woken.go_on()
         if self._decoder is None:
             return  # one of them has closed the session
         size = len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
@@ -256,8 +258,9 @@ class Packets(MessageHandler):
             self.control.on_disconnect(name)
 
     def on_ack_frame(self, frame: bytes, start: int) -> bool:
-        if self.woken.sleepers is not None:
-            self.woken.go_on()
+        woken = self.woken
+        if woken is not None and woken.sleepers is not None:
+            woken.go_on()
         found = None if self._json is None else self._json.root_ack(frame, start)
         if found is None:
             return False
@@ -274,7 +277,7 @@ class Packets(MessageHandler):
             and namespace.pid is None
             and kind.codec is self._codec
             and not self._partial
-            and self.woken.sleepers is None
+            and (self.woken is None or self.woken.sleepers is None)
             and self._listener.only_counts(kind.handlers)
         )
 
