@@ -172,7 +172,7 @@ class Incoming(Listener, Script):
             return measured
         if not called and id is None:
             return measured
-        passed = (*before, *given)
+        passed = (*before, *given) if before else tuple(given)
         if offset:
             passed = handler.without_last(passed)
         if not self.dispatcher().add(self._call_handler, handler, event, passed, namespace, id):

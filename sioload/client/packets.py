@@ -225,7 +225,7 @@ class Packets(MessageHandler):
         size = len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
         self.size = self.size + size if self._partial else size
         try:
-            packet = self._decoder.feed(data)
+            packet = self._decoder.feed(data) if self._json is None else self._json.feed(data)
         except ProtocolError as error:
             if self.connection is not None:
                 self.connection.broken(error)
