@@ -247,7 +247,7 @@ class SocketIOClient(ClientBase):
         except BaseException as error:
             entry.waiter = None  # a killed user's emit stays open until its answer or its end
             if isinstance(error, gevent.GreenletExit) and self._life.is_own():
-                self._life.stopped = True
+                self._life.break_off()
             raise
         finally:
             if wait is not None and entry.finished:

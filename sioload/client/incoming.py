@@ -97,6 +97,11 @@ class Incoming(Listener, Script):
     def member(self) -> Member | None:
         return self._member
 
+    def fell_silent(self) -> None:
+        """The script was stopped: it says no more in which rooms the user is."""
+        if self._member is not None:
+            self._member.fell_silent(clock.stamp())
+
     # Events and acks: in the hub.
 
     def only_counts(self, handlers: object) -> bool:

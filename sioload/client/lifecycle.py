@@ -30,7 +30,7 @@ class Lifecycle(Listener):
     Attributes:
         manager, pending, sleepers, emitter: the client's, made here.
         lost: "given up" when reconnecting came to nothing, "failed" when `connect()` did, else "".
-        stopped: the user was stopped in the middle of a call, whose answer may still come.
+        stopped: the user was stopped in the middle of a call, whose answer may still come (`break_off`).
     """
 
     __slots__ = ("_fleet", "_incoming", "_options", "_overtime", "_returns", "_user", "emitter", "lost",
@@ -239,9 +239,15 @@ class Lifecycle(Listener):
         self.until_idle()
         self.manager.opener.endpoint = None
 
+    def break_off(self) -> None:
+        """The user is stopped in the middle of a call."""
+        self.stopped = True
+        self._incoming.fell_silent()
+
     def release(self) -> None:
         """The user's greenlet is gone: close as soon as no emit is open any more."""
         self.pending.leaving = True
+        self._incoming.fell_silent()
         self.emitter.end_schedules()
         fleet, idle = self._fleet, self.manager.phase is Phase.IDLE
         if not fleet.ending and not idle:

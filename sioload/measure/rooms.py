@@ -89,7 +89,7 @@ class Member:
         stays: key of a room to its stay there.
     """
 
-    __slots__ = ("_kept", "_me", "_past", "_presence", "hears", "namespaces", "stays")
+    __slots__ = ("_kept", "_me", "_past", "_presence", "_silent", "hears", "namespaces", "stays")
 
     def __init__(self, presence: Presence, hears: tuple[tuple[str, str], ...]) -> None:
         self._presence = presence
@@ -99,6 +99,7 @@ class Member:
         self._past: dict[str, list[Stay]] = {}  # by room; the one that was left last stands last
         self._kept: list[str] = []
         self._me: str | None = None
+        self._silent = math.inf  # since when its script says nothing more
 
     @property
     def rooms(self) -> list[str]:
@@ -172,13 +173,20 @@ class Member:
             for room in list(self.stays):
                 self.discard(room, now)
 
+    def fell_silent(self, now: float) -> None:
+        """Its script was stopped, maybe in the midst of joining or leaving: where it is is unknown."""
+        self._silent = min(self._silent, now)
+        for room in list(self.stays):
+            self.discard(room, now)
+
     def times(self, room: str, since: float, sender: str | None, at: float) -> list[float]:
         """When it was in a room, and when it left, in turn; stays that ended before `since` are left out.
 
-        As the sender of a message that it got, it was there at that moment only: too short to owe it.
+        As the sender of a message that it got, it was there at that moment only: too short to owe it. So too
+        once nobody says any more where it is.
         """
         found: list[float] = []
-        if sender is not None and self._me == sender:
+        if at > self._silent - self._presence.grace or (sender is not None and self._me == sender):
             found += (at, at)
         stay = self.stays.get(room)
         for each in (*self._past.get(room, ()), *(() if stay is None else (stay,))):

@@ -43,6 +43,24 @@ def test_a_message_is_owed_to_those_who_were_there_around_it() -> None:
     assert chat.audiences.figures().document()[0]["worst"] == [{"room": "a", "id": "1", "missed": 1, "of": 2}]
 
 
+def test_whose_script_was_stopped_owes_nothing_and_strays_nowhere() -> None:
+    chat = Chat(1, GRACE)
+    ann, bob, cid = (chat.user(0, me) for me in ("ann", "bob", "cid"))
+    chat.join(ann, "a", 0.0)
+    chat.join(bob, "a", 0.0)  # and is stopped while it leaves, or hears of that too late
+    for user in (bob, cid):  # cid while it joins
+        user.member.fell_silent(10.0)
+    for number, at in enumerate((8.0, 9.5, 10.5, 20.0)):
+        chat.said[str(number)] = Said("a", None, at)
+        chat.arrive(str(number), ann, at)
+        chat.arrive(str(number), cid, at)
+    found = chat.end(30.0)
+    assert found.owed == 4 + 1 and found.missed == 1, (
+        "bob owes what came while its script could say where it was"
+    )
+    assert found.strays == 1, "and cid strays with that"
+
+
 def test_the_time_is_until_the_last_of_the_audience_in_any_process() -> None:
     chat = Chat(2, GRACE)
     users = [chat.user(number % 2, f"user {number}") for number in range(4)]

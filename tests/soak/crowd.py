@@ -29,18 +29,18 @@ found: dict[str, Any] = {}
 
 
 class Member(SocketIOUser):
-    wait_time = between(float(os.environ.get("WAIT_FROM", "1")), float(os.environ.get("WAIT_TO", "3")))
+    wait_time = between(2, 6)
     options = {"version": 4, "transports": ["websocket"]}
 
     def on_start(self) -> None:
         self.sio.connect()
         self.sio.call("subscribe", 0.2)
 
-    @task(10)
+    @task(5)
     def talk(self) -> None:
         self.sio.call("echo", {"sent": stamp()}, timeout=30)
 
-    @task(10)
+    @task(5)
     def tell(self) -> None:
         self.sio.emit("echo", "€😀é")
 

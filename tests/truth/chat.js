@@ -26,6 +26,7 @@ function node(port, ready) {
       if (loud) log({ joined: room });
       answer();
     });
+    socket.on("enter", (room, late, answer) => (socket.join(room), setTimeout(answer, late)));
     socket.on("leave", (room, answer) => (socket.leave(room), answer()));
     socket.on("say", (message, answer) => {
       const { room, id, apart, log: loud } = message;

@@ -75,6 +75,26 @@ class Talking(Chatter):
         self.say("room")
 
 
+class Stopped(Chatter):
+    """Two talk; the others are stopped while they wait to be told that they have joined."""
+
+    abstract = MANNER != "stopped"
+    log = False
+
+    def on_start(self):
+        self.sio.connect()
+        if next(numbers) < 2:
+            self.join("room")
+        else:
+            gevent.spawn_later(2.0, self.stop, force=True)
+            gevent.sleep(1.8)
+            self.sio.call("enter", ("room", 1000))
+
+    @task
+    def talk(self):
+        self.say("room")
+
+
 class Slow(Chatter):
     """Ten in one room, of which the first says things that go out member by member."""
 

@@ -181,6 +181,16 @@ def test_a_sound_server_is_found_sound_while_all_come_and_go(
     assert check["ok"] and outcome.sound, outcome.text
 
 
+def test_who_is_stopped_while_it_joins_does_not_stray(bench: Bench) -> None:
+    url, _ = chat(bench, 1, "none")
+    users = ["-u", "12", "-r", "12", "-t", "6s", "--sio-grace", "500ms"]
+    outcome = bench.start("chatters.py", url, *users, env={"CHATTERS": "stopped"})(60)
+    (found,) = outcome.report["audience"]
+    heard = outcome.event("PUSH", "message")["count"]
+    assert heard > found["reached"] + 50, "those who were stopped heard what was said meanwhile"
+    assert found["missed"] == found["strays"] == 0, outcome.text
+
+
 def test_the_time_is_that_of_the_last_copy(bench: Bench) -> None:
     """A busy machine may be late by itself: one round of three has to be right."""
     told = ""

@@ -139,7 +139,7 @@ def test_the_busy_node_stands_out_and_hostile_endpoints_harm_nothing(tmp_path: P
 def test_endpoints_of_no_use_leave_own_lag_as_it_is(target: serverkit.Server, tmp_path: Path) -> None:
     def lag(*more: str) -> float:
         report = tmp_path / "report.json"
-        args = ["-f", "locustfiles/echo.py", "--headless", "-u", "8", "-r", "8", "-t", "5s",
+        args = ["-f", "locustfiles/echo.py", "--headless", "-u", "8", "-r", "8", "-t", "12s",
                 "--host", target.url, "--sio-report", str(report), *more]  # fmt: skip
         done = serverkit.run_locust(args, 60)
         assert done.code == 0, done.text
