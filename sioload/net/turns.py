@@ -12,6 +12,17 @@ from gevent.hub import get_hub
 
 #: Seconds that calls may take until the loop looks at its sockets again.
 SPELL: Final = 0.005
+#: Seconds: over before the loop looks at its timers.
+_NEXT: Final = 1e-6
+
+
+def give_way() -> None:
+    """Between the parts of long work: let whoever waits go on, those too that wait for a socket or a timer.
+
+    `gevent.sleep(0)` lets only others go on that are ready. The loop calls up to fifty of its callbacks, new
+    ones too, before it looks at sockets and timers again: fifty parts of such work, if nobody else is ready.
+    """
+    gevent.sleep(_NEXT)
 
 
 class Turns:

@@ -11,6 +11,7 @@ import gevent
 from locust.rpc import Message
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
+from sioload.net.turns import give_way
 from sioload.plain import Json
 from sioload.report.figures import Figures
 from sioload.report.merge import Swarm
@@ -89,7 +90,7 @@ class Master:
             self.roster.peers[client_id].heard = time.monotonic()
         elif self.judge.running and self.roster.at_work(client_id):
             self._join(client_id)  # its first report is on its way
-        gevent.sleep(0)  # while messages wait, who receives them lets nobody else run, pages not either
+        give_way()  # while messages wait, who receives them lets nobody else run, pages not either
 
     def on_report(self, client_id: str, data: dict[str, Json], **_: object) -> None:
         """Runs before Locust's own listener, and decides with it what of a report counts."""

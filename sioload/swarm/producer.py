@@ -23,6 +23,7 @@ from sioload.measure.health import Windows, remedy
 from sioload.measure.rooms import GRACE
 from sioload.net.clock import stamp
 from sioload.net.fleet import Fleet, fleet_of, runner_of
+from sioload.net.turns import give_way
 from sioload.plain import Json
 from sioload.swarm import statistics
 from sioload.swarm.cutter import Cutter
@@ -257,10 +258,10 @@ class Producer:
             self.flush()
             recorder = self.fleet.recorder
             for _ in recorder.audience.advance(stamp()):
-                gevent.sleep(0)
+                give_way()
             if not self.fleet.ending:
                 for _ in recorder.delivery.survey(time.monotonic()):
-                    gevent.sleep(0)
+                    give_way()
             recorder.health.left(descriptors_left(), ports_left(len(self.fleet.members)))
             if self._settling and not self.cutter.changing():
                 # Users that were spawned still connect. When no more do, the ramp-up is over.

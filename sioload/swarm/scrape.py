@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sioload.engineio.urls import Endpoint
 from sioload.measure.names import clean_name
+from sioload.net.turns import give_way
 from sioload.report.servers import USUAL, Servers
 
 #: Seconds that an answer may take in all, and its bytes.
@@ -129,7 +130,7 @@ class PrometheusSource:
                 if size > LARGEST:
                     raise ReadError(f"its answer is larger than {LARGEST >> 20} MiB")
                 yield piece
-                gevent.sleep(0)
+                give_way()
         finally:
             connection.close()
 

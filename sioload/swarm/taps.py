@@ -18,6 +18,7 @@ from locust.event import EventHook
 
 from sioload.measure.rows import Row
 from sioload.net.fleet import Fleet
+from sioload.net.turns import give_way
 from sioload.swarm import foreign
 
 #: Whose listeners only count.
@@ -106,7 +107,7 @@ class RequestListeners:
             self._fire(self._queue.popleft())
             passed += 1
             if passed % 100 == 0:
-                gevent.sleep(0)
+                give_way()
 
     def _fire(self, sample: Sample) -> None:
         error = sample.error

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
-import gevent
 from gevent.lock import RLock
 from gevent.threadpool import ThreadPool
 
 from sioload.measure.rows import Totals
 from sioload.net.fleet import runner_of
+from sioload.net.turns import give_way
 from sioload.plain import Json
 from sioload.report.figures import Figures
 from sioload.report.history import History, Point
@@ -174,4 +174,4 @@ def _in_turn(rows: Iterable[Totals], many: int = 1) -> Iterator[Totals]:
     for number, row in enumerate(rows, 1):
         yield row
         if number % many == 0:
-            gevent.sleep(0)
+            give_way()

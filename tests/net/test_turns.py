@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextvars
+import socket
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
@@ -9,8 +10,9 @@ from typing import Any
 import gevent
 import pytest
 from gevent.event import Event
+from gevent.socket import wait_read
 
-from sioload.net.turns import SPELL, Turns
+from sioload.net.turns import SPELL, Turns, give_way
 
 crashes: list[BaseException] = []
 
@@ -165,3 +167,17 @@ def test_the_loop_goes_on_between_many_calls_that_compute(turns: Turns) -> None:
     gevent.spawn_later(SPELL, lambda: at_timer.append(len(made)))
     settle(lambda: len(made) == 20)
     assert at_timer and at_timer[0] < 20
+
+
+def test_who_waits_for_a_socket_goes_on_between_two_parts_of_long_work() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        reader = gevent.spawn(wait_read, ours.fileno(), timeout=5)
+        gevent.sleep(0.001)
+        theirs.send(b"x")
+        parts = 0
+        while not reader.ready() and parts < 20:
+            give_way()
+            parts += 1
+    assert reader.successful()
+    assert parts < 5
