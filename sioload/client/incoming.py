@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import gevent
 
@@ -25,9 +25,10 @@ from sioload.measure.delivery import Receiver
 from sioload.measure.recorder import label_of, shown_name
 from sioload.measure.rooms import Member, everyone, key_of
 from sioload.net import clock
-from sioload.net.pushes import CountedBroadcast
+from sioload.net.pushes import CountedBroadcast, HandlerCall
 from sioload.options import Options
 from sioload.plain import Json
+from sioload.socketio.jsontext import loads
 
 if TYPE_CHECKING:
     from sioload.measure.audience import Message
@@ -129,9 +130,8 @@ class Incoming(Listener, Script):
             shown += self._label
         pending = self.pending
         awaited = bool(pending.waits) and pending.answered(namespace, event, args, now, size)
-        called = handler is not None and handler.function is not None and not handler.empty
         # Else there is more to do, or only this user would do it.
-        counts = not called and id is None and self.own is None and recorder.tap is None
+        counts = id is None and self.own is None and recorder.tap is None
         measured: CountedBroadcast | None = None
         sent: float | None = None
         if handler is not None and handler.sent_at is not None:
@@ -146,10 +146,10 @@ class Incoming(Listener, Script):
                     if counts:
                         measured = CountedBroadcast(self.handlers, row, now - late, size)
                 else:
-                    row.fail(misfit(late), None, partial(self._told, handler.sent_at, args))
+                    row.fail(misfit(late), None, partial(_told, self.manager, handler.sent_at, args))
             except Exception as error:  # noqa: BLE001 - the script's own code
                 row.fail(f"sent_at raised {type(error).__name__}: {error}", None,
-                         partial(self._told, handler.sent_at, args))  # fmt: skip
+                         partial(_told, self.manager, handler.sent_at, args))  # fmt: skip
         elif not awaited:
             row = recorder.row("RECV", shown)
             row.bytes += size
@@ -175,15 +175,27 @@ class Incoming(Listener, Script):
                     "the server asked for an ack and no handler answers it"
                 )
             return measured
-        if not called and id is None:
+        if handler.empty and id is None:
             return measured
         passed = (*before, *given) if before else tuple(given)
         if offset:
             passed = handler.without_last(passed)
-        if not self.dispatcher().add(self._call_handler, handler, event, passed, namespace, id):
-            full = recorder.row_of(self._user, "RECV", f"{plain} (handler)")
-            full.fail("the handler queue is full")
-        return None
+        self._queue(handler, event, passed, namespace, id)
+        if measured is not None:
+            measured.call = HandlerCall(handler, event, namespace, before)
+        return measured
+
+    def handle(self, call: HandlerCall) -> None:
+        args = loads(call.text, self._options.limits.nesting)
+        args[:1] = call.before
+        self._queue(cast(Handler, call.handler), call.event, tuple(args), call.namespace, None)
+
+    def _queue(
+        self, handler: Handler, event: str, args: tuple[Json, ...], namespace: str, id: int | None
+    ) -> None:
+        if not self.dispatcher().add(self._call_handler, handler, event, args, namespace, id):
+            row = self._fleet.recorder.row_of(self._user, "RECV", _name_of(handler, event, namespace))
+            row.fail("the handler queue is full")
 
     def _deliver(self, handler: Handler, shown: str, args: list[Json]) -> None:
         assert handler.delivery is not None
@@ -196,7 +208,9 @@ class Incoming(Listener, Script):
             self._receiver.seen(shown, stream, number)
         except Exception as error:  # noqa: BLE001 - the script's own code
             row = self._fleet.recorder.row("RECV", f"{shown} (delivery)")
-            row.fail(f"{type(error).__name__}: {error}", None, partial(self._told, handler.delivery, args))
+            row.fail(
+                f"{type(error).__name__}: {error}", None, partial(_told, self.manager, handler.delivery, args)
+            )
 
     def _hear(
         self, member: Member, handler: Handler, namespace: str, args: list[Any], sent: float | None,
@@ -218,12 +232,10 @@ class Incoming(Listener, Script):
             )
         except Exception as error:  # noqa: BLE001 - the script's own code
             row = self._fleet.recorder.row("RECV", f"{handler.audience} (room)")
-            row.fail(f"{type(error).__name__}: {error}", None, partial(self._told, handler.room, args))
+            row.fail(
+                f"{type(error).__name__}: {error}", None, partial(_told, self.manager, handler.room, args)
+            )
             return None
-
-    def _told(self, function: object, args: Sequence[Json]) -> str:
-        """A function of the script, and what it was given."""
-        return f"{place_of_function(function)}, given {excerpt(args, self.manager.discreet)}"
 
     def on_ack(self, id: int, args: list[Json]) -> None:
         pending = self.pending
@@ -291,13 +303,13 @@ class Incoming(Listener, Script):
     def on_job_failed(self, job: Job, error: BaseException) -> None:
         """A handler, callback or hook raised: a failure row, and nothing else stops."""
         function, args, _ = job
+        row_of = self._fleet.recorder.row_of
         if function == self._call_handler:
-            kind, name = "RECV", f"{row_name(args[3], args[0].name or args[1])} (handler)"
+            row = row_of(self._user, "RECV", _name_of(args[0], args[1], args[3]))
         elif function == self._call_back:
-            kind, name = "RECV", f"{args[0].row.name} (callback)"
+            row = row_of(self._user, "RECV", f"{args[0].row.name} (callback)")
         else:
-            kind, name = "CONNECT", f"{getattr(function, '__name__', 'hook')} (hook)"
-        row = self._fleet.recorder.row_of(self._user, kind, name)
+            row = row_of(self._user, "CONNECT", f"{getattr(function, '__name__', 'hook')} (hook)")
         row.note(self._user, 0, error if isinstance(error, Exception) else None)
         row.fail(f"{type(error).__name__}: {error}", None, partial(place_of_error, error))
 
@@ -305,17 +317,11 @@ class Incoming(Listener, Script):
         """Call user code in a greenlet: the queue's, or one of its own while that is busy."""
         dispatcher, phase = self.dispatcher(), self.manager.phase
         if phase is Phase.DOWN and dispatcher.busy:
-            gevent.spawn(self._run_alone, function, args)
+            gevent.spawn(_run_alone, self, function, args)
             return
         dispatcher.add(function, *args)
         if self.sleepers and phase is Phase.CONNECTING:
             self._fleet.later(self.sleepers.wake)
-
-    def _run_alone(self, function: Callable[..., Any], args: tuple[Json, ...]) -> None:
-        try:
-            function(*args)
-        except Exception as error:  # noqa: BLE001 - the script's own code
-            self.on_job_failed((function, args, 0), error)
 
     def jar(self, make: bool = False) -> Jar | None:
         """The user's cookies, which its HTTP client and its other connections share."""
@@ -336,3 +342,21 @@ class Incoming(Listener, Script):
         if name in ("on_connected", "on_disconnected") and getattr(user, "sio", client) is not client:
             return None  # which of the user's clients it is about, they couldn't tell
         return getattr(user, name, None)
+
+
+def _run_alone(incoming: Incoming, function: Callable[..., Any], args: tuple[Json, ...]) -> None:
+    """In a greenlet of its own."""
+    try:
+        function(*args)
+    except Exception as error:  # noqa: BLE001 - the script's own code
+        incoming.on_job_failed((function, args, 0), error)
+
+
+def _name_of(handler: Handler, event: str, namespace: str) -> str:
+    """The row of a handler's own failures."""
+    return f"{row_name(namespace, handler.name or event)} (handler)"
+
+
+def _told(manager: Manager, function: object, args: Sequence[Json]) -> str:
+    """A function of the script, and what it was given."""
+    return f"{place_of_function(function)}, given {excerpt(args, manager.discreet)}"

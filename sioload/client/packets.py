@@ -12,6 +12,7 @@ from mypy_extensions import mypyc_attr
 from sioload.client.emits import arguments_of
 from sioload.client.namespace import Namespace
 from sioload.errors import ProtocolError, Refused
+from sioload.net.pushes import Hearer
 from sioload.net.websocket import MessageHandler
 from sioload.options import Options
 from sioload.plain import Json
@@ -44,7 +45,7 @@ NOTHING: Final[dict[str, Namespace]] = {}
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Listener(Protocol):
+class Listener(Hearer, Protocol):
     """Who gets events and acks. Called in the hub."""
 
     __slots__ = ()
@@ -59,11 +60,11 @@ class Listener(Protocol):
             offset: the last argument is one of connection state recovery.
 
         Returns:
-            What stands for the same frame at other users, if all that was done is count it.
+            What stands for the same frame at others, if all that was done is count it and call a handler.
         """
 
     def only_counts(self, handlers: object) -> bool:
-        """Whether an event that was only measured for a user with these handlers is so for this one too."""
+        """Whether no more is to be done with events for this one, who may have the same handlers."""
 
     def member(self) -> Member | None:
         """Who is in the audience of events."""
@@ -247,7 +248,7 @@ class Packets(MessageHandler):
             elif namespace.pid is None:
                 push = self._listener.on_event(name, content, id, auto)
                 if push is not None and isinstance(data, str):
-                    self._fleet.remember(data, name, self._codec, push)
+                    self._remember(data, name, push)
             else:
                 self.deliver(namespace, Packet(*packet))
         elif kind is PacketType.CONNECT:
@@ -256,6 +257,14 @@ class Packets(MessageHandler):
             self.control.on_refusal(Packet(*packet))
         else:
             self.control.on_disconnect(name)
+
+    def _remember(self, text: str, namespace: str, push: CountedBroadcast) -> None:
+        call = push.call
+        if call is not None:
+            if self._json is None:
+                return
+            call.text = text[1:] if namespace == "/" else text.partition(",")[2]
+        self._fleet.remember(text, namespace, self._codec, push)
 
     def on_ack_frame(self, frame: bytes, start: int) -> bool:
         woken = self.woken
@@ -269,7 +278,7 @@ class Packets(MessageHandler):
         return True
 
     def on_push(self, kind: BroadcastKey) -> bool:
-        """A broadcast is decoded for the first of its receivers, and for those whose script looks at it."""
+        """All is done for the first of its receivers, and for those whose script waits for something."""
         namespace = self.namespaces.get(kind.namespace)
         return (
             namespace is not None
@@ -283,6 +292,9 @@ class Packets(MessageHandler):
 
     def member(self) -> Member | None:
         return self._listener.member()
+
+    def hearer(self) -> Hearer:
+        return self._listener
 
     def deliver(self, namespace: Namespace, packet: Packet) -> None:
         """Hand on an event that may carry an offset, or that had to wait."""

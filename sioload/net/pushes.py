@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
+
+from mypy_extensions import mypyc_attr
 
 from sioload.net import clock
 
@@ -75,16 +77,47 @@ class BroadcastKey:
         self.pushes = pushes
 
 
+class HandlerCall:
+    """The call of a script's handler that each receiver of a broadcast owes.
+
+    Attributes:
+        handler: what is called.
+        event, namespace: of the broadcast.
+        before: arguments ahead of its own.
+        text: its name and its own arguments in JSON. Everyone decodes them anew, as a script may change them.
+    """
+
+    __slots__ = ("before", "event", "handler", "namespace", "text")
+
+    def __init__(self, handler: object, event: str, namespace: str, before: tuple[str, ...]) -> None:
+        self.handler = handler
+        self.event = event
+        self.namespace = namespace
+        self.before = before
+        self.text = ""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Hearer(Protocol):
+    """Whose handlers are called. In the hub."""
+
+    __slots__ = ()
+
+    def handle(self, call: HandlerCall) -> None:
+        """The same is to be called for this one, too."""
+
+
 class CountedBroadcast:
-    """An event that was only measured, as it will be for others who get the same frame.
+    """An event of which all that was done will be done without looking for others who get the same frame.
 
     Attributes:
         handlers: those that it was looked up in.
         kind: what it has in common with others, once it is remembered.
         message: where it is noted who heard it; None when nobody asks.
+        call: what is called with it; None when it was only measured.
     """
 
-    __slots__ = ("_row", "_sent", "_size", "_timed", "handlers", "kind", "message")
+    __slots__ = ("_row", "_sent", "_size", "_timed", "call", "handlers", "kind", "message")
 
     def __init__(self, handlers: object, row: Row, sent: float | None, size: int) -> None:
         """
@@ -97,13 +130,14 @@ class CountedBroadcast:
         self.handlers = handlers
         self.kind: BroadcastKey | None = None
         self.message: Message | None = None
+        self.call: HandlerCall | None = None
         self._row = row
         self._size = size
         self._timed = sent is not None
         self._sent = 0.0 if sent is None else sent
 
-    def count(self, member: Member | None) -> None:
-        """It arrived now, at this member of its audience."""
+    def count(self, member: Member | None, hearer: Hearer | None) -> None:
+        """It arrived now, at this member of its audience, whose handlers are `hearer`'s."""
         self._row.bytes += self._size
         now = _clock()
         if self._timed:
@@ -113,3 +147,5 @@ class CountedBroadcast:
         message = self.message
         if message is not None and member is not None:
             self.message = message.heard(member, clock.zero + now)
+        if self.call is not None and hearer is not None:
+            hearer.handle(self.call)

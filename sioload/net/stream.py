@@ -19,7 +19,7 @@ from sioload.net.wire import handle, read, send, send_text, stale, text_frame
 if TYPE_CHECKING:
     from sioload.measure.recorder import Recorder
     from sioload.measure.rooms import Member
-    from sioload.net.pushes import BroadcastKey
+    from sioload.net.pushes import BroadcastKey, Hearer
 
 READ: Final = 1
 WRITE: Final = 2
@@ -92,12 +92,12 @@ class Stream:
         owner: who that is; nobody once it is closed, so that whoever closes it in a callback is asked before.
         kind: pushes of this kind need only be counted; the owner needn't see them. It sets this while each
             read begins with a new message. This is the hottest path, and looks at few objects.
-        member: who hears them.
+        member, hearer: who hears them, and whose handlers are called.
         buffered: bytes taken by `write` and not yet by the kernel.
     """
 
     __slots__ = ("_handle", "_meter", "_out", "_reader", "_small", "_sock", "_writer", "buffered", "closed",
-                 "kind", "member", "owner")  # fmt: skip
+                 "hearer", "kind", "member", "owner")  # fmt: skip
 
     def __init__(self, sock: _socket.socket, owner: Owner, meter: Recorder) -> None:
         self._sock = sock
@@ -108,6 +108,7 @@ class Stream:
         self._small = True
         self.kind: BroadcastKey | None = None
         self.member: Member | None = None
+        self.hearer: Hearer | None = None
         self.buffered = 0
         self.closed = False
         self._writer: Any = None
@@ -181,6 +182,7 @@ class Stream:
         self._reader = self._writer = None
         self._out = None
         self.owner = NOBODY
+        self.hearer = None
         return self._sock
 
     def abort(self) -> None:
@@ -238,7 +240,7 @@ class Stream:
         if kind is not None:
             push = kind.pushes.get(data)
             if push is not None and push.kind is kind:
-                push.count(self.member)
+                push.count(self.member, self.hearer)
                 return
         self.owner.on_data(data)
 

@@ -27,7 +27,7 @@ from sioload.options import Limits
 
 if TYPE_CHECKING:
     from sioload.measure.rooms import Member
-    from sioload.net.pushes import BroadcastKey
+    from sioload.net.pushes import BroadcastKey, Hearer
 
 #: A frame beyond this size is collected by the protocol's own reader instead of by joining reads.
 JOIN: Final = 65536
@@ -79,6 +79,9 @@ class MessageHandler(Interface):
 
     def member(self) -> Member | None:
         """Who hears events that are counted; None when nobody asks."""
+
+    def hearer(self) -> Hearer:
+        """Whose handlers are called with them."""
 
 
 class WebSocket(Owner):
@@ -248,8 +251,8 @@ class WebSocket(Owner):
             if not receiver.on_push(kind):
                 return False
             stream.kind = kind
-            stream.member = receiver.member()
-        push.count(stream.member)
+            stream.member, stream.hearer = receiver.member(), receiver.hearer()
+        push.count(stream.member, stream.hearer)
         return True
 
     def _text(self, payload: bytes) -> str | None:

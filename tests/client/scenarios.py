@@ -13,6 +13,7 @@ import time
 import traceback
 import urllib.request
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import locust  # noqa: F401  # patches first
@@ -475,6 +476,45 @@ def what_is_broadcast_counts_for_everyone_and_reaches_those_who_handle_it() -> N
     crowd[0].emit("broadcast", {"n": 7, "sent": 1e9})
     until(lambda: 7 in got)
     until(lambda: row(crowd[0], "PUSH", "broadcast")[0] == 32)
+
+
+@scenario
+def the_handlers_of_all_receivers_of_a_broadcast_are_called_each_with_arguments_of_its_own() -> None:
+    gate = gevent.event.Event()
+
+    def hear(user: SimpleNamespace, event: str, message: dict[str, Any]) -> None:
+        n = message.pop("n")
+        user.heard.append((event, n, message.pop("deep").pop(), message))
+        if n == 3:
+            raise ValueError("three")
+        if n == 4:
+            gate.wait()
+
+    fleet = Fleet()
+    of_class = {("/", "broadcast"): Handler(hear, sent_at=lambda message: message["sent"], bound=True)}
+    options = {"transports": TRANSPORTS, "limits": {"handler_queue": 3}}
+    users = [SimpleNamespace(heard=[]) for _ in range(4)]
+    crowd = [SocketIOClient(fleet, options, user=user, url=URL, handlers=of_class) for user in users]
+    for sio in crowd:
+        sio.connect()
+
+    def say(*numbers: int) -> None:
+        for n in numbers:
+            crowd[0].emit("broadcast", {"n": n, "deep": [n], "sent": 1e9})
+
+    def heard(*numbers: int) -> None:
+        wanted = [("broadcast", n, n, {"sent": 1e9}) for n in numbers]
+        until(lambda: all(user.heard == wanted for user in users))
+
+    for n in range(1, 5):
+        say(n)
+        heard(*range(1, n + 1))
+    say(5, 6, 7, 8)  # three of them wait
+    until(lambda: row(crowd[0], "PUSH", "broadcast")[0] == 32)
+    gate.set()
+    heard(1, 2, 3, 4, 5, 6, 7)
+    failed = {"ValueError: three": 4, "the handler queue is full": 4}
+    assert row(crowd[0], "RECV", "broadcast (handler)")[1] == failed
 
 
 @scenario

@@ -101,6 +101,9 @@ class Reader:
     def member(self) -> None:
         return None
 
+    def hearer(self) -> None:
+        return None
+
     def on_ws_open(self, ws: WebSocket) -> None:
         pass
 
