@@ -137,7 +137,7 @@ def bench(
 
 
 def _nothing(**_: object) -> NoReturn:
-    """A command that is never called."""
+    """A command that is never called: click knows options only as those of one."""
     raise NotImplementedError
 
 

@@ -136,7 +136,7 @@ def interpreter(version: str) -> str:
     for found in (shutil.which(f"python{version}"), *pyenv):
         if found and f"Python {version}." in serverkit.run([found, "-V"], 20).out:
             return str(found)
-    pytest.skip(f"Python {version} is missing: install it (pyenv install {version})")
+    pytest.skip(f"Python {version} is missing: install it (pyenv install {version})")  # few have all
 
 
 @pytest.mark.verify
@@ -144,7 +144,7 @@ def interpreter(version: str) -> str:
 def test_other_versions_of_python(clone: Path, version: str) -> None:
     """What `make check` does, and some of the tests, as plain Python."""
     if sys.version.startswith(f"{version}."):
-        pytest.skip("all other tests run with it")
+        pytest.skip("all other tests run with it")  # which one that is isn't known where versions are listed
     python = clone / ".venv" / "bin" / "python"
     env = {**CLEAN, "SIOLOAD_PURE": "1", "PYTEST_ADDOPTS": "", "PYTEST_XDIST_WORKER": ""}
     modules = serverkit.SERVERS / "node_modules"
