@@ -8,20 +8,25 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from websockets import exceptions
 from websockets.client import ClientProtocol
 from websockets.exceptions import PayloadTooBig
-from websockets.frames import Close, CloseCode
+from websockets.extensions import Extension
+from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, Protocol
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
-from sioload.errors import LimitError
+from sioload.errors import LimitError, ProtocolError
 from sioload.net.handshake import Offer
 
 # The library logs whole packets at DEBUG: secrets must not reach the logs.
 _quiet = logging.getLogger("sioload.websockets")
 _quiet.disabled = True
 _quiet.setLevel(logging.CRITICAL)
+
+#: Those of messages, by their numbers: looking them up in the enumeration takes longer.
+OPCODES: Final = (Opcode.CONT, Opcode.TEXT, Opcode.BINARY)
 
 #: What the protocol wants to know and doesn't use: the request was sent without it.
 _NOWHERE: Final = WebSocketURI(False, "localhost", 80, "/", "")
@@ -40,9 +45,30 @@ def shaking(key: str, offer: Offer, limit: int) -> ClientProtocol:
     return protocol
 
 
-def opened(limit: int) -> Protocol:
+def opened(limit: int, deflate: Extension | None) -> Protocol:
     """A protocol behind its handshake: a quarter of the memory of one that has made it."""
-    return Protocol(CLIENT, state=OPEN, max_size=limit, logger=_quiet)
+    protocol = Protocol(CLIENT, state=OPEN, max_size=limit, logger=_quiet)
+    protocol.extensions = [] if deflate is None else [deflate]
+    return protocol
+
+
+def compressed(extension: Extension, opcode: int, message: bytes) -> bytes:
+    """The payload of a compressed frame (RFC 7692, section 7.2.1)."""
+    return bytes(extension.encode(Frame(OPCODES[opcode], message)).data)
+
+
+def decompressed(extension: Extension, opcode: int, payload: bytes, limit: int) -> bytes:
+    """The message of a whole compressed frame (RFC 7692, section 7.2.2).
+
+    Raises:
+        ProtocolError: it has more than `limit` bytes, or can't be decompressed.
+    """
+    try:
+        return bytes(extension.decode(Frame(OPCODES[opcode], payload, True, True), max_size=limit).data)
+    except PayloadTooBig as error:
+        raise too_big(error, limit) from None
+    except exceptions.ProtocolError as error:
+        raise ProtocolError(f"websocket protocol error 1002 {error}") from None
 
 
 def let_go(protocol: Protocol) -> None:

@@ -1,8 +1,8 @@
 """The websocket transport: a fast path for ordinary frames beside `websockets`' sans-I/O protocol.
 
-A frame that is final, uncompressed, unmasked, within the limit and whole in the buffer is taken here. Every
-other frame (control, fragmented, compressed, invalid, huge) goes to `websockets.protocol.Protocol`, which
-stays the single judge of protocol errors (RFC 6455).
+A frame that is final, unmasked, within the limit and whole in the buffer is taken here. Every other frame
+(control, fragmented, invalid, huge) goes to `websockets.protocol.Protocol`, which stays the single judge of
+protocol errors (RFC 6455). Its extension compresses for both (RFC 7692).
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from typing import Protocol as Interface
 
 from mypy_extensions import mypyc_attr
 from websockets.exceptions import InvalidStatus, PayloadTooBig
+from websockets.extensions import Extension
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import CONNECTING, OPEN, Protocol
 
-from sioload.errors import End
+from sioload.errors import End, ProtocolError
+from sioload.net import rfc6455
 from sioload.net.handshake import accepted, headers_of, new_key, offer_of, own_headers
 from sioload.net.http import request
 from sioload.net.pushes import NO_PUSHES
-from sioload.net.rfc6455 import between_frames, closed_by_server, fault_of, let_go, opened, shaking, too_big
 from sioload.net.stream import Owner, Stream
-from sioload.net.wire import encode_frame
+from sioload.net.wire import encode_frame, joined, text_of_server
 from sioload.options import Limits
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ JOIN: Final = 65536
 
 #: Bytes that may wait for the kernel before pings go unanswered (RFC 6455, section 5.5.3: the last will do).
 UNREAD: Final = 1 << 20
+
+#: In the first byte of a frame: its message is compressed (RFC 7692, section 6).
+RSV1: Final = 0x40
 
 NOT_TEXT: Final = End("protocol error", "text that isn't UTF-8")
 
@@ -93,11 +97,11 @@ class WebSocket(Owner):
         receiver: once a session runs on this websocket and its generation needs no codec for it: who takes
             the rest of a text that begins with "4" (an Engine.IO message), past the listener.
         pushes: with `receiver`: those that need not be decoded again.
-        compresses: frames may be compressed, so all pass through the protocol.
+        deflate: what compresses messages, if that was agreed on.
         response_headers: what the server answered to the handshake, a refusal's too.
     """
 
-    __slots__ = ("_fragments", "_key", "_limit", "_offer", "_protocol", "_rest", "compresses", "is_open",
+    __slots__ = ("_fragments", "_key", "_limit", "_offer", "_protocol", "_rest", "deflate", "is_open",
                  "listener", "pushes", "receiver", "response_headers", "stream")  # fmt: skip
 
     def __init__(
@@ -113,7 +117,7 @@ class WebSocket(Owner):
         self.listener = listener
         self._limit = limits.message
         self._rest = b""
-        self.compresses = False
+        self.deflate: Extension | None = None
         self.receiver: MessageHandler | None = None
         self.pushes = NO_PUSHES
         self._fragments: tuple[bool, bytearray] | None = None
@@ -127,34 +131,24 @@ class WebSocket(Owner):
 
     # Sending.
 
-    def send(self, frame: str | bytes) -> None:
-        """Send one message."""
-        if self.compresses:
-            protocol = self._protocol
-            assert protocol is not None
-            if protocol.state is not OPEN:
-                return  # nothing may follow the close frame
-            if isinstance(frame, str):
-                protocol.send_text(frame.encode())
-            else:
-                protocol.send_binary(frame)
-            self._flush()
-        elif isinstance(frame, str):
-            self.stream.write(encode_frame(1, frame.encode()))
-        else:
-            self.stream.write(encode_frame(2, frame))
+    def send(self, frames: list[str | bytes]) -> None:
+        """Send messages in one write."""
+        if self._protocol is not None and self._protocol.state is not OPEN:
+            return  # nothing may follow the close frame
+        parts = [self._encode(1, f.encode()) if isinstance(f, str) else self._encode(2, f) for f in frames]
+        self.stream.write(b"".join(parts))
 
-    def send_many(self, frames: list[str | bytes]) -> None:
-        """Send several messages in one write."""
-        if self.compresses:
-            for frame in frames:
-                self.send(frame)
-        else:
-            self.stream.write(
-                b"".join(
-                    encode_frame(1, f.encode()) if isinstance(f, str) else encode_frame(2, f) for f in frames
-                )
-            )
+    def send_text(self, head: bytes, number: int | None, data: bytes) -> None:
+        """Send a text in the parts of `Stream.write_text`."""
+        if self.deflate is None and self._protocol is None:
+            self.stream.write_text(head, number, data)
+        elif self._protocol is None or self._protocol.state is OPEN:
+            self.stream.write(self._encode(1, joined(head, number, data)))
+
+    def _encode(self, opcode: int, payload: bytes) -> bytes:
+        if self.deflate is None:
+            return encode_frame(opcode, payload)
+        return encode_frame(opcode | RSV1, rfc6455.compressed(self.deflate, opcode, payload))
 
     def start_close(self, code: int | None = None) -> None:
         """Send a close frame; frames are still taken until the peer's own (RFC 6455, section 7.1.2)."""
@@ -173,7 +167,7 @@ class WebSocket(Owner):
         self.is_open = False
         self.stream.close()
         if self._protocol is not None:
-            let_go(self._protocol)
+            rfc6455.let_go(self._protocol)
 
     # The stream's owner.
 
@@ -191,6 +185,9 @@ class WebSocket(Owner):
         pos, size = 0, len(data)
         while size - pos >= 2:
             first, length = data[pos], data[pos + 1]
+            deflated = self.deflate is not None and first & RSV1 != 0
+            if deflated:
+                first ^= RSV1
             start = pos + 2
             if length >= 126:
                 if length == 126:
@@ -213,21 +210,10 @@ class WebSocket(Owner):
                     return
                 break
             begin, pos = pos, end
-            receiver = self.receiver
-            if first == 0x82:
-                self.listener.on_frame(self, data[start:end])
-            elif receiver is None or length < 2 or data[start] != 0x34:
-                text = self._text(data[start:end])
-                if text is None:
-                    return
-                self.listener.on_frame(self, text)
+            if deflated:
+                self._inflate(first, data[start:end])
             else:
-                frame = data if end - begin == size else data[begin:end]
-                if not receiver.on_ack_frame(frame, start - begin + 1) and not self._known(frame, receiver):
-                    text = self._text(data[start + 1 : end])
-                    if text is None:
-                        return
-                    receiver.on_message(text)
+                self._deliver(first, data if end - begin == size else data[begin:end], start - begin)
             # Delivering may resume a user, who may close this connection.
             if not self.is_open:
                 return
@@ -238,6 +224,31 @@ class WebSocket(Owner):
         if pos < size:
             self._rest = data[pos:]
             self.stream.kind = None
+
+    def _deliver(self, first: int, frame: bytes, start: int) -> None:
+        """A whole message, which begins there in its frame."""
+        receiver = self.receiver
+        if first == 0x82:
+            self.listener.on_frame(self, frame[start:] if start else frame)
+        elif receiver is None or len(frame) < start + 2 or frame[start] != 0x34:
+            text = self._text(frame[start:] if start else frame)
+            if text is not None:
+                self.listener.on_frame(self, text)
+        elif not receiver.on_ack_frame(frame, start + 1) and not self._known(frame, receiver):
+            text = self._text(frame[start + 1 :])
+            if text is not None:
+                receiver.on_message(text)
+
+    def _inflate(self, first: int, payload: bytes) -> None:
+        """Deliver a compressed frame as if it had been none."""
+        assert self.deflate is not None
+        try:
+            message = rfc6455.decompressed(self.deflate, first & 0x0F, payload, self._limit)
+        except ProtocolError as error:
+            self.fail(error.close_code, End(error.kind, str(error)))
+        else:
+            frame = text_of_server(message)
+            self._deliver(first, frame, len(frame) - len(message))
 
     def _known(self, frame: bytes, receiver: MessageHandler) -> bool:
         """Whether this is a push that only had to be counted."""
@@ -285,7 +296,7 @@ class WebSocket(Owner):
         offer = self._offer
         found = accepted(head, key, offer.protocols) if end else None
         if found is None:
-            self._protocol = shaking(key, offer, self._limit)
+            self._protocol = rfc6455.shaking(key, offer, self._limit)
             self._feed_protocol(data)
             return
         self.is_open = True
@@ -298,7 +309,7 @@ class WebSocket(Owner):
 
     def _slow(self) -> Protocol:
         if self._protocol is None:
-            self._protocol = opened(self._limit)
+            self._protocol = rfc6455.opened(self._limit, self.deflate)
             self.stream.kind = None
         return self._protocol
 
@@ -318,24 +329,19 @@ class WebSocket(Owner):
                 self._take(event)
             elif isinstance(event, Response):
                 self.is_open = True
-                self.compresses = bool(protocol.extensions)
+                self.deflate = protocol.extensions[0] if protocol.extensions else None
                 self.response_headers = [(k.lower(), v) for k, v in event.headers.raw_items()]
                 self.listener.on_ws_open(self)
             if not self.is_open:
                 return
         error = protocol.parser_exc
         if isinstance(error, PayloadTooBig):
-            self._end(End("limit", str(too_big(error, self._limit))))
+            self._end(End("limit", str(rfc6455.too_big(error, self._limit))))
         elif error is not None:
-            self._end(End("protocol error", fault_of(protocol)))
+            self._end(End("protocol error", rfc6455.fault_of(protocol)))
         elif protocol.close_rcvd is not None:
-            self._end(End("transport closed", closed_by_server(protocol.close_rcvd)))
-        elif (
-            protocol.state is OPEN
-            and not self.compresses
-            and protocol.current_size is None
-            and between_frames(protocol)
-        ):
+            self._end(End("transport closed", rfc6455.closed_by_server(protocol.close_rcvd)))
+        elif protocol.state is OPEN and protocol.current_size is None and rfc6455.between_frames(protocol):
             self._protocol = None
 
     def _refused(self, protocol: Protocol) -> bool:
@@ -370,12 +376,7 @@ class WebSocket(Owner):
             payload = bytes(parts)
         else:
             is_text = opcode is Opcode.TEXT
-        if is_text:
-            text = self._text(payload)
-            if text is not None:
-                self.listener.on_frame(self, text)
-        else:
-            self.listener.on_frame(self, payload)
+        self._deliver(0x81 if is_text else 0x82, payload, 0)
 
     def fail(self, code: int, end: End) -> None:
         """The peer broke the protocol: close with `code` and tell the listener."""

@@ -50,8 +50,13 @@ def text_of_server(payload: bytes) -> bytes:
     return _head(1, len(payload), 0) + payload
 
 
+def joined(head: bytes, number: int | None, data: bytes) -> bytes:
+    """The text of a frame in three parts."""
+    return head + data if number is None else b"%b%d%b" % (head, number, data)
+
+
 def _text_frame(head: bytes, number: int | None, data: bytes) -> bytes:
-    return encode_frame(1, head + data if number is None else b"%b%d%b" % (head, number, data))
+    return encode_frame(1, joined(head, number, data))
 
 
 def _read(sock: _socket.socket, size: int) -> bytes:

@@ -135,10 +135,7 @@ class TracedWebSocket(WebSocket):
         self._sends = sends
         super().__init__(stream, listener, target, headers, limits, compress)
 
-    def send(self, frame: str | bytes) -> None:
-        self._sends(frame)
-        super().send(frame)
-
-    def send_many(self, frames: list[str | bytes]) -> None:
+    def send(self, frames: list[str | bytes]) -> None:
         for frame in frames:
-            self.send(frame)
+            self._sends(frame)
+        super().send(frames)

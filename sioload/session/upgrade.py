@@ -115,7 +115,7 @@ class Upgrade(FrameListener):
 
     def on_ws_open(self, ws: WebSocket) -> None:
         self._requests.keep_cookies(ws.response_headers)
-        ws.send(self._requests.encode(Packet(PacketType.PING, "probe")))
+        ws.send([self._requests.encode(Packet(PacketType.PING, "probe"))])
 
     def on_frame(self, ws: WebSocket, frame: str | bytes) -> None:
         try:

@@ -46,7 +46,7 @@ class WebSocketTransport(FrameListener):
     def shorten(self, receiver: MessageHandler) -> None:
         """Let messages pass from the websocket straight to `receiver` where no codec is needed."""
         requests, ws = self._requests, self.ws
-        if requests.decode in _PLAIN and requests.generation.encode_frame in _PLAIN and not ws.compresses:
+        if requests.decode in _PLAIN and requests.generation.encode_frame in _PLAIN:
             ws.receiver, ws.pushes = receiver, requests.fleet.pushes
         else:
             ws.receiver = None
@@ -63,7 +63,7 @@ class WebSocketTransport(FrameListener):
 
     def send_direct(self, head: bytes, number: int | None, data: bytes, receipt: Receipt | None) -> bool:
         """As `send`, one Engine.IO packet in the parts of `Stream.write_text`, while this is `direct`."""
-        self.ws.stream.write_text(head, number, data)
+        self.ws.send_text(head, number, data)
         return self._written(receipt)
 
     # The transport.
@@ -73,25 +73,25 @@ class WebSocketTransport(FrameListener):
         ws = self.ws
         text = messages[0]
         if len(messages) > 1:
-            ws.send_many([self._requests.encode(Packet(MESSAGE, m)) for m in messages])
+            ws.send([self._requests.encode(Packet(MESSAGE, m)) for m in messages])
         elif ws.receiver is not None and isinstance(text, str):
-            ws.stream.write_text(b"4", None, text.encode())
+            ws.send_text(b"4", None, text.encode())
         else:
-            ws.send(self._requests.encode(Packet(MESSAGE, text)))
+            ws.send([self._requests.encode(Packet(MESSAGE, text))])
         return self._written(receipt)
 
     def send_packet(self, packet: Packet) -> None:
         """See `Transport.send_packet`."""
-        self.ws.send(self._requests.encode(packet))
+        self.ws.send([self._requests.encode(packet)])
 
     def send_raw(self, frame: str | bytes, receipt: Receipt) -> bool:
         """See `Transport.send_raw`."""
-        self.ws.send(frame)
+        self.ws.send([frame])
         return self._written(receipt)
 
     def take_over(self, packets: list[Packet], receipt: Receipt | None) -> None:
         """Send what waited for the transport before this one."""
-        self.ws.send_many([self._requests.encode(p) for p in packets])
+        self.ws.send([self._requests.encode(p) for p in packets])
         if receipt is not None and self._written(receipt):
             receipt.settle("sent", "")
 

@@ -1,6 +1,6 @@
 """What a script sees of `SocketIOClient`, tried in a process of its own (Locust's monkey patch goes with it).
 
-usage: python scenarios.py URL TRANSPORTS
+usage: python scenarios.py URL TRANSPORTS [compress]
 Prints a line of JSON for each scenario: its name, and what went wrong (null when nothing did).
 """
 
@@ -36,6 +36,7 @@ from sioload.errors import (
 from sioload.net.fleet import Fleet
 
 URL, TRANSPORTS = sys.argv[1], sys.argv[2].split(",")
+GIVEN = {"transports": TRANSPORTS, "compress": "compress" in sys.argv[3:]}
 PLACE = re.compile(r"[\w./]*scenarios\.py:[0-9]+")
 SCENARIOS: dict[str, Callable[[], None]] = {}
 
@@ -46,7 +47,7 @@ def scenario(function: Callable[[], None]) -> Callable[[], None]:
 
 
 def client(**options: Any) -> SocketIOClient:
-    options = {"transports": TRANSPORTS, "reconnection_delay": 0.1, "ack_timeout": 3.0, **options}
+    options = {**GIVEN, "reconnection_delay": 0.1, "ack_timeout": 3.0, **options}
     return SocketIOClient(None, options, url=URL)
 
 
@@ -230,7 +231,7 @@ def a_refused_answer_is_shown_once_without_what_is_secret() -> None:
 def stamps_that_are_no_seconds_of_now_are_failures_with_the_remedy() -> None:
     stamps = {"milliseconds": time.time() * 1000, "zero": 0, "text": "now", "ahead": time.time() + 90}
     news = Handler(None, sent_at=lambda name, stamp: stamp)
-    sio = SocketIOClient(None, {"transports": TRANSPORTS}, url=URL, handlers={("/", "echo"): news})
+    sio = SocketIOClient(None, GIVEN, url=URL, handlers={("/", "echo"): news})
     sio.connect()
     for stamp in stamps.items():
         sio.emit("echo", stamp)
@@ -448,7 +449,7 @@ def a_burst_arrives_whole_and_in_order() -> None:
 @scenario
 def what_is_broadcast_counts_for_everyone_and_reaches_those_who_handle_it() -> None:
     fleet, measuring = Fleet(), {("/", "broadcast"): Handler(None, sent_at=lambda message: message["sent"])}
-    options = {"transports": TRANSPORTS}
+    options = GIVEN
     crowd = [SocketIOClient(fleet, options, url=URL, handlers=measuring) for _ in range(4)]
     keen, waiting = (SocketIOClient(fleet, options, url=URL, handlers=measuring) for _ in range(2))
     got: list[Any] = []
@@ -492,7 +493,7 @@ def the_handlers_of_all_receivers_of_a_broadcast_are_called_each_with_arguments_
 
     fleet = Fleet()
     of_class = {("/", "broadcast"): Handler(hear, sent_at=lambda message: message["sent"], bound=True)}
-    options = {"transports": TRANSPORTS, "limits": {"handler_queue": 3}}
+    options = {**GIVEN, "limits": {"handler_queue": 3}}
     users = [SimpleNamespace(heard=[]) for _ in range(4)]
     crowd = [SocketIOClient(fleet, options, user=user, url=URL, handlers=of_class) for user in users]
     for sio in crowd:

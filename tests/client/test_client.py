@@ -18,16 +18,21 @@ NAMES = [
     for node in ast.parse(PROGRAM.read_text()).body
     if isinstance(node, ast.FunctionDef) and node.decorator_list
 ]
-TRANSPORTS = {"polling": "polling", "websocket": "websocket", "upgrade": "polling,websocket"}
+TRANSPORTS = {"polling": ["polling"], "websocket": ["websocket"], "upgrade": ["polling,websocket"]}
+WAYS: dict[str, tuple[tuple[str, ...], list[str]]] = {
+    f"{kind}-{name}": ((kind,), ways) for kind in ("sio4", "sio3") for name, ways in TRANSPORTS.items()
+}
+WAYS["sio4-compressed"] = ("sio4", "--deflate"), ["websocket", "compress"]
 
 
 @pytest.fixture(scope="module")
-def results(servers: Callable[..., serverkit.Server]) -> Callable[[str, str], dict[str, str | None]]:
+def results(servers: Callable[..., serverkit.Server]) -> Callable[[str], dict[str, str | None]]:
     """All scenarios of one server and transport, run once: name to what went wrong."""
 
     @cache
-    def run(kind: str, transports: str) -> dict[str, str | None]:
-        done = serverkit.run([sys.executable, PROGRAM, servers(kind).url, transports], timeout=100)
+    def run(way: str) -> dict[str, str | None]:
+        server, options = WAYS[way]
+        done = serverkit.run([sys.executable, PROGRAM, servers(*server).url, *options], timeout=100)
         assert done.code == 0, done.text
         return dict(json.loads(line) for line in done.out.splitlines() if line.startswith("["))
 
@@ -35,10 +40,7 @@ def results(servers: Callable[..., serverkit.Server]) -> Callable[[str, str], di
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("transport", TRANSPORTS)
-@pytest.mark.parametrize("kind", ["sio4", "sio3"])
-def test_scenario(
-    kind: str, transport: str, name: str, results: Callable[[str, str], dict[str, str | None]]
-) -> None:
-    fault = results(kind, TRANSPORTS[transport])[name]
+@pytest.mark.parametrize("way", WAYS)
+def test_scenario(way: str, name: str, results: Callable[[str], dict[str, str | None]]) -> None:
+    fault = results(way)[name]
     assert fault is None, fault

@@ -59,7 +59,7 @@ class Heard:
 
     def on_ws_open(self, ws: WebSocket) -> None:
         headers = [(k, v) for k, v in ws.response_headers if k != "sec-websocket-accept"]
-        self.events.append(("open", headers, ws.compresses))
+        self.events.append(("open", headers, ws.deflate is not None))
 
     def on_frame(self, ws: WebSocket, frame: str | bytes) -> None:
         self.events.append(("frame", frame))

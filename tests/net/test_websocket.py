@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from net.wire import KNOWN, Reader, Tape, alone, bytewise, cuts, frame, sent
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.protocol import OPEN, SERVER, Protocol
 
 from sioload.errors import End
 from sioload.net.stream import CLOSED
@@ -158,7 +160,24 @@ def deflated(payload: bytes, opcode: int = 1, **how: object) -> bytes:
     return frame(opcode, data, rsv=4, **how)  # type: ignore[arg-type]
 
 
+def in_one_context(*payloads: bytes) -> bytes:
+    """Frames of which each refers to what was in those before."""
+    made = zlib.compressobj(9, zlib.DEFLATED, -15)
+    parts = [(made.compress(p) + made.flush(zlib.Z_SYNC_FLUSH))[:-4] for p in payloads]
+    return b"".join([frame(1, part, rsv=4) for part in parts])
+
+
+LIKE = b'42["news",{"text":"much the same each time"}]'
 COMPRESSED = {
+    "one context": in_one_context(LIKE, LIKE, b'437["a"]', LIKE, KNOWN.encode(), LIKE, b""),
+    "acks and known pushes": deflated(b'437["a"]') + deflated(KNOWN.encode()) + text(KNOWN) + deflated(b"4"),
+    "fragments between": (
+        in_one_context(LIKE) + deflated(b"4a", fin=False) + frame(9, b"p") + more(b"", True) + deflated(LIKE)
+    ),
+    "at the limit": deflated(b"x" * 1000, 2) + deflated(b"4" + b"y" * 999) + text("4a"),
+    "above the limit": deflated(b"4a") + deflated(b"4" + b"y" * 1000) + text("4b"),
+    "far above the limit": text("4a") + deflated(random.Random(1).randbytes(9000), 2),
+    "deflate that breaks off": text("4a") + frame(1, b"\xcaH\xcd", rsv=4) + text("4b"),
     "compressed and plain": deflated(b"4a") + text("4b") + frame(2, b"c") + deflated(b"d" * 5000, 2),
     "a bomb": text("4a") + deflated(b"x" * (2 << 20), 2),
     "not deflate": frame(1, b"\xff\xff\xff", rsv=4),
@@ -170,9 +189,9 @@ COMPRESSED = {
 
 @pytest.mark.parametrize("what", COMPRESSED)
 def test_compressed_frames(what: str) -> None:
-    data = COMPRESSED[what]
-    same(data, Limits(), [data], True)
-    same(data, Limits(), bytewise(data), True)
+    data, limits = COMPRESSED[what], SMALL if "limit" in what else Limits()
+    same(data, limits, [data], True)
+    same(data, limits, bytewise(data), True)
 
 
 def test_the_protocol_is_let_go_between_frames() -> None:
@@ -181,6 +200,9 @@ def test_the_protocol_is_let_go_between_frames() -> None:
     assert reader.ws._protocol is None
     reader.feed([text("4a"), frame(9, b"p"), text("4b"), text("4c", fin=False), more(b"d", True)])
     assert reader.ws._protocol is None
+    compressing = Reader(compress=True)
+    compressing.feed([deflated(LIKE), frame(9, b"p"), deflated(b"4c", fin=False), more(b"", True)])
+    assert compressing.ws._protocol is None
     reader.feed([frame(9, b"p")[:2]])  # a head alone
     assert reader.ws._protocol is not None
     reader.feed([b"p", text("4e")])
@@ -194,18 +216,20 @@ payloads = st.one_of(
     st.binary(max_size=130),
     st.sampled_from([b"", EURO[:1], EURO[1:], b"\x03\xe8", b"\x03\xed", b"x" * 126, b"x" * 999, b"x" * 1001]),
 )
-wires = st.lists(
-    st.builds(
-        frame,
-        st.sampled_from([1] * 6 + [2, 2, 0, 0, 8, 9, 10, 3]),
-        payloads,
-        fin=st.sampled_from([True] * 3 + [False]),
-        rsv=bits,
-        mask=st.sampled_from([b""] * 20 + [b"mask"]),
-        wide=st.sampled_from([0] * 6 + [2, 8]),
-    ),
-    max_size=8,
-).map(b"".join)
+frames = st.builds(
+    frame,
+    st.sampled_from([1] * 6 + [2, 2, 0, 0, 8, 9, 10, 3]),
+    payloads,
+    fin=st.sampled_from([True] * 3 + [False]),
+    rsv=bits,
+    mask=st.sampled_from([b""] * 20 + [b"mask"]),
+    wide=st.sampled_from([0] * 6 + [2, 8]),
+)
+wires = st.lists(frames, max_size=8).map(b"".join)
+compressed = st.builds(
+    deflated, payloads, st.sampled_from([1, 1, 1, 2]), fin=st.sampled_from([True] * 5 + [False])
+)
+wires_compressed = st.lists(st.one_of(frames, compressed), max_size=8).map(b"".join)
 
 
 @pytest.mark.timeout(1800)
@@ -220,17 +244,40 @@ def test_any_frames_in_any_pieces(examples: int) -> None:
             same(data, SMALL, [data] if data else [])
             same(data, SMALL, bytewise(data))
 
+    @settings(max_examples=examples, deadline=None, derandomize=examples == 400,
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(wires_compressed, st.lists(st.integers(0, 400), max_size=6))
+    def any_compressed_frames(data: bytes, places: list[int]) -> None:
+        same(data, SMALL, cuts(data, places), True)
+
     any_frames()
+    any_compressed_frames()
 
 
 @pytest.mark.parametrize("n", [0, 1, 125, 126, 65535, 65536, 100_000])
 def test_what_is_sent_is_read_back(n: int) -> None:
-    from websockets.protocol import OPEN, SERVER, Protocol
-
     server = Protocol(SERVER, state=OPEN)
     server.receive_data(encode_frame(1, b"x" * n) + encode_frame(2, b"y" * n))
     assert [bytes(f.data) for f in server.events_received()] == [b"x" * n, b"y" * n]  # type: ignore[union-attr]
     assert server.parser_exc is None
+
+
+def test_what_is_sent_compressed_is_read_back() -> None:
+    reader = Reader(compress=True)
+    reader.ws.send([LIKE.decode(), b"\0\1", LIKE.decode() * 100, ""])
+    reader.ws.send_text(b"42", 7, LIKE)
+    reader.ws.send_text(b"4", None, LIKE)
+    server = Protocol(SERVER, state=OPEN)
+    server.extensions = [PerMessageDeflate(False, False, 15, 15)]
+    server.receive_data(bytes(reader.tape.written))
+    got = [(f.opcode, bytes(f.data)) for f in server.events_received()]  # type: ignore[union-attr]
+    assert got == [(1, LIKE), (2, b"\0\1"), (1, LIKE * 100), (1, b""), (1, b"427" + LIKE), (1, b"4" + LIKE)]
+    assert server.parser_exc is None and len(reader.tape.written) < 400
+    reader.ws.start_close()
+    before = len(reader.tape.written)
+    reader.ws.send(["4a"])
+    reader.ws.send_text(b"4", None, b"a")
+    assert len(reader.tape.written) == before  # nothing may follow the close frame
 
 
 def test_memory_is_bounded_by_the_input_and_the_limit() -> None:

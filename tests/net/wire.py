@@ -69,7 +69,7 @@ class Reader:
         if compress:
             answer += b"\r\nSec-WebSocket-Extensions: permessage-deflate"
         self.ws.on_data(answer + b"\r\n\r\n")
-        assert self.ws.is_open and self.ws.compresses == compress
+        assert self.ws.is_open and (self.ws.deflate is not None) == compress
         self.tape.written.clear()
         if short:
             self.ws.receiver = self
