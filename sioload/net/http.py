@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from time import perf_counter
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import httptools
 
@@ -36,6 +36,21 @@ class Response:
             if key == name:
                 return value
         return ""
+
+
+class _Head(NamedTuple):
+    """What a head says whose answer is that and a body of a stated length, on a connection that is kept."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    length: int
+
+
+#: The last such heads, as they came: a server sends one and the same to many users, who needn't all parse it.
+_heads: Final[dict[bytes, _Head]] = {}
+HEADS: Final = 64
+#: Longer heads are parsed each time.
+LONG: Final = 2048
 
 
 class ResponseHandler(Protocol):
@@ -107,8 +122,6 @@ class HTTPConnection:
     def request(self, message: bytes) -> None:
         """Send a whole request (head and body)."""
         self.busy = True
-        if self._parser is None:
-            self._parser = httptools.HttpResponseParser(self)
         self._size = len(message)
         self.asked_at = perf_counter()
         self.stream.write(message)
@@ -132,10 +145,14 @@ class HTTPConnection:
     # The stream's owner.
 
     def on_data(self, data: bytes) -> None:
-        parser = self._parser
-        if parser is None or not self.busy:
+        if not self.busy:
             self._fail("data that nobody asked for")
             return
+        if not self._taken and self._known(data):
+            return
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = httptools.HttpResponseParser(self)
         self._taken += len(data)
         try:
             parser.feed_data(data)
@@ -154,10 +171,41 @@ class HTTPConnection:
                 self._fail(f"not HTTP: {error}"[:80])
         else:
             if self._ended:
+                if self._taken == len(data):
+                    self._learn(data)
                 self._complete()
             # Counted in whole reads, so at most one read too much is taken.
             elif self._taken > self._limits.headers + FRAMING * self._body_size:
                 self._refuse(self._too_long(self._taken - self._body_size))
+
+    def _known(self, data: bytes) -> bool:
+        """Whether this is a whole answer whose head came before; then it is taken."""
+        head, end, body = data.partition(b"\r\n\r\n")
+        known = _heads.get(head) if end else None
+        if known is None or known.length != len(body) or known.length > self._limits.payload:
+            return False
+        self.busy = False
+        self.idle_since = perf_counter()
+        self.handler.on_response(self, Response(known.status, known.headers, body))
+        return True
+
+    def _learn(self, data: bytes) -> None:
+        """Keep the head of a whole answer that came in one piece."""
+        parser = self._parser
+        head, _, body = data.partition(b"\r\n\r\n")
+        if (
+            parser is None
+            or not self.alive
+            or self._encoding
+            or self._length != str(len(body))
+            or len(head) > LONG
+        ):
+            return
+        if any(name == "set-cookie" for name, _ in self._headers):
+            return  # one user's own
+        if len(_heads) >= HEADS:
+            _heads.clear()
+        _heads[head] = _Head(parser.get_status_code(), self._headers, len(body))
 
     def on_lost(self, end: End) -> None:
         parser = self._parser

@@ -53,7 +53,7 @@ def exchange(
 def every_way(data: bytes, eof: bool = False) -> tuple[bool, Response | End]:
     """The end of an exchange, which must not depend on how its bytes were cut."""
     rand = random.Random(data)
-    ways = [[data], bytewise(data)]
+    ways = [[data], [data], bytewise(data)]  # the second time its head may be known
     ways += [cuts(data, [rand.randrange(len(data) + 1) for _ in range(4)]) for _ in range(5)]
     found = set()
     for pieces in ways:
@@ -177,6 +177,32 @@ def test_two_exchanges_on_one_line() -> None:
         line.on_data(length(body))
         assert not line.busy
     assert [end.body for end in handler.ends if isinstance(end, Response)] == [b"one", b"two"]
+
+
+def test_a_head_that_came_before() -> None:
+    for body in (b"first", b"other", b"cut"):
+        line, ends = exchange([length(body)])
+        assert isinstance(ends[0], Response) and ends[0].body == body and line.alive
+    head, _, body = length(b"first").partition(b"\r\n\r\n")
+    for empty in ([length(b"")], [length(b"")[:-4], b"\r\n\r\n"], [length(b"")[:-1], b"\n"]):
+        for piece_by_piece in (empty, empty[:1]):
+            line, ends = exchange(piece_by_piece)
+            assert len(ends) == (piece_by_piece == empty)
+    line, ends = exchange([head + b"\r\n\r\n" + body[:2]])
+    assert ends == [] and line.busy
+    line.on_data(body[2:])
+    assert isinstance(ends[0], Response) and ends[0].body == body
+    line, ends = exchange([length(b"first") + b"behind"])
+    assert isinstance(ends[0], End) and not line.alive
+    big = length(b"x" * 500)
+    for limits, kind in ((SMALL, Response), (Limits(headers=2000, payload=400), End)):
+        assert isinstance(exchange([big], limits=limits)[1][0], kind)
+
+
+def test_cookies_are_those_of_each_answer() -> None:
+    for value in (b"a", b"b", b"a"):
+        _, ends = exchange([length(b"hello", b"Set-Cookie: io=" + value)])
+        assert isinstance(ends[0], Response) and ends[0].header("set-cookie") == "io=" + value.decode()
 
 
 def test_the_next_request_may_be_made_while_the_answer_is_told() -> None:
