@@ -108,8 +108,8 @@ def _octet_frame(body: bytes, start: int, limits: Limits, old: bool) -> tuple[fr
     """
     kind = body[start]
     end = body.find(b"\xff", start + 1, start + LENGTH_DIGITS + 2)
-    digits = body[start + 1 : end]
-    if kind > 1 or end < 0 or not digits or max(digits) > 9:
+    digits = b"" if end < 0 else body[start + 1 : end]
+    if kind > 1 or not digits or max(digits) > 9:
         raise ProtocolError("malformed length in payload")
     length = int(bytes([digit + 48 for digit in digits]))
     _check_size(length - 1, limits)
@@ -220,8 +220,8 @@ def _base64_size(body: bytes, start: int, stop: int) -> int:
 def _length(body: bytes, start: int, end: bytes) -> tuple[int, int]:
     """A decimal length, and the position behind the `end` that follows it."""
     stop = body.find(end, start, start + LENGTH_DIGITS + len(end))
-    digits = body[start:stop]
-    if stop < 0 or not digits.isdigit():
+    digits = b"" if stop < 0 else body[start:stop]  # compiled, none may end before it begins
+    if not digits.isdigit():
         raise ProtocolError("malformed length in payload")
     return int(digits), stop + len(end)
 

@@ -11,7 +11,7 @@ import os
 import ssl
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gevent.hub import get_hub
 from mypy_extensions import mypyc_attr
@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 #: How long one address may take while others are left, in seconds.
 ONE_ADDRESS = 1.0
+
+#: What a new socket is: constants of a module cost look-ups.
+KIND: Final = _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
+TCP: Final = _socket.IPPROTO_TCP
+NODELAY: Final = _socket.TCP_NODELAY
 
 IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: the port is chosen at connect, so ports are shared by destinations
 
@@ -120,15 +125,14 @@ class Dialler:
     def _next(self) -> None:
         for address, last in self._addresses:
             try:
-                sock = _socket.socket(address.family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+                sock = _socket.socket(address.family, KIND)
             except OSError as error:
                 self._reason = _dial_reason(error)
                 continue
             self._sock = sock
             self._waited_for = address
             try:
-                sock.setblocking(False)
-                sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+                sock.setsockopt(TCP, NODELAY, 1)
                 if self._options.read_rate is not None:
                     narrow(sock)
                 self._bind(sock, address.family)

@@ -44,6 +44,9 @@ logger = logging.getLogger(__name__)
 SLOW_STOP: Final = 10.0
 #: Batches after the last user was spawned until which users may still be connecting.
 SETTLE: Final = 5
+#: New objects after which Python's collector looks for garbage; by itself it does after 700. A user is some
+#: hundred that stay, and what one lets go of is freed at once.
+YOUNG = 5000
 #: Seconds between two batches into Locust's statistics.
 BATCH: Final = 1.0
 
@@ -108,6 +111,9 @@ class Producer:
         # Now: once users run, they would be held up for as long as it takes. Locust asks for its stack when
         # it stops a run, and the first to ask in a process waits until all modules' files are looked up.
         gc.collect()
+        young, *older = gc.get_threshold()
+        if 0 < young < YOUNG:  # a script's own choice, if it made one, is none that is lower
+            gc.set_threshold(YOUNG, *older)
         inspect.stack()
         if not late:
             self.forget()

@@ -19,7 +19,7 @@ SCENARIOS = ("websocket", "polling", "upgrade", "tls")
 MARKED = "MemoryError('out of memory')"
 
 CALLS = {
-    "socket", "setblocking", "setsockopt", "bind", "connect_ex", "getsockopt", "send", "recv", "close",
+    "socket", "setsockopt", "bind", "connect_ex", "getsockopt", "send", "recv", "close",
     "io", "timer", "getaddrinfo", "apply", "create_default_context", "wrap_bio", "do_handshake", "read",
     "write",
 }  # fmt: skip

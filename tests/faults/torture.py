@@ -79,7 +79,6 @@ AGAIN = ("EAGAIN", "EINTR")
 #: What each call can give. A call that isn't here isn't made to fail.
 ERRORS: dict[str, list[Any]] = {
     "socket": system("EMFILE", "ENFILE", "EAFNOSUPPORT", "EACCES", *SCARCE),
-    "setblocking": system("EBADF"),
     "setsockopt": system("ENOPROTOOPT", "EINVAL", *SCARCE),
     "bind": system("EADDRINUSE", "EADDRNOTAVAIL", "EACCES", *SCARCE),
     "connect_ex": numbers(

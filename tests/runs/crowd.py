@@ -67,6 +67,7 @@ def main() -> None:
                 "greenlets": idle,
                 "after_a_broadcast": greenlets() - before,
                 "heard": heard,
+                "young": gc.get_threshold()[0],
                 "opened": connections["opened"],
                 "closed": connections["closed"],
                 "heartbeats": recorder.row("HEARTBEAT", "ping").totals().count,

@@ -31,6 +31,7 @@ def check(found: dict[str, Any], users: int, heartbeats: int) -> None:
     assert found["heard"] == users
     assert found["heartbeats"] >= heartbeats, "heartbeats must be answered while users sleep"
     assert found["internal_errors"] == []
+    assert found["young"] >= 5000, "the collector walks users again and again while they are spawned"
     assert found["looked_up"], "Locust's stop, which asks for its stack, would hold everyone up"
 
 
@@ -44,3 +45,26 @@ def test_a_thousand_sleepers_need_a_greenlet_each_and_keep_their_heartbeats(
 ) -> None:
     options = ("--ping-interval", interval, "--ping-timeout", timeout)
     check(crowd("sio4", 1000, seconds, *options), 1000, heartbeats=heartbeats)
+
+
+OWN = """
+import gc
+gc.set_threshold({threshold})
+from locust import task
+from sioload import SocketIOUser
+class One(SocketIOUser):
+    @task
+    def tell(self):
+        print("threshold", gc.get_threshold()[0])
+        self.environment.runner.quit()
+"""
+
+
+@pytest.mark.parametrize(("own", "kept"), [(0, 0), (50_000, 50_000), (700, 5000)])
+def test_a_script_may_choose_when_the_collector_looks(
+    own: int, kept: int, target: serverkit.Server, tmp_path: Path
+) -> None:
+    (tmp_path / "locustfile.py").write_text(OWN.format(threshold=own))
+    line = serverkit.locust(["--headless", "-u", "1", "-t", "20s", "--host", target.url])
+    done = serverkit.run(line, 60, cwd=tmp_path)
+    assert f"threshold {kept}\n" in done.out, done.text
