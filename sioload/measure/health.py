@@ -148,7 +148,9 @@ class HealthTotals:
     def verdict(self) -> str:
         if not self.windows:
             return UNJUDGED
-        return LIMITED if self.steady.too_many or self.counted.too_many else OK
+        counted = [self.steady] if self.ramp.count <= self.steady.count else [self.ramp, self.steady]
+        limited = sum(part.limited for part in counted) > LIMITED_SHARE * sum(part.count for part in counted)
+        return LIMITED if self.steady.too_many or limited else OK
 
     @property
     def reasons(self) -> list[str]:

@@ -21,6 +21,13 @@ OTHER_ERRORS: Final = "(other errors)"
 OTHER_KIND: Final = "_OTHER"
 
 
+#: What `Totals.encode` would give of a row, before there is one.
+_NOTHING: Final[dict[str, Json]] = {
+    "times": None, "service": None, "untimed": 0, "errors": {}, "failed": {}, "skipped": 0, "unfinished": 0,
+    "bytes": 0,
+}  # fmt: skip
+
+
 @dataclass(slots=True)
 class Delta:
     """What a row counted since it was last asked, for one update of Locust's statistics."""
@@ -133,6 +140,30 @@ class Totals:
         for kind, times in other.failed.items():
             self.failed_of(kind).merge(times)
         self.notes = {**other.notes, **self.notes}
+
+    def merge_encoded(self, row: dict[str, Json], before: dict[str, Json] | None = None) -> None:
+        """Add a row as it came: what `merge(Totals.decode(row))` does, in half the time.
+
+        Args:
+            row: what its `encode` gave.
+            before: what that had given when the row was added before: only what changed since is touched.
+        """
+        had = _NOTHING if before is None else before
+        self.times.merge_encoded(row["times"], had["times"])
+        if row["service"] is not None:
+            self.service = self.service or Histogram()
+            self.service.merge_encoded(row["service"], had["service"])
+        self.untimed += row["untimed"] - had["untimed"]
+        self.skipped += row["skipped"] - had["skipped"]
+        self.unfinished += row["unfinished"] - had["unfinished"]
+        self.bytes += row["bytes"] - had["bytes"]
+        for text, n in row["errors"].items():
+            if more := n - had["errors"].get(text, 0):
+                self.errors[text] = self.errors.get(text, 0) + more
+        for kind, times in row["failed"].items():
+            self.failed_of(kind).merge_encoded(times, had["failed"].get(kind))
+        if row["notes"]:
+            self.notes = {**row["notes"], **self.notes}
 
     def since(self, earlier: Totals) -> Totals:
         """What was counted after `earlier`, a former state of these. Min and max are known to the bucket."""

@@ -10,7 +10,6 @@ import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 import msgpack
 
@@ -18,7 +17,6 @@ from sioload.measure.blocks import Blocks
 from sioload.measure.connections import Connections
 from sioload.measure.delivery import DeliveryCounts, counts_of
 from sioload.measure.health import HealthTotals
-from sioload.measure.histogram import Histogram
 from sioload.measure.ledger import Ledger
 from sioload.measure.outage import Outage
 from sioload.measure.population import Population
@@ -164,37 +162,6 @@ class Figures:
 def order(row: Totals) -> tuple[int, str, bool, str]:
     """Our own types as `ROW_TYPES` has them, then those of other clients."""
     return _ORDER.get(row.type, len(_ORDER)), row.type, row.name == OTHER, row.name
-
-
-#: What `Totals.encode` would give of a row, before there is one.
-_NOTHING: Final[dict[str, Json]] = {
-    "times": None, "service": None, "untimed": 0, "errors": {}, "failed": {}, "skipped": 0, "unfinished": 0,
-    "bytes": 0,
-}  # fmt: skip
-
-
-def merge_encoded(merged: Totals, row: dict[str, Json], before: dict[str, Json] | None = None) -> None:
-    """Add a row as it came: what `merged.merge(Totals.decode(row))` does, in half the time.
-
-    Args:
-        merged: what it is added to.
-        row: what its `Totals.encode` gave.
-        before: what that had given when the row was added before: only what changed since is touched.
-    """
-    had = _NOTHING if before is None else before
-    merged.times.merge_encoded(row["times"], had["times"])
-    if row["service"] is not None:
-        merged.service = merged.service or Histogram()
-        merged.service.merge_encoded(row["service"], had["service"])
-    for name in ("untimed", "skipped", "unfinished", "bytes"):
-        setattr(merged, name, getattr(merged, name) + row[name] - had[name])
-    for text, n in row["errors"].items():
-        if more := n - had["errors"].get(text, 0):
-            merged.errors[text] = merged.errors.get(text, 0) + more
-    for kind, times in row["failed"].items():
-        merged.failed_of(kind).merge_encoded(times, had["failed"].get(kind))
-    if row["notes"]:
-        merged.notes = {**row["notes"], **merged.notes}
 
 
 class Window:

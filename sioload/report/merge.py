@@ -19,7 +19,7 @@ from sioload.measure.row_types import row_type
 from sioload.measure.rows import MAX_ERRORS, Totals
 from sioload.plain import Json
 from sioload.report.audience import Audiences
-from sioload.report.figures import Figures, LostWorker, merge_encoded, order
+from sioload.report.figures import Figures, LostWorker, order
 from sioload.report.windows import Windows
 
 #: Rows by type and name, as `Totals.encode` gave them.
@@ -219,7 +219,7 @@ class Swarm:
             total = self._sums.get(key)
             if total is None:
                 total = self._sums[key] = Totals(*key)
-            merge_encoded(total, row, process.added.get(key))
+            total.merge_encoded(row, process.added.get(key))
         process.added, process.fresh = rows, False
 
 
@@ -232,7 +232,7 @@ def _by_name(rows: Iterable[dict[str, Json]]) -> _Rows:
         if key in found:
             if key not in shared:
                 shared[key] = Totals.decode(found[key])
-            merge_encoded(shared[key], row)
+            shared[key].merge_encoded(row)
         else:
             found[key] = row
     found.update({key: total.encode() for key, total in shared.items()})

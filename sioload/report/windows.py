@@ -17,7 +17,7 @@ from sioload.measure.connections import Connections
 from sioload.measure.health import HealthTotals
 from sioload.measure.rows import Totals
 from sioload.plain import Json
-from sioload.report.figures import Figures, Window, merge_encoded, order
+from sioload.report.figures import Figures, Window, order
 
 #: A process by worker and epoch.
 Process = tuple[str, str]
@@ -56,7 +56,7 @@ class _Sum:
             if isinstance(row, Totals):
                 self._row(row.type, row.name).merge(row)
             else:
-                merge_encoded(self._row(row["type"], row["name"]), row)
+                self._row(row["type"], row["name"]).merge_encoded(row)
 
     def without_users(self, data: Mapping[str, Json]) -> None:
         """The users of a process that was added live no more."""

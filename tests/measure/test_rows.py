@@ -9,7 +9,6 @@ from sioload.measure.histogram import Histogram, round_ms
 from sioload.measure.names import clean_name, normalise
 from sioload.measure.row_types import ROW_TYPES
 from sioload.measure.rows import MAX_ERRORS, OTHER_ERRORS, OTHER_KIND, Row, Totals
-from sioload.report.figures import merge_encoded
 
 
 def test_counts_include_failures_and_only_timed_ones_have_times() -> None:
@@ -34,7 +33,7 @@ def test_times_of_failures_are_told_apart_by_kind_and_kinds_are_bounded() -> Non
     row.fail("no ack in time", 0.7, kind="timeout")
     other.fail("gone", 0.2, kind="indeterminate")
     both = Totals.decode(msgpack.unpackb(msgpack.packb(row.totals().encode())))
-    merge_encoded(both, other.totals().encode())
+    both.merge_encoded(other.totals().encode())
     assert {kind: times.total for kind, times in both.failed.items()} == {"timeout": 2, "indeterminate": 1}
     assert both.times.since(both.failed["timeout"]).total == 2
     assert row.totals().since(earlier).failed["timeout"].total == 1
