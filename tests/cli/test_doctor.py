@@ -254,7 +254,7 @@ PASSING = (
 
 
 #: A run that is over at once.
-SHORT = ("--users", "1", "--run-time", "1s", "--emit", "echo", "--data", "1", "--ack")
+SHORT = ("--users", "1", "--run-time", "3s", "--emit", "echo", "--data", "1", "--ack")
 
 
 @pytest.mark.parametrize("kind", ["sio4", "sio2"])
