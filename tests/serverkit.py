@@ -44,7 +44,8 @@ def missing(what: str, how: str) -> NoReturn:
     reason = f"{what} is missing: {how}"
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)  # on a developer's machine the rest of the tests is worth running without the tool
+    # On a developer's machine the rest of the tests is worth running without the tool.
+    pytest.skip(reason)
 
 
 def need_compiler() -> str:

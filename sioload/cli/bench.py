@@ -136,9 +136,9 @@ def bench(
     runner.become(argv, env)
 
 
-def _nothing(**_: object) -> NoReturn:
+def _nothing(**_: object) -> int:
     """A command that is never called: click knows options only as those of one."""
-    raise NotImplementedError
+    return 0
 
 
 def scenario_options() -> list[click.Parameter]:

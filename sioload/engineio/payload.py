@@ -108,7 +108,7 @@ def _octet_frame(body: bytes, start: int, limits: Limits, old: bool) -> tuple[fr
     """
     kind = body[start]
     end = body.find(b"\xff", start + 1, start + LENGTH_DIGITS + 2)
-    digits = b"" if end < 0 else body[start + 1 : end]
+    digits = b"" if end < 0 else body[start + 1 : end]  # compiled, no slice may end before it begins
     if kind > 1 or not digits or max(digits) > 9:
         raise ProtocolError("malformed length in payload")
     length = int(bytes([digit + 48 for digit in digits]))
@@ -220,7 +220,7 @@ def _base64_size(body: bytes, start: int, stop: int) -> int:
 def _length(body: bytes, start: int, end: bytes) -> tuple[int, int]:
     """A decimal length, and the position behind the `end` that follows it."""
     stop = body.find(end, start, start + LENGTH_DIGITS + len(end))
-    digits = b"" if stop < 0 else body[start:stop]  # compiled, none may end before it begins
+    digits = b"" if stop < 0 else body[start:stop]  # as above
     if not digits.isdigit():
         raise ProtocolError("malformed length in payload")
     return int(digits), stop + len(end)

@@ -55,11 +55,6 @@ class Windows:
     machine: Histogram = field(default_factory=Histogram)
 
     @property
-    def too_many(self) -> bool:
-        """Whether so many were limited that the generator was."""
-        return self.limited > LIMITED_SHARE * self.count
-
-    @property
     def shown(self) -> str:
         """What the limited ones showed."""
         return (
@@ -96,6 +91,11 @@ class Windows:
         """The windows that `encode` was called on."""
         hists = {"own": Histogram.decode(data["own"]), "machine": Histogram.decode(data["machine"])}
         return cls(**{**data, **hists})
+
+
+def too_many(*parts: Windows) -> bool:
+    """Whether so many of their windows were limited that the generator was."""
+    return sum(part.limited for part in parts) > LIMITED_SHARE * sum(part.count for part in parts)
 
 
 def remedy(cpu: float, machine: float) -> str:
@@ -140,17 +140,20 @@ class HealthTotals:
         return self.ramp.count + self.steady.count
 
     @property
-    def counted(self) -> Windows:
+    def _judged(self) -> tuple[Windows, ...]:
         """The windows that make the verdict: those of the ramp-up too if they are more than half of all."""
-        return self.steady if self.ramp.count <= self.steady.count else self.ramp.joined(self.steady)
+        return (self.steady,) if self.ramp.count <= self.steady.count else (self.ramp, self.steady)
+
+    @property
+    def counted(self) -> Windows:
+        """They, as one; joining them takes long."""
+        return self.ramp.joined(self.steady) if len(self._judged) > 1 else self.steady
 
     @property
     def verdict(self) -> str:
         if not self.windows:
             return UNJUDGED
-        counted = [self.steady] if self.ramp.count <= self.steady.count else [self.ramp, self.steady]
-        limited = sum(part.limited for part in counted) > LIMITED_SHARE * sum(part.count for part in counted)
-        return LIMITED if self.steady.too_many or limited else OK
+        return LIMITED if too_many(self.steady) or too_many(*self._judged) else OK
 
     @property
     def reasons(self) -> list[str]:
@@ -159,11 +162,11 @@ class HealthTotals:
         counted = self.counted
         if not self.windows:
             return [f"the run was too short to judge the generator: that takes {WINDOW / 2:g} s"]
-        if counted.too_many:
+        if too_many(counted):
             found.append(counted.reason)
-        elif self.steady.too_many:
+        elif too_many(self.steady):
             found.append(f"after the ramp-up, {self.steady.reason}")
-        elif self.ramp.too_many:
+        elif too_many(self.ramp):
             found.append(f"during the ramp-up, which isn't judged, {self.ramp.shown}")
         machine = counted.machine.percentile(99)
         if machine > CONTENDED:

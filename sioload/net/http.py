@@ -184,9 +184,7 @@ class HTTPConnection:
         known = _heads.get(head) if end else None
         if known is None or known.length != len(body) or known.length > self._limits.payload:
             return False
-        self.busy = False
-        self.idle_since = perf_counter()
-        self.handler.on_response(self, Response(known.status, known.headers, body))
+        self._tell(Response(known.status, known.headers, body))
         return True
 
     def _learn(self, data: bytes) -> None:
@@ -282,12 +280,16 @@ class HTTPConnection:
             self._fail(f"content-encoding {encoding} of a body that can't be decompressed")
             return
         self._reset()
-        self.busy = False
-        self.idle_since = perf_counter()
         if not self.alive:
             self._parser = None
             self.stream.close()
-        self.handler.on_response(self, Response(status, headers, body))
+        self._tell(Response(status, headers, body))
+
+    def _tell(self, response: Response) -> None:
+        """The exchange is complete."""
+        self.busy = False
+        self.idle_since = perf_counter()
+        self.handler.on_response(self, response)
 
     def _fail(self, detail: str) -> None:
         """The peer broke HTTP."""

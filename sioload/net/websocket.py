@@ -38,7 +38,6 @@ UNREAD: Final = 1 << 20
 
 #: In the first byte of a frame: its message is compressed (RFC 7692, section 6).
 RSV1: Final = 0x40
-
 NOT_TEXT: Final = End("protocol error", "text that isn't UTF-8")
 
 
@@ -133,17 +132,19 @@ class WebSocket(Owner):
 
     def send(self, frames: list[str | bytes]) -> None:
         """Send messages in one write."""
-        if self._protocol is not None and self._protocol.state is not OPEN:
-            return  # nothing may follow the close frame
         parts = [self._encode(1, f.encode()) if isinstance(f, str) else self._encode(2, f) for f in frames]
-        self.stream.write(b"".join(parts))
+        self._write(b"".join(parts))
 
     def send_text(self, head: bytes, number: int | None, data: bytes) -> None:
         """Send a text in the parts of `Stream.write_text`."""
         if self.deflate is None and self._protocol is None:
             self.stream.write_text(head, number, data)
-        elif self._protocol is None or self._protocol.state is OPEN:
-            self.stream.write(self._encode(1, joined(head, number, data)))
+        else:
+            self._write(self._encode(1, joined(head, number, data)))
+
+    def _write(self, data: bytes) -> None:
+        if self._protocol is None or self._protocol.state is OPEN:  # nothing may follow the close frame
+            self.stream.write(data)
 
     def _encode(self, opcode: int, payload: bytes) -> bytes:
         if self.deflate is None:
@@ -240,14 +241,14 @@ class WebSocket(Owner):
                 receiver.on_message(text)
 
     def _inflate(self, first: int, payload: bytes) -> None:
-        """Deliver a compressed frame as if it had been none."""
+        """Deliver a compressed frame as if it had been none: pushes are known by plain ones."""
         assert self.deflate is not None
         try:
             message = rfc6455.decompressed(self.deflate, first & 0x0F, payload, self._limit)
         except ProtocolError as error:
             self.fail(error.close_code, End(error.kind, str(error)))
         else:
-            frame = text_of_server(message)
+            frame = message if first == 0x82 else text_of_server(message)
             self._deliver(first, frame, len(frame) - len(message))
 
     def _known(self, frame: bytes, receiver: MessageHandler) -> bool:

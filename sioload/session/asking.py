@@ -18,6 +18,7 @@ What comes of a fixed version that may be wrong, the listener is asked. The answ
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
@@ -104,7 +105,7 @@ class Listener(Protocol):
         """A callback raised."""
 
 
-class Asking:
+class Asking(ABC):
     """One request for a session after another, until one is answered; `Opening` reads the answers.
 
     Attributes:
@@ -205,19 +206,19 @@ class Asking:
         deadlines.cancel(self._timer)
         self._timer = deadlines.at(perf_counter() + seconds, then)
 
-    # What `Opening` does, which alone is ever made: it reads what these lead to.
+    # What `Opening` does: it reads what these lead to.
 
+    @abstractmethod
     def _dialled(self, stream: Stream) -> None:
         """Ask over HTTP."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _dialled_websocket(self, stream: Stream) -> None:
         """Ask for a websocket."""
-        raise NotImplementedError
 
+    @abstractmethod
     def on_response(self, line: HTTPConnection, response: Response) -> None:
         """An answer over HTTP came."""
-        raise NotImplementedError
 
     # What answers show.
 

@@ -49,9 +49,7 @@ def accepts(wanted: Generation, found: Generation) -> bool:
 
     3.x and 4.x are alike on the wire. A server that opens websockets only may be of 1.x or 2.x.
     """
-    if wanted is found or speaks(wanted) == speaks(found):
-        return True
-    return found is UNKNOWN_3 and wanted.eio == found.eio
+    return speaks(wanted) == speaks(found) or (found is UNKNOWN_3 and wanted.eio == found.eio)
 
 
 def wrong_version(found: Generation) -> str:

@@ -46,7 +46,7 @@ SLOW_STOP: Final = 10.0
 SETTLE: Final = 5
 #: New objects after which Python's collector looks for garbage; by itself it does after 700. A user is some
 #: hundred that stay, and what one lets go of is freed at once.
-YOUNG = 5000
+YOUNG: Final = 5000
 #: Seconds between two batches into Locust's statistics.
 BATCH: Final = 1.0
 
@@ -111,10 +111,10 @@ class Producer:
         # Now: once users run, they would be held up for as long as it takes. Locust asks for its stack when
         # it stops a run, and the first to ask in a process waits until all modules' files are looked up.
         gc.collect()
-        young, *older = gc.get_threshold()
-        if 0 < young < YOUNG:  # a script's own choice, if it made one, is none that is lower
-            gc.set_threshold(YOUNG, *older)
         inspect.stack()
+        young, *older = gc.get_threshold()
+        if 0 < young < YOUNG:  # a script that wants more, or no collector at all, keeps its choice
+            gc.set_threshold(YOUNG, *older)
         if not late:
             self.forget()
             self.fleet.recorder.population.reset()

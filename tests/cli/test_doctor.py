@@ -253,7 +253,7 @@ PASSING = (
 )
 
 
-#: A run that is over at once.
+#: A short run; in a second, its user may not have begun.
 SHORT = ("--users", "1", "--run-time", "3s", "--emit", "echo", "--data", "1", "--ack")
 
 

@@ -6,7 +6,6 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
 import serverkit
 from swarmkit import Swarm, scene
 
@@ -95,7 +94,6 @@ def test_each_more_signal_only_hurries(swarm: Swarm) -> None:
     assert sum(received.values()) == swarm.report["ledger"]["emits"], str(process)
 
 
-@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
 def test_a_masters_port_that_is_taken_is_told_before_workers_are_forked(tmp_path: Path) -> None:
     with serverkit.socket.create_server(("127.0.0.1", 0)) as other:
         number = str(other.getsockname()[1])
