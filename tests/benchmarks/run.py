@@ -29,7 +29,7 @@ import report
 from generators import ARTILLERY, MODULES, ROOT, BenchError, Tools, measure
 from rows import ROWS, WEBSOCKET, Row
 
-from sioload.swarm.producer import is_compiled
+from sioload.measure import histogram
 
 #: Share of the machine that others use, from which figures mean little.
 ROUGH = 0.05
@@ -89,7 +89,8 @@ def prepared(row: Row, chosen: argparse.Namespace) -> Row:
 def versions(tools: Tools) -> dict[str, str]:
     found = {"Python": platform.python_version()}
     found["sioload"] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    found["sioload"] += " (compiled)" if is_compiled() else " (plain Python)"
+    # Of a module that doesn't import Locust, whose patched subprocess times out at once after a long read.
+    found["sioload"] += " (plain Python)" if (histogram.__file__ or "").endswith(".py") else " (compiled)"
     for name in ("locust", "gevent", "python-socketio"):
         found[name] = importlib.metadata.version(name)
     if "node" not in tools.missing:

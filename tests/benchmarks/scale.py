@@ -394,7 +394,6 @@ def follow(
     """What the master used up to the start of each phase, and what the workers tell at the end."""
     assert workers.stdout is not None
     marks: list[dict[str, Any]] = []
-    os.set_blocking(workers.stdout.fileno(), True)
     signal.signal(signal.SIGALRM, lambda *_: workers.kill())
     signal.alarm(int(limit))
     try:
