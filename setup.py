@@ -1,4 +1,4 @@
-"""Compiles the modules that every message passes through with mypyc (pyproject.toml lists them), and _wire.c.
+"""Compiles the modules that every message passes through with mypyc (pyproject.toml lists them), and the C.
 
 All of it is there as plain Python too, and runs as such where there is no C compiler, at twice the cost, or
 where SIOLOAD_PURE=1 is set. This stands here because pip and setuptools take extensions that a function
@@ -14,6 +14,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
 
+#: Modules that are C.
+NATIVE = ("net/_wire", "measure/_counts")
 #: What pip asks before it builds: translating all to C for each of them would take thrice as long.
 QUESTIONS = {"egg_info", "dist_info", "sdist"}
 
@@ -35,7 +37,7 @@ def extensions():
     except SystemExit as error:
         print(f"sioload: mypyc failed ({error}); all of it stays plain Python", file=sys.stderr)
         return []
-    found.append(Extension("sioload.net._wire", ["sioload/net/_wire.c"]))
+    found += [Extension(f"sioload.{name.replace('/', '.')}", [f"sioload/{name}.c"]) for name in NATIVE]
     for extension in found:
         extension.extra_compile_args = [flag for flag in extension.extra_compile_args if flag != "-Werror"]
     return found

@@ -11,10 +11,17 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 from functools import lru_cache
-from itertools import compress
-from typing import Final
+from typing import Any, Final, cast
 
 from sioload.plain import Json
+
+_native: Any = None
+try:
+    from sioload.measure import _counts
+
+    _native = _counts
+except ImportError:
+    pass
 
 #: Ticks in a second.
 TICKS: Final = 10_000_000
@@ -258,14 +265,10 @@ def _packed(counts: list[int]) -> bytes:
     return array("I" if max(counts, default=0) < 1 << 32 else "Q", counts).tobytes()
 
 
-def _unpacked(data: dict[str, Json]) -> tuple[array[int], array[int]]:
-    """Buckets and counts, from what `Histogram.encode` gave."""
-    buckets, counts = array("H", data["buckets"]), data["counts"]
-    return buckets, array("I" if len(counts) == 4 * len(buckets) else "Q", counts)
-
-
 def _decoded(data: dict[str, Json]) -> dict[int, int]:
-    return dict(zip(*_unpacked(data), strict=True))
+    """Counts by bucket, from what `Histogram.encode` gave."""
+    buckets, counts = array("H", data["buckets"]), data["counts"]
+    return dict(zip(buckets, array("I" if len(counts) == 4 * len(buckets) else "Q", counts), strict=True))
 
 
 def _changes(data: dict[str, Json], before: dict[str, Json]) -> dict[int, int]:
@@ -273,16 +276,11 @@ def _changes(data: dict[str, Json], before: dict[str, Json]) -> dict[int, int]:
     counts, had = data["counts"], before["counts"]
     if counts == had and data["buckets"] == before["buckets"]:
         return {}
-    buckets, now = _unpacked(data)
     same_width = len(had) * len(data["buckets"]) == len(counts) * len(before["buckets"])
-    if same_width and data["buckets"].startswith(before["buckets"]):
-        # Dicts keep their order, so new buckets stand behind the known ones. Most of these hold what they
-        # held; where they don't shows in all counts as one number, which takes half the time of looking.
-        then = array(now.typecode, had + bytes(len(counts) - len(had)))
-        differ = int.from_bytes(counts, "little") ^ int.from_bytes(had, "little")
-        changed = array(now.typecode, differ.to_bytes(len(counts), "little"))
-        return {buckets[i]: now[i] - then[i] for i in compress(range(len(changed)), changed)}
-    changes = dict(zip(buckets, now, strict=True))
+    if _native is not None and same_width and data["buckets"].startswith(before["buckets"]):
+        # Dicts keep their order, so new buckets stand behind the known ones.
+        return cast(dict[int, int], _native.changes(data["buckets"], counts, had))
+    changes = _decoded(data)
     for i, n in _decoded(before).items():
         changes[i] = changes.get(i, 0) - n
     return {i: more for i, more in changes.items() if more}

@@ -145,6 +145,16 @@ def test_a_later_state_takes_the_place_of_an_earlier_one(
         assert merged == expected
 
 
+@pytest.mark.parametrize("cut", [{"buckets": 1}, {"buckets": 2}, {"counts": 1}, {"counts": 4}])
+def test_a_state_that_is_not_whole_is_refused(cut: dict[str, int]) -> None:
+    """Of another version, say: it must not be counted as something else."""
+    before = histogram_of([0.5, 2.0])
+    after = histogram_of([0.5, 2.0, 3.0, 4.0]).encode()
+    data = after | {name: after[name][:-n] for name, n in cut.items()}
+    with pytest.raises(ValueError):
+        histogram_of([1.0]).merge_encoded(data, before.encode())
+
+
 @settings(deadline=None, database=None)
 @given(st.lists(times, max_size=40), st.lists(times, max_size=40))
 def test_since_gives_the_samples_that_came_later(before: list[float], after: list[float]) -> None:
