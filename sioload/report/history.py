@@ -7,6 +7,7 @@ therefore takes some ten times as many points as one of two minutes, not 720 tim
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -33,6 +34,8 @@ PERCENTS: Final = (50.0, 95.0, 99.0, 99.9)
 STATS: Final = ("p50", "p95", "p99", "p99.9", "max")
 #: In place of a row's type, for the times from the first arrival to the last of messages to rooms.
 SPREAD: Final = "spread"
+#: Processes that are shown: the columns of 250 workers would be megabytes.
+PROCESSES: Final = 8
 #: Key of `Point.connections` for connections that are being made.
 OPENING: Final = "opening"
 
@@ -120,6 +123,15 @@ class Point:
     processes: dict[str, tuple[float, float, float]]
     cells: dict[int, Cell]
     heard: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _slowest: list[tuple[float, float, str]] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def slowest(self) -> list[tuple[float, float, str]]:
+        """Own lag, CPU and name of the `PROCESSES` with the most own lag; pages ask all points for them."""
+        if self._slowest is None:
+            lags = ((own, cpu, name) for name, (cpu, own, _) in self.processes.items())
+            self._slowest = heapq.nlargest(PROCESSES, lags)
+        return self._slowest
 
     @property
     def seconds(self) -> float:

@@ -13,13 +13,10 @@ from sioload.measure.ledger import OUTCOMES
 from sioload.measure.names import clean_name
 from sioload.plain import Json
 from sioload.report.drill import BEFORE
-from sioload.report.history import OPENING, STATS, Cell, Point
+from sioload.report.history import OPENING, PROCESSES, STATS, Cell, Point
 
 #: Points of the chart around a mark of a drill, at most.
 DRAWN: Final = 240
-
-#: Processes whose columns are shown: those of 250 workers would be megabytes.
-PROCESSES: Final = 8
 
 
 def regular(points: Sequence[Point], most: int) -> list[Point]:
@@ -80,11 +77,13 @@ def series(points: Sequence[Point]) -> dict[str, Json]:
 def _processes(points: Sequence[Point]) -> tuple[list[str], int]:
     """The processes that are shown, and how many there are."""
     worst: dict[str, tuple[float, float]] = {}
+    measured: set[str] = set()
     for point in points:
-        for name, (cpu, own, _) in point.processes.items():
+        measured.update(point.processes)
+        for own, cpu, name in point.slowest:  # who is shown was one of them in some point
             worst[name] = max(worst.get(name, (0.0, 0.0)), (own, cpu))
     shown = sorted(worst, key=lambda name: (worst[name], name), reverse=True)[:PROCESSES]
-    return sorted(shown), len(worst)
+    return sorted(shown), len(measured)
 
 
 def row_series(points: Sequence[Point], number: int) -> dict[str, Json]:

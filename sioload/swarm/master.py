@@ -21,6 +21,7 @@ from sioload.swarm.judge import Judge
 from sioload.swarm.lending import MasterDesk
 from sioload.swarm.messages import CLOCK, CUTS, HEARD, HURRY, MARKS, RESET, SNAPSHOT, STOP, STOPPED, TEST
 from sioload.swarm.options import DRAIN
+from sioload.swarm.producer import collect_less
 from sioload.swarm.roster import Roster, WorkerState
 from sioload.swarm.tracing import collect
 
@@ -68,6 +69,7 @@ class Master:
 
     def on_test_start(self, **_: object) -> None:
         self.guard.rearrange()
+        collect_less()
         self._next_test()
         self.trace.begin()
         self.desk.stock.begin()

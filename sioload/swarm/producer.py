@@ -45,7 +45,7 @@ SLOW_STOP: Final = 10.0
 #: Batches after the last user was spawned until which users may still be connecting.
 SETTLE: Final = 5
 #: New objects after which Python's collector looks for garbage; by itself it does after 700. A user is some
-#: hundred that stay, and what one lets go of is freed at once.
+#: hundred that stay, a worker's report some thousand, and what they let go of is freed at once.
 YOUNG: Final = 5000
 #: Seconds between two batches into Locust's statistics.
 BATCH: Final = 1.0
@@ -112,9 +112,7 @@ class Producer:
         # it stops a run, and the first to ask in a process waits until all modules' files are looked up.
         gc.collect()
         inspect.stack()
-        young, *older = gc.get_threshold()
-        if 0 < young < YOUNG:  # a script that wants more, or no collector at all, keeps its choice
-            gc.set_threshold(YOUNG, *older)
+        collect_less()
         if not late:
             self.forget()
             self.fleet.recorder.population.reset()
@@ -317,6 +315,13 @@ def finish_stop(runner: Runner, greenlet: Any, quits: bool) -> None:
         runner.stop()
     if quits and len(runner.greenlet):
         runner.quit()
+
+
+def collect_less() -> None:
+    """Let the collector look less often, unless the script wants even less of it, or no collector at all."""
+    young, *older = gc.get_threshold()
+    if 0 < young < YOUNG:
+        gc.set_threshold(YOUNG, *older)
 
 
 def is_compiled() -> bool:
