@@ -75,6 +75,7 @@ class HTTPConnection:
         asked_at: when the last request was sent.
         idle_since: when the last exchange ended, 0 before the first did.
         ended: when the peer closed it while it was idle, 0 if it didn't.
+        kept: for how long the one before was idle when the peer closed that, until it is learnt from.
     """
 
     __slots__ = (
@@ -96,6 +97,7 @@ class HTTPConnection:
         "ended",
         "handler",
         "idle_since",
+        "kept",
         "stream",
     )  # fmt: skip
 
@@ -108,6 +110,7 @@ class HTTPConnection:
         self.alive = True
         self.busy = False
         self.asked_at = self.idle_since = self.ended = 0.0
+        self.kept: float | None = None
         self._size = 0
         self._reset()
 

@@ -51,8 +51,8 @@ class Patience:
         if line.alive and not line.stream.stale():
             if perf_counter() - line.idle_since < self.seconds:
                 return True
-        elif line.alive or line.ended:
-            self.learn((line.ended or perf_counter()) - line.idle_since)
+        elif line.alive:
+            line.ended = perf_counter()
         line.close()
         return False
 
@@ -60,5 +60,20 @@ class Patience:
         """Whether a failed request met the end of a connection that was used before; no answer had begun."""
         if not line.idle_since or not line.untouched or perf_counter() - line.asked_at > RACE:
             return False
-        self.learn(line.asked_at - line.idle_since)
+        line.ended = line.asked_at
         return True
+
+    def succeed(self, line: HTTPConnection, before: HTTPConnection | None) -> HTTPConnection:
+        """A new connection takes the place of another, whose end may tell how long the server keeps them.
+
+        What it tells is learnt once the new one has shown that the server itself hasn't ended (`confirm`).
+        """
+        if before is not None and before.ended:
+            line.kept = before.ended - before.idle_since
+        return line
+
+    def confirm(self, line: HTTPConnection) -> None:
+        """The server still knows the session of a request that went out on this connection."""
+        if line.kept is not None:
+            self.learn(line.kept)
+            line.kept = None

@@ -101,7 +101,7 @@ class Polling:
 
     def _dialled_get(self, stream: Stream) -> None:
         self._dialling = False
-        self._get = HTTPConnection(stream, self, self._requests.options.limits)
+        self._get = _line(self, stream, self._get)
         self._get.request(self._requests.get())
 
     # Sending.
@@ -148,11 +148,10 @@ class Polling:
         if line is not None and self._patience.allows(line):
             self._post_on(line)
         else:
-            self._post = None
             self._dial(self._dialled_post)
 
     def _dialled_post(self, stream: Stream) -> None:
-        self._post = HTTPConnection(stream, self, self._requests.options.limits)
+        self._post = _line(self, stream, self._post)
         self._post_on(self._post)
 
     def _post_on(self, line: HTTPConnection) -> None:
@@ -175,7 +174,7 @@ class Polling:
 
     def _dialled_again(self, stream: Stream) -> None:
         """Nothing of the last POST had been sent."""
-        self._post = HTTPConnection(stream, self, self._requests.options.limits)
+        self._post = _line(self, stream, self._post)
         self._post.request(self._requests.post(self._batch))
 
     # Pausing and closing.
@@ -242,6 +241,8 @@ class Polling:
         if self.closed:
             return
         self.last_heard = perf_counter()
+        if response.status == 200:
+            self._patience.confirm(line)
         self._patience.hear(response)
         self._requests.keep_cookies(response.headers)
         if line is self._post:
@@ -328,6 +329,12 @@ class Polling:
 
         dialler = self._requests.dial(done, failed)
         self._dials.append(dialler)
+
+
+def _line(polling: Polling, stream: Stream, before: HTTPConnection | None) -> HTTPConnection:
+    """A connection in the place of another one."""
+    line = HTTPConnection(stream, polling, polling._requests.options.limits)
+    return polling._patience.succeed(line, before)
 
 
 def _polls(polling: Polling) -> bool:

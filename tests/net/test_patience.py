@@ -74,4 +74,20 @@ def test_a_request_that_met_the_end_of_an_idle_connection() -> None:
     met.request(b"POST / HTTP/1.1\r\n\r\n")
     met.on_lost(CLOSED)
     assert patience.raced(met)
-    assert patience.seconds == pytest.approx(2.0 - MARGIN, abs=0.2)
+    learns(patience, met, 2.0 - MARGIN)
+    closed = idle(1.0)
+    closed.stream.close()  # as its end is found
+    assert not patience.allows(closed)
+    learns(patience, closed, 1.0 - MARGIN)
+
+
+def learns(patience: Patience, met: HTTPConnection, seconds: float) -> None:
+    """From the end of a connection, once the server has shown by the next one that it hasn't ended itself."""
+    before = patience.seconds
+    line = patience.succeed(HTTPConnection(Tape(), ResponseHandler(), SMALL), met)  # type: ignore[arg-type]
+    assert patience.seconds == before
+    patience.confirm(line)
+    assert patience.seconds == pytest.approx(seconds, abs=0.2)
+    patience.seconds = UNKNOWN
+    patience.confirm(line)
+    assert patience.seconds == UNKNOWN, "it is learnt once"

@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from typing import Any
 
+import gevent
+import pytest
 import serverkit
 from faults.hostile import Hostile, Peer
+
+from sioload.client.api import SocketIOClient
+from sioload.net.patience import UNKNOWN
 
 CLIENT = """
 import gevent.monkey
@@ -64,3 +70,46 @@ def test_a_get_goes_out_again_and_a_post_does_not() -> None:
     assert len(polls) >= 3
     assert sum(b"eaten" in body for body in posts) == sum(b"answered" in body for body in posts) == 1
     assert (ledger["acked"], ledger["indeterminate"], ledger["emits"]) == (1, 1, 2), run.text
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_server_that_has_ended_is_no_impatient_one(restarted: bool) -> None:
+    """A poll that meets the end of its connection tells how long that was kept, unless all ended with it."""
+
+    def script(peer: Peer) -> None:
+        while True:
+            asked = peer.request()
+            sid = asked.target.partition("sid=")[2]
+            if asked.method == "POST":
+                peer.reply(200, b"ok")
+            elif not sid:
+                opened.append(f"s{len(opened) + 1}")
+                peer.reply(200, peer.session(sid=opened[-1]).encode())
+            elif sid not in polled:
+                polled[sid] = 1
+                peer.reply(200, b'40{"sid":"s"}')
+            else:
+                polled[sid] += 1
+                if sid == "s1" and polled[sid] == 2:
+                    return  # just when the poll is on its way
+                if sid == "s1" and restarted:
+                    peer.reply(400, b'{"code":1,"message":"Session ID unknown"}')
+                elif sid == "s1" and polled[sid] == 3:
+                    peer.reply(200, b"6")
+                else:
+                    waited.set()
+                    peer.hold()
+
+    opened: list[str] = []
+    polled: dict[str, int] = {}
+    waited = threading.Event()
+    options: dict[str, Any] = {"version": 4, "transports": ["polling"], "reconnection_delay": 0.05}
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, options, url=server.url)
+        sio.connect()
+        while not waited.is_set() or not sio.connected:
+            gevent.sleep(0.01)
+        (patience,) = sio.fleet.idling.values()
+        sio.close_quietly()
+    assert len(opened) == 1 + restarted
+    assert patience.seconds == (UNKNOWN if restarted else 0.0)
