@@ -80,7 +80,10 @@ def parse_url(url: object, path: str | None = None) -> Endpoint:
 def _parse(url: str, path: str | None) -> Endpoint:
     if any(c <= " " for c in url):
         raise OptionError(f"url {url!r} holds a space or a control character")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise OptionError(f"url {_shown(url)!r}: {error}") from None
     if parts.scheme not in ("http", "https", "ws", "wss"):
         raise OptionError(f"url {_shown(url)!r} must begin with http://, https://, ws:// or wss://")
     if not parts.hostname:
@@ -123,8 +126,8 @@ def redirected(endpoint: Endpoint, sent: str, location: str) -> Endpoint | None:
 
     Parameters that were sent are sent there anew; others that the answer adds stay.
     """
-    parts = urlsplit(urljoin(f"{endpoint.origin}{endpoint.path}", location))
     try:
+        parts = urlsplit(urljoin(f"{endpoint.origin}{endpoint.path}", location))
         port = parts.port
     except ValueError:
         return None

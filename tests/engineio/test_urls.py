@@ -39,6 +39,7 @@ def test_urls_of_servers(url: str, expected: Endpoint) -> None:
         ("http://a.test:99999", "port"),
         ("http://a.test:x", "port"),
         ("http://a b", "space"),
+        ("http://[::1:5000", "Invalid IPv6 URL"),
     ],
 )
 def test_bad_urls_name_the_remedy(url: str, words: str) -> None:
@@ -174,6 +175,8 @@ SENT = "/socket.io/?room=7&EIO=4&transport=polling"
         ("ftp://b.test/", None),
         ("http://b.test:x/", None),
         ("http://b .test/", None),
+        ("http://[b.test]/", None),
+        ("http://[::1/", None),
     ],
 )
 def test_where_a_redirect_leads(location: str, expected: Endpoint | None) -> None:
