@@ -45,10 +45,15 @@ def shaking(key: str, offer: Offer, limit: int) -> ClientProtocol:
     return protocol
 
 
-def opened(limit: int, deflate: Extension | None) -> Protocol:
-    """A protocol behind its handshake: a quarter of the memory of one that has made it."""
+def opened(limit: int, deflate: Extension | None, begun: bytes) -> Protocol:
+    """A protocol behind its handshake: a quarter of the memory of one that has made it.
+
+    `begun` is what has come of a frame so far.
+    """
     protocol = Protocol(CLIENT, state=OPEN, max_size=limit, logger=_quiet)
     protocol.extensions = [] if deflate is None else [deflate]
+    if begun:
+        protocol.receive_data(begun)
     return protocol
 
 

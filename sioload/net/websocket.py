@@ -310,8 +310,8 @@ class WebSocket(Owner):
 
     def _slow(self) -> Protocol:
         if self._protocol is None:
-            self._protocol = rfc6455.opened(self._limit, self.deflate)
-            self.stream.kind = None
+            self._protocol = rfc6455.opened(self._limit, self.deflate, self._rest)
+            self._rest, self.stream.kind = b"", None
         return self._protocol
 
     def _feed_protocol(self, data: bytes) -> None:

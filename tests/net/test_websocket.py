@@ -287,6 +287,17 @@ def test_memory_is_bounded_by_the_input_and_the_limit() -> None:
         assert most < len(data) * 2 + (1 << 20)
 
 
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_frame_that_had_begun_is_whole_behind_our_goodbye(compress: bool) -> None:
+    data = (deflated(b"4ab") if compress else text("4ab")) + text("4c")
+    expected, _ = alone(data, compress=compress)
+    for at in range(1, len(data)):
+        reader = Reader(compress=compress)
+        reader.feed([data[:at]])
+        reader.ws.start_close()
+        assert reader.feed([data[at:]]) == expected == [("text", "4ab"), ("text", "4c")]
+
+
 UPGRADED = b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 
 
