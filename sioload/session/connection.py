@@ -149,11 +149,11 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
         self._end(Input.LOST, End(reason, detail))
 
     def say_goodbye(self, now: float) -> None:
-        polling = self._polling
-        if polling is None or now >= self._close_by:
+        if now >= self._close_by:
             self._end(Input.CLOSE, LEFT)
         else:
-            self._heartbeat.rearm(self._close_by if polling.say_goodbye(now) else now + QUIET)
+            said = self._polling is None or self._polling.say_goodbye(now)
+            self._heartbeat.rearm(self._close_by if said else now + QUIET)
 
     # The opening's listener.
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
 from collections.abc import Callable
 
+import gevent
 import pytest
 import serverkit
+from faults.hostile import Gone, Hostile, Peer, frame
+
+from sioload.client.api import SocketIOClient
 
 HEAD = """
 from gevent import monkey
@@ -96,3 +101,22 @@ def test_who_leaves_in_the_middle_of_an_upgrade_says_so(node4: serverkit.Server)
 def test_what_has_ended_is_freed_at_once(servers: Callable[..., serverkit.Server], transports: str) -> None:
     left = json.loads(run(servers("sio4"), ENDS, transports).out)
     assert {end: round(objects, 1) for end, objects in left.items() if objects >= 1} == {}
+
+
+def test_a_goodbye_has_its_second_though_a_heartbeat_is_due_before() -> None:
+    def script(peer: Peer) -> None:
+        peer.connected(pingInterval=100, pingTimeout=100)
+        with contextlib.suppress(Gone):
+            while True:
+                peer.frame_in()
+        time.sleep(0.4)  # which is busy until then
+        peer.text("430[1]")
+        peer.send(frame(8, b""))
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, {"version": 4, "transports": ["websocket"]}, url=server.url)
+        sio.connect()
+        sio.emit("x", callback=print)
+        sio.disconnect()
+    ledger = sio.fleet.recorder.ledger.encode()
+    assert (ledger["emits"], ledger["acked"]) == (1, 1), ledger
