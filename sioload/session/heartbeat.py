@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sioload.net.deadlines import Timer
 
 INFINITY = float("inf")
+#: Seconds until it is looked again for a sign of life that is overdue.
+AGAIN = 0.25
 
 
 class Listener(Protocol):
@@ -94,6 +96,8 @@ class Heartbeat:
                 self._listener.on_missed()
                 return
             self._session.on_heard(now)  # it may be among what a slow user hasn't taken yet
+            self.rearm(max(self._session.next_check(), now + AGAIN))
+            return
         if asked == "ping":
             self._listener.send_packet(Packet(PacketType.PING, ""))
         self.rearm(self._session.next_check())

@@ -6,7 +6,7 @@ from typing import Any
 
 import gevent
 import pytest
-from faults.hostile import SID, Hostile, Peer
+from faults.hostile import SID, Hostile, Peer, frame
 
 from sioload.client.api import SocketIOClient
 from sioload.errors import ConnectError
@@ -132,3 +132,28 @@ def test_a_diagnosis_without_an_answer_leaves_the_attempt_its_own_time(
         said = wrong(server.url, 1.0)
         assert server.accepted == 2
     assert "option version" not in said and "1 s" in said
+
+
+@pytest.mark.parametrize("version", [2, 4])
+def test_a_heartbeat_among_what_a_slow_user_has_not_taken_is_awaited_without_haste(version: int) -> None:
+    """Looking for it in each turn of the loop would take all of a processor."""
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.text(f'0{{"sid":"{SID}","upgrades":[],"pingInterval":50,"pingTimeout":50}}')
+        peer.text("40" if version == 2 else '40{"sid":"s"}')
+        peer.send(frame(1, b'42["e"]') * 3000)
+        peer.hold()
+
+    options: dict[str, Any] = {"version": version, "transports": ["websocket"], "reconnection": False}
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, options | {"read_rate": 20_000}, url=server.url)
+        sio.connect()
+        events, deadlines = sio.fleet.recorder.row("RECV", "e"), sio.fleet.deadlines
+        set_before = deadlines._serial
+        while events.totals().count < 1500:
+            gevent.sleep(0.01)
+        assert sio.connected and deadlines._serial - set_before < 100
+        sio.wait()
+    assert events.totals().count == 3000
+    assert sio.fleet.recorder.row("DISCONNECT", "ping timeout").totals().count == 1
