@@ -136,13 +136,13 @@ class Session:
         interval, timeout: pingInterval and pingTimeout in seconds, infinite until the session is open.
     """
 
-    __slots__ = ("_beat", "_ping_sent", "interval", "pinger", "state", "timeout")
+    __slots__ = ("_beat", "_heard", "_ping_sent", "interval", "pinger", "state", "timeout")
 
     def __init__(self, pinger: str) -> None:
         self.state = State.IDLE
         self.pinger = pinger
         self.interval = self.timeout = INFINITY
-        self._beat = 0.0
+        self._beat = self._heard = 0.0
         self._ping_sent: float | None = None
 
     def step(self, given: Input) -> tuple[Do, ...]:
@@ -173,6 +173,8 @@ class Session:
         if self.pinger == "client":
             if self._ping_sent is None:
                 return self._beat + self.interval
+            if self._heard > self._ping_sent:  # engine.io-client 3, `onPacket`: any packet counts
+                return self._heard + self.interval + self.timeout
             return self._ping_sent + self.timeout
         return self._beat + self.interval + self.timeout
 
@@ -192,7 +194,8 @@ class Session:
         return late if late > 0.0 else 0.0
 
     def on_heard(self, now: float) -> None:
-        """A poll was answered, which is a sign of life where polling has no heartbeats of its own (0.9)."""
+        """Something came, which is a sign of life where the server doesn't ping (on polling: of 0.9 too)."""
+        self._heard = now
         if self.pinger == "echo":
             self._beat = now
 

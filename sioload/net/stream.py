@@ -7,6 +7,7 @@ the kernel at once, and only what it doesn't take waits in a buffer for a second
 from __future__ import annotations
 
 import _socket
+import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -166,6 +167,11 @@ class Stream:
     def stale(self) -> bool:
         """Whether something that nobody has read yet, or the end, is there."""
         return stale(self._handle)
+
+    def received(self) -> int:
+        """Bytes that have come so far, as the system counts them; 0 where it doesn't (tcp(7), TCP_INFO)."""
+        info = self._sock.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, 136)
+        return int.from_bytes(info[128:136], sys.byteorder)
 
     def close(self) -> None:
         """Close now; what is still buffered is dropped. The owner hears nothing of it."""

@@ -41,6 +41,10 @@ class Carriers:
         """Whether something of the server has arrived that nobody has read yet."""
         return any(stream.stale() for stream in self.streams() if not stream.closed)
 
+    def received(self) -> int:
+        """Bytes that have come on the websocket; 0 without one."""
+        return 0 if self._ws is None else self._ws.ws.stream.received()
+
     def forget_shortcuts(self) -> None:
         """Ask the listener for each push from now on whether it may just be counted."""
         if self._ws is not None:

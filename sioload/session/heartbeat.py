@@ -33,6 +33,9 @@ class Listener(Protocol):
     def unread(self) -> bool:
         """Whether something of the server has arrived that nobody has read yet."""
 
+    def received(self) -> int:
+        """Bytes that have come on the session's websocket; 0 on polling, where each answer is told of."""
+
     def say_goodbye(self, now: float) -> None:
         """It is time for the next step of the goodbye."""
 
@@ -43,13 +46,14 @@ class Listener(Protocol):
 class Heartbeat:
     """Answers and sends pings, and counts them."""
 
-    __slots__ = ("_listener", "_requests", "_session", "_timer")
+    __slots__ = ("_listener", "_received", "_requests", "_session", "_timer")
     __deletable__ = ("_listener",)
 
     def __init__(self, requests: Requests, session: Session, listener: Listener) -> None:
         self._requests = requests
         self._session = session
         self._listener = listener
+        self._received = 0  # when the last ping was sent, or since
         self._timer: Timer | None = None
 
     def beat(self, given: Input) -> None:
@@ -92,12 +96,15 @@ class Heartbeat:
             return
         asked = self._session.check(now)
         if asked == "missed":
-            if self._requests.options.read_rate is None or not self._listener.unread():
+            before, self._received = self._received, self._listener.received()
+            lives = self._session.pinger == "client" and self._received > before
+            if not lives and (self._requests.options.read_rate is None or not self._listener.unread()):
                 self._listener.on_missed()
                 return
-            self._session.on_heard(now)  # it may be among what a slow user hasn't taken yet
+            self._session.on_heard(now)  # or it may be among what a slow user hasn't taken yet
             self.rearm(max(self._session.next_check(), now + AGAIN))
             return
         if asked == "ping":
+            self._received = self._listener.received()
             self._listener.send_packet(Packet(PacketType.PING, ""))
         self.rearm(self._session.next_check())

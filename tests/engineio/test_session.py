@@ -99,6 +99,11 @@ def test_a_client_that_pings() -> None:
     assert session.next_check() == 151.0
     assert session.check(152.0) == "ping"
     assert session.check(157.0) == "missed"
+    session.on_heard(156.5)  # as in JavaScript, whatever comes behind the ping gives the pong more time
+    assert session.check(186.4) is None
+    assert session.check(186.5) == "missed"
+    assert session.on_pong(186.5) == 34.5
+    assert session.next_check() == 211.5
 
 
 def test_a_server_that_wants_its_ping_back() -> None:

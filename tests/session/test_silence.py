@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import gevent
@@ -132,6 +133,35 @@ def test_a_diagnosis_without_an_answer_leaves_the_attempt_its_own_time(
         said = wrong(server.url, 1.0)
         assert server.accepted == 2
     assert "option version" not in said and "1 s" in said
+
+
+def test_what_comes_in_place_of_a_pong_is_a_sign_of_life() -> None:
+    """Where clients ping, as JavaScript's: a busy server has other things to say first."""
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.text(f'0{{"sid":"{SID}","upgrades":[],"pingInterval":300,"pingTimeout":200}}')
+        peer.text("40")
+        while peer.frame_in()[1] != b"2":
+            pass
+        for _ in range(8):  # for twice as long as the pong may take
+            time.sleep(0.05)
+            peer.text('42["e"]')
+        peer.text('42["last"]')
+        peer.hold()
+
+    options: dict[str, Any] = {"version": 2, "transports": ["websocket"], "reconnection": False}
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, options, url=server.url)
+        sio.connect()
+        sio.wait_for("last")
+        sio.wait()  # silence still is what it was
+    rows = [
+        f"{t.type} {t.name} {t.count}"
+        for t in sio.fleet.recorder.totals()
+        if t.type in ("RECV", "DISCONNECT")
+    ]
+    assert rows == ["RECV e 8", "DISCONNECT ping timeout 1"]
 
 
 @pytest.mark.parametrize("version", [2, 4])
