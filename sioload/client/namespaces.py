@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Events that arrive before their namespace is connected; more than these end the connection.
-EARLY = 1000
-
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Listener(Protocol):
@@ -207,12 +204,12 @@ class Namespaces(Control):
         namespace.early_size += weigh(packet.data)
         if connection is None:
             return
-        payload = connection.requests.options.limits.payload
-        if len(namespace.early) > EARLY:
-            connection.broken(LimitError(f"{EARLY} events before their namespace was connected"))
-        elif namespace.early_size > payload:
-            what = f"events of {payload} bytes before their namespace was connected"
-            connection.broken(LimitError(what))
+        limits = connection.requests.options.limits
+        what = "events before their namespace was connected"
+        if len(namespace.early) > limits.handler_queue:  # no more would be handed on
+            connection.broken(LimitError.of(what, "handler_queue", limits.handler_queue))
+        elif namespace.early_size > limits.payload:
+            connection.broken(LimitError.of(what, "payload", limits.payload))
 
     # Failing.
 

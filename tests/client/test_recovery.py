@@ -8,6 +8,7 @@ from typing import Any
 import gevent
 import pytest
 import serverkit
+from gevent.event import Event
 
 from sioload.client.api import SocketIOClient
 from sioload.client.dispatcher import Handler
@@ -56,6 +57,40 @@ def test_a_lost_session_is_restored(
     assert came["named"] == [("utf", "€😀é")]
     assert came["nothing"] == [None]
     assert not sio.fleet.recorder.row("RECV", "tick (handler)").totals().failures
+
+
+def test_all_that_was_missed_is_taken_before_the_answer(servers: Callable[..., serverkit.Server]) -> None:
+    """Servers send it ahead of that; a busy room has more than a thousand messages in a few seconds."""
+    options = {"transports": ["websocket"], "reconnection_delay": 0.05}
+    url = servers("sio4", "--recovery").url
+    sio, other = SocketIOClient(None, options, url=url), SocketIOClient(None, options, url=url)
+    came: list[Any] = []
+    missed = Event()
+
+    def where() -> str:
+        assert not came or missed.wait()
+        return url
+
+    sio.on("broadcast", lambda number, offset: came.append(number))
+    with gevent.Timeout(20):
+        sio.connect(where)
+        other.connect()
+        other.call("broadcast", -1)
+        while not came:
+            gevent.sleep(0.01)
+        sio.drop()
+        for number in range(1500):
+            other.emit("broadcast", number)
+        assert other.call("echo", 1) == 1
+        missed.set()
+        while not sio.connected:
+            gevent.sleep(0.01)
+        assert sio.recovered
+        while len(came) < 1501:
+            gevent.sleep(0.01)
+        sio.close_quietly()
+        other.close_quietly()
+    assert came == list(range(-1, 1500))
 
 
 def test_events_that_ask_for_an_ack_have_no_offset(servers: Callable[..., serverkit.Server]) -> None:

@@ -231,7 +231,8 @@ def test_large_events_before_the_namespace_is_connected(driver: Driver) -> None:
         driver.open("victims", server.url, WEBSOCKET, work="idle")
         seen = driver.wait("victims", "refused", 1)
         figures = driver.judged()
-    assert "events of 16777216 bytes before" in seen["refused"][0][1]
+    assert "events before their namespace was connected" in seen["refused"][0][1]
+    assert seen["refused"][0][1].endswith("payload 16777216")
     assert (figures["census"]["rss_kib"] - before) // 1024 < 16 + 24
 
 
