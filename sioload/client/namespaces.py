@@ -188,11 +188,14 @@ class Namespaces(Control):
             member.joined(namespace.name, namespace.recovered, stamp())
         asked = now if namespace.asked is None else namespace.asked
         self.row("CONNECT", namespace.name).add(now - asked)
-        if all(n.connected for n in self.wanted.values()):
-            self._listener.on_joined(now)
+        self._check_joined(now)
         early, namespace.early = namespace.early, None
         for waiting in early or ():
             packets.deliver(namespace, waiting)
+
+    def _check_joined(self, now: float) -> None:
+        if self.wanted and all(n.connected for n in self.wanted.values()):
+            self._listener.on_joined(now)
 
     def on_early(self, namespace: Namespace, packet: Packet) -> None:
         """Events may overtake the answer to CONNECT; they are delivered after it."""
@@ -277,13 +280,16 @@ class Namespaces(Control):
         if namespace is None or not namespace.connected:
             return
         namespace.connected = False
-        namespace.kicked = True
+        namespace.kicked, namespace.refused = self.up, not self.up
         self._parted(name)
         self.packets.forget_shortcuts()
         namespace.sid = ""
         text = "the server closed the namespace"
         self.row("DISCONNECT", "namespace closed", ConnectionLost(text)).fail(text)
-        self._listener.on_left(name, not any(n.connected for n in self.wanted.values()))
+        if self.up:
+            self._listener.on_left(name, not any(n.connected for n in self.wanted.values()))
+        else:
+            self._listener.refuse(f"namespace {name} was closed before all were joined", "server")
 
     def leave(self, name: str) -> bool:
         """Leave one namespace; False if it wasn't wanted."""
@@ -294,6 +300,8 @@ class Namespaces(Control):
         self.packets.forget_shortcuts()
         if namespace.connected and self.packets.connection is not None:
             self.packets.send_disconnect(name)
+        elif not self.up:
+            self._fleet.later(self._check_joined, perf_counter())  # it may be what the others waited for
         return True
 
     def _parted(self, name: str) -> None:

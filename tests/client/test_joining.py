@@ -1,0 +1,71 @@
+"""Namespaces that are joined, left and closed while others are still asked for; emits that wait meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gevent
+import pytest
+from faults.hostile import Hostile, Peer
+
+from sioload.client.api import SocketIOClient
+from sioload.errors import ConnectError
+
+OPTIONS: dict[str, Any] = {"version": 4, "transports": ["websocket"], "reconnection_delay": 0.05}
+
+
+def opened(peer: Peer) -> None:
+    peer.accept()
+    peer.text(peer.session())
+
+
+def rows(sio: SocketIOClient, kind: str) -> list[str]:
+    return sorted(f"{t.name} {t.count} {t.failures}" for t in sio.fleet.recorder.totals() if t.type == kind)
+
+
+def until(what: Any) -> None:
+    while not what():
+        gevent.sleep(0.01)
+
+
+@pytest.mark.parametrize("answers", [['40{"sid":"s"}', "41"], ['40/a,{"sid":"a"}', "41/a,", '40{"sid":"s"}']])
+def test_a_namespace_that_is_closed_before_all_are_joined_fails_the_attempt(answers: list[str]) -> None:
+    """Be it the only one so far, or not: neither is everything joined, nor will it be."""
+
+    def script(peer: Peer) -> None:
+        opened(peer)
+        for _ in range(3):
+            peer.frame_in()
+        for answer in answers:
+            peer.text(answer)
+        peer.hold()
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS, url=server.url)
+        with pytest.raises(ConnectError, match="was closed before all were joined") as raised:
+            sio.connect(namespaces=["/", "/a", "/b"])
+        assert raised.value.stage == "connect" and raised.value.kind == "server"
+        assert not sio.connected and not sio.kicked
+    joined = sum(answer.startswith("40") for answer in answers)
+    assert sum(not row.endswith(" 0") for row in rows(sio, "CONNECT")) == 3 - joined
+    assert all(row.split()[1] == "1" for row in rows(sio, "CONNECT")), "each namespace counts once"
+    assert rows(sio, "DISCONNECT") == ["namespace closed 1 1"]
+
+
+def test_to_leave_the_namespace_that_is_waited_for_ends_the_waiting() -> None:
+    def script(peer: Peer) -> None:
+        opened(peer)
+        peer.frame_in(), peer.frame_in()
+        peer.text('40{"sid":"s"}')
+        peer.serve(1)
+        peer.hold()
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS, url=server.url)
+        sio.connect(namespaces=["/", "/chat"], wait=False)
+        until(lambda: "/" in sio.namespaces)
+        assert not sio.connected
+        sio.disconnect("/chat")
+        until(lambda: sio.connected)
+        assert sio.call("x") == 1
+        sio.close_quietly()
