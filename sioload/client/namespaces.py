@@ -25,6 +25,7 @@ from sioload.socketio.packet import Packet
 if TYPE_CHECKING:
     from sioload.measure.rows import Row
     from sioload.net.fleet import Fleet
+    from sioload.session.connection import Connection
 
 T = TypeVar("T")
 
@@ -129,8 +130,10 @@ class Namespaces(Control):
     def _join(self, namespace: Namespace) -> None:
         auth = self._given()
         if callable(auth) and self.packets.generation.connect_payload == "auth":
-            then = partial(self._guarded, partial(self._send_connect, namespace))
-            ask(self._script, self._fleet, "auth", auth, then, partial(self._guarded, self._listener.refuse))
+            connection = self.packets.connection
+            then = partial(self._guarded, connection, partial(self._send_connect, namespace))
+            failed = partial(self._guarded, connection, self._listener.refuse)
+            ask(self._script, self._fleet, "auth", auth, then, failed)
         else:
             self._send_connect(namespace, auth)
 
@@ -138,20 +141,22 @@ class Namespaces(Control):
         options = self._options
         return self.auth if self.auth is not None or options is None else options.auth
 
-    def _guarded(self, then: Callable[[T], None], value: T) -> None:
-        """What goes wrong behind a function of the script ends the connection that it was asked for."""
-        connection = self.packets.connection
+    def _guarded(self, connection: Connection | None, then: Callable[[T], None], value: T) -> None:
+        """What a function of the script gave is for the connection that it was asked for, which ends by what
+        goes wrong behind it; once that is gone, the next one's is another answer."""
+        if connection is None or connection is not self.packets.connection:
+            return
         try:
             then(value)
-        except BaseException as error:
-            if connection is None:
-                raise
+        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
             connection.on_crash(error)
 
     def _send_connect(self, namespace: Namespace, auth: Json) -> None:
         connection, options, generation = self.packets.connection, self._options, self.packets.generation
         if connection is None or options is None or not connection.is_open:
             return
+        if self.wanted.get(namespace.name) is not namespace or namespace.asked is not None:
+            return  # it was left while its auth was asked for, or asked for by another answer
         payload = auth
         if generation.connect_payload == "auth":
             if auth is not None and not isinstance(auth, Mapping):

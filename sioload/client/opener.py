@@ -219,7 +219,8 @@ class Opener(SessionListener):
         if asks is None and hook is None:
             then()
             return
-        prepared, failed = partial(self._prepared, request, then), self._not_prepared
+        prepared = partial(self._prepared, request, then)
+        failed = partial(self._not_prepared, self.connection)
         ask(
             self._script,
             self._fleet,
@@ -239,9 +240,9 @@ class Opener(SessionListener):
                 raise
             connection.on_crash(error)
 
-    def _not_prepared(self, reason: str) -> None:
-        if self.connection is not None:
-            self.connection.drop("client", reason)
+    def _not_prepared(self, connection: Connection | None, reason: str) -> None:
+        if connection is not None:
+            connection.drop("client", reason)
 
     def on_open(self) -> None:
         self._listener.on_session()

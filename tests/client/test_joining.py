@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from typing import Any
 
 import gevent
@@ -69,3 +71,45 @@ def test_to_leave_the_namespace_that_is_waited_for_ends_the_waiting() -> None:
         until(lambda: sio.connected)
         assert sio.call("x") == 1
         sio.close_quietly()
+
+
+def test_auth_that_comes_when_its_session_has_ended_is_not_for_the_next() -> None:
+    """Servers of 4.x close a session in which a namespace is asked for twice."""
+    seen: list[Any] = []
+    asked = threading.Event()
+
+    def script(peer: Peer) -> None:
+        opened(peer)
+        if peer.number == 1:
+            peer.frame_in()
+            peer.text('40{"sid":"s"}')
+        elif peer.number == 2:
+            asked.wait(5)  # the script works at it
+        else:
+            while True:
+                said = peer.frame_in()[1]
+                seen.append(said[:2].decode() + said[2:].decode().rpartition("[")[2])
+                if said.startswith(b"40"):
+                    peer.text('40{"sid":"s"}')
+                elif said.startswith(b"42"):
+                    peer.text(f"43{said[2:].partition(b'[')[0].decode()}[1]")
+
+    calls, answered = 0, []
+
+    def auth() -> dict[str, int]:
+        nonlocal calls
+        calls += 1
+        mine = calls
+        if mine == 2:
+            asked.set()
+            until(lambda: calls == 3)  # the third session is open, and asks too
+        answered.append(mine)
+        return {"n": mine}
+
+    with Hostile(script) as server, gevent.Timeout(9):
+        sio = SocketIOClient(None, OPTIONS, url=server.url)
+        sio.connect(auth=auth)
+        until(lambda: len(answered) == 3 and sio.connected)
+        assert sio.call("x") == 1
+        sio.close_quietly()
+    assert [json.loads(s[2:]) for s in seen if s.startswith("40")] == [{"n": 3}], seen
