@@ -235,9 +235,8 @@ class SocketIOClient(ClientBase):
             entry = emitter.entry("REPLY", f"{shown}>{reply}", namespace, event, timeout, verdict)
             begun, until = entry.started, entry.deadline
             wait = Wait(self._pending, entry.row, namespace, str(reply), where, begun, until, entry)
-            self._pending.add_wait(wait)
         try:
-            emitter.send(namespace, event, data, entry if wait is None else None, entry, entry.deadline)
+            emitter.send(namespace, event, data, entry if wait is None else None, entry, entry.deadline, wait)
             return entry.wait(self.fleet.hub)
         except gevent.Timeout:
             # The script's own patience is over.

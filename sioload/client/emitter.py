@@ -12,7 +12,7 @@ import gevent
 from sioload.client.emits import Emit, Unacked, Verdict
 from sioload.client.manager import Manager, Phase
 from sioload.client.namespace import row_name
-from sioload.client.pending import Pending
+from sioload.client.pending import Pending, Wait
 from sioload.client.schedule import Pace, Schedule
 from sioload.client.sleepers import Sleepers
 from sioload.errors import EmitError, NotConnected, RunEnded
@@ -108,8 +108,10 @@ class Emitter:
         ack: Emit | None,
         receipt: Emit | Unacked,
         until: float | None = None,
+        wait: Wait | None = None,
     ) -> None:
-        """Send one event; `ack` wants an ack id. Whatever goes wrong ends `receipt` and is raised."""
+        """Send one event; `ack` wants an ack id, and `wait` waits for its answer, once there is room to send
+        it. Whatever goes wrong ends `receipt` and is raised."""
         packets = self._packets
         number = None
         try:
@@ -120,6 +122,8 @@ class Emitter:
                 if ack.paced:
                     ack.written = perf_counter()
                 number = self._pending.add_ack(ack)
+            if wait is not None:
+                self._pending.add_wait(wait)
             if not packets.send_event(namespace, event, data, number, receipt):
                 assert packets.connection is not None
                 self.full = packets.connection.buffered > self._options.limits.write_high_water

@@ -11,7 +11,7 @@ import pytest
 from faults.hostile import Hostile, Peer
 
 from sioload.client.api import SocketIOClient
-from sioload.errors import ConnectError
+from sioload.errors import ConnectError, NotConnected
 
 OPTIONS: dict[str, Any] = {"version": 4, "transports": ["websocket"], "reconnection_delay": 0.05}
 
@@ -19,6 +19,10 @@ OPTIONS: dict[str, Any] = {"version": 4, "transports": ["websocket"], "reconnect
 def opened(peer: Peer) -> None:
     peer.accept()
     peer.text(peer.session())
+
+
+def outcomes(sio: SocketIOClient) -> dict[str, int]:
+    return {name: count for name, count in sio.fleet.recorder.ledger.encode().items() if count}
 
 
 def rows(sio: SocketIOClient, kind: str) -> list[str]:
@@ -113,3 +117,32 @@ def test_auth_that_comes_when_its_session_has_ended_is_not_for_the_next() -> Non
         assert sio.call("x") == 1
         sio.close_quietly()
     assert [json.loads(s[2:]) for s in seen if s.startswith("40")] == [{"n": 3}], seen
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+def test_a_reply_that_nothing_was_sent_for_is_not_sent(given_up: bool) -> None:
+    """Be it because its time is over before the connection is back, or because that is given up."""
+    waits = threading.Event()
+
+    def script(peer: Peer) -> None:
+        if peer.number == 1:
+            peer.connected()
+        elif given_up:
+            waits.wait(5)
+        else:
+            peer.hold()
+
+    options = OPTIONS | {"reconnection_attempts": 1 if given_up else 99}
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, options, url=server.url)
+        sio.connect()
+        until(lambda: sio.down)
+        call = gevent.spawn(sio.call, "ask", reply="answer", timeout=9 if given_up else 0.3)
+        until(lambda: outcomes(sio))
+        waits.set()
+        with pytest.raises(NotConnected):
+            call.get()
+        sio.close_quietly()
+    assert outcomes(sio) == {"emits": 1, "not_sent": 1}
+    totals = sio.fleet.recorder.row("REPLY", "ask>answer").totals()
+    assert (totals.count, totals.failures, totals.times.total) == (1, 1, 0), "nothing was asked, so no time"
