@@ -83,7 +83,7 @@ class Lifecycle(Listener):
     def on_attempt_failed(self, error: ConnectError) -> None:
         self.lost = "failed"
         self._ended()
-        self.sleepers.wake(error)
+        self.sleepers.wake()
         self._settled()
 
     def on_down(self, reason: Loss, namespace: str | None) -> None:

@@ -43,11 +43,8 @@ class Sleepers:
         if self._waiters is not None and waiter in self._waiters:
             self._waiters.remove(waiter)
 
-    def wake(self, error: BaseException | None = None) -> None:
-        """In the hub: resume them all; with an error, by raising that."""
+    def wake(self) -> None:
+        """In the hub: resume them all."""
         waiters, self._waiters = self._waiters, None
         for waiter in waiters or ():
-            if error is not None:
-                waiter.throw(error)
-            else:
-                waiter.switch(None)
+            waiter.switch(None)

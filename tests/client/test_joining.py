@@ -146,3 +146,22 @@ def test_a_reply_that_nothing_was_sent_for_is_not_sent(given_up: bool) -> None:
     assert outcomes(sio) == {"emits": 1, "not_sent": 1}
     totals = sio.fleet.recorder.row("REPLY", "ask>answer").totals()
     assert (totals.count, totals.failures, totals.times.total) == (1, 1, 0), "nothing was asked, so no time"
+
+
+def test_an_emit_that_waits_for_a_connect_which_fails_was_not_sent() -> None:
+    waits = threading.Event()
+
+    def script(peer: Peer) -> None:
+        waits.wait(5)
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS, url=server.url)
+        sio.connect(wait=False)
+        emit, ended = gevent.spawn(sio.emit, "x"), gevent.spawn(sio.wait)
+        until(lambda: outcomes(sio))
+        waits.set()
+        with pytest.raises(NotConnected, match="not connected"):
+            emit.get()
+        ended.get()
+    assert outcomes(sio) == {"emits": 1, "not_sent": 1}
+    assert list(sio.fleet.recorder.row("EMIT", "x").totals().errors) == ["not connected"]
