@@ -136,9 +136,11 @@ class Emitter:
             if not in_hub():
                 gevent.sleep(0)  # a script that goes on at once, in a loop, holds up nobody else
             raise
-        except BaseException:
+        except BaseException as error:
             if number is None or number not in self._pending.acks:
-                _give_up(receipt, NotConnected("the user was stopped before it was sent"))
+                stopped = isinstance(error, gevent.GreenletExit)
+                said = "the user was stopped" if stopped else type(error).__name__
+                _give_up(receipt, NotConnected(f"{said} before it was sent"))
             raise
 
     def write(self, raw: str | bytes) -> None:

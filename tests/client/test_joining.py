@@ -165,3 +165,24 @@ def test_an_emit_that_waits_for_a_connect_which_fails_was_not_sent() -> None:
         ended.get()
     assert outcomes(sio) == {"emits": 1, "not_sent": 1}
     assert list(sio.fleet.recorder.row("EMIT", "x").totals().errors) == ["not connected"]
+
+
+def test_what_kept_an_emit_from_being_sent_is_told() -> None:
+    def script(peer: Peer) -> None:
+        if peer.number == 1:
+            peer.connected()
+        else:
+            peer.hold()
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS, url=server.url)
+        sio.connect()
+        until(lambda: sio.down)
+        with pytest.raises(gevent.Timeout), gevent.Timeout(0.05):
+            sio.emit("x")
+        stopped = gevent.spawn(sio.emit, "x")
+        gevent.sleep(0)
+        stopped.kill()
+        sio.close_quietly()
+    errors = sio.fleet.recorder.row("EMIT", "x").totals().errors
+    assert errors == {"Timeout before it was sent": 1, "the user was stopped before it was sent": 1}
