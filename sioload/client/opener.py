@@ -95,6 +95,7 @@ class Opener(SessionListener):
         """Begin an attempt. A greenlet may call it."""
         assert self.endpoint is not None
         self.failed = None
+        self._again = False
         self._begin(partial(find_generation, self._fleet, self.endpoint, self.options, self._found))
 
     def rest(self) -> None:

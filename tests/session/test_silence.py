@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from typing import Any
 
 import gevent
 import pytest
-from faults.hostile import SID, Hostile, Peer, frame
+from faults.hostile import SID, Gone, Hostile, Peer, frame
 
 from sioload.client.api import SocketIOClient
 from sioload.errors import ConnectError
@@ -65,6 +67,36 @@ def test_a_late_greeting_of_an_old_server_is_understood() -> None:
     with Hostile(script) as server:
         joined(server.url, ["websocket"])
     assert ["EIO=4" in target for target in asked] == [True, False]
+
+
+def test_who_leaves_just_when_an_old_server_is_found_begins_nothing_anew() -> None:
+    """The session is closed for another one, of which nothing comes then: the next failure is one again."""
+    closing, left = threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        if peer.number > 1:
+            return
+        peer.accept()
+        peer.text(f'0{{"sid":"{SID}","upgrades":[],"pingInterval":25000,"pingTimeout":20000}}')
+        peer.frame_in()
+        peer.text("40")
+        with contextlib.suppress(Gone):
+            peer.frame_in()
+        closing.set()
+        left.wait(5)
+
+    options: dict[str, Any] = {"transports": ["websocket"], "reconnection": False}
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, options, url=server.url)
+        sio.connect(wait=False)
+        while not closing.is_set():
+            gevent.sleep(0.01)
+        sio.disconnect()
+        left.set()
+        with pytest.raises(ConnectError):
+            sio.connect()
+        assert server.accepted == 2
+    assert sio.fleet.recorder.row("CONNECT", "/").totals().failures == 1
 
 
 def test_who_waits_for_a_first_user_whose_request_hangs_asks_itself(monkeypatch: pytest.MonkeyPatch) -> None:
