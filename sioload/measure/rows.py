@@ -19,8 +19,6 @@ MAX_ERRORS: Final = 50
 OTHER_ERRORS: Final = "(other errors)"
 #: What those of more kinds than that are, as OpenTelemetry calls it.
 OTHER_KIND: Final = "_OTHER"
-
-
 #: What `Totals.encode` would give of a row, before there is one.
 _NOTHING: Final[dict[str, Json]] = {
     "times": None, "service": None, "untimed": 0, "errors": {}, "failed": {}, "skipped": 0, "unfinished": 0,
@@ -173,9 +171,11 @@ class Totals:
             fresh.service = self.service.since(earlier.service or Histogram())
         fresh.untimed, fresh.bytes = self.untimed - earlier.untimed, self.bytes - earlier.bytes
         fresh.skipped, fresh.unfinished = self.skipped - earlier.skipped, self.unfinished - earlier.unfinished
-        fresh.errors = {
-            text: more for text, n in self.errors.items() if (more := n - earlier.errors.get(text, 0))
-        }
+        before: dict[str, int] = {}
+        for text, n in earlier.errors.items():
+            counted = text if text in self.errors else OTHER_ERRORS  # `bound_errors` moved it there since
+            before[counted] = before.get(counted, 0) + n
+        fresh.errors = {text: more for text, n in self.errors.items() if (more := n - before.get(text, 0))}
         for kind, times in self.failed.items():
             fresh.failed[kind] = times.since(earlier.failed.get(kind, Histogram()))
         fresh.notes = {text: note for text, note in self.notes.items() if text not in earlier.notes}

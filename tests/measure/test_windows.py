@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sioload.measure.histogram import Histogram, index
 from sioload.measure.marks import AT_ONCE, Marks
 from sioload.measure.recorder import Recorder
+from sioload.measure.rows import MAX_ERRORS, OTHER_ERRORS
 from sioload.report.checks import parse
 from sioload.report.course import Course, Span, unreached
 from sioload.report.events import packed, unpacked
@@ -41,7 +42,7 @@ class Worker:
         while self.marks.next is not None and self.marks.next <= now:
             snapshot = self.recorder.snapshot(0)
             self.recorder.population.cut()
-            self.marks.cut(self.marks.next, msgpack.unpackb(msgpack.packb(snapshot)))
+            self.marks.cut(self.marks.next, msgpack.unpackb(msgpack.packb(snapshot), strict_map_key=False))
 
     def sample(self, now: float, name: str, seconds: float | None) -> None:
         self.until(now)
@@ -63,7 +64,8 @@ class Worker:
         cuts = self.marks.unsent()
         for cut in cuts:
             swarm.take_cut(self.name, self.recorder.epoch, cut)
-        swarm.take(self.name, msgpack.unpackb(msgpack.packb(self.recorder.snapshot(self.seq))), now)
+        snapshot = msgpack.packb(self.recorder.snapshot(self.seq))
+        swarm.take(self.name, msgpack.unpackb(snapshot, strict_map_key=False), now)
         if confirmed:
             self.marks.confirmed([cut["mark"] for cut in cuts])
 
@@ -256,3 +258,22 @@ def test_a_course_tells_phases_parts_and_what_was_never_reached() -> None:
     assert not never.ok and never.reason == "the run never reached the phase 'rest'"
     early = unreached(parse("CALL: p99 < 1s in rest after 2s"), ended=True)
     assert early.reason == "the run ended before 2s of the phase 'rest' had passed"
+
+
+def test_failures_of_more_kinds_than_are_told_apart_count_in_their_own_part() -> None:
+    swarm = Swarm()
+    swarm.windows.mark([10.0], 0.0)
+    workers = [Worker(name, marks=[10.0]) for name in ("one", "other")]
+    for worker in workers:
+        for number in range(MAX_ERRORS):
+            worker.recorder.row("CALL", "echo").fail(f"user {number} of {worker.name} is unknown")
+        worker.until(10.0)
+    workers[0].recorder.row("CALL", "echo").fail("user 7 of one is unknown")
+    for worker in workers:
+        worker.report(swarm, 12.0)
+    figures = swarm.figures()
+    assert figures.rows[0].errors[OTHER_ERRORS] == MAX_ERRORS
+    parts = [between(figures, end=10.0), between(figures, begin=10.0)]
+    assert [part and [(row.count, row.failures) for row in part.rows] for part in parts] == [
+        [(2 * MAX_ERRORS, 2 * MAX_ERRORS)], [(1, 1)],
+    ]  # fmt: skip
