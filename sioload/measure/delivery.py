@@ -65,8 +65,13 @@ class DeliveryCounts:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def since(self, earlier: DeliveryCounts) -> DeliveryCounts:
-        """What was counted after `earlier`, a former state; negative where a late push mended a loss."""
-        return DeliveryCounts(*(getattr(self, name) - getattr(earlier, name) for name in self.__slots__))
+        """What was counted after `earlier`, a former state; negative where a late push mended a loss.
+
+        Receivers that are behind are those of now.
+        """
+        fresh = DeliveryCounts(*(getattr(self, name) - getattr(earlier, name) for name in self.__slots__))
+        fresh.behind = self.behind
+        return fresh
 
     def encode(self) -> dict[str, int]:
         """Plain values, for msgpack and reports."""

@@ -156,6 +156,8 @@ class Figures:
         users.now, users.stopped = later.population.now, later.population.stopped
         users.connected = later.population.connected
         users.peak = users.high = max(self.population.peak, later.population.peak)
+        for name, counts in later.delivery.items():
+            counts_of(joined.delivery, name).behind = counts.behind
         return joined
 
 

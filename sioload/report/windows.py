@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from sioload.measure.behind import Comparison
 from sioload.measure.connections import Connections
 from sioload.measure.health import HealthTotals
 from sioload.measure.rows import Totals
@@ -40,13 +41,14 @@ class _Sum:
         health: worker id and what it measured of itself since the boundary before, where that is asked for.
     """
 
-    __slots__ = ("_figures", "_rows", "empty", "given", "health", "late")
+    __slots__ = ("_comparison", "_figures", "_rows", "empty", "given", "health", "late")
 
     def __init__(self) -> None:
         self.given: set[Process] = set()
         self.empty = True
         self.late = 0.0
         self.health: list[tuple[str, HealthTotals]] = []
+        self._comparison = Comparison()
         self._figures = Figures()
         self._rows: dict[tuple[str, str], Totals] = {}
 
@@ -57,6 +59,10 @@ class _Sum:
                 self._row(row.type, row.name).merge(row)
             else:
                 self._row(row["type"], row["name"]).merge_encoded(row)
+
+    def compare(self, data: Mapping[str, Json]) -> None:
+        """How far streams had come in a process that was added, and lives."""
+        self._comparison.merge(data["streams"])
 
     def without_users(self, data: Mapping[str, Json]) -> None:
         """The users of a process that was added live no more."""
@@ -73,6 +79,7 @@ class _Sum:
         twin = _Sum()
         twin.given = set(self.given)
         twin.health = list(self.health)
+        twin._comparison = copy.deepcopy(self._comparison)
         twin._figures = copy.deepcopy(self._figures)
         twin._rows = {key: row.copy() for key, row in self._rows.items()}
         return twin
@@ -80,6 +87,8 @@ class _Sum:
     def figures(self) -> Figures:
         """The sum; it must not be added to any more."""
         self._figures.rows = sorted(self._rows.values(), key=order)
+        for name, counts in self._figures.delivery.items():
+            counts.behind = self._comparison.behind(name)
         return self._figures
 
 
@@ -128,6 +137,7 @@ class Windows:
             late = cut["cut"] - at
             waiting.late = late if abs(late) > abs(waiting.late) else waiting.late
             waiting.add(snapshot, snapshot["rows"])
+            waiting.compare(snapshot)
             part = HealthTotals.decode(snapshot["health"]).part
             if part is not None:
                 waiting.health.append((process[0], HealthTotals(steady=part)))

@@ -277,3 +277,26 @@ def test_failures_of_more_kinds_than_are_told_apart_count_in_their_own_part() ->
     assert [part and [(row.count, row.failures) for row in part.rows] for part in parts] == [
         [(2 * MAX_ERRORS, 2 * MAX_ERRORS)], [(1, 1)],
     ]  # fmt: skip
+
+
+def test_receivers_behind_are_those_at_the_end_of_a_part() -> None:
+    swarm, worker = Swarm(), Worker("w", marks=[10.0, 20.0])
+    swarm.windows.mark([10.0, 20.0], 0.0)
+    steady, broken = (worker.recorder.delivery.receiver() for _ in range(2))
+    for second in range(30):
+        worker.until(second)
+        steady.seen("news", "s", second)
+        if not 3 <= second < 13 and second < 23:
+            broken.seen("news", "s", second)
+        for _ in worker.recorder.delivery.survey(second):
+            pass
+        worker.report(swarm, second)
+
+    def behind(begin: float, end: float) -> int:
+        part = between(swarm.figures(), begin, end)
+        assert part is not None
+        return part.delivery["news"].behind
+
+    edges = [-math.inf, 10.0, 20.0, math.inf]
+    assert [behind(*edge) for edge in pairwise(edges)] == [1, 0, 1]
+    assert [behind(-math.inf, 20.0), behind(10.0, math.inf), behind(-math.inf, math.inf)] == [0, 1, 1]
