@@ -179,10 +179,16 @@ def _span(blocks: Blocks, started: float) -> dict[str, Json]:
 
 
 def _classes(population: Population, asked_of: Mapping[str, int]) -> list[dict[str, Json]]:
-    """How many users of each class ran at a time, and what became of them."""
-    return [{"class": name, "asked": max(counts.peak, asked_of.get(name, 0)), "ran": counts.peak,
-             "died": counts.ended, "left": counts.left}
-            for name, counts in sorted(population.classes.items())]  # fmt: skip
+    """How many users of each class ran at a time, and what became of them.
+
+    Those of workers whose users moved to others are counted once.
+    """
+    found: list[dict[str, Json]] = []
+    for name, counts in sorted(population.classes.items()):
+        asked = asked_of.get(name) or counts.peak
+        found.append({"class": name, "asked": asked, "ran": min(counts.peak, asked),
+                      "died": counts.ended, "left": counts.left})  # fmt: skip
+    return found
 
 
 def _exceptions(population: Population) -> list[dict[str, Json]]:

@@ -103,6 +103,7 @@ class Judge:
 
     def listen(self, guard: Guard) -> None:
         """Register what depends on the order of listeners: call it after all others of this process."""
+        guard.listen("spawning_complete", self._count_asked)  # some numbers of users last for a second
         guard.listen("test_stopping", self._count_asked)
         # `quitting` fires in reverse: first in the list is last to run, after the script's own listeners.
         guard.first("quitting", self.settle)
@@ -249,8 +250,7 @@ class Judge:
         counted = part.figures(figures) if part is not None and part.since < until else None
         if part is None or counted is None:
             return unreached(check, ended=not figures.going)
-        peak = counted.population.peak
-        return evaluate(check, counted, duration=part.until - part.since, peak_users=peak)
+        return evaluate(check, counted, duration=part.until - part.since, peak_users=self._peak(counted))
 
     def _peak(self, figures: Figures) -> int:
         """The most users at a time. Those of workers whose users moved to others are counted once."""

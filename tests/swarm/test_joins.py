@@ -44,6 +44,8 @@ def joined(swarm: Swarm, joins: Sequence[Join], most: int = 4) -> None:
     swarm.assert_everything_agrees()
     workers = swarm.report["workers"]  # Locust doesn't give users to all of them, if the next comes at once
     assert 1 < workers["expected"] <= 1 + len(joins) and workers["lost"] == 0
+    (talkers,) = swarm.report["users"]["classes"]
+    assert (talkers["asked"], talkers["ran"]) == (8, 8), "those that moved are counted once"
     for worker in living:
         assert worker.wait(20) == 0, str(worker)
 
