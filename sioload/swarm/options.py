@@ -145,7 +145,7 @@ def writable_file(path: str) -> str:
         with open(target, "ab"):
             pass
         if not existed:
-            target.unlink()
+            target.resolve().unlink()  # what a link leads to, not the link
     except OSError as error:
         raise argparse.ArgumentTypeError(f"can't write {path}: {error.strerror}") from error
     return path

@@ -59,12 +59,16 @@ def write(
 
 
 def _write(path: str, text: str) -> str | None:
-    """Write a file whole or not at all (pipes and devices as they are); returns why it could not be."""
+    """Write a file whole or not at all; returns why it could not be.
+
+    Pipes and devices are written as they are, and so is what a link leads to: it may be this process's output
+    (/dev/stdout), and the link must stay.
+    """
     target = Path(path)
     part = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists() and not target.is_file():
+        if target.is_symlink() or (target.exists() and not target.is_file()):
             target.write_text(text, encoding="utf-8")
             return None
         try:

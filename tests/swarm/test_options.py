@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,18 @@ def test_the_check_of_a_path_leaves_nothing_behind(tmp_path: Path) -> None:
     refused(args, tmp_path)
     assert (tmp_path / "kept.json").read_text() == "kept"
     assert not (tmp_path / "new.json").exists()
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
+    """/dev/stdout is such a link, and leads to a file where a shell says `> report.json`."""
+    links = {"report.json": tmp_path / "run.json", "junit.xml": tmp_path / "new.xml"}
+    links["report.json"].write_text("before")
+    for name, leads_to in links.items():
+        (tmp_path / name).symlink_to(leads_to)
+    files = ["--sio-report", "report.json", "--sio-junit", "junit.xml"]
+    done = serverkit.run_locust(["-f", USERS, *NOWHERE, "-u", "1", *files], 60, cwd=tmp_path)
+    assert done.code == 1, done.text
+    assert {name: (tmp_path / name).readlink() for name in links} == links
+    assert json.loads(links["report.json"].read_text())["final"]
+    assert "<testsuites" in links["junit.xml"].read_text()
+    assert {path.name for path in tmp_path.iterdir()} == {*links, "run.json", "new.xml"}
