@@ -16,15 +16,16 @@ class Marks:
 
     Attributes:
         known: boundaries that this process was told of.
+        began: when the run, or this process's part in it, began.
     """
 
-    __slots__ = ("_ahead", "_began", "_kept", "known")
+    __slots__ = ("_ahead", "_kept", "began", "known")
 
     def __init__(self) -> None:
         self.known: set[float] = set()
         self._ahead: list[float] = []
         self._kept: dict[float, dict[str, Json]] = {}
-        self._began = 0.0
+        self.began = 0.0
 
     def begin(self, now: float) -> None:
         """A run begins, or this process joins it: there is no boundary yet."""
@@ -34,7 +35,7 @@ class Marks:
 
     def forget(self, now: float) -> None:
         """All that was counted is forgotten: there is nothing before the boundaries that have passed."""
-        self._began = now
+        self.began = now
         self._kept = {at: _cut(at, at, None) for at in sorted(self.known) if at <= now}
 
     def know(self, times: Iterable[float]) -> None:
@@ -42,7 +43,7 @@ class Marks:
         for at in sorted(times):
             if at not in self.known:
                 self.known.add(at)
-                if at <= self._began:
+                if at <= self.began:
                     self._kept[at] = _cut(at, at, None)
                 else:
                     self._ahead.append(at)

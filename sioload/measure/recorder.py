@@ -34,6 +34,8 @@ FOLLOWED: Final = "\0"
 FOREIGN_NAMES: Final = 100
 FOREIGN_TYPES: Final = 20
 _MAX_INTERNAL_ERRORS: Final = 20
+#: Seconds that calls of `Recorder.take` are apart at most, as long as nothing holds the process up.
+_APART: Final = 3.0
 
 
 class Names:
@@ -216,8 +218,10 @@ class Recorder:
         Args:
             now: swarm clock.
         """
-        # The middle lies in the right block, though this may be called a little early or late.
-        at = now if self._taken is None else (self._taken + now) / 2
+        before = self._taken
+        if before is None or not 0.0 <= now - before <= _APART:  # the first, or a worker's clock was set
+            before = now
+        at = (before + now) / 2  # it lies in the right block, though this may be called early or late
         self._taken = now
         found = []
         for rows in (self.rows, self._followed, self.foreign):

@@ -45,7 +45,8 @@ class Clock:
         self._recorder = recorder
         self._offset = ClockOffset()
         runner.register_message(CLOCK, guard.safe(self._on_answer))
-        gevent.spawn(self._ask)
+        self._ask()  # now: the answer comes before what the master says to this worker's first report
+        gevent.spawn(self._go_on)
 
     def update(self) -> None:
         """Bring offset and error bound up to now; the bound grows while no answer comes."""
@@ -60,10 +61,13 @@ class Clock:
         self.update()
 
     def _ask(self) -> None:
+        try:
+            self._runner.send_message(CLOCK, {"t0": unshifted()})
+        except RPCError as error:
+            logger.debug("sioload: can't ask the master for its time: %s", error)
+
+    def _go_on(self) -> None:
         pauses = iter(PAUSES)
         while True:
-            try:
-                self._runner.send_message(CLOCK, {"t0": unshifted()})
-            except RPCError as error:
-                logger.debug("sioload: can't ask the master for its time: %s", error)
             gevent.sleep(next(pauses, PAUSE))
+            self._ask()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from time import perf_counter
 from typing import Final
 
 import gevent
@@ -10,6 +11,7 @@ from gevent.event import Event
 
 from sioload.measure.marks import Marks
 from sioload.measure.recorder import Recorder
+from sioload.net import clock
 from sioload.net.clock import stamp
 from sioload.plain import Json
 
@@ -41,6 +43,7 @@ class Cutter:
         self._recorder = recorder
         self._renew = renew
         self._taken = taken
+        self._began = perf_counter()
         self._more = Event()
         gevent.spawn(self._wait)
 
@@ -48,10 +51,12 @@ class Cutter:
         """A run begins."""
         self.ramps.clear()
         self.fresh.clear()
+        self._began = perf_counter()
         self.marks.begin(stamp())
 
     def forget(self) -> None:
         """All that was counted was forgotten."""
+        self._began = perf_counter()
         self.marks.forget(stamp())
 
     def know(
@@ -60,6 +65,7 @@ class Cutter:
         """Hear of the boundaries of the run that goes on, maybe again."""
         self.ramps.update(ramps)
         self.fresh.update(fresh)
+        self.marks.began = clock.zero + self._began  # a worker that joins late learns the swarm's clock later
         self.marks.know(times)
         self._more.set()
 

@@ -111,6 +111,20 @@ def test_a_reset_forgets_blocks_and_rows_that_share_a_name_have_none() -> None:
     assert [block.count for block in blocks_of(events["RECV", "event 0"]).values()] == [1]
 
 
+@pytest.mark.parametrize("wrong", [3600.0, -3600.0])
+def test_samples_lie_in_the_block_in_which_they_came_though_the_clock_was_set_just_before(
+    wrong: float,
+) -> None:
+    """Of a worker that joins late, and learns the swarm's clock after its first report."""
+    recorder = Recorder()
+    recorder.take(START + wrong)
+    recorder.row("CALL", "echo").add(0.1)
+    recorder.take(START)
+    recorder.row("CALL", "echo").add(0.1)
+    recorder.take(START + 1)
+    assert (recorder.blocks.begin, recorder.blocks.seconds) == (int(START), 1.0)
+
+
 def test_what_is_no_blocks_is_refused() -> None:
     blocks = Blocks()
     blocks.add(10.0, "CALL", "echo", count=2, failures=1, counts={300: 2})

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import serverkit
-from swarmkit import Swarm, play, scene
+from swarmkit import USERS, Swarm, play, scene
+
+from sioload.measure.blocks import blocks_of
 
 SCRIPT = Path(__file__).parent / "joiners.py"
 #: One join: seconds after the one before, Locust's worst moment or not, and whether a worker leaves before.
@@ -78,3 +80,25 @@ def test_a_worker_without_users_costs_nothing(swarm: Swarm) -> None:
     assert time.monotonic() - began < 10, "nobody waited for it"
     swarm.assert_everything_agrees()
     assert swarm.report["workers"] == {"expected": 1, "lost": 0}
+
+
+@scene
+def test_a_late_worker_whose_clock_is_an_hour_ahead_counts_in_the_right_phases(swarm: Swarm) -> None:
+    plan = "first: 8 users for 12s; second: 8 users for 2s"
+    port, report = swarm.swarm_port(), swarm.folder / "report.json"
+    args = ["-f", USERS, "--host", swarm.target.url, "--headless", "--sio-phases", plan]
+    master = swarm.start([*args, "--sio-report", report, "--master", *port, "--expect-workers", "1"])
+    worker = ["-f", USERS, "--worker", "--master-host", "127.0.0.1", *port[-2:]]
+    swarm.start(worker)
+    master.wait_for(serverkit.SPAWNED, 40)
+    swarm.start(worker, {"SKEW": "3600"})
+    assert master.wait(60) == 0, "\n".join(map(str, swarm.processes))
+    output = "\n".join(map(str, swarm.processes))
+    assert swarm.report["workers"] == {"expected": 2, "lost": 0}, output
+    begun = [phase["users"]["begun"] for phase in swarm.report["phases"]]
+    assert begun == [12, 0], output  # four users moved to the second worker
+    for event in swarm.report["events"]:
+        blocks = blocks_of(event["blocks"])
+        assert sum(block.count for block in blocks.values()) == event["count"], output
+        assert all(0 <= number < 20 for number in blocks), output
+    assert swarm.report["blocks"]["seconds"] == 1.0, output
