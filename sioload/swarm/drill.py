@@ -101,13 +101,15 @@ class Drill:
             gevent.spawn(self._environment.runner.quit)  # type: ignore[union-attr]
 
     def _all_in(self, run: Run) -> bool:
-        """Wait until all users have had a session; False if the run ends before."""
+        """Wait until all users that live have had a session; False if the run ends before."""
         runner = self._environment.runner
         late = math.inf
         while run.running and runner is not None:
-            made, users = run.figures().connections, runner.target_user_count
-            if runner.user_count >= users > 0:
-                if sum(made.current.values()) >= users or made.opened >= users:
+            figures, users = run.figures(), runner.target_user_count
+            made, living = figures.connections, figures.population
+            if max(runner.user_count, living.begun) >= users > 0:  # some may have ended already
+                connected = sum(made.current.values())
+                if connected >= users or made.opened >= users or connected >= living.now > 0:
                     return True
                 late = min(late, stamp() + PATIENCE)
             if stamp() > late:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 
 from locust import constant, task
+from locust.exception import StopUser
 
 from sioload import EmitError, SocketIOUser
+
+numbers = itertools.count()
+#: How many users leave before they connect.
+LEAVE = int(os.environ.get("LEAVE", "0"))
 
 
 class Caller(SocketIOUser):
@@ -15,6 +22,10 @@ class Caller(SocketIOUser):
         "version": 4, "transports": ["websocket"], "connect_jitter": 0.3,
         "reconnection_delay": 0.3, "reconnection_delay_max": 0.6,
     }  # fmt: skip
+
+    def on_start(self) -> None:
+        if next(numbers) < LEAVE:
+            raise StopUser
 
     @task
     def call(self) -> None:

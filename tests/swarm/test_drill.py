@@ -223,3 +223,13 @@ def test_a_drill_that_is_interrupted_ends_its_command(tmp_path):
             process.signal(signal.SIGINT)
             process.wait(30)
         assert gone(int(path.read_text()))
+
+
+def test_users_that_have_left_by_then_keep_no_drill_waiting(tmp_path):
+    with site(tmp_path) as server:
+        url, report = f"http://127.0.0.1:{server.port}", tmp_path / "report.json"
+        args = ["drill", USERS, "--host", url, "--users", "5", "--at", "2s", "--watch", "2s", "--cut", "100%"]
+        done = serverkit.run_sioload([*args, "--sio-report", report], 50, cwd=tmp_path, env={"LEAVE": "2"})
+    assert done.code == 0, done.text
+    (mark,) = json.loads(report.read_text())["drill"]
+    assert (mark["lost"], mark["not_back"]) == (3, 0), done.text
