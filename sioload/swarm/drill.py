@@ -181,6 +181,9 @@ class Command:
                 os.killpg(self._process.pid, number)
             except ProcessLookupError:
                 return
+            except PermissionError as error:  # sudo, say
+                logger.warning("sioload: drill: can't end what the command started: %s", error.strerror)
+                return
             until = stamp() + GRACE
             while stamp() < until and (self._process.poll() is None or _lives(self._process.pid)):
                 gevent.sleep(0.02)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shlex
 import signal
 import statistics
+import sys
 import threading
 import time
 from collections import Counter
@@ -233,3 +235,27 @@ def test_users_that_have_left_by_then_keep_no_drill_waiting(tmp_path):
     assert done.code == 0, done.text
     (mark,) = json.loads(report.read_text())["drill"]
     assert (mark["lost"], mark["not_back"]) == (3, 0), done.text
+
+
+STRANGER = """
+import locust, os
+from sioload.report.drill import Mark
+from sioload.swarm.drill import Command
+
+command = Command(["sleep", "60"], Mark(0.0, 0.0, 0.0))
+print(command._process.pid, flush=True)
+os.setuid(65534)
+command.end()
+print("ended")
+"""
+
+
+def test_a_command_that_may_not_be_ended_spoils_no_report():
+    """`sudo` is another user's process."""
+    if os.getuid():
+        serverkit.missing("another user", "run as root")
+    done = serverkit.run([sys.executable, "-c", STRANGER], 30)
+    pid, *said = done.out.split()
+    os.killpg(int(pid), signal.SIGKILL)
+    assert (done.code, said) == (0, ["ended"]), done.text
+    assert "can't end what the command started: Operation not permitted" in done.err
