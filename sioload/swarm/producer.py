@@ -47,6 +47,8 @@ SETTLE: Final = 5
 #: New objects after which Python's collector looks for garbage; by itself it does after 700. A user is some
 #: hundred that stay, a worker's report some thousand, and what they let go of is freed at once.
 YOUNG: Final = 5000
+#: By what the users must have grown for those that are there to be kept from the collector once more.
+GROWN: Final = 1.25
 #: Seconds between two batches into Locust's statistics.
 BATCH: Final = 1.0
 
@@ -97,6 +99,7 @@ class Producer:
         self._tracing = Tracing(self.fleet, trace)
         self._warned = False
         self._settling = 0
+        self._frozen = -1
         gevent.spawn(self._batches)
         self._lag = LagWatch(self.fleet, self._judge)
 
@@ -107,7 +110,7 @@ class Producer:
             late: it has started already, and its users count from when they began.
         """
         self.await_end()
-        gc.unfreeze()
+        self._thaw()
         # Now: once users run, they would be held up for as long as it takes. Locust asks for its stack when
         # it stops a run, and the first to ask in a process waits until all modules' files are looked up.
         gc.collect()
@@ -220,12 +223,20 @@ class Producer:
         statistics.log(self.environment.stats, self.fleet.recorder.take(stamp()))
 
     def ramped_up(self) -> None:
-        """All users are spawned.
+        """All users are spawned, or as many as a shape asked for just now.
 
         What lives now will live long: a collector that walks it again and again would be the lag it measures.
+        So would garbage that waits for it: a shape that changes every second must not add to that each time.
         """
-        gc.freeze()
+        users = len(runner_of(self.environment).user_greenlets)
+        if users > GROWN * self._frozen:
+            self._frozen = users
+            gc.freeze()
         self._settling = SETTLE
+
+    def _thaw(self) -> None:
+        self._frozen = -1
+        gc.unfreeze()
 
     def drill(self, orders: dict[str, Json] | None) -> None:
         """Hear of the marks of a drill, maybe again."""
@@ -248,7 +259,7 @@ class Producer:
                 self._settling = 0
                 recorder.health.ramped(time.monotonic(), recorder.window_p50())
         if cut["mark"] in self.cutter.ramps:
-            gc.unfreeze()  # users may leave
+            self._thaw()  # users may leave
             recorder.health.ramp(time.monotonic(), recorder.window_p50())
             self._settling = SETTLE
         self._cut(cut)

@@ -124,3 +124,41 @@ print(begun, len(deadlines) - before)
 def test_nothing_is_kept_of_a_session_that_ended_before_its_time() -> None:
     done = serverkit.run([sys.executable, "-c", EARLY], 60)
     assert done.code == 0 and done.out.split() == ["20", "0"], done.text
+
+
+SWINGING = """
+import gc
+from locust import User, constant, task
+from locust.env import Environment
+from sioload.swarm import attach
+
+class Visitor(User):
+    wait_time = constant(1)
+
+    @task
+    def stay(self):
+        pass
+
+environment = Environment(user_classes=[Visitor])
+runner = environment.create_local_runner()
+attach(environment)
+frozen = []
+environment.events.spawning_complete.add_listener(lambda **_: frozen.append(gc.get_freeze_count()))
+for users in (4, 8, 4, 8, 4, 8):
+    for _ in range(1000):
+        garbage = []
+        garbage.append(garbage)
+    runner.start(users, 100)
+    runner.spawning_greenlet.join()
+runner.quit()
+print(*frozen)
+"""
+
+
+def test_a_load_that_changes_all_the_time_keeps_no_garbage(tmp_path: Path) -> None:
+    script = tmp_path / "swinging.py"
+    script.write_text(SWINGING)
+    done = serverkit.run([sys.executable, script], 30, cwd=tmp_path)
+    assert done.code == 0, done.text
+    first, most, *later = map(int, done.out.split())
+    assert first < most and max(later) <= most, done.out
