@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 
 from locust import LoadTestShape
 from locust.env import Environment
-from locust.runners import Runner
+from locust.runners import Runner, WorkerRunner
 
 from sioload.durations import seconds_of
 from sioload.errors import PhaseError, UsageError
@@ -163,6 +163,9 @@ def take_phases(environment: Environment) -> None:
     shape = given if isinstance(given, Phases) else None
     if text is None:
         if shape is None:
+            length = getattr(options, "sio_session_length", None)
+            if length is not None and not isinstance(environment.runner, WorkerRunner):
+                raise UsageError("--sio-session-length is of phases of sessions per second: there are none")
             return
         text = getattr(shape, "phases", None)
     parts = [text] if isinstance(text, str) else text

@@ -77,6 +77,7 @@ def test_what_makes_no_sense_is_one_line_before_any_load(tmp_path: Path, target:
         ([*plan, "--sio-session-length", "1s"], "the phases name users"),
         (["--sio-phases", "5/s for 1s"], "--sio-session-length"),
         (["--sio-phases", "5/s for 1s", "--sio-session-length", "long"], "'long' is no duration"),
+        (["-u", "5", "-t", "1s", "--sio-session-length", "1s"], "of phases of sessions per second"),
     ):
         done, _ = run(tmp_path, target.url, *more)
         assert done.code == 2, done.text
