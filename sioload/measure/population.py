@@ -87,8 +87,12 @@ class Population:
         fresh.connected = self.connected
         for name in ("ended", "left", "begun"):
             setattr(fresh, name, getattr(self, name) - getattr(earlier, name))
+        before: dict[tuple[str, str], int] = {}
+        for key, (count, _) in earlier.exceptions.items():
+            known = key if key in self.exceptions else OTHER  # which are told apart depends on who came first
+            before[known] = before.get(known, 0) + count
         for key, (count, text) in self.exceptions.items():
-            if more := count - earlier.exceptions.get(key, (0, ""))[0]:
+            if more := count - before.get(key, 0):
                 fresh.exceptions[key] = (more, text)
         return fresh
 

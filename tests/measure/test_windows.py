@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sioload.measure.histogram import Histogram, index
 from sioload.measure.marks import AT_ONCE, Marks
+from sioload.measure.population import MAX_KINDS
 from sioload.measure.recorder import Recorder
 from sioload.measure.rows import MAX_ERRORS, OTHER_ERRORS
 from sioload.report.checks import parse
@@ -277,6 +278,23 @@ def test_failures_of_more_kinds_than_are_told_apart_count_in_their_own_part() ->
     assert [part and [(row.count, row.failures) for row in part.rows] for part in parts] == [
         [(2 * MAX_ERRORS, 2 * MAX_ERRORS)], [(1, 1)],
     ]  # fmt: skip
+
+
+def test_exceptions_of_more_kinds_than_are_told_apart_count_in_their_own_part() -> None:
+    swarm = Swarm()
+    swarm.windows.mark([10.0], 0.0)
+    workers = [Worker(name, marks=[10.0]) for name in ("one", "other")]
+    for worker in workers:
+        worker.report(swarm, 1.0)
+        for number in range(MAX_KINDS - 10):
+            worker.recorder.population.raised("ValueError", f"{worker.name}.py:{number}", "")
+        worker.until(10.0)
+    workers[0].recorder.population.raised("ValueError", "one.py:7", "")
+    for worker in reversed(workers):
+        worker.report(swarm, 12.0)
+    parts = [between(swarm.figures(), end=10.0), between(swarm.figures(), begin=10.0)]
+    raised = [sum(n for n, _ in part.population.exceptions.values()) for part in parts if part is not None]
+    assert raised == [2 * (MAX_KINDS - 10), 1]
 
 
 def test_receivers_behind_are_those_at_the_end_of_a_part() -> None:
