@@ -52,7 +52,7 @@ class Polling:
     Attributes:
         buffered: bytes that wait to be posted.
         max_payload: bytes that the server takes in one body, infinite when it doesn't say.
-        last_heard: when a response came last.
+        last_heard: when a response came last that brought something.
         pausing: no new GET starts; `on_polling_paused` follows once nothing is under way.
     """
 
@@ -240,12 +240,12 @@ class Polling:
     def on_response(self, line: HTTPConnection, response: Response) -> None:
         if self.closed:
             return
-        self.last_heard = perf_counter()
         if response.status == 200:
             self._patience.confirm(line)
         self._patience.hear(response)
         self._requests.keep_cookies(response.headers)
         if line is self._post:
+            self.last_heard = perf_counter()
             self._posted(response)
         else:
             self._polled(response)
@@ -265,6 +265,9 @@ class Polling:
         except ProtocolError as error:
             self._listener.broken(error)
             return
+        # python-engineio answers each poll at once while a probe goes on, which only a goodbye ends then.
+        if len(packets) != 1 or packets[0].type != PacketType.NOOP:
+            self.last_heard = perf_counter()
         for packet in packets:
             self._listener.on_packet(packet)
 

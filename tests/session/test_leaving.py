@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ import serverkit
 from faults.hostile import Gone, Hostile, Peer, frame
 
 from sioload.client.api import SocketIOClient
+from sioload.errors import ConnectError
 
 HEAD = """
 from gevent import monkey
@@ -95,6 +97,42 @@ def test_who_leaves_in_the_middle_of_an_upgrade_says_so(node4: serverkit.Server)
     while sum(node4.counts()["disconnects"].values()) < 20 and time.monotonic() < until:
         time.sleep(0.05)
     assert node4.counts()["reasons"]["/"] == {"client namespace disconnect": 20}
+
+
+def test_a_goodbye_does_not_wait_for_polls_that_bring_nothing() -> None:
+    """As python-engineio answers them while a probe goes on: at once, with a noop."""
+    joining = threading.Event()
+    posted: list[bytes] = []
+
+    def script(peer: Peer) -> None:
+        while True:
+            asked = peer.request()
+            if "transport=websocket" in asked.target:
+                peer.accept(asked)
+                peer.hold()  # the probe has no answer
+                return
+            if asked.method == "POST":
+                posted.append(asked.body)
+                joining.set()
+                peer.reply(200, b"ok")
+            elif "sid=" not in asked.target:
+                peer.reply(200, peer.session(upgrades=("websocket",)).encode())
+            elif joining.is_set() and len(refusals) == 0:
+                refusals.append(asked.target)
+                peer.reply(200, b'44{"message":"no"}')
+            else:
+                peer.reply(200, b"6")
+
+    refusals: list[str] = []
+    with Hostile(script) as server:
+        sio = SocketIOClient(None, {"version": 4, "reconnection": False}, url=server.url)
+        with pytest.raises(ConnectError, match="refused: no"):
+            sio.connect()
+        until = time.monotonic() + 5
+        while b"1" not in posted and sio.fleet.members and time.monotonic() < until:
+            gevent.sleep(0.01)
+        sio.close_quietly()
+    assert posted == [b"40", b"1"]
 
 
 @pytest.mark.parametrize("transports", ["polling", "websocket", "polling,websocket"])
