@@ -82,8 +82,11 @@ def _parse(url: str, path: str | None) -> Endpoint:
         raise OptionError(f"url {url!r} holds a space or a control character")
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise OptionError(f"url {_shown(url)!r}: {error}") from None
+        (parts.hostname or "").encode("idna")
+    except ValueError:  # brackets without an address, a name with two dots in a row
+        raise OptionError(
+            f"url {_shown(url)!r}: the host can't be read: give a name, or an IPv6 address in brackets [::1]"
+        ) from None
     if parts.scheme not in ("http", "https", "ws", "wss"):
         raise OptionError(f"url {_shown(url)!r} must begin with http://, https://, ws:// or wss://")
     if not parts.hostname:

@@ -39,7 +39,8 @@ def test_urls_of_servers(url: str, expected: Endpoint) -> None:
         ("http://a.test:99999", "port"),
         ("http://a.test:x", "port"),
         ("http://a b", "space"),
-        ("http://[::1:5000", "Invalid IPv6 URL"),
+        ("http://[::1", "brackets"),
+        ("http://u:canary@[a.test]/", "brackets"),
     ],
 )
 def test_bad_urls_name_the_remedy(url: str, words: str) -> None:
