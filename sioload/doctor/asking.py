@@ -57,6 +57,8 @@ class Asker:
         more = {"method": "GET", "headers": self.options.headers, **more}
         if self.endpoint.authorization:
             more["headers"] = {"Authorization": self.endpoint.authorization, **more["headers"]}
+        # As a user sends them; for texts Requests has Latin 1 only.
+        more["headers"] = {name: value.encode() for name, value in more["headers"].items()}
         try:
             with gevent.Timeout(TIMEOUT), requests.Session() as session:
                 session.trust_env = False
@@ -74,6 +76,10 @@ class Asker:
                 )
         except gevent.Timeout as error:
             raise requests.exceptions.Timeout from error
+        except requests.exceptions.RequestException:
+            raise
+        except ValueError as error:  # of Requests, which reads Location also where it isn't followed
+            raise requests.exceptions.InvalidHeader(str(error)) from error
 
     def open(self) -> requests.Response:
         """The answer to a request for a session, behind redirects."""

@@ -30,6 +30,7 @@ from sioload.engineio.packet import Handshake
 from sioload.engineio.urls import Endpoint, parse_url
 from sioload.errors import ConnectError, Failure, ProtocolError
 from sioload.net.fleet import Fleet
+from sioload.net.tls import tls_context
 from sioload.options import Limits, Options
 from sioload.socketio.detect import identify, lacks_upgrade, refuses_transport, refuses_version, said
 from sioload.socketio.generations import V0, V4, Generation
@@ -48,12 +49,17 @@ class Examination:
         path: the engine's path.
         options: auth, headers, cookies, TLS and the like, as for a user.
         namespace: the namespace to join.
+
+    Raises:
+        OptionError: the URL is none, or a file of certificates can't be read.
     """
 
     def __init__(self, url: str, path: str, options: Options, namespace: str) -> None:
         own = {name: value for name, value in options.headers.items() if name.lower() != "cookie"}
         cookies = dict(given_cookies(options.cookies, options.headers))  # beside which those of servers stay
         given = options.but(path=path, headers=own, cookies=cookies)
+        if given.ca_file or given.cert_file:
+            tls_context(given)
         endpoint = parse_url(url, given.path)
         self._url = url
         self._namespace = namespace

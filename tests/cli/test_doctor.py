@@ -306,11 +306,32 @@ def test_a_node_of_several_that_is_down(node4: serverkit.Server) -> None:
     assert "some requests fail" in fault["fault"] and "each of its nodes" in fault["remedy"]
 
 
-def test_bad_usage_is_one_line_and_exit_code_2() -> None:
-    run = serverkit.run_sioload(["doctor", "ftp://127.0.0.1"], timeout=20)
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["ftp://127.0.0.1"], "must begin with http://"),
+        (["http://127.0.0..1:5000"], "the host can't be read"),
+        (["https://127.0.0.1", "--ca-file", "no-such-file.pem"], "no-such-file.pem: [Errno 2] No such file"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(args: list[str], said: str) -> None:
+    run = serverkit.run_sioload(["doctor", *args], timeout=20)
     assert run.code == 2
     assert len(run.err.splitlines()) == 1
-    assert "must begin with http://" in run.err
+    assert said in run.err
+
+
+def test_a_header_of_any_letters(node4: serverkit.Server) -> None:
+    node4.reset()
+    assert examine(node4.url, "--header", "X-Name: zoë €", code=0)["ready"] is True
+    got = {one["headers"].get("x-name") for one in node4.requests()}
+    assert got == {"zoë €".encode().decode("latin-1")}
+
+
+def test_a_redirect_to_no_url(servers: Callable[..., serverkit.Server]) -> None:
+    with proxykit.nginx("location / { return 307 'http://[x/'; }") as front:
+        found = examine(front, code=1)
+    assert "InvalidHeader" in found["faults"][0]["fault"]
 
 
 def test_an_origin_that_the_server_refuses(servers: Callable[..., serverkit.Server]) -> None:

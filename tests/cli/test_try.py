@@ -228,6 +228,7 @@ def test_bad_usage_is_one_line(tmp_path: Path) -> None:
         (["nothere.py"], "nothere.py"),
         ([str(broken)], "nothing_of_this_name"),
         (["http://127.0.0.1:1/chat"], "--namespace /chat"),
+        (["https://127.0.0.1:1", "--option", "ca_file=no-such-file.pem"], "no-such-file.pem: [Errno 2]"),
         ([str(HERE / "tried.py"), "--emit", "x"], "--emit says what users do"),
         ([str(HERE.parent.parent / "locustfiles" / "echo.py"), "--user", "EchoUsr"], "'EchoUser'"),
     ):
