@@ -73,7 +73,8 @@ SCENARIO = (
     click.option("--option", "more", multiple=True, metavar="NAME=VALUE", callback=values.assignments,
                  help="Any other connection option, e.g. tls_verify=false."),
 )
-PROCESSES = click.option("--processes", type=int, metavar="N", help="Worker processes; -1: one per core.")
+PROCESSES = click.option("--processes", type=click.IntRange(-1), metavar="N",
+                         help="Worker processes; -1: one per core.")
 CHECKS = (
     click.option("--sio-check", multiple=True, metavar="CHECK", callback=values.checks,
                  help="Fail (exit code 3) unless this holds, e.g. 'CALL: p99 < 250ms'."),
@@ -157,6 +158,9 @@ def scenario(given: dict[str, Json], emits: bool = True) -> dict[str, str]:
     ack, reply = values["ack"], values["reply"]
     if values["event"] is None and emits:
         raise click.UsageError("Missing option '--emit'.")
+    for flag, name in (("--emit", values["event"]), ("--reply", reply)):
+        if name == "":
+            raise click.UsageError(f"{flag}: the name of the event is empty")
     if ack and reply is not None:
         raise click.UsageError("--ack and --reply exclude each other: the answer is an ack, or an event")
     asking = {"--data": values["data"], "--auth": values["auth"], "--header": values["headers"]}

@@ -78,9 +78,11 @@ def phases(ctx: click.Context, param: click.Parameter, value: str | None) -> str
 
 def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """A time span in the whole seconds that Locust takes; a bare number is of seconds."""
-    if value is None or re.fullmatch("[0-9]+", value):
+    if value is None or re.fullmatch("[0-9]{1,8}", value):
         return value
     seconds = seconds_of(value)
+    if re.fullmatch("[0-9]+", value) or (seconds is not None and seconds >= 1e8):
+        raise click.BadParameter(f"{value!r} is longer than three years: give e.g. 30s, 5m or 1h30m")
     if seconds is None or seconds % 1:
         whole = "" if seconds is None else " of whole seconds"
         raise click.BadParameter(f"{value!r} is no time{whole}: give e.g. 30s, 5m or 1h30m")
@@ -109,8 +111,13 @@ def writable(ctx: click.Context, param: click.Parameter, value: str | None) -> s
     """A path that Locust will write to when the run is over; it finds out only then whether it can."""
     if value is not None:
         path = Path(value).absolute()
-        place = next(parent for parent in path.parents if parent.exists())
-        if path.is_dir() or not place.is_dir() or not os.access(path if path.exists() else place, os.W_OK):
+        try:
+            place = next(parent for parent in path.parents if parent.exists())
+            where = path if path.exists() else place
+            good = not path.is_dir() and place.is_dir() and os.access(where, os.W_OK)
+        except OSError:  # a folder that may not be looked into, a name that is too long
+            good = False
+        if not good:
             raise click.BadParameter(f"can't write {value!r}: give another file")
     return value
 

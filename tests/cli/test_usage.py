@@ -14,6 +14,7 @@ URL = "http://127.0.0.1:9"  # nothing may ever be sent there
 EMIT = ("--emit", "echo")
 DRILL = ("--users", "3", "--at", "9s")
 CHECK = ("--sio-check", "CALL: p99 < 100ms")
+RECORDING = str(serverkit.ROOT / "tests" / "importing" / "recordings" / "polls-ws.har")
 SEARCH = (*EMIT, "--users", "1..9", *CHECK)
 
 BAD = [
@@ -29,6 +30,7 @@ BAD = [
     (("bench", "htp://x", *EMIT), "'htp://x' must begin with http://"),
     (("bench", "http://", *EMIT), "names no host"),
     (("bench", "http://x:70000", *EMIT), "port must be a number"),
+    (("bench", "http://[::1", *EMIT), "'http://[::1': the host can't be read"),
     (("bench", f"{URL}/chat", *EMIT), "--namespace /chat"),
     (("bench", f"{URL}/socket.io/", *EMIT), "leave /socket.io/ out"),
     (("bench", URL, *EMIT, "--data", "{a:1}"), "'{a:1}' is no JSON"),
@@ -46,6 +48,11 @@ BAD = [
     (("bench", URL, *EMIT, "--run-time", "soon"), "'soon' is no time: give e.g. 30s"),
     (("bench", URL, *EMIT, "--run-time", ""), "is no time"),
     (("bench", URL, *EMIT, "--run-time", "1s500ms"), "is no time of whole seconds"),
+    (("bench", URL, *EMIT, "--run-time", "99999999h"), "'99999999h' is longer than three years"),
+    (("bench", URL, *EMIT, "--run-time", "9" * 12), "is longer than three years"),
+    (("bench", URL, *EMIT, "--processes", "-5"), "--processes"),
+    (("bench", URL, "--emit", ""), "--emit: the name of the event is empty"),
+    (("bench", URL, *EMIT, "--reply", ""), "--reply: the name of the event is empty"),
     (("bench", URL, *EMIT, "--users", "0"), "--users"),
     (("bench", URL, *EMIT, "--spawn-rate", "0"), "--spawn-rate"),
     (("bench", URL, *EMIT, "--transports", "websocket,poling"), "nearest: 'polling'"),
@@ -58,6 +65,8 @@ BAD = [
     (("bench", URL, *EMIT, "--sio-check", "CALL: p999 < 1ms"), "nearest: 'p99.9'"),
     (("bench", URL, *EMIT, "--sio-check", "CALL: p99 < 1"), "unit"),
     (("bench", URL, *EMIT, "--html", "/dev/null/x.html"), "can't write '/dev/null/x.html'"),
+    (("bench", URL, *EMIT, "--csv", "x" * 300), "give another file"),
+    (("import", RECORDING, "-o", "x" * 300), "File name too long"),
     (("capacity", URL, *EMIT, *CHECK), "give --users A..B or --arrivals A..B"),
     (("capacity", URL, *EMIT, *CHECK, "--users", "1..9", "--arrivals", "1..9"), "one of them"),
     (("capacity", URL, *EMIT, "--users", "1..9"), "needs a check that tells what holds: --sio-check"),
