@@ -10,6 +10,7 @@ from sioload.errors import UsageError
 from sioload.importing import settings
 from sioload.importing.answers import judge_emit, judge_request
 from sioload.importing.conversation import (
+    At,
     Connect,
     Conversation,
     Emit,
@@ -19,21 +20,22 @@ from sioload.importing.conversation import (
     Loop,
     Made,
     Note,
+    Path,
     Request,
     Step,
     Stop,
     Task,
     Think,
     Value,
+    Variable,
     records_in,
     steps_of,
 )
 from sioload.importing.layout import said
 from sioload.importing.loads import take_load
-from sioload.importing.names import identifier
-from sioload.importing.origins import ACCOUNTS, accounts
+from sioload.importing.origins import accounts
 from sioload.importing.settings import mapping, number_of, seconds_of_time, text_of
-from sioload.importing.statements import defined, used
+from sioload.importing.statements import used_early, values_of, variables_in
 from sioload.importing.summary import steps_told
 from sioload.importing.templates import Templates
 from sioload.importing.yamltext import read_yaml
@@ -82,7 +84,10 @@ class _Script:
         self._made = Conversation(f"{name}, a script of Artillery", settings.host_of(self._config, name))
         settings.take_data(self._config, self._made, self._templates, files, self._leave)
         self._loops = 0
-        self._columns: dict[str, str] = {}
+        self._path = settings.path_of_target(self._config)
+        self._columns = settings.Secrets()
+        while any(feed.name == self._columns.feed for feed in self._made.feeds):
+            self._columns.feed += "_of_script"
 
     def _leave(self, what: str) -> None:
         """Something isn't translated."""
@@ -103,18 +108,26 @@ class _Script:
             raise UsageError(f"{made.source}: no scenario with steps for Socket.IO or HTTP")
         take_load(self._config, made, self._leave)
         if self._columns:
-            made.feeds.append(accounts(self._columns))
+            made.feeds.append(accounts(self._columns, self._columns.feed))
         self._unset()
         made.left_out += list(self._left)
         self._tell()
         return made
 
     def _unset(self) -> None:
-        """Names that nothing of the script sets: some function of JavaScript may."""
-        steps = [step for kind in self._made.kinds for body in _bodies(kind) for step in body]
-        for name in sorted((used(steps) - defined(steps)) & self._templates.asked):
-            self._made.variables.setdefault(name, [""])
-            self._leave(f"{{{{ {name} }}}}: nothing here sets it (a function?); it is an empty text")
+        """Names that nothing of a scenario sets before it asks for them: some function of JavaScript may."""
+        for kind in self._made.kinds:
+            steps = [step for body in _bodies(kind) for step in body]
+            names = variables_in(kind.options) | used_early(steps)
+            for name in sorted(names - self._made.variables.keys()):
+                records = records_in([kind.options, _said(steps)])
+                paths = [
+                    each.path for each in records if isinstance(each, At) and each.value == Variable(name)
+                ]
+                self._made.variables[name] = [_empty(paths)]
+                self._leave(
+                    f"{{{{ {name} }}}}: nothing sets it before it is used (a function?); it is an empty text"
+                )
 
     def _tell(self) -> None:
         made = self._made
@@ -128,7 +141,7 @@ class _Script:
         if made.checks:
             tell(f"{len(made.checks)} checks, in checks.toml")
         if self._columns:
-            tell(f"secrets: {', '.join(self._columns)}; accounts.csv has them, so keep it safe")
+            tell(f"secrets: {', '.join(self._columns)}; {made.feeds[-1].file} has them, so keep it safe")
 
     # Scenarios.
 
@@ -154,18 +167,20 @@ class _Script:
             self._config, mapping(raw.get("socketio")), self._templates, self._columns, self._leave
         )
         kind.options, auth = given
+        if engine == "http" and not any(isinstance(step, Emit) for step in steps_of(steps)):
+            self._leave(f"scenario {said(name, 40)}: its users open a session too, which Artillery's don't")
         if engine != "http":
-            kind.start = [Connect(_namespaces(steps), auth=auth)]
+            kind.start = [Connect(self._namespaces(steps), auth=auth)]
         phased = bool(self._config.get("phases"))
         if phased:
             steps = [Stop(again=True), *steps, Stop()]
         kind.tasks = [Task(name[:60], steps or [Note("The scenario has no steps."), Think(1.0)])]
         kind.wait = (0.0, 0.0) if phased else (1.0, 1.0)
-        kind.stubs = {identifier(key): told for key, told in self._functions.items()}
+        kind.stubs = self._functions
         records = [*records_in([_said(body) for body in _bodies(kind)]), *records_in(kind.options)]
         asked = {getattr(record, "feed", "") for record in records}
         kind.feeds = [feed.name for feed in self._made.feeds if feed.name in asked and not feed.whole]
-        kind.feeds += [ACCOUNTS] if ACCOUNTS in asked else []
+        kind.feeds += [self._columns.feed] if self._columns.feed in asked else []
         return kind
 
     def _steps(self, raw: Json) -> list[Step]:
@@ -199,11 +214,10 @@ class _Script:
         return [Note(f"{said(', '.join(raw), 60)}: not translated")] if raw else []
 
     def _function(self, name: str) -> Step:
-        own = identifier(name or "function", "function")
-        if own not in self._functions:
-            self._functions[own] = f"{name}, a function of the script's processor, which isn't translated"
-            self._leave(f"function {said(name, 60)} (JavaScript): write {own} of the script")
-        return Function(own)
+        if name not in self._functions:
+            self._functions[name] = f"{name}, a function of the script's processor, which isn't translated"
+            self._leave(f"function {said(name, 60)} (JavaScript): write its method, which is empty")
+        return Function(name)
 
     def _think(self, raw: Mapping[str, Json]) -> list[Step]:
         seconds = seconds_of_time(raw["think"])
@@ -283,9 +297,7 @@ class _Script:
             event = box.get("channel", "")
             args = [box["data"]] if "data" in box else []
         namespace = text_of(raw.get("namespace", mapping(given).get("namespace"))) or "/"
-        step = Emit(said_name(event), [self._own(arg) for arg in args], _namespace(namespace))
-        if "{{" in step.event:
-            self._leave(f"event {said(step.event, 60)}: names of events are sent as they are written")
+        step = Emit(said_name(event), [self._own(arg) for arg in args], self._namespace(namespace))
         response = mapping(raw.get("response", mapping(given).get("response")))
         acknowledge = raw.get("acknowledge", mapping(given).get("acknowledge"))
         reply = text_of(response.get("on")) or text_of(response.get("channel"))
@@ -296,17 +308,31 @@ class _Script:
             step.how, answer = "call", mapping(acknowledge)
         if reply and acknowledge:
             self._leave(f"emit {said(step.event, 40)}: of response and acknowledge, the first")
+        for what, text in (("event", step.event), ("event", reply), ("namespace", step.namespace)):
+            if "{{" in text:
+                self._leave(f"{what} {said(text, 60)}: names of {what}s are taken as they are written")
         for key in raw:
             if key not in ("emit", "namespace", "response", "acknowledge"):
                 self._leave(f"emit {said(step.event, 40)}: {said(key, 40)}")
         judge_emit(step, answer, self._templates, self._leave)
         return [step]
 
+    def _namespace(self, given: str) -> str:
+        """Behind the target's path."""
+        whole = given if given.startswith("/") else f"/{given}"
+        return (self._path if whole == "/" else self._path + whole) or "/"
+
+    def _namespaces(self, steps: list[Step]) -> list[str]:
+        """Those that the steps use, and that of the target itself, which Artillery always opens."""
+        used_ones = {step.namespace for step in steps_of(steps) if isinstance(step, Emit)}
+        return sorted({self._namespace("/"), *used_ones})
+
     # HTTP.
 
     def _request(self, method: str, raw: Mapping[str, Json]) -> list[Step]:
         value = self._templates.value
-        url = value(raw.get("url", raw.get("uri", "/")))
+        place = raw.get("url", raw.get("uri", "/"))
+        url = value(self._path + place if isinstance(place, str) and place.startswith("/") else place)
         step = Request(method.upper(), url if isinstance(url, str | tuple) else str(url))
         step.name = text_of(raw.get("name"))
         for key, inner in mapping(raw.get("headers")).items():
@@ -335,26 +361,15 @@ def _texts(value: Value) -> Value:
     return value if isinstance(value, str | tuple) else str(value)
 
 
-def _namespace(given: str) -> str:
-    return given if given.startswith("/") else f"/{given}"
-
-
-def _namespaces(steps: list[Step]) -> list[str]:
-    """Those that the steps use, the root first, which Artillery always opens."""
-    used_ones = {step.namespace for step in steps_of(steps) if isinstance(step, Emit)}
-    return sorted({"/", *used_ones})
-
-
 def _bodies(kind: Kind) -> list[list[Step]]:
     return [kind.start, *(task.steps for task in kind.tasks)]
 
 
+def _empty(paths: list[Path]) -> Value:
+    """A value with these parts, which are empty texts."""
+    keys = dict.fromkeys(path[0] for path in paths if path)
+    return {key: _empty([path[1:] for path in paths if path[:1] == (key,)]) for key in keys} or ""
+
+
 def _said(steps: list[Step]) -> list[Value]:
-    return [
-        [
-            getattr(step, name, None)
-            for name in ("args", "url", "headers", "params", "body", "auth", "over", "text")
-        ]
-        + [[match.value for match in getattr(step, "matches", [])]]
-        for step in steps_of(steps)
-    ]
+    return [values_of(step) for step in steps_of(steps)]

@@ -328,7 +328,7 @@ class Kind:
         others: options of further connections.
         start: steps done once.
         connected: steps done after each connect.
-        stubs: functions of the file's own that aren't translated, in the words of their docstrings.
+        stubs: functions of the file's own that aren't translated: names to the words of their docstrings.
         wait: seconds between two tasks, from and to.
     """
 

@@ -151,13 +151,8 @@ class Expressions:
         nodes = [part if isinstance(part, str) else self.text(part) for part in parts]
         texts = "".join(part for part in parts if isinstance(part, str))
         codes = "".join(node for part, node in zip(parts, nodes, strict=True) if not isinstance(part, str))
-        if not any(char in codes for char in "'\\"):
-            codes = codes.replace('"', "'")
-            nodes = [
-                part if isinstance(part, str) else node.replace('"', "'")
-                for part, node in zip(parts, nodes, strict=True)
-            ]
-        if len(texts) > LONG or any(c in texts for c in "\"'\\") or '"' in codes or not texts.isprintable():
+        plain = '"' not in codes or not any(char in codes for char in "'\\")
+        if len(texts) > LONG or any(c in texts for c in "\"'\\") or not plain or not texts.isprintable():
             items = [
                 Node(self.literal(p) if isinstance(p, str) else f"str({n})")
                 for p, n in zip(parts, nodes, strict=True)
@@ -166,7 +161,7 @@ class Expressions:
         shown = (
             escaped(node, '"').replace("{", "{{").replace("}", "}}")
             if isinstance(part, str)
-            else f"{{{node}}}"
+            else "{" + node.replace('"', "'") + "}"
             for part, node in zip(parts, nodes, strict=True)
         )
         return Node(f'f"{"".join(shown)}"')

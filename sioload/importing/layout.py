@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-WIDTH: Final = 109
+WIDTH: Final = 110
 
 
 class Node(NamedTuple):

@@ -60,11 +60,23 @@ def _phase(raw: Mapping[str, Json], names: set[str], leave: Leave) -> str:
         leave(f"config.phases: {said(str(dict(raw)), 100)} has no duration that can be read")
         return ""
     if "arrivalCount" in raw:
-        return f"{label}{_rate(number_of(raw['arrivalCount']) / duration)}/s for {duration_text(duration)}"
-    rate = number_of(raw.get("arrivalRate"))
+        count = _number(raw, "arrivalCount", leave)
+        return f"{label}{_rate(count / duration)}/s for {duration_text(duration)}"
+    rate = _number(raw, "arrivalRate", leave)
     if "rampTo" in raw:
-        return f"{label}{_rate(rate)}..{_rate(number_of(raw['rampTo']))}/s over {duration_text(duration)}"
+        most = _number(raw, "rampTo", leave)
+        return f"{label}{_rate(rate)}..{_rate(most)}/s over {duration_text(duration)}"
     return f"{label}{_rate(rate)}/s for {duration_text(duration)}"
+
+
+def _number(raw: Mapping[str, Json], key: str, leave: Leave) -> float:
+    """A number of a phase; a template may stand there, which only Artillery can fill."""
+    value = raw.get(key, 0)
+    number = number_of(value)
+    if not number and str(value).strip(" 0."):
+        leave(f"config.phases {key} {said(str(value), 40)} is no number: 1 instead")
+        return 1.0
+    return number
 
 
 def _rate(number: float) -> str:

@@ -18,6 +18,8 @@ RESERVED: Final = frozenset(
      "feed", "stamp", "constant", "between", "locust", "time", "print", "dict", "list", "str", "int",
      "float", "round", "range", "next", "enumerate", "args", "csv", "file"}
 )  # fmt: skip
+#: What a script imports, or has beside its users' classes.
+CLASSES: Final = frozenset(("Any", "Load", "Path", "Phases", "SocketIOUser", "StopUser"))
 
 
 def identifier(text: str, other: str = "value") -> str:
@@ -41,6 +43,16 @@ class Names:
         number = 2
         while name in self._taken or name in RESERVED or hasattr(builtins, name) or name[:2] == "__":
             name = f"{base.rstrip('_')}_{number}"
+            number += 1
+        self._taken.add(name)
+        return name
+
+    def of_class(self, text: str) -> str:
+        """A class's name that nothing else has: `chat user` is `ChatUser`."""
+        base = "".join(word.capitalize() for word in identifier(text, "user").split("_"))[:40] or "User"
+        name, number = base, 2
+        while name in self._taken or name in CLASSES or hasattr(builtins, name):
+            name = f"{base}{number}"
             number += 1
         self._taken.add(name)
         return name

@@ -220,16 +220,16 @@ def _named(key: str, hint: str) -> str:
     return name
 
 
-def accounts(columns: dict[str, str]) -> Feed:
+def accounts(columns: dict[str, str], name: str = ACCOUNTS) -> Feed:
     """The feed with one account's values by column."""
     return Feed(
-        ACCOUNTS,
-        "accounts.csv",
+        name,
+        f"{name}.csv",
         list(columns),
         [list(columns.values())],
         comments=[
-            "One account, which all users share. Add rows; accounts.take(self) in place of",
-            "next(accounts) gives each user one of its own.",
+            f"One account, which all users share. Add rows; {name}.take(self) in place of",
+            f"next({name}) gives each user one of its own.",
         ],
     )
 

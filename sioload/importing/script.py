@@ -11,6 +11,7 @@ import orjson
 
 from sioload.importing.conversation import (
     At,
+    Connect,
     Conversation,
     Feed,
     Handler,
@@ -24,9 +25,9 @@ from sioload.importing.conversation import (
 )
 from sioload.importing.expressions import Expressions
 from sioload.importing.layout import Node, call, lines, quoted, said
-from sioload.importing.names import Names, identifier
+from sioload.importing.names import Names
 from sioload.importing.origins import ACCOUNTS
-from sioload.importing.statements import Statements, defined, used, values_of
+from sioload.importing.statements import Statements, defined, used, values_of, variables_in
 
 NAME: Final = "locustfile.py"
 _STANDARD: Final = ("itertools", "json", "logging", "os", "random", "re", "string", "uuid")
@@ -44,8 +45,9 @@ def write(conversation: Conversation) -> dict[str, bytes]:
         expressions.places[feed.name] = (
             f"self.{names.new(f'{feed.name} row' if feed.name != ACCOUNTS else 'account')}"
         )
-    classes = [_Class(kind, conversation, expressions, names) for kind in conversation.kinds]
-    body = [line for each in classes for line in ("", "", *each.lines())]
+    body: list[str] = []
+    for kind in conversation.kinds:  # one after the other: each has places of its own for variables
+        body += ["", "", *_Class(kind, conversation, expressions, names).lines()]
     if conversation.phases:
         body += ["", "", *_load(conversation, expressions)]
     head = list(_head(conversation, expressions, body))
@@ -155,6 +157,10 @@ class _Class:
         self._expressions = expressions
         self._names = names
         self._inner = Names()
+        for feed in kind.feeds:
+            self._inner.new(expressions.places[feed].removeprefix("self."))
+        for function in kind.stubs:
+            expressions.places["function", function] = self._inner.new(function or "function", "function")
         self._bodies: list[list[Step]] = [kind.start, kind.connected, *(task.steps for task in kind.tasks)]
         self._name_variables()
         others = [self._inner.new("other") for _ in kind.others]
@@ -164,7 +170,9 @@ class _Class:
         """A variable that one method alone has is a local one."""
         places = self._expressions.places
         self._initial = [
-            name for name in self._conversation.variables if any(name in used(body) for body in self._bodies)
+            name
+            for name in self._conversation.variables
+            if any(name in used(body) for body in self._bodies) or name in variables_in(self._kind.options)
         ]
         records = records_in([values_of(step) for body in self._bodies for step in steps_of(body)])
         self._opened = {
@@ -172,8 +180,10 @@ class _Class:
             for record in records
             if isinstance(record, At) and isinstance(record.value, Variable)
         }
-        asked = {name for handler in self._kind.handlers for name in _variables(handler.answer)}
-        asked |= _variables(self._kind.options)
+        answers = variables_in([handler.answer for handler in self._kind.handlers])
+        others = variables_in(self._kind.others) - defined(self._kind.start)
+        self._late = sorted((answers | others) - {*self._initial})
+        asked = answers | others | variables_in(self._kind.options)
         known = {name for body in self._bodies for name in (*defined(body), *used(body))} | asked
         for name in sorted(known | {*self._initial}):
             having = [body for body in self._bodies if name in defined(body) or name in used(body)]
@@ -185,7 +195,7 @@ class _Class:
     def lines(self) -> Iterator[str]:
         """The class."""
         kind = self._kind
-        yield f"class {self._class_name()}(SocketIOUser):"
+        yield f"class {self._names.of_class(kind.name)}(SocketIOUser):"
         yield from (f"    # {said(note, 103)}" for note in kind.notes)
         yield f"    host = {quoted(self._conversation.host)}"
         if kind.weight != 1:
@@ -216,22 +226,14 @@ class _Class:
             yield f"    def {self._inner.new(task.name, 'task')}(self) -> None:"
             yield from self._body(task.steps) or ["        ..."]
         for name, told in kind.stubs.items():
-            yield from ("", f"    def {name}(self) -> None:", f'        """{_docstring(told)}"""')
+            own = self._expressions.places["function", name]
+            yield from ("", f"    def {own}(self) -> None:", f'        """{_docstring(told)}"""')
         for handler in kind.handlers:
             if handler.client == 0:
                 yield from ("", *self._handler(handler))
 
-    def _class_name(self) -> str:
-        words = identifier(self._kind.name, "user").split("_")
-        return (
-            self._names.new("".join(word.capitalize() for word in words)[:40] or "User")
-            .title()
-            .replace("_", "")
-        )
-
     def _starting(self) -> Iterator[str]:
         kind, expressions = self._kind, self._expressions
-        begun = list(self._body(kind.start))
         own = [
             f"        {expressions.places[feed]} = next({expressions.places['feed', feed]})"
             for feed in kind.feeds
@@ -246,9 +248,19 @@ class _Class:
                 own += expressions.statement(
                     call("random.choice", [expressions.node(values)]), 8, f"{place} = "
                 )
-        for place, other in zip(self._clients[1:], kind.others, strict=True):
+        for name in self._late:  # a handler may ask for it before a task has set it
+            own.append(f"        {expressions.places[Variable(name)]}: Any = None")
+        begun: list[str] = []
+        done = 0
+        for number, other in enumerate(kind.others, 1):
+            if variables_in(other):
+                at = next((n for n, step in enumerate(kind.start) if _connects(step, number)), 0)
+                begun += self._body(kind.start[done:at]) if at > done else []
+                done = max(done, at)
             given = [expressions.node(value).behind(f"{key}=") for key, value in other.items()]
-            own += expressions.statement(call("self.another_client", given), 8, f"{place} = ")
+            made = expressions.statement(call("self.another_client", given), 8, f"{self._clients[number]} = ")
+            (begun if variables_in(other) else own).extend(made)
+        begun += self._body(kind.start[done:])
         if own or begun:
             yield from ("", "    def on_start(self) -> None:", *own, *begun)
 
@@ -287,5 +299,5 @@ class _Class:
         yield from lines(answer, 8, "return ") if answer is not None else ["        return ()"]
 
 
-def _variables(value: Value) -> set[str]:
-    return {record.name for record in records_in(value) if isinstance(record, Variable)}
+def _connects(step: Step, client: int) -> bool:
+    return isinstance(step, Connect) and step.client == client

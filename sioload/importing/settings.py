@@ -25,6 +25,17 @@ from sioload.plain import Json
 
 Leave = Callable[[str], None]
 
+
+class Secrets(dict[str, str]):
+    """The secrets of a script by column.
+
+    Attributes:
+        feed: the name of the feed that gets them; payload files may have the usual one.
+    """
+
+    feed = ACCOUNTS
+
+
 _TIME: Final = re.compile(
     r"\s*(\d{1,12}(?:\.\d+)?)\s*(ms|millis\w*|s|secs?|seconds?|m|mins?|minutes?|h|hours?|hrs?)?\s*"
 )
@@ -121,6 +132,12 @@ def host_of(config: Mapping[str, Json], name: str) -> str:
     return f"{scheme}://{host}" + (f":{url.port}" if url.port else "")
 
 
+def path_of_target(config: Mapping[str, Json]) -> str:
+    """What Artillery puts before each namespace, and before the paths of requests."""
+    path = urlsplit(text_of(config.get("target"))).path.rstrip("/")
+    return "" if path == "/socket.io" else path
+
+
 # Data.
 
 
@@ -136,7 +153,7 @@ def take_data(
         values = value if isinstance(value, list) else [value]
         made.variables[name] = values or [""]
         templates.names[name] = Variable(name)
-    templates.names["target"] = made.host
+    templates.names["target"] = made.host + path_of_target(config)
     names = Names()
     payload = config.get("payload")
     for raw in payload if isinstance(payload, list) else [payload]:
@@ -151,6 +168,10 @@ def take_data(
             leave(f"config.processor {said(str(config[key]), 60)}: JavaScript; its functions are stubs")
         elif key == "environments":
             leave(f"config.environments: {', '.join(said(n, 30) for n in mapping(config[key]))} (-e NAME)")
+        elif key == "defaults":
+            for more in mapping(config[key]):
+                if more != "think":
+                    leave(f"config.defaults.{said(more, 40)}")
         elif key not in _TAKEN:
             leave(f"config.{said(key, 40)}")
 
@@ -226,12 +247,14 @@ def connection_options(
     config: Mapping[str, Json],
     own: Mapping[str, Json],
     templates: Templates,
-    columns: dict[str, str],
+    columns: Secrets,
     leave: Leave,
 ) -> tuple[dict[str, Value], Value]:
     """Options of the connection, and its auth."""
     engines = mapping(config.get("engines"))
-    given = {**mapping(engines.get("socketio-v3")), **mapping(engines.get("socketio"))}
+    asked = urlsplit(text_of(config.get("target"))).query
+    given: dict[str, Json] = {"query": asked} if asked else {}
+    given |= {**mapping(engines.get("socketio-v3")), **mapping(engines.get("socketio"))}
     given = {**given, **mapping(config.get("socketio")), **own}
     options: dict[str, Value] = {}
     auth: Value = None
@@ -261,7 +284,7 @@ def connection_options(
     return options, auth
 
 
-def confided(value: Value, columns: dict[str, str], key: str = "") -> Value:
+def confided(value: Value, columns: Secrets, key: str = "") -> Value:
     """A value whose secrets stand in a feed, in the columns that this fills."""
     if isinstance(value, dict):
         return {name: confided(inner, columns, str(name)) for name, inner in value.items()}
@@ -273,7 +296,7 @@ def confided(value: Value, columns: dict[str, str], key: str = "") -> Value:
     while columns.get(name, value) != value:
         name += "_2"
     columns[name] = value
-    return Column(ACCOUNTS, name)
+    return Column(columns.feed, name)
 
 
 def _fitting(key: str, value: Value) -> Value:

@@ -14,6 +14,7 @@ from sioload.importing.conversation import (
     Emit,
     Expected,
     Function,
+    Joined,
     Log,
     Loop,
     Made,
@@ -45,20 +46,36 @@ def captures_of(step: Step) -> list[Capture]:
 
 def defined(steps: Sequence[Step]) -> set[str]:
     """The variables that steps set."""
-    found: set[str] = set()
-    for step in steps_of(list(steps)):
-        found.update(capture.name for capture in captures_of(step))
-        if isinstance(step, Assign):
-            found.add(step.name)
-        elif isinstance(step, Connect):
-            found.update(name for _, name in step.sids)
+    return {name for step in steps_of(list(steps)) for name in _set_by(step)}
+
+
+def _set_by(step: Step) -> set[str]:
+    found = {capture.name for capture in captures_of(step)}
+    if isinstance(step, Assign):
+        found.add(step.name)
+    elif isinstance(step, Connect):
+        found.update(name for _, name in step.sids)
     return found
 
 
 def used(steps: Sequence[Step]) -> set[str]:
     """The variables that steps ask for."""
-    values = [values_of(step) for step in steps_of(list(steps))]
-    return {record.name for record in records_in(values) if isinstance(record, Variable)}
+    return variables_in([values_of(step) for step in steps_of(list(steps))])
+
+
+def used_early(steps: Sequence[Step]) -> set[str]:
+    """The variables that steps ask for before one of them has set them."""
+    found: set[str] = set()
+    known: set[str] = set()
+    for step in steps_of(list(steps)):
+        found |= variables_in(values_of(step)) - known
+        known |= _set_by(step)
+    return found
+
+
+def variables_in(value: Value) -> set[str]:
+    """The variables that a value asks for."""
+    return {record.name for record in records_in(value) if isinstance(record, Variable)}
 
 
 class Statements:
@@ -114,7 +131,7 @@ class Statements:
                     call("logging.info", [Node('"%s"'), self._expressions.node(step.text)]), indent
                 )
             case Function():
-                yield f"{space}self.{step.name}()"
+                yield f"{space}self.{self._expressions.places['function', step.name]}()"
             case Stop(again=True):
                 yield f"{space}if self.done:  # the first turn failed, and a session has one"
                 yield f"{space}    raise StopUser"
@@ -176,7 +193,8 @@ class Statements:
     def _match(self, answer: str, match: Match) -> str:
         part = answer + self._expressions.path(match.path)
         if match.how == "in":
-            return f"{self._expressions.text(match.value)} in str({part})"
+            value = self._expressions.text(match.value)
+            return f"{value if isinstance(match.value, str | Joined) else f'str({value})'} in str({part})"
         alone = "is" if match.value is None or isinstance(match.value, bool) else "=="
         return f"{part} {alone} {self._expressions.text(match.value)}"
 
@@ -250,6 +268,7 @@ class Statements:
         places["element", step.name] = item if step.over is not None else turn
         if step.over is not None:
             over = self._expressions.node(step.over)
+            item = item if "element" in wanted else "_"
             counted = "count" in wanted
             each, over = (f"{turn}, {item}", call("enumerate", [over])) if counted else (item, over)
             yield from lines(over, indent, f"for {each} in ", ":")

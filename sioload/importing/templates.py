@@ -20,13 +20,11 @@ class Templates:
 
     Attributes:
         names: what each stands for; loops put theirs in while their steps are read.
-        asked: names that stand for nothing known: some function of the script may set them.
         left_out: what can't be said, in words.
     """
 
     def __init__(self, environment: str, left_out: Callable[[str], None]) -> None:
         self.names: dict[str, Value] = {}
-        self.asked: set[str] = set()
         self._environment = environment
         self._left_out = left_out
 
@@ -84,7 +82,6 @@ class Templates:
         path = path_of(code[name.end() :])
         known = self.names.get(name[0])
         if known is None:
-            self.asked.add(name[0])
             known = Variable(name[0])
         return At(known, path) if path else known
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -135,6 +136,174 @@ def test_payload_files_stay_in_their_folder(tmp_path, capsys):
     assert capsys.readouterr().out.count("leaves the script's folder") == 4
     assert all(b"secret\n" not in path.read_bytes() for path in (folder / "out").iterdir())
     assert all(path.parent == folder / "out" for path in (folder / "out").rglob("*"))
+
+
+def imported_text(tmp_path: Path, text: str) -> Script:
+    """The script that is made of an Artillery script, whose own names collide in it nowhere."""
+    (tmp_path / "script.yml").write_text(text)
+    assert main(["import", str(tmp_path / "script.yml"), "-o", str(tmp_path / "out")]) == 0
+    script = Script((tmp_path / "out" / "locustfile.py").read_text())
+    for each in [script.tree, *(node for node in script.tree.body if isinstance(node, ast.ClassDef))]:
+        names = [node.name for node in each.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+        assert len(names) == len(set(names)), names
+    return script
+
+
+def classes(script: Script) -> list[str]:
+    return [node.name for node in script.tree.body if isinstance(node, ast.ClassDef)]
+
+
+def test_scenarios_may_be_called_what_the_script_needs(tmp_path):
+    flows = "".join(
+        f"  - {{name: {name}, engine: socketio, flow: [{{emit: [x]}}]}}\n"
+        for name in ("Load", "phases", "stop user", "v2a", "v2 a", "user", "user", "user2", "Exception")
+    )
+    script = imported_text(tmp_path, f"{HEAD}scenarios:\n{flows}")
+    own = ["Load2", "Phases2", "StopUser2", "V2a", "V2A", "User", "User2", "User22", "Exception2"]
+    assert classes(script) == [*own, "Load"]
+
+
+def test_functions_hide_neither_tasks_nor_methods(tmp_path):
+    calls = "{function: login}, {function: on_start}, {function: client}, {emit: [x]}"
+    script = imported_text(
+        tmp_path, f"{HEAD}scenarios: [{{name: login, engine: socketio, flow: [{calls}]}}]\n"
+    )
+    assert "self.login()\n    self.on_start_2()\n    self.client_2()" in script.body("login_2")
+    assert script.body("login_2").startswith("@task") and "self.sio.connect()" in script.body("on_start")
+
+
+def test_rows_called_accounts_are_kept_apart_from_secrets(tmp_path, capsys):
+    (tmp_path / "accounts.csv").write_text("ann\nbob\n")
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  payload: {{path: accounts.csv, fields: [user], order: sequence}}\n"
+        "scenarios: [{engine: socketio, flow: [{emit: [x, {u: '{{ user }}', password: hunter2}]}]}]\n",
+    )
+    assert (tmp_path / "out" / "accounts.csv").read_text() == "user\nann\nbob\n"
+    assert (tmp_path / "out" / "accounts_of_script.csv").read_text() == "password\nhunter2\n"
+    assert "accounts_of_script.csv has them" in capsys.readouterr().out
+    said = "{'u': self.account['user'], 'password': self.accounts_of_script_row['password']}"
+    assert said in script.body("user")
+    assert "self.account = next(accounts)" in script.body("on_start")
+
+
+def test_a_variable_hides_no_row(tmp_path):
+    (tmp_path / "accounts.csv").write_text("ann\n")
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  variables: {{account: [a]}}\n  payload: {{path: accounts.csv, fields: [user]}}\n"
+        "scenarios: [{engine: socketio, flow: [{emit: [x, '{{ user }}', '{{ account }}']}]}]\n",
+    )
+    assert "(self.account['user'], self.account_2)" in script.body("user")
+
+
+def test_a_name_means_in_each_scenario_what_it_means_there(tmp_path):
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  variables: {{orderId: [1], order_id: [2]}}\nscenarios:\n"
+        "  - {name: both, engine: socketio, flow: [{emit: [x, '{{ orderId }}', '{{ order_id }}']}]}\n"
+        "  - {name: one, engine: socketio, flow: [{emit: [x, '{{ order_id }}']}]}\n",
+    )
+    assert "(self.order_id, self.order_id_2)" in script.body("both")
+    assert "self.sio.emit('x', self.order_id)" in script.body("one")
+
+
+def test_the_targets_path_and_query_go_along(tmp_path):
+    script = imported_text(
+        tmp_path,
+        "config: {target: 'ws://127.0.0.1:9/shop/?lang=de'}\n"
+        "scenarios: [{engine: socketio, flow: [{emit: [x]}, {emit: [y], namespace: /chat}, "
+        "{get: {url: /login}}, {get: {url: '{{ target }}/rooms'}}]}]\n",
+    )
+    assert "self.sio.connect(namespaces=['/shop', '/shop/chat'])" in script.body("on_start")
+    assert [sent.namespace for sent in script.sent] == ["/shop", "/shop/chat"]
+    assert "self.client.get('/shop/login')" in script.body("user")
+    assert "self.client.get('http://127.0.0.1:9/shop/rooms')" in script.body("user")
+    assert 'options = {"query": {"lang": "de"}}' in script.text
+
+
+@pytest.mark.parametrize(
+    "more, step, said",
+    [
+        (
+            "phases: [{duration: 5, arrivalRate: '{{ r }}'}]",
+            "",
+            "arrivalRate {{ r }} is no number: 1 instead",
+        ),
+        ("defaults: {headers: {x-key: 1}}", "", "config.defaults.headers"),
+        (
+            "timeout: 5",
+            ", namespace: '/{{ room }}'",
+            "namespace /{{ room }}: names of namespaces are taken as",
+        ),
+        ("timeout: 5", ", response: {on: '{{ e }}'}", "event {{ e }}: names of events are taken as"),
+    ],
+)
+def test_what_is_not_translated_is_named(tmp_path, capsys, more, step, said):
+    text = f"config:\n  target: http://127.0.0.1\n  {more}\n"
+    imported_text(tmp_path, f"{text}scenarios: [{{engine: socketio, flow: [{{emit: [x]{step}}}]}}]\n")
+    assert said in capsys.readouterr().out.partition("Left out:")[2]
+
+
+def test_what_the_connection_alone_asks_for_is_there(tmp_path):
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  variables: {{lang: [de]}}\n"
+        "  socketio: {query: 'l={{ lang }}&u={{ set_by_function }}'}\n"
+        "scenarios: [{engine: socketio, flow: [{emit: [x]}]}]\n",
+    )
+    assert "self.lang = 'de'\n    self.set_by_function = ''" in script.body("on_start")
+    assert "{'l': self.lang, 'u': self.set_by_function}" in script.body("on_handshake")
+
+
+def test_what_is_asked_for_before_it_is_known_is_empty(tmp_path, capsys):
+    """In a loop's first turn, in a scenario beside the one that gets it, or because a function sets it."""
+    get = "{emit: [page, '{{ cursor }}'], acknowledge: {capture: {json: $.0.next, as: cursor}}}"
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}scenarios:\n  - {{name: pages, engine: socketio, flow: [{{count: 2, loop: [{get}]}}]}}\n"
+        "  - {name: other, engine: socketio, flow: [{emit: [x, '{{ cursor }}']}, "
+        "{emit: [y, '{{ me.id }}', '{{ me.tags[0] }}']}]}\n",
+    )
+    starts = [ast.unparse(node) for node in ast.walk(script.tree) if getattr(node, "name", "") == "on_start"]
+    assert all("self.cursor = ''" in start for start in starts) and len(starts) == 2
+    assert "self.me: Any = {'id': '', 'tags': {0: ''}}" in starts[1]
+    assert "self.cursor = answer['next']" in script.body("pages")
+    assert "(self.me['id'], self.me['tags'][0])" in script.body("other")
+    assert "{{ me }}: nothing sets it before it is used" in capsys.readouterr().out
+
+
+def test_an_answer_may_be_compared_with_anything(tmp_path):
+    (tmp_path / "users.csv").write_text("ann\n")
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  payload: {{path: users.csv, fields: [user]}}\nscenarios: [{{engine: socketio, flow: ["
+        "{emit: [x], response: {on: y, data: '{{ user }}'}}, "
+        "{emit: [x], response: {on: y, data: '{{ $randomNumber(1,9) }}'}}]}]\n",
+    )
+    assert "self.users_row = next(users)" in script.body("on_start")
+    assert "where=lambda *args: str(self.users_row['user']) in str(args[-1])" in script.body("user")
+    assert "str(random.randint(1, 9)) in str(args[-1])" in script.body("user")
+
+
+def test_scripts_that_say_more_are_formatted_as_well(tmp_path):
+    """A loop whose element nobody asks for, quotes within quotes, a call that just fits."""
+    wide = "x" * 40
+    imported_text(
+        tmp_path,
+        f"{HEAD}  variables: {{name: [ann]}}\nscenarios: [{{engine: socketio, flow: ["
+        "{over: [a, b], loop: [{emit: [x]}]}, "
+        "{emit: [y, '\"{{ name }}\" {{ $processEnvironment.HOME }}']}, "
+        f"{{emit: [{wide}, {{a: {wide[:22]}, b: 12345}}]}}]}}]\n",
+    )
+    text = (tmp_path / "out" / "locustfile.py").read_text()
+    assert '["a", "b"]' in text and "for _ in " in text and any(len(line) == 110 for line in text.splitlines())
+    assert faults(tmp_path / "out") == ""
+
+
+def test_users_of_http_alone_are_said_to_connect(tmp_path, capsys):
+    imported_text(tmp_path, f"{HEAD}scenarios: [{{name: browse, flow: [{{get: {{url: /}}}}]}}]\n")
+    assert "scenario browse: its users open a session too" in capsys.readouterr().out
 
 
 # Said to a real server.
