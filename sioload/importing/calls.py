@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final, Literal
-from urllib.parse import SplitResult, parse_qsl
+from urllib.parse import SplitResult, parse_qsl, urldefrag, urljoin
 
 import orjson
 
@@ -64,6 +64,7 @@ def calls_kept(recording: Recording, sessions: list[Session]) -> Kept:
         elif call.method == "OPTIONS" or call.method not in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"):
             left["preflights"] += 1
         elif call.url.geturl() in led_to:
+            led_to.remove(call.url.geturl())
             left["pages that a redirect led to"] += 1
         elif call.status >= 400:
             left[f"{call.method} {said(call.url.path, 60)}, which was answered {call.status}"] += 1
@@ -73,7 +74,7 @@ def calls_kept(recording: Recording, sessions: list[Session]) -> Kept:
             if not page:
                 needed.append(call)
         if call.redirect:
-            led_to.add(call.redirect)
+            led_to.add(_led_to(call))
     cookies = set(setters)
     wanted = [session.headers.get("cookie", "") for session in sessions]
     wanted += [call.headers.get("cookie", "") for call in needed]
@@ -92,6 +93,14 @@ def calls_kept(recording: Recording, sessions: list[Session]) -> Kept:
         renewed,
         [f"{count} {what}" if count > 1 else what for what, count in left.items() if count],
     )
+
+
+def _led_to(call: Call) -> str:
+    """Where the answer sent the browser: the file has what the server said, a path most times."""
+    try:
+        return urldefrag(urljoin(call.url.geturl(), call.redirect)).url
+    except ValueError:
+        return ""
 
 
 def _site(host: str) -> str:
