@@ -336,6 +336,13 @@ def _sid(data: str | bytes) -> str:
         return ""
 
 
+def _kind_of(mime: str) -> str:
+    """What an answer is, in a file that doesn't say what the browser took it for."""
+    if mime.startswith("text/html"):
+        return "document"
+    return "script" if "javascript" in mime else mime.partition("/")[0]
+
+
 def _call(entry: Entry) -> Call:
     assert entry.url is not None
     answer = mapping(entry.response.get("content"))
@@ -355,6 +362,6 @@ def _call(entry: Entry) -> Call:
         int(number_of(entry.response.get("status"))),
         headers_of(entry.response),
         None if got is None else got.decode("utf-8", "replace"),
-        entry.kind,
+        entry.kind or _kind_of(text_of(answer.get("mimeType"))),
         text_of(entry.response.get("redirectURL")),
     )
