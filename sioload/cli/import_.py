@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -72,9 +73,7 @@ def import_(file: Path, folder: Path, pace: float, environment: str) -> int:
 def _is_recording(file: Path, data: bytes) -> bool:
     if file.suffix.lower() in (".yml", ".yaml"):
         return False
-    return file.suffix.lower() == ".har" or data[:1000].lstrip(b"\xef\xbb\xbf \r\n\t").startswith(
-        (b'{"log"', b'{\n  "log"')
-    )
+    return file.suffix.lower() == ".har" or re.match(rb'(?:\xef\xbb\xbf)?\s*\{\s*"log"', data) is not None
 
 
 def _beside(script: Path, path: str) -> bytes | str:
@@ -104,10 +103,10 @@ def _read(file: Path, largest: int) -> bytes:
 
 def _store(folder: Path, files: dict[str, bytes]) -> None:
     """Write all files, or none."""
-    for name in files:
-        if (folder / name).exists() or (folder / name).is_symlink():
-            raise UsageError(f"{folder / name} is there already; name another directory with -o")
     try:
+        for name in files:
+            if (folder / name).exists() or (folder / name).is_symlink():
+                raise UsageError(f"{folder / name} is there already; name another directory with -o")
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             with open(folder / name, "xb") as file:
