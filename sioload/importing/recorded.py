@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl
 
 import orjson
 
@@ -71,11 +71,13 @@ class _Understanding:
         self._steps: list[Timed] = []
         self._handlers: dict[tuple[int, str, str], Heard] = {}
         self._open: dict[tuple[int, str, int], Timed] = {}
+        self._asking: dict[int, Timed] = {}
         self._asked: dict[tuple[int, str, int], Heard] = {}
         self._latest: dict[int, Timed] = {}
         self._since: dict[int, set[tuple[str, str]]] = {}
         self._replies = replies_of(self._lanes)
         self._joined: dict[int, Timed] = {}
+        self._options: dict[int, dict[str, Value]] = {}
         self._calls: dict[int, Timed] = {}
         self._left: list[str] = []
         main = self._lanes[0][0]
@@ -88,9 +90,9 @@ class _Understanding:
         made, recording = self._conversation, self._recording
         for happening in happenings_of(self._lanes, self._kept.calls):
             self._take(happening)
-        kind = Kind("recorded user", options=self._options(self._lanes[0][0]))
-        for lane in self._lanes[1:]:
-            kind.others.append({"url": origin(lane[0].url), "options": self._options(lane[0])})
+        kind = Kind("recorded user", options=self._options[0])
+        for number, lane in enumerate(self._lanes[1:], 1):
+            kind.others.append({"url": origin(lane[0].url), "options": self._options[number]})
         kind.handlers = [heard.handler() for heard in self._handlers.values() if heard.wanted()]
         steps = [timed for timed in self._steps if not timed.hidden]
         planned(kind, steps, pace)
@@ -134,7 +136,7 @@ class _Understanding:
         step = Request(call.method, self._url(call.url))
         if isinstance(step.url, Joined):
             shown = "".join(part if isinstance(part, str) else "[...]" for part in step.url.parts)
-            step.name = urlsplit(shown).path[:200]
+            step.name = shown.removeprefix(origin(call.url)).partition("?")[0][:200]
         step.headers = {
             key.title(): self._header(key, value)
             for key, value in call.headers.items()
@@ -230,6 +232,8 @@ class _Understanding:
                 "The recording gave each namespace an auth of its own; this is that of the first."
             )
         first = self._lanes[client][0] is session
+        if first:  # now, for what is in its query can't come from what was said later
+            self._options[client] = self._options_of(session)
         previous = None if first else self._lanes[client][self._lanes[client].index(session) - 1]
         if previous is not None and left_by_browser(previous):
             self._add(Disconnect(client), at, client)
@@ -262,6 +266,7 @@ class _Understanding:
             timed = self._add(step, said.at, client)
             if id(said) in self._replies.of:
                 step.how, step.reply = "reply", self._replies.of[id(said)]
+                self._asking[id(said)] = timed
             elif number is not None and (client, namespace, number) in self._replies.acked:
                 step.how = "call"
                 self._open[client, namespace, number] = timed
@@ -315,9 +320,10 @@ class _Understanding:
     def _on_event(self, client: int, said: Said) -> None:
         _, namespace, data, number, _ = said.packet
         event, args = str(data[0]), list(data[1:])
+        asking = self._asking.pop(self._replies.replies.get(id(said), 0), None)
+        if asking is not None:  # not always the latest step: a request may have begun meanwhile
+            return self._answered(asking, args, said.at)
         latest = self._latest.get(client)
-        if id(said) in self._replies.replies and latest is not None:
-            return self._answered(latest, args, said.at)
         heard = self._handlers.setdefault((client, namespace, event), Heard(event, namespace, client))
         heard.came.append((said.at, args))
         if number is not None:
@@ -348,7 +354,7 @@ class _Understanding:
 
     # What it is made of.
 
-    def _options(self, session: Session) -> dict[str, Value]:
+    def _options_of(self, session: Session) -> dict[str, Value]:
         options: dict[str, Value] = {}
         if session.generation is not UNKNOWN_3:
             options["version"] = session.generation.version

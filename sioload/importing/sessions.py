@@ -67,12 +67,12 @@ class Replies:
 
     Attributes:
         of: the event that answers each emit, by the identity of the emit.
-        replies: identities of these events.
+        replies: the identity of the emit, by that of the event that answers it.
         acked: (client, namespace, id) of emits that got their ack.
     """
 
     of: dict[int, str] = field(default_factory=dict)
-    replies: set[int] = field(default_factory=set)
+    replies: dict[int, int] = field(default_factory=dict)
     acked: set[tuple[int, str, int]] = field(default_factory=set)
 
 
@@ -126,7 +126,7 @@ def _pair(everything: list[Said], found: Replies) -> None:
         taken.add(emit)
         for asked, answer in together:
             found.of[id(asked)] = reply[1]
-            found.replies.add(id(answer))
+            found.replies[id(answer)] = id(asked)
 
 
 def _event(packet: Packet) -> tuple[str, str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from importkit import RECORDINGS, Script, Sent, conversation_of, faults, source_of
 
 from sioload.cli.main import main
+from sioload.importing import har, recorded
 
 #: What the recorded user confided, or was confided.
 SECRETS = ("a78a05d9982cb7b788f6a55a", "42c460cbd271", "pw-ann", "UOG2-UamRMkxUdJRAAAA")
@@ -107,3 +110,125 @@ def test_what_is_no_recording_is_refused_in_a_line(tmp_path, capsys, content, sa
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+#: When small recordings begin, in seconds since the epoch.
+BEGUN = 1_795_637_765.0
+
+
+def began(at: float) -> str:
+    return datetime.fromtimestamp(BEGUN + at, UTC).isoformat()
+
+
+def socket(eio: int, begun: float, *frames: tuple[float, str, str]) -> dict[str, Any]:
+    """The entry of a websocket: its frames are (seconds, "send" or "receive", text)."""
+    return {
+        "startedDateTime": began(begun),
+        "_resourceType": "websocket",
+        "request": {"url": f"ws://h/socket.io/?EIO={eio}&transport=websocket"},
+        "_webSocketMessages": [
+            {"type": way, "time": BEGUN + at, "opcode": 1, "data": text} for at, way, text in frames
+        ],
+    }
+
+
+def asked(at: float, method: str, path: str, kind: str = "xhr", **answer: Any) -> dict[str, Any]:
+    """The entry of an HTTP request; a file of Firefox has no `kind`."""
+    entry = {
+        "startedDateTime": began(at),
+        "time": 20,
+        "request": {"method": method, "url": f"http://h{path}"},
+        "response": {"status": 200, "content": {"mimeType": "application/json"}, **answer},
+    }
+    return {**entry, "_resourceType": kind} if kind else entry
+
+
+def script_of(*entries: dict[str, Any]) -> Script:
+    data = json.dumps({"log": {"creator": {"name": "hand"}, "entries": entries}}).encode()
+    return Script(source_of(recorded.understand(har.read_har(data, "small.har"), "small.har", 1.0)))
+
+
+def joined(begun: float, *frames: tuple[float, str, str]) -> dict[str, Any]:
+    opening = ("receive", '0{"sid":"s"}'), ("send", "40"), ("receive", '40{"sid":"n"}')
+    return socket(4, begun, *((begun + n / 100, *each) for n, each in enumerate(opening)), *frames)
+
+
+def test_an_event_answers_its_emit_whatever_came_between():
+    answered = joined(0.0, (1.0, "send", '42["join","room1"]'), (1.2, "receive", '42["joined","room1"]'))
+    script = script_of(answered, asked(1.1, "GET", "/rooms"))
+    assert Sent("on_start", "call", "join", "'room1'", reply="joined") in script.sent
+    assert "joined" not in script.handlers
+
+
+def test_an_event_answers_its_emit_after_a_reconnect():
+    """Engine.IO 3 says nothing when the root namespace is joined again."""
+    hello = '0{"sid":"%s","pingInterval":25000,"pingTimeout":5000}'
+    first = socket(3, 0.0, (0.0, "receive", hello % "a"), (1.0, "send", '42["join","room1"]'))
+    again = socket(3, 1.4, (1.5, "receive", hello % "b"), (1.6, "receive", '42["joined","room1"]'))
+    assert Sent("on_start", "call", "join", "'room1'", reply="joined") in script_of(first, again).sent
+
+
+def test_the_page_that_a_redirect_led_to_is_not_asked_for_twice():
+    """What a server says is a path most times, and so it stands in the file."""
+    moved = {"status": 302, "redirectURL": "/home#top"}
+    script = script_of(
+        asked(-3.0, "POST", "/login", **moved),
+        asked(-2.9, "GET", "/home"),
+        asked(-1.0, "GET", "/home"),
+        joined(0.0, (1.0, "send", '42["a"]')),
+    )
+    start = script.body("on_start")
+    assert start.count("self.client.post('/login')") == start.count("self.client.get('/home')") == 1
+
+
+def test_pages_are_left_out_where_the_file_does_not_call_them_so():
+    page, image = ({"content": {"mimeType": mime}} for mime in ("text/html; charset=utf-8", "image/png"))
+    script = script_of(
+        asked(-3.0, "GET", "/", "", **page),
+        asked(-2.9, "GET", "/logo", "", **image),
+        asked(-2.0, "GET", "/api/me", ""),
+        joined(0.0, (1.0, "send", '42["a"]')),
+    )
+    assert script.text.count("self.client.") == script.text.count('self.client.get("/api/me")') == 1
+
+
+def test_what_a_handshake_had_was_not_said_after_it():
+    """A server that tells the user's own id again is no source of it."""
+    entry = joined(0.0, (1.0, "receive", '42["you",{"id":"u-83a7f1c2"}]'), (2.0, "send", '42["a"]'))
+    entry["request"]["url"] += "&id=u-83a7f1c2"
+    script = script_of(entry)
+    assert (
+        'options = {"version": 4, "transports": ["websocket"], "query": {"id": "u-83a7f1c2"}}' in script.text
+    )
+    assert "on_handshake" not in script.methods
+
+
+def test_another_connection_is_made_when_its_query_is_known():
+    got = joined(0.0, (0.1, "send", '420["login"]'), (0.2, "receive", '430[{"ticket":"t-83a7f1c2d5e9"}]'))
+    other = joined(0.25, (1.0, "send", '42["a"]'))
+    other["request"]["url"] = other["request"]["url"].replace("//h/", "//g/") + "&ticket=t-83a7f1c2d5e9"
+    start = script_of(got, other).body("on_start").splitlines()
+    made = next(n for n, line in enumerate(start) if "self.other = self.another_client(" in line)
+    assert "'query': {'ticket': self.ticket}" in start[made] and "self.other.connect()" in start[made + 1]
+    assert any("self.ticket = answer['ticket']" in line for line in start[:made])
+
+
+def test_a_handler_may_be_called_before_a_task_knows_its_answer():
+    script = script_of(
+        joined(
+            0.0,
+            (1.0, "send", '420["get"]'),
+            (1.1, "receive", '430[{"id":"m-83a7f1c2d5e9"}]'),
+            (2.0, "receive", '427["confirm"]'),
+            (2.1, "send", '437["m-83a7f1c2d5e9"]'),
+        )
+    )
+    assert script.handlers["confirm"].returns == "self.get_id"
+    assert "self.get_id: Any = None" in script.body("on_start")
+
+
+@pytest.mark.parametrize("indent", [None, 2, 4, "\t"])
+def test_a_recording_is_known_by_what_is_in_it(tmp_path, capsys, indent):
+    entries = [joined(0.0, (1.0, "send", '42["a"]'))]
+    (tmp_path / "session.json").write_text(json.dumps({"log": {"entries": entries}}, indent=indent))
+    assert main(["import", str(tmp_path / "session.json"), "-o", str(tmp_path / "out")]) == 0
