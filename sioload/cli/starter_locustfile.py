@@ -9,7 +9,6 @@ locust -f locustfile.py --headless -u 100 -r 10 -t 60s --processes 4 --sio-repor
 from typing import Any
 
 from locust import between, task
-
 from sioload import SocketIOUser, on, stamp
 
 

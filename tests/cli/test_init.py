@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import serverkit
 
@@ -11,6 +12,10 @@ def test_written_file_runs(target, tmp_path):
     done = serverkit.run_sioload(["init", "new"], 20, cwd=tmp_path, fresh=True)
     assert done.code == 0, done.text
     assert "locust -f new/locustfile.py" in done.out
+    config = ["--config", serverkit.ROOT / "pyproject.toml", tmp_path / "new"]
+    for args in (["check"], ["format", "--check"]):
+        judged = serverkit.run([sys.executable, "-m", "ruff", *args, *config], 60, cwd=tmp_path)
+        assert judged.code == 0, judged.text
     report = tmp_path / "report.json"
     args = ["-f", "new/locustfile.py", "--host", target.url, "--headless", "-u", "10", "-r", "10", "-t", "5s",
             "--sio-report", report]  # fmt: skip
