@@ -25,7 +25,11 @@ def main() -> int:
     except ValueError as error:
         parser.error(str(error))
     except OSError as error:
-        print(f"can't listen on {args.host}:{args.port}: {error.strerror}", file=sys.stderr)
+        reason = str(error.strerror).partition(": (")[0]  # behind which gevent puts the address again
+        print(
+            f"can't listen on {args.host}:{args.port}: {reason}; choose another --port, or --host",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

@@ -19,3 +19,4 @@ def test_an_address_that_cannot_be_bound(tmp_path):
     done = serverkit.run_sioload(["target", "--host", "192.0.2.1"], 20, cwd=tmp_path, fresh=True)
     assert done.code == 1
     assert done.err.startswith("can't listen on 192.0.2.1:5000") and done.err.count("\n") == 1
+    assert done.err.endswith("assign requested address; choose another --port, or --host\n")
