@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -53,6 +54,8 @@ def command(ctx: click.Context, param: click.Parameter, value: str | None) -> li
         raise click.BadParameter(f"{value!r}: {error}") from error
     if not found:
         raise click.BadParameter("an empty command: give e.g. 'docker restart chat'")
+    if shutil.which(found[0]) is None:
+        raise click.BadParameter(f"there is no command {found[0]!r} here that can be run")
     return found
 
 

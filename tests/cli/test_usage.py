@@ -108,6 +108,7 @@ BAD = [
     (("drill", URL, *EMIT, *DRILL), "give --run COMMAND or --cut SHARE%"),
     (("drill", URL, *EMIT, *DRILL, "--run", "'"), "No closing quotation"),
     (("drill", URL, *EMIT, *DRILL, "--run", ""), "an empty command"),
+    (("drill", URL, *EMIT, *DRILL, "--run", "dokcer restart chat"), "there is no command 'dokcer' here"),
     (("drill", URL, *EMIT, *DRILL, "--cut", "130%"), "'130%' is no share up to 100%"),
     (("drill", URL, *EMIT, *DRILL, "--cut", "30"), "give e.g. 30%"),
     (("drill", URL, *EMIT, *DRILL, "--run", "true", "--silent"), "--silent is how --cut cuts"),

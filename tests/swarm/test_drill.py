@@ -201,14 +201,17 @@ def test_a_silent_cut_is_found_by_the_servers_heartbeat(tmp_path):
 
 @pytest.mark.verify
 def test_a_check_that_fails_and_a_command_that_cannot_run(tmp_path):
+    broken = tmp_path / "broken"
+    broken.write_text("#!/no/such/thing\n")
+    broken.chmod(0o755)
     with site(tmp_path) as server:
         done, _, mark = drill(
             tmp_path, f"http://127.0.0.1:{server.port}", "--at", "2s", "--watch", "2s",
-            "--run", "no-such-thing x", "--sio-check", "drill: lost > 0",
+            "--run", f"{broken} x", "--sio-check", "drill: lost > 0",
             "--sio-check", "drill: exit_code == 0", users=5,
         )  # fmt: skip
         assert done.code == 3, done.text
-        assert mark["exit_code"] == 127 and "can't run no-such-thing" in mark["output"]
+        assert mark["exit_code"] == 127 and f"can't run {broken}" in mark["output"]
         assert mark["lost"] == 0 and mark["back_ms"] is None
         assert "drill: lost > 0" in done.out
 
