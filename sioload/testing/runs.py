@@ -9,6 +9,7 @@ import difflib
 import json
 import math
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -62,6 +63,12 @@ def run(
         UsageError: an argument can't be used; nothing was sent.
         SioloadError: the run left no report.
     """
+    script = os.fspath(locustfile)
+    if re.fullmatch(r"[^,]*\.py", script) and "://" not in script and not os.path.exists(script):
+        raise UsageError(f"there is no locustfile {script}")
+    for name, texts in (("checks", checks), ("args", args)):
+        if isinstance(texts, str):
+            raise UsageError(f"{name} is a list of texts, not one: {name}=[{texts!r}]")
     asked: dict[str, object] = {"--host": host, "--sio-phases": phases, "--processes": processes}
     if phases is None:
         users = 1 if users is None else users
@@ -80,7 +87,7 @@ def run(
         given += _swarm_port()
     with tempfile.TemporaryDirectory(prefix="sioload-") as folder:
         path = Path(folder, "report.json")
-        files = ["--locustfile", os.fspath(locustfile), "--sio-report", str(path)]
+        files = ["--locustfile", script, "--sio-report", str(path)]
         argv = runner.module("locust", ["--headless", "--only-summary", *files, *given, *args])
         code, said = _wait(argv, {**os.environ, **(env or {})})
         if path.exists():
