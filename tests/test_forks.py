@@ -71,8 +71,10 @@ def test_what_a_command_becomes(tmp_path: Path) -> None:
 
 
 def test_it_can_be_ended(tmp_path: Path) -> None:
-    # gevent's hub sees a signal that comes just before it waits once it wakes.
-    code = "from gevent import monkey\nmonkey.patch_all()\nprint('up')\nimport time\n"
+    # gevent's hub sees a signal that comes just before it waits once it wakes. In the background of a shell
+    # it is ignored, unless somebody asks for it.
+    code = "from gevent import monkey\nmonkey.patch_all()\nimport signal, time\n"
+    code += "signal.signal(signal.SIGINT, signal.default_int_handler)\nprint('up')\n"
     code += "for _ in range(600):\n    time.sleep(0.1)"
     with serverkit.Process([sys.executable, "-c", code]) as process:
         process.wait_for("up", 20)
