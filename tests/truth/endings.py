@@ -130,8 +130,9 @@ def echoed(sio, gate):
         sio.emit("echo", 1)
 
 
-with socket.create_server(("127.0.0.1", 0)) as nothing:
-    nowhere = f"http://127.0.0.1:{nothing.getsockname()[1]}"
+nothing = socket.socket()  # held, so that nobody else listens there, and not listened on
+nothing.bind(("127.0.0.1", 0))
+nowhere = f"http://127.0.0.1:{nothing.getsockname()[1]}"
 full = socket.create_server(("127.0.0.1", 0), backlog=0)
 deaf = f"http://127.0.0.1:{full.getsockname()[1]}"
 crowd = []
