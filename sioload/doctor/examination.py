@@ -30,7 +30,7 @@ from sioload.engineio.packet import Handshake
 from sioload.engineio.urls import Endpoint, parse_url
 from sioload.errors import ConnectError, Failure, ProtocolError
 from sioload.net.fleet import Fleet
-from sioload.net.tls import tls_context
+from sioload.net.tls import check_files
 from sioload.options import Limits, Options
 from sioload.socketio.detect import identify, lacks_upgrade, refuses_transport, refuses_version, said
 from sioload.socketio.generations import V0, V4, Generation
@@ -58,8 +58,7 @@ class Examination:
         own = {name: value for name, value in options.headers.items() if name.lower() != "cookie"}
         cookies = dict(given_cookies(options.cookies, options.headers))  # beside which those of servers stay
         given = options.but(path=path, headers=own, cookies=cookies)
-        if given.ca_file or given.cert_file:
-            tls_context(given)
+        check_files(given)
         endpoint = parse_url(url, given.path)
         self._url = url
         self._namespace = namespace

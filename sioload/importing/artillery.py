@@ -35,7 +35,7 @@ from sioload.importing.layout import said
 from sioload.importing.loads import take_load
 from sioload.importing.origins import accounts
 from sioload.importing.settings import mapping, number_of, seconds_of_time, text_of
-from sioload.importing.statements import used_early, values_of, variables_in
+from sioload.importing.statements import used_early, values_in, variables_in
 from sioload.importing.summary import steps_told
 from sioload.importing.templates import Templates
 from sioload.importing.yamltext import read_yaml
@@ -120,7 +120,7 @@ class _Script:
             steps = [step for body in _bodies(kind) for step in body]
             names = variables_in(kind.options) | used_early(steps)
             for name in sorted(names - self._made.variables.keys()):
-                records = records_in([kind.options, _said(steps)])
+                records = records_in([kind.options, values_in(steps)])
                 paths = [
                     each.path for each in records if isinstance(each, At) and each.value == Variable(name)
                 ]
@@ -177,7 +177,7 @@ class _Script:
         kind.tasks = [Task(name[:60], steps or [Note("The scenario has no steps."), Think(1.0)])]
         kind.wait = (0.0, 0.0) if phased else (1.0, 1.0)
         kind.stubs = self._functions
-        records = [*records_in([_said(body) for body in _bodies(kind)]), *records_in(kind.options)]
+        records = [*records_in([values_in(body) for body in _bodies(kind)]), *records_in(kind.options)]
         asked = {getattr(record, "feed", "") for record in records}
         kind.feeds = [feed.name for feed in self._made.feeds if feed.name in asked and not feed.whole]
         kind.feeds += [self._columns.feed] if self._columns.feed in asked else []
@@ -369,7 +369,3 @@ def _empty(paths: list[Path]) -> Value:
     """A value with these parts, which are empty texts."""
     keys = dict.fromkeys(path[0] for path in paths if path)
     return {key: _empty([path[1:] for path in paths if path[:1] == (key,)]) for key in keys} or ""
-
-
-def _said(steps: list[Step]) -> list[Value]:
-    return [values_of(step) for step in steps_of(steps)]

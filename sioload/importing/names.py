@@ -39,20 +39,18 @@ class Names:
 
     def new(self, text: str, other: str = "value") -> str:
         """A name from a text that nothing else has."""
-        base = name = identifier(text, other)
-        number = 2
-        while name in self._taken or name in RESERVED or hasattr(builtins, name) or name[:2] == "__":
-            name = f"{base.rstrip('_')}_{number}"
-            number += 1
-        self._taken.add(name)
-        return name
+        return self._free(identifier(text, other), RESERVED, "_")
 
     def of_class(self, text: str) -> str:
         """A class's name that nothing else has: `chat user` is `ChatUser`."""
         base = "".join(word.capitalize() for word in identifier(text, "user").split("_"))[:40] or "User"
+        return self._free(base, CLASSES, "")
+
+    def _free(self, base: str, reserved: frozenset[str], between: str) -> str:
+        """That name, or the first with a number behind it that is free."""
         name, number = base, 2
-        while name in self._taken or name in CLASSES or hasattr(builtins, name):
-            name = f"{base}{number}"
+        while name in self._taken or name in reserved or hasattr(builtins, name) or name[:2] == "__":
+            name = f"{base.rstrip('_')}{between}{number}"
             number += 1
         self._taken.add(name)
         return name

@@ -21,13 +21,12 @@ from sioload.importing.conversation import (
     Value,
     Variable,
     records_in,
-    steps_of,
 )
 from sioload.importing.expressions import Expressions
 from sioload.importing.layout import Node, call, lines, quoted, said
 from sioload.importing.names import Names
 from sioload.importing.origins import ACCOUNTS
-from sioload.importing.statements import Statements, defined, used, values_of, variables_in
+from sioload.importing.statements import Statements, defined, used, values_in, variables_in
 
 NAME: Final = "locustfile.py"
 _STANDARD: Final = ("itertools", "json", "logging", "os", "random", "re", "string", "uuid")
@@ -174,7 +173,7 @@ class _Class:
             for name in self._conversation.variables
             if any(name in used(body) for body in self._bodies) or name in variables_in(self._kind.options)
         ]
-        records = records_in([values_of(step) for body in self._bodies for step in steps_of(body)])
+        records = records_in([values_in(body) for body in self._bodies])
         self._opened = {
             record.value.name
             for record in records

@@ -60,7 +60,12 @@ def _set_by(step: Step) -> set[str]:
 
 def used(steps: Sequence[Step]) -> set[str]:
     """The variables that steps ask for."""
-    return variables_in([values_of(step) for step in steps_of(list(steps))])
+    return variables_in(values_in(steps))
+
+
+def values_in(steps: Sequence[Step]) -> list[Value]:
+    """What steps hold that may hold variables, rows and made values."""
+    return [values_of(step) for step in steps_of(list(steps))]
 
 
 def used_early(steps: Sequence[Step]) -> set[str]:

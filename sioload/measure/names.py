@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 _MESSAGE_LENGTH: Final = 120
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
@@ -16,6 +17,20 @@ _PLACEHOLDERS: Final = (
     (re.compile(r"(?<![\w-])(?=[\w-]*[0-9])(?=[\w-]*[A-Za-z])[A-Za-z0-9_-]{16,}(?![\w-])"), "(id)"),
     (re.compile(r"[0-9]{5,}"), "(n)"),
 )
+
+K = TypeVar("K")
+
+
+def counted_since(now: Mapping[K, int], earlier: Mapping[K, int], other: K) -> dict[K, int]:
+    """What was counted by name after `earlier`, a former state of `now`.
+
+    Names that were told apart then, and no longer are, are in `other` now.
+    """
+    before: dict[K, int] = {}
+    for name, n in earlier.items():
+        known = name if name in now else other
+        before[known] = before.get(known, 0) + n
+    return {name: more for name, n in now.items() if (more := n - before.get(name, 0))}
 
 
 def normalise(text: str) -> str:

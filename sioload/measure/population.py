@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from sioload.measure.names import counted_since
 from sioload.plain import Json
 
 #: Distinct exceptions that are told apart; further ones are counted under `OTHER`.
@@ -87,13 +88,9 @@ class Population:
         fresh.connected = self.connected
         for name in ("ended", "left", "begun"):
             setattr(fresh, name, getattr(self, name) - getattr(earlier, name))
-        before: dict[tuple[str, str], int] = {}
-        for key, (count, _) in earlier.exceptions.items():
-            known = key if key in self.exceptions else OTHER  # which are told apart depends on who came first
-            before[known] = before.get(known, 0) + count
-        for key, (count, text) in self.exceptions.items():
-            if more := count - before.get(key, 0):
-                fresh.exceptions[key] = (more, text)
+        now, then = ({key: n for key, (n, _) in each.exceptions.items()} for each in (self, earlier))
+        for key, more in counted_since(now, then, OTHER).items():
+            fresh.exceptions[key] = (more, self.exceptions[key][1])
         return fresh
 
     def raised(self, kind: str, place: str, message: str, count: int = 1) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sioload.measure.histogram import HIGHEST, LAST, LINEAR, TICKS, TOP, Histogram, bucket, locust_key
-from sioload.measure.names import normalise
+from sioload.measure.names import counted_since, normalise
 from sioload.plain import Json
 
 #: Distinct error messages of a row; the rest are counted under `OTHER_ERRORS`.
@@ -171,11 +171,7 @@ class Totals:
             fresh.service = self.service.since(earlier.service or Histogram())
         fresh.untimed, fresh.bytes = self.untimed - earlier.untimed, self.bytes - earlier.bytes
         fresh.skipped, fresh.unfinished = self.skipped - earlier.skipped, self.unfinished - earlier.unfinished
-        before: dict[str, int] = {}
-        for text, n in earlier.errors.items():
-            counted = text if text in self.errors else OTHER_ERRORS  # `bound_errors` moved it there since
-            before[counted] = before.get(counted, 0) + n
-        fresh.errors = {text: more for text, n in self.errors.items() if (more := n - before.get(text, 0))}
+        fresh.errors = counted_since(self.errors, earlier.errors, OTHER_ERRORS)
         for kind, times in self.failed.items():
             fresh.failed[kind] = times.since(earlier.failed.get(kind, Histogram()))
         fresh.notes = {text: note for text, note in self.notes.items() if text not in earlier.notes}

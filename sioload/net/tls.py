@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from sioload.measure.recorder import Recorder
 
 
+def check_files(options: Options) -> None:
+    """Read the files of certificates, if there are any: a mistake shall be known before load.
+
+    Raises:
+        OptionError: one of them can't be read.
+    """
+    if options.ca_file or options.cert_file:
+        tls_context(options)
+
+
 def tls_context(options: Options) -> ssl.SSLContext:
     """A client's context as the options say; verification is on unless `tls_verify` is False.
 

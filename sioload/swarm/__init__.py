@@ -16,7 +16,7 @@ from sioload.errors import UsageError
 from sioload.load.phases import Plan
 from sioload.load.shapes import take_phases
 from sioload.net.fleet import on_user
-from sioload.net.tls import tls_context
+from sioload.net.tls import check_files
 from sioload.report.course import check_parts
 from sioload.swarm.capacity import take_capacity
 from sioload.swarm.interrupts import Interrupts
@@ -94,8 +94,8 @@ def _check_users(environment: Environment) -> None:
                 host_url(host)
             if options.handshake_url:
                 parse_url(options.handshake_url)
-            if (options.ca_file or options.cert_file) and not isinstance(environment.runner, MasterRunner):
-                tls_context(options)  # whose files must be there
+            if not isinstance(environment.runner, MasterRunner):
+                check_files(options)
         except UsageError as error:
             print(f"sioload: {user_class.__name__}: {error}", file=sys.stderr)
             raise SystemExit(2) from error

@@ -22,7 +22,7 @@ from sioload.engineio.urls import bare
 from sioload.errors import UsageError
 from sioload.measure.row_types import ROW_TYPES
 from sioload.measure.trace import HOLD, Entry, Trace
-from sioload.net.tls import tls_context
+from sioload.net.tls import check_files
 from sioload.options import unknown
 from sioload.swarm.single import Single
 from sioload.users.once import once
@@ -91,8 +91,7 @@ class Trial:
         self.host: str = options.host or kind.host or ""
         if not self.host:
             raise UsageError("no server: give --host URL, or the class an attribute host")
-        if self._options.ca_file or self._options.cert_file:
-            tls_context(self._options)  # whose files must be there
+        check_files(self._options)
         options.locustfile = path
         made = once(kind, self)
         self.environment = Environment(
