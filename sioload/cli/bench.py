@@ -113,7 +113,7 @@ def taking(*arguments: Any) -> Callable[[Command], Command]:
     return give
 
 
-@click.command()
+@click.command(short_help="Put load on the server at URL: users who emit an event.")
 @taking(URL, *LOAD, *SCENARIO, PROCESSES, *CHECKS, *OUTPUTS)
 def bench(
     url: str,

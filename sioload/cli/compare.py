@@ -39,7 +39,11 @@ class _Sides(click.Command):
         return super().parse_args(ctx, given)
 
 
-@click.command(cls=_Sides, options_metavar="--with NEW.json... [OPTIONS]")
+@click.command(
+    cls=_Sides,
+    options_metavar="--with NEW.json... [OPTIONS]",
+    short_help="Tell whether runs are worse than those before.",
+)
 @click.argument("base", nargs=-1, required=True, metavar="BASE.json...")
 @click.option(
     "--with",

@@ -29,7 +29,7 @@ PATIENCE = 5.0
 REPORTS = {"--html": "demo-locust.html", "--sio-html": "demo.html", "--sio-report": "demo.json"}
 
 
-@click.command()
+@click.command(short_help="Start the embedded server, and load on it in Locust's web UI.")
 @click.option(
     "--users", "-u", type=click.IntRange(1), default=100, show_default=True, help="Simulated users."
 )

@@ -14,7 +14,7 @@ from sioload.options import Options
 from sioload.plain import Json
 
 
-@click.command()
+@click.command(short_help="Tell what a Socket.IO server speaks, and what is wrong.")
 @click.argument("url", callback=values.server_url)
 @click.option("--path", default="/socket.io/", show_default=True, help="The engine's path.")
 @click.option("--namespace", default="/", show_default=True, help="The namespace to join.")

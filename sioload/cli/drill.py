@@ -84,7 +84,7 @@ DRILL = (
 # fmt: on
 
 
-@click.command()
+@click.command(short_help="Disturb a server while users are there: do all come back?")
 @bench.taking(*scripts.TARGET, *DRILL, *bench.CHECKS, *scripts.SWARM, *bench.SCENARIO, *bench.OUTPUTS)
 @click.pass_context
 def drill(

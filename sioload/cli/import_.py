@@ -27,7 +27,7 @@ def _pace(ctx: click.Context, param: click.Parameter, value: str) -> float:
     return factor
 
 
-@click.command("import")
+@click.command("import", short_help="Write a locustfile from a recording or an Artillery script.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "-o", "folder", type=click.Path(file_okay=False, path_type=Path), default=Path(), metavar="DIR",

@@ -38,7 +38,7 @@ TRIAL = (
 # fmt: on
 
 
-@click.command("try")
+@click.command("try", short_help="Run one user once, and show every packet and its row.")
 @bench.taking(*TRIAL, *bench.SCENARIO)
 @click.pass_context
 def trying(

@@ -78,13 +78,13 @@ def phases(ctx: click.Context, param: click.Parameter, value: str | None) -> str
 
 def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """A time span in the whole seconds that Locust takes; a bare number is of seconds."""
-    if value is None or re.fullmatch("[0-9]{1,8}", value):
-        return value
-    seconds = seconds_of(value)
-    if re.fullmatch("[0-9]+", value) or (seconds is not None and seconds >= 1e8):
+    if value is None:
+        return None
+    seconds = float(value) if re.fullmatch("[0-9]+", value) else seconds_of(value)
+    if seconds is not None and seconds >= 1e8:
         raise click.BadParameter(f"{value!r} is longer than three years: give e.g. 30s, 5m or 1h30m")
-    if seconds is None or seconds % 1:
-        whole = "" if seconds is None else " of whole seconds"
+    if not seconds or seconds % 1:  # with none, Locust would run for ever
+        whole = " of whole seconds" if seconds else ""
         raise click.BadParameter(f"{value!r} is no time{whole}: give e.g. 30s, 5m or 1h30m")
     return f"{seconds:.0f}s"
 

@@ -128,6 +128,7 @@ class SocketIOClient(ClientBase):
                 raise UsageError(f"namespace {name!r} must begin with '/'")
         wanted = list(dict.fromkeys(names))
         opener.ask_url = None
+        life.dismissed = False
 
         def attempt() -> None:
             life.lost = ""

@@ -29,12 +29,13 @@ class Lifecycle(Listener):
 
     Attributes:
         manager, pending, sleepers, emitter: the client's, made here.
+        dismissed: `disconnect()` was called, after which no attempt follows by itself.
         lost: "given up" when reconnecting came to nothing, "failed" when `connect()` did, else "".
         stopped: the user was stopped in the middle of a call, whose answer may still come (`break_off`).
     """
 
-    __slots__ = ("_fleet", "_incoming", "_options", "_overtime", "_returns", "_user", "emitter", "lost",
-                 "manager", "pending", "sleepers", "stopped")  # fmt: skip
+    __slots__ = ("_fleet", "_incoming", "_options", "_overtime", "_returns", "_user", "dismissed", "emitter",
+                 "lost", "manager", "pending", "sleepers", "stopped")  # fmt: skip
 
     def __init__(self, fleet: Fleet, options: Options, user: object, incoming: Incoming) -> None:
         self._fleet = fleet
@@ -42,7 +43,7 @@ class Lifecycle(Listener):
         self._user = user
         self._incoming = incoming
         self.lost: Literal["", "given up", "failed"] = ""
-        self.stopped = False
+        self.stopped = self.dismissed = False
         self._overtime: Timer | None = None  # what is open when the user ends may take so long and no longer
         self._returns: Returns | None = None
         self.manager = incoming.manager = Manager(fleet, options, self, incoming, incoming)
@@ -121,10 +122,13 @@ class Lifecycle(Listener):
         """Wait before an attempt to connect.
 
         Raises:
+            ConnectError: the script has called `disconnect()`.
             GreenletExit: the user is told to stop.
         """
         until = perf_counter() + seconds
         while getattr(self._user, "_state", None) != "stopping":
+            if self.dismissed:
+                raise ConnectError("connect", "disconnected before it was connected", kind="client")
             if perf_counter() >= until:
                 return
             self.sleepers.sleep(until)
@@ -197,6 +201,7 @@ class Lifecycle(Listener):
 
     def rejoin_patiently(self) -> None:
         """See `SocketIOClient.rejoin_patiently`."""
+        self.dismissed = False
         if self._returns is None:
             self._returns = Returns()
         self._returns.make(self.rejoin, self._options, self.pause, self.complain)
@@ -217,7 +222,9 @@ class Lifecycle(Listener):
         if namespace is not None:
             self.manager.leave(namespace)
         else:
+            self.dismissed = True
             self.manager.shut("client")
+            self._fleet.later(self.sleepers.wake)
         self.until_idle()
         if namespace is None and was_up:
             self._incoming.tell("disconnect", "client disconnect")

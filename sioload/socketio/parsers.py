@@ -57,8 +57,16 @@ class Codec:
 
 
 def codec_of(parser: Parser) -> Codec:
-    """The codec that uses a parser."""
-    encode = parser.encode
+    """The codec that uses a parser. Whatever its encoder raises, nothing was sent."""
+
+    def encode(packet: Packet) -> list[Message]:
+        try:
+            return parser.encode(packet)
+        except EncodeError:
+            raise
+        except Exception as error:
+            raise EncodeError(f"the parser raised {type(error).__name__}: {error}") from error
+
     return Codec(
         lambda namespace, event, args, id: encode(Packet(PacketType.EVENT, namespace, [event, *args], id)),
         lambda namespace, id, args: encode(Packet(PacketType.ACK, namespace, [*args], id)),

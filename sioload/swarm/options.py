@@ -32,6 +32,8 @@ def add_options(parser: Any) -> None:
 
     def parse_args(*args: Any, **kwargs: Any) -> Any:
         options = parse(*args, **kwargs)
+        if fault := _same_file(options):
+            parser.error(fault)
         before_fork(options)
         return options
 
@@ -88,6 +90,19 @@ def add_options(parser: Any) -> None:
     add("--sio-grace", grace, "<seconds>", text, default=GRACE)
     text = "How long emits may stay open after the users have stopped. Defaults to 5."
     add("--sio-drain", seconds, "<seconds>", text, default=DRAIN)
+
+
+def _same_file(options: Any) -> str | None:
+    """Which two options name one file, of which the later would take the place of the other; None if none."""
+    seen: dict[str, str] = {}
+    for name in ("sio_report", "sio_junit", "sio_html", "sio_trace", "html_file"):
+        path = getattr(options, name, None)
+        if not path or (os.path.exists(path) and not os.path.isfile(path)):
+            continue  # pipes and devices take it all
+        flag = "--" + name.removesuffix("_file").replace("_", "-")
+        if (other := seen.setdefault(os.path.realpath(path), flag)) != flag:
+            return f"{other} and {flag} both name {path}: give each a file of its own"
+    return None
 
 
 def checks_of(options: Any) -> list[Check]:

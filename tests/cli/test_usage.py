@@ -47,6 +47,9 @@ BAD = [
     (("bench", URL, *EMIT, "--rate", "fast"), '"max"'),
     (("bench", URL, *EMIT, "--run-time", "soon"), "'soon' is no time: give e.g. 30s"),
     (("bench", URL, *EMIT, "--run-time", ""), "is no time"),
+    (("bench", URL, *EMIT, "--run-time", "0"), "'0' is no time: give e.g. 30s"),
+    (("bench", URL, *EMIT, "--run-time", "0s"), "'0s' is no time: give e.g. 30s"),
+    (("bench", URL, *EMIT, "--run-time", "9" * 400 + "s"), "is no time"),
     (("bench", URL, *EMIT, "--run-time", "1s500ms"), "is no time of whole seconds"),
     (("bench", URL, *EMIT, "--run-time", "99999999h"), "'99999999h' is longer than three years"),
     (("bench", URL, *EMIT, "--run-time", "9" * 12), "is longer than three years"),
@@ -163,6 +166,7 @@ def test_help_names_every_command():
     assert done.code == 0
     for command in ("bench", "demo", "init", "target"):
         assert f"\n  {command} " in done.out
+    assert "..." not in done.out.partition("Commands:")[2], "what a command does isn't cut at 80 columns"
 
 
 def test_a_file_of_the_current_directory_hides_no_module(tmp_path):

@@ -561,6 +561,22 @@ def disconnect_and_connect_again() -> None:
 
 
 @scenario
+def who_disconnects_tries_no_more() -> None:
+    nobody = "http://127.0.0.1:1"
+    sio = client(reconnection_delay=60, reconnection_delay_max=60)
+    trying = gevent.spawn(sio.connect, nobody, retry=True)
+    until(lambda: row(sio, "CONNECT", "/")[0])
+    sio.disconnect()
+    trying.join(3)
+    assert isinstance(trying.exception, ConnectError)
+    assert str(trying.exception) == "connect: disconnected before it was connected"
+    assert row(sio, "CONNECT", "/")[0] == 1, "one attempt was made"
+    sio.connect(retry=True)
+    assert sio.call("echo", 1) == 1
+    sio.disconnect()
+
+
+@scenario
 def a_drop_is_a_loss_of_its_own_kind_and_the_server_hears_of_it() -> None:
     sio = connected()
     sid, told = sio.sid, []

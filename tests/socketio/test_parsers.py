@@ -130,6 +130,15 @@ def test_a_parser_of_the_scripts_own_is_used_for_all() -> None:
     assert own.encode_disconnect("/") == ["(<PacketType.DISCONNECT: 1>, '/', None, None)"[::-1]]
 
 
+def test_what_a_parser_of_the_scripts_own_raises_ends_the_emit_unsent() -> None:
+    class Broken(Reversed):
+        def encode(self, packet: Packet) -> list[Message]:
+            raise KeyError(packet.namespace)
+
+    with pytest.raises(EncodeError, match="the parser raised KeyError: '/a'"):
+        codec_of(Broken()).encode_event("/a", "e", [1], 5)
+
+
 def test_0_9_has_no_other_parser() -> None:
     with pytest.raises(OptionError):
         codec_for(GENERATIONS["0"], "msgpack")

@@ -94,6 +94,13 @@ def test_the_check_of_a_path_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "new.json").exists()
 
 
+def test_two_outputs_to_one_file_are_refused(tmp_path: Path) -> None:
+    for args in (["--sio-report", "x", "--html", "./x"], ["--sio-junit", "x", "--sio-trace", "x"]):
+        line = refused(args, tmp_path)
+        assert args[0] in line and args[2] in line and "a file of its own" in line
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
     """/dev/stdout is such a link, and leads to a file where a shell says `> report.json`."""
     links = {"report.json": tmp_path / "run.json", "junit.xml": tmp_path / "new.xml"}
