@@ -1,5 +1,5 @@
-/* What a histogram in one report holds more than in the report before: the master of a swarm asks for each row of each
- * report. histogram.py says what it does, and does it where this isn't compiled. */
+/* Adds what a histogram in one report holds more than in the report before: the master of a swarm does so for each row
+ * of each report. histogram.py says what it does, and does it where this isn't compiled. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -15,40 +15,44 @@ static uint64_t number(const char *packed, Py_ssize_t i, Py_ssize_t width) {
     return memcpy(&small, packed + 4 * i, 4), small;
 }
 
-static int put(PyObject *changes, uint16_t bucket, int64_t more) {
-    PyObject *key = PyLong_FromLong(bucket), *value = PyLong_FromLongLong(more);
-    int failed = key == NULL || value == NULL || PyDict_SetItem(changes, key, value) < 0;
-    Py_XDECREF(key);
-    Py_XDECREF(value);
+/* Count so many more in a bucket. */
+static int count_more(PyObject *counts, uint16_t bucket, int64_t more) {
+    PyObject *key = PyLong_FromLong(bucket), *known, *sum = NULL;
+    int failed = 1;
+    if (key == NULL) return 1;
+    known = PyDict_GetItemWithError(counts, key);
+    if (known != NULL) more += PyLong_AsLongLong(known);
+    if (!PyErr_Occurred()) sum = PyLong_FromLongLong(more);
+    if (sum != NULL) failed = PyDict_SetItem(counts, key, sum) < 0;
+    Py_XDECREF(sum);
+    Py_DECREF(key);
     return failed;
 }
 
-static PyObject *counts_changes(PyObject *module, PyObject *const *args, Py_ssize_t count) {
-    if (count != 3 || !PyBytes_Check(args[0]) || !PyBytes_Check(args[1]) || !PyBytes_Check(args[2]))
-        return PyErr_Format(PyExc_TypeError, "changes() takes buckets, counts and former counts, all bytes");
-    const char *buckets = PyBytes_AS_STRING(args[0]), *now = PyBytes_AS_STRING(args[1]);
-    const char *then = PyBytes_AS_STRING(args[2]);
-    Py_ssize_t n = PyBytes_GET_SIZE(args[0]) / 2, size = PyBytes_GET_SIZE(args[1]), known = PyBytes_GET_SIZE(args[2]);
+static PyObject *counts_add_changes(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    if (count != 4 || !PyDict_Check(args[0]) || !PyBytes_Check(args[1]) || !PyBytes_Check(args[2]) ||
+        !PyBytes_Check(args[3]))
+        return PyErr_Format(PyExc_TypeError, "add_changes() takes a dict, buckets, counts and former counts, all bytes");
+    const char *buckets = PyBytes_AS_STRING(args[1]), *now = PyBytes_AS_STRING(args[2]);
+    const char *then = PyBytes_AS_STRING(args[3]);
+    Py_ssize_t n = PyBytes_GET_SIZE(args[1]) / 2, size = PyBytes_GET_SIZE(args[2]), known = PyBytes_GET_SIZE(args[3]);
     Py_ssize_t width = size == 4 * n ? 4 : 8;
-    if (PyBytes_GET_SIZE(args[0]) % 2 || size != width * n || known % width || known > size)
+    if (PyBytes_GET_SIZE(args[1]) % 2 || size != width * n || known % width || known > size)
         return PyErr_Format(PyExc_ValueError, "%zd buckets with %zd bytes of counts, and %zd before", n, size, known);
-    PyObject *changes = PyDict_New();
-    if (changes == NULL) return NULL;
+    int64_t total = 0;
     for (Py_ssize_t i = 0; i < n; i++) {
         uint64_t more = number(now, i, width) - (i < known / width ? number(then, i, width) : 0);
         uint16_t bucket;
         if (more == 0) continue;
         memcpy(&bucket, buckets + 2 * i, 2);
-        if (put(changes, bucket, (int64_t)more)) {
-            Py_DECREF(changes);
-            return NULL;
-        }
+        if (count_more(args[0], bucket, (int64_t)more)) return NULL;
+        total += (int64_t)more;
     }
-    return changes;
+    return PyLong_FromLongLong(total);
 }
 
 static PyMethodDef functions[] = {
-    {"changes", (PyCFunction)(void (*)(void))counts_changes, METH_FASTCALL, NULL},
+    {"add_changes", (PyCFunction)(void (*)(void))counts_add_changes, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 

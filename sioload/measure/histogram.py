@@ -25,6 +25,8 @@ except ImportError:
 
 #: Ticks in a second.
 TICKS: Final = 10_000_000
+#: Before anything was encoded.
+_NOTHING: Final[dict[str, Json]] = {"buckets": b"", "counts": b"", "sum": 0}
 #: Values below have a bucket each.
 LINEAR: Final = 256
 #: The first tick of the last bucket, just beyond 10 minutes; everything above falls into it too.
@@ -137,13 +139,8 @@ class Histogram:
         """Add samples that are counted already."""
         if not total:
             return
-        self._add(counts.items(), total, sum_ticks, min_ticks, max_ticks)
-
-    def _add(
-        self, counts: Iterable[tuple[int, int]], total: int, sum_ticks: int, min_ticks: int, max_ticks: int
-    ) -> None:
         mine = self.counts
-        for i, n in counts:
+        for i, n in counts.items():
             mine[i] = mine.get(i, 0) + n
         self.min_ticks = min(self.min_ticks, min_ticks) if self.total else min_ticks
         self.max_ticks = max(self.max_ticks, max_ticks)
@@ -235,12 +232,14 @@ class Histogram:
             data: what it gave.
             before: what it had given when that was added here: only what changed since is touched.
         """
-        if before is None:
-            changes, sum_ticks = _decoded(data), data["sum"]
-        else:
-            changes, sum_ticks = _changes(data, before), data["sum"] - before["sum"]
-        if changes:
-            self._add(changes.items(), sum(changes.values()), sum_ticks, data["min"], data["max"])
+        before = before or _NOTHING
+        if data["counts"] == before["counts"] and data["buckets"] == before["buckets"]:
+            return
+        more = _add_changes(self.counts, data, before)
+        self.min_ticks = min(self.min_ticks, data["min"]) if self.total else data["min"]
+        self.max_ticks = max(self.max_ticks, data["max"])
+        self.total += more
+        self.sum_ticks += data["sum"] - before["sum"]
 
     @classmethod
     def decode(cls, data: dict[str, Json]) -> Histogram:
@@ -271,16 +270,17 @@ def _decoded(data: dict[str, Json]) -> dict[int, int]:
     return dict(zip(buckets, array("I" if len(counts) == 4 * len(buckets) else "Q", counts), strict=True))
 
 
-def _changes(data: dict[str, Json], before: dict[str, Json]) -> dict[int, int]:
-    """Bucket to how many samples more it holds than `before`; both of `Histogram.encode`."""
-    counts, had = data["counts"], before["counts"]
-    if counts == had and data["buckets"] == before["buckets"]:
-        return {}
-    same_width = len(had) * len(data["buckets"]) == len(counts) * len(before["buckets"])
-    if _native is not None and same_width and data["buckets"].startswith(before["buckets"]):
+def _add_changes(to: dict[int, int], data: dict[str, Json], before: dict[str, Json]) -> int:
+    """Add how many samples more each bucket holds than `before` (both encoded); returns their sum."""
+    buckets, counts, had = data["buckets"], data["counts"], before["counts"]
+    same_width = len(had) * len(buckets) == len(counts) * len(before["buckets"])
+    if _native is not None and same_width and buckets.startswith(before["buckets"]):
         # Dicts keep their order, so new buckets stand behind the known ones.
-        return cast(dict[int, int], _native.changes(data["buckets"], counts, had))
+        return cast(int, _native.add_changes(to, buckets, counts, had))
     changes = _decoded(data)
     for i, n in _decoded(before).items():
         changes[i] = changes.get(i, 0) - n
-    return {i: more for i, more in changes.items() if more}
+    for i, more in changes.items():
+        if more:
+            to[i] = to.get(i, 0) + more
+    return sum(changes.values())
