@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that the last reports may take beyond what draining may, and in all if someone is in a hurry.
 GRACE, HASTE = 10.0, 5.0
+#: New objects after which the collector looks: a worker's report is some thousand, all freed with the next.
+YOUNG: Final = 50_000
 #: Seconds until a worker that hasn't answered is asked again: it may have joined just then.
 AGAIN: Final = 1.0
 
@@ -69,7 +71,7 @@ class Master:
 
     def on_test_start(self, **_: object) -> None:
         self.guard.rearrange()
-        collect_less()
+        collect_less(YOUNG)
         self._next_test()
         self.trace.begin()
         self.desk.stock.begin()

@@ -45,7 +45,7 @@ SLOW_STOP: Final = 10.0
 #: Batches after the last user was spawned until which users may still be connecting.
 SETTLE: Final = 5
 #: New objects after which Python's collector looks for garbage; by itself it does after 700. A user is some
-#: hundred that stay, a worker's report some thousand, and what they let go of is freed at once.
+#: hundred that stay, and what they let go of is freed at once.
 YOUNG: Final = 5000
 #: By what the users must have grown for those that are there to be kept from the collector once more.
 GROWN: Final = 1.25
@@ -328,11 +328,15 @@ def finish_stop(runner: Runner, greenlet: Any, quits: bool) -> None:
         runner.quit()
 
 
-def collect_less() -> None:
-    """Let the collector look less often, unless the script wants even less of it, or no collector at all."""
+def collect_less(after: int = YOUNG) -> None:
+    """Let the collector look less often, unless the script wants even less of it, or no collector at all.
+
+    Args:
+        after: so many new objects.
+    """
     young, *older = gc.get_threshold()
-    if 0 < young < YOUNG:
-        gc.set_threshold(YOUNG, *older)
+    if 0 < young < after:
+        gc.set_threshold(after, *older)
 
 
 def is_compiled() -> bool:
