@@ -81,19 +81,20 @@ def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int
 
 def _of_drill(check: Check, figures: Figures) -> CheckResult:
     """Judge what came of a drill, by the worst of its marks."""
-    found = drill.values(check.stat, figures.drill)
+    # Nobody comes back where nobody was lost.
+    marks = [each for each in figures.drill if each["lost"] or not check.stat.startswith("back_")]
+    found = drill.values(check.stat, marks)
     known = [value for value in found if value is not None]
     if not found or len(known) < len(found):
-        # Nobody was lost where nobody came back: what wasn't measured fails, but for that.
-        none = bool(found) and check.stat.startswith("back_") and not any(drill.values("lost", figures.drill))
+        none = bool(figures.drill) and not found
         value = "nobody was lost" if none else "none"
         reason = "" if none else f"no {check.stat} was measured" if found else "nothing was drilled"
         return CheckResult(check, none, value, reason, enough=False)
-    worst = min(known) if check.op in (">", ">=") else max(known)
-    ok = OPERATORS[check.op](worst, check.limit)
+    missed = [value for value in known if not OPERATORS[check.op](value, check.limit)]
+    worst = (min if check.op in (">", ">=") else max)(missed or known)
     value = _shown(check.stat, worst)
-    reason = "" if ok else f"{check.stat} is {value}, not {check.op} {_shown(check.stat, check.limit)}"
-    return CheckResult(check, ok, value, reason, enough=True)
+    reason = f"{check.stat} is {value}, not {check.op} {_shown(check.stat, check.limit)}" if missed else ""
+    return CheckResult(check, not missed, value, reason, enough=True)
 
 
 def _of_servers(check: Check, metrics: Sequence[servers.Metric]) -> CheckResult:

@@ -137,5 +137,21 @@ def test_checks_judge_the_worst_mark() -> None:
             parse(text)
 
 
+def test_a_check_holds_for_each_mark_and_a_mark_that_lost_nobody_has_nobody_to_come_back() -> None:
+    mark, figures = drilled([0.1] * 7)
+    (bad,) = document(ASKED, [mark], figures, 5.0)
+    none = {**bad, "lost": 0, "by_reason": {}, "back_ms": None, "not_back": 0, "exit_code": -9}
+    gone = {**bad, "back_ms": None}
+    assert judged("drill: back_p99 < 30s", none, bad) == (True, "2000 ms")
+    assert judged("drill: back_p99 < 1s", none, bad) == (False, "2000 ms")
+    assert judged("drill: back_p99 < 30s", none, none) == (True, "nobody was lost")
+    assert judged("drill: back_p99 < 30s", bad, gone) == (False, "none"), "who was lost there never came back"
+    # The command of one mark was killed; its exit code is the lower one.
+    assert judged("drill: exit_code == 0", none, bad) == (False, "-9")
+    assert judged("drill: exit_code == 0", bad, bad) == (True, "0")
+    assert judged("drill: lost == 2", none, bad) == (False, "0")
+    assert judged("drill: lost != 0", none, bad) == (False, "0")
+
+
 def test_what_is_asked_travels_as_text() -> None:
     assert asked_of(ASKED.text()) == ASKED
