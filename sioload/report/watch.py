@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from sioload.durations import duration_text
-from sioload.report.checks import Check
+from sioload.report.checks import Check, of_the_whole
 from sioload.report.course import Course, Part
 from sioload.report.evaluation import CheckResult, evaluate
 from sioload.report.figures import Figures, between
@@ -72,12 +72,13 @@ class Watch:
             states.append((now, counted))
         if since > now - span:
             return None
-        recent = counted.since(earlier)
+        whole = of_the_whole(check.stat)
+        recent = run if whole else counted.since(earlier)
         result = evaluate(check, recent, duration=now - since, peak_users=users)
         if result.ok or not result.enough:
             return None
-        reason = f"{result.reason} in the last {duration_text(round(now - since, 1))}, at {users} users"
-        return replace(result, reason=reason)
+        lately = "" if whole else f" in the last {duration_text(round(now - since, 1))}"
+        return replace(result, reason=f"{result.reason}{lately}, at {users} users")
 
 
 def _before(run: Figures, part: Part) -> Figures | None:

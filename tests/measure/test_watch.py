@@ -83,3 +83,22 @@ def test_a_check_on_a_phase_is_watched_in_that_phase_only_and_after_its_beginnin
 def test_rates_are_judged_over_the_time_in_which_every_worker_reports() -> None:
     run = Second("CALL: rate > 5/s abort after 1s", steady=6.0)
     assert not any(run.passes(*([0.01] * 30 if second % 3 == 0 else [])) for second in range(30))
+
+
+def test_what_only_the_whole_run_has_is_judged_as_it_is_now() -> None:
+    run = Second("run: workers_lost == 0 abort after 3s", "ledger: open < 100 abort after 3s")
+    run.swarm.take("w", Recorder("other").snapshot(0))
+    for _ in range(5):
+        run.recorder.ledger.emits += 15  # less than the limit in three seconds, but no answer ever comes
+        assert run.passes() is None
+    run.swarm.lost("w")
+    lost = run.passes()
+    assert lost is not None and lost.reason == "workers_lost is 1, not == 0, at 37 users"
+    run = Second("ledger: open < 100 abort after 3s")
+    run.recorder.ledger.emits += 30
+    found = []
+    for _ in range(6):
+        run.recorder.ledger.emits += 15
+        found.append(run.passes())
+    assert found[:4] == [None] * 4 and found[4] is not None
+    assert found[4].reason == "open is 105, not < 100, at 37 users"
