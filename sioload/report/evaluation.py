@@ -205,7 +205,7 @@ def _heard(check: Check, figures: Figures) -> tuple[float | None, int]:
 
 def _shown(stat: str, value: float) -> str:
     if timed(stat):
-        return f"{value * 1000:.4g} ms" if value < 10 else f"{value:.2f} s"
+        return f"{servers.digits(value * 1000)} ms" if value < 10 else f"{value:.2f} s"
     if stat == "duration":
         return f"{value:.1f} s"
     if stat == "fail_ratio":

@@ -283,11 +283,16 @@ def judge(
 def shown(value: float, unit: str) -> str:
     """A value for people: `98.2 ms`, `61.4 MiB`, `0.97 cores`."""
     if unit == "s":
-        return f"{value * 1000:.4g} ms" if value < 10 else f"{value:.2f} s"
+        return f"{digits(value * 1000)} ms" if value < 10 else f"{value:.2f} s"
     if unit.startswith("B"):
         step = min(3, int(math.log2(value) // 10)) if value >= 1 else 0
-        return f"{value / 1024**step:.4g} {('B', 'KiB', 'MiB', 'GiB')[step]}{unit[1:]}"
-    return f"{value:.4g}{unit and (unit if unit == '/s' else ' ' + unit)}"
+        return f"{digits(value / 1024**step)} {('B', 'KiB', 'MiB', 'GiB')[step]}{unit[1:]}"
+    return f"{digits(value)}{unit and (unit if unit == '/s' else ' ' + unit)}"
+
+
+def digits(value: float) -> str:
+    """A number to four digits; what is larger is shown whole, not as a power of ten."""
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def titled(metric: str) -> str:

@@ -16,7 +16,9 @@ import serverkit
 
 from sioload import CheckError
 from sioload.report.checks import parse
-from sioload.report.servers import KEEP, Metric, Servers
+from sioload.report.evaluation import evaluate
+from sioload.report.figures import Figures
+from sioload.report.servers import KEEP, Metric, Servers, shown, summary
 
 SCRIPT = """
 from locust import constant, task
@@ -194,6 +196,19 @@ def test_a_long_course_stays_small_and_its_extremes_exact() -> None:
     assert (shown["count"], shown["max"], shown["min"]) == (20_000, 1.0, 0.0)
     assert shown["mean"] == pytest.approx(1 / 20_000, rel=1e-3)
     assert metric.on([(30_000, 30_001)], 0.0) == [None]
+
+
+def test_large_figures_are_shown_whole() -> None:
+    clients = Metric("admin", "one", "clients", "")
+    for number in (11_900, 12_345):
+        clients.add(number / 1000, float(number))
+    assert summary([clients.document(0.0)]) == ["admin one: clients 12122 (max 12345)"]
+    result = evaluate(
+        parse("server[admin/clients]: max < 12000"), Figures(servers=[clients]), duration=1, peak_users=1
+    )
+    assert result.reason == "max is 12345, not < 12000"
+    assert shown(25_000.4, "/s") == "25000/s" and shown(9.9999, "s") == "10000 ms"
+    assert [shown(each, "s") for each in (0.0982, 0.99996, 1.2345)] == ["98.2 ms", "1000 ms", "1234 ms"]
 
 
 def test_a_counter_is_its_rate_and_may_begin_anew() -> None:
