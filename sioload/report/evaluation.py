@@ -70,12 +70,12 @@ def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int
         return CheckResult(check, False, value, reason, enough=False)
     if measured is None:
         return CheckResult(check, True, "no samples", "", enough=False)
-    value = _shown(check.stat, measured)
+    value, limit = _told(check, measured)
     waits = sum(r.unfinished for r in figures.rows if r.type == check.selector and check.matches(r.name))
     if waits and timed(check.stat):
         value += f" ({waits} unfinished)"
     ok = OPERATORS[check.op](measured, check.limit)
-    reason = "" if ok else f"{check.stat} is {value}, not {check.op} {_shown(check.stat, check.limit)}"
+    reason = "" if ok else f"{check.stat} is {value}, not {check.op} {limit}"
     return CheckResult(check, ok, value, reason, enough=True, measured=measured)
 
 
@@ -92,8 +92,8 @@ def _of_drill(check: Check, figures: Figures) -> CheckResult:
         return CheckResult(check, none, value, reason, enough=False)
     missed = [value for value in known if not OPERATORS[check.op](value, check.limit)]
     worst = (min if check.op in (">", ">=") else max)(missed or known)
-    value = _shown(check.stat, worst)
-    reason = f"{check.stat} is {value}, not {check.op} {_shown(check.stat, check.limit)}" if missed else ""
+    value, limit = _told(check, worst)
+    reason = f"{check.stat} is {value}, not {check.op} {limit}" if missed else ""
     return CheckResult(check, not missed, value, reason, enough=True)
 
 
@@ -201,6 +201,20 @@ def _heard(check: Check, figures: Figures) -> tuple[float | None, int]:
         else heard.spread.percentile(percent)
     )
     return time, heard.spread.total
+
+
+def _told(check: Check, measured: float) -> tuple[str, str]:
+    """What was measured and the limit, as people read them; in full where that would look alike but isn't."""
+    value, limit = (_shown(check.stat, each) for each in (measured, check.limit))
+    if value == limit and measured != check.limit:
+        value, limit = (_in_full(check.stat, each) for each in (measured, check.limit))
+    return value, limit
+
+
+def _in_full(stat: str, value: float) -> str:
+    if stat in ("fail_ratio", "reach"):
+        return f"{value * 100:.9g}%"
+    return f"{value:.9g}/s" if stat == "rate" else f"{value:.9g} s"
 
 
 def _shown(stat: str, value: float) -> str:

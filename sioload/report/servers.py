@@ -276,8 +276,10 @@ def judge(
     else:
         value = (min if stat == "min" else max)(getattr(each, stat) for each in metrics)
     unit = metrics[0].unit
-    text, ok = shown(value, unit), holds(value, limit)
-    return ok, text, "" if ok else f"{stat} is {text}, not {op} {shown(limit, unit)}"
+    text, most, ok = shown(value, unit), shown(limit, unit), holds(value, limit)
+    if text == most and value != limit:
+        text, most = (f"{each:.12g} {unit}".rstrip() for each in (value, limit))
+    return ok, text, "" if ok else f"{stat} is {text}, not {op} {most}"
 
 
 def shown(value: float, unit: str) -> str:

@@ -215,6 +215,27 @@ def test_a_check_on_delivery_that_nothing_counts_names_the_remedy(text: str, rea
     assert ("delivery=" in result.reason) == ("delivery=" in reason)
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("CALL: max <= 10s", "max is 10.0003 s, not <= 10 s"),
+        ("CALL: min <= 250ms", "min is 0.25002 s, not <= 0.25 s"),
+        ("CALL: min <= 249ms", "min is 250 ms, not <= 249 ms"),
+        ("CALL: rate >= 0.004", "rate is 0.00299997/s, not >= 0.004/s"),
+        ("CALL: fail_ratio < 33.333%", "fail_ratio is 33.3333333%, not < 33.333%"),
+        ("run: duration <= 1000s", "duration is 1000.01 s, not <= 1000 s"),
+    ],
+)
+def test_what_misses_its_limit_narrowly_does_not_read_like_the_limit(text: str, reason: str) -> None:
+    recorder = Recorder()
+    row = recorder.row("CALL", "echo")
+    row.add(0.25002)
+    row.add(1.0)
+    row.fail("no ack", 10.0003)
+    result = evaluate(parse(text), figures_of(recorder), duration=1000.01, peak_users=1)
+    assert not result.ok and result.reason == reason
+
+
 def test_a_warning_reports_without_failing(figures: Figures) -> None:
     result = evaluate(parse("CALL: max < 1ms warn"), figures, duration=1, peak_users=1)
     assert not result.ok and not result.failed and result.reason

@@ -207,6 +207,12 @@ def test_large_figures_are_shown_whole() -> None:
         parse("server[admin/clients]: max < 12000"), Figures(servers=[clients]), duration=1, peak_users=1
     )
     assert result.reason == "max is 12345, not < 12000"
+    lag = Metric("api", "", "event_loop_lag", "s")
+    lag.add(1.0, 0.20004)
+    result = evaluate(
+        parse("server[api/event_loop_lag]: max < 200ms"), Figures(servers=[lag]), duration=1, peak_users=1
+    )
+    assert result.reason == "max is 0.20004 s, not < 0.2 s"
     assert shown(25_000.4, "/s") == "25000/s" and shown(9.9999, "s") == "10000 ms"
     assert [shown(each, "s") for each in (0.0982, 0.99996, 1.2345)] == ["98.2 ms", "1000 ms", "1234 ms"]
 
