@@ -144,7 +144,7 @@ def _rows(events: Sequence[Mapping[str, Json]]) -> list[str]:
         latency = event["latency_ms"] or {}
         times = _times(latency, "p50", "p99", "max")
         cells = f"{event['count']} | {event['failures']} | {event['rate']:.1f} | {times}"
-        lines.append(f"| {event['type']} | {md(event['name'])} | {cells} |")
+        lines.append(f"| {md(event['type'])} | {md(event['name'])} | {cells} |")
     if len(events) > _MARKDOWN_ROWS:
         lines.append(f"\n...and {len(events) - _MARKDOWN_ROWS} more rows in the report.")
     return lines

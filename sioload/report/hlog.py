@@ -43,10 +43,11 @@ def hlog(rows: Iterable[Totals], *, started: float, duration: float) -> str:
 def _tagged(rows: Iterable[Totals]) -> Iterator[tuple[str, Histogram]]:
     for row in rows:
         name = quote(row.name, safe="/()*>-_.@:")
+        type = quote(row.type, safe="/()*>-_.@")  # other clients choose theirs
         if row.times.total:
-            yield f"{row.type}:{name}", row.times
+            yield f"{type}:{name}", row.times
         if row.service is not None:
-            yield f"{row.type}.service:{name}", row.service
+            yield f"{type}.service:{name}", row.service
 
 
 def hdr_histogram(times: Histogram) -> HdrHistogram:

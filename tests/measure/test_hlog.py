@@ -46,6 +46,17 @@ def test_the_log_is_read_back_by_hdrhistogram(tmp_path: Path) -> None:
     assert call.get_end_time_stamp() - call.get_start_time_stamp() == pytest.approx(30_000, abs=1)
 
 
+def test_types_of_other_clients_fit_into_tags(tmp_path: Path) -> None:
+    recorder = Recorder()
+    recorder.foreign_row("gRPC, unary", "/chat: say").add(0.2)
+    recorder.row("CALL", "echo").add(0.1)
+    found = read(hlog(recorder.totals(), started=1.7e9, duration=30.0), tmp_path)
+    assert {tag: times.get_total_count() for tag, times in found.items()} == {
+        "gRPC%2C%20unary:/chat:%20say": 1,
+        "CALL:echo": 1,
+    }
+
+
 def test_a_log_of_nothing_has_its_header_alone(tmp_path: Path) -> None:
     text = hlog([], started=0.0, duration=0.0)
     assert text.startswith("#[Histogram log format version")

@@ -20,6 +20,7 @@ def document() -> dict[str, Any]:
     recorder = Recorder()
     recorder.row("CALL", NASTY).add(0.5)
     recorder.row("EMIT", "message").tick()
+    recorder.foreign_row("<i>|x`", "say").add(0.1)
     recorder.ledger.emits += 1
     swarm = Swarm()
     swarm.take("local", recorder.snapshot(1))
@@ -65,8 +66,9 @@ def test_markdown_shows_names_as_they_are(document: dict[str, Any]) -> None:
     text = markdown(document)
     rows = [line for line in text.splitlines() if line.startswith("| CALL |")]
     (row,) = rows
-    assert row.count("|") == 9, "a name can't add a column"
-    assert "<b>" not in text and "](http" not in text
+    (foreign,) = [line for line in text.splitlines() if "| say |" in line]
+    assert (row.count("|"), foreign.count("|")) == (9, 9), "a name or a type can't add a column"
+    assert "<b>" not in text and "<i>" not in text and "](http" not in text
     for part in ("exit code 4", "1 emits", "**failed**", "warning", "max is 500 ms"):
         assert part in text
 
