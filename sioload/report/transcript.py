@@ -67,7 +67,7 @@ def counted(count: Count) -> str:
     time = "" if count.seconds is None else milliseconds(count.seconds)
     if count.failure is None:
         return f"{name} {time}".rstrip()
-    return f"{name} failed{' after ' + time if time else ''}: {count.failure}"
+    return f"{name} failed{' after ' + time if time else ''}: {printable(count.failure)}"
 
 
 def milliseconds(seconds: float) -> str:
@@ -91,7 +91,9 @@ def own_text(entry: Entry, full: bool) -> str:
 
 def printable(text: str) -> str:
     """A text whose control characters are written as escapes."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def chunks(text: str, width: int) -> list[str]:

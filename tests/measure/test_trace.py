@@ -8,6 +8,7 @@ from sioload.measure import trace as module
 from sioload.measure.recorder import Recorder, label_of
 from sioload.measure.rows import Row
 from sioload.measure.trace import HOLD, Trace
+from sioload.report.transcript import lines, own_text
 from sioload.socketio.reading import Reading
 
 
@@ -95,3 +96,13 @@ def test_what_nobody_takes_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatc
     assert trace.dropped == 2
     clock.now = HOLD
     assert len(trace.take(clock.now)) == 3 and trace.take(9.0) == []
+
+
+def test_a_packet_is_shown_in_its_own_text_but_for_what_a_terminal_can_not_print() -> None:
+    trace = Trace(1, Clock())
+    text = '42["say",{"text":"Grüße \\"an\\" 日本\u3000👨\u200d👩\x1b[31m"}]'
+    trace.sent("websocket", text, event("say"))
+    trace.asked("POST", "/login", 0.01, "a\nb")
+    said, asked = trace.take(1.0)
+    assert own_text(said, True) == '42["say",{"text":"Grüße \\"an\\" 日本\\u3000👨\\u200d👩\\x1b[31m"}]'
+    assert lines(asked, 0.0)[0].endswith("POST /login failed after 10.0 ms: a\\nb")
