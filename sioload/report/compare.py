@@ -242,7 +242,7 @@ def _judged(check: Check, relative: bool, before: Sequence[Run], after: Sequence
         by = (share if share is not None else 0.0) if relative else moved
         beyond = by > check.limit if check.op == "+" else -by > check.limit
         failed = beyond and bool(change.real)
-        reason = change.verdict if beyond else "within"
+        reason = change.verdict or f"less than {_NONE:.0%} is no change" if beyond else "within"
     return {"fail_on": check.text, **change.document(), "failed": failed, "reason": reason}
 
 

@@ -72,8 +72,12 @@ def _line(stat: Mapping[str, Json], colour: bool) -> str:
 def label(stat: Mapping[str, Json]) -> str:
     """What a stat is called, with its unit."""
     name = {"rate": "", "fail_ratio": "failures"}.get(stat["stat"], stat["stat"])
-    unit = "%" if stat["stat"] == "fail_ratio" else stat["unit"]
-    return f"{name} {unit}".strip()
+    return f"{name} {_unit(stat)}".strip()
+
+
+def _unit(stat: Mapping[str, Json]) -> str:
+    unit: str = stat["unit"]
+    return "%" if stat["stat"] == "fail_ratio" else unit
 
 
 def shown(stat: Mapping[str, Json], side: str) -> str:
@@ -83,6 +87,8 @@ def shown(stat: Mapping[str, Json], side: str) -> str:
         return "-"
     if stat["stat"] == "fail_ratio":
         value *= 100
+    if 0 < value < 0.1:
+        return f"{value:.2g}"  # one timeout in an hour is more than none
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
@@ -96,7 +102,7 @@ def change(stat: Mapping[str, Json]) -> str:
 
 def asked(each: Mapping[str, Json]) -> str:
     """What became of a change that was asked for."""
-    values = f"{shown(each, 'before')} to {shown(each, 'after')} {each['unit']}".rstrip()
+    values = f"{shown(each, 'before')} to {shown(each, 'after')} {_unit(each)}".rstrip()
     return f"{values}, {change(each)}: {each['reason']}"
 
 

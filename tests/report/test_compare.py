@@ -16,7 +16,7 @@ from sioload.errors import CheckError, UsageError
 from sioload.measure.recorder import Recorder
 from sioload.report.changes import parse_change
 from sioload.report.compare import compared
-from sioload.report.compare_text import markdown, terminal
+from sioload.report.compare_text import asked, markdown, shown, terminal
 from sioload.report.document import report
 from sioload.report.merge import Swarm
 from sioload.report.runs import read_run
@@ -238,6 +238,24 @@ def test_a_change_that_is_too_much_fails_if_it_is_real(change: str, failed: bool
     found = judged(runs(BASE), runs(SLOW), change)
     assert (found["fail_on"][0]["failed"], found["fail_on"][0]["reason"]) == (failed, reason)
     assert found["exit_code"] == (3 if failed else 0)
+
+
+def test_a_change_that_was_asked_for_is_told_with_its_unit_and_a_reason() -> None:
+    ratio = judged(runs(document(failing=0.1)), runs(document(failing=0.5)), "CALL[join]: fail_ratio +10%")
+    told = asked(ratio["fail_on"][0])
+    before, after = (stat(ratio, "CALL", "join", "fail_ratio")[side] for side in ("before", "after"))
+    assert told.startswith(f"{100 * before:.1f} to {100 * after:.1f} %, +"), "not a ratio of 10 to 50"
+    slightly = judged(runs(BASE), runs(document(1.01)), "CALL[join]: p50 +0%")
+    assert slightly["fail_on"][0]["reason"] == "less than 2% is no change"
+    assert asked(slightly["fail_on"][0]).endswith(" %: less than 2% is no change")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0.00"), (0.000_25, "0.00025"), (0.05, "0.05"), (0.1, "0.10"), (9.5, "9.50"), (1234.5, "1,234")],
+)
+def test_little_is_not_shown_as_nothing(value: float, text: str) -> None:
+    assert shown({"stat": "timeout", "before": value, "after": None}, "before") == text
 
 
 def test_a_row_that_is_new_has_nothing_before() -> None:
