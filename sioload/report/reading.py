@@ -52,6 +52,7 @@ def _whole(report: Mapping[str, Json]) -> Figures:
     figures = _part(report)
     figures.servers = [metric_of(each) for each in report.get("server", ())]
     figures.lost = [_LOST] * report["workers"]["lost"]
+    figures.drill = report.get("drill", ())
     return figures
 
 

@@ -237,13 +237,15 @@ CHECKS = (
     "PUSH[news]: lost == 0", "PUSH: p50 < 3ms min_samples 2", "CALL[nothing]: count > 0",
     "ledger: timeout == 0", "ledger: emits == 1001", "run: peak_users >= 7", "run: duration < 9s",
     "connections: upgraded == 1", "connections: current == 1", "FANOUT[room]: reach >= 90%",
-    "FANOUT: missed == 1", "FANOUT: strays == 0 min_samples 0",
+    "FANOUT: missed == 1", "FANOUT: strays == 0 min_samples 0", "drill: back_p99 < 2s",
+    "drill: not_back == 0",
 )  # fmt: skip
 
 
 def test_a_check_on_the_report_is_that_on_the_run() -> None:
     figures = figures_of(recorded())
     figures.audience = AudienceFigures({-math.inf: {"room": Heard(messages=2, owed=10, reached=9)}})
+    figures.drill = [{"lost": 3, "not_back": 1, "back_ms": {"p99": 1500.0}}]
     written = json.loads(json.dumps(report_of(figures)))
     for text, of_the_run in zip(CHECKS, judged(figures, *CHECKS), strict=True):
         assert check_result(written, text) == of_the_run, text
