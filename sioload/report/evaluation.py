@@ -105,8 +105,10 @@ def _of_servers(check: Check, metrics: Sequence[servers.Metric]) -> CheckResult:
         near = difflib.get_close_matches(
             check.name or "", [each.names[1] for each in metrics], n=1, cutoff=0.0
         )
-        reason = f"{samples} readings" + (f"; the nearest figure is {near[0]}" if near and not found else "")
-        return CheckResult(check, not needed, "no readings", reason if needed else "", enough=False)
+        value = f"{samples} readings" if samples else "no readings"
+        reason = f"{value}, where {needed} {'is' if needed == 1 else 'are'} needed"
+        reason += f"; the nearest figure is {near[0]}" if near and not found else ""
+        return CheckResult(check, not needed, value, reason if needed else "", enough=False)
     ok, value, reason = servers.judge(
         found, check.stat, OPERATORS[check.op], check.op, check.limit, check.unit
     )

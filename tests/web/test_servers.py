@@ -187,6 +187,27 @@ def test_checks_know_the_usual_figures_and_their_units() -> None:
             parse(f"server[{text}")
 
 
+@pytest.mark.parametrize(
+    ("text", "ok", "value", "reason"),
+    [
+        ("server[api/memory]: max < 1GiB min_samples 10", False, "2 readings",
+         "2 readings, where 10 are needed"),
+        ("server[api/memory]: max < 1GiB min_samples 2", True, "64 MiB", ""),
+        ("server[api/memry]: max < 9", False, "no readings",
+         "no readings, where 1 is needed; the nearest figure is api/memory"),
+        ("server[api/memry]: max < 9 min_samples 0", True, "no readings", ""),
+    ],
+)  # fmt: skip
+def test_too_few_readings_fail_a_check_and_it_says_how_many_there_are(
+    text: str, ok: bool, value: str, reason: str
+) -> None:
+    memory = Metric("api", "", "memory", "B")
+    for second in (2.0, 4.0):
+        memory.add(second, 64.0 * 2**20)
+    result = evaluate(parse(text), Figures(servers=[memory]), duration=1, peak_users=1)
+    assert (result.ok, result.value, result.reason) == (ok, value, reason)
+
+
 def test_a_long_course_stays_small_and_its_extremes_exact() -> None:
     metric = Metric("a", "", "cpu", "cores")
     for second in range(20_000):
