@@ -235,7 +235,7 @@ def _end_lines(report: Mapping[str, Json], width: int, colour: bool, files: Sequ
     if unverified(report):
         lines.append(UNVERIFIED)
     lines += files
-    why = f": {report['exit_reason']}" if report["exit_reason"] else ""
+    why = f": {' '.join(report['exit_reason'].split())}" if report["exit_reason"] else ""
     lines.append(
         f"exit code {report['exit_code']}{why}"
     )  # in one line, whatever its length: CI shows the last

@@ -16,6 +16,7 @@ from sioload.report.figures import Figures
 from sioload.report.heard import AudienceFigures, Heard
 from sioload.report.merge import Swarm
 from sioload.report.reading import check_result, totals_of
+from sioload.report.reason import because
 from sioload.report.summary import summary_text
 
 
@@ -200,6 +201,16 @@ def test_nothing_is_cut_off_at_80_columns() -> None:
     joined = "".join(text.split())
     for whole in (name, remedy, "users.py:12", "w" * 90, check[0].check.text, check[0].reason):
         assert "".join(whole.split()) in joined, text
+
+
+def test_the_last_line_is_the_exit_code_though_a_check_was_written_in_several_lines() -> None:
+    figures = figures_of(recorded())
+    (check,) = judged(figures, "\nCALL: max < 1ms\n  min_samples 1\n")
+    reason = because(3, figures, [], [check])
+    text = summary_text(report_of(figures, [check], exit_code=3, exit_reason=reason))
+    assert text.splitlines()[-1] == (
+        "exit code 3: 1 check failed: CALL: max < 1ms min_samples 1 (max is 10.00 s, not < 1 ms)"
+    )
 
 
 def test_wide_names_keep_the_columns_straight() -> None:
