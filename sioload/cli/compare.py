@@ -27,8 +27,8 @@ class _Sides(click.Command):
         taking = first = False
         for arg in args:
             if arg.startswith("-") and arg != "-":
-                taking = first = arg == "--with"
-                given += [] if taking else [arg]
+                taking, first = arg.partition("=")[0] == "--with", arg == "--with"
+                given += [] if first else [arg]
             elif taking:
                 given += ["--with", arg]
                 first = False

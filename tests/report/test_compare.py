@@ -185,6 +185,17 @@ def test_bad_usage_is_one_line(tmp_path: Path, capsys: Any) -> None:
         assert told in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize("option", [["--with", "{}"], ["--with={}"]])
+def test_all_files_behind_with_are_of_its_side(option: list[str], tmp_path: Path) -> None:
+    paths = [str(tmp_path / name) for name in ("a.json", "b.json", "c.json")]
+    for path in paths:
+        Path(path).write_text(TEXT)
+    args = [paths[0], *(part.format(paths[1]) for part in option), paths[2]]
+    assert main(["compare", *args, "--json", str(tmp_path / "found.json")]) == 0
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [[run["file"] for run in found[side]] for side in ("before", "after")] == [paths[:1], paths[1:]]
+
+
 def test_a_change_is_real_or_may_be_noise() -> None:
     before = runs(BASE)
     same = judged(before, runs(document(1.05, seed=2)))
