@@ -115,7 +115,10 @@ def _row(event: Mapping[str, Json]) -> Row:
 def _facts(run: Run) -> dict[str, Json]:
     """What must be equal in two runs, by what it is called."""
     document = run.document
-    phases = [(phase["name"], phase.get("load", "")) for phase in document.get("phases", [])]
+    phases = [
+        (phase["name"], phase.get("load", "").removeprefix(f"{phase['name']}: "))  # as the plan has it
+        for phase in document.get("phases", [])
+    ]
     sessions = any(load.split(" ")[0].endswith("/s") for _, load in phases)
     users = document["users"]
     classes = {each["class"]: each["asked"] for each in users.get("classes", [])}

@@ -13,6 +13,7 @@ import pytest
 
 from sioload.cli.main import main
 from sioload.errors import CheckError, UsageError
+from sioload.load.phases import parse_phases
 from sioload.measure.recorder import Recorder
 from sioload.report.changes import parse_change
 from sioload.report.compare import compared
@@ -132,6 +133,25 @@ def test_what_cannot_be_compared_is_said_by_name(
     if reason is not None:
         line = told.err.replace(f"{tmp_path}/", "")
         assert reason in line and line.count("\n") == 1 and told.out == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "comparable"), [("peak: 20/s for 30s", True), ("peak: 10 users for 30s", False)]
+)
+def test_users_of_sessions_per_second_may_differ_whatever_their_phase_is_called(
+    text: str, comparable: bool
+) -> None:
+    (span,) = str(parse_phases(text)).split("; ")  # as `Timeline` takes it into a report
+    before, after = (copy.deepcopy(BASE) for _ in range(2))
+    for found in (before, after):
+        found["phases"] = [{"name": "peak", "load": span}]
+    after["users"]["asked"] = 13
+    found = judged(runs(before), runs(after))
+    assert found["comparable"] is comparable
+    assert found["reasons"] == ([] if comparable else ["user numbers: 10 in 0.json, 13 in 0.json"])
+    after["phases"] = []
+    (reason,) = [each for each in judged(runs(before), runs(after))["reasons"] if each.startswith("phases")]
+    assert reason == f"phases: {span} in 0.json, none in 0.json"
 
 
 TEXT = json.dumps(BASE)
