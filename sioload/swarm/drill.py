@@ -145,10 +145,11 @@ class Command:
         self._mark = mark
         self._ended = False
         self._process: subprocess.Popen[bytes] | None = None
+        env = {name: text for name, text in os.environ.items() if name != VARIABLE}  # it may be a load test
         try:
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                start_new_session=True,
+                start_new_session=True, env=env,
             )  # fmt: skip
         except OSError as error:
             mark.exit_code, mark.output = 127, f"can't run {argv[0]}: {error.strerror}"

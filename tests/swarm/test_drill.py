@@ -262,3 +262,24 @@ def test_a_command_that_may_not_be_ended_spoils_no_report():
     os.killpg(int(pid), signal.SIGKILL)
     assert (done.code, said) == (0, ["ended"]), done.text
     assert "can't end what the command started: Operation not permitted" in done.err
+
+
+WITHIN = """
+import locust, gevent, os, sys
+from sioload.report.drill import VARIABLE, Mark
+from sioload.swarm.drill import Command
+
+os.environ |= {VARIABLE: "{}", "OTHER": "seen"}
+mark = Mark(0.0, 0.0, 0.0)
+names = [VARIABLE, "OTHER"]
+Command([sys.executable, "-c", f"import os; print([os.environ.get(name) for name in {names}])"], mark)
+while "]" not in mark.output:
+    gevent.sleep(0.02)
+print(mark.output)
+"""
+
+
+def test_a_command_that_is_a_load_test_is_no_drill_of_its_own():
+    """A spike from another locustfile, say: what makes a run a drill stands in the environment."""
+    done = serverkit.run([sys.executable, "-c", WITHIN], 30)
+    assert (done.code, done.out.strip()) == (0, "[None, 'seen']"), done.text
