@@ -68,7 +68,8 @@ class Tracing:
             gevent.sleep(WRITE)
             self._take(perf_counter() - HOLD)
 
-    def _take(self, until: float) -> None:
+    def _take(self, until: float) -> bool:
+        """Write what came by then, or a part of it; False if there is nothing any more."""
         lines = [
             {"user": trace.user, "class": name, "time": round(clock.zero + entry.at, 6),
              **as_dict(entry, trace.begun)}
@@ -77,10 +78,13 @@ class Tracing:
         ]  # fmt: skip
         if lines:
             self._write(lines)
+        return bool(lines)
 
     def finish(self) -> None:
         """The drain is over."""
-        self._take(perf_counter())
+        until = perf_counter()
+        while self._take(until):
+            pass
         dropped = sum(trace.dropped for trace, _ in self._traces)
         if dropped:
             logger.warning("sioload: %d packets were more than --sio-trace could keep up with", dropped)

@@ -51,6 +51,32 @@ def test_the_first_user_is_followed(more: tuple[str, ...], target: serverkit.Ser
     assert report["ledger"]["open"] == 0 and report["ledger"]["emits"] == rows["CALL", "say"]
 
 
+BUSY = """
+import locust
+from types import SimpleNamespace
+from sioload.net.fleet import Fleet
+from sioload.socketio.reading import Reading
+from sioload.swarm.tracing import AT_ONCE, Tracing
+
+written = []
+fleet, user, count = Fleet(), SimpleNamespace(label=""), AT_ONCE + 1000
+tracing = Tracing(fleet, written.append)
+tracing.begin(SimpleNamespace(sio_trace="x", sio_trace_users=1))
+fleet.follow(user)
+for number in range(count):
+    user.sio_trace.sent("websocket", f'42["say",{number}]', Reading("event", "event say", "say", "/"))
+tracing.finish()
+lines = [line for part in written for line in part]
+print(len(lines) == count, lines[-1]["text"], max(map(len, written)) == AT_ONCE)
+"""
+
+
+def test_the_end_of_a_busy_user_is_written_however_much_it_is() -> None:
+    """In parts: a message to the master stays small."""
+    run = serverkit.run([serverkit.sys.executable, "-c", BUSY], timeout=20)
+    assert run.out.split() == ["True", '42["say",5999]', "True"], run.text
+
+
 def test_bad_values_are_refused(tmp_path: Path) -> None:
     for option, said in (
         ("--sio-trace-users=0", "no number of users"),
