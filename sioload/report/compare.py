@@ -251,7 +251,7 @@ def _measured(check: Check, run: Run) -> Estimate | None:
         return _counted(run, check.selector, check.stat)
     if check.stat in (*DELIVERY, *HEARD):
         counted = run.document.get("delivery" if check.stat in DELIVERY else "audience", [])
-        counts = [each[check.stat] for each in counted if check.matches(each["name"])]
+        counts = [each.get(check.stat, 0) for each in counted if check.matches(each["name"])]
         return noise.rate(sum(counts), run.seconds) if counts else None
     rows = [row for row in run.rows if row.type == check.selector and check.matches(row.name)]
     if len(rows) == 1:

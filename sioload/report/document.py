@@ -207,4 +207,4 @@ def _check(result: CheckResult) -> dict[str, Json]:
 
 def unverified(report: Mapping[str, Json]) -> bool:
     """Whether the run accepted any certificate."""
-    return report["settings"].get("tls_verify") is False
+    return report.get("settings", {}).get("tls_verify") is False

@@ -92,7 +92,7 @@ def rate(count: int, seconds: float, counts: Sequence[int] = ()) -> Estimate:
     """
     if seconds <= 0:
         return Estimate(0.0, math.inf)
-    error = math.sqrt(count)
+    error = math.sqrt(abs(count))  # below 0 are open emits of a ledger that doesn't balance
     if len(counts) > 1:
         usual = fmean(counts)
         error = max(error, _steadied(sum((n - usual) ** 2 for n in counts), len(counts)))

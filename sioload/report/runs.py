@@ -12,6 +12,7 @@ from sioload.measure.blocks import Block, blocks_of
 from sioload.measure.health import LIMITED
 from sioload.measure.histogram import Histogram
 from sioload.plain import Json
+from sioload.report.checks import DELIVERY, HEARD
 from sioload.report.document import SCHEMA, UNVERIFIED, unverified
 from sioload.report.events import times_of
 
@@ -94,8 +95,11 @@ def read_run(path: str, text: str) -> Run:
         run = Run(path, document, [_row(event) for event in document["events"]])
         _facts(run)
         float(document["duration_s"])
-        for part in ("ledger", "connections", "delivery", "health"):
-            document[part]
+        document["health"]["verdict"], unverified(document)
+        for counts in (document["ledger"], document["connections"]):
+            sum(sum(n.values()) if isinstance(n, dict) else int(n) for n in counts.values())
+        for each in (*document["delivery"], *document.get("audience", ())):
+            sum(n for name, n in each.items() if name in (*DELIVERY, *HEARD)), str(each["name"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{path} is no whole report of sioload: {type(error).__name__} {error}") from error
     return run

@@ -168,6 +168,11 @@ TEXT = json.dumps(BASE)
         (TEXT.replace('"schema": 2', '"schema": 9'), "is of schema 9; this sioload reads 1 and 2"),
         (TEXT.replace('"blocks": "', '"blocks": "x'), "is no whole report of sioload"),
         (TEXT.replace('"ledger"', '"ledgers"'), "is no whole report of sioload"),
+        (TEXT.replace('"timeout": 0', '"timeout": null'), "is no whole report of sioload"),
+        (TEXT.replace('"closed": {}', '"closed": "none"'), "is no whole report of sioload"),
+        (TEXT.replace('"verdict"', '"verdicts"'), "is no whole report of sioload"),
+        (TEXT.replace('"settings": {}', '"settings": null'), "is no whole report of sioload"),
+        (TEXT.replace('"lost": 1', '"lost": "1"'), "is no whole report of sioload"),
         (None, "can't read"),
     ],
 )
@@ -308,6 +313,22 @@ def test_schema_1_is_compared_without_significance() -> None:
     assert found["comparable"] and "nothing could be told from noise" in terminal(found)
     with pytest.raises(UsageError, match="no histograms to add up"):
         judged(runs(old), runs(SLOW), "CALL: p99 +10%")
+
+
+def test_a_report_of_an_older_version_lacks_what_was_not_told_then() -> None:
+    old = of_schema_1(copy.deepcopy(BASE))
+    del old["settings"], old["delivery"][0]["behind"], old["audience"]
+    found = judged(runs(old), runs(BASE), "PUSH[news]: behind +10%", "PUSH[news]: lost +10%")
+    behind, lost = found["fail_on"]
+    assert behind["before"] == behind["after"] == 0 and lost["before"] == lost["after"] > 0
+    assert found["comparable"], found["reasons"]
+
+
+def test_a_ledger_that_does_not_balance_is_compared() -> None:
+    twice = copy.deepcopy(BASE)
+    twice["ledger"] |= {"acked": twice["ledger"]["acked"] + 30, "open": -30}
+    ledger = {each["stat"]: each for each in judged(runs(BASE), runs(twice))["ledger"]}
+    assert (ledger["open"]["before"], ledger["open"]["after"]) == (0, -1)
 
 
 def test_texts_fit_their_places_and_names_are_shown_as_they_are() -> None:
