@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TextIO, cast
 
 import gevent
 import locust.html
@@ -69,10 +69,10 @@ def _write(path: str, text: str) -> str | None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_symlink() or (target.exists() and not target.is_file()):
-            target.write_text(text, encoding="utf-8")
+            target.write_text(text, encoding="utf-8", errors="replace")
             return None
         try:
-            part.write_text(text, encoding="utf-8")
+            part.write_text(text, encoding="utf-8", errors="replace")
             os.replace(part, target)
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -92,15 +92,20 @@ def tell(report: Mapping[str, Json], options: Any) -> None:
         if (path := getattr(options, name, None))
     ]
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        print(github_lines(report), end="", file=out, flush=True)
-    text = summary_text(report, width=width, colour=out.isatty(), files=files)
-    print("\n" + text, end="", file=out, flush=True)
+        _print(github_lines(report), out)
+    _print("\n" + summary_text(report, width=width, colour=out.isatty(), files=files), out)
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         try:
-            with open(path, "a", encoding="utf-8") as file:
+            with open(path, "a", encoding="utf-8", errors="replace") as file:
                 file.write(markdown(report) + "\n")
         except OSError as error:
             logger.warning("sioload: can't write GITHUB_STEP_SUMMARY: %s", error)
+
+
+def _print(text: str, out: TextIO) -> None:
+    """Print, with a question mark for what can't be: bytes of the command line, or Japanese in a Latin 1."""
+    encoding = out.encoding or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding), end="", file=out, flush=True)
 
 
 class CsvFiles(locust.stats.StatsCSVFileWriter):

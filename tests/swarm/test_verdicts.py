@@ -82,6 +82,18 @@ def test_a_report_that_cant_be_written_is_an_error(swarm: Swarm) -> None:
 
 
 @scene
+def test_what_is_no_unicode_on_the_command_line_keeps_no_report_from_being_written(swarm: Swarm) -> None:
+    """A byte of Latin 1, as an older terminal sends it."""
+    checks = ("--sio-check", "CALL[caf\udce9]: count == 0 min_samples 0", "--sio-check", "CALL: max < 1us")
+    junit, summary = swarm.folder / "junit.xml", swarm.folder / "summary.md"
+    args = swarm.args("-t", "1s", *checks, "--sio-junit", junit, users=2)
+    assert swarm.run(args, {"GITHUB_STEP_SUMMARY": str(summary)}) == 3, swarm.processes[0].text
+    assert swarm.report["checks"][0]["check"] == "CALL[caf?]: count == 0 min_samples 0"
+    assert "ok    CALL[caf?]: count == 0" in swarm.processes[0].out
+    assert "caf?" in junit.read_text() and "caf" in summary.read_text()
+
+
+@scene
 def test_the_scripts_own_exit_code_stands_below_ours(swarm: Swarm) -> None:
     script = swarm.folder / "own.py"
     script.write_text(
