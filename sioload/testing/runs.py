@@ -69,6 +69,9 @@ def run(
     for name, texts in (("checks", checks), ("args", args)):
         if isinstance(texts, str):
             raise UsageError(f"{name} is a list of texts, not one: {name}=[{texts!r}]")
+    args = list(args)
+    if any(str(arg).partition("=")[0] == "--sio-report" for arg in args):
+        raise UsageError("run() gives the report: leave --sio-report out, and write its `data` to a file")
     asked: dict[str, object] = {"--host": host, "--sio-phases": phases, "--processes": processes}
     if phases is None:
         users = 1 if users is None else users

@@ -83,6 +83,9 @@ def test_bad_usage_is_said():
         sioload.run("nothing.py")
     with pytest.raises(sioload.UsageError, match="checks is a list of texts"):
         sioload.run({script!r}, checks="CALL: p99 < 1s")
+    for given in (["--sio-report", "a.json"], ["--sio-report=a.json"]):
+        with pytest.raises(sioload.UsageError, match="leave --sio-report out"):
+            sioload.run({script!r}, run_time=1, args=given)
 """
 
 SCRIPT = """
