@@ -166,7 +166,8 @@ def parse(header: str, host: str, path: str, now: float) -> Cookie | None:
         if key == "max-age" and text.removeprefix("-").isdecimal() and text.isascii():
             age = float(text[:18])
         elif key == "expires":
-            expires = http2time(text.strip('"')) or INFINITY
+            until: float | None = http2time(text.strip('"'))
+            expires = INFINITY if until is None else until  # 0, the epoch, is what most servers delete with
         elif key == "domain":
             domain = text.removeprefix(".").lower()
         elif key == "path":
