@@ -367,9 +367,7 @@ class Manager(OpenerListener, NamespacesListener):
     def finish(self, said: str) -> None:
         """Close; what was begun and has no answer is a failure, with the time that has passed. In the hub."""
         connection = self.connection
-        if self.phase is Phase.DOWN and self._stop_retrying():
-            self._stay_away(said)
-        elif self.trying:
+        if self.trying and self._retry is None:
             if connection is None:
                 self.on_failed(ConnectError("open", said, kind="timeout"))
             elif connection.is_open:
@@ -377,11 +375,13 @@ class Manager(OpenerListener, NamespacesListener):
                 connection.drop("client", said)
             else:
                 connection.drop("timeout", said)
-        else:
+        elif self.phase is not Phase.DOWN:
             if connection is not None:
                 connection.on_probe_failed(said)
             self.namespaces.give_up_rejoins(said)
             self.shut("client")
+        if self._stop_retrying():  # also what was to follow the attempt
+            self._stay_away(said)
 
     def forsake(self, said: str) -> None:
         """Whoever began this attempt waits for it no longer. A greenlet may call it."""
