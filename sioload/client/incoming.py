@@ -258,7 +258,7 @@ class Incoming(Listener, Script):
         self.tell("error", data, namespace=namespace)
 
     def tell(self, event: str, *args: Json, namespace: str | None = None) -> None:
-        """python-socketio's own events, for handlers that were registered for them."""
+        """See `Script.tell`."""
         for name in self.manager.packets.namespaces if namespace is None else (namespace,):
             handler, before = find(self.own, name, event, self.handlers)
             if handler is not None and handler.function is not None:

@@ -106,7 +106,7 @@ class Lifecycle(Listener):
             hook = incoming.hook("on_disconnected")
             if hook is not None:
                 incoming.run(hook, reason)
-            incoming.tell("disconnect", reason)
+            incoming.tell("disconnect", reason, namespace=namespace)
         self.sleepers.wake()
         if final:
             self.pending.settle()

@@ -193,6 +193,8 @@ class Namespaces(Control):
             member.joined(namespace.name, namespace.recovered, stamp())
         asked = now if namespace.asked is None else namespace.asked
         self.row("CONNECT", namespace.name).add(now - asked)
+        if self.up:  # joined again, alone
+            self._script.tell("connect", namespace=namespace.name)
         self._check_joined(now)
         early, namespace.early = namespace.early, None
         for waiting in early or ():

@@ -39,6 +39,9 @@ class Script(Protocol):
     def hook(self, name: str) -> Callable[..., Any] | None:
         """A hook that the user defined, None without."""
 
+    def tell(self, event: str, *args: Json, namespace: str | None = None) -> None:
+        """Call the handlers of one of python-socketio's own events, in one namespace or in all."""
+
 
 def ask(
     script: Script,

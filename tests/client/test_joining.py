@@ -186,3 +186,30 @@ def test_what_kept_an_emit_from_being_sent_is_told() -> None:
         sio.close_quietly()
     errors = sio.fleet.recorder.row("EMIT", "x").totals().errors
     assert errors == {"Timeout before it was sent": 1, "the user was stopped before it was sent": 1}
+
+
+def test_handlers_hear_of_their_own_namespace_alone() -> None:
+    """That the server closed one, and that it was joined again, as JavaScript's sockets hear it."""
+    heard: list[tuple[str, ...]] = []
+
+    def script(peer: Peer) -> None:
+        opened(peer)
+        peer.frame_in(), peer.frame_in()
+        for answer in ('40{"sid":"s"}', '40/chat,{"sid":"c"}', "41/chat,"):
+            peer.text(answer)
+        peer.frame_in()
+        peer.text('40/chat,{"sid":"d"}')
+        peer.hold()
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS, url=server.url)
+        for name in ("/", "/chat"):
+            sio.on("connect", lambda name=name: heard.append(("connect", name)), name)
+            sio.on("disconnect", lambda why, name=name: heard.append(("disconnect", name, why)), name)
+        sio.connect(namespaces=["/", "/chat"])
+        until(lambda: sio.kicked)
+        sio.rejoin()
+        until(lambda: len(heard) == 4)
+        sio.close_quietly()
+    joined = [("connect", "/"), ("connect", "/chat")]
+    assert heard[:4] == [*joined, ("disconnect", "/chat", "namespace closed"), ("connect", "/chat")]
