@@ -177,8 +177,9 @@ class Packets(MessageHandler):
 
     def send_ack(self, namespace: str, id: int, args: list[Json]) -> None:
         """Answer an event of the server; nothing happens when its namespace is gone."""
-        connection = self.connection
-        if self.usable(namespace) and connection is not None:
+        connection, asked = self.connection, self.namespaces.get(namespace)
+        # Others may still be asked for: emits wait for these, but the server waits for this.
+        if asked is not None and asked.connected and connection is not None and connection.is_open:
             if getattr(self._decoder, "dashed_acks", False) and not self.generation.dashed_acks:
                 # The server has shown which of the older generations it speaks exactly.
                 requests = connection.requests

@@ -213,3 +213,28 @@ def test_handlers_hear_of_their_own_namespace_alone() -> None:
         sio.close_quietly()
     joined = [("connect", "/"), ("connect", "/chat")]
     assert heard[:4] == [*joined, ("disconnect", "/chat", "namespace closed"), ("connect", "/chat")]
+
+
+@pytest.mark.parametrize("session", [2])
+def test_who_asks_for_an_ack_gets_it_while_other_namespaces_are_asked_for(session: int) -> None:
+    """In the first session, where the script's own greenlet waits for all, and in one that came back."""
+    answered: list[bytes] = []
+
+    def script(peer: Peer) -> None:
+        opened(peer)
+        peer.frame_in(), peer.frame_in()
+        peer.text('40{"sid":"s"}')
+        if peer.number == session:
+            peer.text('427["who"]')
+            answered.append(peer.frame_in()[1])
+        peer.text('40/chat,{"sid":"c"}')
+        if peer.number == session:
+            peer.hold()
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS, url=server.url)
+        sio.on("who", lambda: "me")
+        sio.connect(namespaces=["/", "/chat"])
+        until(lambda: server.accepted == session and sio.connected)
+        sio.close_quietly()
+    assert answered == [b'437["me"]']
