@@ -100,9 +100,13 @@ class Dispatcher:
 
     Between its calls a connection holds no greenlet. While a user's own greenlet serves the queue (inside
     `connect()`), no other does.
+
+    Attributes:
+        busy: calls are being made, or will be soon.
+        wake: wakes the greenlet inside `connect()` that makes them; None while others do.
     """
 
-    __slots__ = ("_jobs", "_limit", "_owner", "_room", "_turns", "busy")
+    __slots__ = ("_jobs", "_limit", "_owner", "_room", "_turns", "busy", "wake")
 
     def __init__(self, owner: Owner, turns: Turns, limit: int, room: int) -> None:
         """
@@ -118,6 +122,7 @@ class Dispatcher:
         self._room = room
         self._jobs: list[Job] | None = None  # a list, as most never hold two: a deque takes 600 bytes for one
         self.busy = False
+        self.wake: Callable[[], None] | None = None
 
     def __len__(self) -> int:
         return len(self._jobs or ())
@@ -139,6 +144,8 @@ class Dispatcher:
         if not self.busy:
             self.busy = True
             self._turns.take(self._run)
+        elif self.wake is not None:
+            self.wake()
         return True
 
     def _run(self) -> None:
@@ -166,6 +173,7 @@ class Dispatcher:
     def hand_back(self) -> None:
         """The greenlet that served the queue by itself goes on with something else."""
         self.busy = False
+        self.wake = None
         if self._jobs:
             self.busy = True
             self._turns.take(self._run)

@@ -316,12 +316,12 @@ class Incoming(Listener, Script):
     def run(self, function: Callable[..., Any], *args: Json) -> None:
         """Call user code in a greenlet: the queue's, or one of its own while that is busy."""
         dispatcher, phase = self.dispatcher(), self.manager.phase
-        if phase is Phase.DOWN and dispatcher.busy:
+        # A handler that takes its time, or calls connect() itself, would hold the attempt up.
+        held = phase is Phase.DOWN or (phase is Phase.CONNECTING and dispatcher.wake is None)
+        if held and dispatcher.busy:
             gevent.spawn(_run_alone, self, function, args)
             return
         dispatcher.add(function, *args)
-        if self.sleepers and phase is Phase.CONNECTING:
-            self._fleet.later(self.sleepers.wake)
 
     def jar(self, make: bool = False) -> Jar | None:
         """The user's cookies, which its HTTP client and its other connections share."""

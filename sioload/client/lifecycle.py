@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
@@ -145,6 +146,7 @@ class Lifecycle(Listener):
         mine = not dispatcher.busy
         if mine:
             dispatcher.busy = True
+            dispatcher.wake = partial(self._fleet.later, self.sleepers.wake)
         try:
             while manager.phase is Phase.CONNECTING:
                 if mine and len(dispatcher):

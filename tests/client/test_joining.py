@@ -215,7 +215,7 @@ def test_handlers_hear_of_their_own_namespace_alone() -> None:
     assert heard[:4] == [*joined, ("disconnect", "/chat", "namespace closed"), ("connect", "/chat")]
 
 
-@pytest.mark.parametrize("session", [2])
+@pytest.mark.parametrize("session", [1, 2])
 def test_who_asks_for_an_ack_gets_it_while_other_namespaces_are_asked_for(session: int) -> None:
     """In the first session, where the script's own greenlet waits for all, and in one that came back."""
     answered: list[bytes] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import gevent
+import gevent.event
 from faults.hostile import Hostile, Peer
 
 from sioload.client.api import SocketIOClient
@@ -41,3 +42,61 @@ def test_who_has_gone_while_an_attempt_hangs_makes_no_other() -> None:
         assert sio.lost == "given up" and server.accepted == 2
     said = "no answer before the user's time was over"
     assert rows(sio, "RECONNECT") == {"transport closed": {said: 1}}
+
+
+class Asked:
+    """A user with a hook for each handshake, which counts."""
+
+    def __init__(self) -> None:
+        self.handshakes = 0
+
+    def on_handshake(self, request: Any) -> None:
+        self.handshakes += 1
+
+
+def serving(peer: Peer) -> None:
+    """The first session is closed at once, the next ones answer."""
+    peer.connected()
+    if peer.number > 1:
+        peer.serve(1)
+        peer.hold()
+
+
+def test_a_handler_may_connect_though_the_script_is_asked_something_on_the_way() -> None:
+    """What is asked can't wait for the handler, which waits for the connection."""
+    user, got = Asked(), []
+
+    def again(reason: str) -> None:
+        sio.connect(auth=dict)
+        got.append(sio.call("x"))
+
+    with Hostile(serving) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS | {"reconnection": False}, url=server.url, user=user)
+        sio.on("disconnect", again)
+        sio.connect()
+        until(lambda: got)
+        sio.close_quietly()
+    assert got == [1] and user.handshakes == 2
+    assert rows(sio, "CONNECT") == {"/": {}}
+
+
+def test_a_handler_that_takes_its_time_holds_up_no_connect() -> None:
+    user, gate = Asked(), gevent.event.Event()
+
+    def script(peer: Peer) -> None:
+        peer.connected()
+        peer.text('42["news"]')
+        peer.serve(1)
+        peer.hold()
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS, url=server.url, user=user)
+        sio.on("news", gate.wait)
+        sio.connect()
+        assert sio.call("x") == 1
+        sio.disconnect()
+        sio.connect()
+        assert sio.call("x") == 1 and not gate.is_set()
+        gate.set()
+        sio.close_quietly()
+    assert user.handshakes == 2
