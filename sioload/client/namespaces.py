@@ -132,7 +132,7 @@ class Namespaces(Control):
         if callable(auth) and self.packets.generation.connect_payload == "auth":
             connection = self.packets.connection
             then = partial(self._guarded, connection, partial(self._send_connect, namespace))
-            failed = partial(self._guarded, connection, self._listener.refuse)
+            failed = partial(self._guarded, connection, partial(_not_asked, self, namespace))
             ask(self._script, self._fleet, "auth", auth, then, failed)
         else:
             self._send_connect(namespace, auth)
@@ -160,13 +160,13 @@ class Namespaces(Control):
         payload = auth
         if generation.connect_payload == "auth":
             if auth is not None and not isinstance(auth, Mapping):
-                self._listener.refuse(f"auth must be a dict, not {type(auth).__name__}")
+                _not_asked(self, namespace, f"auth must be a dict, not {type(auth).__name__}")
                 return
             if options.auth_token is not None and generation.token == "auth":
                 payload = {"token": options.auth_token, **(auth or {})}
             payload = namespace.auth(payload)
             if namespace.query:
-                self._listener.refuse(f"namespace {namespace.name}?...: {NO_QUERY}")
+                _not_asked(self, namespace, f"namespace {namespace.name}?...: {NO_QUERY}")
                 return
         elif generation.connect_payload == "query":
             payload = "&".join(part for part in (namespace.query, self._query) if part) or None
@@ -176,7 +176,7 @@ class Namespaces(Control):
         try:
             self.packets.send_connect(namespace.name, payload)
         except EncodeError as error:
-            self._listener.refuse(str(error))
+            _not_asked(self, namespace, str(error))
 
     def on_connect(self, packet: Packet) -> None:
         packets, namespace = self.packets, self.wanted.get(packet.namespace)
@@ -337,3 +337,15 @@ class Namespaces(Control):
             namespace.asked = None
             namespace.sid = ""
             namespace.early = None
+
+
+def _not_asked(namespaces: Namespaces, namespace: Namespace, reason: str) -> None:
+    """It can't be asked for: the attempt has failed, or only that one's return."""
+    if not namespaces.up:
+        namespaces._listener.refuse(reason)
+        return
+    error = ConnectError("connect", reason, kind="client")
+    namespaces._unjoined(namespace, str(error), error)
+    namespace.kicked = True  # tried again before the next task
+    namespaces._listener.on_unjoined(namespace.name, reason)
+    namespaces._fleet.later(namespaces._listener.on_rejoin_refused)

@@ -238,3 +238,44 @@ def test_who_asks_for_an_ack_gets_it_while_other_namespaces_are_asked_for(sessio
         until(lambda: server.accepted == session and sio.connected)
         sio.close_quietly()
     assert answered == [b'437["me"]']
+
+
+def test_auth_that_fails_when_a_namespace_is_joined_again_harms_no_other() -> None:
+    def script(peer: Peer) -> None:
+        opened(peer)
+        peer.frame_in(), peer.frame_in()
+        for answer in ('40{"sid":"s"}', '40/chat,{"sid":"c"}', "41/chat,"):
+            peer.text(answer)
+        while not (said := peer.frame_in()[1]).startswith(b"42"):
+            assert said.startswith(b"40/chat,")
+            peer.text('40/chat,{"sid":"d"}')
+        peer.text("430[1]")
+        peer.hold()
+
+    calls = 0
+
+    def auth() -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise ValueError("no token left")
+        return {} if calls != 4 else "no dict"
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS, url=server.url)
+        sio.connect(auth=auth, namespaces=["/", "/chat"])
+        until(lambda: sio.kicked)
+        for _ in range(2):
+            with pytest.raises(ConnectError):
+                sio.rejoin()
+            assert sio.kicked and sio.connected
+        sio.rejoin()
+        assert not sio.kicked and sio.call("x") == 1
+        assert server.accepted == 1
+        sio.close_quietly()
+    errors = sio.fleet.recorder.row("CONNECT", "/chat").totals().errors
+    assert errors == {
+        "connect: auth raised ValueError: no token left": 1,
+        "connect: auth must be a dict, not str": 1,
+    }
+    assert rows(sio, "DISCONNECT") == ["client 1 0", "namespace closed 1 1"]
