@@ -17,7 +17,7 @@ from sioload.client.namespace import row_name
 from sioload.client.packets import Listener
 from sioload.client.pending import Pending
 from sioload.client.registry import Handlers, Registry, find
-from sioload.client.script import Script
+from sioload.client.script import Script, answer
 from sioload.client.sleepers import Sleepers
 from sioload.engineio.cookies import Jar
 from sioload.measure.clock import AHEAD, BACK, misfit
@@ -303,6 +303,8 @@ class Incoming(Listener, Script):
     def on_job_failed(self, job: Job, error: BaseException) -> None:
         """A handler, callback or hook raised: a failure row, and nothing else stops."""
         function, args, _ = job
+        if function is answer:
+            return  # whoever asked was told
         row_of = self._fleet.recorder.row_of
         if function == self._call_handler:
             row = row_of(self._user, "RECV", _name_of(args[0], args[1], args[3]))
@@ -348,7 +350,7 @@ def _run_alone(incoming: Incoming, function: Callable[..., Any], args: tuple[Jso
     """In a greenlet of its own."""
     try:
         function(*args)
-    except Exception as error:  # noqa: BLE001 - the script's own code
+    except (Exception, gevent.Timeout) as error:  # noqa: BLE001 - the script's own code
         incoming.on_job_failed((function, args, 0), error)
 
 

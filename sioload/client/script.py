@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from gevent import GreenletExit
+from gevent import GreenletExit, Timeout
 from mypy_extensions import mypyc_attr
 
 from sioload.engineio.cookies import Jar
@@ -61,10 +61,10 @@ def ask(
         then: gets what it returned.
         failed: gets what it raised, in a line.
     """
-    script.run(_answer, script, fleet, what, function, then, failed)
+    script.run(answer, script, fleet, what, function, then, failed)
 
 
-def _answer(
+def answer(
     script: Script,
     fleet: Fleet,
     what: str,
@@ -72,13 +72,15 @@ def _answer(
     then: Callable[[T], None],
     failed: Callable[[str], None],
 ) -> None:
-    """In a greenlet."""
+    """In a greenlet. A Timeout goes on, too: it may be that of who waits for `connect()`."""
     try:
         value = function()
     except GreenletExit:  # the user is gone, and its attempt is not
         ask(script, fleet, what, function, then, failed)
         raise
-    except Exception as error:  # noqa: BLE001 - the script's own code
+    except (Exception, Timeout) as error:
         fleet.later(failed, f"{what} raised {type(error).__name__}: {error}")
+        if isinstance(error, Timeout):
+            raise
     else:
         fleet.later(then, value)

@@ -6,7 +6,8 @@ from typing import Any
 
 import gevent
 import gevent.event
-from faults.hostile import Hostile, Peer
+import pytest
+from faults.hostile import Hostile, Peer, frame
 
 from sioload.client.api import SocketIOClient
 
@@ -100,3 +101,37 @@ def test_a_handler_that_takes_its_time_holds_up_no_connect() -> None:
         gate.set()
         sio.close_quietly()
     assert user.handshakes == 2
+
+
+@pytest.mark.parametrize("what", ["auth", "headers", "url"])
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_timeout_in_what_the_script_is_asked_fails_one_attempt(what: str, busy: bool) -> None:
+    """In the queue's greenlet, or in one of its own while a handler is at work."""
+    calls, gate = dict.fromkeys(("auth", "headers", "url"), 0), gevent.event.Event()
+
+    def asked(name: str, value: Any) -> Any:
+        calls[name] += 1
+        if name == what and calls[name] == 2:
+            with gevent.Timeout(0.01):
+                gevent.sleep(5)
+        return value
+
+    def script(peer: Peer) -> None:
+        if peer.number > 1:
+            serving(peer)
+            return
+        peer.connected()
+        peer.send(frame(1, b'42["news"]') * busy)
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS, url=server.url)
+        sio.on("news", gate.wait)
+        sio.connect(lambda: asked("url", server.url), lambda: asked("headers", {}), lambda: asked("auth", {}))
+        until(lambda: calls[what] == 3 and sio.connected)
+        assert sio.call("x") == 1
+        gate.set()
+        sio.close_quietly()
+    name = "on_handshake" if what == "headers" else what
+    assert rows(sio, "RECONNECT") == {"transport closed": {}}
+    (told,) = rows(sio, "CONNECT").values()
+    assert [n for text, n in told.items() if f"{name} raised Timeout: 0.01 seconds" in text] == [1], told
