@@ -190,6 +190,7 @@ class Lifecycle(Listener):
             return
         self.until_idle()
         if manager.phase is Phase.IDLE and manager.opener.endpoint is not None:
+            self._ask_url()
             manager.reopen()
             self.serve_until_up()
             return
@@ -200,6 +201,22 @@ class Lifecycle(Listener):
                 raise ConnectError("connect", f"namespace {', '.join(names)} refused", kind="refused")
             self.sleepers.sleep(until)
         manager.namespaces.give_up_rejoins(f"no answer in {self._options.connect_timeout:g} s")
+
+    def _ask_url(self) -> None:
+        """Where the server is by now, if the script gave a function for that.
+
+        Raises:
+            ConnectError: that raised.
+        """
+        opener, namespaces = self.manager.opener, self.manager.namespaces
+        try:
+            if opener.ask_url is not None:
+                opener.endpoint = opener.ask_url()
+        except Exception as error:
+            failed = ConnectError("open", f"url raised {type(error).__name__}: {error}", kind="client")
+            namespaces.count_failed(failed)
+            namespaces.dismiss()
+            raise failed from error
 
     def rejoin_patiently(self) -> None:
         """See `SocketIOClient.rejoin_patiently`."""

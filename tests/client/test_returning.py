@@ -135,3 +135,37 @@ def test_a_timeout_in_what_the_script_is_asked_fails_one_attempt(what: str, busy
     assert rows(sio, "RECONNECT") == {"transport closed": {}}
     (told,) = rows(sio, "CONNECT").values()
     assert [n for text, n in told.items() if f"{name} raised Timeout: 0.01 seconds" in text] == [1], told
+
+
+def test_the_url_is_asked_for_when_a_user_returns_that_the_server_sent_away() -> None:
+    """As before any reconnect; that it fails is a failed attempt, after which another one follows."""
+    asked: list[str] = []
+
+    def script(peer: Peer) -> None:
+        request = peer.request()
+        asked.append(request.target)
+        peer.accept(request)
+        peer.text(peer.session())
+        peer.frame_in()
+        peer.text('40{"sid":"s"}')
+        if peer.number == 1:
+            peer.text("41")
+        peer.hold()
+
+    def where() -> str:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise ValueError("nobody knows")
+        return f"{server.url}/?call={calls}"
+
+    calls = 0
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS, url=server.url)
+        sio.connect(where)
+        until(lambda: sio.kicked and not sio.connected)
+        sio.rejoin_patiently()
+        assert sio.connected and not sio.kicked
+        sio.close_quietly()
+    assert [target.partition("call=")[2][:1] for target in asked] == ["1", "3"]
+    assert rows(sio, "CONNECT") == {"/": {"open: url raised ValueError: nobody knows": 1}}
