@@ -266,7 +266,7 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
         upgrade.count()
         self._fleet.recorder.connections.upgrade("polling", "websocket")
         self._ws.shorten(self._receiver)
-        self.requests.asked = None
+        self.requests.let_go()
         self._listener.on_drained()
 
     # Packets.
@@ -317,7 +317,7 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
                         self._ws.shorten(self._receiver)
                     self._listener.on_open()
                     if self._ws is not None:
-                        self.requests.asked = None
+                        self.requests.let_go()
                 case Do.BEAT:
                     self._heartbeat.beat(given)
                 case Do.PROBE:

@@ -71,8 +71,8 @@ class Requests:
         tickets: of the client's TLS; set it for sessions that are to be resumed.
     """
 
-    __slots__ = ("_form", "_moves", "_opens_at", "_sent", "asked", "confided", "decode", "encode", "endpoint",
-                 "fleet", "generation", "given", "options", "owner", "proxy", "sid",
+    __slots__ = ("_form", "_hidden", "_moves", "_opens_at", "_sent", "asked", "confided", "decode", "encode",
+                 "endpoint", "fleet", "generation", "given", "options", "owner", "proxy", "sid",
                  "tickets")  # fmt: skip
 
     def __init__(
@@ -91,6 +91,7 @@ class Requests:
         self.endpoint = endpoint
         self.asked: Request | None = asked
         self.sid = ""
+        self._hidden: list[object] | None = None
         self._moves = 0
         self._opens_at: Endpoint | None = None
         self._sent = ""
@@ -296,11 +297,17 @@ class Requests:
             if name == "set-cookie" and asked is not None:
                 asked.keep_cookie(value, self.at(), time())
 
+    def let_go(self) -> None:
+        """No request can follow: of what they carried, only what nobody may see is still of interest."""
+        asked, self.asked = self.asked, None
+        if asked is not None and (asked.edits or asked.jar is not None):
+            self._hidden = asked.secrets()
+
     def discreet(self, text: str) -> str:
         """What a server said, without what it was told in confidence."""
         if not text:
             return text
-        given, asked = self.options, self.asked
+        given, carried = self.options, self._hidden if self.asked is None else self.asked.secrets()
         told = (
             given.headers,
             given.cookies,
@@ -310,10 +317,11 @@ class Requests:
             self.confided,
             self.sid,
             self.endpoint.query,
+            self.endpoint.authorization,
             "" if self.proxy is None else self.proxy.authorization,
             parse_url(given.handshake_url).query if given.handshake_url else "",
         )
-        return redact(text, *told, *(() if asked is None else asked.secrets()))
+        return redact(text, *told, carried)
 
     def refusal(self, status: int, body: bytes, transport: str) -> str:
         """What an HTTP error says, which may be the proxy's."""

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import urllib.request
+from base64 import b64encode
 from pathlib import Path
+from time import perf_counter
+from typing import Any
 
+import gevent
 import pytest
 import serverkit
-from faults.hostile import Asked, Hostile, Peer
+from faults.hostile import Asked, Hostile, Peer, frame
+
+from sioload.client.api import SocketIOClient
+from sioload.errors import ConnectError
+from sioload.measure.trace import Trace
 
 SPY = Path(__file__).with_name("spy.py")
 #: Of letters alone, so that no rule for what looks like an id hides it.
@@ -199,3 +208,49 @@ def test_what_is_hidden_of_a_host_still_reaches_the_server(
     opened = [request["url"] for request in node4.requests() if "sid=" not in request["url"]]
     assert len(opened) >= 4
     assert all(f"?token={CANARY}-hostquery&" in url for url in opened), opened
+
+
+class Hooked:
+    """A user whose hook adds what options don't tell; it is followed."""
+
+    def __init__(self) -> None:
+        self.sio_trace = Trace(1, perf_counter)
+
+    def on_handshake(self, request: Any) -> None:
+        request.headers["X-Api-Key"] = CANARY + "-hooked"
+        request.cookies["session"] = CANARY + "-cookie"
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_what_a_hook_confided_is_hidden_also_once_no_request_can_follow(refuses: bool) -> None:
+    """A websocket's messages, and its end, may tell it again; so too the credentials of a URL."""
+    basic = b64encode(f"ada:{CANARY}-url".encode()).decode()
+
+    def script(peer: Peer) -> None:
+        asked = peer.request()
+        seen = " ".join(asked.headers[name] for name in ("authorization", "x-api-key", "cookie"))
+        assert seen.count(CANARY) == 2 and basic in seen
+        peer.accept(asked)
+        peer.text(peer.session())
+        peer.frame_in()
+        if refuses:
+            peer.text("44" + json.dumps({"message": seen}))
+        else:
+            peer.text('40{"sid":"s"}')
+            peer.send(frame(8, (1008).to_bytes(2, "big") + seen.encode()))
+        peer.hold()
+
+    user = Hooked()
+    options = {"version": 4, "transports": ["websocket"], "reconnection": False}
+    with Hostile(script) as server, gevent.Timeout(8):
+        url = server.url.replace("//", f"//ada:{CANARY}-url@")
+        sio = SocketIOClient(None, options, url=url, user=user)
+        refused = pytest.raises(ConnectError) if refuses else contextlib.nullcontext()
+        with refused as raised:
+            sio.connect()
+            sio.wait()
+    failed = {t.type: str(t.errors) for t in sio.fleet.recorder.totals() if t.failures}
+    assert ("CONNECT" if refuses else "DISCONNECT") in failed
+    traced = [entry.text for entry in user.sio_trace.take(perf_counter())]
+    told = f"{failed} {traced} {raised and raised.value}"
+    assert told.count("(hidden)") >= 3 and CANARY not in told and basic not in told, told
