@@ -132,7 +132,8 @@ class Pending(Woken):
         """
         Args:
             fleet: whose deadlines are used.
-            expired: called in the hub after something was ended because its time was over.
+            expired: called in the hub after something ended that nobody else tells of: its time was over, or
+                an event answered a user that is gone.
             listens: called when something begins, or may begin, to wait for an event.
         """
         super().__init__(fleet.wakeups, listens)
@@ -190,6 +191,8 @@ class Pending(Woken):
             self.waits.remove(wait)
         for wait in found:
             wait.answer(args, now, size)
+        if found and self.leaving:
+            self._fleet.later(self._expired)
         return bool(found)
 
     def lose(self, namespace: str | None, reason: str, final: bool, left: bool = False) -> None:

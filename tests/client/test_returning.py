@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import gevent
@@ -169,3 +170,27 @@ def test_the_url_is_asked_for_when_a_user_returns_that_the_server_sent_away() ->
         sio.close_quietly()
     assert [target.partition("call=")[2][:1] for target in asked] == ["1", "3"]
     assert rows(sio, "CONNECT") == {"/": {"open: url raised ValueError: nobody knows": 1}}
+
+
+def test_who_has_gone_is_closed_with_the_event_that_answers_its_last_call() -> None:
+    gone = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.connected()
+        peer.frame_in()
+        gone.wait(5)
+        peer.text('42["answer",1]')
+        peer.hold()
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS, url=server.url)
+        sio.fleet.patience = 60.0
+        sio.connect()
+        call = gevent.spawn(sio.call, "ask", reply="answer")
+        until(lambda: sio._pending)
+        call.kill()
+        sio.release()
+        gone.set()
+        until(lambda: not sio.fleet.members)
+    ledger = sio.fleet.recorder.ledger.encode()
+    assert (ledger["emits"], ledger["acked"]) == (1, 1), ledger
