@@ -40,7 +40,7 @@ class Endpoint:
 
     Attributes:
         tls: whether the scheme is https or wss.
-        host: without brackets.
+        host: without brackets, in ASCII as DNS and headers have it (xn--...).
         path: with leading and, for engines, trailing slash.
         query: what stood behind "?" in the URL, as written.
         authorization: the header's value for the credentials in the URL, "" without any.
@@ -82,14 +82,14 @@ def _parse(url: str, path: str | None) -> Endpoint:
         raise OptionError(f"url {url!r} holds a space or a control character")
     try:
         parts = urlsplit(url)
-        (parts.hostname or "").encode("idna")
+        host = (parts.hostname or "").encode("idna").decode()
     except ValueError:  # brackets without an address, a name with two dots in a row
         raise OptionError(
             f"url {_shown(url)!r}: the host can't be read: give a name, or an IPv6 address in brackets [::1]"
         ) from None
     if parts.scheme not in ("http", "https", "ws", "wss"):
         raise OptionError(f"url {_shown(url)!r} must begin with http://, https://, ws:// or wss://")
-    if not parts.hostname:
+    if not host:
         raise OptionError(f"url {_shown(url)!r} names no host")
     tls = parts.scheme in ("https", "wss")
     try:
@@ -101,7 +101,7 @@ def _parse(url: str, path: str | None) -> Endpoint:
         credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
         basic = "Basic " + b64encode(credentials.encode()).decode()
     path = path or parts.path or "/"
-    return Endpoint(tls, parts.hostname, port or (443 if tls else 80), path, parts.query, basic)
+    return Endpoint(tls, host, port or (443 if tls else 80), path, parts.query, basic)
 
 
 def host_url(url: object) -> Endpoint:

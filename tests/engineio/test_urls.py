@@ -23,6 +23,7 @@ def request(query: object = (), **more: object) -> Request:
         ("https://a.test:8443/ignored", Endpoint(True, "a.test", 8443, "/socket.io/")),
         ("ws://a.test/?x=1", Endpoint(False, "a.test", 80, "/socket.io/", "x=1")),
         ("wss://[::1]", Endpoint(True, "::1", 443, "/socket.io/")),
+        ("http://Bücher.test:81", Endpoint(False, "xn--bcher-kva.test", 81, "/socket.io/")),
     ],
 )
 def test_urls_of_servers(url: str, expected: Endpoint) -> None:
