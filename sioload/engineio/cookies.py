@@ -10,6 +10,8 @@ from http.cookiejar import http2time  # type: ignore[attr-defined]
 from ipaddress import ip_address
 from typing import NamedTuple, Protocol
 
+from sioload.engineio.packet import undouble
+
 INFINITY = float("inf")
 #: Cookies that a user keeps, and the length of each: what RFC 6265, section 6.1, asks of browsers.
 COOKIES, LENGTH = 50, 4096
@@ -115,7 +117,8 @@ class Jar:
         if not own:
             sent = [c for c in sent if self._given.get(c.name) != c.value]
         sent.sort(key=lambda c: -len(c.path))  # the longest first, then the eldest (section 5.4)
-        text = "; ".join(c.pair for c in sent)
+        # What a server set was read byte by byte, as headers are, and goes back as it was, in UTF-8.
+        text = "; ".join(c.pair if self._given.get(c.name) == c.value else undouble(c.pair) for c in sent)
         self._headers[key] = (
             min((c.expires for c in self._cookies if c.expires > now), default=INFINITY),
             text,

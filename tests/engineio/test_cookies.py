@@ -114,3 +114,10 @@ def test_another_holder_sees_each_change_and_is_asked_before_each_use() -> None:
     assert jar.header("a.test", PATH, False, NOW) == "login=x"
     jar.take("node=1", "a.test", PATH, NOW)
     assert [c.pair for c in other.pushed[-1]] == ["login=x", "node=1"]
+
+
+def test_text_beyond_ascii_goes_back_to_a_server_as_it_set_it() -> None:
+    """Headers are read byte by byte, here and by Requests, whose cookies these are too; ours are UTF-8."""
+    jar = jar_of("name=" + "Zoë €".encode().decode("latin-1") + "; Path=/")
+    jar.give("own", "Zoë", "a.test")
+    assert jar.header("a.test", PATH, False, NOW).encode() == "name=Zoë €; own=Zoë".encode()
