@@ -161,6 +161,8 @@ class Options:
         for name in ("path", "handshake_url"):
             if any(c <= " " for c in getattr(self, name) or ""):
                 raise OptionError(f"{name} holds a space or a control character")
+        for name in ("path", "handshake_url", "auth_token"):
+            check_text(name, getattr(self, name) or "")
         if self.key_file and not self.cert_file:
             raise OptionError("key_file is of no use without cert_file")
         path = self.path if self.path.startswith("/") else "/" + self.path
@@ -205,6 +207,14 @@ def variant(options: Options, changes: Mapping[str, Json]) -> Options:
     return known[1]
 
 
+def check_text(name: str, text: str) -> None:
+    """Text that a request can carry: some is none, of arguments in another encoding or of half a pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise OptionError(f"{name} holds a character that can't be sent in UTF-8") from None
+
+
 def check_strings(name: str, value: object) -> None:
     """Headers or cookies that a request can carry."""
     if not isinstance(value, Mapping):
@@ -214,6 +224,7 @@ def check_strings(name: str, value: object) -> None:
             raise OptionError(f"{name}: {key!r} must map a string to a string")
         if any(c in key + text for c in "\r\n\0"):
             raise OptionError(f"{name}: {key!r} holds a line break")
+        check_text(f"{name}: {key!r}", key + text)
         if name == "headers" and not _TOKEN.fullmatch(key):
             raise OptionError(f"headers: {key!r} is no name of a header")
 
@@ -235,11 +246,9 @@ def check_query(query: object, encode: bool) -> None:
     """A query that a request can carry."""
     if not isinstance(query, Mapping | str):
         raise OptionError(f"query must be a dict or a string, not {type(query).__name__}")
-    if isinstance(query, str):
-        text = query
-    else:
-        text = "" if encode else "".join(f"{key}{value}" for key, value in query.items())
-    if any(c <= " " for c in text):
+    text = query if isinstance(query, str) else "".join(f"{key}{value}" for key, value in query.items())
+    check_text("query", text)
+    if (isinstance(query, str) or not encode) and any(c <= " " for c in text):
         raise OptionError("query holds a space or a control character, which has to be encoded")
 
 

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 from sioload.engineio.cookies import Jar, Keeper
 from sioload.engineio.cookies import given as given_cookies
 from sioload.errors import OptionError
-from sioload.options import check_query, check_strings
+from sioload.options import check_query, check_strings, check_text
 from sioload.plain import Json
 
 logger = logging.getLogger(__name__)
@@ -80,6 +80,7 @@ def parse_url(url: object, path: str | None = None) -> Endpoint:
 def _parse(url: str, path: str | None) -> Endpoint:
     if any(c <= " " for c in url):
         raise OptionError(f"url {url!r} holds a space or a control character")
+    check_text("url", url)
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").encode("idna").decode()

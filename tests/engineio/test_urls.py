@@ -42,6 +42,7 @@ def test_urls_of_servers(url: str, expected: Endpoint) -> None:
         ("http://a b", "space"),
         ("http://[::1", "brackets"),
         ("http://u:canary@[a.test]/", "brackets"),
+        ("http://a.test/?x=\udce9", "can't be sent"),
     ],
 )
 def test_bad_urls_name_the_remedy(url: str, words: str) -> None:
