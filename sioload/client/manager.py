@@ -360,7 +360,7 @@ class Manager(OpenerListener, NamespacesListener):
         """Whether something was begun that the server still owes an answer to."""
         if self.phase is not Phase.UP:
             return self.trying
-        if self.connection is not None and self.connection.upgrading:
+        if self.connection is not None and (self.connection.upgrading or self.connection.owing):
             return True
         return not all(n.connected or n.kicked for n in self.namespaces.wanted.values())
 

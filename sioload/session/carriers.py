@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sioload.engineio.packet import Packet
 from sioload.net.stream import Stream
-from sioload.session.polling import Polling
+from sioload.session.polling import Polling, owes
 from sioload.session.transport import Receipt, Transport
 from sioload.session.websocket import WebSocketTransport
 
@@ -26,6 +26,13 @@ class Carriers:
         """Bytes that wait to be handed to the kernel."""
         carrier = self._carrier
         return carrier.buffered if carrier is not None else 0
+
+    @property
+    def owing(self) -> bool:
+        """Whether somebody waits to hear what became of what he sent."""
+        if self._ws is not None:
+            return self._ws.owing
+        return self._polling is not None and owes(self._polling)
 
     @property
     def _carrier(self) -> Transport | None:

@@ -345,6 +345,11 @@ def _polls(polling: Polling) -> bool:
     return polling._dialling or (polling._get is not None and polling._get.busy)
 
 
+def owes(polling: Polling) -> bool:
+    """Whether there are receipts that haven't heard yet."""
+    return bool(polling._on_air) or any(receipt is not None for _, _, receipt in polling._queue)
+
+
 def _rests(polling: Polling) -> bool:
     """Whether no POST is under way, asked anew: compiled code takes what it set to None for None."""
     return polling._on_air is None

@@ -41,6 +41,11 @@ class WebSocketTransport(FrameListener):
     def buffered(self) -> int:
         return self.ws.stream.buffered
 
+    @property
+    def owing(self) -> bool:
+        """Whether there are receipts that haven't heard yet."""
+        return self._receipts is not None
+
     # The short way of texts.
 
     def shorten(self, receiver: MessageHandler) -> None:

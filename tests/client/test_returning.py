@@ -194,3 +194,37 @@ def test_who_has_gone_is_closed_with_the_event_that_answers_its_last_call() -> N
         until(lambda: not sio.fleet.members)
     ledger = sio.fleet.recorder.ledger.encode()
     assert (ledger["emits"], ledger["acked"]) == (1, 1), ledger
+
+
+def test_who_has_gone_hears_what_became_of_its_last_emit() -> None:
+    """Without an ack it is sent once its POST is answered, for which there is the time that acks have."""
+    posted, gone = threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        joined = False
+        while True:
+            asked = peer.request()
+            if asked.method == "POST" and asked.body.startswith(b"42"):
+                posted.set()
+                gone.wait(5)
+            if asked.method == "POST":
+                peer.reply(200, b"ok")
+            elif "sid=" not in asked.target:
+                peer.reply(200, peer.session().encode())
+            elif not joined:
+                joined = True
+                peer.reply(200, b'40{"sid":"s"}')
+            else:
+                peer.hold()
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS | {"transports": ["polling"]}, url=server.url)
+        sio.connect()
+        sio.emit("x")
+        until(posted.is_set)
+        sio.release()
+        assert sio.connected
+        gone.set()
+        until(lambda: not sio.fleet.members)
+    ledger = sio.fleet.recorder.ledger.encode()
+    assert (ledger["emits"], ledger["sent"]) == (1, 1), ledger
