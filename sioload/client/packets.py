@@ -238,6 +238,8 @@ class Packets(MessageHandler):
             self._tell_of(getattr(self._decoder, "wanted", 0))
             return
         kind, name, content, id, auto = packet
+        if self._json is None and kind.__class__ is not PacketType:
+            kind = PacketType(kind)  # a script's own parser may give the number
         if kind is _ACK:
             self._listener.on_ack(id, content)
         elif kind is _EVENT:

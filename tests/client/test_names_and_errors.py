@@ -1,16 +1,20 @@
-"""Event names that are numbers, errors that no CONNECT waits for, namespaces with a query."""
+"""Event names that are numbers, errors that no CONNECT waits for, queries of namespaces, own parsers."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import gevent
 import pytest
 import serverkit
+from faults.hostile import Hostile, Peer
 
 from sioload.client.api import SocketIOClient
 from sioload.errors import ConnectError
+from sioload.options import Limits
+from sioload.socketio.packet import Packet
 from sioload.users.handlers import handlers_of, on
 
 Servers = Callable[..., serverkit.Server]
@@ -111,3 +115,41 @@ def test_a_namespace_may_have_a_query(servers: Servers, kind: str) -> None:
 def test_newer_servers_take_no_query_of_a_namespace(servers: Servers) -> None:
     with gevent.Timeout(5), pytest.raises(ConnectError, match=r"/private\?.*use auth"):
         client(servers, "sio4").connect(namespaces=["/private?token=secret"])
+
+
+class Objects:
+    """A parser of a script's own: each packet is one JSON object, in which types are numbers."""
+
+    def encode(self, packet: Packet) -> list[str | bytes]:
+        return [json.dumps([packet.type, packet.namespace, packet.data, packet.id])]
+
+    def decoder(self, limits: Limits) -> Objects:
+        return self
+
+    def feed(self, message: str | bytes) -> Packet:
+        return Packet(*json.loads(message))
+
+
+def test_a_parser_of_the_scripts_own_speaks_in_numbers() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.text(peer.session())
+        assert peer.frame_in()[1] == b'4[0, "/", null, null]'
+        peer.text('4[0, "/", {"sid": "s"}, null]')
+        assert json.loads(peer.frame_in()[1][1:]) == [2, "/", ["ask", 1], 0]
+        peer.text('4[2, "/", ["news", 5], null]')
+        peer.text('4[3, "/", [7], 0]')
+        peer.text('4[1, "/", null, null]')
+        peer.hold()
+
+    got: list[Any] = []
+    options = {"version": 4, "transports": ["websocket"], "parser": Objects()}
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, options, url=server.url)
+        sio.on("news", got.append)
+        sio.connect()
+        assert sio.call("ask", 1) == 7
+        while not sio.kicked:
+            gevent.sleep(0.01)
+        sio.close_quietly()
+    assert got == [5]
