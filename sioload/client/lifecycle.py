@@ -242,6 +242,7 @@ class Lifecycle(Listener):
             self.manager.leave(namespace)
         else:
             self.dismissed = True
+            self.manager.namespaces.dismiss(False)
             self.manager.shut("client")
             self._fleet.later(self.sleepers.wake)
         self.until_idle()

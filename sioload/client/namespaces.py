@@ -322,10 +322,10 @@ class Namespaces(Control):
             if self.wanted[name].connected:
                 self.packets.send_disconnect(name)
 
-    def dismiss(self) -> None:
-        """The server closed them all."""
+    def dismiss(self, kicked: bool = True) -> None:
+        """The server closed them all; or it may have, and the script doesn't want them back."""
         for namespace in self.wanted.values():
-            namespace.kicked = True
+            namespace.kicked = kicked
 
     def reset(self) -> None:
         """The session has ended."""

@@ -228,3 +228,28 @@ def test_who_has_gone_hears_what_became_of_its_last_emit() -> None:
         until(lambda: not sio.fleet.members)
     ledger = sio.fleet.recorder.ledger.encode()
     assert (ledger["emits"], ledger["sent"]) == (1, 1), ledger
+
+
+@pytest.mark.parametrize("name", ["/", "/chat"])
+def test_who_disconnects_isnt_brought_back_to_what_the_server_closed(name: str) -> None:
+    """As it is before a user's next task: be it that the session goes on, or has ended with it."""
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.text(peer.session())
+        peer.frame_in()
+        peer.text('40{"sid":"s"}')
+        if name == "/chat":
+            peer.frame_in()
+            peer.text('40/chat,{"sid":"c"}')
+        peer.text("41" if name == "/" else "41/chat,")
+        peer.hold()
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS, url=server.url)
+        sio.connect(namespaces=["/", "/chat"] if name == "/chat" else ["/"])
+        until(lambda: sio.kicked)
+        sio.disconnect()
+        assert not sio.kicked
+        sio.rejoin()
+        assert not sio.connected and server.accepted == 1
