@@ -119,7 +119,9 @@ class SocketIOClient(ClientBase):
         path = parse_url(url).path if url else host_url(self.url or "").path
         endpoint = parse_url(url or self.url, options.path)
         names = [namespaces] if isinstance(namespaces, str) else list(namespaces or options.namespaces)
-        self._home = "/" if path.rstrip("/") in ("", options.path.rstrip("/")) else path
+        before, self._home = self._home, "/" if path.rstrip("/") in ("", options.path.rstrip("/")) else path
+        if self._home != before and self._incoming.own is not None:
+            self._incoming.registry().move(before, self._home)
         if self._home != "/":
             names = [*((namespaces and names) or ()), self._home]
         names = names or sorted(self._incoming.namespaces()) or ["/"]
@@ -353,7 +355,8 @@ class SocketIOClient(ClientBase):
         """
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
-            self._incoming.registry().add(namespace or self._home, str(event), Handler(function))
+            named = namespace or self._home
+            self._incoming.registry().add(named, str(event), Handler(function), named == namespace)
             return function
 
         return register if handler is None else register(handler)

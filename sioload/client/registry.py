@@ -34,17 +34,27 @@ class Registry:
     of its own (`BaseClient._get_event_handler`), whose handler gets the namespace before the arguments.
     """
 
-    __slots__ = ("_anywhere", "_classes", "_functions")
+    __slots__ = ("_anywhere", "_classes", "_functions", "_unnamed")
 
     def __init__(self) -> None:
         self._functions: dict[tuple[str, str], Handler] = {}
         self._classes: dict[tuple[str, str], Handler] = {}
+        self._unnamed: dict[str, Handler] = {}
         self._anywhere = False
 
-    def add(self, namespace: str, event: str, handler: Handler) -> None:
-        """Register a handler."""
+    def add(self, namespace: str, event: str, handler: Handler, named: bool = True) -> None:
+        """Register a handler; not `named`: in the namespace that is meant where a call names none."""
         self._functions[namespace, event] = handler
+        if not named:
+            self._unnamed[event] = handler
         self._anywhere = self._anywhere or namespace == "*"
+
+    def move(self, before: str, home: str) -> None:
+        """`home` is meant from now on where a call names none."""
+        for event, handler in self._unnamed.items():
+            if self._functions.get((before, event)) is handler:
+                del self._functions[before, event]
+            self._functions.setdefault((home, event), handler)
 
     def add_class(self, namespace: str, methods: object) -> None:
         """Register the methods of a class-based namespace: `on_message` handles `message`.

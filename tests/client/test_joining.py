@@ -279,3 +279,24 @@ def test_auth_that_fails_when_a_namespace_is_joined_again_harms_no_other() -> No
         "connect: auth must be a dict, not str": 1,
     }
     assert rows(sio, "DISCONNECT") == ["client 1 0", "namespace closed 1 1"]
+
+
+def test_handlers_that_name_no_namespace_are_for_the_one_in_the_url_also_if_it_comes_later() -> None:
+    def script(peer: Peer) -> None:
+        opened(peer)
+        name = peer.frame_in()[1].decode()[2:].rstrip(",")
+        peer.text(f'40{name},{{"sid":"s"}}')
+        peer.text(f'42{name},["news","{name}"]')
+        peer.hold()
+
+    heard: list[str] = []
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS, url=server.url)
+        sio.on("connect", lambda: heard.append("connect"))
+        sio.on("news", heard.append)
+        sio.on("news", lambda name: heard.append(f"own of {name}"), "/game")
+        for name in ("/chat", "/game", "/room"):
+            sio.connect(server.url + name)
+            until(lambda: heard[-1:] != ["connect"] and len(heard) % 2 == 0)
+            sio.disconnect()
+    assert heard == ["connect", "/chat", "connect", "own of /game", "connect", "/room"]
