@@ -98,10 +98,12 @@ class Heartbeat:
         if asked == "missed":
             before, self._received = self._received, self._listener.received()
             lives = self._session.pinger == "client" and self._received > before
-            if not lives and (self._requests.options.read_rate is None or not self._listener.unread()):
+            # It may be among what a slow user hasn't taken yet, or what came while this process was stopped.
+            waits = self._session.pinger == "client" or self._requests.options.read_rate is not None
+            if not lives and not (waits and self._listener.unread()):
                 self._listener.on_missed()
                 return
-            self._session.on_heard(now)  # or it may be among what a slow user hasn't taken yet
+            self._session.on_heard(now)
             self.rearm(max(self._session.next_check(), now + AGAIN))
             return
         if asked == "ping":

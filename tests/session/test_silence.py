@@ -219,3 +219,42 @@ def test_a_heartbeat_among_what_a_slow_user_has_not_taken_is_awaited_without_has
         sio.wait()
     assert events.totals().count == 3000
     assert sio.fleet.recorder.row("DISCONNECT", "ping timeout").totals().count == 1
+
+
+def test_a_pong_that_came_while_the_process_was_stopped_is_no_silence() -> None:
+    """On polling as on websockets: timers come before sockets when it goes on."""
+    pinged, stopped, answered = (threading.Event() for _ in range(3))
+
+    def script(peer: Peer) -> None:
+        polls = 0
+        while True:
+            asked = peer.request()
+            if asked.method == "POST":
+                if asked.body.endswith(b"2") and not pinged.is_set():
+                    pinged.set()
+                peer.reply(200, b"ok")
+            elif "sid=" not in asked.target:
+                opened = f'0{{"sid":"{SID}","upgrades":[],"pingInterval":100,"pingTimeout":300}}'
+                peer.reply(200, f"{len(opened)}:{opened}2:40".encode())
+            elif polls:
+                peer.hold()
+            else:
+                polls += 1
+                stopped.wait(5)
+                peer.reply(200, b"1:3")
+                answered.set()
+
+    options: dict[str, Any] = {"version": 2, "transports": ["polling"], "reconnection": False}
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, options, url=server.url)
+        sio.connect()
+        while not pinged.is_set():
+            gevent.sleep(0.01)
+        stopped.set()
+        assert answered.wait(5)
+        time.sleep(0.4)  # stopped, for longer than the pong may take
+        pong = sio.fleet.recorder.row("HEARTBEAT", "pong")
+        while not pong.totals().count:
+            assert sio.connected
+            gevent.sleep(0.01)
+        sio.close_quietly()
