@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import traceback
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from gevent import GreenletExit
 from gevent.hub import get_hub
@@ -30,6 +31,8 @@ from sioload.users.pacing import Paced
 
 #: Where Locust tells what tasks raise.
 _locusts_log = logging.getLogger("locust.user.task")
+#: Methods that Locust's loop calls and the one here doesn't.
+_LEFT_OUT: Final = ("run", "schedule_task", "get_next_task", "execute_next_task", "execute_task", "wait")
 
 
 class Connected(Protocol):
@@ -95,8 +98,9 @@ class _Queue(list[Any]):
 class Tasks(DefaultTaskSet):
     """The tasks of a `SocketIOUser`, in the loop that Locust's users have (`TaskSet.run`), in fewer steps.
 
-    It goes on as Locust's own once a task is a TaskSet. The one difference is a wait of no time: Locust lets
-    every other greenlet run then; here not if they did while the task waited for something.
+    It goes on as Locust's own once a task is a TaskSet, and is that from the first if a plugin has put its
+    own in the place of Locust's methods. The one difference is a wait of no time: Locust lets every other
+    greenlet run then; here not if they did while the task waited for something.
     """
 
     _user: Any
@@ -109,7 +113,8 @@ class Tasks(DefaultTaskSet):
         user, queue, loop = self._user, self._task_queue, get_hub().loop
         base: Any = DefaultTaskSet  # no object of `super()` for each user that sleeps
         choice = random.choice
-        while True:
+        ours = not _patched()
+        while ours:
             turn = loop.iteration
             try:
                 tasks = user.tasks
@@ -159,6 +164,13 @@ class Tasks(DefaultTaskSet):
     def execute_task(self, task: Any) -> None:
         """What Locust's loop calls."""
         _execute(self._user, super().execute_task, task)
+
+
+def _patched() -> bool:
+    """Whether a plugin has its own in the place of what is left out, such as a limit of iterations."""
+    locusts = vars(sys.modules[TaskSet.__module__])
+    found = (getattr(DefaultTaskSet, name) for name in _LEFT_OUT)
+    return any(getattr(method, "__globals__", None) is not locusts for method in found)
 
 
 #: Listeners of `user_error` are given it, and show it by its name.

@@ -273,6 +273,36 @@ def test_counts(session):
     session.get(os.environ["TARGET"] + "/counts", name="again")
 """
 
+#: A limit of iterations as plugins have it, by methods of their own in the place of Locust's.
+LIMITED = """
+from locust.user.task import DefaultTaskSet
+class Plain(Base):
+    @task
+    def a(self): call(self, "a")
+class Nesting(Base):
+    @task
+    class Inner(TaskSet):
+        @task
+        def a(self): call(self.user, "a")
+left, ended = list(range(9)), []  # one of them is the set itself, which never comes to its end
+def limited(execute):
+    @functools.wraps(execute)
+    def wrapped(self, task):
+        if not left:
+            ended.append(self.user)
+            if len(ended) == 2:
+                note("plugin", "the last user ends")
+                gevent.spawn_later(0.1, self.user.environment.runner.quit)
+            raise StopUser
+        left.pop()
+        execute(self, task)
+    return wrapped
+@events.test_start.add_listener
+def limit(**_):
+    TaskSet.execute_task = limited(TaskSet.execute_task)
+    DefaultTaskSet.execute_task = limited(DefaultTaskSet.execute_task)
+"""
+
 #: Feature to what shows it.
 FEATURES = {
     "tasks of every kind, weights, fixed_count": Feature(TASKS, ("-u", "17", "-r", "100"), calls=54),
@@ -282,6 +312,7 @@ FEATURES = {
         files={"run.conf": "users = 3\nexit-code-on-error = 7\ntags = x\n"}),
     "a shape with classes": Feature(SHAPE),
     "workers": Feature(SPREAD, ("-u", "4", "-r", "10", "--processes", "2"), calls=12),
+    "plugins that limit iterations": Feature(LIMITED, ("-u", "2", "-r", "10", "-t", "30s")),
     "functions of pytest": Feature(PYTEST, ("-u", "2", "-r", "10"), calls=12, head=COUNT),
 }  # fmt: skip
 
