@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -28,6 +29,13 @@ from sioload.users.tasks import start
 
 if TYPE_CHECKING:
     from locust.env import Environment
+
+
+def _kept(options: Any) -> Any:
+    """Options as they are now: a script may change its dict, or a dict or list in it, once it knows more."""
+    if not isinstance(options, dict):
+        return options
+    return {name: copy(value) if isinstance(value, dict | list) else value for name, value in options.items()}
 
 
 class SocketIOUser(User):
@@ -85,16 +93,17 @@ class SocketIOUser(User):
 
     @classmethod
     def parsed_options(cls) -> Options:
-        """The options, validated once for each class.
+        """The options, validated once for each class, and again if the script changes them.
 
         Raises:
             OptionError: one is unknown or has a value that can't be used.
         """
-        parsed: tuple[Any, Options] | None = cls.__dict__.get("_parsed")
-        if parsed is None or parsed[0] is not cls.options:
-            parsed = (cls.options, options_from(cls.options))
+        given = cls.options
+        parsed: tuple[Any, Any, Options] | None = cls.__dict__.get("_parsed")
+        if parsed is None or parsed[0] is not given or (parsed[1] is not given and parsed[1] != given):
+            parsed = (given, _kept(given), options_from(given))
             cls._parsed = parsed  # type: ignore[attr-defined]
-        return parsed[1]
+        return parsed[2]
 
     @property
     def client(self) -> HttpSession:

@@ -43,3 +43,40 @@ def test_what_reaches_the_server(servers: Callable[..., serverkit.Server], tmp_p
     assert seen["Path"] == [[["/chat"], 1, ["x"], ["y"]]], done.text
     assert "room=7" not in done.text.replace('"/socket.io/?room=7', "").replace(host, ""), done.text
     assert "Traceback" not in done.text, done.text
+
+
+CHANGING = """
+from locust import constant, events, task
+from sioload import SocketIOUser
+
+class Changed(SocketIOUser):
+    wait_time = constant(0.1)
+    options = {"transports": ["polling", "websocket"]}
+
+    @task
+    def ask(self):
+        self.sio.call("echo", 1)
+        self.environment.runner.quit()
+
+@events.init.add_listener
+def begin(environment, **_):
+    if environment.parsed_options.bare:
+        Changed.options["transports"].remove("websocket")
+
+@events.init_command_line_parser.add_listener
+def option(parser, **_):
+    parser.add_argument("--bare", action="store_true")
+"""
+
+
+def test_options_count_as_they_are_when_users_begin(target: serverkit.Server, tmp_path: Path) -> None:
+    """A script that has read the command line changes the class's options in their place."""
+    (tmp_path / "locustfile.py").write_text(CHANGING)
+    report = tmp_path / "report.json"
+    args = ["-f", "locustfile.py", "--host", target.url, "--headless", "-t", "20s", "--sio-report", report]
+    seen = []
+    for more in ([], ["--bare"]):
+        done = serverkit.run_locust([*args, *more], cwd=tmp_path)
+        assert done.code == 0, done.text
+        seen.append(json.loads(report.read_text())["connections"]["upgraded"])
+    assert seen == [1, 0]
