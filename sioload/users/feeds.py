@@ -57,7 +57,8 @@ class Feed:
     """Rows of data; `feed` makes it.
 
     Attributes:
-        name: of its file as the script wrote it, or which of the script's lists it is.
+        name: of its file as the script wrote it, below the script's folder without that; or which of the
+            script's lists it is.
         order, when_empty: as given.
     """
 
@@ -247,6 +248,11 @@ class Feeds:
             raise FeedError(
                 f"feed({path!r}): the name must end in {' or '.join(KINDS)}, which say how to read it"
             )
+        if os.path.isabs(name) and full.startswith(os.path.join(folder, "")):
+            # The script's own folder, which needn't be the same on the machines of workers.
+            short = os.path.relpath(full, folder)
+            if short not in self.by_name or self.by_name[short].source == full:
+                name = short
         same = self.by_name.get(name)
         if same is not None and same.source != full:
             raise FeedError(

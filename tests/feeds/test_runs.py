@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import serverkit
-from feedkit import Accounts, assert_rows_in_order
+from feedkit import SCRIPT, Accounts, assert_rows_in_order
 
 UP_AND_DOWN = "9 users for 3s; 1 users for 3s; 7 users for 2s"
 
@@ -77,9 +77,13 @@ class Speaker(SocketIOUser):
     }  # fmt: skip
 
 
-def test_workers_that_have_the_script_from_the_master(accounts: Accounts, tmp_path: Path) -> None:
-    """The file of accounts is the master's alone."""
-    accounts.write(rows=5)
+ABSOLUTE = '__import__("pathlib").Path(__file__).with_name("accounts.csv")'
+
+
+@pytest.mark.parametrize("place", ['"accounts.csv"', ABSOLUTE], ids=["relative", "absolute"])
+def test_workers_that_have_the_script_from_the_master(accounts: Accounts, tmp_path: Path, place: str) -> None:
+    """The file of accounts is the master's alone, and the script stands elsewhere on each worker."""
+    accounts.write(rows=5, script=SCRIPT.replace('"accounts.csv"', place))
     port = str(serverkit.free_port())
     master = accounts.start(
         *accounts.load("--master", "--expect-workers", "2", "-u", "5", "-r", "5", "-t", "3s"),
