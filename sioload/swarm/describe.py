@@ -8,7 +8,10 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from locust import TaskSet
+
 from sioload.engineio.urls import bare
+from sioload.load.arrivals import Arrivals
 from sioload.plain import Json
 from sioload.report.figures import Figures
 
@@ -23,12 +26,26 @@ def host(environment: Environment) -> str:
 
 
 def paced(environment: Environment, figures: Figures) -> bool:
-    """Whether some user waits between its tasks or emits on a schedule. Else the generator is the limit."""
+    """Whether some user waits between its tasks or emits on a schedule, or sessions begin at a rate.
+
+    Else the generator is the limit.
+    """
     scheduled = any(row.service is not None or row.skipped for row in figures.rows)
-    return scheduled or not all(_never_waits(cls.wait_time) for cls in environment.user_classes)
+    arriving = isinstance(environment.shape_class, Arrivals)
+    return scheduled or arriving or any(_waits(cls, set()) for cls in environment.user_classes)
 
 
-def _never_waits(wait_time: Any) -> bool:
+def _waits(holder: Any, seen: set[Any]) -> bool:
+    """Whether there is a wait between the tasks of a user class, or of a set of tasks in it."""
+    if holder in seen:
+        return False
+    seen.add(holder)
+    sets = (each for each in holder.tasks if isinstance(each, type) and issubclass(each, TaskSet))
+    own = holder.wait_time
+    return (own is not TaskSet.wait_time and not _never(own)) or any(_waits(each, seen) for each in sets)
+
+
+def _never(wait_time: Any) -> bool:
     name = getattr(wait_time, "__qualname__", "")
     module = getattr(wait_time, "__module__", "")
     return module == "locust.user.wait_time" and name.startswith("constant.") and wait_time(None) == 0
