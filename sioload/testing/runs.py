@@ -102,10 +102,13 @@ def run(
 
 
 def _run_time(given: float | str | None) -> str:
-    """Whole seconds: Locust knows no others."""
+    """Whole seconds: Locust knows no others, and takes none for a run without an end."""
     if given is None:
         return "10s"
-    return given if isinstance(given, str) else f"{math.ceil(given)}s"
+    text = given if isinstance(given, str) else f"{math.ceil(given)}s"
+    if not re.search("[1-9]", text):
+        raise UsageError(f"run_time={given!r} is no time: give seconds, or a text such as '1m30s'")
+    return text
 
 
 def _swarm_port() -> list[str]:

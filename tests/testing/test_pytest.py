@@ -79,6 +79,9 @@ def test_bad_usage_is_said():
         sioload.run({script!r}, users=1, run_time=1, checks=["CALL: p9x < 1s"])
     with pytest.raises(sioload.UsageError, match="leave users= and run_time= out"):
         sioload.run({script!r}, users=1, phases="1 users for 1s")
+    for time in (0, 0.0, -0.5, "0s"):
+        with pytest.raises(sioload.UsageError, match="is no time"):
+            sioload.run({script!r}, run_time=time)
     with pytest.raises(sioload.UsageError, match="there is no locustfile nothing.py"):
         sioload.run("nothing.py")
     with pytest.raises(sioload.UsageError, match="checks is a list of texts"):
