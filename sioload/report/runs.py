@@ -100,7 +100,7 @@ def read_run(path: str, text: str) -> Run:
             sum(sum(n.values()) if isinstance(n, dict) else int(n) for n in counts.values())
         for each in (*document["delivery"], *document.get("audience", ())):
             sum(n for name, n in each.items() if name in (*DELIVERY, *HEARD)), str(each["name"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UsageError(f"{path} is no whole report of sioload: {type(error).__name__} {error}") from error
     return run
 

@@ -169,6 +169,7 @@ TEXT = json.dumps(BASE)
         (TEXT.replace('"blocks": "', '"blocks": "x'), "is no whole report of sioload"),
         (TEXT.replace('"ledger"', '"ledgers"'), "is no whole report of sioload"),
         (TEXT.replace('"timeout": 0', '"timeout": null'), "is no whole report of sioload"),
+        (TEXT.replace('"timeout": 0', '"timeout": Infinity'), "is no whole report of sioload"),
         (TEXT.replace('"closed": {}', '"closed": "none"'), "is no whole report of sioload"),
         (TEXT.replace('"verdict"', '"verdicts"'), "is no whole report of sioload"),
         (TEXT.replace('"settings": {}', '"settings": null'), "is no whole report of sioload"),
