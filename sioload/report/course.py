@@ -108,7 +108,9 @@ class Course:
                 begin = span.begin + after if after or number else -math.inf
                 last = number == len(self.spans) - 1
                 since = max(span.begin + after, self.started)
-                return Part(begin, math.inf if last else span.end, since, min(span.end, now))
+                if last:  # what users do until they are stopped is in it
+                    return Part(begin, math.inf, since, now)
+                return Part(begin, span.end, since, min(span.end, now))
         return None
 
     def at(self, now: float) -> Span | None:
@@ -164,7 +166,8 @@ class Course:
             "load": span.text,
             "began": round(part.since, 3),
             "start_s": round(part.since - self.started, 3),
-            "end_s": round(part.until - self.started, 3),
+            "end_s": round(min(part.until, span.end) - self.started, 3),
+            "seconds": round(seconds, 3),
             "cut_ms": None if opening is None else round(opening.late * 1000, 3),
             "users": {"start": first, "end": last, "peak": peak, "begun": users.begun},
             "calls": {

@@ -44,7 +44,7 @@ def check_result(report: Mapping[str, Json], text: str) -> CheckResult:
     part = next((phase for phase in report["phases"] if phase["name"] == check.phase), None)
     if part is None:
         return unreached(check, ended=True)
-    users, seconds = part["users"]["peak"], part["end_s"] - part["start_s"]
+    users, seconds = part["users"]["peak"], part.get("seconds", part["end_s"] - part["start_s"])
     return evaluate(check, _part(part), duration=seconds, peak_users=users)
 
 

@@ -261,6 +261,28 @@ def test_a_course_tells_phases_parts_and_what_was_never_reached() -> None:
     assert early.reason == "the run ended before 2s of the phase 'rest' had passed"
 
 
+def test_rates_of_the_last_phase_are_over_all_the_time_that_is_counted_in_it() -> None:
+    """Users go on until they are stopped: up to a second later, sessions until they are over."""
+    course = Course(100.0, [Span("warmup", 100, 102, 5), Span("peak", 102, 104, 5)])
+    swarm, worker = Swarm(), Worker("w", marks=[102.0])
+    swarm.windows.mark([102.0], 100.0)
+    worker.marks.begin(100.0)
+    worker.marks.know([102.0])
+    for number in range(1, 50):
+        worker.sample(100 + number / 10, "echo", 0.01)
+    worker.report(swarm, 105)
+    warmup, peak = course.document(swarm.figures(), 105.0)
+    assert (warmup["start_s"], warmup["end_s"], peak["end_s"]) == (0.0, 2.0, 4.0), "as the plan says"
+    assert (warmup["seconds"], peak["seconds"]) == (2.0, 3.0)
+    assert warmup["calls"]["count"] + peak["calls"]["count"] == 49
+    for phase in (warmup, peak):
+        assert phase["calls"]["rate"] == phase["events"][0]["rate"] == pytest.approx(10, abs=0.51)
+    part = course.part("peak", 1.0, 105.0)
+    assert part is not None and (part.since, part.until) == (103.0, 105.0)
+    part = course.part("peak", 0.0, 103.0)
+    assert part is not None and part.until == 103.0
+
+
 def test_failures_of_more_kinds_than_are_told_apart_count_in_their_own_part() -> None:
     swarm = Swarm()
     swarm.windows.mark([10.0], 0.0)
