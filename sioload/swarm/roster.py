@@ -55,9 +55,15 @@ class Roster:
             peer.seq, peer.final = -1, False
 
     def alive(self, client_id: str) -> bool:
-        """Whether Locust knows of a worker, and that it lives."""
+        """Whether a worker lives, as far as Locust knows.
+
+        One that it told to stop it forgets until that is ready again, which is `--stop-timeout` later.
+        """
         client = self._runner.clients.get(client_id)
-        return client is not None and client.state != STATE_MISSING
+        if client is None:
+            peer = self.peers.get(client_id)
+            return peer is not None and not peer.final and peer.heard > time.monotonic() - PATIENCE
+        return bool(client.state != STATE_MISSING)
 
     def at_work(self, client_id: str) -> bool:
         """Whether it has users, or is about to."""
@@ -75,9 +81,7 @@ class Roster:
         """
         since = time.monotonic() - PATIENCE
         return [
-            id
-            for id, peer in self.peers.items()
-            if not peer.final and (self.alive(id) or (peer.heard > since and id in self._runner.clients))
+            id for id, peer in self.peers.items() if not peer.final and (self.alive(id) or peer.heard > since)
         ]
 
     def waited_for(self) -> list[str]:

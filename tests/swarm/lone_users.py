@@ -10,6 +10,7 @@ from sioload import SocketIOUser, on, stamp
 from sioload.net import clock
 
 SLOW_STOP = float(os.environ.get("SLOW_STOP", "0"))
+OWED = float(os.environ.get("OWED", "0"))
 NAMES = int(os.environ.get("NAMES", "0"))
 LISTEN = os.environ.get("LISTEN")
 heard = {}
@@ -28,6 +29,8 @@ class Talker(SocketIOUser):
         self.sio.emit("echo")
         if "SKEW" in os.environ and random.random() < 0.1:
             self.sio.emit("message", {"sent": stamp()})
+        if OWED:
+            self.sio.emit("delay", OWED, callback=lambda *_: None)
         if NAMES:
             name = f"{os.getpid()}-{random.randrange(NAMES)}"
             self.sio.call("echo", 1, name=name)

@@ -102,6 +102,25 @@ def test_a_worker_that_is_told_to_end_alone_reports_all(swarm: Swarm) -> None:
 
 
 @scene
+def test_workers_that_are_told_to_stop_are_waited_for(swarm: Swarm) -> None:
+    """Locust forgets them for as long as users may take to stop, while what is open is still answered."""
+    web = [
+        "--web-host",
+        "127.0.0.1",
+        "--web-port",
+        str(serverkit.free_port()),
+        "--autostart",
+        "--autoquit",
+        "0",
+    ]
+    args = swarm.args("--processes", "2", *swarm.swarm_port(), "-t", "3s", "--stop-timeout", "4", *web)
+    args.remove("--headless")
+    assert swarm.run(args, {"OWED": "2"}) == 0, str(swarm.processes[0])
+    swarm.assert_everything_agrees()
+    assert "was lost" not in swarm.processes[0].err
+
+
+@scene
 def test_a_run_that_ends_while_it_ramps_up(swarm: Swarm) -> None:
     args = [*swarm.args("-t", "3s", "--processes", "2", *swarm.swarm_port()), "-u", "400", "-r", "10"]
     assert swarm.run(args, SLOW) == 0, str(swarm.processes[0])
