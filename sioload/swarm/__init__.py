@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import locust
@@ -127,6 +128,15 @@ def _most_users(environment: Environment) -> int:
     return users or 0
 
 
+def _quits(part: Local | Worker | Master | Single) -> bool:
+    return part.guard.quitting is not None
+
+
+def _ends(part: Local | Worker | Master | Single) -> bool:
+    """Whether a run is being ended; of others than where it is judged nobody needs to know."""
+    return not isinstance(part, Local | Master) or not (part.judge.running or part.settled)
+
+
 def _attach_interruptible(environment: Environment) -> None:
     # The event loop hasn't run since the imports began. Locust's timer of `--run-time`, set by the loop's own
     # idea of now, would end the run that much too early.
@@ -142,6 +152,6 @@ def _attach_interruptible(environment: Environment) -> None:
     if isinstance(part, Local | Master):
         part.desk.stock.warn(_most_users(environment))
     signals = [signal.SIGINT] if isinstance(part, Single) else [signal.SIGINT, signal.SIGTERM]
-    interrupts = Interrupts(signals, part.hurry, lambda: part.guard.quitting is not None)
+    interrupts = Interrupts(signals, part.hurry, partial(_quits, part), partial(_ends, part))
     quitted: Any = environment.events.quit
     quitted.add_listener(lambda **_: interrupts.restore())

@@ -7,9 +7,11 @@ exception. SIGTERM is Locust's; here it is only counted.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections.abc import Callable, Iterable
+from time import perf_counter
 from typing import Any, Final
 
 import gevent
@@ -17,23 +19,33 @@ from gevent.hub import get_hub
 
 #: Seconds after which a SIGTERM that nobody heeded ends the run as SIGINT does.
 HEARD: Final = 0.2
+#: Seconds after which an interrupt must have begun an end. With `--autostart` Locust lets the first one end a
+#: shape alone: its web UI stays, and may start another run.
+HEEDED: Final = 1.0
 
 
 class Interrupts:
     """What signals do: end the run, then hurry its end, then let Python raise wherever it is."""
 
     def __init__(
-        self, signals: Iterable[signal.Signals], hurry: Callable[[], None], quitting: Callable[[], bool]
+        self,
+        signals: Iterable[signal.Signals],
+        hurry: Callable[[], None],
+        quitting: Callable[[], bool],
+        stopping: Callable[[], bool],
     ) -> None:
         """
         Args:
             signals: SIGINT, and SIGTERM if it is to end the run in order.
             hurry: called in a greenlet.
             quitting: whether the process is ending already, for whatever reason.
+            stopping: whether a run is being ended.
         """
         self._hurry = hurry
         self._quitting = quitting
-        self._ending = self._hurried = False
+        self._stopping = stopping
+        self._hurried = False
+        self._first = -math.inf
         hub = get_hub()
         self._main: Any = hub.parent
         self._watchers: list[Any] = []
@@ -44,8 +56,8 @@ class Interrupts:
 
     def _signalled(self, number: signal.Signals) -> None:
         """In the hub."""
-        if not self._ending and not self._quitting():
-            self._ending = True
+        if not self._quitting() and not self._heeded():
+            self._first, self._hurried = perf_counter(), False
             if number == signal.SIGINT:
                 get_hub().loop.run_callback(self._interrupt)
             else:  # Locust listens to it later than it begins to wait for workers, or for a shape's end
@@ -56,6 +68,10 @@ class Interrupts:
         else:
             self.restore()
             os.kill(os.getpid(), signal.SIGINT)
+
+    def _heeded(self) -> bool:
+        """Whether an earlier signal began an end that isn't over, or may yet."""
+        return self._first > perf_counter() - HEEDED or (self._first > -math.inf and self._stopping())
 
     def _interrupt(self) -> None:
         if not self._quitting():

@@ -94,6 +94,30 @@ def test_each_more_signal_only_hurries(swarm: Swarm) -> None:
     assert sum(received.values()) == swarm.report["ledger"]["emits"], str(process)
 
 
+@scene
+def test_an_interrupt_that_locust_takes_for_the_end_of_a_shape_alone(swarm: Swarm) -> None:
+    """With `--autostart` its web UI stays, and may start another run: the next interrupt is a first again."""
+    port = serverkit.free_port()
+    found = args(swarm, "--autostart", "--web-host", "127.0.0.1", "--web-port", str(port),
+                 "--sio-phases", f"{USERS} users for 60s")  # fmt: skip
+    process = swarm.start([arg for arg in found if arg not in ("--headless", "-u", "-r", str(USERS))])
+
+    def until(state: str) -> None:
+        deadline = time.monotonic() + 30
+        while serverkit.http_json(f"http://127.0.0.1:{port}/stats/requests")["state"] != state:
+            assert time.monotonic() < deadline, f"never {state}: {process}"
+            time.sleep(0.1)
+
+    process.wait_for("phase 1 of 1", 30)
+    process.signal(signal.SIGINT)
+    process.wait_for("leaving web ui running", 30)
+    until("stopped")
+    serverkit.http_json(f"http://127.0.0.1:{port}/swarm", method="POST")
+    until("running")
+    process.signal(signal.SIGINT)
+    assert process.wait(30) == 0, str(process)
+
+
 def test_a_masters_port_that_is_taken_is_told_before_workers_are_forked(tmp_path: Path) -> None:
     with serverkit.socket.create_server(("127.0.0.1", 0)) as other:
         number = str(other.getsockname()[1])
