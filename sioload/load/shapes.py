@@ -155,16 +155,19 @@ class SessionPhases(Arrivals):
 def take_phases(environment: Environment) -> None:
     """Put the plan that the command line or the locustfile has in force; called before any load.
 
+    A worker has none: its master follows the plan, and has the options for that.
+
     Raises:
         UsageError: it can't be understood, or other options say otherwise.
     """
+    if isinstance(environment.runner, WorkerRunner):
+        return
     options: Any = environment.parsed_options
     given, text = environment.shape_class, getattr(options, "sio_phases", None)
     shape = given if isinstance(given, Phases) else None
     if text is None:
         if shape is None:
-            length = getattr(options, "sio_session_length", None)
-            if length is not None and not isinstance(environment.runner, WorkerRunner):
+            if getattr(options, "sio_session_length", None) is not None:
                 raise UsageError("--sio-session-length is of phases of sessions per second: there are none")
             return
         text = getattr(shape, "phases", None)

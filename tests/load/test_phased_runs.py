@@ -67,6 +67,21 @@ def test_a_plan_in_the_locustfile(tmp_path: Path, target: serverkit.Server) -> N
     assert "wins over the shape Load" in done.text
 
 
+def test_workers_need_none_of_the_options_that_phases_have(tmp_path: Path, target: serverkit.Server) -> None:
+    """The length of sessions is said to the master alone, who deals them out."""
+    (tmp_path / "locustfile.py").write_text(f'{SCRIPT}\n\nclass Load(Phases):\n    phases = "10/s for 2s"\n')
+    port = str(serverkit.free_port())
+    ports = ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--expect-workers-max-wait", "30"]
+    mine = ["--master", "--headless", "--host", target.url, "--sio-session-length", "300ms", *ports]
+    theirs = ["--worker", "--master-host", "127.0.0.1", "--master-port", port]
+    with (
+        serverkit.Process(serverkit.locust(["-f", "locustfile.py", *mine]), cwd=tmp_path) as master,
+        serverkit.Process(serverkit.locust(["-f", "locustfile.py", *theirs]), cwd=tmp_path) as worker,
+    ):
+        assert master.wait(60) == 0 == worker.wait(30), f"{master}\n{worker}"
+    assert sum(target.counts()["connects"].values()) == pytest.approx(20, abs=1)
+
+
 def test_what_makes_no_sense_is_one_line_before_any_load(tmp_path: Path, target: serverkit.Server) -> None:
     plan = ["--sio-phases", "5 users for 1s"]
     for more, said in (
