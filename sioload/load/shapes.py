@@ -165,24 +165,43 @@ def take_phases(environment: Environment) -> None:
     options: Any = environment.parsed_options
     given, text = environment.shape_class, getattr(options, "sio_phases", None)
     shape = given if isinstance(given, Phases) else None
-    if text is None:
-        if shape is None:
-            if getattr(options, "sio_session_length", None) is not None:
-                raise UsageError("--sio-session-length is of phases of sessions per second: there are none")
-            return
-        text = getattr(shape, "phases", None)
-    parts = [text] if isinstance(text, str) else text
-    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
-        raise PhaseError(f"{type(shape).__name__} needs phases, a text such as '0..200 users over 1m'")
-    plan = parse_phases(parts)
+    if getattr(options, "class_picker", False):
+        _offer(environment, text, shape)
+    if text is not None:
+        engine = _planned(environment, text, shape)
+        if given is not None:
+            print(f"sioload: --sio-phases wins over the shape {type(given).__name__} of the locustfile")
+    elif shape is not None:
+        engine = _planned(environment, getattr(shape, "phases", None), shape)
+    elif getattr(options, "sio_session_length", None) is not None:
+        raise UsageError("--sio-session-length is of phases of sessions per second: there are none")
+    else:
+        return
     for name, flag in _TAKEN.items():
         if getattr(options, name, None):
             raise UsageError(f"{flag} and phases exclude each other: phases say how many users and how long")
-    if given is not None and text is getattr(options, "sio_phases", None):
-        print(f"sioload: --sio-phases wins over the shape {type(given).__name__} of the locustfile")
-    engine = _engine(plan, options, shape)
-    engine.runner = environment.runner
     environment.shape_class = engine
+
+
+def _offer(environment: Environment, text: str | None, given: Phases | None) -> None:
+    """Let the form of the web UI (`--class-picker`) choose plans where it chooses shapes."""
+    choices: dict[str, LoadTestShape] = environment.available_shape_classes or {}
+    for name, shape in choices.items():
+        if isinstance(shape, Phases):
+            choices[name] = _planned(environment, getattr(shape, "phases", None), shape)
+    if text is not None:
+        choices["--sio-phases"] = _planned(environment, text, given)
+        environment.available_shape_classes = choices
+
+
+def _planned(environment: Environment, text: object, shape: Phases | None) -> Shape:
+    """The engine of a plan, of the command line's or of a shape's."""
+    parts = [text] if isinstance(text, str) else text
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise PhaseError(f"{type(shape).__name__} needs phases, a text such as '0..200 users over 1m'")
+    engine = _engine(parse_phases(parts), environment.parsed_options, shape)
+    engine.runner = environment.runner
+    return engine
 
 
 def _engine(plan: Plan, options: Any, shape: Phases | None) -> UserPhases | SessionPhases:

@@ -154,7 +154,8 @@ class Live:
 
     def _new_look(self) -> Look:
         figures, points, rows = self.judge.figures(), self.history.points, list(self.history.rows)
-        running, final, duration = self.judge.running, self.settled_at is not None, self.judge.duration
+        running, duration = self.judge.running, self.judge.duration
+        final = self.settled_at is not None and not running  # a test may have begun since `watch` last looked
         # Copies don't grow while they are read.
         copies = [row.copy() for row in _in_turn(figures.rows, MANY)]
         figures = replace(figures, rows=copies, going=not final)

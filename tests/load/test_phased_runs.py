@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +84,42 @@ def test_workers_need_none_of_the_options_that_phases_have(tmp_path: Path, targe
     ):
         assert master.wait(60) == 0 == worker.wait(30), f"{master}\n{worker}"
     assert sum(target.counts()["connects"].values()) == pytest.approx(20, abs=1)
+
+
+def test_the_form_of_the_web_ui_chooses_plans(tmp_path: Path, target: serverkit.Server) -> None:
+    plans = "".join(
+        f'\n\nclass {name}(Phases):\n    phases = "{name.lower()}: {users} users for 1s"\n'
+        for name, users in (("Few", 2), ("More", 5))
+    )
+    (tmp_path / "locustfile.py").write_text(SCRIPT + plans)
+    port = serverkit.free_port()
+    web = f"http://127.0.0.1:{port}"
+    args = ["-f", "locustfile.py", "--host", target.url, "--class-picker", "--web-host", "127.0.0.1",
+            "--web-port", str(port), "--sio-phases", "told: 3 users for 1s"]  # fmt: skip
+    with serverkit.Process(serverkit.locust(args), cwd=tmp_path) as process:
+        process.wait_for("Starting web interface", 40)
+        for shape, name, peak in (("More", "more", 5), ("Few", "few", 2), ("--sio-phases", "told", 3)):
+            form = {"user_count": 1, "spawn_rate": 1, "user_classes": "Visitor", "shape_class": shape}
+            post(f"{web}/swarm", form, process)
+            deadline = time.monotonic() + 20
+            while True:
+                report = serverkit.http_json(f"{web}/sioload/report.json")
+                if report["final"] and [phase["name"] for phase in report["phases"]] == [name]:
+                    break
+                assert time.monotonic() < deadline, f"{report['phases']} {process}"
+                time.sleep(0.1)
+            assert report["users"]["peak"] == peak
+        assert "Traceback" not in process.err, str(process)
+
+
+def post(url: str, form: dict[str, Any], process: serverkit.Process) -> None:
+    """Send a form to a web UI, which may only just begin to listen."""
+    for _ in range(100):
+        try:
+            return urllib.request.urlopen(url, urllib.parse.urlencode(form).encode(), timeout=30).close()
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    raise AssertionError(f"no web UI: {process}")
 
 
 def test_what_makes_no_sense_is_one_line_before_any_load(tmp_path: Path, target: serverkit.Server) -> None:
