@@ -52,21 +52,23 @@ class UserPhases(Shape):
         plan: the phases.
         origin: when the first began (`perf_counter`); None before.
         begun: called with that when it begins.
+        spawn_rate: users per second by which a `for` is reached; None for at once.
     """
 
     abstract: ClassVar[bool] = False
+    use_common_options: ClassVar[bool] = False  # of the web UI's form, which can't change the plan
 
     def __init__(self, plan: Plan, spawn_rate: float | None) -> None:
         """
         Args:
             plan: of users.
-            spawn_rate: users per second by which a `for` is reached; None for at once.
+            spawn_rate: see the class.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self.plan = plan
         self.origin: float | None = None
         self.begun: Callable[[float], None] = _nobody
-        self._spawn_rate = spawn_rate
+        self.spawn_rate = spawn_rate
         self._users = 0.0
         self._asked = 0.0
         self._pace = 1.0
@@ -89,8 +91,8 @@ class UserPhases(Shape):
         if number is None:
             return None
         before, goal = self._users, self.plan.load(now)
-        if self._spawn_rate is not None and not self.plan.phases[number].ramp:
-            most = self._spawn_rate * (now - self._asked) + (self._spawn_rate if before == 0 else 0)
+        if self.spawn_rate is not None and not self.plan.phases[number].ramp:
+            most = self.spawn_rate * (now - self._asked) + (self.spawn_rate if before == 0 else 0)
             goal = min(max(goal, before - most), before + most)
         self._users, self._asked = goal, now
         users = round(goal)
@@ -107,6 +109,7 @@ class SessionPhases(Arrivals):
     """
 
     abstract: ClassVar[bool] = False
+    use_common_options: ClassVar[bool] = False
 
     def __init__(self, plan: Plan, length: float | Callable[[], float] | None, drain: float) -> None:
         """

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup
 
+from sioload.load.levels import SessionLevels, UserLevels
+from sioload.load.shapes import SessionPhases, UserPhases
 from sioload.options import Options
 from sioload.plain import Json
 from sioload.report.figures import Figures
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 #: Points of a chart, and rows whose charts are in the file: together they bound its size.
 POINTS: Final = 240
 ROWS: Final = 100
-#: Options of Locust and of sioload that tell what was run, by the name they have on the command line.
+#: Options of Locust and of sioload that tell what was run, by the name they have on the command line. The
+#: first two say nothing of a run that follows a shape.
 _RUN: Final = (
     "num_users",
     "spawn_rate",
@@ -83,10 +86,11 @@ def html(look: Look, environment: Environment) -> str:
 
 def settings(environment: Environment) -> list[tuple[str, str]]:
     """What was run, as pairs of a name and a value. Headers, auth, queries and cookies are left out."""
-    options = environment.parsed_options
-    pairs = [("locustfile", str(environment.locustfile or "-"))]
+    options, shape = environment.parsed_options, environment.shape_class
+    names = _RUN if shape is None else _RUN[2:]
+    pairs = [("locustfile", str(environment.locustfile or "-")), *_shaped(shape)]
     pairs += [(f"--{name.replace('_', '-')}".replace("--num-users", "--users"), str(value))
-              for name in _RUN if (value := getattr(options, name, None)) not in (None, [], "")]  # fmt: skip
+              for name in names if (value := getattr(options, name, None)) not in (None, [], "")]  # fmt: skip
     for user_class in environment.user_classes:
         given = getattr(user_class, "options", {})
         if isinstance(given, Options):
@@ -94,6 +98,16 @@ def settings(environment: Environment) -> list[tuple[str, str]]:
         told = [f"{name} {_plain(given[name])}" for name in _USER if name in given]
         pairs.append((user_class.__name__, ", ".join(told) or "default options"))
     return pairs
+
+
+def _shaped(shape: Any) -> Iterator[tuple[str, str]]:
+    """What the load followed, if that was no number of users."""
+    if isinstance(shape, UserPhases | SessionPhases):
+        yield "phases", str(shape.plan)
+        if rate := getattr(shape, "spawn_rate", None):
+            yield "--spawn-rate", str(rate)
+    elif shape is not None and not isinstance(shape, UserLevels | SessionLevels):  # the report tells those
+        yield "shape", type(shape).__name__
 
 
 def _plain(value: Any) -> str:

@@ -240,6 +240,8 @@ def test_the_web_ui_and_the_metrics_show_the_phase_that_is_on(target: serverkit.
         data = serverkit.http_json(f"{web}/sioload/data")
         assert [phase["name"] for phase in data["phases"]] == ["first", "second"]
         assert "<h2>Phases</h2>" in data["fragment"] and "<dt>Phase</dt><dd>second</dd>" in data["fragment"]
+        form = urllib.request.urlopen(f"{web}/", timeout=10).read().decode()
+        assert '"hide_common_options": true' in form, "there is no number of users that could be chosen"
         urllib.request.urlopen(f"{web}/stats/reset", data=b"", timeout=10).read()
         time.sleep(3)  # until a report is made that is newer than the reset
         report = serverkit.http_json(f"{web}/sioload/report.json")

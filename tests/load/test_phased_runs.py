@@ -122,6 +122,18 @@ def post(url: str, form: dict[str, Any], process: serverkit.Process) -> None:
     raise AssertionError(f"no web UI: {process}")
 
 
+def test_a_plan_takes_the_place_of_users_in_the_form_and_the_settings(
+    tmp_path: Path, target: serverkit.Server
+) -> None:
+    """The web UI doesn't ask for what it can't use, and the HTML report doesn't tell Locust's default."""
+    plan = "warmup: 3 users for 1s"
+    done, _ = run(tmp_path, target.url, "--sio-phases", plan, "--sio-html", str(tmp_path / "report.html"))
+    assert done.code == 0, done.text
+    page = (tmp_path / "report.html").read_text()
+    assert f'<td>phases</td><td class="name">{plan}</td>' in page
+    assert "<td>--users</td>" not in page and "<td>--spawn-rate</td>" not in page
+
+
 def test_what_makes_no_sense_is_one_line_before_any_load(tmp_path: Path, target: serverkit.Server) -> None:
     plan = ["--sio-phases", "5 users for 1s"]
     for more, said in (

@@ -64,7 +64,10 @@ def main(path: str, seconds: int, rows: int) -> None:
     )
     look = Look(found, figures, history.points, history.rows, "stopped", 0, False, True, seconds)
     environment = SimpleNamespace(
-        parsed_options=SimpleNamespace(num_users=500), locustfile="none.py", user_classes=[]
+        parsed_options=SimpleNamespace(num_users=500),
+        locustfile="none.py",
+        user_classes=[],
+        shape_class=None,
     )
     Path(path).write_text(html(look, environment), encoding="utf-8")
 

@@ -43,7 +43,7 @@ judge = SimpleNamespace(
 options = SimpleNamespace(web_base_path="")
 environment = SimpleNamespace(
     runner=SimpleNamespace(state="running", user_count=1), parsed_options=options, locustfile="x.py",
-    user_classes=[],
+    user_classes=[], shape_class=None,
 )  # fmt: skip
 live = Live(environment, SimpleNamespace(judge=judge, settled=False))  # type: ignore[arg-type]
 for second in range(SECONDS):
