@@ -28,7 +28,7 @@ from sioload.measure.rows import Totals
 from sioload.report.buckets import exponential
 from sioload.swarm import describe
 from sioload.swarm.guard import Guard
-from sioload.web.live import Live, Look
+from sioload.web.live import LOOK, Live, Look
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import DataT, ExponentialHistogramDataPoint, Metric, NumberDataPoint
@@ -65,17 +65,20 @@ class Export:
         run = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}-{os.getpid()}"
         name = os.environ.get("OTEL_SERVICE_NAME", "sioload")
         self._resource = Resource.create({"service.name": name, "sioload.run": run})
-        self._said = self._final = False
+        self._said = False
+        self._settled = live.settled_at
         self._heard = _Heard()
 
     def follow(self) -> None:
         """Send every ten seconds while a test goes on, and once when it is over. In a greenlet of its own."""
+        sent = time.monotonic()
         while True:
-            gevent.sleep(EVERY)
-            settled = self._live.settled_at is not None
-            if not settled or not self._final:
+            gevent.sleep(LOOK)
+            settled, now = self._live.settled_at, time.monotonic()
+            if (now - sent >= EVERY) if settled is None else (settled != self._settled):
+                sent = now
+                self._settled = settled or self._settled
                 self._send(self._live.look())
-                self._final = settled
 
     def finish(self) -> None:
         """The process ends: send the final figures."""

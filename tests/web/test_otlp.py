@@ -6,6 +6,7 @@ import gzip
 import json
 import math
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import serverkit
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from showkit import Shown
 
 from sioload.measure.histogram import Histogram
 from sioload.report.buckets import exponential
@@ -120,6 +122,39 @@ def test_a_collector_gets_what_the_report_says(
     lags = metrics["sioload.generator.lag"].gauge.data_points
     assert len({attributes(point)["sioload.worker"] for point in lags}) == max(processes, 1)
     assert {"sioload.users", "sioload.connections"} <= metrics.keys()
+
+
+def acked_by(shown: Shown, *, final: bool) -> int:
+    """How many calls were answered, as soon as some were in a run that goes on, or is over."""
+    deadline = time.monotonic() + 30
+    while True:
+        report = shown.json("/sioload/report.json")
+        acked: int = report["ledger"]["acked"]
+        if acked and report["final"] == final:
+            return acked
+        assert time.monotonic() < deadline, f"{report['ledger']} {shown.process}"
+        time.sleep(0.1)
+
+
+def test_each_run_of_the_web_ui_is_sent_when_it_is_over(
+    collector: str, target: serverkit.Server, tmp_path: Path
+) -> None:
+    """Two that are shorter than the time between two exports, one right after the other."""
+    shown = Shown(target.url, tmp_path, "--sio-otlp", collector)
+    with shown.process:
+        ended = []
+        for _ in range(2):
+            shown.ask("/swarm", {"user_count": 2, "spawn_rate": 2, "host": target.url})
+            acked_by(shown, final=False)
+            shown.ask("/stop", {})
+            ended.append(acked_by(shown, final=True))
+            shown.until("stopped")
+        sent = []
+        for _, _, request in Collector.got:
+            _, metrics = decoded(request)
+            points = metrics["sioload.emits"].sum.data_points
+            sent.append(sum(p.as_int for p in points if attributes(p)["sioload.outcome"] == "acked"))
+    assert all(ended) and set(ended) <= set(sent), (ended, sent)
 
 
 def test_a_collector_that_is_gone_is_said_once(target: serverkit.Server, tmp_path: Path) -> None:
