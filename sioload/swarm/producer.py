@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from gevent import Greenlet
-from locust.runners import STATE_CLEANUP, STATE_STOPPED, Runner
+from locust.runners import STATE_CLEANUP, STATE_SPAWNING, STATE_STOPPED, Runner
 
 from sioload.client import manager
 from sioload.measure.health import Windows, remedy
@@ -109,7 +109,7 @@ class Producer:
         Args:
             late: it has started already, and its users count from when they began.
         """
-        self.await_end()
+        self._await_last()
         self._thaw()
         # Now: once users run, they would be held up for as long as it takes. Locust asks for its stack when
         # it stops a run, and the first to ask in a process waits until all modules' files are looked up.
@@ -174,6 +174,17 @@ class Producer:
         """Wait until the drain that was begun is over."""
         if self._end is not None:
             self._end.join()
+
+    def _await_last(self) -> None:
+        """Wait for the end of the test before. Meanwhile a stop must find a test: Locust has none as yet."""
+        if self._end is not None and not self._end.ready():
+            runner = runner_of(self.environment)
+            before = runner.state
+            runner.update_state(STATE_SPAWNING)
+            try:
+                self.await_end()
+            finally:
+                runner.update_state(before)
 
     def stop(self, patience: float) -> None:
         """Stop users, or wait while another greenlet does so; wait for listeners and for the drain.

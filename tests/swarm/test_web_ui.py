@@ -14,13 +14,13 @@ from swarmkit import Counts, Swarm, scene, web_counts
 class WebUi:
     """A browser's part."""
 
-    def __init__(self, swarm: Swarm, *more: str) -> None:
+    def __init__(self, swarm: Swarm, *more: str, **env: str) -> None:
         port = serverkit.free_port()
         self.swarm = swarm
         self.url = f"http://127.0.0.1:{port}"
         args = [arg for arg in swarm.args() if arg not in ("--headless", "--only-summary")]
         web = ["--web-host", "127.0.0.1", "--web-port", str(port)]
-        self.process = swarm.start([*args, *web, *more], {"SLOW_CALL": "1", "SLOW_STOP": "1"})
+        self.process = swarm.start([*args, *web, *more], {"SLOW_CALL": "1", "SLOW_STOP": "1", **env})
 
     def post(self, path: str, **form: Any) -> None:
         data = urllib.parse.urlencode(form).encode()
@@ -58,6 +58,22 @@ def test_two_tests_and_a_reset(swarm: Swarm) -> None:
 @scene
 def test_two_tests_and_a_reset_on_workers(swarm: Swarm) -> None:
     two_tests_and_a_reset(swarm, workers=2)
+
+
+@scene
+def test_a_stop_counts_although_the_test_waits_for_the_end_of_the_one_before(swarm: Swarm) -> None:
+    web = WebUi(swarm, OWED="3")
+    web.start(0)
+    web.until("running")
+    time.sleep(1)
+    web.post("/stop")  # for three seconds more there are answers to come
+    web.start(0)
+    web.post("/stop")
+    web.until("stopped")
+    assert sum(swarm.target.counts()["connects"].values()) == 10, str(web.process)
+    web.process.signal(serverkit.signal.SIGINT)
+    assert web.process.wait(30) == 0, str(web.process)
+    assert swarm.report["users"]["peak"] == 10 and swarm.report["untrusted"] == [], str(web.process)
 
 
 def two_tests_and_a_reset(swarm: Swarm, *, workers: int) -> None:
