@@ -90,8 +90,8 @@ def _check_users(environment: Environment) -> None:
             check_label(user_class)
             check_places(user_class)
             options = user_class.parsed_options()
-            host = environment.host or user_class.host
-            if host:
+            host: object = environment.host or user_class.host
+            if host and not isinstance(host, property):  # which each user is asked for
                 host_url(host)
             if options.handshake_url:
                 parse_url(options.handshake_url)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 def host(environment: Environment) -> str:
     """The server's URL without what may be secret in it."""
-    hosts = [environment.host or "", *(str(cls.host or "") for cls in environment.user_classes)]
-    return bare(next(filter(None, hosts), ""))
+    hosts = [environment.host, *(cls.host for cls in environment.user_classes)]
+    return bare(next((host for host in hosts if host and isinstance(host, str)), ""))
 
 
 def paced(environment: Environment, figures: Figures) -> bool:

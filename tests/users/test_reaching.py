@@ -80,3 +80,33 @@ def test_options_count_as_they_are_when_users_begin(target: serverkit.Server, tm
         assert done.code == 0, done.text
         seen.append(json.loads(report.read_text())["connections"]["upgraded"])
     assert seen == [1, 0]
+
+
+EACH_ITS_OWN = """
+import os
+from locust import constant, task
+from sioload import SocketIOUser
+
+class Spread(SocketIOUser):
+    wait_time = constant(0.1)
+
+    @property
+    def host(self):
+        return os.environ["TARGET"]
+
+    @task
+    def ask(self):
+        self.sio.call("echo", 1)
+        self.environment.runner.quit()
+"""
+
+
+def test_a_host_may_be_a_property(target: serverkit.Server, tmp_path: Path) -> None:
+    """As with Locust's own users: each asks for its own."""
+    (tmp_path / "locustfile.py").write_text(EACH_ITS_OWN)
+    report = tmp_path / "report.json"
+    args = ["-f", "locustfile.py", "--headless", "-t", "20s", "--sio-report", report]
+    done = serverkit.run_locust(args, cwd=tmp_path, env={"TARGET": target.url})
+    assert done.code == 0, done.text
+    found = json.loads(report.read_text())
+    assert found["host"] == "" and found["ledger"]["acked"] == 1
