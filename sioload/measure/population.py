@@ -49,6 +49,7 @@ class Population:
         self._peaked = self._spawned
         self.ended = self.left = self.begun = self.connected = 0
         self.exceptions: dict[tuple[str, str], tuple[int, str]] = {}
+        self.classes = {name: counts for name, counts in self.classes.items() if counts.now}
         for counts in self.classes.values():
             counts.reset()
 

@@ -112,3 +112,13 @@ def test_the_median_of_a_window_is_of_its_calls_alone() -> None:
     recorder.row("REPLY", "a>b").add(0.002)
     assert recorder.window_p50() == pytest.approx(0.002, rel=0.01)
     assert recorder.window_p50() is None
+
+
+def test_classes_of_which_nobody_lives_are_none_of_the_next_run() -> None:
+    """The web UI's form may choose other classes for it; who lives on counts in both."""
+    population = Recorder().population
+    gone, stays = population.of("Gone"), population.of("Stays")
+    gone.gone(gone.spawned(), began=True)
+    stays.spawned()
+    population.reset()
+    assert {name: counts.peak for name, counts in population.classes.items()} == {"Stays": 1}
