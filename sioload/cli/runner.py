@@ -22,7 +22,10 @@ def module(name: str, args: Iterable[object]) -> list[str]:
 def locust(scenario: str, args: Iterable[object]) -> list[str]:
     """Locust's command line for a scenario of this package, or for a path; it tells what matters."""
     path = Path(__file__).parent / scenario
-    return module("locust", ["--locustfile", path, "--only-summary", "--loglevel", "WARNING", *args])
+    # Tags that a project's locust.conf or pyproject.toml chooses are none of our own scenarios.
+    untagged = [] if os.path.isabs(scenario) else ["--tags", "--exclude-tags"]
+    quiet = ["--only-summary", "--loglevel", "WARNING"]
+    return module("locust", ["--locustfile", path, *untagged, *quiet, *args])
 
 
 def become(argv: list[str], env: Mapping[str, str]) -> NoReturn:

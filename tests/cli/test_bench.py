@@ -151,6 +151,13 @@ def test_a_signal_ends_it_in_order(node4, tmp_path, number):
     assert ledger["acked"] == ledger["emits"] == node4.counts()["received"]["/"]["echo"] > 0
 
 
+def test_tags_of_the_project_around_are_not_its_own(node4, tmp_path):
+    (tmp_path / "locust.conf").write_text("tags = login\n")
+    load = ["--users", "2", "--run-time", "2s", "--emit", "echo", "--ack"]
+    done = serverkit.run_sioload(["bench", node4.url, *load], 60, cwd=tmp_path)
+    assert done.code == 0 and "No tasks" not in done.text, done.text
+
+
 def test_a_failed_check_is_exit_code_3(node4, tmp_path):
     junit, html = tmp_path / "junit.xml", tmp_path / "report.html"
     files = ("--sio-junit", str(junit), "--sio-html", str(html))
