@@ -47,6 +47,7 @@ def handlers(cell: Cell) -> None:
     sio = cell.client()
     seen: list[Any] = []
     sio.on("echo", lambda *args: seen.append(("/", *args)))
+    sio.on("broadcast", lambda *args: None, namespace="/chat")  # of another behaviour, at the same time
     sio.on("*", lambda event, *args: seen.append(("/chat", event, *args)), namespace="/chat")
     sio.connect(namespaces=["/", "/chat"])
     cell.settled(sio)
