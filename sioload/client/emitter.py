@@ -148,12 +148,12 @@ class Emitter:
         recorder = self.fleet.recorder
         row = recorder.row("EMIT", "(raw)" + self.label)
         recorder.ledger.emits += 1
-        receipt = Unacked(recorder.ledger, row)
+        receipt = Unacked(recorder.ledger, row, self._user)
         try:
             self._wait_for_room("", perf_counter() + self._options.ack_timeout)
             handed = self._packets.send_raw(raw, receipt)
         except EmitError as error:
-            receipt.settle(error.outcome, str(error))
+            receipt.settle(error.outcome, str(error), error)
             if not in_hub():
                 gevent.sleep(0)
             raise

@@ -208,6 +208,7 @@ class Incoming(Listener, Script):
             self._receiver.seen(shown, stream, number)
         except Exception as error:  # noqa: BLE001 - the script's own code
             row = self._fleet.recorder.row("RECV", f"{shown} (delivery)")
+            row.note(self._user, 0, error)
             row.fail(
                 f"{type(error).__name__}: {error}", None, partial(_told, self.manager, handler.delivery, args)
             )
@@ -232,6 +233,7 @@ class Incoming(Listener, Script):
             )
         except Exception as error:  # noqa: BLE001 - the script's own code
             row = self._fleet.recorder.row("RECV", f"{handler.audience} (room)")
+            row.note(self._user, 0, error)
             row.fail(
                 f"{type(error).__name__}: {error}", None, partial(_told, self.manager, handler.room, args)
             )

@@ -39,6 +39,7 @@ class Talker(Base, SocketIOUser):
     def talk(self):
         self.sio.call("echo", "x" * 250, name="say")
         self.sio.emit("message", {"sent": stamp()}, name="tell")
+        self.sio.write('42["join",1]')
 
     @task
     def wrong(self):
@@ -48,7 +49,7 @@ class Talker(Base, SocketIOUser):
     def refused(self):
         self.sio.call("echo", 1, ok=lambda reply: False, name="refused")
 
-    @on("message", sent_at=lambda message: message["sent"])
+    @on("message", sent_at=lambda message: message["sent"], delivery=lambda message: message["no"])
     def heard(self, message): ...
 
 

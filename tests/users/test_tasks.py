@@ -105,6 +105,7 @@ def test_listeners_of_the_request_event_learn_of_ours_what_they_learn_of_others(
     carol = {"user": "carol"}
     assert seen["CONNECT /chat ConnectError"][1:] == [0, carol]
     assert seen["CONNECT / "][2] == seen["EMIT tell "][2] == seen["PUSH message "][2] == bob
+    assert seen["EMIT (raw) "][2] == seen["RECV message (delivery) KeyError"][2] == bob
     assert seen["PUSH message "][1] > 20 and seen["DISCONNECT client "][2] in (bob, carol)
     # What happens below a message too: an attempt's steps and heartbeats.
     assert seen["OPEN polling "][1] > 50 and seen["OPEN websocket "][1] > 50
