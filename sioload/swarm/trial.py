@@ -164,21 +164,14 @@ class Trial:
         return [replace(fault, remedy=_in_options(fault.remedy)) for fault in found]
 
     def handles(self, namespace: str, event: str) -> bool:
-        """Whether the script has a handler for an event."""
-        return find(self._own, namespace, event, self._handlers)[0] is not None
+        """Whether the script has a handler for an event, of any of the user's connections."""
+        ways = [client._incoming for client in self._user.clients] if self._user is not None else []
+        return any(find(way.own, namespace, event, way.handlers)[0] is not None for way in ways)
 
     @property
     def handlers(self) -> set[tuple[str, str]]:
         """Namespace and event of each handler of the class."""
-        return set(self._handlers)
-
-    @property
-    def _handlers(self) -> Any:
-        return type(self._user)._handlers if self._user is not None else {}
-
-    @property
-    def _own(self) -> Any:
-        return self._user.sio._incoming.own if self._user is not None else None
+        return set(type(self._user)._handlers) if self._user is not None else set()
 
     def _tell(self) -> None:
         while True:

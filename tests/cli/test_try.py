@@ -155,6 +155,17 @@ def test_a_wrong_namespace(node4: serverkit.Server, tmp_path: Path) -> None:
         ["Invalid namespace", "check its name"])  # fmt: skip
 
 
+def test_a_handler_of_another_connection(node4: serverkit.Server, tmp_path: Path) -> None:
+    """It is the one that was registered there, and what it is for isn't what is odd."""
+    start = (
+        "self.other = self.another_client()\n        self.other.on('question', lambda *args: 'yes')\n"
+        "        self.other.on('answered', lambda *args: None)"
+    )
+    body = "self.other.connect(); self.other.emit('ask', 1); self.sio.sleep(0.3)"
+    said = mistaken(tmp_path, node4.url, start=start, body=body, code=0)
+    assert "1 of 1 tasks ran without a failure" in said and "no handler" not in said
+
+
 def test_credentials_that_are_missing(node4: serverkit.Server, tmp_path: Path) -> None:
     has(mistaken(tmp_path, node4.url, start="self.sio.connect(namespaces=['/private'])"),
         ["not authorized", "auth"])  # fmt: skip
