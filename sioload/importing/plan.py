@@ -194,7 +194,32 @@ def _without_returns(kind: Kind, steps: list[Timed]) -> list[Timed]:
     kind.notes.append("The recorded connection was lost and came back; sioload does that by itself.")
     gone = {id(each) for steps_after in follow for each in steps_after[:same]}
     gone |= {id(steps[number]) for number in returns}
+    for number, again in zip(returns, follow[1:], strict=True):
+        _hand_on(steps[number].step, _opening(steps, steps[number].step))
+        for known, repeated in zip(follow[0][:same], again, strict=False):
+            _hand_on(repeated.step, known.step)
     return [each for each in steps if id(each) not in gone]
+
+
+def _opening(steps: Sequence[Timed], again: Step) -> Step:
+    """The step that first opened what another opens again."""
+    return next(each.step for each in steps if _shape(each.step) == _shape(again))
+
+
+def _hand_on(gone: Step, known: Step) -> None:
+    """What a step that isn't made again kept of its answer is kept of that of its first time."""
+    if isinstance(gone, Emit | Request) and isinstance(known, Emit | Request):
+        known.captures += gone.captures
+    if isinstance(gone, Connect) and isinstance(known, Connect):
+        known.sids += gone.sids
+    if isinstance(gone, Emit | Request | Connect) and isinstance(known, Emit | Request | Connect):
+        for each in gone.expected:
+            same = (e for e in known.expected if (e.event, e.namespace) == (each.event, each.namespace))
+            found = next(same, None)
+            if found is None:
+                known.expected.append(each)
+            else:
+                found.captures += each.captures
 
 
 def _following(steps: Sequence[Timed], start: int) -> list[Timed]:

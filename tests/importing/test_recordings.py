@@ -10,7 +10,8 @@ import pytest
 from importkit import RECORDINGS, Script, Sent, conversation_of, faults, source_of
 
 from sioload.cli.main import main
-from sioload.importing import har, recorded
+from sioload.errors import UsageError
+from sioload.importing import har, recorded, script
 
 #: What the recorded user confided, or was confided.
 SECRETS = ("a78a05d9982cb7b788f6a55a", "42c460cbd271", "pw-ann", "UOG2-UamRMkxUdJRAAAA")
@@ -232,3 +233,40 @@ def test_a_recording_is_known_by_what_is_in_it(tmp_path, capsys, indent):
     entries = [joined(0.0, (1.0, "send", '42["a"]'))]
     (tmp_path / "session.json").write_text(json.dumps({"log": {"entries": entries}}, indent=indent))
     assert main(["import", str(tmp_path / "session.json"), "-o", str(tmp_path / "out")]) == 0
+
+
+def opened(begun: float, sid: str, *frames: tuple[float, str, str]) -> dict[str, Any]:
+    """The websocket of a session in whose namespace the user has this id; it lasts as long as its frames."""
+    opening = (
+        ("receive", f'0{{"sid":"{sid}"}}'),
+        ("send", "40"),
+        ("receive", f'40{{"sid":"sock-{sid}"}}'),
+    )
+    return socket(4, begun, *((begun + n / 100, *each) for n, each in enumerate(opening)), *frames)
+
+
+def test_what_is_known_since_a_reconnect_is_known_since_the_start():
+    """What the script doesn't do again keeps what was used of it: an id, an answer, an event."""
+
+    def joins(at: float, n: int, token: str, seat: str) -> tuple[tuple[float, str, str], ...]:
+        return (
+            (at, "send", f'42{n}["join","lobby"]'),
+            (at + 0.1, "receive", f'43{n}[{{"token":"{token}"}}]'),
+            (at + 0.2, "receive", f'42["seat",{{"id":"{seat}"}}]'),
+        )
+
+    first = opened(0.0, "a1b2c3", *joins(0.1, 0, "tok-9f8a7b6c5d4e", "seat-1a2b3c"))
+    again = opened(
+        5.0,
+        "d4e5f6",
+        *joins(5.1, 1, "tok-0a1b2c3d4e5f", "seat-4d5e6f"),
+        (7.0, "send", '42["use","sock-d4e5f6","tok-0a1b2c3d4e5f","seat-4d5e6f"]'),
+    )
+    script = script_of(first, again)
+    used = next(sent for sent in script.sent if sent.event == "use")
+    names = [each.strip("() ") for each in used.data.split(",")]
+    assert all(name.startswith("self.") for name in names)
+    socket_id, token, seat = names
+    assert f"{socket_id} = self.sio.get_sid()" in script.body("on_start")
+    joined_again = script.body("on_connected")
+    assert f"{token} = answer['token']" in joined_again and f"{seat} = found.args['id']" in joined_again
