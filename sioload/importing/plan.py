@@ -28,7 +28,7 @@ from sioload.importing.conversation import (
     Value,
     records_in,
 )
-from sioload.importing.statements import defined, used
+from sioload.importing.statements import defined, used, variables_in
 
 #: Seconds of silence that a person needs to do the next thing.
 _PERSON: Final = 0.3
@@ -75,10 +75,12 @@ def planned(kind: Kind, steps: Sequence[Timed], pace: float) -> None:
     if not rest:
         kind.tasks = [Task("listen", [Note(_LISTEN), Think(round(max(1.0 * pace, 0.1), 2))])]
         return
-    units = _units(rest)
-    often = Counter(_unit_shape(unit) for unit in units)
-    if max(often.values()) >= _OFTEN:
-        kind.tasks = [_weighted([u for u in units if _unit_shape(u) == shape], pace) for shape in often]
+    alike: dict[tuple[object, ...], list[list[Timed]]] = {}
+    for unit in _units(rest):
+        alike.setdefault(_unit_shape(unit), []).append(unit)
+    if max(map(len, alike.values())) >= _OFTEN:
+        answers = variables_in([handler.answer for handler in kind.handlers])
+        kind.tasks = [_weighted(units, pace, answers) for units in alike.values()]
     else:
         kind.tasks = [Task(_named(rest), folded(_paused(rest, pace)))]
 
@@ -106,16 +108,17 @@ def _units(steps: Sequence[Timed]) -> list[list[Timed]]:
         if not units or each.at - units[-1][-1].until >= _PERSON:
             units.append([])
         units[-1].append(each)
+    known = [defined([each.step for each in unit]) for unit in units]
     place = len(units) - 1
     while place > 0:
         wanted = used([each.step for each in units[place]])
-        first = next(
-            (n for n, unit in enumerate(units[:place]) if wanted & defined([u.step for u in unit])), None
-        )
-        if first is not None:
-            units[first : place + 1] = [[each for unit in units[first : place + 1] for each in unit]]
-            place = first
-        place -= 1
+        first = next((n for n in range(place) if wanted & known[n]), None) if wanted else None
+        if first is None:
+            place -= 1
+            continue
+        units[first : place + 1] = [[each for unit in units[first : place + 1] for each in unit]]
+        known[first : place + 1] = [set().union(*known[first : place + 1])]
+        place = first
     return units
 
 
@@ -123,9 +126,17 @@ def _unit_shape(unit: Sequence[Timed]) -> tuple[object, ...]:
     return tuple(_shape(each.step) for each in unit)
 
 
-def _weighted(units: Sequence[Sequence[Timed]], pace: float) -> Task:
-    """One task for what was done several times; values in which the times differ are chosen by chance."""
+def _weighted(units: Sequence[Sequence[Timed]], pace: float, answers: set[str]) -> Task:
+    """One task for what was done several times; values in which the times differ are chosen by chance.
+
+    Args:
+        answers: the variables that handlers answer with.
+    """
     first = units[0]
+    for unit in units[1:]:
+        for known, repeated in zip(first, unit, strict=True):
+            if answers & defined([repeated.step]):
+                _hand_on(repeated.step, known.step)
     for place, each in enumerate(first):
         step = each.step
         if isinstance(step, Emit):

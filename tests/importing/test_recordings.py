@@ -270,3 +270,39 @@ def test_what_is_known_since_a_reconnect_is_known_since_the_start():
     assert f"{socket_id} = self.sio.get_sid()" in script.body("on_start")
     joined_again = script.body("on_connected")
     assert f"{token} = answer['token']" in joined_again and f"{seat} = found.args['id']" in joined_again
+
+
+def test_a_task_has_the_answers_that_its_steps_use():
+    """What is done five times makes tasks of all that is done; they come in any order."""
+    polls = [(1.0 + n, "send", '42["poll"]') for n in range(5)]
+    script = script_of(
+        joined(
+            0.0,
+            *polls,
+            (10.0, "send", '420["first"]'),
+            (10.1, "receive", '430[{"id":"f-83a7f1c2d5e9"}]'),
+            (11.0, "send", '421["second"]'),
+            (11.1, "receive", '431[{"id":"s-83a7f1c2d5e9"}]'),
+            (12.0, "send", '42["use","f-83a7f1c2d5e9"]'),
+            (13.0, "send", '42["use both","s-83a7f1c2d5e9"]'),
+        )
+    )
+    methods = {sent.event: sent.method for sent in script.sent}
+    assert methods["poll"] not in {methods["first"]}
+    assert len({methods[event] for event in ("first", "second", "use", "use both")}) == 1
+    assert "first_id = answer['id']" in script.body(methods["first"])
+
+
+def test_a_handler_answers_with_what_a_task_got_in_any_of_its_turns():
+    got = [
+        each
+        for n in range(5)
+        for each in (
+            (2.0 + n, "send", f'42{n}["get"]'),
+            (2.1 + n, "receive", f'43{n}[{{"id":"id-83a7f1c2-{n}"}}]'),
+        )
+    ]
+    ask = (6.5, "receive", '427["confirm"]'), (6.6, "send", '437["id-83a7f1c2-4"]')
+    script = script_of(joined(0.0, (0.1, "send", '42["a"]'), *got, *ask, (9.0, "send", '42["a"]')))
+    task = next(sent.method for sent in script.sent if sent.event == "get")
+    assert f"{script.handlers['confirm'].returns} = answer['id']" in script.body(task)
