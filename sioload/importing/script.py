@@ -156,6 +156,7 @@ class _Class:
         self._expressions = expressions
         self._names = names
         self._inner = Names()
+        self._handled: dict[int, str] = {}
         for feed in kind.feeds:
             self._inner.new(expressions.places[feed].removeprefix("self."))
         for function in kind.stubs:
@@ -228,8 +229,7 @@ class _Class:
             own = self._expressions.places["function", name]
             yield from ("", f"    def {own}(self) -> None:", f'        """{_docstring(told)}"""')
         for handler in kind.handlers:
-            if handler.client == 0:
-                yield from ("", *self._handler(handler))
+            yield from ("", *self._handler(handler))
 
     def _starting(self) -> Iterator[str]:
         kind, expressions = self._kind, self._expressions
@@ -258,7 +258,7 @@ class _Class:
                 done = max(done, at)
             given = [expressions.node(value).behind(f"{key}=") for key, value in other.items()]
             made = expressions.statement(call("self.another_client", given), 8, f"{self._clients[number]} = ")
-            (begun if variables_in(other) else own).extend(made)
+            (begun if variables_in(other) else own).extend([*made, *self._listening(number)])
         begun += self._body(kind.start[done:])
         if own or begun:
             yield from ("", "    def on_start(self) -> None:", *own, *begun)
@@ -271,11 +271,23 @@ class _Class:
             else [*body, "        ..."]
         )
 
+    def _listening(self, client: int) -> Iterator[str]:
+        """Another connection gets its handlers, which `@on` doesn't give it."""
+        for handler in self._kind.handlers:
+            if handler.client == client:
+                name = self._handled[id(handler)] = self._inner.new(f"on {handler.event}", "on_event")
+                event = Node(self._expressions.literal(handler.event))
+                given = [event, Node(f"self.{name}"), *self._of_namespace(handler)]
+                yield from self._expressions.statement(call(f"{self._clients[client]}.on", given), 8)
+
+    def _of_namespace(self, handler: Handler) -> list[Node]:
+        if handler.namespace == "/":
+            return []
+        return [Node(f"namespace={self._expressions.literal(handler.namespace)}")]
+
     def _handler(self, handler: Handler) -> Iterator[str]:
         expressions = self._expressions
-        more = []
-        if handler.namespace != "/":
-            more.append(Node(f"namespace={expressions.literal(handler.namespace)}"))
+        more = self._of_namespace(handler)
         alone = handler.arguments == 1
         if handler.sent_at is not None:
             first, *path = handler.sent_at
@@ -283,9 +295,11 @@ class _Class:
             divided = f" / {handler.divisor}" if handler.divisor != 1 else ""
             taken = f"lambda {'data' if alone else '*args'}: {value}{expressions.path(tuple(path))}{divided}"
             more.append(Node(f"sent_at={taken}"))
-        decorator = call("on", [Node(expressions.literal(handler.event)), *more])
-        yield from lines(decorator, 4, "@")
-        name = self._inner.new(f"on {handler.event}", "on_event")
+        name = self._handled.get(id(handler), "")
+        if not name:
+            decorator = call("on", [Node(expressions.literal(handler.event)), *more])
+            yield from lines(decorator, 4, "@")
+            name = self._inner.new(f"on {handler.event}", "on_event")
         returned = "None" if handler.answer is None else "Any"
         taken = {0: "", 1: ", data: Any"}.get(handler.arguments, ", *args: Any")
         yield f"    def {name}(self{taken}) -> {returned}:"

@@ -272,6 +272,26 @@ def test_what_is_known_since_a_reconnect_is_known_since_the_start():
     assert f"{token} = answer['token']" in joined_again and f"{seat} = found.args['id']" in joined_again
 
 
+def test_what_another_connection_is_asked_for_is_answered():
+    """`@on` is for the first connection alone."""
+    first = joined(0.0, (3.0, "send", '42["a"]'))
+    second = socket(
+        4,
+        1.0,
+        (1.0, "receive", '0{"sid":"t"}'),
+        (1.1, "send", "40/chat,"),
+        (1.2, "receive", '40/chat,{"sid":"m"}'),
+        (2.0, "receive", '42/chat,7["confirm","now"]'),
+        (2.1, "send", '43/chat,7["yes"]'),
+        (2.2, "receive", '42/chat,["news"]'),
+    )
+    script = script_of(first, second)
+    assert "self.other.on('confirm', self.on_confirm, namespace='/chat')" in script.body("on_start")
+    assert script.body("on_confirm").startswith("def on_confirm(self, data: Any) -> Any:")
+    assert "return 'yes'" in script.body("on_confirm")
+    assert "news" not in script.text and script.handlers == {}
+
+
 def test_a_task_has_the_answers_that_its_steps_use():
     """What is done five times makes tasks of all that is done; they come in any order."""
     polls = [(1.0 + n, "send", '42["poll"]') for n in range(5)]
