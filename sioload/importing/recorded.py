@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl
@@ -137,11 +137,7 @@ class _Understanding:
         if isinstance(step.url, Joined):
             shown = "".join(part if isinstance(part, str) else "[...]" for part in step.url.parts)
             step.name = shown.removeprefix(origin(call.url)).partition("?")[0][:200]
-        step.headers = {
-            key.title(): self._header(key, value)
-            for key, value in call.headers.items()
-            if _HEADERS.match(key)
-        }
+        step.headers = self._headers(call.headers)
         if call.body is not None and call.method != "GET":
             step.body, step.form = body_of(call)
             step.body = origins.value(step.body, "", at, login)
@@ -149,6 +145,9 @@ class _Understanding:
                 step.headers["Content-Type"] = said(call.mime or "text/plain", 80)
         self._cookies(call.headers.get("cookie", ""), at)
         self._calls[id(call)] = self._add(step, at, 0, hidden=call not in self._kept.needed)
+
+    def _headers(self, given: Mapping[str, str]) -> dict[str, Value]:
+        return {key.title(): self._header(key, value) for key, value in given.items() if _HEADERS.match(key)}
 
     def _header(self, key: str, value: str) -> Value:
         kind, space, token = value.partition(" ")
@@ -364,6 +363,9 @@ class _Understanding:
             options["transports"] = sorted(session.transports)
         if session.query:
             options["query"] = {key: self._plain(value, key) for key, value in session.query.items()}
+        headers = self._headers(session.headers)
+        if headers:
+            options["headers"] = headers
         if session.parser != "json":
             options["parser"] = session.parser
         if session.compressed:

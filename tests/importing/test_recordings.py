@@ -292,6 +292,17 @@ def test_what_another_connection_is_asked_for_is_answered():
     assert "news" not in script.text and script.handlers == {}
 
 
+def test_what_a_handshake_sent_beside_cookies_is_sent():
+    entry = joined(0.0, (1.0, "send", '42["a"]'))
+    entry["request"]["headers"] = [
+        {"name": name, "value": value}
+        for name, value in (("Authorization", "Bearer abcd1234"), ("X-Tenant", "blue"), ("Accept", "*/*"))
+    ]
+    shaken = script_of(entry).body("on_handshake")
+    told = """{'Authorization': f"Bearer {self.account['token']}", 'X-Tenant': 'blue'}"""
+    assert f"request.headers.update({told})" in shaken
+
+
 def test_a_task_has_the_answers_that_its_steps_use():
     """What is done five times makes tasks of all that is done; they come in any order."""
     polls = [(1.0 + n, "send", '42["poll"]') for n in range(5)]
