@@ -157,6 +157,14 @@ class Origins:
         self._own.add(value)
         return value
 
+    def piece(self, value: str, key: str) -> Value:
+        """A piece of a URL, where what was a number in an answer is a text."""
+        number = int(value) if re.fullmatch(r"[1-9][0-9]{0,17}", value) else 0
+        source = self._heard.get(number)
+        if source is not None and (number >= 1000 or _ID.search(identifier(key))):
+            return self._variable(source)
+        return self.text(value) if len(value) > 1 else value
+
     def column(self, value: str, key: str, secret: bool) -> Column:
         """The account's value of this name."""
         known = self._by_value.get(value)

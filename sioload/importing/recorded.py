@@ -181,8 +181,10 @@ class _Understanding:
             text += f"?{url.query}"
         own = (url.hostname, url.port) == (self._base.hostname, self._base.port)
         parts: list[Value] = []
-        for piece in re.split(r"([/?&=])", text):
-            value = self._origins.text(piece, "id" if piece.isdigit() else "") if len(piece) > 1 else piece
+        pieces = re.split(r"([/?&=])", text)
+        for place, piece in enumerate(pieces):
+            key = pieces[place - 2] if pieces[place - 1] == "=" else "id"
+            value = self._origins.piece(piece, key)
             parts += value.parts if isinstance(value, Joined) else [value]
         if not own:
             parts.insert(0, origin(url))

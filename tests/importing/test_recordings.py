@@ -303,6 +303,17 @@ def test_what_a_handshake_sent_beside_cookies_is_sent():
     assert f"request.headers.update({told})" in shaken
 
 
+def test_a_number_of_an_answer_is_known_in_a_url():
+    script = script_of(
+        asked(-3.0, "POST", "/rooms", content={"mimeType": "application/json", "text": '{"id": 47}'}),
+        asked(-2.5, "GET", "/rooms/47/users?room=47&limit=47"),
+        joined(0.0, (1.0, "send", '42["a"]')),
+    )
+    assert (
+        "self.client.get(f'/rooms/{room_id}/users?room={room_id}&limit=47', name='/rooms/[...]/users')"
+    ) in script.body("on_start")
+
+
 def test_a_task_has_the_answers_that_its_steps_use():
     """What is done five times makes tasks of all that is done; they come in any order."""
     polls = [(1.0 + n, "send", '42["poll"]') for n in range(5)]
