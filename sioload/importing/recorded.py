@@ -142,7 +142,7 @@ class _Understanding:
             step.body, step.form = body_of(call)
             step.body = origins.value(step.body, "", at, login)
             if step.form == "text":
-                step.headers["Content-Type"] = said(call.mime or "text/plain", 80)
+                step.headers["Content-Type"] = said(call.mime or "text/plain", 200)
         self._cookies(call.headers.get("cookie", ""), at)
         self._calls[id(call)] = self._add(step, at, 0, hidden=call not in self._kept.needed)
 

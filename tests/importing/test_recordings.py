@@ -314,6 +314,14 @@ def test_a_number_of_an_answer_is_known_in_a_url():
     ) in script.body("on_start")
 
 
+def test_a_long_boundary_of_a_form_stays_whole():
+    mime = "multipart/form-data; boundary=" + "----geckoformboundary" + 4 * "0a1b2c3d"
+    upload = asked(-3.0, "POST", "/upload")
+    upload["request"]["postData"] = {"mimeType": mime, "text": "--x\r\n"}
+    assert len(mime) > 80
+    assert f'"{mime}"' in script_of(upload, joined(0.0, (1.0, "send", '42["a"]'))).text
+
+
 def test_a_task_has_the_answers_that_its_steps_use():
     """What is done five times makes tasks of all that is done; they come in any order."""
     polls = [(1.0 + n, "send", '42["poll"]') for n in range(5)]
