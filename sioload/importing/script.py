@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -67,7 +68,8 @@ def _docstring(text: str) -> str:
 
 
 def _stored(value: Value) -> bytes:
-    return value.encode("utf-8", "replace") if isinstance(value, str) else orjson.dumps(value)
+    # Not orjson: a text may have half of a pair of surrogates, as JavaScript's may.
+    return value.encode("utf-8", "replace") if isinstance(value, str) else json.dumps(value).encode()
 
 
 def _head(conversation: Conversation, expressions: Expressions, body: Sequence[str]) -> Iterator[str]:

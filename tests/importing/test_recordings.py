@@ -322,6 +322,14 @@ def test_a_long_boundary_of_a_form_stays_whole():
     assert f'"{mime}"' in script_of(upload, joined(0.0, (1.0, "send", '42["a"]'))).text
 
 
+def test_half_a_character_may_stand_in_a_file_beside_the_script():
+    deep = '[[[[[["\\ud83d"]]]]]]'
+    data = json.dumps({"log": {"entries": [joined(0.0, (1.0, "send", f'42["a",{deep}]'))]}}).encode()
+    files = script.write(recorded.understand(har.read_har(data, "small.har"), "small.har", 1.0))
+    (name,) = files.keys() - {"locustfile.py"}
+    assert json.loads(files[name]) == ["\ud83d"]
+
+
 def test_a_task_has_the_answers_that_its_steps_use():
     """What is done five times makes tasks of all that is done; they come in any order."""
     polls = [(1.0 + n, "send", '42["poll"]') for n in range(5)]
