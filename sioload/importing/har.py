@@ -32,9 +32,10 @@ from sioload.importing.entries import (
 from sioload.options import Limits
 from sioload.socketio.detect import identify
 from sioload.socketio.generations import UNKNOWN_3, V0, V1, V2, V4, Generation, codec_for
-from sioload.socketio.packet import Packet
+from sioload.socketio.packet import Packet, PacketType
 
 _LIMITS: Final = Limits()
+_FRAMELESS: Final = "websockets whose frames aren't in the file"
 #: Parameters of Engine.IO's own.
 ENGINE_PARAMETERS: Final = frozenset(("EIO", "transport", "t", "sid", "b64", "j"))
 #: 0.9: /socket.io/1/ and then the transport and the session.
@@ -141,7 +142,9 @@ def read_har(data: bytes, name: str) -> Recording:
     for entry in entries:
         reader.take(entry)
     reader.finish()
-    if not any(session.said for session in recording.sessions):
+    packets = [each.packet for session in recording.sessions for each in session.said]
+    tells = any(packet.type in (PacketType.EVENT, PacketType.ACK) for packet in packets)
+    if not packets or (_FRAMELESS in recording.unread and not tells):
         raise UsageError(
             f"{name}: no Socket.IO traffic with its frames (written by {recording.creator}): record with "
             'Chrome ("Export HAR (with sensitive data)") or Playwright 1.61 (record_har_content="embed")'
@@ -265,6 +268,8 @@ class _Reader:
     def _socket(self, session: Session, entry: Entry) -> None:
         answered = dict(headers_of(entry.response))
         session.compressed = "permessage-deflate" in answered.get("sec-websocket-extensions", "")
+        if not entry.frames and entry.response.get("status") == 101:
+            self._miss(_FRAMELESS)
         probing = bool(session.said) or "polling" in session.transports
         used = False
         for raw in entry.frames:

@@ -330,6 +330,25 @@ def test_half_a_character_may_stand_in_a_file_beside_the_script():
     assert json.loads(files[name]) == ["\ud83d"]
 
 
+def test_a_recording_without_frames_is_none():
+    """Polling has the handshake, and what was said after the upgrade isn't there: so Firefox writes it."""
+    opening = asked(0.0, "GET", "/socket.io/?EIO=4&transport=polling", "")
+    opening["response"]["content"]["text"] = '0{"sid":"s","upgrades":["websocket"]}'
+    join = asked(0.1, "POST", "/socket.io/?EIO=4&transport=polling&sid=s", "")
+    join["request"]["postData"] = {"mimeType": "text/plain", "text": "40"}
+    upgrade = asked(0.2, "GET", "/socket.io/?EIO=4&transport=websocket&sid=s", "", status=101)
+    upgrade["request"]["url"] = upgrade["request"]["url"].replace("http:", "ws:")
+    with pytest.raises(UsageError, match=r"no Socket\.IO traffic with its frames"):
+        script_of(opening, join, upgrade)
+    refused = {**upgrade, "response": {"status": 400}}
+    assert "listen" in script_of(opening, join, refused).methods
+    polled = asked(0.15, "GET", "/socket.io/?EIO=4&transport=polling&sid=s", "")
+    polled["response"]["content"]["text"] = '42["news"]'
+    data = json.dumps({"log": {"entries": [opening, join, polled, upgrade]}}).encode()
+    recording = har.read_har(data, "small.har")
+    assert recording.unread == {"websockets whose frames aren't in the file": 1}
+
+
 def test_a_task_has_the_answers_that_its_steps_use():
     """What is done five times makes tasks of all that is done; they come in any order."""
     polls = [(1.0 + n, "send", '42["poll"]') for n in range(5)]
