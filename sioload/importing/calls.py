@@ -39,7 +39,7 @@ class Kept:
     """
 
     calls: list[Call]
-    needed: list[Call]
+    needed: set[Call]
     cookies: set[tuple[str, str]]
     renewed: set[str]
     left_out: list[str]
@@ -49,7 +49,8 @@ def calls_kept(recording: Recording, sessions: list[Session]) -> Kept:
     hosts = {session.url.hostname or "" for session in sessions}
     hosts |= {call.url.hostname or "" for call in recording.calls if call.kind == "document"}
     sites = {_site(host) for host in hosts}
-    calls, needed, cookies = [], [], set()
+    calls: list[Call] = []
+    needed: set[Call] = set()
     left: Counter[str] = Counter()
     setters: dict[tuple[str, str], Call] = {}
     led_to: set[str] = set()
@@ -72,18 +73,18 @@ def calls_kept(recording: Recording, sessions: list[Session]) -> Kept:
             calls.append(call)
             page = (call.kind in _PAGES and call.method == "GET") or _STATIC.search(call.url.path)
             if not page:
-                needed.append(call)
+                needed.add(call)
         if call.redirect:
             led_to.add(_led_to(call))
-    cookies = set(setters)
+    kept, cookies = set(calls), set(setters)
     wanted = [session.headers.get("cookie", "") for session in sessions]
     wanted += [call.headers.get("cookie", "") for call in needed]
     for header in wanted:
         for part in header.split(";"):
             name, _, value = part.strip().partition("=")
             setter = setters.get((name, value))
-            if setter is not None and setter in calls and setter not in needed and not ANALYTICS.match(name):
-                needed.append(setter)
+            if setter is not None and setter in kept and not ANALYTICS.match(name):
+                needed.add(setter)
     left["pages, scripts, styles, images and fonts"] = len(calls) - len(needed)
     renewed = {name for name, _ in setters}
     return Kept(

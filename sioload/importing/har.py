@@ -83,7 +83,7 @@ class Session:
     said: list[Said] = field(default_factory=list)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
     """One HTTP request and its answer.
 

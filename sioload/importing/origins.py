@@ -7,6 +7,7 @@ tokens from before the recording) goes into a feed, so that no script holds it.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -85,6 +86,7 @@ class Origins:
     _heard: dict[object, Source] = field(default_factory=dict)
     _own: set[object] = field(default_factory=set)
     _by_value: dict[str, Column] = field(default_factory=dict)
+    _texts: list[tuple[str, str]] = field(default_factory=list)  # the longest first, and as a URL has it
 
     def learn(self, answer: Value, rank: int, hint: str, take: Callable[[Path, str], str]) -> None:
         """The server said this; `take(path, name)` makes the script keep a part of it."""
@@ -97,6 +99,8 @@ class Origins:
                 continue
             if not _worth(value, key):
                 continue
+            if known is None:
+                self._note(value)
             self._heard[value] = Source(key, rank, _bound(take, path), _named(key, hint))
 
     def confide(self, value: str) -> None:
@@ -179,6 +183,7 @@ class Origins:
             number += 1
         self.columns[name] = value
         column = self._by_value[value] = Column(ACCOUNTS, name)
+        self._note(value)
         return column
 
     def _variable(self, source: Source) -> Variable:
@@ -190,16 +195,24 @@ class Origins:
         """A text with a known value inside."""
         if not _WITHIN < len(value) <= 4000:
             return None
-        known: list[tuple[str, Value | Source]] = [(text, column) for text, column in self._by_value.items()]
-        known += [(text, source) for text, source in self._heard.items() if isinstance(text, str)]
-        for text, origin in sorted(known, key=lambda pair: -len(pair[0])):
-            for form in {text, quote(text, safe="")}:
-                if len(text) >= _WITHIN and form in value:
-                    before, _, after = value.partition(form)
-                    what = self._variable(origin) if isinstance(origin, Source) else origin
-                    parts = (self._within(before) or before, what, self._within(after) or after)
-                    return Joined(tuple(part for part in _spread(parts) if part != ""))
+        for text, quoted in self._texts[bisect_left(self._texts, -len(value), key=_longest) :]:
+            if text in value or (quoted and quoted in value):
+                form = text if text in value else quoted
+                before, _, after = value.partition(form)
+                what = self._by_value.get(text) or self._variable(self._heard[text])
+                parts = (self._within(before) or before, what, self._within(after) or after)
+                return Joined(tuple(part for part in _spread(parts) if part != ""))
         return None
+
+    def _note(self, text: Value) -> None:
+        """A text may be found within others from now on."""
+        if isinstance(text, str) and len(text) >= _WITHIN:
+            quoted = quote(text, safe="", errors="replace")
+            insort(self._texts, (text, quoted if quoted != text else ""), key=_longest)
+
+
+def _longest(known: tuple[str, str]) -> int:
+    return -len(known[0])
 
 
 def _spread(parts: tuple[Value, ...]) -> Iterator[Value]:
