@@ -186,7 +186,8 @@ class _Script:
     def _steps(self, raw: Json) -> list[Step]:
         found: list[Step] = []
         for each in raw if isinstance(raw, list) else []:
-            found += self._step(mapping(each))
+            # A list among the steps is one of YAML's aliases, for steps that several flows share.
+            found += self._steps(each) if isinstance(each, list) else self._step(mapping(each))
         return found
 
     def _step(self, raw: Mapping[str, Json]) -> list[Step]:

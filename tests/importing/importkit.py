@@ -12,10 +12,13 @@ from typing import Any, NamedTuple
 
 import serverkit
 
+from sioload.cli.main import main
 from sioload.importing import har, recorded, script
 from sioload.importing.conversation import Conversation
 
 RECORDINGS = Path(__file__).parent / "recordings"
+#: How a small Artillery script begins.
+HEAD = "config:\n  target: http://127.0.0.1\n  phases: [{duration: 1, arrivalCount: 1}]\n"
 
 
 def conversation_of(name: str, pace: float = 1.0) -> Conversation:
@@ -128,6 +131,17 @@ class Script:
                         more.get("sent_at", ""),
                         ast.unparse(returned[0]) if returned and returned[0] else "",
                     )
+
+
+def imported_text(tmp_path: Path, text: str, name: str = "script.yml") -> Script:
+    """The script that is made of an Artillery script, whose own names collide in it nowhere."""
+    (tmp_path / name).write_text(text)
+    assert main(["import", str(tmp_path / name), "-o", str(tmp_path / "out")]) == 0
+    script = Script((tmp_path / "out" / "locustfile.py").read_text())
+    for each in [script.tree, *(node for node in script.tree.body if isinstance(node, ast.ClassDef))]:
+        names = [node.name for node in each.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+        assert len(names) == len(set(names)), names
+    return script
 
 
 def faults(folder: Path) -> str:

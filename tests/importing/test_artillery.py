@@ -10,12 +10,10 @@ from typing import Any
 
 import pytest
 import serverkit
-from importkit import Script, faults
+from importkit import HEAD, Script, faults, imported_text
 from peers import PEERS, SCRIPTS, Peer
 
 from sioload.cli.main import main
-
-HEAD = "config:\n  target: http://127.0.0.1\n  phases: [{duration: 1, arrivalCount: 1}]\n"
 
 
 def written(name: str, folder: Path, target: str = "http://127.0.0.1:5000") -> Path:
@@ -136,17 +134,6 @@ def test_payload_files_stay_in_their_folder(tmp_path, capsys):
     assert capsys.readouterr().out.count("leaves the script's folder") == 4
     assert all(b"secret\n" not in path.read_bytes() for path in (folder / "out").iterdir())
     assert all(path.parent == folder / "out" for path in (folder / "out").rglob("*"))
-
-
-def imported_text(tmp_path: Path, text: str) -> Script:
-    """The script that is made of an Artillery script, whose own names collide in it nowhere."""
-    (tmp_path / "script.yml").write_text(text)
-    assert main(["import", str(tmp_path / "script.yml"), "-o", str(tmp_path / "out")]) == 0
-    script = Script((tmp_path / "out" / "locustfile.py").read_text())
-    for each in [script.tree, *(node for node in script.tree.body if isinstance(node, ast.ClassDef))]:
-        names = [node.name for node in each.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
-        assert len(names) == len(set(names)), names
-    return script
 
 
 def classes(script: Script) -> list[str]:
