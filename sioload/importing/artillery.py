@@ -153,10 +153,11 @@ class _Script:
                 f"scenario {said(name, 40)}: the engine {said(engine, 30)} has nothing to do with Socket.IO"
             )
             return None
+        weight = self._weight(raw.get("weight", 1), f"scenario {said(name, 40)}: weight")
+        if weight < 1:
+            return None
         self._functions = {}
-        kind = Kind(name[:60])
-        weight = raw.get("weight", 1)
-        kind.weight = max(1, int(number_of(weight))) if number_of(weight) >= 1 else 1
+        kind = Kind(name[:60], weight=weight)
         for key in raw:
             if key in ("beforeScenario", "afterScenario", "beforeRequest", "afterResponse"):
                 self._leave(f"scenario {said(name, 40)}: {key} {said(str(raw[key]), 60)} (JavaScript)")
@@ -182,6 +183,17 @@ class _Script:
         kind.feeds = [feed.name for feed in self._made.feeds if feed.name in asked and not feed.whole]
         kind.feeds += [self._columns.feed] if self._columns.feed in asked else []
         return kind
+
+    def _weight(self, given: Json, what: str) -> int:
+        """Its whole part, as Artillery has it."""
+        text = said(str(given), 40)
+        if "{{" in text:
+            self._leave(f"{what} {text} is no number: 1 instead")
+            return 1
+        weight = int(number_of(given))
+        if weight < 1:
+            self._leave(f"{what} {text}, so no user has it")
+        return weight
 
     def _steps(self, raw: Json) -> list[Step]:
         found: list[Step] = []

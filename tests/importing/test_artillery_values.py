@@ -17,3 +17,23 @@ def test_steps_that_flows_share_are_those_of_each(tmp_path):
         "scenarios: [{engine: socketio, flow: [*login, {emit: [x]}, {loop: [*login], count: 2}]}]\n",
     )
     assert [sent.event for sent in script.sent] == ["login", "hello", "x", "login", "hello"]
+
+
+@pytest.mark.parametrize("weight", ["0", "0.5", "none"])
+def test_a_scenario_without_weight_is_nobodys(tmp_path, capsys, weight):
+    """As in Artillery, which takes the whole part of it."""
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}scenarios:\n  - {{name: one, engine: socketio, weight: 2.7, flow: [{{emit: [x]}}]}}\n"
+        f"  - {{name: off, engine: socketio, weight: {weight}, flow: [{{emit: [y]}}]}}\n",
+    )
+    assert [sent.event for sent in script.sent] == ["x"] and "    weight = 2\n" in script.text
+    left = capsys.readouterr().out.partition("Left out:")[2]
+    assert f"scenario off: weight {weight}, so no user has it" in left
+
+
+def test_a_weight_that_is_a_template_is_one(tmp_path, capsys):
+    flow = "engine: socketio, weight: '{{ w }}', flow: [{emit: [x]}]"
+    script = imported_text(tmp_path, f"{HEAD}scenarios: [{{name: one, {flow}}}]\n")
+    assert "weight =" not in script.text
+    assert "weight {{ w }} is no number: 1 instead" in capsys.readouterr().out
