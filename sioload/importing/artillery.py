@@ -147,7 +147,7 @@ class _Script:
 
     def _scenario(self, raw: Mapping[str, Json], number: int) -> Kind | None:
         name = text_of(raw.get("name")) or (f"user {number}" if number > 1 else "user")
-        engine = text_of(raw.get("engine")) or "http"
+        engine = text_of(raw.get("engine")) or text_of(self._config.get("engine")) or "http"
         if engine not in _ENGINES:
             self._leave(
                 f"scenario {said(name, 40)}: the engine {said(engine, 30)} has nothing to do with Socket.IO"

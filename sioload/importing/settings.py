@@ -55,8 +55,8 @@ _MILLISECONDS: Final = {
     "ackTimeout": "ack_timeout",
 }
 _TAKEN: Final = frozenset(
-    ("target", "phases", "payload", "variables", "environments", "processor", "socketio", "engines",
-     "timeout", "tls", "ensure", "defaults", "plugins")
+    ("target", "phases", "payload", "variables", "environments", "processor", "socketio", "engine",
+     "engines", "timeout", "tls", "ensure", "defaults", "plugins")
 )  # fmt: skip
 _PAYLOAD: Final = frozenset(
     ("path", "fields", "order", "skipHeader", "delimiter", "cast", "skipEmptyLines", "loadAll", "name")

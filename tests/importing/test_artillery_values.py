@@ -37,3 +37,11 @@ def test_a_weight_that_is_a_template_is_one(tmp_path, capsys):
     script = imported_text(tmp_path, f"{HEAD}scenarios: [{{name: one, {flow}}}]\n")
     assert "weight =" not in script.text
     assert "weight {{ w }} is no number: 1 instead" in capsys.readouterr().out
+
+
+def test_the_engine_of_all_scenarios_may_be_said_once(tmp_path, capsys):
+    script = imported_text(
+        tmp_path, f"{HEAD}  engine: socketio\nscenarios: [{{flow: [{{emit: [x], namespace: /chat}}]}}]\n"
+    )
+    assert "self.sio.connect(namespaces=['/', '/chat'])" in script.body("on_start")
+    assert "Left out:" not in capsys.readouterr().out
