@@ -163,11 +163,13 @@ class _Script:
                 self._leave(f"scenario {said(name, 40)}: {key} {said(str(raw[key]), 60)} (JavaScript)")
             elif key not in ("name", "engine", "weight", "flow", "socketio"):
                 self._leave(f"scenario {said(name, 40)}: {said(key, 40)}")
+        names = dict(self._templates.names)
         steps = self._steps(raw.get("flow"))
         given = settings.connection_options(
             self._config, mapping(raw.get("socketio")), self._templates, self._columns, self._leave
         )
         kind.options, auth = given
+        self._templates.names = names  # what one scenario captures is nothing to the next
         if engine == "http" and not any(isinstance(step, Emit) for step in steps_of(steps)):
             self._leave(f"scenario {said(name, 40)}: its users open a session too, which Artillery's don't")
         if engine != "http":

@@ -9,6 +9,13 @@ import pytest
 from importkit import HEAD, Script, imported_text
 
 
+def body(script: Script, name: str, method: str) -> str:
+    """The code of a method of one of several classes."""
+    found = next(node for node in script.tree.body if getattr(node, "name", "") == name)
+    assert isinstance(found, ast.ClassDef)
+    return next(ast.unparse(node) for node in found.body if getattr(node, "name", "") == method)
+
+
 def test_steps_that_flows_share_are_those_of_each(tmp_path):
     """An alias of a list of steps is a list among the steps."""
     script = imported_text(
@@ -45,3 +52,16 @@ def test_the_engine_of_all_scenarios_may_be_said_once(tmp_path, capsys):
     )
     assert "self.sio.connect(namespaces=['/', '/chat'])" in script.body("on_start")
     assert "Left out:" not in capsys.readouterr().out
+
+
+def test_what_one_scenario_captures_hides_no_row_of_the_next(tmp_path):
+    (tmp_path / "users.csv").write_text("ann,lobby\n")
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  payload: {{path: users.csv, fields: [user, room]}}\nscenarios:\n"
+        "  - {name: first, engine: socketio, flow: ["
+        "{emit: [make], acknowledge: {capture: {json: $.0.id, as: room}}}, {emit: [join, '{{ room }}']}]}\n"
+        "  - {name: second, engine: socketio, flow: [{emit: [join, '{{ room }}']}]}\n",
+    )
+    assert "room = answer['id']\n    self.sio.emit('join', room)" in body(script, "First", "first")
+    assert "self.sio.emit('join', self.users_row['room'])" in body(script, "Second", "second")
