@@ -351,7 +351,7 @@ class _Script:
         step = Request(method.upper(), url if isinstance(url, str | tuple) else str(url))
         step.name = text_of(raw.get("name"))
         for key, inner in mapping(raw.get("headers")).items():
-            step.headers[key] = _texts(self._own(inner, key))
+            step.headers[key] = settings.confided(settings.written(value(inner)), self._columns, key)
         kinds: dict[str, Literal["json", "form", "text"]] = {"json": "json", "form": "form", "body": "text"}
         for key, form in kinds.items():
             if key in raw:
@@ -369,11 +369,6 @@ class _Script:
 def said_name(event: Json) -> str:
     """An event's name, as it is sent."""
     return event if isinstance(event, str) and event else str(event or "message")
-
-
-def _texts(value: Value) -> Value:
-    """A header's value: a text."""
-    return value if isinstance(value, str | tuple) else str(value)
 
 
 def _bodies(kind: Kind) -> list[list[Step]]:

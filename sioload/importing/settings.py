@@ -11,9 +11,12 @@ from urllib.parse import urlsplit
 
 from sioload.errors import UsageError
 from sioload.importing.conversation import (
+    At,
     Column,
     Conversation,
     Feed,
+    Joined,
+    Made,
     Value,
     Variable,
 )
@@ -304,7 +307,7 @@ def _fitting(key: str, value: Value) -> Value:
         names = value if isinstance(value, list) else [value]
         return [name for name in names if name in ("polling", "websocket")] or ["polling", "websocket"]
     if key == "extraHeaders":
-        return {str(k): v if isinstance(v, str | tuple) else str(v) for k, v in mapping(value).items()}
+        return {str(k): written(v) for k, v in mapping(value).items()}
     if key == "reconnectionAttempts":
         return max(0.0, number_of(value))
     return value
@@ -314,4 +317,16 @@ def _query(value: Json, templates: Templates) -> Value:
     if isinstance(value, str):
         pairs = (part.partition("=") for part in value.lstrip("?").split("&") if part)
         value = {name: text for name, _, text in pairs}
-    return templates.value(dict(mapping(value)))
+    asked = templates.value(dict(mapping(value)))
+    if not isinstance(asked, dict):
+        return asked
+    return {k: written(v) if v is None or isinstance(v, bool) else v for k, v in asked.items()}
+
+
+def written(value: Value) -> Value:
+    """What a value is as a text, as JavaScript has it."""
+    if isinstance(value, str | Joined):
+        return value
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return Joined((value,)) if isinstance(value, Variable | Column | At | Made) else str(value)

@@ -65,3 +65,22 @@ def test_what_one_scenario_captures_hides_no_row_of_the_next(tmp_path):
     )
     assert "room = answer['id']\n    self.sio.emit('join', room)" in body(script, "First", "first")
     assert "self.sio.emit('join', self.users_row['room'])" in body(script, "Second", "second")
+
+
+def test_headers_and_queries_are_texts_whatever_stands_for_them(tmp_path):
+    """Requests and sioload refuse headers that aren't; JavaScript makes texts of all values."""
+    (tmp_path / "users.csv").write_text("17\n")
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  payload: {{path: users.csv, fields: [id]}}\n"
+        "  socketio: {extraHeaders: {X-User: '{{ id }}', X-On: true},\n"
+        "    query: {debug: true, user: '{{ id }}'}}\n"
+        "scenarios: [{engine: socketio, flow: ["
+        "{get: {url: /, headers: {X-User: '{{ id }}', X-On: true, X-Version: 2}}}]}]\n",
+    )
+    row = """f"{self.users_row['id']}\""""
+    sent = f"headers={{'X-User': {row}, 'X-On': 'true', 'X-Version': '2'}}"
+    assert sent in script.body("user")
+    shaken = script.body("on_handshake")
+    assert f"request.headers.update({{'X-User': {row}, 'X-On': 'true'}})" in shaken
+    assert "request.query.update({'debug': 'true', 'user': self.users_row['id']})" in shaken
