@@ -27,7 +27,7 @@ from sioload.importing.expressions import Expressions
 from sioload.importing.layout import Node, call, lines, quoted, said
 from sioload.importing.names import Names
 from sioload.importing.origins import ACCOUNTS
-from sioload.importing.statements import Statements, defined, used, values_in, variables_in
+from sioload.importing.statements import Statements, defined, personal, used, values_in, variables_in
 
 NAME: Final = "locustfile.py"
 _STANDARD: Final = ("itertools", "json", "logging", "os", "random", "re", "string", "uuid")
@@ -207,9 +207,7 @@ class _Class:
         yield f"    wait_time = {f'constant({least:g})' if alike else f'between({least:g}, {most:g})'}"
         if any(step == Stop(again=True) for task in kind.tasks for step in task.steps):
             yield "    done = False"
-        known = {
-            key: value for key, value in kind.options.items() if not any(True for _ in records_in(value))
-        }
+        known = {key: value for key, value in kind.options.items() if not personal(value)}
         if known:
             yield from lines(self._expressions.node(known), 4, "options = ")
         yield from self._starting()

@@ -23,6 +23,7 @@ from sioload.importing.conversation import (
 from sioload.importing.layout import said
 from sioload.importing.names import Names, identifier
 from sioload.importing.origins import ACCOUNTS, is_secret
+from sioload.importing.statements import personal
 from sioload.importing.templates import Templates
 from sioload.plain import Json
 
@@ -271,7 +272,11 @@ def connection_options(
         elif key == "upgrade" and value is False:
             options.setdefault("transports", ["polling"])
         elif key in _OPTIONS and value is not None:
-            options[_OPTIONS[key]] = confided(_fitting(key, templates.value(value)), columns)
+            fitting = _fitting(key, templates.value(value))
+            if isinstance(fitting, dict) or not personal(fitting):
+                options[_OPTIONS[key]] = confided(fitting, columns)
+            else:
+                leave(f"socketio.{key} {said(str(value), 40)}: it is the same for all users here")
         elif key in _MILLISECONDS and number_of(value) > 0:
             options[_MILLISECONDS[key]] = number_of(value) / 1000
         else:

@@ -83,6 +83,14 @@ def variables_in(value: Value) -> set[str]:
     return {record.name for record in records_in(value) if isinstance(record, Variable)}
 
 
+def personal(value: Value) -> bool:
+    """Whether a value isn't known before there is a user."""
+    return any(
+        not (isinstance(record, Joined) or (isinstance(record, Made) and record.kind == "environment"))
+        for record in records_in(value)
+    )
+
+
 class Statements:
     """Writes the steps of one method.
 

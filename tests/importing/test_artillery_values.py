@@ -84,3 +84,16 @@ def test_headers_and_queries_are_texts_whatever_stands_for_them(tmp_path):
     shaken = script.body("on_handshake")
     assert f"request.headers.update({{'X-User': {row}, 'X-On': 'true'}})" in shaken
     assert "request.query.update({'debug': 'true', 'user': self.users_row['id']})" in shaken
+
+
+def test_options_that_are_no_objects_are_known_before_there_are_users(tmp_path, capsys):
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  variables: {{name: [a]}}\n"
+        "  socketio: {path: '/{{ $processEnvironment.APP }}/io', reconnection: '{{ name }}'}\n"
+        "scenarios: [{engine: socketio, flow: [{emit: [x, '{{ name }}']}]}]\n",
+    )
+    options = next(line for line in script.text.splitlines() if "options =" in line)
+    assert options.strip() == """options = {"path": f"/{os.environ.get('APP', '')}/io"}"""
+    assert "import os" in script.text and "on_handshake" not in script.methods
+    assert "socketio.reconnection {{ name }}: it is the same" in capsys.readouterr().out
