@@ -12,8 +12,9 @@ from typing import Final
 
 import yaml
 
-from sioload.errors import UsageError
+from sioload.errors import ProtocolError, UsageError
 from sioload.plain import Json
+from sioload.socketio.jsontext import loads
 
 LARGEST: Final = 1 << 20
 #: Nodes, those of repeated aliases counted each time.
@@ -63,6 +64,11 @@ def read_yaml(data: bytes, name: str) -> Json:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UsageError(f"{name} is no UTF-8: neither a recording nor a script") from None
+    if text.lstrip()[:1] == "{":  # JSON may have tabs, and pairs of escapes, which the reader of YAML has not
+        try:
+            return _plain(loads(text, _DEPTH))
+        except ProtocolError:
+            pass
     try:
         _check(text, name)
         return _plain(_Loader(text).get_single_data())

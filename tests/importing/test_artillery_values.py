@@ -97,3 +97,19 @@ def test_options_that_are_no_objects_are_known_before_there_are_users(tmp_path, 
     assert options.strip() == """options = {"path": f"/{os.environ.get('APP', '')}/io"}"""
     assert "import os" in script.text and "on_handshake" not in script.methods
     assert "socketio.reconnection {{ name }}: it is the same" in capsys.readouterr().out
+
+
+def test_a_script_of_json_is_read_as_json(tmp_path):
+    """Its tabs, and the two halves of a character, are none of YAML's."""
+    flow = [{"emit": ["say", "😀"]}, {"emit": {"channel": "a/b", "data": {"x": [1, None]}}}]
+    whole = {
+        "config": {"target": "http://127.0.0.1"},
+        "scenarios": [{"engine": "socketio", "flow": flow}],
+    }
+    text = json.dumps(whole, indent="\t").replace("a/b", "a\\/b")
+    assert "\\ud83d\\ude00" in text and "\t" in text
+    script = imported_text(tmp_path, text, "script.json")
+    assert [(sent.event, ast.literal_eval(sent.data)) for sent in script.sent] == [
+        ("say", "😀"),
+        ("a/b", {"x": [1, None]}),
+    ]
