@@ -96,7 +96,9 @@ def _parse(url: str, path: str | None) -> Endpoint:
     try:
         port = parts.port
     except ValueError:
-        raise OptionError(f"url {_shown(url)!r}: the port must be a number from 1 to 65535") from None
+        port = 0
+    if port == 0:  # nobody listens there, and it isn't the scheme's own
+        raise OptionError(f"url {_shown(url)!r}: the port must be a number from 1 to 65535")
     basic = ""
     if parts.username or parts.password:
         credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"

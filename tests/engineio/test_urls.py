@@ -39,6 +39,7 @@ def test_urls_of_servers(url: str, expected: Endpoint) -> None:
         ("http://", "no host"),
         ("http://a.test:99999", "port"),
         ("http://a.test:x", "port"),
+        ("http://a.test:0", "port"),
         ("http://a b", "space"),
         ("http://[::1", "brackets"),
         ("http://u:canary@[a.test]/", "brackets"),
