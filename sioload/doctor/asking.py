@@ -130,16 +130,16 @@ def timed(found: Diagnosis, name: str, ask: Callable[[], Any]) -> Any:
 
 def reachable(endpoint: Endpoint, options: Options, found: Diagnosis) -> bool:
     """Whether something takes connections there, or at the proxy."""
-    at, hint = endpoint, ""
     if options.proxy:
-        at = parse_url(options.proxy)
+        at, rename, start = parse_url(options.proxy), "check --proxy", "start the proxy, or check --proxy"
     else:
-        hint = unused(at)
+        at, hint = endpoint, unused(endpoint)
+        rename, start = f"check the host name{hint}", f"start the server, or check host and port{hint}"
     host, port = at.host, at.port
     try:
         addresses = timed(found, "dns", lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except OSError as error:
-        found.fault(f"the name {host} is not found ({error.strerror})", f"check the host name{hint}")
+        found.fault(f"the name {host} is not found ({error.strerror})", rename)
         return False
     reasons = []
     for family, _, _, _, address in addresses:
@@ -150,10 +150,7 @@ def reachable(endpoint: Endpoint, options: Options, found: Diagnosis) -> bool:
                 return True
             except OSError as error:
                 reasons.append((error.strerror or "timed out").lower())
-    found.fault(
-        f"nothing answers on {host} port {port} ({reasons[-1]})",
-        f"start the server, or check host and port{hint}",
-    )
+    found.fault(f"nothing answers on {host} port {port} ({reasons[-1]})", start)
     return False
 
 

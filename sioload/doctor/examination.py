@@ -6,6 +6,7 @@ seconds whatever is wrong.
 
 from __future__ import annotations
 
+import re
 from time import perf_counter
 
 import gevent
@@ -31,6 +32,7 @@ from sioload.engineio.urls import Endpoint, parse_url
 from sioload.errors import ConnectError, Failure, ProtocolError
 from sioload.net.fleet import Fleet
 from sioload.net.tls import check_files
+from sioload.net.tunnel import proxy_for
 from sioload.options import Limits, Options
 from sioload.socketio.detect import identify, lacks_upgrade, refuses_transport, refuses_version, said
 from sioload.socketio.generations import V0, V4, Generation
@@ -122,6 +124,10 @@ class Examination:
                 f"check that a Socket.IO server runs there, at this path ({self._endpoint.path})",
             )
             return None
+        except requests.exceptions.ProxyError as error:
+            status = re.search(r"Tunnel connection failed: (\d{3})", str(error))
+            self._refused_by_proxy(int(status[1]) if status else 0)
+            return None
         except requests.exceptions.RequestException as error:
             if not self._endpoint.tls and speaks_tls(self._endpoint):
                 self.found.fault("the port speaks TLS", "use https:// or wss:// in the URL")
@@ -148,6 +154,12 @@ class Examination:
             )
             return None
         return generation, handshake, cookies
+
+    def _refused_by_proxy(self, status: int) -> None:
+        """Note what the proxy of the options doesn't do; 0: it says nothing."""
+        proxy = proxy_for(parse_url(self._options.proxy), self._endpoint, websocket=False)
+        words = proxy.refusal(status) if status else f"it closes the connection to {proxy.target}"
+        self.found.fault(f"{proxy.name}: {words}", "check --proxy, and what the proxy allows")
 
     def _open_colon(
         self, cookies: dict[str, str]
@@ -177,7 +189,9 @@ class Examination:
             self.found.transports["polling"] = "disabled on the server"
             return self._found_on_websocket(), None, cookies
         location = answer.headers.get("Location", "?")[:60]
-        if answer.status_code in (401, 403) or "origin" in reason.lower():
+        if self._options.proxy and (answer.status_code == 407 or "Proxy-Authenticate" in answer.headers):
+            self._refused_by_proxy(407)
+        elif answer.status_code in (401, 403) or "origin" in reason.lower():
             remedy = login_remedy(answer.status_code, reason)
             self.found.fault(f"the server refuses the handshake: {reason}", remedy)
         elif b"HTTP request was sent to HTTPS port" in answer.content:

@@ -328,6 +328,25 @@ def test_a_header_of_any_letters(node4: serverkit.Server) -> None:
     assert got == {"zoë €".encode().decode("latin-1")}
 
 
+def test_a_proxy_that_lets_nobody_through(node4: serverkit.Server) -> None:
+    """It is the proxy's fault, and no other scheme or header of the server's mends it."""
+    server, tls = node4.url, node4.url.replace("http:", "https:")
+    with (
+        proxykit.tinyproxy("BasicAuth ann secret-word") as guarded,
+        proxykit.tinyproxy("ConnectPort 1") as shut,
+    ):
+        for proxy, url, said in (
+            (f"http://{guarded}", server, f"proxy {guarded}: HTTP 40"),
+            (f"http://{guarded}", tls, f"proxy {guarded}: HTTP 40"),
+            (f"http://ann:wrong@{guarded}", tls, "refuses the user and password"),
+            (f"http://{shut}", tls, "it allows no tunnel to 127.0.0.1"),
+        ):
+            fault = examine(url, "--proxy", proxy, code=1)["faults"][0]
+            assert said in fault["fault"] and "--proxy" in fault["remedy"], fault
+    fault = examine(server, "--proxy", f"http://127.0.0.1:{serverkit.free_port()}", code=1)["faults"][0]
+    assert fault["remedy"] == "start the proxy, or check --proxy"
+
+
 def test_a_redirect_to_no_url(servers: Callable[..., serverkit.Server]) -> None:
     with proxykit.nginx("location / { return 307 'http://[x/'; }") as front:
         found = examine(front, code=1)
