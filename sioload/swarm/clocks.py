@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING
 
 import gevent
-from locust.exception import RPCError
 from locust.rpc import Message
 from locust.runners import MasterRunner, WorkerRunner
 
@@ -14,7 +13,7 @@ from sioload.measure.clock import ClockOffset
 from sioload.measure.recorder import Recorder
 from sioload.net.clock import shift, unshifted
 from sioload.swarm.guard import Guard
-from sioload.swarm.messages import CLOCK
+from sioload.swarm.messages import CLOCK, UNSENT
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -63,7 +62,7 @@ class Clock:
     def _ask(self) -> None:
         try:
             self._runner.send_message(CLOCK, {"t0": unshifted()})
-        except RPCError as error:
+        except UNSENT as error:
             logger.debug("sioload: can't ask the master for its time: %s", error)
 
     def _go_on(self) -> None:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 import orjson
 from gevent.event import Event
-from locust.exception import RPCError
 from locust.rpc import Message
 from locust.runners import MasterRunner, WorkerRunner
 
@@ -23,7 +22,7 @@ from sioload.errors import FeedError
 from sioload.load.leases import Holder
 from sioload.plain import Json
 from sioload.swarm.guard import Guard
-from sioload.swarm.messages import EVICT, FEED, STOPPED
+from sioload.swarm.messages import EVICT, FEED, STOPPED, UNSENT
 from sioload.swarm.stock import Lapse, Stock
 from sioload.users.feeds import Answer, Row, Verb, feeds
 
@@ -158,7 +157,7 @@ class MasterDesk:
     def _send(self, kind: str, data: Json, client_id: str) -> None:
         try:
             self._runner.send_message(kind, data, client_id=client_id)
-        except RPCError as error:
+        except UNSENT as error:
             logger.warning("sioload: rows of a feed didn't reach worker %s: %s", client_id, error)
 
 
@@ -221,7 +220,7 @@ class WorkerDesk:
         ask = [(*self._asking[number][:2], number) for number in sorted(asks)]
         try:
             self._runner.send_message(FEED, {"batch": self._batch, "give": give, "ask": ask})
-        except RPCError as error:
+        except UNSENT as error:
             logger.debug("sioload: can't ask for rows of a feed: %s", error)
 
     def _insist(self) -> None:
@@ -237,7 +236,7 @@ class WorkerDesk:
         done = msg.data["done"]
         if done is not None:
             given = self._giving.items()
-            self._giving = {number: of for number, of in given if not of[1] or of[1] > done}
+            self._giving = {number: of for number, of in given if of[1] != done}
         for number, row, other in msg.data["rows"]:
             asked = self._asking.pop(number, None)
             if asked is None:

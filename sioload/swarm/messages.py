@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from locust.exception import RPCError, RPCSendError
+
+#: What sending one raises. Locust's exceptions of it aren't of one kind.
+UNSENT: Final = (RPCError, RPCSendError)
 #: Key of sioload's part in a worker's report.
 SNAPSHOT: Final = "sioload"
 #: Option by which the number of the running test reaches the workers, with Locust's other options.

@@ -8,7 +8,6 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from locust import argument_parser
-from locust.exception import RPCError
 from locust.rpc import Message
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, WorkerRunner
 
@@ -17,7 +16,19 @@ from sioload.plain import Json
 from sioload.swarm.clocks import Clock
 from sioload.swarm.guard import Guard
 from sioload.swarm.lending import WorkerDesk
-from sioload.swarm.messages import CUTS, HEARD, HURRY, MARKS, RESET, SNAPSHOT, STOP, STOPPED, TEST, TRACE
+from sioload.swarm.messages import (
+    CUTS,
+    HEARD,
+    HURRY,
+    MARKS,
+    RESET,
+    SNAPSHOT,
+    STOP,
+    STOPPED,
+    TEST,
+    TRACE,
+    UNSENT,
+)
 from sioload.swarm.producer import SLOW_STOP, Producer
 
 if TYPE_CHECKING:
@@ -180,11 +191,11 @@ class Worker:
         """Send a report now instead of within three seconds."""
         try:
             self.runner._send_stats()
-        except RPCError as error:
+        except UNSENT as error:
             logger.warning("sioload: a report didn't reach the master: %s", error)
 
     def _send(self, kind: str, data: Json) -> None:
         try:
             self.runner.send_message(kind, data)
-        except RPCError as error:
+        except UNSENT as error:
             logger.warning("sioload: an answer didn't reach the master: %s", error)
