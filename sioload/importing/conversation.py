@@ -148,12 +148,14 @@ class Connect:
 
     Attributes:
         auth: the payload of CONNECT; None for none.
+        headers: of its handshake, beside those of the options.
         sids: the namespace and the variable of each socket's id that is used later.
     """
 
     namespaces: list[str]
     client: int = 0
     auth: Value = None
+    headers: dict[str, Value] = field(default_factory=dict)
     expected: list[Expected] = field(default_factory=list)
     sids: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -227,7 +227,8 @@ class _Understanding:
             if isinstance(payload, dict)
         ]
         self._cookies(session.headers.get("cookie", ""), at)
-        step = Connect(namespaces, client, values[0] if values else None)
+        headers = self._headers(session.headers)  # not as options: `on_handshake` is for all connections
+        step = Connect(namespaces, client, values[0] if values else None, headers)
         if any(value != values[0] for value in values):
             step.notes.append(
                 "The recording gave each namespace an auth of its own; this is that of the first."
@@ -365,9 +366,6 @@ class _Understanding:
             options["transports"] = sorted(session.transports)
         if session.query:
             options["query"] = {key: self._plain(value, key) for key, value in session.query.items()}
-        headers = self._headers(session.headers)
-        if headers:
-            options["headers"] = headers
         if session.parser != "json":
             options["parser"] = session.parser
         if session.compressed:

@@ -216,6 +216,8 @@ class Statements:
         args = []
         if step.auth is not None:
             args.append(expressions.node(step.auth).behind("auth="))
+        if step.headers:
+            args.append(expressions.node(step.headers).behind("headers="))
         if step.namespaces != ["/"]:
             args.append(expressions.node(list(step.namespaces)).behind("namespaces="))
         yield "", call(f"{client}.connect", args)
@@ -309,7 +311,7 @@ def values_of(step: Step) -> list[Value]:
         case Request():
             return [step.url, step.headers, step.params, step.body, [match.value for match in step.matches]]
         case Connect():
-            return [step.auth]
+            return [step.auth, step.headers]
         case Assign() | Cookie():
             return [step.value]
         case Loop():

@@ -293,14 +293,19 @@ def test_what_another_connection_is_asked_for_is_answered():
 
 
 def test_what_a_handshake_sent_beside_cookies_is_sent():
+    """By that connection alone: others may go to another server."""
     entry = joined(0.0, (1.0, "send", '42["a"]'))
+    other = joined(0.5, (1.5, "send", '42["b"]'))
+    other["request"]["url"] = other["request"]["url"].replace("//h/", "//g/")
     entry["request"]["headers"] = [
         {"name": name, "value": value}
         for name, value in (("Authorization", "Bearer abcd1234"), ("X-Tenant", "blue"), ("Accept", "*/*"))
     ]
-    shaken = script_of(entry).body("on_handshake")
+    script = script_of(entry, other)
     told = """{'Authorization': f"Bearer {self.account['token']}", 'X-Tenant': 'blue'}"""
-    assert f"request.headers.update({told})" in shaken
+    start = script.body("on_start")
+    assert f"self.sio.connect(headers={told})" in start and "self.other.connect()" in start
+    assert "on_handshake" not in script.methods
 
 
 def test_a_number_of_an_answer_is_known_in_a_url():
