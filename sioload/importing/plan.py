@@ -6,7 +6,7 @@ import re
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -338,10 +338,8 @@ def _unified(turns: list[list[Step]]) -> Loop | None:
                     each.matches != step.matches for each in emits
                 ):
                     return None
-                step.args = [
-                    _differing([each.args[n] for each in emits], rows) for n in range(len(step.args))
-                ]
-                steps.append(step)
+                args = [_differing([each.args[n] for each in emits], rows) for n in range(len(step.args))]
+                steps.append(replace(step, args=args))  # it may be no loop yet
             case Request() if all(isinstance(e, Request) and not e.captures and e == step for e in others):
                 steps.append(step)
             case _:

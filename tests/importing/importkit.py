@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -131,6 +133,47 @@ class Script:
                         more.get("sent_at", ""),
                         ast.unparse(returned[0]) if returned and returned[0] else "",
                     )
+
+
+#: When small recordings begin, in seconds since the epoch.
+BEGUN = 1_795_637_765.0
+
+
+def began(at: float) -> str:
+    return datetime.fromtimestamp(BEGUN + at, UTC).isoformat()
+
+
+def socket(eio: int, begun: float, *frames: tuple[float, str, str]) -> dict[str, Any]:
+    """The entry of a websocket: its frames are (seconds, "send" or "receive", text)."""
+    return {
+        "startedDateTime": began(begun),
+        "_resourceType": "websocket",
+        "request": {"url": f"ws://h/socket.io/?EIO={eio}&transport=websocket"},
+        "_webSocketMessages": [
+            {"type": way, "time": BEGUN + at, "opcode": 1, "data": text} for at, way, text in frames
+        ],
+    }
+
+
+def asked(at: float, method: str, path: str, kind: str = "xhr", **answer: Any) -> dict[str, Any]:
+    """The entry of an HTTP request; a file of Firefox has no `kind`."""
+    entry = {
+        "startedDateTime": began(at),
+        "time": 20,
+        "request": {"method": method, "url": f"http://h{path}"},
+        "response": {"status": 200, "content": {"mimeType": "application/json"}, **answer},
+    }
+    return {**entry, "_resourceType": kind} if kind else entry
+
+
+def script_of(*entries: dict[str, Any]) -> Script:
+    data = json.dumps({"log": {"creator": {"name": "hand"}, "entries": entries}}).encode()
+    return Script(source_of(recorded.understand(har.read_har(data, "small.har"), "small.har", 1.0)))
+
+
+def joined(begun: float, *frames: tuple[float, str, str]) -> dict[str, Any]:
+    opening = ("receive", '0{"sid":"s"}'), ("send", "40"), ("receive", '40{"sid":"n"}')
+    return socket(4, begun, *((begun + n / 100, *each) for n, each in enumerate(opening)), *frames)
 
 
 def imported_text(tmp_path: Path, text: str, name: str = "script.yml") -> Script:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from importkit import RECORDINGS, Script, Sent, conversation_of, faults, source_of
+from importkit import (
+    RECORDINGS,
+    Script,
+    Sent,
+    asked,
+    conversation_of,
+    faults,
+    joined,
+    script_of,
+    socket,
+    source_of,
+)
 
 from sioload.cli.main import main
 from sioload.errors import UsageError
@@ -111,47 +121,6 @@ def test_what_is_no_recording_is_refused_in_a_line(tmp_path, capsys, content, sa
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
-
-
-#: When small recordings begin, in seconds since the epoch.
-BEGUN = 1_795_637_765.0
-
-
-def began(at: float) -> str:
-    return datetime.fromtimestamp(BEGUN + at, UTC).isoformat()
-
-
-def socket(eio: int, begun: float, *frames: tuple[float, str, str]) -> dict[str, Any]:
-    """The entry of a websocket: its frames are (seconds, "send" or "receive", text)."""
-    return {
-        "startedDateTime": began(begun),
-        "_resourceType": "websocket",
-        "request": {"url": f"ws://h/socket.io/?EIO={eio}&transport=websocket"},
-        "_webSocketMessages": [
-            {"type": way, "time": BEGUN + at, "opcode": 1, "data": text} for at, way, text in frames
-        ],
-    }
-
-
-def asked(at: float, method: str, path: str, kind: str = "xhr", **answer: Any) -> dict[str, Any]:
-    """The entry of an HTTP request; a file of Firefox has no `kind`."""
-    entry = {
-        "startedDateTime": began(at),
-        "time": 20,
-        "request": {"method": method, "url": f"http://h{path}"},
-        "response": {"status": 200, "content": {"mimeType": "application/json"}, **answer},
-    }
-    return {**entry, "_resourceType": kind} if kind else entry
-
-
-def script_of(*entries: dict[str, Any]) -> Script:
-    data = json.dumps({"log": {"creator": {"name": "hand"}, "entries": entries}}).encode()
-    return Script(source_of(recorded.understand(har.read_har(data, "small.har"), "small.har", 1.0)))
-
-
-def joined(begun: float, *frames: tuple[float, str, str]) -> dict[str, Any]:
-    opening = ("receive", '0{"sid":"s"}'), ("send", "40"), ("receive", '40{"sid":"n"}')
-    return socket(4, begun, *((begun + n / 100, *each) for n, each in enumerate(opening)), *frames)
 
 
 def test_an_event_answers_its_emit_whatever_came_between():
@@ -398,3 +367,17 @@ def test_what_an_answer_said_is_known_as_a_url_writes_it():
         joined(0.0, (1.0, "send", '42["a"]')),
     )
     assert "self.client.get(f'/me?filter=token%3D{token}'" in script.body("on_start")
+
+
+def test_what_looked_like_a_repeat_stays_as_it_was():
+    """The first of its steps differ in a value, the second in more."""
+
+    def posted(at: float, number: int) -> dict[str, Any]:
+        entry = asked(at, "POST", "/vote")
+        entry["request"]["postData"] = {"mimeType": "application/json", "text": f'{{"choice": {number}}}'}
+        return entry
+
+    votes = (1.0, "send", '42["vote","one"]'), (1.2, "send", '42["vote","two"]')
+    script = script_of(joined(0.0, *votes), posted(1.1, 1), posted(1.3, 2))
+    assert [sent.data for sent in script.sent] == ["'one'", "'two'"]
+    assert script.text.count('json={"choice": ') == 2
