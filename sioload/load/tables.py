@@ -95,7 +95,7 @@ def _read_csv(file: BinaryIO, name: str) -> Table:
         line = reader.line_num + 1
         for row in reader:
             if len(row) != width:
-                if not row:  # an empty line
+                if not row or (len(row) == 1 and not row[0].strip()):  # an empty line
                     line = reader.line_num + 1
                     continue
                 if len(row) > width:

@@ -45,6 +45,16 @@ def test_lines_of_json_and_lists_come_back(tmp_path_factory, rows):
         assert table.row(0) == rows[0], "each row is given anew"
 
 
+def test_lines_of_spaces_are_empty(tmp_path):
+    """But where there is one column, of which it may be a value."""
+    (tmp_path / "a.csv").write_bytes(b"name,token\r\nann,1\r\n   \r\nbob\r\n\t\n")
+    table = read_table(str(tmp_path / "a.csv"))
+    assert [table.row(number)["name"] for number in range(len(table))] == ["ann", "bob"]
+    (tmp_path / "b.csv").write_text("name\nann\n  \n")
+    table = read_table(str(tmp_path / "b.csv"))
+    assert [table.row(number)["name"] for number in range(len(table))] == ["ann", "  "]
+
+
 def test_short_rows_are_filled_and_empty_lines_left_out(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text('a,b\r\n\r\n1\r\n"x\ny",2\r\n\r\n')
