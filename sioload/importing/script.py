@@ -215,6 +215,10 @@ class _Class:
         if asked:
             yield from ("", "    def on_handshake(self, request: Any) -> None:")
             yield '        """Before each request of a new session."""'
+            others = {str(other["url"]) for other in kind.others} - {self._conversation.host}
+            for other in sorted(others):  # whose servers are nobody to know it
+                node = call("request.url.startswith", [Node(self._expressions.literal(f"{other}/"))])
+                yield from [*lines(node, 8, "if ", ":"), "            return"]
             for key, value in asked.items():
                 yield from lines(call(f"request.{key}.update", [self._expressions.node(value)]), 8)
         if kind.connected:

@@ -381,3 +381,16 @@ def test_what_looked_like_a_repeat_stays_as_it_was():
     script = script_of(joined(0.0, *votes), posted(1.1, 1), posted(1.3, 2))
     assert [sent.data for sent in script.sent] == ["'one'", "'two'"]
     assert script.text.count('json={"choice": ') == 2
+
+
+def test_what_one_server_is_asked_with_no_other_is():
+    """The hook is called for all connections of a user."""
+    entry, other = joined(0.0, (1.0, "send", '42["a"]')), joined(0.5, (1.5, "send", '42["b"]'))
+    entry["request"]["url"] += "&token=tok-9f8a7b6c5d4e"
+    other["request"]["url"] = other["request"]["url"].replace("//h/", "//g/")
+    body = script_of(entry, other).body("on_handshake").splitlines()[2:]
+    assert [line.strip() for line in body] == [
+        "if request.url.startswith('http://g/'):",
+        "return",
+        "request.query.update({'token': self.account['token']})",
+    ]
