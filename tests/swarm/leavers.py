@@ -52,6 +52,11 @@ class Leaver(SocketIOUser):
         say("on_stop done")
 
 
+@events.test_start.add_listener
+def forget(**_):
+    users.clear()
+
+
 def listen(environment, **_):
     if users:
         gevent.sleep(0.2)
