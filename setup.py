@@ -1,8 +1,8 @@
 """Compiles the modules that every message passes through with mypyc (pyproject.toml lists them), and the C.
 
-All of it is there as plain Python too, and runs as such where there is no C compiler, at twice the cost, or
-where SIOLOAD_PURE=1 is set. This stands here because pip and setuptools take extensions that a function
-makes from no other place.
+All of it is there as plain Python too, and runs as such, for half as much CPU again, where there is no C
+compiler or where SIOLOAD_PURE=1 is set. This stands here because pip and setuptools take extensions that a
+function makes from no other place.
 """
 
 import os
