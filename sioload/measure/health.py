@@ -155,11 +155,12 @@ class HealthTotals:
             return UNJUDGED
         return LIMITED if too_many(self.steady) or too_many(*self._judged) else OK
 
-    @property
-    def reasons(self) -> list[str]:
-        """Why the verdict is what it is, and what else is worth knowing; empty when all is well."""
+    def reasons(self, counted: Windows, machine: float) -> list[str]:
+        """Why the verdict is what it is, and what else is worth knowing; empty when all is well.
+
+        Given is what was `counted`, with its machine lag at p99 in seconds.
+        """
         found = []
-        counted = self.counted
         if not self.windows:
             return [f"the run was too short to judge the generator: that takes {WINDOW / 2:g} s"]
         if too_many(counted):
@@ -168,7 +169,6 @@ class HealthTotals:
             found.append(f"after the ramp-up, {self.steady.reason}")
         elif too_many(self.ramp):
             found.append(f"during the ramp-up, which isn't judged, {self.ramp.shown}")
-        machine = counted.machine.percentile(99)
         if machine > CONTENDED:
             found.append(f"machine contended: timers up to {machine * 1000:.1f} ms late at p99 while idle")
         if self.estimated:
@@ -366,18 +366,20 @@ def judge(processes: Sequence[tuple[str, HealthTotals]]) -> dict[str, Json]:
         own.merge(counted.own)
         machine.merge(counted.machine)
         peak = max(peak, counted.cpu_peak)
+        own_p99, machine_p99 = counted.own.percentile(99), counted.machine.percentile(99)
         if verdict != UNJUDGED:
-            reasons += [f"{name}: {reason}" if len(processes) > 1 else reason for reason in totals.reasons]
+            told = totals.reasons(counted, machine_p99)
+            reasons += [f"{name}: {reason}" if len(processes) > 1 else reason for reason in told]
         listed.append({
             "name": name, "verdict": totals.verdict, "windows": counted.count, "limited": counted.limited,
             "ramp_windows": totals.ramp.count, "ramp_limited": totals.ramp.limited,
-            "cpu_peak": round(counted.cpu_peak, 3), **_lags(counted.own, counted.machine),
+            "cpu_peak": round(counted.cpu_peak, 3), **_lags(own_p99, machine_p99),
             "descriptors_left": totals.descriptors_left, "ports_left": totals.ports_left,
         })  # fmt: skip
     if verdict == UNJUDGED:
-        reasons += HealthTotals().reasons
-    return {"verdict": verdict, "cpu_peak": round(peak, 3), **_lags(own, machine),
-            "reasons": reasons, "processes": listed}  # fmt: skip
+        reasons += HealthTotals().reasons(Windows(), 0.0)
+    lags = _lags(own.percentile(99), machine.percentile(99))
+    return {"verdict": verdict, "cpu_peak": round(peak, 3), **lags, "reasons": reasons, "processes": listed}
 
 
 def shown_verdict(judged: Mapping[str, Json], *, final: bool) -> str:
@@ -393,8 +395,5 @@ def shown_verdict(judged: Mapping[str, Json], *, final: bool) -> str:
     return verdict if final or firm else f"{UNJUDGED} yet"
 
 
-def _lags(own: Histogram, machine: Histogram) -> dict[str, float]:
-    return {
-        "own_lag_p99_ms": round(own.percentile(99) * 1000, 3),
-        "machine_lag_p99_ms": round(machine.percentile(99) * 1000, 3),
-    }
+def _lags(own: float, machine: float) -> dict[str, float]:
+    return {"own_lag_p99_ms": round(own * 1000, 3), "machine_lag_p99_ms": round(machine * 1000, 3)}

@@ -32,10 +32,12 @@ from locust.stats import RequestStats, setup_distributed_stats_event_listeners  
 from sioload.measure.recorder import Recorder  # noqa: E402
 from sioload.measure.row_types import ROW_TYPES  # noqa: E402
 from sioload.swarm import statistics  # noqa: E402
+from sioload.swarm.clocks import PAUSE  # noqa: E402
 from sioload.swarm.messages import CLOCK, SNAPSHOT, STOP, TEST  # noqa: E402
 
 PATIENCE = 120.0  # seconds
 SAMPLES = 10  # of each row in a second
+RAMP = 5  # seconds until the users are there
 FIXED = (("DIAL", "tcp"), ("OPEN", "websocket"), ("HEARTBEAT", "ping"), ("CONNECT", "/"), ("DISCONNECT", "x"))
 TYPES = ("CALL", "PUSH", "CALL", "EMIT", "PUSH", "CALL", "WAIT", "RECV")
 #: Times in seconds around 1: what one row's samples look like, when multiplied by its own median.
@@ -118,7 +120,10 @@ class Worker:
         global simulated
         health = self.recorder.health
         for second in range(int(WORKER_REPORT_INTERVAL)):
-            simulated = self.born + self.made * WORKER_REPORT_INTERVAL + second
+            passed = self.made * WORKER_REPORT_INTERVAL + second
+            simulated = self.born + passed
+            if passed % PAUSE == 0:
+                self.send(CLOCK, {"t0": 0.0})
             for row, median in zip(self.rows, self.medians, strict=True):
                 self.turn = (self.turn + SAMPLES) % (len(SHAPE) - SAMPLES)
                 if ROW_TYPES[row.type].timed:
@@ -130,12 +135,13 @@ class Worker:
                 late = 1e-4 * SHAPE[self.turn + tick % SAMPLES]
                 if health.tick(simulated, late, 0.01, late):
                     health.close(simulated, 0.01)
+            if passed == RAMP:
+                health.ramped(simulated, 0.01)
             deltas = [delta for row in self.rows if (delta := row.take()) is not None]
             statistics.log(self.stats, deltas)
         self.rows[5].fail("no ack within 30 s", 30.0)
         self.recorder.ledger.emits += 1
         self.recorder.ledger.acked += 1
-        self.send(CLOCK, {"t0": 0.0})
 
     def report(self, final: bool = False) -> int:
         """Returns its length in bytes."""

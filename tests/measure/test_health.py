@@ -58,7 +58,8 @@ def test_an_idle_process_on_a_busy_machine_is_ok_and_the_machine_named() -> None
     assert totals.verdict == OK
     assert totals.steady.own.percentile(99) < 0.001
     assert totals.steady.machine.percentile(99) == pytest.approx(0.0267, rel=0.01)
-    assert len(totals.reasons) == 1 and totals.reasons[0].startswith("machine contended")
+    (reason,) = judge([("local", totals)])["reasons"]
+    assert reason.startswith("machine contended")
 
 
 def test_a_process_whose_loop_is_held_up_is_limited_and_the_remedy_fits_the_cause() -> None:
@@ -69,7 +70,7 @@ def test_a_process_whose_loop_is_held_up_is_limited_and_the_remedy_fits_the_caus
     ):
         totals = run_windows([ticks] * 6)
         assert totals.verdict == LIMITED
-        (reason,) = [reason for reason in totals.reasons if "limited" in reason]
+        (reason,) = [reason for reason in judge([("local", totals)])["reasons"] if "limited" in reason]
         assert "6 of 6 windows limited" in reason and remedy in reason
         assert (
             f"own lag p99 up to {ticks[2] * 1000:.0f}." in reason
@@ -113,8 +114,9 @@ def test_the_ramp_up_is_judged_apart_and_counts_when_it_is_more_than_half(
 ) -> None:
     totals = run_windows(after, ramp=ramp)
     assert (totals.ramp.count, totals.steady.count, totals.verdict) == (len(ramp), len(after), verdict)
-    assert any(reason.startswith(told) for reason in totals.reasons) if told else not totals.reasons
-    helps = any("more workers" in reason for reason in totals.reasons)
+    reasons = judge([("local", totals)])["reasons"]
+    assert any(reason.startswith(told) for reason in reasons) if told else not reasons
+    helps = any("more workers" in reason for reason in reasons)
     assert helps == (verdict == LIMITED), "a remedy stands where there is something to mend"
 
 
