@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 import click
 
 from sioload.cli import bench, scripts, values
-from sioload.durations import seconds_of
 from sioload.errors import CheckError, UsageError
 from sioload.report.capacity import VARIABLE, Asked, expectation, judged_by_level
 from sioload.report.checks import parse, parse_toml
@@ -31,14 +30,6 @@ def span(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple
         hint = f", e.g. {last}..{first}" if 1 <= last < first else f" of 1 to {MOST}"
         raise click.BadParameter(f"{value!r}: the lower number comes first{hint}")
     return first, last
-
-
-def seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
-    """A duration of at least a second."""
-    found = float(value) if re.fullmatch("[0-9]{1,9}", value) else seconds_of(value)
-    if found is None or found < 1:
-        raise click.BadParameter(f"{value!r} is no time of a second or more: give e.g. 30s or 1m30s")
-    return found
 
 
 def share(ctx: click.Context, param: click.Parameter, value: str) -> float:
@@ -73,13 +64,13 @@ SEARCH = (
     click.option("--sio-check", multiple=True, metavar="CHECK", callback=values.checks,
                  help="A level fails unless this holds, e.g. 'CALL: p99 < 250ms'."),
     *bench.CHECKS[1:],
-    click.option("--step", metavar="TIME", default="30s", show_default=True, callback=seconds,
+    click.option("--step", metavar="TIME", default="30s", show_default=True, callback=values.at_least(1.0),
                  help="How long each level is measured."),
-    click.option("--settle", metavar="TIME", default="10s", show_default=True, callback=seconds,
+    click.option("--settle", metavar="TIME", default="10s", show_default=True, callback=values.at_least(1.0),
                  help="How long it settles before that."),
     click.option("--within", metavar="SHARE", default="5%", show_default=True, callback=share,
                  help="How far what holds and what breaks may be apart."),
-    click.option("--budget", metavar="TIME", default="30m", show_default=True, callback=seconds,
+    click.option("--budget", metavar="TIME", default="30m", show_default=True, callback=values.at_least(1.0),
                  help="How long all of it may take."),
     click.option("--expect", metavar="'>= N'", callback=expected, help="Exit code 3 if it holds less."),
     click.option("--spawn-rate", "-r", type=bench.POSITIVE, metavar="N",

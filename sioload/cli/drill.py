@@ -10,20 +10,14 @@ from typing import Any, NoReturn
 
 import click
 
-from sioload.cli import bench, scripts
-from sioload.durations import seconds_of
+from sioload.cli import bench, scripts, values
 from sioload.report.drill import VARIABLE, Asked
 
 #: Seconds from when all users have a session until something may be done to them.
 EARLIEST = 2.0
 
 
-def seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
-    """A duration."""
-    found = float(value) if re.fullmatch("[0-9]{1,9}", value) else seconds_of(value)
-    if found is None or found < EARLIEST:
-        raise click.BadParameter(f"{value!r} is no time of {EARLIEST:g} s or more: give e.g. 60s or 1m30s")
-    return found
+seconds = values.at_least(EARLIEST)
 
 
 def times(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -80,13 +80,29 @@ def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> s
     """A time span in the whole seconds that Locust takes; a bare number is of seconds."""
     if value is None:
         return None
-    seconds = float(value) if re.fullmatch("[0-9]+", value) else seconds_of(value)
+    seconds = _seconds(value)
     if seconds is not None and seconds >= 1e8:
         raise click.BadParameter(f"{value!r} is longer than three years: give e.g. 30s, 5m or 1h30m")
     if not seconds or seconds % 1:  # with none, Locust would run for ever
         whole = " of whole seconds" if seconds else ""
         raise click.BadParameter(f"{value!r} is no time{whole}: give e.g. 30s, 5m or 1h30m")
     return f"{seconds:.0f}s"
+
+
+def at_least(least: float) -> Callable[[click.Context, click.Parameter, str], float]:
+    """Of a time span of so many seconds or more; a bare number is of seconds."""
+
+    def seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+        found = _seconds(value)
+        if found is None or found < least:
+            raise click.BadParameter(f"{value!r} is no time of {least:g} s or more: give e.g. 60s or 1m30s")
+        return found
+
+    return seconds
+
+
+def _seconds(value: str) -> float | None:
+    return float(value) if re.fullmatch("[0-9]{1,15}", value) else seconds_of(value)
 
 
 def headers(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> dict[str, str]:

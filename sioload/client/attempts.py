@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
+from typing import Final
 
 from sioload.errors import ConnectError
 from sioload.options import Options
 from sioload.socketio.backoff import backoff
+
+#: Said of an attempt that the script ends.
+UNCONNECTED: Final = "disconnected before it was connected"
 
 
 def repeat(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import gevent
 
-from sioload.client.attempts import Returns
+from sioload.client.attempts import UNCONNECTED, Returns
 from sioload.client.emitter import Emitter
 from sioload.client.incoming import Incoming
 from sioload.client.manager import Listener, Manager, Phase
@@ -129,7 +129,7 @@ class Lifecycle(Listener):
         until = perf_counter() + seconds
         while getattr(self._user, "_state", None) != "stopping":
             if self.dismissed:
-                raise ConnectError("connect", "disconnected before it was connected", kind="client")
+                raise ConnectError("connect", UNCONNECTED, kind="client")
             if perf_counter() >= until:
                 return
             self.sleepers.sleep(until)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mypy_extensions import mypyc_attr
 
-from sioload.client.attempts import delay
+from sioload.client.attempts import UNCONNECTED, delay
 from sioload.client.namespaces import Listener as NamespacesListener
 from sioload.client.namespaces import Namespaces
 from sioload.client.opener import Listener as OpenerListener
@@ -300,8 +300,7 @@ class Manager(OpenerListener, NamespacesListener):
         if not self._turn(Turn.LEAVE):
             return
         if was is Phase.CONNECTING:
-            said = "disconnected before it was connected"
-            self.opener.failed = ConnectError("connect", said, kind="client")
+            self.opener.failed = ConnectError("connect", UNCONNECTED, kind="client")
         if connection is None:
             self._fleet.later(self._ended)
             return
