@@ -191,8 +191,14 @@ class Lifecycle(Listener):
         self.until_idle()
         if manager.phase is Phase.IDLE and manager.opener.endpoint is not None:
             self._ask_url()
+            self.lost = ""
             manager.reopen()
-            self.serve_until_up()
+            try:
+                self.serve_until_up()
+            except ConnectError:
+                if not self.dismissed:
+                    manager.namespaces.dismiss()  # or the next attempt would find nothing to do
+                raise
             return
         until = perf_counter() + self._options.connect_timeout
         while not all(packets.usable(name) for name in names) and perf_counter() < until:

@@ -11,6 +11,7 @@ import pytest
 from faults.hostile import Hostile, Peer, frame
 
 from sioload.client.api import SocketIOClient
+from sioload.errors import ConnectError
 
 OPTIONS: dict[str, Any] = {"version": 4, "transports": ["websocket"], "reconnection_delay": 0.05}
 
@@ -170,6 +171,54 @@ def test_the_url_is_asked_for_when_a_user_returns_that_the_server_sent_away() ->
         sio.close_quietly()
     assert [target.partition("call=")[2][:1] for target in asked] == ["1", "3"]
     assert rows(sio, "CONNECT") == {"/": {"open: url raised ValueError: nobody knows": 1}}
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_user_that_the_server_sent_away_tries_again_while_it_restarts(failing: int) -> None:
+    """Each failure is a failed attempt, after which another one follows: the second one was none."""
+
+    def script(peer: Peer) -> None:
+        if 1 < peer.number < 2 + failing:
+            peer.request()
+            peer.reply(503, b"restarting")
+            return
+        peer.connected()
+        if peer.number == 1:
+            peer.text("41")
+        else:
+            peer.serve(1)
+        peer.hold()
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS, url=server.url)
+        sio.connect()
+        until(lambda: sio.kicked and not sio.connected)
+        sio.rejoin_patiently()
+        assert sio.connected and not sio.kicked and not sio.lost
+        assert sio.call("x") == 1
+        sio.close_quietly()
+    assert server.accepted == 2 + failing
+    assert rows(sio, "CONNECT") == {"/": {"open: HTTP 503: restarting": failing}}
+
+
+@pytest.mark.parametrize("attempts", [0, 1, 3])
+def test_a_user_that_the_server_sent_away_gives_up_when_its_attempts_are_used_up(attempts: int) -> None:
+    def script(peer: Peer) -> None:
+        if peer.number > 1:
+            peer.request()
+            peer.reply(503, b"gone")
+            return
+        peer.connected()
+        peer.text("41")
+        peer.hold()
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS | {"reconnection_attempts": attempts}, url=server.url)
+        sio.connect()
+        until(lambda: sio.kicked and not sio.connected)
+        with pytest.raises(ConnectError):
+            sio.rejoin_patiently()
+    assert server.accepted == 1 + attempts
 
 
 def test_who_has_gone_is_closed_with_the_event_that_answers_its_last_call() -> None:
