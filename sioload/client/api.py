@@ -135,6 +135,7 @@ class SocketIOClient(ClientBase):
         def attempt() -> None:
             life.lost = ""
             at = endpoint if opener.ask_url is None else opener.ask_url()
+            life.until_idle()
             opener.ask_headers, opener.ask_url = asks, asks_url
             manager.connect(at, options, wanted, auth)
             if wait:

@@ -166,13 +166,13 @@ class Manager(OpenerListener, NamespacesListener):
 
     def connect(self, endpoint: Endpoint, options: Options, namespaces: list[str], auth: Json) -> None:
         """Begin an attempt; `on_up` or `on_attempt_failed` follows. A greenlet may call it."""
-        self.opener.endpoint = endpoint
-        self.opener.options = options
+        if not self._turn(Turn.CONNECT):
+            return  # another greenlet began one while this one paused, or asked for the URL
+        self.opener.endpoint, self.opener.options = endpoint, options
         self.namespaces.want(namespaces)
         self.namespaces.auth = auth
         self._attempts = 0
         self._lost_at = None
-        self._turn(Turn.CONNECT)
         self._attempt()
 
     def reopen(self) -> None:

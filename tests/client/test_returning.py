@@ -173,6 +173,31 @@ def test_the_url_is_asked_for_when_a_user_returns_that_the_server_sent_away() ->
     assert rows(sio, "CONNECT") == {"/": {"open: url raised ValueError: nobody knows": 1}}
 
 
+def test_a_greenlet_that_tries_again_takes_the_connection_that_another_made_meanwhile() -> None:
+    """It asked for a second one, which took the namespaces from the first: no emit went out any more."""
+
+    def script(peer: Peer) -> None:
+        if peer.number == 1:
+            peer.request()
+            peer.reply(503, b"restarting")
+            return
+        peer.connected()
+        peer.serve(2)
+        peer.hold()
+
+    options = OPTIONS | {"reconnection_delay": 1.0, "randomization_factor": 0}
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, options, url=server.url)
+        patient = gevent.spawn(sio.connect, retry=True)
+        until(lambda: sio.lost == "failed")
+        sio.connect()
+        assert sio.call("x") == 1
+        patient.get()
+        assert sio.connected and sio.call("x") == 1
+        sio.close_quietly()
+    assert server.accepted == 2
+
+
 @pytest.mark.parametrize("failing", [1, 2])
 def test_a_user_that_the_server_sent_away_tries_again_while_it_restarts(failing: int) -> None:
     """Each failure is a failed attempt, after which another one follows: the second one was none."""
