@@ -154,6 +154,11 @@ class ClientBase:
         self._life.rejoin_patiently()
 
     @property
+    def returning(self) -> bool:
+        """Whether the user comes back to what the server closed, or tries to (`rejoin_patiently`)."""
+        return self._life.returning
+
+    @property
     def leaving(self) -> bool:
         """Whether the user's greenlet has ended; the connection closes once nothing is open any more."""
         return self._pending.leaving

@@ -33,10 +33,11 @@ class Lifecycle(Listener):
         dismissed: `disconnect()` was called, after which no attempt follows by itself.
         lost: "given up" when reconnecting came to nothing, "failed" when `connect()` did, else "".
         stopped: the user was stopped in the middle of a call, whose answer may still come (`break_off`).
+        returning: the user comes back to what the server closed, or tries to.
     """
 
     __slots__ = ("_fleet", "_incoming", "_options", "_overtime", "_returns", "_user", "dismissed", "emitter",
-                 "lost", "manager", "pending", "sleepers", "stopped")  # fmt: skip
+                 "lost", "manager", "pending", "returning", "sleepers", "stopped")  # fmt: skip
 
     def __init__(self, fleet: Fleet, options: Options, user: object, incoming: Incoming) -> None:
         self._fleet = fleet
@@ -44,7 +45,7 @@ class Lifecycle(Listener):
         self._user = user
         self._incoming = incoming
         self.lost: Literal["", "given up", "failed"] = ""
-        self.stopped = self.dismissed = False
+        self.stopped = self.dismissed = self.returning = False
         self._overtime: Timer | None = None  # what is open when the user ends may take so long and no longer
         self._returns: Returns | None = None
         self.manager = incoming.manager = Manager(fleet, options, self, incoming, incoming)
@@ -229,7 +230,11 @@ class Lifecycle(Listener):
         self.dismissed = False
         if self._returns is None:
             self._returns = Returns()
-        self._returns.make(self.rejoin, self._options, self.pause, self.complain)
+        self.returning = True
+        try:
+            self._returns.make(self.rejoin, self._options, self.pause, self.complain)
+        finally:
+            self.returning = False
 
     # Leaving.
 

@@ -82,7 +82,7 @@ class Trial:
         self.tasks: list[str] = []
         self.name = kind.__name__
         self.seconds = seconds
-        self.begun = perf_counter()
+        self.begun = self._since = perf_counter()  # and since when it has been without what it needs
         self._trace = Trace(1, perf_counter, veiled)
         self._user: Any = None
         args = ["--headless", "-u", "1", "--host", host] if host else ["--headless", "-u", "1"]
@@ -124,7 +124,7 @@ class Trial:
         for name in ("sioload.net.complaints", "sioload.bench"):
             logging.getLogger(name).disabled = True  # it is told here
         teller = gevent.spawn(self._tell)
-        self.begun = perf_counter()
+        self.begun = self._since = perf_counter()
         self._trace.step("on_start")
         self._runner.start(1, 1)
         try:
@@ -137,9 +137,12 @@ class Trial:
             self.entries(self._trace.take(float("inf")))
 
     def _look(self) -> None:
-        """A user that can't connect is let go when its time is over; a task is not cut."""
-        user = self._user
-        if user is not None and not self.sessions and perf_counter() - self.begun > self.seconds:
+        """A user that can't connect, or come back where it was sent away, is let go when that has taken its
+        time; a task is not cut."""
+        user, now = self._user, perf_counter()
+        if self.sessions and not any(sio.returning for sio in user.clients):
+            self._since = now
+        elif user is not None and now - self._since > self.seconds:
             user.greenlet.kill(block=False)
 
     @property

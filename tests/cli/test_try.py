@@ -12,6 +12,7 @@ import pytest
 import serverkit
 import tapekit
 import trustme
+from faults.hostile import Hostile, Peer
 
 from sioload.socketio.generations import VERSIONS
 
@@ -219,6 +220,35 @@ def test_a_self_signed_certificate(tmp_path: Path) -> None:
     authority.private_key_pem.write_to_path(str(key))
     with serverkit.running("sio4", "--cert", str(cert), "--key", str(key)) as server:
         has(mistaken(tmp_path, server.url), ["self-signed", "ca_file", "tls_verify"])
+
+
+@pytest.mark.parametrize("name", ["/", "/chat"])
+def test_a_server_that_sends_its_users_away_for_good(name: str, tmp_path: Path) -> None:
+    """A user of a run would go on trying for as long as the run lasts, this one for as long as it has."""
+
+    def script(peer: Peer) -> None:
+        if peer.number > 1:
+            peer.request()
+            peer.reply(503, b"closed for good")
+            return
+        peer.connected()
+        if name == "/":
+            peer.text("41")
+            peer.hold()
+        peer.frame_in()
+        peer.text('40/chat,{"sid":"c"}')
+        peer.text("41/chat,")
+        while True:
+            peer.frame_in()
+            peer.text('44/chat,{"message":"closed for good"}')
+
+    names = ["/"] if name == "/" else ["/", "/chat"]
+    sent_away = "[self.sio.sleep(0.01) for _ in iter(lambda: self.sio.kicked, True)]"
+    start = f"self.sio.connect(namespaces={names}); {sent_away}"
+    options = {"version": 4, "transports": ["websocket"], "reconnection_delay": 0.05}
+    with Hostile(script) as server:
+        told = mistaken(tmp_path, server.url, options=options, start=start)
+    has(told, ["closed for good", "No task ran"])
 
 
 def test_a_url_needs_no_script(target: serverkit.Server) -> None:
