@@ -102,6 +102,9 @@ class SocketIOClient(ClientBase):
             RunEnded: a listener of the run's end called it too late.
             OptionError: an argument can't be used.
         """
+        adopt = getattr(self._user, "_adopt", None)
+        if adopt is not None:
+            adopt(self)
         self._emitter.check_running()
         life, manager, opener = self._life, self._manager, self._manager.opener
         life.until_idle()

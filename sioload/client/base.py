@@ -154,6 +154,11 @@ class ClientBase:
         self._life.rejoin_patiently()
 
     @property
+    def closed(self) -> bool:
+        """Whether the script has closed it, by `disconnect()`, and that is over."""
+        return self._life.dismissed and self._manager.phase is Phase.IDLE
+
+    @property
     def returning(self) -> bool:
         """Whether the user comes back to what the server closed, or tries to (`rejoin_patiently`)."""
         return self._life.returning

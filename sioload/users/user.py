@@ -54,7 +54,7 @@ class SocketIOUser(User):
         label: of a kind of users: " @moderator" stands behind the names of its rows.
         sio: the connection.
         client: Locust's requests session, made on first use; its cookies go into the handshake.
-        clients: `sio`, and what `another_client` made.
+        clients: `sio`, and what `another_client` made and the script hasn't closed.
         starting: `on_start` is running.
         sio_trace: who follows what its connection says (`--sio-trace`); None for all others.
         fate: "" while nothing ended it but itself or Locust; else "never began" or "gave up".
@@ -158,8 +158,17 @@ class SocketIOUser(User):
             url=url or self.sio.url,
             user=self,
         )
-        self.clients += (client,)
+        followed, main = self.sio_trace is not None, self.sio
+        kept = [c for c in self.clients if followed or c is main or not c.closed]
+        self.clients = (*kept, client)  # a script may make one for each task
         return client
+
+    def _adopt(self, client: SocketIOClient) -> None:
+        """One of its connections is opened, maybe again after it was closed, and forgotten by that."""
+        if client not in self.clients:
+            self.clients += (client,)
+            if self.sio.leaving:
+                client.release()
 
     def run(self) -> None:  # type: ignore[misc]  # final for scripts
         """The user's greenlet: `on_start`, tasks, `on_stop`."""

@@ -99,3 +99,50 @@ def test_one_user_runs_alone(target: serverkit.Server, tmp_path: Path) -> None:
         assert sum(line[:2] == ["CALL", "echo"] for line in lines) == 6, str(process)
         assert any(line[:2] == ["CONNECT", "/"] for line in lines), str(process)
         assert process.err == ""
+
+
+MANY = """
+import json, sys
+import gevent
+from locust.env import Environment
+from sioload import SocketIOUser
+
+class Visitor(SocketIOUser):
+    host = sys.argv[1]
+    options = {"version": 4, "transports": ["websocket"]}
+
+user = Visitor(Environment(user_classes=[Visitor]))
+made = [user.another_client() for _ in range(2)]
+user.sio.connect()
+user.sio.disconnect()
+for sio in made:
+    sio.connect()
+for n in range(20):
+    made.append(user.another_client())
+    made[-1].connect()
+    made[-1].call("echo", n)
+    made[-1].disconnect()
+told = {"held": len(user.clients)}
+made[2].connect()  # again
+told["again"] = made[2] in user.clients
+user._gone(None)
+with gevent.Timeout(10):
+    while user.sio.fleet.members:
+        gevent.sleep(0.01)
+try:
+    made[3].connect()
+except gevent.GreenletExit:
+    told["late"] = len(user.sio.fleet.members)
+print(json.dumps(told))
+"""
+
+
+def test_a_user_holds_no_more_connections_than_its_script_has_open(
+    target: serverkit.Server, tmp_path: Path
+) -> None:
+    """One that is opened again is closed with it, as it was before; the last one made may still be used."""
+    script = tmp_path / "many.py"
+    script.write_text(MANY)
+    run = serverkit.run([sys.executable, script, target.url], 30, cwd=tmp_path)
+    assert run.code == 0, run.text
+    assert json.loads(run.out.splitlines()[-1]) == {"held": 4, "again": True, "late": 0}
