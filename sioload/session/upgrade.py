@@ -78,6 +78,7 @@ class Upgrade(FrameListener):
         if self._over:
             return
         requests = self._requests
+        self._asked = perf_counter()
         until = self._asked + requests.options.connect_timeout
         self._deadline = requests.fleet.deadlines.at(until, self._timed_out)
         self._dialler = requests.dial(self._dialled, self._not_dialled, True)
