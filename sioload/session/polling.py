@@ -26,6 +26,10 @@ from sioload.session.transport import Receipt
 FEW, PACKETS = 16, 10_000
 
 
+#: Bytes that a packet has beside its data in the framings of Engine.IO 3, which tell its length; 2 in 4's.
+LENGTHS = 12
+
+
 #: Answers to the server (pongs, acks) that may wait while it doesn't take them.
 ANSWERS = 10_000
 
@@ -109,12 +113,13 @@ class Polling:
     def send(self, messages: list[str | bytes], receipt: Receipt | None) -> bool:
         """See `Transport.send`."""
         size = sum(len(m.encode()) if isinstance(m, str) else len(m) * 4 // 3 + 4 for m in messages)
-        self._put([Packet(PacketType.MESSAGE, m) for m in messages], size + 2 * len(messages), receipt)
+        size += len(messages) * (2 if self._requests.generation.eio == "4" else LENGTHS)
+        self._put([Packet(PacketType.MESSAGE, m) for m in messages], size, receipt)
         return False
 
     def send_packet(self, packet: Packet) -> None:
         """See `Transport.send_packet`."""
-        self._put([packet], 1, None)
+        self._put([packet], LENGTHS, None)
 
     def send_raw(self, frame: str | bytes, receipt: Receipt) -> bool:
         """See `Transport.send_raw`.
