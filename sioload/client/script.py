@@ -61,7 +61,7 @@ def ask(
         then: gets what it returned.
         failed: gets what it raised, in a line.
     """
-    script.run(answer, script, fleet, what, function, then, failed)
+    script.run(answer, script, fleet, what, function, then, failed, False)
 
 
 def answer(
@@ -71,12 +71,16 @@ def answer(
     function: Callable[[], T],
     then: Callable[[T], None],
     failed: Callable[[str], None],
+    again: bool,
 ) -> None:
     """In a greenlet. A Timeout goes on, too: it may be that of who waits for `connect()`."""
     try:
         value = function()
-    except GreenletExit:  # the user is gone, and its attempt is not
-        ask(script, fleet, what, function, then, failed)
+    except GreenletExit as error:
+        if again:  # that is the function's own, as of an emit once the user is gone
+            fleet.later(failed, f"{what} raised {type(error).__name__}")
+        else:  # the user is gone, and its attempt is not
+            script.run(answer, script, fleet, what, function, then, failed, True)
         raise
     except (Exception, Timeout) as error:
         fleet.later(failed, f"{what} raised {type(error).__name__}: {error}")

@@ -139,6 +139,26 @@ def test_a_timeout_in_what_the_script_is_asked_fails_one_attempt(what: str, busy
     assert [n for text, n in told.items() if f"{name} raised Timeout: 0.01 seconds" in text] == [1], told
 
 
+def test_a_function_that_ends_its_greenlet_is_asked_once_more_and_then_fails_the_attempt() -> None:
+    """As one does that emits when its user is gone. It was asked again and again, without end."""
+    calls = 0
+
+    def auth() -> dict[str, str]:
+        nonlocal calls
+        calls += 1
+        if calls in (2, 3):
+            raise gevent.GreenletExit
+        return {}
+
+    with Hostile(serving) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS, url=server.url)
+        sio.connect(auth=auth)
+        until(lambda: calls == 4 and sio.connected)
+        assert sio.call("x") == 1
+        sio.close_quietly()
+    assert rows(sio, "CONNECT") == {"/": {"connect: auth raised GreenletExit": 1}}
+
+
 def test_the_url_is_asked_for_when_a_user_returns_that_the_server_sent_away() -> None:
     """As before any reconnect; that it fails is a failed attempt, after which another one follows."""
     asked: list[str] = []
