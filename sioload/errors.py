@@ -141,9 +141,14 @@ class EmitError(SioloadError):
 
 
 class NotConnected(EmitError, ConnectionError):
-    """There was no connection to send on; the server never saw the emit."""
+    """There was no connection to send on; the server never saw the emit.
+
+    Attributes:
+        emitter: of the client that was to send it; None when that isn't known.
+    """
 
     outcome = "not_sent"
+    emitter: object = None
 
 
 class RunEnded(EmitError):

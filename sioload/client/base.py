@@ -14,6 +14,7 @@ from sioload.client.manager import Phase
 from sioload.client.registry import Handlers, Transport
 from sioload.client.rooms import Rooms, room_key
 from sioload.client.schedule import Pace
+from sioload.errors import NotConnected
 from sioload.measure.rooms import value_of
 from sioload.net.clock import stamp
 from sioload.net.fleet import Fleet, say_unowned
@@ -172,6 +173,12 @@ class ClientBase:
     def lost(self) -> str:
         """ "given up" when reconnecting came to nothing, "failed" when `connect()` did, else "" (nothing)."""
         return self._life.lost
+
+    def ended_by(self, error: NotConnected) -> bool:
+        """Whether it was here that an emit couldn't be sent, and none can follow."""
+        return error.emitter in (None, self._emitter) and (
+            self._life.lost != "" or (self.kicked and not self.options.reconnection)
+        )
 
     @property
     def down(self) -> bool:

@@ -173,10 +173,15 @@ class Emitter:
                 if packets.connection is None or packets.connection.buffered <= high:
                     return
             elif phase is Phase.UP or phase is Phase.IDLE or phase is Phase.CLOSING:
-                raise NotConnected(self._why_not(namespace))
+                raise self._refusal(self._why_not(namespace))
             if perf_counter() >= until:
-                raise NotConnected("no connection in time")
+                raise self._refusal("no connection in time")
             self._sleepers.sleep(until)
+
+    def _refusal(self, reason: str) -> NotConnected:
+        error = NotConnected(reason)
+        error.emitter = self
+        return error
 
     def _why_not(self, namespace: str) -> str:
         if self._manager.phase is not Phase.UP:
@@ -200,7 +205,7 @@ class Emitter:
         """Begin a schedule; see `SocketIOClient.schedule`."""
         phase = self._manager.phase
         if (phase is not Phase.UP and phase is not Phase.DOWN) or namespace not in self._packets.namespaces:
-            raise NotConnected(self._why_not(namespace))
+            raise self._refusal(self._why_not(namespace))
         row = self.fleet.recorder.row("CALL", row_name(namespace, name or event) + self.label)
         timeout = self._options.ack_timeout
         schedule = Schedule(self, row, namespace, event, data, rate, max_outstanding, duration, timeout)

@@ -215,9 +215,7 @@ def _note(user: Connected, task: Any, error: EmitError | ConnectError) -> None:
     """A task ended by what is a failure row already: it is said, and ends the user if nothing can follow."""
     name = getattr(task, "__name__", None) or getattr(getattr(task, "func", None), "__name__", "task")
     user.sio.fleet.complain(f"{name}: {error}")
-    if isinstance(error, NotConnected) and any(
-        sio.lost or (sio.kicked and not sio.options.reconnection) for sio in user.clients
-    ):
+    if isinstance(error, NotConnected) and any(sio.ended_by(error) for sio in user.clients):
         give_up(user, str(error))
         raise StopUser from error
 

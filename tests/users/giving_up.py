@@ -2,11 +2,12 @@
 
 import json
 import os
+from contextlib import suppress
 
 from locust import constant, events, task
 from locust.exception import StopUser
 
-from sioload import SocketIOClient, SocketIOUser
+from sioload import ConnectError, SocketIOClient, SocketIOUser
 
 starts = {}
 
@@ -66,6 +67,23 @@ class Impatient(Base):
 
     def on_start(self):
         self.sio.connect(wait=False)
+
+
+class Beside(Base):
+    """Its other connection failed; its own goes on, though not all that it says can be sent there."""
+
+    def on_start(self):
+        super().on_start()
+        other = self.another_client("http://127.0.0.1:1")
+        with suppress(ConnectError):
+            other.connect(retry=False)
+
+    @task
+    def talk(self):
+        starts["beside"] = starts.get("beside", 0) + 1
+        if starts["beside"] == 5:
+            raise StopUser
+        self.sio.emit("echo", 1, namespace="/nowhere", name="beside")
 
 
 class Two(Base):

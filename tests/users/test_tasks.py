@@ -72,6 +72,8 @@ def test_users_that_give_up_are_counted_in_one_line(tmp_path: Path, target: serv
         "Refused": 20,
         "Patient": 2,
         "Dismissed": 1,
+        "Beside": 1,
+        "beside": 5,
         "Two": 1,
         "on_connected": 1,
         "tasks": 20,
@@ -84,7 +86,7 @@ def test_users_that_give_up_are_counted_in_one_line(tmp_path: Path, target: serv
     assert "users of Patient gave up" not in done.err
     assert done.err.count("a SocketIOClient without a user") == 1
     counts = rows(tmp_path)
-    assert counts["CONNECT", "/"][1] == 20 * 3 + 2 + 1
+    assert counts["CONNECT", "/"][1] == 20 * 3 + 2 + 1 + 1
     assert counts["CALL", "/chat second"][0] == 20 == counts["CALL", "third"][0]
     assert counts["CALL", "dismissed"] == (1, 1)
     assert counts["DISCONNECT", "client"][0] >= 3
