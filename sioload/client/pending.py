@@ -147,7 +147,13 @@ class Pending(Woken):
         self.next_id = 0
 
     def __bool__(self) -> bool:
-        return bool(self.acks or self.waits)
+        """Whether anything is waited for; who gave up waiting for an ack leaves its id until that is due."""
+        if self.waits:
+            return True
+        for entry in self.acks.values():  # noqa: SIM110 - at each ack of who leaves: no generator
+            if not entry.finished:
+                return True
+        return False
 
     def add_ack(self, entry: Emit) -> int:
         """An emit goes out; returns the id that its ack will carry."""

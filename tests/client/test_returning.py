@@ -11,7 +11,7 @@ import pytest
 from faults.hostile import Hostile, Peer, frame
 
 from sioload.client.api import SocketIOClient
-from sioload.errors import ConnectError
+from sioload.errors import ConnectError, Refused
 
 OPTIONS: dict[str, Any] = {"version": 4, "transports": ["websocket"], "reconnection_delay": 0.05}
 
@@ -288,6 +288,38 @@ def test_who_has_gone_is_closed_with_the_event_that_answers_its_last_call() -> N
         until(lambda: not sio.fleet.members)
     ledger = sio.fleet.recorder.ledger.encode()
     assert (ledger["emits"], ledger["acked"]) == (1, 1), ledger
+
+
+@pytest.mark.parametrize("kind", ["out of patience", "too large"])
+def test_who_has_gone_is_closed_at_once_when_nothing_that_it_said_is_open(kind: str) -> None:
+    """Its call ended before it did, without an ack, and that isn't waited for any more."""
+
+    def script(peer: Peer) -> None:
+        joined = False
+        while True:
+            asked = peer.request()
+            if asked.method == "POST":
+                peer.reply(413 if kind == "too large" and asked.body.startswith(b"42") else 200, b"ok")
+            elif "sid=" not in asked.target:
+                peer.reply(200, peer.session().encode())
+            elif not joined:
+                joined = True
+                peer.reply(200, b'40{"sid":"s"}')
+            else:
+                peer.hold()
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS | {"transports": ["polling"], "ack_timeout": 60}, url=server.url)
+        sio.fleet.patience = 60.0
+        sio.connect()
+        if kind == "too large":
+            with pytest.raises(Refused, match="413"):
+                sio.call("x")
+        else:
+            with gevent.Timeout(0.1, False):
+                sio.call("x")
+        sio.release()
+        until(lambda: not sio.fleet.members)
 
 
 def test_who_has_gone_hears_what_became_of_its_last_emit() -> None:
