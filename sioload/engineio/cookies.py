@@ -5,6 +5,7 @@ Pure: `now` is the time of day in seconds, as `Expires` counts it. Ports are ign
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from http.cookiejar import http2time  # type: ignore[attr-defined]
 from ipaddress import ip_address
@@ -13,6 +14,8 @@ from typing import NamedTuple, Protocol
 from sioload.engineio.packet import undouble
 
 INFINITY = float("inf")
+#: A year of two digits in a date, as servers write it that go by Netscape's draft.
+_YEAR = re.compile(r"(?<=-)(\d\d)(?= )", re.ASCII)
 #: Cookies that a user keeps, and the length of each: what RFC 6265, section 6.1, asks of browsers.
 COOKIES, LENGTH = 50, 4096
 
@@ -169,7 +172,7 @@ def parse(header: str, host: str, path: str, now: float) -> Cookie | None:
         if key == "max-age" and text.removeprefix("-").isdecimal() and text.isascii():
             age = float(text[:18])
         elif key == "expires":
-            until: float | None = http2time(text.strip('"'))
+            until: float | None = http2time(_YEAR.sub(_whole_year, text.strip('"')))
             expires = INFINITY if until is None else until  # 0, the epoch, is what most servers delete with
         elif key == "domain":
             domain = text.removeprefix(".").lower()
@@ -182,6 +185,11 @@ def parse(header: str, host: str, path: str, now: float) -> Cookie | None:
     if domain and domain != host and (not _below(host, domain) or "." not in domain):
         return None
     return Cookie(name, value, domain or host, where, bool(domain) and not _is_ip(host), secure, expires)
+
+
+def _whole_year(year: re.Match[str]) -> str:
+    """Section 5.1.1; the standard library takes the year that is nearest, 2070 for 70."""
+    return ("19" if year[0] >= "70" else "20") + year[0]
 
 
 def given(cookies: Mapping[str, str], headers: Mapping[str, str]) -> list[tuple[str, str]]:

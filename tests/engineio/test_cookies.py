@@ -48,6 +48,10 @@ def jar_of(*headers: str, host: str = "a.test", path: str = PATH) -> Jar:
         ("a=1; Expires=Wed, 09-Jun-2100 10:18:14 GMT", "a.test", PATH, False, "a=1"),
         ("a=1; Expires=soon; Max-Age=x", "a.test", PATH, False, "a=1"),
         ("a=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "a.test", PATH, False, ""),
+        ("a=; Path=/; Expires=Thu, 01-Jan-70 00:00:01 GMT", "a.test", PATH, False, ""),
+        ("a=; Path=/; Expires=Mon, 01-Jan-00 00:00:01 GMT", "a.test", PATH, False, ""),
+        ("a=1; Path=/; Expires=Thu, 31-Dec-37 23:55:55 GMT", "a.test", PATH, False, "a=1"),
+        ("a=1; Path=/; Expires=Tue, 31-Dec-69 23:55:55 GMT", "a.test", PATH, False, "a=1"),
     ],
 )
 def test_where_a_cookie_goes(header: str, host: str, path: str, tls: bool, sent: str) -> None:
