@@ -266,7 +266,7 @@ class Packets(MessageHandler):
         if call is not None:
             if self._json is None:
                 return
-            call.text = text[1:] if namespace == "/" else text.partition(",")[2]
+            call.text = text.partition(",")[2] if text.startswith("/", 1) else text[1:]
         self._fleet.remember(text, namespace, self._codec, push)
 
     def on_ack_frame(self, frame: bytes, start: int) -> bool:

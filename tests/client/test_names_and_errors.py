@@ -12,7 +12,9 @@ import serverkit
 from faults.hostile import Hostile, Peer
 
 from sioload.client.api import SocketIOClient
+from sioload.client.dispatcher import Handler
 from sioload.errors import ConnectError
+from sioload.net.fleet import Fleet
 from sioload.options import Limits
 from sioload.socketio.packet import Packet
 from sioload.users.handlers import handlers_of, on
@@ -63,6 +65,35 @@ def test_more_attachments_than_other_parsers_take_are_said_once(
         sio.close_quietly()
     said = [line for line in caplog.messages if "attachments" in line]
     assert len(said) == 1 and "maxAttachments is 10" in said[0]
+
+
+@pytest.mark.parametrize("event", ['["news",1]', '/,["news",1]', '/chat,["news",1]', '["3",1]', "[3,1]"])
+def test_a_broadcast_is_read_alike_by_its_first_receiver_and_the_others(event: str) -> None:
+    """Servers may name the root. For the others that was no JSON, an internal error which closed them."""
+    got: list[Any] = []
+    name, namespace = ("3" if "3" in event else "news"), ("/chat" if "/chat" in event else "/")
+    handlers = {(namespace, name): Handler(lambda *args: got.append(args))}
+
+    def script(peer: Peer) -> None:
+        peer.connected()
+        peer.frame_in()
+        peer.text('40/chat,{"sid":"c"}')
+        peer.frame_in()
+        for _ in range(3):
+            peer.text("42" + event)
+        peer.serve(1)
+        peer.hold()
+
+    fleet = Fleet()
+    with Hostile(script) as server, gevent.Timeout(8):
+        for _ in range(2):
+            options = {"version": 4, "transports": ["websocket"], "namespaces": ["/", "/chat"]}
+            sio = SocketIOClient(fleet, options, url=server.url, handlers=handlers)
+            sio.connect()
+            sio.emit("go")
+            assert sio.call("x") == 1
+            sio.close_quietly()
+    assert got == [(1,)] * 6 and not fleet.recorder.internal_errors
 
 
 def test_a_number_marks_a_method_too() -> None:
