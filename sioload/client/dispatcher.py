@@ -141,12 +141,22 @@ class Dispatcher:
                 return False
             self._room -= weight
         jobs.append((function, args, weight))
+        self._due()
+        return True
+
+    def insist(self, function: Callable[..., Any], *args: Json) -> None:
+        """Queue a call that tells of the connection: there are few, and none is lost in a full queue."""
+        if not self.add(function, *args):
+            assert self._jobs is not None
+            self._jobs.append((function, args, 0))
+            self._due()
+
+    def _due(self) -> None:
         if not self.busy:
             self.busy = True
             self._turns.take(self._run)
         elif self.wake is not None:
             self.wake()
-        return True
 
     def _run(self) -> None:
         try:

@@ -16,7 +16,7 @@ from sioload.client.manager import Manager, Phase
 from sioload.client.namespace import row_name
 from sioload.client.packets import Listener
 from sioload.client.pending import Pending
-from sioload.client.registry import Handlers, Registry, find
+from sioload.client.registry import RESERVED, Handlers, Registry, find
 from sioload.client.script import Script, answer
 from sioload.client.sleepers import Sleepers
 from sioload.engineio.cookies import Jar
@@ -265,7 +265,9 @@ class Incoming(Listener, Script):
             handler, before = find(self.own, name, event, self.handlers)
             if handler is not None and handler.function is not None:
                 passed = handler.without_last((*before, *args)) if args else before
-                self.dispatcher().add(self._call_handler, handler, event, passed, name, None)
+                dispatcher = self.dispatcher()
+                queue = dispatcher.insist if event in RESERVED else dispatcher.add
+                queue(self._call_handler, handler, event, passed, name, None)
 
     def interrupted(self, final: bool) -> None:
         """The connection is lost, and with it what the server sends meanwhile; `final`: for good."""
@@ -325,7 +327,7 @@ class Incoming(Listener, Script):
         if held and dispatcher.busy:
             gevent.spawn(_run_alone, self, function, args)
             return
-        dispatcher.add(function, *args)
+        dispatcher.insist(function, *args)
 
     def jar(self, make: bool = False) -> Jar | None:
         """The user's cookies, which its HTTP client and its other connections share."""

@@ -83,6 +83,47 @@ def test_a_handler_may_connect_though_the_script_is_asked_something_on_the_way()
     assert rows(sio, "CONNECT") == {"/": {}}
 
 
+class Counting:
+    """A user with both hooks that tell of its connection."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def on_connected(self) -> None:
+        self.heard.append("up")
+
+    def on_disconnected(self, reason: str) -> None:
+        self.heard.append(reason)
+
+
+def test_what_is_told_of_the_connection_isnt_lost_in_a_full_queue() -> None:
+    """A slow handler and a flood, and then a reconnect: the hook joins its rooms again."""
+    user, gate = Counting(), gevent.event.Event()
+
+    def script(peer: Peer) -> None:
+        peer.connected()
+        for _ in range(5):
+            peer.text('42["news"]')
+        peer.serve(1)
+        peer.hold()
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS | {"limits": {"handler_queue": 2}}, url=server.url, user=user)
+        sio.on("news", gate.wait)
+        sio.on("connect", lambda: user.heard.append("connect"))
+        sio.on("disconnect", lambda reason: user.heard.append("disconnect"))
+        sio.connect()
+        assert sio.call("x") == 1
+        sio.drop()
+        until(lambda: sio.connected)
+        assert sio.call("x") == 1
+        gate.set()
+        until(lambda: user.heard.count("up") == 2 and user.heard.count("connect") == 2)
+        sio.close_quietly()
+    assert user.heard.count("dropped") == user.heard.count("disconnect") == 1, user.heard
+    assert sum(sum(told.values()) for told in rows(sio, "RECV").values()) > 0, "others were dropped"
+
+
 def test_a_handler_that_takes_its_time_holds_up_no_connect() -> None:
     user, gate = Asked(), gevent.event.Event()
 
