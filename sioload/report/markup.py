@@ -10,7 +10,7 @@ import orjson
 from jinja2 import Environment, FileSystemLoader
 
 from sioload.plain import Json
-from sioload.report.servers import shown, titled
+from sioload.report.servers import shown, shown_total, titled
 
 _WEB: Final = Path(__file__).parents[1] / "web"
 STATIC: Final = _WEB / "static"
@@ -50,7 +50,9 @@ def span(seconds: float) -> str:
 _jinja = Environment(
     loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
 )
-_jinja.filters.update(number=number, ms=ms, size=size, span=span, measure=shown, titled=titled)
+_jinja.filters.update(
+    number=number, ms=ms, size=size, span=span, measure=shown, total=shown_total, titled=titled
+)
 
 
 def page(template: str, **values: object) -> str:

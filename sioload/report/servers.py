@@ -292,6 +292,11 @@ def shown(value: float, unit: str) -> str:
     return f"{digits(value)}{unit and (unit if unit == '/s' else ' ' + unit)}"
 
 
+def shown_total(value: float, unit: str) -> str:
+    """What a rate of this unit came to in all, for people: cores are seconds of CPU, each second."""
+    return shown(value, "s" if unit == "cores" else unit.removesuffix("/s"))
+
+
 def digits(value: float) -> str:
     """A number to four digits; what is larger is shown whole, not as a power of ten."""
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"

@@ -18,7 +18,7 @@ from sioload import CheckError
 from sioload.report.checks import parse
 from sioload.report.evaluation import evaluate
 from sioload.report.figures import Figures
-from sioload.report.servers import KEEP, Metric, Servers, shown, summary
+from sioload.report.servers import KEEP, Metric, Servers, shown, shown_total, summary
 
 SCRIPT = """
 from locust import constant, task
@@ -132,6 +132,8 @@ def test_the_busy_node_stands_out_and_hostile_endpoints_harm_nothing(tmp_path: P
     assert "larger than 4 MiB" in dict(said)["large"]
     everything = done.text + report.read_text() + (tmp_path / "report.html").read_text()
     assert "s3cret" not in everything
+    spent = shown_total(figures["own", "cpu"]["total"], "cores")
+    assert f"<td>{spent}</td></tr>" in everything, "what was used of a core came to seconds"
     drawn = json.loads(re.findall(r'id="sioload-data">(.*?)</script>', everything)[0])["servers"]
     lines = {(each["label"], each["metric"]): each["values"] for each in drawn}
     assert any(lines["a", "cpu"]) and any(lines["b", "event_loop_lag"]) and any(lines["admin two", "clients"])
@@ -244,3 +246,5 @@ def test_a_counter_is_its_rate_and_may_begin_anew() -> None:
         servers.count(("a", "", "x_total"), "/s", float(at), float(value))
     (metric,) = servers.metrics()
     assert (metric.count, metric.min, metric.max, metric.total) == (2, 2.0, 5.0, 14.0)
+    totals = {"/s": "14", "B/s": "14 B", "cores": "14.00 s"}
+    assert {unit: shown_total(14.0, unit) for unit in totals} == totals
