@@ -83,6 +83,11 @@ def value(bucket_index: int) -> float:
     return (low + high) / (2 * TICKS)
 
 
+def longest(bucket_index: int, max_ticks: int) -> int:
+    """The most ticks that a sample of a bucket can have had, where none had more than `max_ticks`."""
+    return max_ticks if bucket_index >= LAST else min(tick_bounds(bucket_index)[1] - 1, max_ticks)
+
+
 def round_ms(ms: float) -> float | int:
     """Milliseconds as a key of Locust's response time tables.
 
@@ -168,11 +173,9 @@ class Histogram:
         counts = {i: more for i, n in self.counts.items() if (more := n - earlier.counts.get(i, 0)) > 0}
         fresh = Histogram()
         if counts:
-            low, high = tick_bounds(min(counts))[0], tick_bounds(max(counts))[1] - 1
+            low, high = tick_bounds(min(counts))[0], longest(max(counts), self.max_ticks)
             total = sum(counts.values())
-            fresh.add_counts(
-                counts, total, self.sum_ticks - earlier.sum_ticks, low, min(high, self.max_ticks)
-            )
+            fresh.add_counts(counts, total, self.sum_ticks - earlier.sum_ticks, low, high)
         return fresh
 
     @property

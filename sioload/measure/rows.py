@@ -10,7 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sioload.measure.histogram import HIGHEST, LAST, LINEAR, TICKS, TOP, Histogram, bucket, locust_key
+from sioload.measure.histogram import (
+    HIGHEST,
+    LAST,
+    LINEAR,
+    TICKS,
+    TOP,
+    Histogram,
+    bucket,
+    locust_key,
+    round_ms,
+)
 from sioload.measure.names import counted_since, normalise
 from sioload.plain import Json
 
@@ -67,7 +77,7 @@ class Delta:
         """Rounded milliseconds to number of samples, as in Locust's `StatsEntry.response_times`."""
         times: dict[float | int, int] = {}
         for i, n in self.counts.items():
-            key = locust_key(i)
+            key = locust_key(i) if i < LAST else round_ms(self.max_ms)
             times[key] = times.get(key, 0) + n
         return times
 

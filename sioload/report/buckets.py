@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from sioload.measure.histogram import TICKS, Histogram, bucket, value
+from sioload.measure.histogram import LAST, TICKS, Histogram, bucket, value
 
 
 def _bounds() -> list[int]:
@@ -41,7 +41,8 @@ def cumulative(times: Histogram) -> list[tuple[str, int]]:
 def exponential(times: Histogram, scale: int) -> tuple[int, int, list[int]]:
     """The buckets of OpenTelemetry's exponential histogram: bounds are powers of 2 ** (2 ** -scale) seconds.
 
-    Each of our buckets, which are finer, goes where its midpoint lies.
+    Each of our buckets, which are finer, goes where its midpoint lies; the last, which has no end, where the
+    longest time does.
 
     Returns:
         Samples that took no tick, the number of the first bucket, and the counts from there on.
@@ -52,7 +53,7 @@ def exponential(times: Histogram, scale: int) -> tuple[int, int, list[int]]:
         if index == 0:
             zeros += n
             continue
-        seconds = min(max(value(index), times.min), times.max)
+        seconds = times.max if index == LAST else min(max(value(index), times.min), times.max)
         number = math.ceil(math.log2(seconds) * 2**scale) - 1
         found[number] = found.get(number, 0) + n
     if not found:

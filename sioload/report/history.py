@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sioload.measure.blocks import buckets_of, deltas
-from sioload.measure.histogram import TICKS, tick_bounds
+from sioload.measure.histogram import LAST, TICKS, longest, tick_bounds
 from sioload.measure.ledger import OUTCOMES, Ledger
 from sioload.measure.packing import numbers_of, varints
 from sioload.measure.rows import Totals
@@ -79,7 +79,9 @@ class Cell:
             reached += samples
             while len(found) < len(pending) and pending[len(found)] <= reached:
                 low, high = joined_bounds(joined)
-                found.append(min((low + high) / 2, self.top))
+                # As in a histogram: of what is beyond its last bucket's beginning, only the longest is known.
+                beyond = joined == LAST >> _JOINED and self.top >= high
+                found.append(self.top if beyond else min((low + high) / 2, self.top))
         return tuple(float(f"{ticks * 1000 / TICKS:.4g}") for ticks in (*found, self.top))
 
     def joined(self, other: Cell) -> Cell:
@@ -211,7 +213,7 @@ class _Counted:
             if (more := n - before.get(i, 0)) > 0:
                 joined[i >> _JOINED] = joined.get(i >> _JOINED, 0) + more
                 highest = max(highest, i)
-        top = min(tick_bounds(highest)[1] - 1, row.times.max_ticks) if joined else 0
+        top = longest(highest, row.times.max_ticks) if joined else 0
         cell = Cell(count - self.count, failures - self.failures, joined, top)
         self.count, self.failures, self.counts = count, failures, fine
         return cell

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sioload.measure.histogram import TICKS, Histogram
-from sioload.report.buckets import BOUNDS, cumulative
+from sioload.report.buckets import BOUNDS, cumulative, exponential
 
 LES = [float(label) for _, label in BOUNDS]
 
@@ -43,3 +43,10 @@ def test_a_quantile_estimated_from_them_is_near_the_true_one() -> None:
         estimate = float(low) + (float(high) - float(low)) * (rank - below) / (reached - below)
         true = sorted(samples)[int(rank) - 1]
         assert abs(estimate - true) / true < 0.06
+
+
+def test_times_beyond_ten_minutes_are_no_shorter_in_exponential_buckets() -> None:
+    times = Histogram()
+    times.add(7200.0, 4)
+    zeros, first, counts = exponential(times, 4)
+    assert (zeros, counts) == (0, [4]) and 2 ** (first / 16) < 7200.0 <= 2 ** ((first + 1) / 16)

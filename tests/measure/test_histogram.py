@@ -166,6 +166,15 @@ def test_since_gives_the_samples_that_came_later(before: list[float], after: lis
     assert fresh.sum_ticks == histogram_of(after).sum_ticks
 
 
+def test_samples_that_came_later_may_be_beyond_the_last_bucket() -> None:
+    whole = histogram_of([1.0])
+    earlier = whole.copy()
+    whole.merge(histogram_of([7200.0, 7200.0]))
+    fresh = whole.since(earlier)
+    assert fresh.mean == fresh.max == fresh.percentile(50) == 7200.0
+    assert fresh.min == bounds(LAST)[0]
+
+
 def test_below_counts_samples_under_a_bound() -> None:
     histogram = histogram_of([0.001, 0.002, 0.5])
     assert [histogram.below(bound) for bound in (0.001, 0.0015, 0.1, 1.0)] == [0, 1, 2, 3]

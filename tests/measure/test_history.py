@@ -179,3 +179,15 @@ def test_the_longest_time_is_never_longer_than_measured() -> None:
     row.times.add(1.0)
     history.feed(1.0, figures(row), users=1)
     assert history.points[0].cells[0].top <= 1.0 * TICKS
+
+
+def test_times_beyond_ten_minutes_are_no_shorter_in_charts_than_in_the_report() -> None:
+    history, row = History(), call()
+    row.times.add(0.001)
+    history.feed(1.0, figures(row), users=1)
+    row.times.add(0.001, 97)
+    row.times.add(7200.0, 3)
+    history.feed(2.0, figures(row), users=1)
+    shown = dict(zip(STATS, history.points[1].cells[0].times, strict=True))
+    assert shown["p50"] == pytest.approx(1, rel=0.04)
+    assert shown["p99"] == shown["max"] == row.times.percentile(99) * 1000 == 7_200_000

@@ -90,6 +90,14 @@ def test_take_gives_what_locust_needs_and_nothing_twice() -> None:
     assert row.take() is None
 
 
+def test_times_beyond_ten_minutes_are_no_shorter_in_locusts_table() -> None:
+    row = Row("RECONNECT", "ping timeout")
+    row.add(0.0034)
+    row.add(7200.0)
+    delta = row.take()
+    assert delta is not None and delta.locust_times() == {3.4: 1, 7_200_000: 1}
+
+
 def test_a_row_without_times_has_no_minimum() -> None:
     row = Row("EMIT", "message")
     row.tick(2)
