@@ -9,7 +9,7 @@ the merge of histograms doesn't depend on order and equals the histogram of all 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, cast
 
@@ -109,6 +109,15 @@ def round_ms(ms: float) -> float | int:
 def locust_key(bucket_index: int) -> float | int:
     """A bucket's, in those tables."""
     return round_ms(value(bucket_index) * 1000)
+
+
+def locust_times(counts: Mapping[int, int], max_ms: float) -> dict[float | int, int]:
+    """Such a table of samples by bucket, the longest of which took `max_ms`."""
+    times: dict[float | int, int] = {}
+    for i, n in counts.items():
+        key = locust_key(i) if i < LAST else round_ms(max_ms)
+        times[key] = times.get(key, 0) + n
+    return times
 
 
 class Histogram:

@@ -10,17 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sioload.measure.histogram import (
-    HIGHEST,
-    LAST,
-    LINEAR,
-    TICKS,
-    TOP,
-    Histogram,
-    bucket,
-    locust_key,
-    round_ms,
-)
+from sioload.measure.histogram import HIGHEST, LAST, LINEAR, TICKS, TOP, Histogram, bucket, locust_times
 from sioload.measure.names import counted_since, normalise
 from sioload.plain import Json
 
@@ -75,11 +65,7 @@ class Delta:
 
     def locust_times(self) -> dict[float | int, int]:
         """Rounded milliseconds to number of samples, as in Locust's `StatsEntry.response_times`."""
-        times: dict[float | int, int] = {}
-        for i, n in self.counts.items():
-            key = locust_key(i) if i < LAST else round_ms(self.max_ms)
-            times[key] = times.get(key, 0) + n
-        return times
+        return locust_times(self.counts, self.max_ms)
 
 
 class Totals:
