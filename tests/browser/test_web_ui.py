@@ -9,6 +9,8 @@ import re
 import subprocess
 import sys
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,6 +181,56 @@ def test_a_distributed_run_with_as_many_names_as_there_may_be(shown: Callable[..
     report = run.end()
     assert report["workers"] == {"expected": 2, "lost": 0}
     assert seen == rows_of_report(report)
+
+
+SCRIPT = """
+from locust import constant, task
+from sioload import SocketIOUser
+
+class Base(SocketIOUser):
+    abstract = True
+    wait_time = constant(0.1)
+
+    @task
+    def call(self):
+        self.sio.call("echo", 1, name=type(self).__name__)
+
+class First(Base): ...
+
+class Second(Base): ...
+"""
+POLLS = "performance.getEntriesByType('resource').filter(one => one.name.includes('/data')).length"
+
+
+def test_an_open_page_names_the_charts_of_the_next_run(target: serverkit.Server, tmp_path: Path) -> None:
+    (tmp_path / "kinds.py").write_text(SCRIPT)
+    port = serverkit.free_port()
+    command = ["-f", "kinds.py", "--host", target.url, "--web-host", "127.0.0.1", "--web-port", str(port),
+               "--class-picker"]  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+
+    def begin(kind: str) -> None:
+        form = {"user_count": "2", "spawn_rate": "2", "host": target.url, "user_classes": kind}
+        with urllib.request.urlopen(f"{url}/swarm", urllib.parse.urlencode(form).encode(), 10) as answer:
+            assert json.load(answer)["success"]
+
+    calls = (
+        "[...document.querySelectorAll('#latency figcaption')]"
+        ".map(one => one.innerText).find(title => title.startsWith('CALL'))"
+    )
+    with serverkit.Process(serverkit.locust(command), cwd=tmp_path) as process, browser() as page:
+        process.wait_for("Starting web interface", 30)
+        begin("First")
+        page.size(1280, 900)
+        page.open(f"{url}/sioload/")
+        page.until(f"/^CALL First ms, \\d+ samples$/.test({calls})")
+        urllib.request.urlopen(f"{url}/stop", b"", timeout=10).close()
+        page.until("document.body.innerText.includes('passed')")
+        # Just after it asked, so that it doesn't see how there is nothing for a moment.
+        page.until(f"{POLLS} > {page.run(POLLS)}")
+        begin("Second")
+        page.until(f"/^CALL Second ms, \\d+ samples$/.test({calls})", 10)
+        assert page.complaints() == []
 
 
 def test_the_report_of_a_long_run_opens_from_disk_without_network(tmp_path: Path) -> None:

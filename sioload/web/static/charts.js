@@ -61,22 +61,25 @@
   // One chart.
 
   class Chart {
-    constructor(parent, title, unit) {
-      this.unit = unit;
+    constructor(parent) {
       this.box = document.createElement("figure");
-      const caption = document.createElement("figcaption");
-      const small = document.createElement("small");
-      caption.append(title, " ", small);
-      small.textContent = unit;
-      this.note = small;
+      this.caption = document.createElement("figcaption");
+      this.note = document.createElement("small");
       this.plot = document.createElement("div");
       this.plot.className = "plot";
       this.plot.tabIndex = 0;
       this.plot.setAttribute("role", "img");
-      this.title = title;
-      this.box.append(caption, this.plot);
+      this.box.append(this.caption, this.plot);
       parent.append(this.box);
       this.plot.addEventListener("keydown", (event) => this.key(event));
+    }
+
+    // What it shows, which may be something else after a reset, or in the next run.
+    name(title, unit) {
+      if (title === this.title && unit === this.unit) return;
+      Object.assign(this, { title, unit });
+      this.note.textContent = unit;
+      this.caption.replaceChildren(title, " ", this.note);
     }
 
     // lines: [{label, values, colour, dash, fill}], bands: [[upper line, lower line, opacity]]
@@ -288,7 +291,8 @@
 
   function chart(parent, key, title, unit, kind = Chart) {
     let found = charts.get(key);
-    if (!found) charts.set(key, (found = new kind(parent, title, unit)));
+    if (!found) charts.set(key, (found = new kind(parent)));
+    found.name(title, unit);
     found.used = true;
     return found;
   }
@@ -448,9 +452,7 @@
         points: i === 0,
       }));
       const bands = BANDS.map(([low, high, opacity]) => [names.indexOf(high), names.indexOf(low), opacity]);
-      const one = chart($("latency"), `row ${row.row}`, label(row), "ms");
-      one.note.textContent = `ms, ${short(row.count)} samples`;
-      one.show(data.columns.end, found, bands, view.log);
+      chart($("latency"), `row ${row.row}`, label(row), `ms, ${short(row.count)} samples`).show(data.columns.end, found, bands, view.log);
     }
     const at = $("latency");
     const boxes = rows.map((row) => charts.get(`row ${row.row}`)?.box).filter(Boolean);
