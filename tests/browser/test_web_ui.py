@@ -233,6 +233,27 @@ def test_an_open_page_names_the_charts_of_the_next_run(target: serverkit.Server,
         assert page.complaints() == []
 
 
+def test_an_open_page_stays_where_it_was_scrolled_to_and_says_nothing_twice(
+    shown: Callable[..., Any],
+) -> None:
+    run = shown("--autostart", "-t", "120s", env={"NAMES": "60"})
+    with browser() as page:
+        page.size(1280, 900)
+        page.open(f"{run.url}/sioload/")
+        box = "document.querySelector('.scroll[aria-label=Events]')"
+        page.until(f"{box}?.scrollHeight > {box}?.clientHeight + 300", 40)
+        page.run(
+            "window.said = [found.textContent];"
+            "new MutationObserver(() => said.push(found.textContent)).observe(found, {childList: true})"
+        )
+        page.run(f"window.seen = {box}; seen.scrollTop = 250")
+        page.until(f"{box} !== seen")
+        assert page.run(f"{box}.scrollTop") == 250
+        page.run(f"window.seen = {box}")
+        page.until(f"{box} !== seen")
+        assert page.run("said.every((words, i) => words !== said[i - 1])")
+
+
 def test_the_report_of_a_long_run_opens_from_disk_without_network(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     script = serverkit.ROOT / "tests" / "web" / "long_run.py"

@@ -437,9 +437,10 @@
     const all = matching().filter((row) => row.timed).length;
     const without = rows.some((row) => !data.series[row.row]);
     $("more").hidden = all <= rows.length;
-    $("found").textContent = data.rows.length
+    const words = data.rows.length
       ? (all > rows.length ? `${rows.length} of ${all} rows with times, busiest first.` : `${all} rows with times.`) + (without ? " Charts of the least busy rows aren't in this file." : "")
       : "Nothing was counted yet.";
+    if ($("found").textContent !== words) $("found").textContent = words; // it is read out when it is set
     for (const row of rows) {
       const times = data.series[row.row]?.times;
       if (!times) continue;
@@ -500,18 +501,17 @@
       const old = $(id);
       const fresh = page.getElementById(id);
       if (!fresh || old.innerHTML === fresh.innerHTML) continue;
-      const scrolled = scrolling(old);
-      const focused = scrolled.findIndex(([box]) => box === document.activeElement);
+      const seen = new Map(boxes(old).map((box) => [called(box), [box.scrollLeft, box.scrollTop, box === document.activeElement]]));
       old.replaceWith(document.adoptNode(fresh));
-      scrolling($(id)).forEach(([box], i) => {
-        if (scrolled[i]) box.scrollLeft = scrolled[i][1];
-        if (i === focused) box.focus({ preventScroll: true });
-      });
+      for (const box of boxes($(id))) {
+        const [left, top, focused] = seen.get(called(box)) ?? [];
+        if (left || top) box.scrollTo(left, top);
+        if (focused) box.focus({ preventScroll: true });
+      }
     }
   }
-  function scrolling(part) {
-    return Array.from(part.querySelectorAll(".scroll"), (box) => [box, box.scrollLeft]);
-  }
+  const boxes = (part) => Array.from(part.querySelectorAll(".scroll"));
+  const called = (box) => box.getAttribute("aria-label");
 
   // Controls.
 
