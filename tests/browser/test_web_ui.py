@@ -269,4 +269,8 @@ def test_the_report_of_a_long_run_opens_from_disk_without_network(tmp_path: Path
         assert all(part > 0.003 for part in page.run(DRAWN)), "a chart is empty"
         assert len(page.run("[...document.querySelectorAll('.figures tbody tr')]")) >= 50
         assert page.run("performance.getEntriesByType('resource').length") == 0, "nothing is asked for"
+        page.run("document.documentElement.dataset.theme = 'dark'")
+        page.command("Emulation.setEmulatedMedia", media="print")
+        ink = page.run("getComputedStyle(document.querySelector('td')).color")
+        assert max(map(int, re.findall(r"\d+", ink))) < 100, f"paper is white: {ink}"
         assert page.complaints() == []
