@@ -27,6 +27,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from sioload.durations import UNITS, seconds_of
@@ -259,7 +260,8 @@ def limit_of(text: str, stat: str, value: str) -> float:
         return number
     if unit not in ("", "%"):
         raise _unknown(text, "unit of a ratio", unit, ["%"])
-    ratio = number / 100 if unit else number
+    # 99.9 / 100 of floats is a hair above 999 of 1000, which would then be less.
+    ratio = float(Decimal(found[1]) / 100) if unit else number
     if ratio > 1:
         raise CheckError(f"check {text!r}: a ratio is from 0 to 1, or from 0% to 100%; {value!r} is more")
     return ratio

@@ -227,5 +227,6 @@ def _shown(stat: str, value: float) -> str:
     if stat == "fail_ratio":
         return f"{value * 100:.4g}%"
     if stat == "reach":
-        return f"{math.floor(value * 1_000_000) / 10_000:.7g}%"  # what isn't all must not look so
+        parts = math.floor(round(value * 1_000_000, 6))
+        return f"{parts / 10_000:.7g}%"  # what isn't all must not look so
     return f"{value:.2f}/s" if stat == "rate" else f"{value:.10g}"

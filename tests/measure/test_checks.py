@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from sioload.errors import CheckError
@@ -7,6 +9,7 @@ from sioload.measure.recorder import Recorder
 from sioload.report.checks import parse, parse_toml
 from sioload.report.evaluation import evaluate
 from sioload.report.figures import Figures
+from sioload.report.heard import AudienceFigures, Heard
 from sioload.report.merge import Swarm
 
 
@@ -213,6 +216,16 @@ def test_a_check_on_delivery_that_nothing_counts_names_the_remedy(text: str, rea
     assert not result.ok and not result.enough
     assert reason in result.reason
     assert ("delivery=" in result.reason) == ("delivery=" in reason)
+
+
+def test_a_share_that_equals_its_limit_is_neither_more_nor_less() -> None:
+    assert all(parse(f"CALL: fail_ratio < {part / 100:g}%").limit == part / 10_000 for part in range(10_001))
+    figures = Figures(audience=AudienceFigures({-math.inf: {"say": Heard(1, owed=1000, reached=999)}}))
+    for text, ok in (("reach >= 99.9%", True), ("reach > 99.9%", False), ("reach < 99.91%", True)):
+        result = evaluate(parse(f"FANOUT: {text}"), figures, duration=1, peak_users=1)
+        assert (result.ok, result.value) == (ok, "99.9%"), text
+    figures = Figures(audience=AudienceFigures({-math.inf: {"say": Heard(1, owed=80, reached=41)}}))
+    assert evaluate(parse("FANOUT: reach > 1%"), figures, duration=1, peak_users=1).value == "51.25%"
 
 
 @pytest.mark.parametrize(
