@@ -143,7 +143,7 @@ def parse(text: str) -> Check:
         limit, unit = _server_limit(text, name or "", value)
     else:
         limit = limit_of(text, stat, value)
-    text = text.strip()
+    text = text.strip().encode(errors="replace").decode()  # a command line may hold what is no Unicode
     return Check(text, selector, name, stat, op, limit, abort_after, warn, min_samples, phase, after, unit)
 
 

@@ -8,6 +8,7 @@ import json
 import re
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,26 @@ def test_a_finished_run_is_shown_as_it_is_reported(shown: Callable[..., Any]) ->
         assert not any(markup in page for markup in LIVE_MARKUP)
         assert "canary" not in page and "secret" not in page
     assert "http://" not in written.replace(final["host"], "").replace("http://www.w3.org", "")
+
+
+def test_a_check_on_what_has_not_begun_has_not_failed(shown: Callable[..., Any]) -> None:
+    run = shown("--sio-check", "CALL: p99 < 10s", "--sio-check", "ledger: open == 0")
+    notes = {row["what"]: row["notes"] for row in run.tab() if row["kind"] == "check"}
+    assert notes["CALL: p99 < 10s"] == "not yet: no samples, where 1 is needed"
+    assert notes["ledger: open == 0"] == "ok: 0"
+    assert '<span class="chip ">not yet</span>' in run.get("/sioload/")
+
+
+def test_a_check_that_is_no_unicode_spoils_no_page(shown: Callable[..., Any]) -> None:
+    """A byte of Latin 1, as an older terminal sends it."""
+    run = shown("--sio-check", "CALL[caf\udce9]: count == 0 min_samples 0", "--sio-metrics-port", "0")
+    (check,) = run.json("/sioload/report.json")["checks"]
+    assert check["check"] == "CALL[caf?]: count == 0 min_samples 0"
+    assert "caf?" in run.get("/sioload/") and "caf?" in run.json("/sioload/data")["fragment"]
+    assert [row["what"] for row in run.tab() if row["kind"] == "check"] == [check["check"]]
+    port = run.process.wait_for(r"metrics on http://127\.0\.0\.1:(\d+)/metrics", 20)[1]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        assert b"caf?" in answer.read()
 
 
 def test_the_file_has_the_whole_run_whenever_somebody_looked_at_it_last(shown: Callable[..., Any]) -> None:
