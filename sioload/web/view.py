@@ -38,6 +38,8 @@ def facts(look: Look) -> dict[str, Json]:
         "failures": sum(event["failures"] for event in events),
         "errors": sorted(errors, key=lambda error: (-error[0], error[1:])),
         "lost": lost,
+        # What was open when counting began anew wasn't opened since.
+        "sessions": max(made["opened"], sum(made["current"].values()) + sum(made["closed"].values())),
         "unseen": UNSEEN,
         "phase": look.phase,
         "shown_verdict": functools.partial(shown_verdict, final=look.final),

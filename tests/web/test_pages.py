@@ -186,6 +186,7 @@ def test_users_go_on_while_pages_are_served_and_tests_and_resets_begin_a_new_his
     run.ask("/stats/reset", {})
     run.until_ended(lambda end: 0 < end < 2)
     run.until_ended(lambda end: end > 2.5)
+    assert "<small>of 10 sessions</small>" in run.get("/sioload/"), "they were opened before the reset"
     run.ask("/stop", {})
     run.ask("/swarm", start)
     run.until_ended(lambda end: 0 < end < 2)
