@@ -19,6 +19,8 @@ from sioload.report.figures import Figures, between
 
 #: Seconds after which users that a phase asks for at once have been spawned.
 CHANGE: Final = 3.0
+#: What a check measured on a part that the run hasn't come to.
+UNREACHED: Final = "not reached"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +213,12 @@ def check_parts(checks: Iterable[Check], lengths: Mapping[str, float]) -> None:
             )
 
 
+def to_come(check: Mapping[str, Json], report: Mapping[str, Json]) -> bool:
+    """Whether a check of a report is on what hasn't begun yet: the run, or a part of it."""
+    waits = check["value"] == UNREACHED and not report["final"]
+    return not check["ok"] and (waits or not report["duration_s"])
+
+
 def unreached(check: Check, *, ended: bool) -> CheckResult:
     """The result of a check on a part that the run hasn't come to."""
     of = "" if check.phase is None else f" of the phase {check.phase!r}"
@@ -220,4 +228,4 @@ def unreached(check: Check, *, ended: bool) -> CheckResult:
         reason = f"the run ended before {duration_text(check.after)}{of} had passed"
     else:
         reason = f"the run never reached the phase {check.phase!r}"
-    return CheckResult(check, False, "not reached", reason, enough=False)
+    return CheckResult(check, False, UNREACHED, reason, enough=False)

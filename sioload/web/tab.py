@@ -14,6 +14,7 @@ from locust.web import DEFAULT_CACHE_TIME
 from sioload.measure.health import shown_verdict
 from sioload.net.fleet import runner_of
 from sioload.plain import Json
+from sioload.report.course import to_come
 from sioload.report.summary import users_text
 from sioload.web.live import Live, Look
 
@@ -153,7 +154,8 @@ def _phases(report: Mapping[str, Json], on: tuple[str, float] | None) -> Iterato
 
 def _checks(report: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
     for check in report["checks"]:
-        word = "ok" if check["ok"] else "warning" if check["warn"] else "FAILED"
+        failed = "not yet" if to_come(check, report) else "warning" if check["warn"] else "FAILED"
+        word = "ok" if check["ok"] else failed
         measured = check["value"] if check["ok"] else check["reason"]
         yield {"kind": "check", "what": check["check"], "notes": f"{word}: {measured}"}
 

@@ -9,6 +9,7 @@ from typing import Final
 from sioload.measure.health import shown_verdict
 from sioload.plain import Json
 from sioload.report.capacity import name_of_failure
+from sioload.report.course import to_come
 from sioload.report.document import UNSEEN
 from sioload.report.history import SPREAD, Point
 from sioload.report.series import drill_series, reach_series, row_series, series
@@ -44,6 +45,7 @@ def facts(look: Look) -> dict[str, Json]:
         "phase": look.phase,
         "shown_verdict": functools.partial(shown_verdict, final=look.final),
         "fates": users_text(report["users"]),
+        "to_come": functools.partial(to_come, report=report),
         "failed": [check for check in report["checks"] if not check["ok"] and not check["warn"]],
         "verdict": {0: "passed", 3: "a check failed", 4: "figures can't be trusted"}.get(
             report["exit_code"], "failures"

@@ -102,6 +102,29 @@ def test_the_last_read_equals_the_report(target: serverkit.Server, tmp_path: Pat
     assert max(samples.get(("sioload_connections", state), 0) for samples in live) == 6
 
 
+def test_a_check_on_a_phase_to_come_raises_no_alarm(target: serverkit.Server, tmp_path: Path) -> None:
+    """Nor one on a run to come: the alert is for checks that are 0."""
+    port = serverkit.free_port()
+    command = ["-f", str(USERS), "--host", target.url, "--sio-metrics-port", "0", "--web-port", str(port),
+               "--web-host", "127.0.0.1", "--sio-phases", "a: 2 users for 4s; b: 2 users for 30s",
+               "--sio-check", "CALL: p99 < 9s in b", "--sio-check", "CALL: p99 < 9s"]  # fmt: skip
+    early, late = (("check", "CALL: p99 < 9s"),), (("check", "CALL: p99 < 9s in b"),)
+    with serverkit.Process(serverkit.locust(command)) as process:
+        metrics = started(process)
+        assert not any(name == "sioload_check_ok" for name, _ in read(metrics))
+        process.wait_for("Starting web interface", 30)
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/swarm", b"user_count=2&spawn_rate=2", timeout=10)
+        seen: dict[str, set[float | None]] = {"": set(), "a": set(), "b": set()}
+        deadline = time.monotonic() + 30
+        while 1.0 not in seen["b"]:
+            assert time.monotonic() < deadline, seen
+            samples = read(metrics)
+            phase = next((dict(labels)["phase"] for name, labels in samples if name == "sioload_phase"), "")
+            seen[phase].add(samples.get(("sioload_check_ok", late)))
+            time.sleep(0.3)
+    assert seen["a"] == {None} and samples["sioload_check_ok", early] == 1
+
+
 def test_many_names_make_few_series_and_no_secret_is_told(target: serverkit.Server, tmp_path: Path) -> None:
     with serverkit.Process(
         serverkit.locust(args(target, tmp_path, "-t", "30s")), env={"NAMES": "400"}
