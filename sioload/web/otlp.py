@@ -60,12 +60,13 @@ class Export:
         self._live = live
         self._url = url
         self._pool = ThreadPool(1)
-        whole = url if urlsplit(url).path.strip("/") else url.rstrip("/") + "/v1/metrics"
+        parts = urlsplit(url)
+        whole = url if parts.path.strip("/") else parts._replace(path="/v1/metrics").geturl()
         self._exporter = OTLPMetricExporter(endpoint=whole)
-        run = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}-{os.getpid()}"
         name = os.environ.get("OTEL_SERVICE_NAME", "sioload")
-        self._resource = Resource.create({"service.name": name, "sioload.run": run})
-        self._said = False
+        self._resource = Resource.create({"service.name": name, "sioload.run": _run_id(1)})
+        self._runs = 0
+        self._going = self._said = False
         self._settled = live.settled_at
         self._heard = _Heard()
 
@@ -75,10 +76,21 @@ class Export:
         while True:
             gevent.sleep(LOOK)
             settled, now = self._live.settled_at, time.monotonic()
+            if settled is None and not self._going:
+                self._begin()
+            self._going = settled is None
             if (now - sent >= EVERY) if settled is None else (settled != self._settled):
                 sent = now
                 self._settled = settled or self._settled
                 self._send(self._live.look())
+
+    def _begin(self) -> None:
+        """A test begins, which may be another one of the web UI."""
+        from opentelemetry.sdk.resources import Resource
+
+        self._runs += 1
+        if self._runs > 1:
+            self._resource = self._resource.merge(Resource({"sioload.run": _run_id(self._runs)}))
 
     def finish(self) -> None:
         """The process ends: send the final figures."""
@@ -116,6 +128,12 @@ class Export:
         parts = [ResourceMetrics(self._resource, [ScopeMetrics(scope, found, "")], "")]
         sent = self._exporter.export(MetricsData(parts))
         return bool(sent is MetricExportResult.SUCCESS)
+
+
+def _run_id(number: int) -> str:
+    """What tells a run from all others: `number` of those of this process."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return f"{stamp}-{os.getpid()}" + (f"-{number}" if number > 1 else "")
 
 
 class _Heard(logging.Handler):

@@ -140,7 +140,7 @@ def test_each_run_of_the_web_ui_is_sent_when_it_is_over(
     collector: str, target: serverkit.Server, tmp_path: Path
 ) -> None:
     """Two that are shorter than the time between two exports, one right after the other."""
-    shown = Shown(target.url, tmp_path, "--sio-otlp", collector)
+    shown = Shown(target.url, tmp_path, "--sio-otlp", f"{collector}/?key=a")
     with shown.process:
         ended = []
         for _ in range(2):
@@ -149,12 +149,14 @@ def test_each_run_of_the_web_ui_is_sent_when_it_is_over(
             shown.ask("/stop", {})
             ended.append(acked_by(shown, final=True))
             shown.until("stopped")
-        sent = []
+        sent: dict[str, list[int]] = {}
         for _, _, request in Collector.got:
-            _, metrics = decoded(request)
+            resource, metrics = decoded(request)
             points = metrics["sioload.emits"].sum.data_points
-            sent.append(sum(p.as_int for p in points if attributes(p)["sioload.outcome"] == "acked"))
-    assert all(ended) and set(ended) <= set(sent), (ended, sent)
+            acked = sum(p.as_int for p in points if attributes(p)["sioload.outcome"] == "acked")
+            sent.setdefault(resource["sioload.run"], []).append(acked)
+    assert {path for path, _, _ in Collector.got} == {"/v1/metrics?key=a"}
+    assert all(ended) and [each[-1] for each in sent.values()] == ended, (ended, sent)
 
 
 def test_a_collector_that_is_gone_is_said_once(target: serverkit.Server, tmp_path: Path) -> None:
