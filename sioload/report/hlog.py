@@ -10,12 +10,13 @@ from hdrh.histogram import HdrHistogram
 
 from sioload.measure.histogram import HIGHEST, LAST, TICKS, Histogram, value
 from sioload.measure.rows import Totals
+from sioload.report.document import UNVERIFIED
 
 _NANOSECONDS = 1_000_000_000
 _HIGHEST = HIGHEST * (_NANOSECONDS // TICKS)
 
 
-def hlog(rows: Iterable[Totals], *, started: float, duration: float) -> str:
+def hlog(rows: Iterable[Totals], *, started: float, duration: float, unverified: bool = False) -> str:
     """A log with one tagged histogram, over the whole run, for each row that carries times.
 
     Values are in nanoseconds, as HdrHistogram's tools expect; the interval's maximum is in milliseconds. The
@@ -26,10 +27,12 @@ def hlog(rows: Iterable[Totals], *, started: float, duration: float) -> str:
         rows: merged rows.
         started: seconds since the epoch.
         duration: seconds.
+        unverified: any certificate was accepted.
     """
     stamp = datetime.fromtimestamp(started, UTC).isoformat(" ", "milliseconds")
     lines = [
         "#[Histogram log format version 1.3]",
+        *([f"#[{UNVERIFIED}]"] if unverified else []),
         f"#[BaseTime: {started:.3f} (seconds since epoch)]",
         f"#[StartTime: {started:.3f} (seconds since epoch), {stamp}]",
         '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"',

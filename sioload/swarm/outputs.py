@@ -44,10 +44,10 @@ def write(
     if path := getattr(options, "sio_junit", None):
         files[path] = junit_xml(report)
     if folder := getattr(options, "sio_hlog", None):
-        text = hlog(figures.rows, started=started, duration=report["duration_s"])
-        if unverified(report):
-            text = text.replace("\n", f"\n#[{UNVERIFIED}]\n", 1)
-        files[os.path.join(folder, "sioload.hlog")] = text
+        log = hlog(
+            figures.rows, started=started, duration=report["duration_s"], unverified=unverified(report)
+        )
+        files[os.path.join(folder, "sioload.hlog")] = log
     faults = []
     for make in makers:
         try:

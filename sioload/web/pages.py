@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from sioload.plain import Json
 from sioload.report import markup
+from sioload.report.document import unverified
 from sioload.report.hlog import hlog
 from sioload.swarm import describe
 from sioload.web import view
@@ -98,7 +99,13 @@ class Views:
     def hlog(self) -> Response:
         """The rows' histograms, as `--sio-hlog` writes them."""
         look, started = self._live.look(), self._live.judge.started
-        text = self._live.aside(hlog, look.figures.rows, started=started, duration=look.duration)
+        text = self._live.aside(
+            hlog,
+            look.figures.rows,
+            started=started,
+            duration=look.duration,
+            unverified=unverified(look.report),
+        )
         return _download(text, "text/plain", "sioload.hlog")
 
     def report_html(self) -> Response:

@@ -46,6 +46,14 @@ def test_the_log_is_read_back_by_hdrhistogram(tmp_path: Path) -> None:
     assert call.get_end_time_stamp() - call.get_start_time_stamp() == pytest.approx(30_000, abs=1)
 
 
+def test_a_run_that_accepted_any_certificate_says_so_in_its_log(tmp_path: Path) -> None:
+    recorder = Recorder()
+    recorder.row("CALL", "echo").add(0.1)
+    text = hlog(recorder.totals(), started=1.7e9, duration=30.0, unverified=True)
+    assert text.splitlines()[1] == "#[TLS certificates were not verified]"
+    assert read(text, tmp_path)["CALL:echo"].get_total_count() == 1
+
+
 def test_types_of_other_clients_fit_into_tags(tmp_path: Path) -> None:
     recorder = Recorder()
     recorder.foreign_row("gRPC, unary", "/chat: say").add(0.2)
