@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import subprocess
+import termios
 import time
 import urllib.error
 import urllib.parse
@@ -132,10 +133,11 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def terminal(command: list[str], seconds: float) -> str:
-    """All that a command writes to a terminal of 80 columns."""
+def terminal(command: list[str], seconds: float, columns: int = 80, **variables: str) -> str:
+    """All that a command writes to a terminal of so many columns."""
     ours, theirs = pty.openpty()
-    env = {**os.environ, "PYTHONPATH": str(serverkit.ROOT), "COLUMNS": "80"}
+    termios.tcsetwinsize(theirs, (24, columns))
+    env = {**os.environ, "PYTHONPATH": str(serverkit.ROOT), "COLUMNS": str(columns), **variables}
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=env)
     os.close(theirs)
     written, deadline = b"", time.monotonic() + seconds

@@ -17,6 +17,7 @@ from sioload.report import compare_text
 from sioload.report.checks import Check
 from sioload.report.compare import compared
 from sioload.report.runs import Run, read_run
+from sioload.report.summary import coloured, print_to
 
 
 class _Sides(click.Command):
@@ -86,7 +87,7 @@ def compare(
     _write(as_json, lambda: json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     _write(html, lambda: _page(found, before, after))
     width = min(max(shutil.get_terminal_size().columns, 80), 120)
-    print(compare_text.terminal(found, width, sys.stdout.isatty()), end="")
+    print_to(sys.stdout, compare_text.terminal(found, width, coloured(sys.stdout)))
     code: Json = found["exit_code"]
     return int(code)
 
@@ -111,6 +112,6 @@ def _write(path: str | None, text: Callable[[], str]) -> None:
     if path is None:
         return
     try:
-        Path(path).write_text(text(), encoding="utf-8")
+        Path(path).write_text(text(), encoding="utf-8", errors="replace")
     except OSError as error:
         raise UsageError(f"can't write {path}: {error.strerror}") from error

@@ -17,6 +17,7 @@ import click
 from sioload.cli import bench, scripts
 from sioload.measure.trace import Entry
 from sioload.report.oddities import Oddities, Oddity
+from sioload.report.summary import coloured
 from sioload.report.transcript import HEARTBEATS, WIDTH, Paint, as_dict, lines, milliseconds
 
 #: Oddities that are told of.
@@ -84,8 +85,7 @@ class Teller:
     def __init__(self, as_json: bool, full: bool) -> None:
         self._json = as_json
         self._full = full
-        terminal = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        self._paint = Paint(terminal and not as_json)
+        self._paint = Paint(coloured(sys.stdout) and not as_json)
         self._oddities = Oddities()
         self._beats: list[Entry] = []
         self._trial: Any = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TextIO
 
 from sioload.measure.health import LIMITED, UNJUDGED
 from sioload.plain import Json
@@ -16,6 +18,25 @@ from sioload.report.servers import summary
 _RED, _GREEN, _YELLOW, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
 _HEAD: Final = ("type", "name", "count", "fails", "/s", "p50 ms", "p99 ms", "max ms")
 _SHOWN_ERRORS: Final = 10
+#: In place of the second column of a wide character.
+_SECOND: Final = "\0"
+
+
+def coloured(out: TextIO | None) -> bool:
+    """Whether what is written there has colours: it is a terminal, and NO_COLOR isn't set."""
+    return out is not None and out.isatty() and not os.environ.get("NO_COLOR")
+
+
+def print_to(out: TextIO | None, text: str) -> None:
+    """Print, with a question mark for what can't be: bytes of the command line, or Japanese in a Latin 1.
+
+    Nobody may be there to read it: it was closed before this process began (None), or since.
+    """
+    if out is None:
+        return
+    encoding = out.encoding or "utf-8"
+    with contextlib.suppress(OSError):
+        print(text.encode(encoding, "replace").decode(encoding), end="", file=out, flush=True)
 
 
 def summary_text(
@@ -37,16 +58,17 @@ def summary_text(
     if not searched:
         lines += ["", *_table(report["events"], width)]
     for event in [] if searched else report["events"]:
+        more = []
         if event["service_ms"] is not None:
-            lines.append(f"{event['type']} {event['name']}: service p99 {_ms(event['service_ms']['p99'])} ms")
+            more.append(f"service p99 {_ms(event['service_ms']['p99'])} ms")
         if event.get("clock_error_ms"):
-            lines.append(f"PUSH {event['name']}: clocks agree within {_ms(event['clock_error_ms'])} ms")
+            more.append(f"clocks agree within {_ms(event['clock_error_ms'])} ms")
         if event["skipped"]:
-            lines.append(f"{event['type']} {event['name']}: {event['skipped']} starts skipped")
+            more.append(f"{event['skipped']} starts skipped")
         if event["unfinished"]:
-            lines.append(
-                f"{event['type']} {event['name']}: {event['unfinished']} unfinished (ended with their user)"
-            )
+            more.append(f"{event['unfinished']} unfinished (ended with their user)")
+        for text in more:
+            lines += wrapped("", f"{event['type']} {event['name']}: {text}", width)
     lines += _phases(report["phases"], width)
     for told in drill.lines(report.get("drill", ())):
         lines += ["", *_labelled("drill", told, width)]
@@ -94,19 +116,19 @@ def _table(events: Sequence[Mapping[str, Json]], width: int) -> list[str]:
 
 def _columned(rows: Sequence[Sequence[str]], wide: int, width: int) -> list[str]:
     """A table with its head: columns up to `wide` are text, whose last is cut into pieces if need be."""
-    widths = [max(_columns(row[i]) for row in rows) for i in range(len(rows[0]))]
+    widths = [max(columns_of(row[i]) for row in rows) for i in range(len(rows[0]))]
     room = width - sum(widths) + widths[wide] - 2 * (len(widths) - 1)
     widths[wide] = max(8, min(widths[wide], room))
     lines = []
     for row in rows:
-        name, *more = _pieces(row[wide], widths[wide])
+        name, *more = pieces(row[wide], widths[wide])
         texts = [*row[:wide], name]
         cells = [_fit(text, columns) for text, columns in zip(texts, widths, strict=False)]
         cells += [row[i].rjust(widths[i]) for i in range(wide + 1, len(row))]
         lines.append("  ".join(cells))
         indent = " " * sum(columns + 2 for columns in widths[:wide])
         lines += [indent + piece for piece in more]
-    lines.insert(1, "-" * _columns(lines[0]))
+    lines.insert(1, "-" * columns_of(lines[0]))
     return lines
 
 
@@ -251,9 +273,12 @@ def _labelled(label: str, text: str, width: int) -> list[str]:
 def wrapped(head: str, text: str, width: int) -> list[str]:
     """Lines of at most `width` columns; those after the first are indented as far as the text is."""
     indent = " " * len(head)
-    return textwrap.wrap(
+    # It counts characters, so there is one more behind each that is wide.
+    text = "".join(c + _SECOND * (columns_of(c) - 1) for c in text)
+    lines = textwrap.wrap(
         text, max(width, 40), initial_indent=head, subsequent_indent=indent, break_on_hyphens=False
     )
+    return [line.replace(_SECOND, "") for line in lines]
 
 
 def _ms(value: float | None) -> str:
@@ -262,22 +287,27 @@ def _ms(value: float | None) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
-def _columns(text: str) -> int:
+def columns_of(text: str) -> int:
     """Terminal columns that a text takes: wide characters two, combining ones none."""
     return sum(
         0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
     )
 
 
-def _pieces(text: str, width: int) -> list[str]:
+def pieces(text: str, width: int) -> list[str]:
     """A text in pieces of at most `width` columns."""
-    pieces = [""]
+    if text.isascii():
+        return [text[at : at + width] for at in range(0, max(1, len(text)), width)]
+    found, used = [""], 0
     for character in text:
-        if _columns(pieces[-1] + character) > width:
-            pieces.append("")
-        pieces[-1] += character
-    return pieces
+        columns = columns_of(character)
+        if used + columns > width:
+            found.append("")
+            used = 0
+        found[-1] += character
+        used += columns
+    return found
 
 
 def _fit(text: str, width: int) -> str:
-    return text + " " * (width - _columns(text))
+    return text + " " * (width - columns_of(text))

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TextIO, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import gevent
 import locust.html
@@ -22,7 +22,7 @@ from sioload.report.ci import github_lines, junit_xml, markdown
 from sioload.report.document import UNVERIFIED, unverified
 from sioload.report.figures import Figures
 from sioload.report.hlog import hlog
-from sioload.report.summary import summary_text
+from sioload.report.summary import coloured, print_to, summary_text
 from sioload.swarm import describe
 
 if TYPE_CHECKING:
@@ -92,20 +92,14 @@ def tell(report: Mapping[str, Json], options: Any) -> None:
         if (path := getattr(options, name, None))
     ]
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        _print(github_lines(report), out)
-    _print("\n" + summary_text(report, width=width, colour=out.isatty(), files=files), out)
+        print_to(out, github_lines(report))
+    print_to(out, "\n" + summary_text(report, width=width, colour=coloured(out), files=files))
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         try:
             with open(path, "a", encoding="utf-8", errors="replace") as file:
                 file.write(markdown(report) + "\n")
         except OSError as error:
             logger.warning("sioload: can't write GITHUB_STEP_SUMMARY: %s", error)
-
-
-def _print(text: str, out: TextIO) -> None:
-    """Print, with a question mark for what can't be: bytes of the command line, or Japanese in a Latin 1."""
-    encoding = out.encoding or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding), end="", file=out, flush=True)
 
 
 class CsvFiles(locust.stats.StatsCSVFileWriter):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, Final, TextIO
@@ -10,7 +12,8 @@ from typing import Any, Final, TextIO
 import gevent
 import locust.stats
 
-from sioload.report.history import OPENING, Cell, Point
+from sioload.report.history import OPENING, SPREAD, Cell, Point
+from sioload.report.summary import coloured, columns_of, pieces
 from sioload.swarm.capacity import table
 from sioload.swarm.guard import Guard
 from sioload.web.live import Live
@@ -29,22 +32,37 @@ class Screen:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self.live = out.isatty()
+        self._colour = coloured(out)
         self._shown = False
+
+    @property
+    def width(self) -> int:
+        """Columns that a line may take. One that wraps would stay when the next takes its place."""
+        columns = 0
+        if self.live:
+            with contextlib.suppress(OSError, ValueError):
+                columns = os.get_terminal_size(self._out.fileno()).columns  # 0 where it isn't known
+        return min(WIDTH, columns - 1) if columns > 1 else WIDTH
 
     def show(self, text: str, *, bad: bool) -> None:
         """Show the newest line; `bad` marks it in red, on a terminal."""
         if not self.live:
-            print(text, file=self._out, flush=True)
+            self._write(text + "\n")
             return
-        self._out.write(_CLEAR + (f"{_RED}{text}{_PLAIN}" if bad else text))
-        self._out.flush()
+        text = pieces(text, self.width)[0]
+        self._write(_CLEAR + (f"{_RED}{text}{_PLAIN}" if bad and self._colour else text))
         self._shown = True
 
     def clear(self) -> None:
         """Make room for something else."""
         if self._shown:
             self._shown = False
-            self._out.write(_CLEAR)
+            self._write(_CLEAR)
+
+    def _write(self, text: str) -> None:
+        """Write, as long as there is somebody to read it: a pipe that was closed is no fault of the run."""
+        with contextlib.suppress(OSError, ValueError):
+            self._out.write(text)
             self._out.flush()
 
 
@@ -63,6 +81,8 @@ class Broom(logging.Handler):
 def show_if_headless(live: Live, guard: Guard) -> None:
     """Show the line in this process, if it has no web UI."""
     if live.environment.web_ui is not None or not getattr(live.environment.parsed_options, "headless", False):
+        return
+    if sys.stderr is None:  # it was closed before the process began
         return
     screen = Screen(sys.stderr)
     if screen.live:
@@ -85,21 +105,27 @@ def _update(live: Live, screen: Screen) -> None:
     if live.judge.running:
         figures: Any = live.judge.figures()
         failures = sum(row.failures for row in figures.rows)
-        screen.show(line(point, live.history.rows, failures, live.judge.phase()), bad=failures > 0)
+        text = line(point, live.history.rows, failures, live.judge.phase(), screen.width)
+        screen.show(text, bad=failures > 0)
     elif live.settled_at is None:
         screen.show("waiting for the last acks and reports", bad=False)
 
 
 def line(
-    point: Point, rows: list[tuple[str, str]], failures: int, phase: tuple[str, float] | None = None
+    point: Point,
+    rows: list[tuple[str, str]],
+    failures: int,
+    phase: tuple[str, float] | None = None,
+    width: int = WIDTH,
 ) -> str:
-    """How the run stands, in at most `WIDTH` columns.
+    """How the run stands, in so many columns: what has no room is left out.
 
     Args:
         point: what happened last.
         rows: the history's rows.
         failures: of the whole run.
         phase: the one that is on, and the seconds that it goes on for.
+        width: columns that there are.
     """
     opening = point.connections.get(OPENING, 0)
     is_open = sum(point.connections.values()) - opening
@@ -107,7 +133,8 @@ def line(
     parts = [_clock(point.end), *on, f"{point.users:,.0f} users", f"{is_open:,.0f} open"]
     if opening:
         parts.append(f"{opening:,.0f} opening")
-    rate = sum(cell.count for cell in point.cells.values()) / point.seconds
+    counted = sum(cell.count for row, cell in point.cells.items() if rows[row][0] != SPREAD)
+    rate = counted / point.seconds
     parts.append(f"{rate:,.0f} events/s")
     answered: Cell | None = None
     for row, cell in point.cells.items():
@@ -119,7 +146,7 @@ def line(
     parts.append(f"{failures:,} failed")
     if point.processes:
         parts.append(f"CPU {max(cpu for cpu, *_ in point.processes.values()):.0%}")
-    while len("  ".join(parts)) > WIDTH:
+    while len(parts) > 1 and columns_of("  ".join(parts)) > width:
         parts.pop()
     return "  ".join(parts)
 

@@ -221,6 +221,18 @@ def test_wide_names_keep_the_columns_straight() -> None:
     assert len(row) + wide == len(lines[2])
 
 
+def test_wide_failures_and_long_names_are_wrapped_at_80_columns() -> None:
+    recorder = recorded()
+    row, reason = recorder.row("CALL", "an event " * 12), "部屋は満員です" * 12
+    row.fail(reason, 0.1)
+    row.skipped = row.unfinished = 3
+    text = summary_text(report_of(figures_of(recorder)))
+    columns = [len(line) + sum(ord(c) > 0x2E80 for c in line) for line in text.splitlines()]
+    assert max(columns) <= 80, text
+    told = "".join(text.split())
+    assert reason in told and "3startsskipped" in told and "\0" not in text
+
+
 def test_an_unbalanced_ledger_and_unverified_tls_are_shown() -> None:
     figures = figures_of(recorded())
     figures.ledger.emits += 2

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import serverkit
 
 from sioload.cli.main import main
 from sioload.errors import CheckError, UsageError
@@ -357,3 +358,16 @@ def test_files_are_written_and_exit_code_3_is_for_what_fail_on_asks(tmp_path: Pa
     page = Path(files["html"]).read_text()
     assert "sioload-data" in page and "<td>p99 ms</td>" in page and "http-equiv" in page
     assert Path(files["markdown"]).read_text().startswith("### sioload compare")
+
+
+def test_what_a_terminal_cannot_show_is_no_traceback(tmp_path: Path) -> None:
+    """A file's name in an older encoding, and rows in letters that the terminal's encoding hasn't got."""
+    found = copy.deepcopy(BASE)
+    found["events"][0]["name"] = "象"
+    path, page = str(tmp_path / "caf\udce9.json"), tmp_path / "compared.json"
+    Path(path).write_text(json.dumps(found))
+    done = serverkit.run_sioload(["compare", path, "--with", path, "--json", str(page)],
+                                 env={"PYTHONIOENCODING": "latin-1"})  # fmt: skip
+    assert done.code == 0 and not done.err, done.text
+    assert "caf?.json" in done.out and f"{found['events'][0]['type']} ?" in done.out
+    assert json.loads(page.read_text())["before"][0]["file"].endswith("caf?.json")
