@@ -6,6 +6,7 @@ from base64 import b64encode
 from typing import Any, Final
 
 from sioload.measure.trace import Count, Entry
+from sioload.report.summary import columns_of, pieces
 
 WIDTH: Final = 80
 #: Characters of a packet's own text that are shown.
@@ -47,11 +48,11 @@ def lines(entry: Entry, begun: float, full: bool = False, paint: Paint | None = 
     counts = [counted(count) for count in entry.counts]
     if not words and counts:
         words = counts.pop(0)
-    room = WIDTH - _INDENT - len(words) - 2
+    room = WIDTH - _INDENT - columns_of(words) - 2
     first, told = words, []
     failed = any(count.failure is not None for count in entry.counts)
-    if counts and len(counts[0]) <= room:
-        first += " " * (room + 2 - len(counts[0])) + counts.pop(0)
+    if counts and columns_of(counts[0]) <= room:
+        first += " " * (room + 2 - columns_of(counts[0])) + counts.pop(0)
     shown = [head.ljust(_INDENT) + part for part in chunks(first, WIDTH - _INDENT)[:1]]
     shown += [" " * _INDENT + part for part in chunks(first, WIDTH - _INDENT)[1:]]
     if failed:
@@ -97,8 +98,8 @@ def printable(text: str) -> str:
 
 
 def chunks(text: str, width: int) -> list[str]:
-    """A text in lines."""
-    return [text[i : i + width] for i in range(0, len(text), width)]
+    """A text in lines, none for an empty one."""
+    return pieces(text, width) if text else []
 
 
 class Paint:

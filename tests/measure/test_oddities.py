@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sioload.measure.trace import Count, Entry
 from sioload.report.oddities import Oddities, Oddity
+from sioload.report.summary import columns_of
 from sioload.report.transcript import WIDTH, lines
 from sioload.socketio.reading import Reading
 
@@ -72,7 +75,8 @@ def test_nothing_is_wider_than_a_terminal() -> None:
     binary = Entry(
         2.5, "sent", "polling", bytes(range(256)), Reading("attachment", "attachment of event x"), []
     )
-    for entry in (long, odd, binary):
+    wide = event("部屋" * 12, "received", Count("PUSH", "部屋" * 12, 0.0123, None))
+    for entry in (long, odd, binary, wide, replace(wide, text="部屋" * 60)):
         shown = lines(entry, 0.0)
-        assert shown and all(len(line) <= WIDTH and line.isprintable() for line in shown)
+        assert shown and all(columns_of(line) <= WIDTH and line.isprintable() for line in shown)
         assert len("".join(lines(entry, 0.0, full=True))) >= len("".join(shown))
