@@ -110,6 +110,7 @@ class SocketIOUser(User):
         """Locust's requests session, on the host of this user."""
         if self._http is None:
             self._http = HttpSession(base_url="", request_event=self.environment.events.request, user=self)
+            self._http.trust_env = False  # as that of Locust's HttpUser
             self._fit(self._http)
         return cast(HttpSession, self._http)
 

@@ -99,3 +99,22 @@ def test_the_doctor_and_the_users_http_requests_take_it_too(
     )
     run = serverkit.run_locust(["-f", script, "--headless", "--host", servers("target").url, "-t", "3s"])
     assert "ProxyError" in run.out, run.text
+
+
+def test_the_users_http_requests_dont_hang_on_the_shell(target: serverkit.Server, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from locust import task\nfrom sioload import SocketIOUser\n"
+        "class U(SocketIOUser):\n"
+        "    def on_start(self):\n"
+        "        answer = self.client.get('/')\n"
+        "        print('HTTP:', answer.status_code, answer.request.headers.get('Authorization'))\n"
+        "        self.environment.runner.quit()\n"
+        "    @task\n    def idle(self): self.sio.sleep(1)\n"
+    )
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login ann password secret-word\n")
+    shell = {"http_proxy": NOBODY, "no_proxy": "localhost", "NETRC": str(tmp_path / "netrc")}
+    run = serverkit.run_locust(
+        ["-f", script, "--headless", "--host", target.url, "-t", "20s"], cwd=tmp_path, env=shell
+    )
+    assert "HTTP: 200 None" in run.out, run.text
