@@ -14,6 +14,25 @@ from sioload.engineio.urls import Endpoint
 from sioload.options import Options
 
 
+def secure(client: Any, options: Options, host: str) -> None:
+    """Let requests trust whom the connection trusts, show what it shows, and come from where it comes from.
+
+    Args:
+        client: of either kind; FastHttpUser has settings of its own for all of that.
+        options: of the connection.
+        host: the server's.
+    """
+    if not hasattr(client, "get_adapter"):
+        return
+    client.verify = (options.ca_file or True) if options.tls_verify else False
+    if options.cert_file:
+        client.cert = (options.cert_file, options.key_file) if options.key_file else options.cert_file
+    source = next((a for a in options.source_addresses if (":" in a) == (":" in host)), None)
+    if source is not None and getattr(client.user, "pool_manager", None) is None:  # else users share it
+        for scheme in ("http://", "https://"):
+            client.get_adapter(scheme).poolmanager.connection_pool_kw["source_address"] = (source, 0)
+
+
 def fit(client: Any, endpoint: Endpoint, options: Options) -> None:
     """Let requests go where the connection goes, with the URL's credentials and query."""
     client.base_url = endpoint.origin

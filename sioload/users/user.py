@@ -23,7 +23,7 @@ from sioload.options import Options, options_from
 from sioload.plain import Json
 from sioload.users.feeds import stop_waiting
 from sioload.users.handlers import handlers_of
-from sioload.users.http import fit, holds, share
+from sioload.users.http import fit, holds, secure, share
 from sioload.users.pacing import end_pace
 from sioload.users.tasks import start
 
@@ -120,9 +120,12 @@ class SocketIOUser(User):
 
     def _fit(self, client: Any) -> None:
         """Make an HTTP client part of this user: its server, its cookies."""
+        options = self.sio.options
         if not self.sio.url:
+            secure(client, options, "")
             return
-        endpoint, options = parse_url(self.sio.url), self.sio.options
+        endpoint = parse_url(self.sio.url)
+        secure(client, options, endpoint.host)
         fit(client, endpoint, options)
         own = given(options.cookies, options.headers)
         if own or self._jar is not None:

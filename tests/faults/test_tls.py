@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import datetime
+import http.server
 import os
 import socket
 import ssl
@@ -111,6 +112,71 @@ def test_a_private_authority_or_none(driver: Driver, authority: tuple[trustme.CA
         driver.wait("victims", "done", 10)
         figures = driver.judged()
     assert figures["groups"]["victims"]["refused"] == []
+
+
+OF_ITS_OWN = """
+from locust import task
+from sioload import SocketIOUser
+
+class Member(SocketIOUser):
+    options = {options!r}
+
+    def on_start(self):
+        with self.client.get("/", catch_response=True) as answer:
+            print("HTTP:", answer.error or answer.text)
+            answer.success()
+        self.environment.runner.quit()
+
+    @task
+    def idle(self):
+        self.sio.sleep(1)
+"""
+
+
+def test_a_users_http_requests_trust_whom_its_connection_trusts(
+    authority: tuple[trustme.CA, str], tmp_path: Path
+) -> None:
+    """And show the same certificate."""
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            shown = self.connection.getpeercert()  # type: ignore[attr-defined]
+            body = b"known" if shown else b"unknown"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    ca, path = authority
+    own = str(tmp_path / "user.pem")
+    ca.issue_cert("ann@example.invalid").private_key_and_cert_chain_pem.write_to_path(own)
+    tls = context(ca.issue_cert("127.0.0.1"))
+    tls.verify_mode = ssl.CERT_OPTIONAL
+    ca.configure_trust(tls)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    given = {
+        "CERTIFICATE_VERIFY_FAILED": {},
+        "HTTP: unknown": {"ca_file": path},
+        "HTTP: unknown\n": {"tls_verify": False},
+        "HTTP: known": {"ca_file": path, "cert_file": own},
+        "HTTP: known\n": {"ca_file": path, "cert_file": own, "key_file": own},
+    }
+    try:
+        for said, options in given.items():
+            (tmp_path / "locustfile.py").write_text(OF_ITS_OWN.replace("{options!r}", repr(options)))
+            url = f"https://127.0.0.1:{server.server_port}"
+            done = serverkit.run_locust(
+                ["-f", "locustfile.py", "--headless", "--host", url, "-t", "20s"], cwd=tmp_path
+            )
+            assert said in done.out, done.text
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.mark.parametrize("transport", ["websocket", "upgrade"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,51 @@ def test_each_user_has_one_of_the_source_addresses(
             peers.setdefault(sid, set()).add(asked["peer"])
     assert sorted(address for one in peers.values() for address in one) == sorted(given * 2)
     assert len(peers) == 6
+
+
+LOGGED_IN = """
+import itertools
+from locust import constant, task
+from sioload import SocketIOUser
+
+numbers = itertools.count()
+
+class Member(SocketIOUser):
+    wait_time = constant(0.1)
+    options = {"version": 4, "transports": ["polling"], "source_addresses": ["127.0.9.1", "127.0.9.2"]}
+
+    def on_start(self):
+        self.number = next(numbers)
+        with self.client.get(f"/asked?n={self.number}", catch_response=True) as answer:
+            answer.success()
+
+    def on_handshake(self, request):
+        request.query["n"] = self.number
+
+    @task
+    def ask(self):
+        self.sio.call("echo", 1)
+        if next(numbers) > 8:
+            self.environment.runner.quit()
+"""
+
+
+def test_a_users_http_requests_have_its_source_address(
+    servers: Callable[..., serverkit.Server], tmp_path: Path
+) -> None:
+    server = servers("sio4")
+    server.reset()
+    (tmp_path / "locustfile.py").write_text(LOGGED_IN)
+    args = ["-f", "locustfile.py", "--headless", "--host", server.url, "-u", "2", "-r", "2", "-t", "20s"]
+    done = serverkit.run_locust(args, cwd=tmp_path)
+    assert done.code == 0, done.text
+    peers: dict[str, set[tuple[str, str]]] = {}
+    for asked in server.requests():
+        found = re.match(r"/(asked|socket\.io/)\?n=([01])\b", asked["url"])
+        if found:
+            peers.setdefault(found[2], set()).add((found[1], asked["peer"]))
+    both = [[("asked", at), ("socket.io/", at)] for at in ("127.0.9.1", "127.0.9.2")]
+    assert sorted(map(sorted, peers.values())) == both, server.requests()
 
 
 def dials(figures: dict[str, Any]) -> int:
