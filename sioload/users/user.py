@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import gevent
 from gevent.pool import Group
-from locust import User
+from locust import FastHttpUser, HttpUser, User
 from locust.clients import HttpSession
 
 from sioload.client.api import SocketIOClient
@@ -73,6 +73,7 @@ class SocketIOUser(User):
     fate = ""
     _jar: Jar | None = None
     _http: Any = None  # `client`, once there is one
+    _awaits_http = False  # whether `client` is made once this class has made its part
 
     _handlers: ClassVar[dict[tuple[str, str], Handler]] = {}
 
@@ -88,8 +89,10 @@ class SocketIOUser(User):
         url = self.host or environment.host
         self.sio = SocketIOClient(fleet, self.parsed_options(), url=url, user=self, handlers=self._handlers)
         self.clients = (self.sio,)
-        if self._http is not None:  # of HttpUser or FastHttpUser, beside this class
+        if self._http is not None:  # of HttpUser or FastHttpUser, behind this class
             self._fit(self._http)
+        elif isinstance(self, HttpUser | FastHttpUser):  # before it
+            self._awaits_http = True
 
     @classmethod
     def parsed_options(cls) -> Options:
@@ -117,6 +120,9 @@ class SocketIOUser(User):
     @client.setter
     def client(self, client: Any) -> None:
         self._http = client
+        if self._awaits_http:
+            self._awaits_http = False
+            self._fit(client)
 
     def _fit(self, client: Any) -> None:
         """Make an HTTP client part of this user: its server, its cookies."""

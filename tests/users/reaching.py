@@ -59,6 +59,14 @@ class Fast(Logged, FastHttpUser):
     pass
 
 
+class HttpFirst(HttpUser, Logged):
+    pass
+
+
+class FastFirst(FastHttpUser, Logged):
+    pass
+
+
 class Functions(Base):
     def on_start(self):
         urls = iter([BARE + "/?n=1", BARE + "/?n=2"])

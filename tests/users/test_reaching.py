@@ -18,21 +18,22 @@ def test_what_reaches_the_server(servers: Callable[..., serverkit.Server], tmp_p
     server = servers("sio4")
     server.reset()
     host = server.url.replace("http://", "http://ann:se%3Acret@") + "/?room=7"
-    argv = ["-f", SCRIPT, "--host", host, "--headless", "-u", "5", "-r", "10", "-t", "4s", "--only-summary"]
+    argv = ["-f", SCRIPT, "--host", host, "--headless", "-u", "7", "-r", "10", "-t", "4s", "--only-summary"]
     done = serverkit.run_locust(argv, cwd=tmp_path, env={"BARE": server.url})
     seen: dict[str, list[Any]] = defaultdict(list)
     for line in done.out.splitlines():
         if line.startswith("SAW "):
             _, name, value = line.split(" ", 2)
             seen[name].append(json.loads(value))
-    # The login's cookie, the URL's query and its credentials, of either HTTP client, and again after a loss.
-    for client in ("Logged", "Http", "Fast"):
+    # The login's cookie, the URL's query and its credentials, of either HTTP client, whichever class comes
+    # first, and again after a loss.
+    for client in ("Logged", "Http", "Fast", "HttpFirst", "FastFirst"):
         assert len(seen[client]) == 2, done.text
         for saw in seen[client]:
             assert (saw["cookie"], saw["authorization"]) == ("session=1", BASIC)
             assert saw["query"]["room"] == "7"
     asked = [request for request in server.requests() if request["url"].startswith("/asked")]
-    assert [request["url"] for request in asked] == ["/asked?room=7"] * 3
+    assert [request["url"] for request in asked] == ["/asked?room=7"] * 5
     assert all(request["headers"]["authorization"] == BASIC for request in asked)
     assert all(request["headers"]["cookie"] == "session=1" for request in asked)
     # A function is asked for each session, and what takes the headers' place counts for the next.
