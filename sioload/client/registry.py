@@ -9,9 +9,13 @@ from typing import Any
 from mypy_extensions import mypyc_attr
 
 from sioload.client.dispatcher import Handler
+from sioload.errors import UsageError
 from sioload.plain import Json
 
 Handlers = Mapping[tuple[str, str], Handler]
+
+#: What is to be done about a function that isn't awaited.
+ASYNC = "write def in place of async def, as calls of self.sio wait by themselves"
 
 #: Events that the client makes itself; handlers for `"*"` don't get them.
 RESERVED = frozenset({"connect", "connect_error", "disconnect"})
@@ -43,7 +47,12 @@ class Registry:
         self._anywhere = False
 
     def add(self, namespace: str, event: str, handler: Handler, named: bool = True) -> None:
-        """Register a handler; not `named`: in the namespace that is meant where a call names none."""
+        """Register a handler; not `named`: in the namespace that is meant where a call names none.
+
+        Raises:
+            UsageError: it would never be called.
+        """
+        _check(namespace, event, handler.function)
         self._functions[namespace, event] = handler
         if not named:
             self._unnamed[event] = handler
@@ -68,6 +77,7 @@ class Registry:
             return
         for name, method in inspect.getmembers(methods, callable):
             if name.startswith("on_"):
+                _check(namespace, name[3:], method)
                 self._classes[namespace, name[3:]] = Handler(method)
 
     def namespaces(self) -> set[str]:
@@ -106,6 +116,13 @@ class Registry:
             if found is not None:
                 return found, (event, *before)
         return None, ()
+
+
+def _check(namespace: str, event: str, function: Callable[..., Any] | None) -> None:
+    if namespace != "*" and not namespace.startswith("/"):
+        raise UsageError(f"on({event!r}): namespace {namespace!r} must begin with '/'")
+    if inspect.iscoroutinefunction(function):
+        raise UsageError(f"on({event!r}): the handler is async, and nothing would await it: {ASYNC}")
 
 
 _EMPTY = Registry()

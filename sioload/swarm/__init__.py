@@ -31,7 +31,7 @@ from sioload.swarm.single import Single
 from sioload.swarm.statistics import replace_rounding
 from sioload.swarm.worker import Worker, know_options
 from sioload.users.feeds import check_places
-from sioload.users.handlers import check_label
+from sioload.users.handlers import check_functions, check_label
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -89,6 +89,7 @@ def _check_users(environment: Environment) -> None:
         try:
             check_label(user_class)
             check_places(user_class)
+            check_functions(user_class)
             options = user_class.parsed_options()
             host: object = environment.host or user_class.host
             if host and not isinstance(host, property):  # which each user is asked for

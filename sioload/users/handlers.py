@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple, TypeVar
 
 from sioload.client.dispatcher import Handler
 from sioload.client.namespace import row_name
+from sioload.client.registry import ASYNC
 from sioload.errors import UsageError
 from sioload.measure.names import clean_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "_sioload_on"
+#: Methods that are called by their names, of a user or of a set of its tasks.
+_HOOKS: Final = ("on_start", "on_stop", "on_handshake", "on_connected", "on_disconnected", "wait_time")
 
 
 class _Registration(NamedTuple):
@@ -97,3 +101,65 @@ def check_label(cls: type) -> None:
     label = getattr(cls, "label", "")
     if not isinstance(label, str) or not label.isprintable() or label != label.strip() or len(label) > 40:
         raise UsageError(f"label must be a text of at most 40 characters, not {label!r}")
+
+
+def check_functions(cls: type) -> None:
+    """Refuse functions of a user class, and of its sets of tasks, that would never run.
+
+    Raises:
+        UsageError: one is `async`, or hides what every user has; `on` marks a method of a set, or two methods
+            of one class for one event.
+    """
+    _check_names(cls)
+    for holder in _holders(cls, set()):
+        for name, function in _functions(holder):
+            if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+                raise UsageError(f"{holder.__name__}.{name} is async, and nothing would await it: {ASYNC}")
+        marked = [(base, name, value) for base in holder.__mro__ for name, value in vars(base).items()
+                  if getattr(value, _MARK, ())]  # fmt: skip
+        if marked and holder is not cls:
+            raise UsageError(
+                f"{holder.__name__}.{marked[0][1]}: @on is for methods of a user class, and would do nothing "
+                f"in a set of tasks: move it to {cls.__name__}"
+            )
+        taken: dict[tuple[type, str, str], tuple[str, Any]] = {}
+        for base, name, value in marked:
+            for mark in getattr(value, _MARK):
+                first, other = taken.setdefault((base, mark.event, mark.namespace), (name, value))
+                if other is not value:
+                    raise UsageError(
+                        f"{base.__name__}.{first} and {base.__name__}.{name} are both @on({mark.event!r}), "
+                        "and one of them would never be called: let one method do both"
+                    )
+
+
+def _check_names(cls: Any) -> None:
+    """Refuse handlers and tasks in the place of methods that Locust, or sioload, calls."""
+    called: set[str] = set()
+    for base in reversed(cls.__mro__):
+        if base.__module__.partition(".")[0] in ("sioload", "locust"):
+            called |= vars(base).keys() if base.__name__ in ("User", "SocketIOUser") else set()
+            continue
+        for name, value in vars(base).items():
+            if name in called and (hasattr(value, _MARK) or hasattr(value, "locust_task_weight")):
+                raise UsageError(
+                    f"{base.__name__}.{name} takes the place of what every user has by this name: "
+                    "give it another one"
+                )
+
+
+def _holders(holder: Any, seen: set[Any]) -> Iterator[Any]:
+    """A user class, and the sets of its tasks."""
+    seen.add(holder)
+    yield holder
+    for each in holder.tasks:
+        if isinstance(each, type) and hasattr(each, "tasks") and each not in seen:
+            yield from _holders(each, seen)
+
+
+def _functions(holder: Any) -> Iterator[tuple[str, object]]:
+    """What is called of a user class, or of a set of tasks."""
+    yield from ((name, getattr(holder, name, None)) for name in _HOOKS)
+    yield from ((getattr(task, "__name__", "tasks"), task) for task in holder.tasks)
+    for handler in getattr(holder, "_handlers", {}).values():
+        yield getattr(handler.function, "__name__", "on"), handler.function

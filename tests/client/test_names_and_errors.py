@@ -13,7 +13,7 @@ from faults.hostile import Hostile, Peer
 
 from sioload.client.api import SocketIOClient
 from sioload.client.dispatcher import Handler
-from sioload.errors import ConnectError
+from sioload.errors import ConnectError, UsageError
 from sioload.net.fleet import Fleet
 from sioload.options import Limits
 from sioload.socketio.packet import Packet
@@ -102,6 +102,27 @@ def test_a_number_marks_a_method_too() -> None:
         def ready(self) -> None: ...
 
     assert list(handlers_of(Player)) == [("/chat", "3")]
+
+
+def test_handlers_that_would_never_be_called_are_refused() -> None:
+    async def heard(*args: Any) -> None: ...
+
+    class Chat:
+        namespace = "chat"
+
+        def _set_client(self, client: SocketIOClient) -> None: ...
+
+        def on_message(self, *args: Any) -> None: ...
+
+    sio = SocketIOClient(None, {})
+    with pytest.raises(UsageError, match="on\\('message'\\): the handler is async"):
+        sio.on("message", heard)
+    with pytest.raises(UsageError, match="on\\('heard'\\): the handler is async"):
+        sio.event(heard)
+    with pytest.raises(UsageError, match="on\\('message'\\): namespace 'chat' must begin with '/'"):
+        sio.on("message", print, namespace="chat")
+    with pytest.raises(UsageError, match="namespace 'chat' must begin with '/'"):
+        sio.register_namespace(Chat())
 
 
 @pytest.mark.parametrize("kind", ["sio0", "sio1", "sio2"])
