@@ -93,6 +93,7 @@ class Trial:
             raise UsageError("no server: give --host URL, or the class an attribute host")
         check_files(self._options)
         options.locustfile = path
+        options.sio_phases = options.sio_session_length = None  # of runs, in a project's locust.conf
         made = once(kind, self)
         self.environment = Environment(
             locustfile=os.path.basename(path),

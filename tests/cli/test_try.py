@@ -262,6 +262,14 @@ def test_a_url_needs_no_script(target: serverkit.Server) -> None:
     has(last_lines(run), ["nothing answers on 127.0.0.1 port", "start the server"])
 
 
+def test_phases_of_a_projects_configuration_are_of_its_runs(target: serverkit.Server, tmp_path: Path) -> None:
+    (tmp_path / "locust.conf").write_text("sio-phases = 0..5/s over 1m\nsio-session-length = 30s\n")
+    script = HERE.parent.parent / "locustfiles" / "echo.py"
+    args = ["try", str(script), "--host", target.url, "--seconds", "0.5"]
+    run = serverkit.run_sioload(args, cwd=tmp_path)
+    assert run.code == 0 and "1 of 1 tasks ran" in run.out, run.text
+
+
 def test_bad_usage_is_one_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("import nothing_of_this_name\n")
