@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -13,7 +13,7 @@ import gevent
 import requests
 
 from sioload.doctor.diagnosis import Diagnosis, is_login
-from sioload.engineio.urls import Endpoint, parse_url, redirected, stays
+from sioload.engineio.urls import Endpoint, Request, parse_url, redirected, stays
 from sioload.net.tunnel import unused
 from sioload.options import Limits, Options
 from sioload.session.requests import MOVES
@@ -42,9 +42,8 @@ class Asker:
 
     def ask(self, parameters: str, **more: Any) -> requests.Response:
         """A request of the engine's, behind the queries of URL and options."""
-        query = self.options.query
-        if isinstance(query, Mapping):
-            query = "&".join(f"{k}={v}" for k, v in query.items())
+        options = self.options
+        query = Request(self.endpoint, "polling", {}, options.query, {}, options.encode_query).query_string()
         parts = [part for part in (self.endpoint.query, query, parameters) if part]
         return self.get(f"{self.endpoint.path}?{'&'.join(parts)}", **more)
 

@@ -270,6 +270,16 @@ def test_phases_of_a_projects_configuration_are_of_its_runs(target: serverkit.Se
     assert run.code == 0 and "1 of 1 tasks ran" in run.out, run.text
 
 
+def test_the_doctors_questions_carry_the_users_query_as_its_own_do(servers: Servers, tmp_path: Path) -> None:
+    server = servers("sio4")
+    server.reset()
+    options = {"query": {"token": "a&b=c+d #é"}, "namespaces": ["/none"], "reconnection": False}
+    mistaken(tmp_path, server.url, options=options, start="self.sio.connect()", seconds="0.5")
+    asked = [request["url"] for request in server.requests() if request["url"].startswith("/socket.io/")]
+    assert len(asked) > 5, "the doctor asked too"
+    assert not [url for url in asked if "?token=a%26b%3Dc%2Bd%20%23%C3%A9&" not in url]
+
+
 def test_bad_usage_is_one_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("import nothing_of_this_name\n")
