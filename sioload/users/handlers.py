@@ -78,17 +78,21 @@ def on(
 
 
 def handlers_of(cls: type) -> dict[tuple[str, str], Handler]:
-    """(namespace, event) to handler, of all methods that `on` marked, subclasses' first."""
+    """(namespace, event) to handler, of all methods that `on` marked, subclasses' first.
+
+    A method that takes the place of a marked one is its handler, by the same marks unless it has its own.
+    """
     found: dict[tuple[str, str], Handler] = {}
-    seen: set[str] = set()
+    methods: dict[str, Any] = {}
     for base in cls.__mro__:
         for name, value in vars(base).items():
-            if name not in seen:
-                seen.add(name)
-                for event, namespace, sent_at, delivery, row, room in getattr(value, _MARK, ()):
-                    audience = clean_name(row_name(namespace, row or event)) if room is not None else ""
-                    handler = Handler(value, sent_at, delivery, True, row, room, audience)
-                    found.setdefault((namespace, event), handler)
+            method = methods.setdefault(name, value)
+            if (method is not value and hasattr(method, _MARK)) or not callable(method):
+                continue
+            for event, namespace, sent_at, delivery, row, room in getattr(value, _MARK, ()):
+                audience = clean_name(row_name(namespace, row or event)) if room is not None else ""
+                handler = Handler(method, sent_at, delivery, True, row, room, audience)
+                found.setdefault((namespace, event), handler)
     return found
 
 
@@ -115,8 +119,12 @@ def check_functions(cls: type) -> None:
         for name, function in _functions(holder):
             if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
                 raise UsageError(f"{holder.__name__}.{name} is async, and nothing would await it: {ASYNC}")
-        marked = [(base, name, value) for base in holder.__mro__ for name, value in vars(base).items()
-                  if getattr(value, _MARK, ())]  # fmt: skip
+        members = [(base, name, value) for base in holder.__mro__ for name, value in vars(base).items()]
+        for base, name, value in members:
+            of_class = isinstance(value, staticmethod | classmethod)
+            if of_class and any(hasattr(each, _MARK) for each in (value, value.__func__)):
+                raise UsageError(f"{base.__name__}.{name}: @on is for plain methods, with self")
+        marked = [member for member in members if hasattr(member[2], _MARK)]
         if marked and holder is not cls:
             raise UsageError(
                 f"{holder.__name__}.{marked[0][1]}: @on is for methods of a user class, and would do nothing "

@@ -56,6 +56,14 @@ REFUSED = {
         "class Mixin:\n    @task\n    def start(self): ...\nclass U(Mixin, Base): ...\n",
         "sioload: U: Mixin.start takes the place of what every user has by this name: give it another one",
     ),
+    "a handler without self": (
+        "class U(Base):\n    @staticmethod\n    @on('news')\n    def heard(news): ...\n",
+        "sioload: U: U.heard: @on is for plain methods, with self",
+    ),
+    "a handler of the class": (
+        "class U(Base):\n    @on('news')\n    @classmethod\n    def heard(cls, news): ...\n",
+        "sioload: U: U.heard: @on is for plain methods, with self",
+    ),
     "two handlers of one event": (
         "class U(Base):\n    @on('news')\n    def one(self, news): ...\n"
         "    @on('news')\n    def two(self, news): ...\n",
@@ -77,7 +85,8 @@ RUNS = """
 class Steps(SequentialTaskSet):
     @task
     def again(self):
-        self.user.sio.call("echo", 2)
+        self.user.sio.call("message", 2)
+        self.user.sio.sleep(0.2)
         self.user.environment.runner.quit()
 
 class Other:
@@ -88,18 +97,27 @@ class Other:
 
     same = heard
 
-class U(Other, Base):
-    options = {"namespaces": ["/"]}
+class Hearer(Base):
+    abstract = True
     tasks = [Steps]
+
+    @on("message", name="said")
+    def said(self, message): print("HEARD above", message)
+
+class U(Other, Hearer):
+    options = {"namespaces": ["/"]}
 
     @on("news")
     def own(self, news): ...
+
+    def said(self, message): print("HEARD", message)
 """
 
 
 def test_handlers_may_be_inherited_shared_and_replaced(target: serverkit.Server, tmp_path: Path) -> None:
+    """What takes the place of a handler is one, of the same row."""
     (tmp_path / "locustfile.py").write_text(HEAD + RUNS)
     args = ["-f", "locustfile.py", "--headless", "--host", target.url, "-t", "20s"]
-    done = serverkit.run_locust(args, cwd=tmp_path)
+    done = serverkit.run_locust([*args, "--sio-check", "RECV[said]: count == 1"], cwd=tmp_path)
     assert done.code == 0, done.text
-    assert target.counts()["acks"]["/"]["echo"] >= 1
+    assert [line for line in done.out.splitlines() if line.startswith("HEARD")] == ["HEARD 2"], done.text
