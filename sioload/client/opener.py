@@ -222,10 +222,11 @@ class Opener(SessionListener):
             return
         prepared = partial(self._prepared, request, then)
         failed = partial(self._not_prepared, self.connection)
+        asked = "on_handshake" if asks is None else "headers" if hook is None else "headers or on_handshake"
         ask(
             self._script,
             self._fleet,
-            "on_handshake",
+            asked,
             partial(_prepare, asks, hook, request),
             prepared,
             failed,

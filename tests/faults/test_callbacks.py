@@ -214,12 +214,14 @@ def test_what_a_script_gives_must_be_what_a_server_can_take(node4: serverkit.Ser
             request.query = "a b"
         told = [attempt(client(auth_token="t").connect, auth=auth) for auth in ("text", lambda: "text", [1])]
         told += [attempt(client(user=User(change)).connect) for change in (header, number, query)]
+        told += [attempt(client().connect, headers=given) for given in (lambda: 1 / 0, lambda: {"X": 5})]
         end(told=told)
     """)  # fmt: skip
-    assert [name for name, _ in told["told"]] == ["ConnectError"] * 6
+    assert [name for name, _ in told["told"]] == ["ConnectError"] * 8
     says = [
         "auth must be a dict, not str", "auth must be a dict, not str", "auth must be a dict, not list",
         "'X-Evil' holds a line break", "'X-Number' must map a string to a string", "query holds a space",
+        "headers raised ZeroDivisionError", "headers raised OptionError: headers: 'X' must map a string",
     ]  # fmt: skip
     assert all(text in said for text, (_, said) in zip(says, told["told"], strict=True)), told["told"]
 
