@@ -8,6 +8,8 @@ from locust.exception import RPCError, RPCSendError
 
 #: What sending one raises. Locust's exceptions of it aren't of one kind.
 UNSENT: Final = (RPCError, RPCSendError)
+#: What the types of all messages below begin with.
+OURS: Final = "sioload_"
 #: Key of sioload's part in a worker's report.
 SNAPSHOT: Final = "sioload"
 #: Option by which the number of the running test reaches the workers, with Locust's other options.

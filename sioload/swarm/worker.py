@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import gevent
 from locust import argument_parser
 from locust.rpc import Message
-from locust.runners import STATE_RUNNING, STATE_SPAWNING, WorkerRunner
+from locust.runners import STATE_RUNNING, STATE_SPAWNING, WorkerRunner, locust_exception_handler
 
 from sioload.net.clock import stamp
 from sioload.plain import Json
@@ -21,6 +22,7 @@ from sioload.swarm.messages import (
     HEARD,
     HURRY,
     MARKS,
+    OURS,
     RESET,
     SNAPSHOT,
     STOP,
@@ -71,6 +73,9 @@ class Worker:
         guard.first("spawning_complete", self.on_spawning_complete)
         guard.last("quitting", self.on_quitting)
         self._clock = Clock(runner, self.producer.fleet.recorder, guard)
+        self._stops: Any = None
+        self._handle = runner.handle_message
+        runner.handle_message = self._on_message  # type: ignore[method-assign]
         runner.register_message(STOP, guard.safe(self.on_stop), concurrent=True)
         runner.register_message(HURRY, guard.safe(self.on_hurry), concurrent=True)
         runner.register_message(RESET, guard.safe(self.on_reset))
@@ -113,6 +118,25 @@ class Worker:
         self.guard.claim_quit()
         self.producer.stop(SLOW_STOP)
         self.report()
+
+    def _on_message(self, msg: Message) -> None:
+        """Locust stops users in the greenlet that receives messages, for as long as they take.
+
+        What users wait for, such as rows of a feed, and a hurry must not come after that only. The rest does.
+        """
+        if msg.type != "heartbeat" and not msg.type.startswith(OURS):
+            self._await_stop(quits=msg.type == "quit")
+        if msg.type != "stop":
+            self._handle(msg)
+            return
+        self._stops = self.runner.greenlet.spawn(self._handle, msg)
+        self._stops.link_exception(locust_exception_handler(self.environment))
+
+    def _await_stop(self, *, quits: bool) -> None:
+        """Wait until Locust has done what "stop" asks for: this worker is ready again, which is long after
+        its users' end with a `--stop-timeout`. Who `quits` waits for that end only."""
+        while self._stops and not (quits and self.producer.ending):
+            gevent.sleep(0.02)
 
     def on_stop(self, environment: Environment, msg: Message) -> None:
         """The master ends the test and waits for this worker's last report; it asks again while it does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import urllib.parse
 import urllib.request
@@ -73,6 +74,68 @@ def test_a_stop_counts_although_the_test_waits_for_the_end_of_the_one_before(swa
     assert sum(swarm.target.counts()["connects"].values()) == 10, str(web.process)
     web.process.signal(serverkit.signal.SIGINT)
     assert web.process.wait(30) == 0, str(web.process)
+    assert swarm.report["users"]["peak"] == 10 and swarm.report["untrusted"] == [], str(web.process)
+
+
+READERS = """
+import gevent
+from locust import constant, task
+from sioload import SocketIOUser, feed
+
+rows = feed([{"n": 1}])
+
+class Reader(SocketIOUser):
+    wait_time = constant(0.1)
+    options = {"transports": ["websocket"], "version": 4}
+
+    @task
+    def read(self):
+        self.sio.call("delay", 0.5, name="before")
+        self.sio.call("echo", next(rows)["n"], name="after")
+
+class Sleeper(Reader):
+    fixed_count = SLEEPERS
+
+    @task
+    def read(self):
+        gevent.sleep(600)
+"""
+
+
+def readers(swarm: Swarm, sleepers: int, stop_timeout: int) -> WebUi:
+    """A running test of readers on a worker, all of whom, or none, sleep."""
+    script = swarm.folder / "readers.py"
+    script.write_text(READERS.replace("SLEEPERS", str(sleepers)))
+    more = ["--stop-timeout", str(stop_timeout), "--processes", "1", *swarm.swarm_port()]
+    web = WebUi(swarm, "-f", str(script), *more)
+    web.start(1)
+    web.until("running")
+    time.sleep(1)
+    return web
+
+
+@scene
+def test_users_whom_a_worker_stops_get_rows_still(swarm: Swarm) -> None:
+    """Locust stops them in the greenlet that receives what the master answers."""
+    web = readers(swarm, sleepers=0, stop_timeout=4)
+    web.post("/stop")
+    web.until("stopped")
+    web.process.signal(serverkit.signal.SIGINT)
+    assert web.process.wait(30) == 0, str(web.process)
+    counts = swarm.counts()
+    assert counts["CALL", "before"] == counts["CALL", "after"], str(web.process)
+    assert counts["CALL", "before"][0] >= 10 and swarm.report["untrusted"] == []
+
+
+@scene
+def test_a_stop_that_takes_its_time_can_be_hurried_on_workers(swarm: Swarm) -> None:
+    web = readers(swarm, sleepers=10, stop_timeout=600)
+    stop = threading.Thread(target=web.post, args=("/stop",), daemon=True)
+    stop.start()
+    for _ in range(2):
+        time.sleep(1)
+        web.process.signal(serverkit.signal.SIGINT)
+    assert web.process.wait(40) == 0, str(web.process)
     assert swarm.report["users"]["peak"] == 10 and swarm.report["untrusted"] == [], str(web.process)
 
 
