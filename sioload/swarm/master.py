@@ -19,7 +19,7 @@ from sioload.swarm import clocks, statistics
 from sioload.swarm.guard import Guard
 from sioload.swarm.judge import Judge
 from sioload.swarm.lending import MasterDesk
-from sioload.swarm.messages import CLOCK, CUTS, HEARD, HURRY, MARKS, RESET, SNAPSHOT, STOP, STOPPED, TEST
+from sioload.swarm.messages import CUTS, HEARD, HURRY, MARKS, OURS, RESET, SNAPSHOT, STOP, STOPPED, TEST
 from sioload.swarm.options import DRAIN
 from sioload.swarm.producer import collect_less
 from sioload.swarm.roster import Roster, WorkerState
@@ -248,7 +248,7 @@ class Master:
         server: Any = self.runner.server
         if server.socket.poll(int(seconds * 1000)):
             client_id, message = server.recv_from_client()
-            if message.type in self.runner.custom_messages and message.type not in (CLOCK, STOPPED):
+            if message.type in self.runner.custom_messages and not message.type.startswith(OURS):
                 self._deferred.append((client_id, message))
             else:
                 self.runner.handle_message(client_id, message)

@@ -200,6 +200,34 @@ def test_a_message_from_a_worker_may_end_the_run(swarm: Swarm) -> None:
     script.write_text(
         f"exec(open({str(swarm.args()[1])!r}).read())\n"
         "@events.init.add_listener\n"
+        "def add(environment, **_):\n"
+        "    listener = lambda exception, **_: exception and environment.runner.quit()\n"
+        "    environment.events.request.add_listener(listener)\n"
+    )
+    args = swarm.args("-t", "60s")
+    args[1] = script
+    assert swarm.run(args, {"FAIL": "1"}, timeout=30) == 1, str(swarm.processes[0])
+    swarm.assert_everything_agrees()
+    assert "too slow" not in swarm.processes[0].err, str(swarm.processes[0])
+
+
+@scene
+def test_a_message_from_a_worker_may_end_the_run(swarm: Swarm) -> None:
+    """Locust hands it over in the greenlet that receives what the master then waits for.
+
+    The users that stop meanwhile take rows of a feed.
+    """
+    script = swarm.folder / "finish.py"
+    script.write_text(
+        f"exec(open({str(swarm.args()[1])!r}).read())\n"
+        "from sioload import feed\n"
+        "words = feed([{'word': 'bye'}])\n"
+        "slow = Talker.on_stop\n"
+        "def on_stop(self):\n"
+        "    slow(self)\n"
+        "    self.sio.emit('echo', next(words)['word'], name='bye')\n"
+        "Talker.on_stop = on_stop\n"
+        "@events.init.add_listener\n"
         "def register(environment, runner, **_):\n"
         "    if hasattr(runner, 'clients'):\n"
         "        runner.register_message('finish', lambda **_: runner.quit())\n"
@@ -210,3 +238,4 @@ def test_a_message_from_a_worker_may_end_the_run(swarm: Swarm) -> None:
     args[1] = script
     assert swarm.run(args, SLOW, timeout=30) == 0, str(swarm.processes[0])
     swarm.assert_everything_agrees()
+    assert swarm.counts()["EMIT", "bye"] == (20, 0)
