@@ -80,7 +80,12 @@ class RequestListeners:
             self._fleet.pushes.clear()  # those that need not be decoded: now each has its user
 
     def finish(self, limit: float = 5.0) -> None:
-        """Wait until the listeners have seen everything, at most `limit` seconds."""
+        """Wait until the listeners have seen everything, at most `limit` seconds.
+
+        Unless one of them ends the run, and waits for that: they see the rest after it.
+        """
+        if self._greenlet in self._fleet.enders:
+            return
         until = time.monotonic() + limit
         while self._queue and time.monotonic() < until:
             gevent.sleep(0.02)

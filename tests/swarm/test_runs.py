@@ -194,8 +194,7 @@ def test_names_beyond_the_limit_fall_under_other(swarm: Swarm) -> None:
 
 
 @scene
-def test_a_message_from_a_worker_may_end_the_run(swarm: Swarm) -> None:
-    """Locust hands it over in the greenlet that receives what the master then waits for."""
+def test_a_listener_of_the_request_event_may_end_the_run(swarm: Swarm) -> None:
     script = swarm.folder / "finish.py"
     script.write_text(
         f"exec(open({str(swarm.args()[1])!r}).read())\n"
