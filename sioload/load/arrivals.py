@@ -204,8 +204,11 @@ def _listen(environment: Environment, **_: object) -> None:
     """In a worker: begin the sessions that the master deals out."""
     runner = environment.runner
     if isinstance(runner, WorkerRunner):
+        # In a greenlet of its own: a user that is made may ask the master for a row of a feed.
         runner.register_message(
-            ARRIVE, lambda environment, msg: begin(runner, msg.data["name"], msg.data["length"])
+            ARRIVE,
+            lambda environment, msg: begin(runner, msg.data["name"], msg.data["length"]),
+            concurrent=True,
         )
 
 

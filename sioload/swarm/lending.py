@@ -39,6 +39,8 @@ GATHER: Final = 0.01
 AGAIN: Final = 5.0
 #: Rows in one message.
 MOST: Final = 1000
+#: Why a listener of `test_start` or of a message gets no row on a worker: it would wait for itself.
+_RECEIVES: Final = "a row can't be asked for in a listener that keeps a worker from hearing its master"
 
 
 class LocalDesk:
@@ -191,6 +193,9 @@ class WorkerDesk:
         self._leave = guard.safe(self._leave_all)
 
     def ask(self, name: str, verb: Verb, number: int, answer: Answer) -> None:
+        if getattr(gevent.getcurrent(), "_run", None) == self._runner.worker:
+            answer(FeedError(f"{name}: {_RECEIVES}"))
+            return
         self._asking[number] = (name, verb, answer)
         self._unsent.add(number)
         self._soon()

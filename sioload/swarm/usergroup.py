@@ -16,6 +16,7 @@ from sioload.measure.population import Population
 from sioload.measure.recorder import Recorder
 from sioload.net.fleet import Fleet
 from sioload.swarm.guard import Guard
+from sioload.users.feeds import feeds
 from sioload.users.pacing import renew_pace
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class UserGroup(Group):
         population = self._fleet.recorder.population
         of_class = population.of(type(user).__name__)
         greenlet.rawlink(_Life(self, user, population.spawned(), of_class, of_class.spawned()))
+        for one in feeds.by_name.values():
+            one.begun(user, greenlet)
 
     def killone(self, greenlet: Any, *args: Any, **kwargs: Any) -> None:
         """Locust ends a user at once."""

@@ -118,6 +118,9 @@ class Feed:
         if isinstance(answer, FeedError):
             raise answer
         self._none_left(user, answer)
+        if user._greenlet is None and user.environment.runner is not None:
+            text = f"{self.name}: no row is free, and who is being made can't end: take() in on_start"
+            raise FeedError(text)
         raise GreenletExit
 
     def _lease(self, user: User) -> _Lease:
@@ -132,6 +135,11 @@ class Feed:
             greenlet.rawlink(partial(self._ended, user))
         desk.ask(self.name, "take", lease.number, lease.set)
         return lease
+
+    def begun(self, user: User, greenlet: gevent.Greenlet[..., Any]) -> None:
+        """A user's greenlet is there; it may hold a row since it was made, by its `__init__`."""
+        if user in self._leases:
+            greenlet.rawlink(partial(self._ended, user))
 
     def _ended(self, user: User, greenlet: object = None) -> None:
         """In the hub: the user's greenlet is gone, or one of its connections."""

@@ -177,3 +177,76 @@ def test_bench_refuses_what_makes_no_sense(tmp_path: Path) -> None:
     ):
         done = serverkit.run_sioload([*bench, *more], 30, cwd=tmp_path)
         assert done.code == 2 and said in done.err and len(done.err.splitlines()) == 1, done.text
+
+
+MADE_WITH_A_ROW = """
+from locust import constant, task
+from sioload import Arrivals, SocketIOUser, feed
+
+accounts = feed("accounts.csv", when_empty="{when_empty}")
+
+class Member(SocketIOUser):
+    wait_time = constant(0.1)
+    options = {{"transports": ["websocket"]}}
+
+    def __init__(self, environment):
+        super().__init__(environment)
+        self.me = accounts.take(self)
+
+    def on_start(self):
+        self.sio.connect(auth={{"token": self.me["token"]}})
+
+    @task
+    def rest(self):
+        pass
+
+class Crowd(Arrivals):
+    rate = 5
+    session_length = 0.4
+"""
+
+
+@pytest.mark.parametrize("workers", [[], ["--processes", "2"]], ids=["alone", "two workers"])
+def test_a_row_that_a_user_takes_as_it_is_made_comes_back(accounts: Accounts, workers: list[str]) -> None:
+    accounts.write(rows=8, script=MADE_WITH_A_ROW)
+    accounts.run("-t", "6s", *workers)
+    log, report = accounts.log, accounts.report
+    assert len(log["logins"]) == report["feeds"][0]["taken"] > 16
+    assert log["refused"] == [] and report["untrusted"] == []
+
+
+def test_a_user_that_is_made_without_a_free_row_is_told_where_to_take_one(accounts: Accounts) -> None:
+    accounts.write(rows=2, script=MADE_WITH_A_ROW.replace("0.4", "60"), when_empty="stop")
+    done = accounts.run("-t", "2s", code=2)
+    assert "no row is free, and who is being made can't end: take() in on_start" in done.err, done.text
+
+
+LISTENER = """
+from locust import constant, events, task
+from sioload import SocketIOUser, UsageError, feed
+
+words = feed([{{"word": "a"}}])
+
+@events.test_start.add_listener
+def prepare(**_):
+    try:
+        print("word", next(words)["word"])
+    except UsageError as error:
+        print(error)
+
+class Speaker(SocketIOUser):
+    wait_time = constant(0.5)
+    options = {{"transports": ["websocket"], "auth": {{"token": "t0"}}}}
+
+    @task
+    def speak(self):
+        next(words)
+"""
+
+
+def test_a_workers_listener_of_test_start_is_told_that_it_would_wait_for_itself(accounts: Accounts) -> None:
+    accounts.write(rows=1, script=LISTENER)
+    assert "word a" in accounts.run("-u", "1", "-t", "2s").out
+    done = accounts.run("-u", "1", "-t", "2s", "--processes", "1")
+    assert "a row can't be asked for in a listener" in done.out, done.text
+    assert accounts.report["feeds"][0]["taken"] > 1
