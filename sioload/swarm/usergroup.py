@@ -48,7 +48,7 @@ class UserGroup(Group):
     def add(self, greenlet: Any) -> None:
         """A user begins."""
         super().add(greenlet)
-        user = greenlet.args[0] if greenlet.args else None
+        user: Any = greenlet.args[0] if greenlet.args else None
         population = self._fleet.recorder.population
         of_class = population.of(type(user).__name__)
         greenlet.rawlink(_Life(self, user, population.spawned(), of_class, of_class.spawned()))
@@ -95,7 +95,7 @@ def begin_anew(greenlets: Iterable[Any]) -> int:
     """
     found = 0
     for greenlet in list(greenlets):
-        user = greenlet.args[0] if greenlet.args else None
+        user: Any = greenlet.args[0] if greenlet.args else None
         sio = getattr(user, "sio", None)
         if not isinstance(sio, SocketIOClient):
             found += 1
