@@ -167,21 +167,6 @@ def test_a_server_that_is_killed_and_comes_back(tmp_path):
     killed(tmp_path, 40, (), 1.0, 6.0)
 
 
-def test_a_drill_takes_the_place_of_the_locustfiles_shape(target: serverkit.Server, tmp_path: Path) -> None:
-    """It says itself how many users there are, and when it is over."""
-    script, report = tmp_path / "shaped.py", tmp_path / "report.json"
-    script.write_text(
-        f"{USERS.read_text()}\nfrom sioload import Phases\n"
-        "class Load(Phases):\n    phases = '1 users for 1s'\n"
-    )
-    args = ["drill", str(script), "--host", target.url, "--users", "4", "--at", "2s", "--watch", "2s",
-            "--cut", "50%", "--sio-report", str(report)]  # fmt: skip
-    done = serverkit.run_sioload(args, cwd=tmp_path)
-    assert "the drill wins over the shape Load of the locustfile" in done.out, done.text
-    found = json.loads(report.read_text())
-    assert found["users"]["peak"] == 4 and found["drill"][0]["lost"] == 2 and found["phases"] == []
-
-
 @pytest.mark.verify
 @pytest.mark.parametrize("workers", [(), ("--processes", "2")], ids=["alone", "two workers"])
 def test_five_hundred_users_of_a_server_that_is_killed(tmp_path, workers):
