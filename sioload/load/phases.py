@@ -25,9 +25,6 @@ from sioload.errors import PhaseError
 _NAME = re.compile(r"[A-Za-z][\w-]*")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _TOKEN = re.compile(r"\.\.|[^\s:./;]+(?:\.(?!\.)[^\s:./;]+)*|[:/.]")
-#: The variable of the environment that has Locust's options with a usual value, which nobody gave: phases
-#: take their place.
-USUAL: Final = "SIOLOAD_USUAL"
 #: The longest plan: a month.
 _LONGEST: Final = 31 * 86_400.0
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Any, ClassVar, Final
@@ -16,7 +14,7 @@ from locust.runners import Runner, WorkerRunner
 from sioload.durations import seconds_of
 from sioload.errors import PhaseError, UsageError
 from sioload.load.arrivals import Arrivals, Shape, check_length
-from sioload.load.phases import USUAL, Plan, parse_phases
+from sioload.load.phases import Plan, parse_phases
 
 #: Seconds that sessions may go on after the last phase.
 SESSION_DRAIN: Final = 30.0
@@ -170,10 +168,6 @@ def take_phases(environment: Environment) -> None:
     options: Any = environment.parsed_options
     given, text = environment.shape_class, getattr(options, "sio_phases", None)
     shape = given if isinstance(given, Phases) else None
-    if text is not None or shape is not None:
-        for name, usual in json.loads(os.environ.get(USUAL, "{}")).items():
-            if getattr(options, name, None) == usual:
-                setattr(options, name, None)
     if getattr(options, "class_picker", False):
         _offer(environment, text, shape)
     if text is not None:

@@ -20,7 +20,6 @@ from pathlib import Path
 
 from sioload.cli import runner
 from sioload.errors import SioloadError, UsageError
-from sioload.load.phases import USUAL
 from sioload.measure.rows import Totals
 from sioload.plain import Json
 from sioload.report.reading import check_result, totals_of
@@ -49,7 +48,7 @@ def run(
 
     Args:
         locustfile: its path.
-        users: simulated users; 1 without, and without phases here or in the locustfile.
+        users: simulated users; 1 without, and without phases.
         run_time: whole seconds, or a text such as `1m30s`; 10 s without, and without phases.
         host: the server, in place of the locustfile's own.
         spawn_rate: users started per second; all at once without.
@@ -74,10 +73,7 @@ def run(
     if any(str(arg).partition("=")[0] == "--sio-report" for arg in args):
         raise UsageError("run() gives the report: leave --sio-report out, and write its `data` to a file")
     asked: dict[str, object] = {"--host": host, "--sio-phases": phases, "--processes": processes}
-    usual: dict[str, float] = {}
     if phases is None:
-        ours = (("num_users", users, 1), ("spawn_rate", spawn_rate, 1), ("run_time", run_time, 10))
-        usual = {name: value for name, given, value in ours if given is None}
         users = 1 if users is None else users
         rate = max(users, 1) if spawn_rate is None else spawn_rate
         asked |= {"--users": users, "--spawn-rate": rate, "--run-time": _run_time(run_time)}
@@ -96,7 +92,7 @@ def run(
         path = Path(folder, "report.json")
         files = ["--locustfile", script, "--sio-report", str(path)]
         argv = runner.module("locust", ["--headless", "--only-summary", *files, *given, *args])
-        code, said = _wait(argv, {**os.environ, USUAL: json.dumps(usual), **(env or {})})
+        code, said = _wait(argv, {**os.environ, **(env or {})})
         if path.exists():
             return Report(json.loads(path.read_text(encoding="utf-8")))
     last = "\n".join(said.splitlines()[-_TAIL:])

@@ -6,10 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-import pytest
 import serverkit
-
-import sioload
 
 BYSTANDER = """
 import socket, ssl, sys, threading
@@ -139,26 +136,3 @@ def test_a_suite_of_somebody_elses(target: serverkit.Server, tmp_path: Path) -> 
     assert re.fullmatch(fast, failed["test_it_is_fast_enough"]), done.text
     assert failed["test_a_handler_that_raises"] == "KeyError: 'missing'", done.text
     assert "nobody listens: " in failed["test_an_ack_that_nobody_sends"], done.text
-
-
-PHASES = """
-from sioload import Phases
-
-class Load(Phases):
-    phases = "up: 3 users for 1s; down: 1 users for 1s"
-"""
-
-
-def test_a_locustfile_that_says_itself_how_much_load_there_is(
-    target: serverkit.Server, tmp_path: Path
-) -> None:
-    script = tmp_path / "phased.py"
-    script.write_text(SCRIPT + PHASES)
-    report = sioload.run(script, host=target.url)
-    assert report.exit_code == 0, report.exit_reason
-    assert [phase["name"] for phase in report.data["phases"]] == ["up", "down"]
-    assert report.data["users"]["peak"] == report.data["phases"][0]["users"]["peak"] == 3
-    with pytest.raises(sioload.UsageError, match="-u and phases exclude each other"):
-        sioload.run(script, host=target.url, users=1)
-    with pytest.raises(sioload.UsageError, match="-t and phases exclude each other"):
-        sioload.run(script, host=target.url, run_time=10)
