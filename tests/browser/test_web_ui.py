@@ -225,7 +225,7 @@ def test_an_open_page_names_the_charts_of_the_next_run(target: serverkit.Server,
         page.open(f"{url}/sioload/")
         page.until(f"/^CALL First ms, \\d+ samples$/.test({calls})")
         urllib.request.urlopen(f"{url}/stop", b"", timeout=10).close()
-        page.until("document.body.innerText.includes('passed')")
+        page.until("document.querySelector('.cards small').innerText.startsWith('exit code')")
         # Just after it asked, so that it doesn't see how there is nothing for a moment.
         page.until(f"{POLLS} > {page.run(POLLS)}")
         begin("Second")
@@ -270,6 +270,16 @@ def test_the_report_of_a_long_run_opens_from_disk_without_network(tmp_path: Path
         assert len(page.run("[...document.querySelectorAll('.figures tbody tr')]")) >= 50
         assert page.run("performance.getEntriesByType('resource').length") == 0, "nothing is asked for"
         page.run("document.documentElement.dataset.theme = 'dark'")
+        page.size(1050, 900)
+        page.until("document.querySelector('#overview canvas').offsetWidth > 900")
+        page.run(
+            "const wide = one => document.querySelector(`#overview ${one}`).clientWidth; window.printed = [];"
+            "matchMedia('print').addEventListener('change', print =>"
+            " printed.push([print.matches, wide('.plot'), wide('canvas')]))"
+        )
+        page.command("Page.printToPDF")
+        (paper, place, chart), (_, _, again) = page.run("printed")
+        assert paper and place == chart < 900 < again, "charts are as wide as paper is, and the page again"
         page.command("Emulation.setEmulatedMedia", media="print")
         ink = page.run("getComputedStyle(document.querySelector('td')).color")
         assert max(map(int, re.findall(r"\d+", ink))) < 100, f"paper is white: {ink}"

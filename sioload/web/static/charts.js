@@ -21,7 +21,9 @@
 
   // Colours.
 
+  const paper = matchMedia("print");
   function dark() {
+    if (paper.matches) return false;
     const chosen = document.documentElement.dataset.theme;
     return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   }
@@ -534,6 +536,7 @@
       draw();
     });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+    paper.addEventListener("change", draw); // a page of paper has another width
     // Also when a scroll bar takes its part.
     let width = $("charts").clientWidth;
     new ResizeObserver(() => {
