@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Final, TypeVar
 
 _MESSAGE_LENGTH: Final = 120
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+#: Also what turns the direction of text, which would turn a table's figures around.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 _PLACEHOLDERS: Final = (
     (re.compile(r"(?<=\S)\?[^\s'\"<>)]*=[^\s'\"<>)]*"), "?(query)"),
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "(id)"),

@@ -190,6 +190,12 @@ def test_names_are_bounded_and_encodable(text: str) -> None:
     name.encode()
 
 
+def test_no_name_turns_the_text_behind_it_around() -> None:
+    """As U+202E does, the right-to-left override: a 12 behind it is shown as 21."""
+    assert clean_name("a\u202eb\u2066c \u05e9\u05dc") == "a b c \u05e9\u05dc"
+    assert normalise("refused \u202e12") == "refused 12"
+
+
 def locusts_own_rounding(ms: float) -> int:
     """What Locust's documentation states: whole milliseconds below 100, then two significant digits."""
     digits = 0 if ms < 100 else -1 if ms < 1000 else -2 if ms < 10_000 else -3
