@@ -37,6 +37,7 @@ from sioload.plain import Json
     default="polling,websocket",
     show_default=True,
     metavar="LIST",
+    callback=values.names,
     help="What the load test will use: without polling, no sticky sessions are needed.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the diagnosis as JSON.")
@@ -49,7 +50,7 @@ def doctor(
     proxy: str | None,
     ca_file: str | None,
     no_verify: bool,
-    transports: str,
+    transports: list[str],
     as_json: bool,
 ) -> int:
     """Tell what the Socket.IO server at URL speaks, what works, what doesn't and how to mend it.
@@ -57,7 +58,7 @@ def doctor(
     Exit code 0 when a load test can run, 1 when not.
     """
     options = Options(auth=auth, headers=headers, ca_file=ca_file, tls_verify=not no_verify, proxy=proxy,
-                      transports=tuple(transports.split(",")))  # fmt: skip
+                      transports=tuple(transports))  # fmt: skip
     importlib.import_module("locust")  # its monkey patch lets the examination use the event loop
     examination: Any = importlib.import_module("sioload.doctor").Examination(url, path, options, namespace)
     diagnosis = examination.run()

@@ -73,6 +73,10 @@ def test_says_which_transport_is_disabled(
     assert any("--transports websocket" in fault["remedy"] for fault in found["faults"])
 
 
+def test_transports_are_listed_as_for_bench(servers: Callable[..., serverkit.Server]) -> None:
+    assert examine(servers("sio4").url, "--transports", "websocket, polling", code=0)["ready"] is True
+
+
 def test_reads_as_text_at_80_columns(servers: Callable[..., serverkit.Server]) -> None:
     run = serverkit.run_sioload(["doctor", servers("sio4").url], timeout=20)
     assert run.code == 0, run.text
