@@ -37,6 +37,14 @@ class Limits:
     """What one connection may make this process hold, in bytes unless said otherwise.
 
     Each limit is checked before memory is taken.
+
+    Attributes:
+        message, payload: of one message, and of one HTTP body or of a packet with its attachments.
+        attachments: how many one packet has.
+        nesting: how many levels deep its JSON is.
+        headers: of one HTTP answer.
+        write_high_water: of what waits to be sent; above it, emits wait.
+        handler_queue: how many calls of handlers and callbacks wait.
     """
 
     message: int = 8 << 20
@@ -58,7 +66,15 @@ class Limits:
 class Options:
     """How one simulated user connects. Times are in seconds.
 
-    Every field is a key of the class attribute `options` of a `SocketIOUser`.
+    Every field is a key of the class attribute `options` of a `SocketIOUser`; the manual of scripts has a
+    table of them, which sends here for four.
+
+    Attributes:
+        timestamp: requests carry a parameter `t`, lest a cache answers; None: as the generation's JavaScript
+            client does it.
+        base64: binary data goes as text, and is asked for as such (`b64=1`).
+        encode_query: names and values of a `query` that is a dict are encoded as in encodeURIComponent.
+        limits: a `Limits`, or a dict of its fields.
     """
 
     version: Version = "auto"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -104,6 +105,18 @@ def test_links_lead_somewhere(link):
 
 def test_the_product_page_is_short():
     assert len(README.read_text(encoding="utf-8").splitlines()) < 300
+
+
+def test_calls_have_docstrings_where_the_manual_leads():
+    """`help()` doesn't show them where the modules are compiled."""
+    manual = MANUAL.read_text(encoding="utf-8")
+    table = manual.partition("\n| call |")[2].partition("\n\n")[0].splitlines()
+    cells = [line.split("|")[1] for line in table]
+    calls = {name for cell in cells for name in re.findall(r"`(?:with )?(\w+)\(", cell)}
+    led = [path for path in links(MANUAL) if path.parent.name == "client"]
+    code = [node for path in led for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+    told = {node.name for node in code if isinstance(node, ast.FunctionDef) and ast.get_docstring(node)}
+    assert len(calls) > 10 and calls <= told
 
 
 def test_options_of_a_connection_are_all_named():

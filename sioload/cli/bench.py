@@ -85,7 +85,7 @@ OUTPUTS = (
     click.option("--sio-report", metavar="FILE", help="Write the report (JSON)."),
     click.option("--sio-junit", metavar="FILE", help="Write the checks' results (JUnit XML)."),
     click.option("--sio-html", metavar="FILE", help="Write the report (HTML)."),
-    click.option("--sio-hlog", metavar="DIR", help="Write an HdrHistogram log per row."),
+    click.option("--sio-hlog", metavar="DIR", help="Write sioload.hlog: an HdrHistogram for each row."),
     click.option("--sio-metrics-port", type=int, metavar="N", help="Serve Prometheus metrics."),
     click.option("--sio-otlp", metavar="URL", help="Send OpenTelemetry metrics to this collector."),
     click.option("--sio-server", multiple=True, metavar="NAME=URL",

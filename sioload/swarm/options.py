@@ -67,7 +67,8 @@ def add_options(parser: Any) -> None:
         "Join Socket.IO's admin namespace and keep each node's figures, e.g. http://admin:secret@host/admin. "
         "May be given several times, for nodes that don't know of each other.",
         action="append", default=[])  # fmt: skip
-    add("--sio-hlog", writable_directory, "<directory>", "Write one HdrHistogram log (.hlog) per row to here")
+    text = "Write sioload.hlog to here, an HdrHistogram log with a histogram for each row, told apart by tags"
+    add("--sio-hlog", writable_directory, "<directory>", text)
     add(
         "--sio-trace",
         writable_file,
