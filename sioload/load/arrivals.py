@@ -118,15 +118,24 @@ class Arrivals(Shape):
         self.arrivals_begin(origin)
         self._until = origin + self.duration_of(runner)
         length = self.length()
-        classes = weighted(runner.user_classes)
-        for number, offset in enumerate(self.slots()):
+        classes = dealt(weighted(runner.user_classes))
+        for offset in self.slots():
             slot = origin + offset
             if slot >= self._until:
                 return
             gevent.sleep(max(0.0, slot - perf_counter()))
             if runner.state not in (STATE_RUNNING, STATE_SPAWNING):
                 return
-            deal(runner, number, next(classes).__name__, length() if callable(length) else length)
+            cls, turn = next(classes)
+            deal(runner, turn, cls.__name__, length() if callable(length) else length)
+
+
+def lacks_workers(runner: Runner) -> bool:
+    """Whether a master had no workers when Locust told it to start, and so did nothing: it is told again."""
+    waits = isinstance(runner, MasterRunner) and runner.state == STATE_INIT
+    if lacks := waits and runner._users_dispatcher is None:
+        runner.shape_last_tick = None
+    return lacks
 
 
 def check_length(value: object, what: str) -> None:
@@ -166,13 +175,26 @@ def weighted(classes: list[type[User]]) -> Iterator[type[User]]:
         yield chosen
 
 
+def dealt(classes: Iterator[type[User]]) -> Iterator[tuple[type[User], int]]:
+    """The classes, and whose turn each is.
+
+    With one turn for all of them, weights and workers would go in step: of four workers one would get all
+    sessions of a class that is every fourth.
+    """
+    turns: dict[type[User], int] = {}
+    for cls in classes:
+        turn = turns.get(cls, len(turns))
+        turns[cls] = turn + 1
+        yield cls, turn
+
+
 def ready(runner: Any) -> bool:
     """Whether sessions can begin: the test runs, and each worker has heard of it."""
     waiting = runner.clients.ready + runner.clients.spawning if isinstance(runner, MasterRunner) else []
     return runner.state == STATE_RUNNING and not waiting
 
 
-def deal(runner: Any, number: int, name: str, length: float) -> None:
+def deal(runner: Any, turn: int, name: str, length: float) -> None:
     """Begin a session in this process, or in the worker whose turn it is."""
     if not isinstance(runner, MasterRunner):
         begin(runner, name, length)
@@ -180,7 +202,7 @@ def deal(runner: Any, number: int, name: str, length: float) -> None:
     workers = sorted(worker.id for worker in runner.clients.running)
     if workers:
         data = {"name": name, "length": length}
-        runner.send_message(ARRIVE, data, client_id=workers[number % len(workers)])
+        runner.send_message(ARRIVE, data, client_id=workers[turn % len(workers)])
 
 
 def begin(runner: Any, name: str, length: float) -> None:

@@ -93,6 +93,31 @@ def test_a_shape_that_makes_no_sense_ends_the_run_before_it_starts(
     assert "Crowd" in done.err and said in done.err, done.text
 
 
+DEALT = """
+from collections import Counter
+from itertools import islice
+from locust import User
+from sioload.load.arrivals import dealt, weighted
+
+class Usual(User):
+    weight = 3
+
+class Rare(User):
+    weight = 1
+
+for workers in (2, 3, 4):
+    sessions = islice(dealt(weighted([Usual, Rare])), 240)
+    found = Counter((cls.__name__, turn % workers) for cls, turn in sessions)
+    print(workers, *sorted(found.values()))
+"""
+
+
+def test_each_worker_gets_its_share_of_each_class() -> None:
+    done = serverkit.run([sys.executable, "-c", DEALT], 60)
+    assert done.code == 0, done.text
+    assert done.out.splitlines() == ["2 30 30 90 90", "3 20 20 20 60 60 60", "4 15 15 15 15 45 45 45 45"]
+
+
 EARLY = """
 import gevent
 from locust import User, task
