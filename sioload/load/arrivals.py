@@ -13,6 +13,7 @@ import locust
 from locust import LoadTestShape, User
 from locust.dispatch import UsersDispatcher
 from locust.runners import (
+    STATE_INIT,
     STATE_RUNNING,
     STATE_SPAWNING,
     MasterRunner,
@@ -78,6 +79,7 @@ class Arrivals(Shape):
         """Locust asks each second how many users it shall keep: none, as they come and go by themselves."""
         runner = self.runner
         assert runner is not None
+        lacks_workers(runner)
         if runner.shape_last_tick is None:
             self._begin(runner)
         elif perf_counter() >= self._until:

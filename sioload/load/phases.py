@@ -25,6 +25,8 @@ from sioload.errors import PhaseError
 _NAME = re.compile(r"[A-Za-z][\w-]*")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _TOKEN = re.compile(r"\.\.|[^\s:./;]+(?:\.(?!\.)[^\s:./;]+)*|[:/.]")
+#: The variable of the environment that tells what a run without phases is like: Locust's options, as JSON.
+USUAL: Final = "SIOLOAD_USUAL"
 #: The longest plan: a month.
 _LONGEST: Final = 31 * 86_400.0
 

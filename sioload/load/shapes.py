@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Any, ClassVar, Final
 
+import gevent
 from locust import LoadTestShape
 from locust.env import Environment
 from locust.runners import Runner, WorkerRunner
 
 from sioload.durations import seconds_of
 from sioload.errors import PhaseError, UsageError
-from sioload.load.arrivals import Arrivals, Shape, check_length
-from sioload.load.phases import Plan, parse_phases
+from sioload.load.arrivals import Arrivals, Shape, check_length, lacks_workers
+from sioload.load.phases import USUAL, Plan, parse_phases
 
 #: Seconds that sessions may go on after the last phase.
 SESSION_DRAIN: Final = 30.0
@@ -74,7 +75,9 @@ class UserPhases(Shape):
         self._pace = 1.0
 
     def reset_time(self) -> None:
-        """A run begins."""
+        """A run begins. A master says so once more, after `begin`, in the greenlet that asks this shape."""
+        if self.runner is not None and self.runner.shape_greenlet is gevent.getcurrent():
+            return
         super().reset_time()  # type: ignore[no-untyped-call]
         self._users = self._asked = 0.0
         self.origin = None
@@ -86,6 +89,8 @@ class UserPhases(Shape):
 
     def tick(self) -> tuple[int, float] | None:
         """Locust asks each second how many users it shall keep."""
+        if self.runner is not None and lacks_workers(self.runner):
+            self.start_time = perf_counter()
         now = perf_counter() - self.start_time
         number = self.plan.at(now)
         if number is None:

@@ -86,6 +86,48 @@ def test_workers_need_none_of_the_options_that_phases_have(tmp_path: Path, targe
     assert sum(target.counts()["connects"].values()) == pytest.approx(20, abs=1)
 
 
+SLOW_START = f"""
+{SCRIPT}
+import gevent
+from locust import events
+
+@events.init.add_listener
+def add(environment, runner, **_):
+    if not hasattr(runner, "worker_state"):
+        environment.events.test_start.add_listener(lambda **_: gevent.sleep(3.5))
+"""
+
+
+@pytest.mark.parametrize("workers", [[], ["--processes", "2"]], ids=["alone", "two workers"])
+def test_users_come_in_their_phase_however_long_the_script_prepares(
+    tmp_path: Path, target: serverkit.Server, workers: list[str]
+) -> None:
+    plan = "one: 2 users for 5s; two: 4 users for 3s; three: 6 users for 2s"
+    done, report = run(tmp_path, target.url, "--sio-phases", plan, *workers, script=SLOW_START)
+    assert done.code == 0, done.text
+    assert [phase["users"]["begun"] for phase in report["phases"]] == [2, 2, 2], report["phases"]
+
+
+def test_a_plan_begins_when_there_are_workers(tmp_path: Path, target: serverkit.Server) -> None:
+    """Someone presses Start in the web UI before any has come."""
+    (tmp_path / "locustfile.py").write_text(SCRIPT)
+    web, port = serverkit.free_port(), str(serverkit.free_port())
+    bind = ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port]
+    mine = [*bind, "--web-host", "127.0.0.1", "--web-port", str(web), "--sio-phases", "3 users for 2s"]
+    theirs = ["--worker", "--master-host", "127.0.0.1", "--master-port", port]
+    script = ["-f", "locustfile.py", "--host", target.url]
+    with serverkit.Process(serverkit.locust([*script, *mine]), cwd=tmp_path) as master:
+        master.wait_for("Starting web interface", 40)
+        post(f"http://127.0.0.1:{web}/swarm", {"user_count": 1, "spawn_rate": 1}, master)
+        master.wait_for("before at least one worker", 20)
+        with serverkit.Process(serverkit.locust([*script, *theirs]), cwd=tmp_path):
+            deadline, page = time.monotonic() + 40, f"http://127.0.0.1:{web}/sioload/report.json"
+            while not ((report := serverkit.http_json(page))["phases"] and report["final"]):
+                assert time.monotonic() < deadline, f"{report['phases']} {master}"
+                time.sleep(0.1)
+    assert report["users"]["peak"] == 3 == sum(target.counts()["connects"].values())
+
+
 def test_the_form_of_the_web_ui_chooses_plans(tmp_path: Path, target: serverkit.Server) -> None:
     plans = "".join(
         f'\n\nclass {name}(Phases):\n    phases = "{name.lower()}: {users} users for 1s"\n'
