@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Any, ClassVar, Final
@@ -171,6 +173,7 @@ def take_phases(environment: Environment) -> None:
     if isinstance(environment.runner, WorkerRunner):
         return
     options: Any = environment.parsed_options
+    usual: dict[str, int] = json.loads(os.environ.pop(USUAL, "{}"))
     given, text = environment.shape_class, getattr(options, "sio_phases", None)
     shape = given if isinstance(given, Phases) else None
     if getattr(options, "class_picker", False):
@@ -184,6 +187,8 @@ def take_phases(environment: Environment) -> None:
     elif getattr(options, "sio_session_length", None) is not None:
         raise UsageError("--sio-session-length is of phases of sessions per second: there are none")
     else:
+        for name, value in usual.items():
+            setattr(options, name, value)
         return
     for name, flag in _TAKEN.items():
         if getattr(options, name, None):

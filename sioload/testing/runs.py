@@ -20,6 +20,7 @@ from pathlib import Path
 
 from sioload.cli import runner
 from sioload.errors import SioloadError, UsageError
+from sioload.load.phases import USUAL
 from sioload.measure.rows import Totals
 from sioload.plain import Json
 from sioload.report.reading import check_result, totals_of
@@ -48,8 +49,8 @@ def run(
 
     Args:
         locustfile: its path.
-        users: simulated users; 1 without, and without phases.
-        run_time: whole seconds, or a text such as `1m30s`; 10 s without, and without phases.
+        users: simulated users; 1 without, and without phases, here or in the locustfile.
+        run_time: whole seconds, or a text such as `1m30s`; 10 s without, and without such phases.
         host: the server, in place of the locustfile's own.
         spawn_rate: users started per second; all at once without.
         phases: load over time, as `--sio-phases` takes it, in place of `users` and `run_time`.
@@ -73,16 +74,16 @@ def run(
     if any(str(arg).partition("=")[0] == "--sio-report" for arg in args):
         raise UsageError("run() gives the report: leave --sio-report out, and write its `data` to a file")
     asked: dict[str, object] = {"--host": host, "--sio-phases": phases, "--processes": processes}
-    if phases is None:
-        users = 1 if users is None else users
-        rate = max(users, 1) if spawn_rate is None else spawn_rate
-        asked |= {"--users": users, "--spawn-rate": rate, "--run-time": _run_time(run_time)}
-    elif users is not None or run_time is not None:
+    if phases is not None and (users is not None or run_time is not None):
         raise UsageError(
             "phases say how many users there are and for how long: leave users= and run_time= out"
         )
-    elif spawn_rate is not None:
-        asked["--spawn-rate"] = spawn_rate
+    # 0 is as good as nothing, whatever a project's locust.conf says.
+    asked |= {"--users": users or 0, "--run-time": 0 if run_time is None else _run_time(run_time)}
+    if spawn_rate is not None or users is not None:
+        asked["--spawn-rate"] = max(users or 1, 1) if spawn_rate is None else spawn_rate
+    usual = {"num_users": 1} if users is None else {}
+    usual |= {"run_time": 10} if run_time is None else {}
     given = [part for name, value in asked.items() if value is not None for part in (name, str(value))]
     for check in checks:
         given += ["--sio-check", check]
@@ -92,7 +93,7 @@ def run(
         path = Path(folder, "report.json")
         files = ["--locustfile", script, "--sio-report", str(path)]
         argv = runner.module("locust", ["--headless", "--only-summary", *files, *given, *args])
-        code, said = _wait(argv, {**os.environ, **(env or {})})
+        code, said = _wait(argv, {**os.environ, USUAL: json.dumps(usual), **(env or {})})
         if path.exists():
             return Report(json.loads(path.read_text(encoding="utf-8")))
     last = "\n".join(said.splitlines()[-_TAIL:])
@@ -101,10 +102,8 @@ def run(
     raise SioloadError(f"the run ended with exit code {code} and without a report:\n{last}")
 
 
-def _run_time(given: float | str | None) -> str:
+def _run_time(given: float | str) -> str:
     """Whole seconds: Locust knows no others, and takes none for a run without an end."""
-    if given is None:
-        return "10s"
     text = given if isinstance(given, str) else f"{math.ceil(given)}s"
     if not re.search("[1-9]", text):
         raise UsageError(f"run_time={given!r} is no time: give seconds, or a text such as '1m30s'")

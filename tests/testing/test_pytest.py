@@ -74,6 +74,16 @@ def test_it_holds(report):
 def test_it_is_fast_enough(report):
     report.check("CALL[echo]: p99 < 1us")
 
+def test_the_load_is_what_was_asked_for_or_the_locustfiles_own():
+    report = sioload.run({script!r}, run_time=1, host={url!r})
+    assert report.data["users"]["asked"] == 1 and report.data["duration_s"] < 10
+    for more in ({{}}, {{"phases": "a: 1 users for 1s; b: 2 users for 1s"}}):
+        report = sioload.run({phased!r}, host={url!r}, **more)
+        assert [phase["name"] for phase in report.data["phases"]] == ["a", "b"]
+        assert report.data["users"]["asked"] == 2
+    with pytest.raises(sioload.UsageError, match="-u and phases exclude each other"):
+        sioload.run({phased!r}, users=3, host={url!r})
+
 def test_bad_usage_is_said():
     with pytest.raises(sioload.UsageError, match="nearest: 'p99'"):
         sioload.run({script!r}, users=1, run_time=1, checks=["CALL: p9x < 1s"])
@@ -104,13 +114,25 @@ class Echo(SocketIOUser):
 """
 
 
+PHASES = """
+from sioload import Phases
+
+class Plan(Phases):
+    phases = ["a: 1 users for 1s", "b: 2 users for 1s"]
+"""
+
+
 def test_a_suite_of_somebody_elses(target: serverkit.Server, tmp_path: Path) -> None:
     script = tmp_path / "load" / "echo.py"
     script.parent.mkdir()
     script.write_text(SCRIPT)
+    phased = script.with_name("phased.py")
+    phased.write_text(f"{SCRIPT}\n{PHASES}")
+    (tmp_path / "locust.conf").write_text("users = 7\nrun-time = 1m\n")  # of those who test by hand
     (tmp_path / "test_1_bystander.py").write_text(BYSTANDER)
     (tmp_path / "test_2_functional.py").write_text(FUNCTIONAL.format(url=target.url))
-    (tmp_path / "test_3_load.py").write_text(LOAD.format(url=target.url, script=str(script)))
+    load = LOAD.format(url=target.url, script=str(script), phased=str(phased))
+    (tmp_path / "test_3_load.py").write_text(load)
     # Without the plugins of this environment but ours, and with warnings as errors.
     argv = [
         sys.executable,
