@@ -129,8 +129,8 @@ def bench(
     """
     env = scenario(rest)
     load: dict[str, Json] = {"users": users, "spawn_rate": spawn_rate, "run_time": run_time}
-    if sio_phases is not None:
-        load["sio_phases"] = sio_phases
+    if sio_phases is not None:  # which say it all, whatever a project's locust.conf says
+        load |= {"users": users or 0, "run_time": run_time or 0, "sio_phases": sio_phases}
     else:
         load = {name: usual if load[name] is None else load[name] for name, usual in USUAL.items()}
     argv = runner.locust(SCRIPT, ["--headless", "--host", url, *flags({**load, **rest})])

@@ -114,7 +114,8 @@ def capacity(
         raise click.UsageError("--arrivals needs --sio-session-length, such as 30s, or none")
     _check(rest["sio_check"], rest["sio_checks_file"])
     search = Asked(*asked, arrivals is not None, step, settle, within, budget, expect or "")
-    scripts.become(ctx, target, host, more_args, master, rest, {VARIABLE: search.text()})
+    load = {**rest, "users": 0, "run_time": 0}  # which it finds, whatever a project's locust.conf says
+    scripts.become(ctx, target, host, more_args, master, load, {VARIABLE: search.text()})
 
 
 def _check(texts: Sequence[str], file: str | None) -> None:

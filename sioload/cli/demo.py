@@ -60,7 +60,7 @@ def demo(users: int, run_time: str, stay: bool, headless: bool, web_port: int, o
     files = _reports(out)
     with _target() as url:
         args = ["--host", url, "--users", users, "--spawn-rate", max(1, users // 5), "--sio-grace", "1s"]
-        args += [] if stay else ["--run-time", run_time]
+        args += ["--run-time", 0 if stay else run_time]  # whatever a project's locust.conf says
         if headless:
             args.append("--headless")
         else:

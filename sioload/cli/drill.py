@@ -106,4 +106,5 @@ def drill(
     if silent and cut is None:
         raise click.UsageError("--silent is how --cut cuts")
     asked = Asked(at, watch, argv, cut or 0.0, silent)
-    scripts.become(ctx, target, host, more_args, master, rest, {VARIABLE: asked.text()})
+    load = {**rest, "run_time": 0}  # it ends by itself, whatever a project's locust.conf says
+    scripts.become(ctx, target, host, more_args, master, load, {VARIABLE: asked.text()})

@@ -90,7 +90,8 @@ def settings(environment: Environment) -> list[tuple[str, str]]:
     names = _RUN if shape is None else _RUN[2:]
     pairs = [("locustfile", str(environment.locustfile or "-")), *_shaped(shape)]
     pairs += [(f"--{name.replace('_', '-')}".replace("--num-users", "--users"), str(value))
-              for name in names if (value := getattr(options, name, None)) not in (None, [], "")]  # fmt: skip
+              for name in names if (value := getattr(options, name, None)) not in (None, [], "")
+              if value or name != "run_time"]  # fmt: skip
     for user_class in environment.user_classes:
         given = getattr(user_class, "options", {})
         if isinstance(given, Options):

@@ -158,6 +158,14 @@ def test_tags_of_the_project_around_are_not_its_own(node4, tmp_path):
     assert done.code == 0 and "No tasks" not in done.text, done.text
 
 
+def test_the_load_of_the_project_around_is_not_that_of_phases(node4, tmp_path):
+    (tmp_path / "locust.conf").write_text("users = 7\nrun-time = 1m\n")
+    load = ["--sio-phases", "2 users for 2s", "--sio-report", tmp_path / "report.json"]
+    done = serverkit.run_sioload(["bench", node4.url, *load, "--emit", "echo", "--ack"], 40, cwd=tmp_path)
+    assert done.code == 0, done.text
+    assert json.loads((tmp_path / "report.json").read_text())["users"]["asked"] == 2
+
+
 def test_a_failed_check_is_exit_code_3(node4, tmp_path):
     junit, html = tmp_path / "junit.xml", tmp_path / "report.html"
     files = ("--sio-junit", str(junit), "--sio-html", str(html))

@@ -188,6 +188,8 @@ def test_without_a_session_there_is_no_number(tmp_path: Path) -> None:
 
 
 def test_a_budget_that_is_used_up_ends_the_search(target: serverkit.Server, tmp_path: Path) -> None:
+    """The load that a project's locust.conf asks for isn't that of a search."""
+    (tmp_path / "locust.conf").write_text("users = 7\nrun-time = 1s\n")
     done, report = capacity(
         tmp_path, target.url, "--emit", "echo", "--ack", "--users", "2..64", "--step", "1s", "--settle", "1s",
         "--budget", "5s", "--sio-check", "CALL: p99 < 5s", "--expect", ">= 5", "--sio-trace", "trace.jsonl",
