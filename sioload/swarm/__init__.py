@@ -20,6 +20,7 @@ from sioload.net.fleet import on_user
 from sioload.net.tls import check_files
 from sioload.report.course import check_parts
 from sioload.swarm.capacity import take_capacity
+from sioload.swarm.drill import take_users
 from sioload.swarm.interrupts import Interrupts
 from sioload.swarm.local import Local
 from sioload.swarm.master import Master
@@ -109,6 +110,7 @@ def _take_load(environment: Environment) -> None:
         if search is not None:
             environment.sioload_capacity = search  # type: ignore[attr-defined]
             return
+        take_users(environment)
         take_phases(environment)
         if not isinstance(environment.runner, WorkerRunner):
             plan = getattr(environment.shape_class, "plan", None)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import gevent
+from locust.runners import WorkerRunner
 
 from sioload.client.manager import Manager, Phase
 from sioload.net.clock import stamp
@@ -202,6 +203,14 @@ def take_drill(environment: Environment) -> Drill | None:
     """The drill that this run is, if it is one."""
     text = os.environ.get(VARIABLE)
     return None if text is None else Drill(environment, asked_of(text))
+
+
+def take_users(environment: Environment) -> None:
+    """A drill has the users that it was told, whatever shape the locustfile has."""
+    given = environment.shape_class
+    if VARIABLE in os.environ and given is not None and not isinstance(environment.runner, WorkerRunner):
+        print(f"sioload: drill wins over the shape {type(given).__name__} of the locustfile")
+        environment.shape_class = None
 
 
 class Cuts:

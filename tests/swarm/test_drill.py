@@ -237,7 +237,7 @@ def test_users_that_have_left_by_then_keep_no_drill_waiting(tmp_path):
         done = serverkit.run_sioload([*args, "--sio-report", report], 50, cwd=tmp_path, env={"LEAVE": "2"})
     assert done.code == 0, done.text
     (mark,) = json.loads(report.read_text())["drill"]
-    assert (mark["lost"], mark["not_back"]) == (3, 0), done.text
+    assert (mark["lost"], mark["not_back"]) == (2, 0), done.text
 
 
 STRANGER = """
@@ -283,3 +283,55 @@ def test_a_command_that_is_a_load_test_is_no_drill_of_its_own():
     """A spike from another locustfile, say: what makes a run a drill stands in the environment."""
     done = serverkit.run([sys.executable, "-c", WITHIN], 30)
     assert (done.code, done.out.strip()) == (0, "[None, 'seen']"), done.text
+
+
+SHAPED = """
+from locust import LoadTestShape, constant, task
+from sioload import Arrivals, Phases, SocketIOUser
+
+class Staying(SocketIOUser):
+    wait_time = constant(0.5)
+    options = {{"transports": ["websocket"], "version": 4}}
+
+    @task
+    def ask(self):
+        self.sio.call("echo", 1)
+
+class Crowd({shape}):
+    {body}
+"""
+
+
+@pytest.mark.parametrize(
+    "shape, body",
+    [
+        ("Arrivals", "rate = 5; session_length = 1"),
+        ("Phases", "phases = '2 users for 1s'"),
+        ("LoadTestShape", "tick = lambda self: (1, 1) if self.get_run_time() < 1 else None"),
+    ],
+)
+def test_a_drill_has_the_users_that_it_was_told(tmp_path, target, shape, body):
+    """Whatever load the locustfile makes by itself, and whatever time a project's locust.conf gives it."""
+    script, report = tmp_path / "locustfile.py", tmp_path / "report.json"
+    script.write_text(SHAPED.format(shape=shape, body=body))
+    (tmp_path / "locust.conf").write_text("run-time = 3s\n")
+    args = ["drill", script, "--host", target.url, "--users", "4", "--at", "2s", "--watch", "2s"]
+    done = serverkit.run_sioload([*args, "--cut", "50%", "--sio-report", report], 40, cwd=tmp_path)
+    assert done.code == 0 and "drill wins over the shape Crowd" in done.out, done.text
+    found = json.loads(report.read_text())
+    (mark,) = found["drill"]
+    assert (mark["lost"], mark["not_back"], found["users"]["asked"]) == (2, 0, 4), done.text
+    assert found["duration_s"] >= mark["at_s"] + mark["watch_s"], done.text
+
+
+def test_workers_with_few_users_each_cut_the_share_of_all(tmp_path, target):
+    script, report = tmp_path / "locustfile.py", tmp_path / "report.json"
+    script.write_text(SHAPED.format(shape="Arrivals", body="rate = 5; session_length = 1"))
+    args = ["drill", script, "--host", target.url, "--users", "8", "--at", "2s", "--watch", "2s", "--cut"]
+    port = str(serverkit.free_port())
+    env = {"LOCUST_MASTER_BIND_PORT": port, "LOCUST_MASTER_NODE_PORT": port}
+    more = ["25%", "--processes", "4", "--sio-report", report]
+    done = serverkit.run_sioload([*args, *more], 60, cwd=tmp_path, env=env)
+    assert done.code == 0, done.text
+    (mark,) = json.loads(report.read_text())["drill"]
+    assert (mark["lost"], mark["not_back"]) == (2, 0), done.text
