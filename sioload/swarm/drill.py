@@ -214,11 +214,16 @@ def take_users(environment: Environment) -> None:
 
 
 class Cuts:
-    """Cuts this process's share of the connections when the time has come."""
+    """Cuts this process's share of the connections when the time has come.
+
+    Of many processes with few connections each, some round their share up and others down, by their place
+    among all, from 0 to 1: what they cut together is the share of all.
+    """
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._share = 0.0
+        self._place = 0.5
         self._silent = False
         self._times: set[float] = set()
 
@@ -229,6 +234,7 @@ class Cuts:
             if outages.watch(at, until) and orders["cut"]:
                 self._times.add(at)
         self._share, self._silent = orders["cut"], orders["silent"]
+        self._place = orders.get("place", 0.5)
         if self._silent:
             self._fleet.orphans.noticed = self._noticed
 
@@ -241,7 +247,7 @@ class Cuts:
             return
         self._times.discard(mark)
         up = [m for m in self._fleet.members if isinstance(m, Manager) and m.phase is Phase.UP]
-        chosen = random.sample(up, round(self._share * len(up)))
+        chosen = random.sample(up, min(len(up), math.floor(self._share * len(up) + self._place)))
         self._fleet.later(self._cut, chosen)
 
     def _cut(self, chosen: Sequence[Manager]) -> None:

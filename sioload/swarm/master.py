@@ -169,6 +169,9 @@ class Master:
     def _tell_marks(self, client_id: str) -> None:
         course = self.judge.timeline.course
         marks, fresh, orders = self.swarm.windows.marks, list(course.fresh), self.judge.orders
+        if orders is not None:
+            ids = sorted({*self.roster.living, client_id})
+            orders["place"] = (ids.index(client_id) + 0.5) / len(ids)
         self._send(MARKS, client_id, marks=marks, ramps=course.ramps, fresh=fresh, drill=orders)
 
     def on_spawning_complete(self, **_: object) -> None:
