@@ -85,7 +85,8 @@ class Trial:
         self.begun = self._since = perf_counter()  # and since when it has been without what it needs
         self._trace = Trace(1, perf_counter, veiled)
         self._user: Any = None
-        args = ["--headless", "-u", "1", "--host", host] if host else ["--headless", "-u", "1"]
+        # All tasks run, whatever tags a project's locust.conf chooses.
+        args = ["--tags", "--exclude-tags", "--headless", "-u", "1", *(["--host", host] if host else [])]
         options = argument_parser.get_parser().parse_args(args)
         self._options = kind.parsed_options()
         self.host: str = options.host or kind.host or ""

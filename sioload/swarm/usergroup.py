@@ -52,8 +52,9 @@ class UserGroup(Group):
         population = self._fleet.recorder.population
         of_class = population.of(type(user).__name__)
         greenlet.rawlink(_Life(self, user, population.spawned(), of_class, of_class.spawned()))
-        for one in feeds.by_name.values():
-            one.begun(user, greenlet)
+        if user is not None:
+            for one in feeds.by_name.values():
+                one.begun(user, greenlet)
 
     def killone(self, greenlet: Any, *args: Any, **kwargs: Any) -> None:
         """Locust ends a user at once."""

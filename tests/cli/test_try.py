@@ -280,6 +280,15 @@ def test_the_doctors_questions_carry_the_users_query_as_its_own_do(servers: Serv
     assert not [url for url in asked if "?token=a%26b%3Dc%2Bd%20%23%C3%A9&" not in url]
 
 
+def test_tags_of_the_project_around_keep_no_task_from_running(
+    target: serverkit.Server, tmp_path: Path
+) -> None:
+    (tmp_path / "locust.conf").write_text("tags = login\n")
+    args = ["try", target.url, "--emit", "echo", "--ack", "--seconds", "0.5"]
+    done = serverkit.run_sioload(args, cwd=tmp_path)
+    assert done.code == 0 and "1 of 1 tasks ran without a failure" in done.out, done.text
+
+
 def test_bad_usage_is_one_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("import nothing_of_this_name\n")
