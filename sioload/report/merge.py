@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sioload.measure.behind import Comparison
 from sioload.measure.blocks import Blocks
@@ -22,6 +23,8 @@ from sioload.report.audience import Audiences
 from sioload.report.figures import Figures, LostWorker, order
 from sioload.report.windows import Windows
 
+#: The process that hands out users, in place of a worker's id: it may have rows, but runs no users.
+MASTER: Final = "master"
 #: Rows by type and name, as `Totals.encode` gave them.
 _Rows = dict[tuple[str, str], dict[str, Json]]
 
@@ -194,9 +197,10 @@ class Swarm:
             figures.add(data, connections)
             if gone:
                 figures.population.now -= data["population"]["now"]
-            figures.health.append((process.worker, process.health))
             figures.internal_errors += [f"{process.worker}: {text}" for text in data["internal_errors"]]
-            clock_errors.append(data["clock_error"])
+            if process.worker != MASTER:
+                figures.health.append((process.worker, process.health))
+                clock_errors.append(data["clock_error"])
             for seen in map(Outage.decode, data["outages"]):
                 known = outages.setdefault(seen.at, seen)
                 if known is not seen:

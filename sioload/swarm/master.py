@@ -21,6 +21,7 @@ from sioload.swarm.judge import Judge
 from sioload.swarm.lending import MasterDesk
 from sioload.swarm.messages import CUTS, HEARD, HURRY, MARKS, OURS, RESET, SNAPSHOT, STOP, STOPPED, TEST
 from sioload.swarm.options import DRAIN
+from sioload.swarm.own import OwnRequests
 from sioload.swarm.producer import collect_less
 from sioload.swarm.roster import Roster, WorkerState
 from sioload.swarm.tracing import collect
@@ -45,6 +46,7 @@ class Master:
         self.environment = environment
         self.runner = runner
         self.swarm = Swarm()
+        self.own = OwnRequests(environment, self.swarm)
         self.judge = Judge(environment, self.swarm, self._gather, self._feeds, self._mark)
         self.test = 0
         self.roster = Roster(runner)
@@ -77,6 +79,7 @@ class Master:
         self.desk.stock.begin()
         self._asked = False
         self.roster.begin()
+        self.own.begin()
         self.judge.begin(len(self.roster.peers))
 
     def _next_test(self) -> None:
@@ -153,6 +156,7 @@ class Master:
     def on_reset(self, **_: object) -> None:
         """Reports that are on their way hold what was forgotten: the number of the test tells them apart."""
         self._next_test()
+        self.own.forget()
         self.judge.forget()
         self.roster.forget()
         for client_id in self.roster.living:
@@ -163,6 +167,7 @@ class Master:
 
     def _mark(self) -> None:
         """There are more boundaries. Workers that join later hear of them after their first report."""
+        self.own.know(self.swarm.windows.marks)
         for client_id in self.roster.living:
             self._tell_marks(client_id)
 
@@ -184,6 +189,7 @@ class Master:
         dispatcher = self.runner._users_dispatcher
         if dispatcher is not None:
             dispatcher._target_user_count = dispatcher._current_user_count
+        self.own.end()
         self.judge.end()
 
     def on_test_stop(self, **_: object) -> None:
@@ -281,6 +287,7 @@ class Master:
 
     def _gather(self) -> Figures:
         """The merged figures. Once the test is over, whoever hasn't reported its end is lost."""
+        self.own.gather(last=self.settled)
         if not self.judge.running:
             for client_id, peer in self.roster.peers.items():
                 if not peer.final:

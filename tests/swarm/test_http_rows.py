@@ -43,3 +43,35 @@ def requests_have_rows(swarm: Swarm, *more: str) -> None:
     assert [check["ok"] for check in swarm.report["checks"]] == [True, True, True, False]
     page = html.read_text()
     assert "/no-such-login" in page and "canary" not in page + swarm.processes[0].out
+
+
+FIRING = """
+exec(open({users!r}).read())
+
+@events.init.add_listener
+def watch(environment, runner, **_):
+    def look():
+        while True:
+            gevent.sleep(0.05)
+            if runner.state == "running":
+                environment.events.request.fire(request_type="GET", name="/queue", response_time=2.0,
+                                                response_length=0, exception=None, context={{}})
+
+    if hasattr(runner, "clients"):
+        gevent.spawn(look)
+"""
+
+
+@scene
+def test_requests_that_a_script_fires_on_the_master_have_rows(swarm: Swarm) -> None:
+    script = swarm.folder / "firing.py"
+    args = swarm.args("-t", "5s", "--processes", "2", *swarm.swarm_port())
+    script.write_text(FIRING.format(users=str(args[1])))
+    args[1] = script
+    for part in ("", " after 2s"):
+        args += ["--sio-check", f"GET[/queue]: count > 10{part}"]
+    assert swarm.run(args) == 0, str(swarm.processes[0])
+    swarm.assert_everything_agrees()
+    whole, late = (float(check["value"]) for check in swarm.report["checks"])
+    assert whole > late > 10
+    assert len(swarm.report["health"]["processes"]) == 2, "where no users run there is no generator"
