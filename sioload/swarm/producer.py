@@ -153,7 +153,8 @@ class Producer:
         self.fleet.end()
         runner, current = runner_of(self.environment), gevent.getcurrent()
         self._stopper = current
-        if current in runner.user_greenlets:  # type: ignore[operator]
+        # One that is killed by that itself: of a user, or that which spawns them and tells that all are there.
+        if current in runner.user_greenlets or current is runner.spawning_greenlet:  # type: ignore[operator]
             self._stopper = gevent.spawn(finish_stop, runner, current, _called_by(type(runner).quit))
 
     def end(self) -> None:
@@ -325,12 +326,13 @@ def _called_by(function: Any) -> bool:
 
 
 def finish_stop(runner: Runner, greenlet: Any, quits: bool) -> None:
-    """A user's task stops the run. Locust stops that user too, which may break its stop off: go on with it.
+    """A user's task, or a listener in the greenlet that spawns users, stops the run. Locust ends that one too,
+    which may break its stop off: go on with it.
 
     Args:
         runner: Locust's.
-        greenlet: the user's.
-        quits: the task called `quit()`, not `stop()`.
+        greenlet: the user's, or that.
+        quits: it called `quit()`, not `stop()`.
     """
     greenlet.join()
     if runner.state == STATE_CLEANUP:

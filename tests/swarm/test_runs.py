@@ -211,6 +211,26 @@ def test_a_listener_of_the_request_event_may_end_the_run(swarm: Swarm) -> None:
 
 
 @scene
+def test_a_listener_of_spawning_complete_may_end_the_run(swarm: Swarm) -> None:
+    """It is told in the greenlet that spawns users, which Locust ends in the middle of its stop."""
+    script = swarm.folder / "finish.py"
+    script.write_text(
+        f"exec(open({str(swarm.args()[1])!r}).read())\n"
+        "@events.init.add_listener\n"
+        "def add(environment, **_):\n"
+        "    def finish(**_):\n"
+        "        gevent.sleep(1)\n"
+        "        environment.runner.quit()\n"
+        "    environment.events.spawning_complete.add_listener(finish)\n"
+    )
+    args = swarm.args("-t", "60s")
+    args[1] = script
+    assert swarm.run(args, timeout=30) == 0, str(swarm.processes[0])
+    swarm.assert_everything_agrees()
+    assert swarm.report["users"]["peak"] == 20 and swarm.report["duration_s"] >= 1
+
+
+@scene
 def test_a_message_from_a_worker_may_end_the_run(swarm: Swarm) -> None:
     """Locust hands it over in the greenlet that receives what the master then waits for.
 
