@@ -237,7 +237,7 @@ def test_users_that_have_left_by_then_keep_no_drill_waiting(tmp_path):
         done = serverkit.run_sioload([*args, "--sio-report", report], 50, cwd=tmp_path, env={"LEAVE": "2"})
     assert done.code == 0, done.text
     (mark,) = json.loads(report.read_text())["drill"]
-    assert (mark["lost"], mark["not_back"]) == (2, 0), done.text
+    assert (mark["lost"], mark["not_back"]) == (3, 0), done.text
 
 
 STRANGER = """
