@@ -153,7 +153,7 @@ class Producer:
         self.fleet.end()
         runner, current = runner_of(self.environment), gevent.getcurrent()
         self._stopper = current
-        # One that is killed by that itself: of a user, or that which spawns them and tells that all are there.
+        # One that is killed by that itself: of a user, or that which spawns them and says that all are there.
         if current in runner.user_greenlets or current is runner.spawning_greenlet:  # type: ignore[operator]
             self._stopper = gevent.spawn(finish_stop, runner, current, _called_by(type(runner).quit))
 
@@ -326,7 +326,7 @@ def _called_by(function: Any) -> bool:
 
 
 def finish_stop(runner: Runner, greenlet: Any, quits: bool) -> None:
-    """A user's task, or a listener in the greenlet that spawns users, stops the run. Locust ends that one too,
+    """A user's task, or a listener in the greenlet that spawns users, stops the run. Locust ends that too,
     which may break its stop off: go on with it.
 
     Args:
