@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import sys
 from collections.abc import Callable
 from itertools import pairwise
@@ -278,3 +280,24 @@ def test_an_interrupted_search_says_what_is_known(target: serverkit.Server, tmp_
         assert process.wait(30) == 0, str(process)
     found = json.loads(report.read_text())["capacity"]
     assert (found["holds"], found["reason"], found["confirmed"]) == (2, "interrupted", False)
+
+
+def test_the_manuals_example_with_a_locustfile_finds_what_holds(
+    target: serverkit.Server, tmp_path: Path
+) -> None:
+    manual = (serverkit.ROOT / "locustfiles" / "README.md").read_text(encoding="utf-8")
+    written = re.search(r"^sioload (capacity locustfile\.py .*--users.*)$", manual, re.MULTILINE)
+    assert written is not None
+    here = {
+        "locustfile.py": str(serverkit.ROOT / "locustfiles" / "echo.py"),
+        "URL": target.url,
+        "100..10000": "2..4",
+        "CALL: p99 < 100ms": "CALL: p99 < 5s",
+    }
+    args = [here.get(word, word) for word in shlex.split(written[1])]
+    report = tmp_path / "report.json"
+    run = serverkit.run_sioload(
+        [*args, "--step", "1s", "--settle", "2s", "--sio-report", str(report)], cwd=tmp_path
+    )
+    assert run.code == 0, run.text
+    assert json.loads(report.read_text())["capacity"]["holds"] == 4, run.text
