@@ -12,7 +12,7 @@ from mypy_extensions import mypyc_attr
 from sioload.client.namespaces import Namespaces
 from sioload.client.script import Script, ask
 from sioload.engineio.secrets import redact
-from sioload.engineio.urls import Endpoint, Request, with_token
+from sioload.engineio.urls import Endpoint, Request, parse_url, with_token
 from sioload.errors import ConnectError, End, Failure, OptionError, ProtocolError
 from sioload.net.tls import Tickets
 from sioload.net.tunnel import unused
@@ -146,6 +146,7 @@ class Opener(SessionListener):
             options.cookies,
             options.encode_query,
             self._script,
+            parse_url(options.handshake_url).host if options.handshake_url else "",
         )
         owner = self._script.owner()
         trace: Trace | None = getattr(owner, "sio_trace", None)

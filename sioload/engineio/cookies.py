@@ -21,7 +21,7 @@ COOKIES, LENGTH = 50, 4096
 
 
 class Cookie(NamedTuple):
-    """One cookie; what a script gave has no host, and goes to each server that its user is sent to.
+    """One cookie; what a script gave has no host, and goes to the servers that it was given for.
 
     Attributes:
         host: where it goes; with `subdomains`, to hosts below that too.
@@ -49,7 +49,7 @@ class Mirror(Protocol):
         """All that it holds by now, None if that is what was pulled or pushed last."""
 
     def push(self, cookies: Sequence[Cookie], host: str) -> None:
-        """What it has to hold from now on; a script's own are for this host."""
+        """What it has to hold from now on, by way of a request to this host."""
 
 
 class Keeper(Protocol):
@@ -62,17 +62,24 @@ class Keeper(Protocol):
 class Jar:
     """The cookies of one user."""
 
-    __slots__ = ("_cookies", "_given", "_headers", "mirror")
+    __slots__ = ("_cookies", "_given", "_headers", "_hosts", "mirror")
 
     def __init__(self) -> None:
         self._cookies: list[Cookie] = []  # the eldest first
         self._given: dict[str, str] = {}
+        self._hosts: dict[str, list[str]] = {}  # for which what a script gave was given, by name
         self._headers: dict[tuple[str, str, bool, bool], tuple[float, str]] = {}
         self.mirror: Mirror | None = None
 
     def give(self, name: str, value: str, host: str) -> None:
         """A script's own cookie, for the server `host`; nothing happens when the same was given before."""
-        if self._given.get(name) == value:
+        same, hosts = self._given.get(name) == value, self._hosts.get(name)
+        if not same or hosts is None:
+            hosts = self._hosts[name] = []
+        if host not in hosts:
+            hosts.append(host)
+            self._headers.clear()
+        if same:
             return
         self._pull(host)
         self._given[name] = value
@@ -116,7 +123,7 @@ class Jar:
         known = self._headers.get(key)
         if known is not None and known[0] > now:
             return known[1]
-        sent = [c for c in self._cookies if c.expires > now and _goes(c, host, path, tls)]
+        sent = self._sent(host, path, tls, now)
         if not own:
             sent = [c for c in sent if self._given.get(c.name) != c.value]
         sent.sort(key=lambda c: -len(c.path))  # the longest first, then the eldest (section 5.4)
@@ -131,8 +138,13 @@ class Jar:
     def values(self, host: str, path: str, tls: bool, now: float) -> dict[str, str]:
         """What goes to a server, by name; of one name the one with the longest path."""
         self._pull(host)
-        found = [c for c in self._cookies if c.expires > now and _goes(c, host, path, tls)]
+        found = self._sent(host, path, tls, now)
         return {c.name: c.value for c in sorted(found, key=lambda c: len(c.path))}
+
+    def _sent(self, host: str, path: str, tls: bool, now: float) -> list[Cookie]:
+        """Those that go to a server, the eldest first."""
+        live = [c for c in self._cookies if c.expires > now and (c.host or host in self._hosts[c.name])]
+        return [c for c in live if _goes(c, host, path, tls)]
 
     def secrets(self) -> list[str]:
         """Values, for `redact`."""
@@ -154,7 +166,10 @@ class Jar:
     def _push(self, host: str) -> None:
         self._headers.clear()
         if self.mirror is not None:
-            self.mirror.push(self._cookies, host)
+            homes = self._hosts
+            self.mirror.push(
+                [c if c.host else c._replace(host=homes[c.name][0]) for c in self._cookies], host
+            )
 
 
 def parse(header: str, host: str, path: str, now: float) -> Cookie | None:

@@ -202,8 +202,8 @@ class Request:
         edits: how often any of these may have changed.
     """
 
-    __slots__ = ("_cookie_header", "_cookies", "_jar", "_keeper", "_left", "_options_headers", "edits",
-                 "encode", "endpoint", "headers", "method", "query", "transport")  # fmt: skip
+    __slots__ = ("_cookie_header", "_cookies", "_elsewhere", "_jar", "_keeper", "_left", "_options_headers",
+                 "edits", "encode", "endpoint", "headers", "method", "query", "transport")  # fmt: skip
 
     def __init__(
         self,
@@ -214,7 +214,9 @@ class Request:
         cookies: Mapping[str, str],
         encode: bool,
         keeper: Keeper | None = None,
+        elsewhere: str = "",
     ) -> None:
+        """`elsewhere`: the host of `handshake_url`, which gets the same cookies."""
         self.method = "GET"
         self.endpoint = endpoint
         self.transport = transport
@@ -224,6 +226,7 @@ class Request:
         self.edits = 0
         self._options_headers = headers
         self._left = False
+        self._elsewhere = elsewhere
         self._keeper = keeper
         self._jar: Jar | None = None
         self._cookies: tuple[dict[str, str], dict[str, str]] | None = None  # before and after the hook
@@ -239,7 +242,9 @@ class Request:
             self._cookie_header = header
             own = header + own
         for name, value in own:
-            self._make_jar().give(name, value, self.endpoint.host)
+            for host in (self.endpoint.host, self._elsewhere):
+                if host:
+                    self._make_jar().give(name, value, host)
 
     @property
     def url(self) -> str:

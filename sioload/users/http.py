@@ -88,16 +88,18 @@ class Shared:
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self._names: dict[str, str] = {}  # of hosts, by how the standard library writes them
         self._seen: list[tuple[Any, ...]] | None = None
 
     def pull(self, host: str) -> list[Cookie] | None:
         """See `Mirror.pull`."""
+        self._names[_written(host)] = host
         held = list(self._held())
         seen = [_key(cookie) for cookie in held]
         if seen == self._seen:
             return None
         self._seen = seen
-        return [_ours(cookie, host) for cookie in held]
+        return [_ours(cookie, self._names) for cookie in held]
 
     def push(self, cookies: Sequence[Cookie], host: str) -> None:
         """See `Mirror.push`."""
@@ -140,8 +142,8 @@ def _written(host: str) -> str:
     return name if "." in name else f"{name}.local"
 
 
-def _ours(cookie: StandardCookie, host: str) -> Cookie:
-    at = host if cookie.domain == _written(host) else cookie.domain.removeprefix(".")
+def _ours(cookie: StandardCookie, names: dict[str, str]) -> Cookie:
+    at = names.get(cookie.domain) or cookie.domain.removeprefix(".")
     expires = INFINITY if cookie.expires is None else float(cookie.expires)
     return Cookie(
         cookie.name, cookie.value or "", at, cookie.path, cookie.domain[:1] == ".", cookie.secure, expires

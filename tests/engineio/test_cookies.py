@@ -78,13 +78,26 @@ def test_a_cookie_of_the_same_name_replaces_also_what_a_script_gave() -> None:
     jar.take("node=n2; Path=/", "a.test", PATH, NOW)
     jar.give("node", "old", "a.test")  # what options say once more on reconnecting
     assert jar.header("a.test", PATH, False, NOW) == "session=abc; raw; node=n2"
-    assert jar.header("b.test", PATH, False, NOW) == "session=abc; raw"
+    assert jar.header("b.test", PATH, False, NOW) == ""
     assert jar.header("a.test", PATH, False, NOW, own=False) == "node=n2"
     jar.give("node", "new", "a.test")
     assert jar.values("a.test", PATH, False, NOW)["node"] == "new"
     jar.take("node=; Max-Age=0", "a.test", PATH, NOW)
     jar.drop("session", "a.test")
     assert jar.header("a.test", PATH, False, NOW) == "raw"
+
+
+def test_what_a_script_gives_goes_to_the_servers_that_it_gave_it_for() -> None:
+    """A user may have connections to several: what is confided to one isn't told to another."""
+    jar = Jar()
+    jar.give("session", "secret", "a.test")
+    assert jar.header("b.test", PATH, False, NOW) == "" and jar.values("b.test", PATH, False, NOW) == {}
+    assert jar.header("a.test", PATH, False, NOW) == "session=secret"
+    jar.give("session", "secret", "b.test")
+    assert jar.header("b.test", PATH, False, NOW) == "session=secret"
+    jar.give("session", "other", "b.test")
+    assert jar.header("b.test", PATH, False, NOW) == "session=other"
+    assert jar.header("a.test", PATH, False, NOW) == ""
 
 
 def test_a_header_is_kept_until_something_changes_or_expires() -> None:
@@ -118,6 +131,11 @@ def test_another_holder_sees_each_change_and_is_asked_before_each_use() -> None:
     assert jar.header("a.test", PATH, False, NOW) == "login=x"
     jar.take("node=1", "a.test", PATH, NOW)
     assert [c.pair for c in other.pushed[-1]] == ["login=x", "node=1"]
+    jar.give("own", "1", "a.test")
+    jar.take("elsewhere=1", "b.test", PATH, NOW)
+    assert {c.pair: c.host for c in other.pushed[-1]} == {
+        "login=x": "a.test", "node=1": "a.test", "own=1": "a.test", "elsewhere=1": "b.test"
+    }  # fmt: skip
 
 
 def test_text_beyond_ascii_goes_back_to_a_server_as_it_set_it() -> None:
