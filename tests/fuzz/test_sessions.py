@@ -159,7 +159,7 @@ class Client:
         return None
 
     def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *args: None
+        return lambda *args, **named: None
 
 
 class Emitted:

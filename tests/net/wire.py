@@ -93,10 +93,13 @@ class Reader:
         self.events.append(("text", "4" + data))
 
     def on_ack_frame(self, frame: bytes, start: int) -> bool:
-        is_ack = frame[start:].startswith(b"3") and frame.endswith(b"]")
-        if is_ack:
+        if not (frame[start:].startswith(b"3") and frame.endswith(b"]")):
+            return False
+        try:
             self.events.append(("text", "4" + frame[start:].decode()))
-        return is_ack
+        except UnicodeDecodeError:
+            return False
+        return True
 
     def on_push(self, kind: object) -> bool:
         return True
