@@ -185,7 +185,8 @@ class Emitter:
 
     def _why_not(self, namespace: str) -> str:
         if self._manager.phase is not Phase.UP:
-            return "not connected"
+            never = self._manager.opener.endpoint is None
+            return "not connected: call connect() first" if never else "not connected"
         if namespace not in self._packets.namespaces:
             return f"namespace {namespace} was not joined (name it in connect() or in the option namespaces)"
         return f"namespace {namespace} was closed by the server"

@@ -157,6 +157,11 @@ _REMEDIES: Final = (
     (r"asked for an ack", "return the answer from an @on handler of that event", 3),
     (r"\(handler\)|\(hook\)|\(callback\)", "the script's own code raised: mend it there", 3),
     (r"unexpected reply", "the answer isn't what `ok` wants: look at it above", 3),
+    (
+        r"not connected: call",
+        "nothing is connected yet in on_start: self.sio.connect() goes before it, or it into on_connected",
+        4,
+    ),
     (r"was not joined", "name it in connect(namespaces=[...]) or in the option namespaces", 3),
     (r"^CONNECT .*[Ii]nvalid namespace", "the server has no such namespace: check its name", 5),
     (r"^CONNECT", "see what the server asks for: auth, query, headers, cookies of a login", 5),

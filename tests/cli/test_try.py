@@ -187,6 +187,11 @@ def test_a_message_above_max_payload(servers: Servers, tmp_path: Path) -> None:
         ["maxPayload of 5000", "maxHttpBufferSize"])  # fmt: skip
 
 
+def test_an_emit_before_anything_is_connected(node4: serverkit.Server, tmp_path: Path) -> None:
+    has(mistaken(tmp_path, node4.url, start="self.sio.emit('join', 'room')"),
+        ["EMIT join: not connected: call connect() first", "self.sio.connect() goes before it"])  # fmt: skip
+
+
 def test_a_login_that_failed(node4: serverkit.Server, tmp_path: Path) -> None:
     start = "self.client.post('/logn'); self.sio.connect(namespaces=['/private'])"
     has(mistaken(tmp_path, node4.url, start=start), ["POST /logn", "404", "login"])
