@@ -13,6 +13,7 @@ import click
 from sioload.cli import runner, values
 from sioload.cli.templates import columns_in
 from sioload.errors import FeedError
+from sioload.load.phases import UNPHASED
 from sioload.load.tables import KINDS, read_table
 from sioload.options import options_from
 from sioload.plain import Json
@@ -133,6 +134,8 @@ def bench(
         load |= {"users": users or 0, "run_time": run_time or 0, "sio_phases": sio_phases}
     else:
         load = {name: usual if load[name] is None else load[name] for name, usual in USUAL.items()}
+        if rest["sio_session_length"] is None:
+            env[UNPHASED] = "1"
     argv = runner.locust(SCRIPT, ["--headless", "--host", url, *flags({**load, **rest})])
     runner.become(argv, env)
 

@@ -112,10 +112,10 @@ def capacity(
         raise click.UsageError("give --users A..B or --arrivals A..B, one of them")
     if arrivals and rest["sio_session_length"] is None and "://" in target:
         raise click.UsageError("--arrivals needs --sio-session-length, such as 30s, or none")
+    scripts.refuse_load(more_args, "a search for capacity finds the load itself")
     _check(rest["sio_check"], rest["sio_checks_file"])
     search = Asked(*asked, arrivals is not None, step, settle, within, budget, expect or "")
-    load = {**rest, "users": 0, "run_time": 0}  # which it finds, whatever a project's locust.conf says
-    scripts.become(ctx, target, host, more_args, master, load, {VARIABLE: search.text()})
+    scripts.become(ctx, target, host, more_args, master, rest, {VARIABLE: search.text()})
 
 
 def _check(texts: Sequence[str], file: str | None) -> None:

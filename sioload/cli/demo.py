@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -18,6 +19,7 @@ import click
 from sioload.cli import runner
 from sioload.cli.reconcile import compare
 from sioload.cli.values import duration
+from sioload.load.phases import UNPHASED
 
 #: Whole seconds between heartbeats: short, so that they show within a minute.
 PING_INTERVAL = 5
@@ -130,7 +132,8 @@ def _target() -> Iterator[str]:
 
 def _run(argv: list[str]) -> int:
     """Run Locust to its end; signals to this process are handed on, each once."""
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, process_group=0)
+    env = {**os.environ, UNPHASED: "1"}
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, process_group=0, env=env)
 
     def hand_on(number: int, frame: FrameType | None) -> None:
         process.send_signal(number)

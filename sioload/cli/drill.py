@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from sioload.cli import bench, scripts, values
+from sioload.load.phases import UNPHASED
 from sioload.report.drill import VARIABLE, Asked
 
 #: Seconds from when all users have a session until something may be done to them.
@@ -106,5 +107,5 @@ def drill(
     if silent and cut is None:
         raise click.UsageError("--silent is how --cut cuts")
     asked = Asked(at, watch, argv, cut or 0.0, silent)
-    load = {**rest, "run_time": 0}  # it ends by itself, whatever a project's locust.conf says
-    scripts.become(ctx, target, host, more_args, master, load, {VARIABLE: asked.text()})
+    scripts.refuse_load(more_args, "a drill has --users, and ends --watch after its last --at")
+    scripts.become(ctx, target, host, more_args, master, rest, {VARIABLE: asked.text(), UNPHASED: "1"})

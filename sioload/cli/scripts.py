@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -25,6 +26,16 @@ SWARM = (
     click.option("--master-bind-port", type=click.IntRange(1, 65535), metavar="PORT", help="The same."),
 )
 # fmt: on
+
+#: Locust's options that say how much load there is, and for how long.
+_LOAD = re.compile(r"(-u|-t|--users|--run-time|--reset-stats|--sio-phases)(=.*|[0-9].*)?", re.DOTALL)
+
+
+def refuse_load(more: Sequence[str], why: str) -> None:
+    """Refuse those of Locust's options that a command takes the place of."""
+    for arg in more:
+        if found := _LOAD.fullmatch(arg):
+            raise click.UsageError(f"{found[1]}: {why}")
 
 
 def become(

@@ -27,6 +27,9 @@ _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _TOKEN = re.compile(r"\.\.|[^\s:./;]+(?:\.(?!\.)[^\s:./;]+)*|[:/.]")
 #: The variable of the environment that tells what a run without phases is like: Locust's options, as JSON.
 USUAL: Final = "SIOLOAD_USUAL"
+#: The variable of the environment by which commands that make a load of their own leave out the phases of a
+#: project's locust.conf or pyproject.toml.
+UNPHASED: Final = "SIOLOAD_UNPHASED"
 #: The longest plan: a month.
 _LONGEST: Final = 31 * 86_400.0
 

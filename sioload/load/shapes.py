@@ -17,7 +17,7 @@ from locust.runners import Runner, WorkerRunner
 from sioload.durations import seconds_of
 from sioload.errors import PhaseError, UsageError
 from sioload.load.arrivals import Arrivals, Shape, check_length, lacks_workers
-from sioload.load.phases import USUAL, Plan, parse_phases
+from sioload.load.phases import UNPHASED, USUAL, Plan, parse_phases
 
 #: Seconds that sessions may go on after the last phase.
 SESSION_DRAIN: Final = 30.0
@@ -174,6 +174,8 @@ def take_phases(environment: Environment) -> None:
         return
     options: Any = environment.parsed_options
     usual: dict[str, int] = json.loads(os.environ.pop(USUAL, "{}"))
+    if UNPHASED in os.environ:
+        options.sio_phases = options.sio_session_length = None
     given, text = environment.shape_class, getattr(options, "sio_phases", None)
     shape = given if isinstance(given, Phases) else None
     if getattr(options, "class_picker", False):

@@ -50,9 +50,8 @@ CUTS: Final = 10.0
 LOOK: Final = 0.2
 #: Seconds until it is asked again whether all users are in.
 AGAIN: Final = 1.0
-#: Options of Locust that say otherwise what a search says, and what each is without a value.
-_TAKEN: Final = {"num_users": "-u", "run_time": "-t", "reset_stats": "--reset-stats",
-                 "sio_phases": "--sio-phases"}  # fmt: skip
+#: Options of Locust whose place a search takes; a project's locust.conf may have them.
+_TAKEN: Final = ("num_users", "run_time", "reset_stats", "sio_phases")
 
 #: Prints lines of levels; the live line makes room for it.
 table = logging.getLogger("sioload.capacity")
@@ -251,9 +250,9 @@ def take_capacity(environment: Environment) -> Capacity | None:
     if text is None or isinstance(environment.runner, WorkerRunner):
         return None
     asked, options, given = Asked.of(text), environment.parsed_options, environment.shape_class
-    for name, flag in _TAKEN.items():
-        if getattr(options, name, None):
-            raise UsageError(f"{flag} and a search for capacity exclude each other: it finds the load itself")
+    for name in _TAKEN:
+        setattr(options, name, None)
+    environment.reset_stats = False
     shape: UserLevels | SessionLevels
     if asked.arrivals:
         length = _length(options, given)

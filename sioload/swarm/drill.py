@@ -17,6 +17,7 @@ import gevent
 from locust.runners import WorkerRunner
 
 from sioload.client.manager import Manager, Phase
+from sioload.load.phases import UNPHASED
 from sioload.net.clock import stamp
 from sioload.net.fleet import Fleet
 from sioload.plain import Json
@@ -146,7 +147,8 @@ class Command:
         self._mark = mark
         self._ended = False
         self._process: subprocess.Popen[bytes] | None = None
-        env = {name: text for name, text in os.environ.items() if name != VARIABLE}  # it may be a load test
+        ours = (VARIABLE, UNPHASED)  # it may be a load test
+        env = {name: text for name, text in os.environ.items() if name not in ours}
         try:
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -206,9 +208,13 @@ def take_drill(environment: Environment) -> Drill | None:
 
 
 def take_users(environment: Environment) -> None:
-    """A drill has the users that it was told, whatever shape the locustfile has."""
-    given = environment.shape_class
-    if VARIABLE in os.environ and given is not None and not isinstance(environment.runner, WorkerRunner):
+    """A drill says how many users there are and when it ends: the locustfile's shape, and the run time of a
+    project's locust.conf, make way."""
+    given, options = environment.shape_class, environment.parsed_options
+    if VARIABLE not in os.environ or options is None or isinstance(environment.runner, WorkerRunner):
+        return
+    options.run_time = None
+    if given is not None:
         print(f"sioload: drill wins over the shape {type(given).__name__} of the locustfile")
         environment.shape_class = None
 

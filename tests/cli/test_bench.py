@@ -151,6 +151,12 @@ def test_a_signal_ends_it_in_order(node4, tmp_path, number):
     assert ledger["acked"] == ledger["emits"] == node4.counts()["received"]["/"]["echo"] > 0
 
 
+def test_phases_of_the_project_around_are_not_its_own(node4, tmp_path):
+    (tmp_path / "locust.conf").write_text("sio-phases = 1..2/s over 1m\nsio-session-length = 30s\n")
+    done, report = bench(node4.url, tmp_path, "--emit", "echo", "--ack")
+    assert done.code == 0 and report["users"]["peak"] == 20 and report["phases"] == [], done.text
+
+
 def test_tags_of_the_project_around_are_not_its_own(node4, tmp_path):
     (tmp_path / "locust.conf").write_text("tags = login\n")
     load = ["--users", "2", "--run-time", "2s", "--emit", "echo", "--ack"]

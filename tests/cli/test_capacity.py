@@ -296,6 +296,10 @@ def test_the_manuals_example_with_a_locustfile_finds_what_holds(
     }
     args = [here.get(word, word) for word in shlex.split(written[1])]
     report = tmp_path / "report.json"
+    # What a project's configuration says of load is of other runs.
+    (tmp_path / "locust.conf").write_text(
+        "users = 9\nrun-time = 2s\nsio-phases = 1 users for 1s\nreset-stats = true\n"
+    )
     run = serverkit.run_sioload(
         [*args, "--step", "1s", "--settle", "2s", "--sio-report", str(report)], cwd=tmp_path
     )

@@ -91,6 +91,8 @@ BAD = [
     ),
     (("capacity", URL, *SEARCH, "--expect", "<= 4000"), "give e.g. '>= 4000'"),
     (("capacity", URL, *SEARCH, "--run-time", "30s"), "bound it with --budget"),
+    (("capacity", __file__, *CHECK, "--users", "1..9", "--", "-u", "3"), "-u: a search for capacity finds"),
+    (("drill", __file__, *DRILL, "--cut", "9%", "--", "--run-time=9s"), "--run-time: a drill has --users"),
     (("capacity", URL, *SEARCH, "--host", "http://x"), "the URL names the server already"),
     (("capacity", URL, *SEARCH, "--master"), "--master is for a locustfile"),
     (("capacity", URL, *SEARCH, "--spawn-rat", "3"), "--spawn-rate"),

@@ -314,7 +314,7 @@ def test_a_drill_has_the_users_that_it_was_told(tmp_path, target, shape, body):
     """Whatever load the locustfile makes by itself, and whatever time a project's locust.conf gives it."""
     script, report = tmp_path / "locustfile.py", tmp_path / "report.json"
     script.write_text(SHAPED.format(shape=shape, body=body))
-    (tmp_path / "locust.conf").write_text("run-time = 3s\n")
+    (tmp_path / "locust.conf").write_text("run-time = 3s\nsio-phases = 2 users for 1s\n")
     args = ["drill", script, "--host", target.url, "--users", "4", "--at", "2s", "--watch", "2s"]
     done = serverkit.run_sioload([*args, "--cut", "50%", "--sio-report", report], 40, cwd=tmp_path)
     assert done.code == 0 and "drill wins over the shape Crowd" in done.out, done.text
