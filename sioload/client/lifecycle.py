@@ -68,7 +68,7 @@ class Lifecycle(Listener):
         pending.next_id = max(pending.next_id, self.manager.packets.generation.first_id)
         hook = incoming.hook("on_connected")
         if hook is not None:
-            incoming.run(hook)
+            incoming.dispatcher().insist(hook)
         recovered = any(n.recovered for n in self.manager.packets.namespaces.values())
         self._fleet.recorder.outages.up(self._key(), stamp(), recovered)
         incoming.tell("connect")
@@ -107,7 +107,7 @@ class Lifecycle(Listener):
         if reason not in ("client", "given up"):
             hook = incoming.hook("on_disconnected")
             if hook is not None:
-                incoming.run(hook, reason)
+                incoming.dispatcher().insist(hook, reason)
             incoming.tell("disconnect", reason, namespace=namespace)
         self.sleepers.wake()
         if final:

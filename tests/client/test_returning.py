@@ -96,6 +96,36 @@ class Counting:
         self.heard.append(reason)
 
 
+def test_a_hook_waits_for_the_handler_that_is_at_work() -> None:
+    """One call at a time, in order of arrival: on_disconnected was called beside a handler."""
+    user, gate = Counting(), gevent.event.Event()
+
+    def heard(number: int) -> None:
+        gate.wait()
+        user.heard.append(f"news {number}")
+
+    def script(peer: Peer) -> None:
+        peer.connected()
+        if peer.number == 1:
+            peer.text('42["news",1]')
+            peer.text('42["news",2]')
+        peer.serve(1)
+        peer.hold()
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS, url=server.url, user=user)
+        sio.on("news", heard)
+        sio.connect()
+        assert sio.call("x") == 1
+        sio.drop()
+        until(lambda: sio.connected)
+        assert sio.call("x") == 1 and user.heard == ["up"]
+        gate.set()
+        until(lambda: len(user.heard) == 5)
+        sio.close_quietly()
+    assert user.heard == ["up", "news 1", "news 2", "dropped", "up"]
+
+
 def test_what_is_told_of_the_connection_isnt_lost_in_a_full_queue() -> None:
     """A slow handler and a flood, and then a reconnect: the hook joins its rooms again."""
     user, gate = Counting(), gevent.event.Event()
