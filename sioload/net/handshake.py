@@ -45,7 +45,7 @@ _NOTHING = Offer((), "", ())
 COMPRESS = "permessage-deflate; client_max_window_bits"
 _PARAMETER = re.compile(
     r"(server_no_context_takeover|client_no_context_takeover|client_max_window_bits)|"
-    r"(server_max_window_bits|client_max_window_bits)=\"?([89]|1[0-5])\"?"
+    r"(server_max_window_bits|client_max_window_bits(?!=\"?8))=\"?([89]|1[0-5])\"?"  # zlib takes no 8
 )
 
 

@@ -7,6 +7,7 @@ from net.wire import Tape, bytewise
 from websockets.utils import accept_key
 
 from sioload.errors import End
+from sioload.net.handshake import offer_of
 from sioload.net.stream import CLOSED
 from sioload.net.websocket import WebSocket
 from sioload.options import Limits
@@ -155,3 +156,15 @@ def test_keys_are_new_each_time() -> None:
         WebSocket(tape, Heard(), "/x?y", [("Host", "h")], Limits())  # type: ignore[arg-type]
         keys.add(key_of(tape))
     assert len(keys) == 20 and all(len(key) == 24 for key in keys)
+
+
+@pytest.mark.parametrize("server", [None, *range(7, 17)])
+@pytest.mark.parametrize("client", [None, *range(7, 17)])
+def test_no_window_is_offered_that_cant_be_kept(server: int | None, client: int | None) -> None:
+    """RFC 7692, section 7.1.2: from 8 to 15 bits. With 8 zlib can't compress: that was an internal error."""
+    text = "permessage-deflate"
+    text += "" if server is None else f"; server_max_window_bits={server}"
+    text += "" if client is None else f'; client_max_window_bits="{client}"'
+    found = offer_of([("Sec-WebSocket-Extensions", text)], False)
+    good = server in (None, *range(8, 16)) and client in (None, *range(9, 16))
+    assert (found.extensions, len(found.factories)) == ((text, 1) if good else ("", 0))
