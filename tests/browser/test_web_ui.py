@@ -274,12 +274,15 @@ def test_the_report_of_a_long_run_opens_from_disk_without_network(tmp_path: Path
         page.until("document.querySelector('#overview canvas').offsetWidth > 900")
         page.run(
             "const wide = one => document.querySelector(`#overview ${one}`).clientWidth; window.printed = [];"
+            "const tables = document.getElementsByClassName('scroll');"
+            "const cut = () => [...tables].filter(one => one.scrollWidth > one.clientWidth);"
             "matchMedia('print').addEventListener('change', print =>"
-            " printed.push([print.matches, wide('.plot'), wide('canvas')]))"
+            " printed.push([print.matches, wide('.plot'), wide('canvas'), cut().length]))"
         )
         page.command("Page.printToPDF")
-        (paper, place, chart), (_, _, again) = page.run("printed")
+        (paper, place, chart, cut), (_, _, again, _) = page.run("printed")
         assert paper and place == chart < 900 < again, "charts are as wide as paper is, and the page again"
+        assert not cut, "tables are too wide for paper"
         page.command("Emulation.setEmulatedMedia", media="print")
         ink = page.run("getComputedStyle(document.querySelector('td')).color")
         assert max(map(int, re.findall(r"\d+", ink))) < 100, f"paper is white: {ink}"
