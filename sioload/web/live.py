@@ -102,6 +102,8 @@ class Live:
         """Look once; to be called every `LOOK` seconds."""
         if self.judge.started != self._counted_from:
             self._restart()
+            if not self.part.settled:  # it may have been stopped since the last look
+                self.settled_at = None
         if self.judge.running:
             self.settled_at = None
             if self._due():

@@ -200,3 +200,37 @@ def test_users_get_their_turn_after_every_hundred_rows_or_points() -> None:
     rows, points = got.pop("rows"), got.pop("points")
     assert rows + points > 300
     assert {page: turns for page, turns in got.items() if turns < (rows + points) // 100} == {}
+
+
+STOPPED_AT_ONCE = """
+from types import SimpleNamespace
+import locust
+from sioload.measure.recorder import Recorder
+from sioload.report.document import report
+from sioload.report.merge import Swarm
+from sioload.web.live import Live
+
+recorder, swarm = Recorder(), Swarm()
+judge = SimpleNamespace(
+    started=1.0, running=False, duration=0.1, figures=lambda: swarm.take_local(recorder), phase=lambda: None,
+    report=lambda figures: report(figures, version="1", started=2.0, duration=0.1, host="", peak_users=1),
+)
+part = SimpleNamespace(judge=judge, settled=True, reports={})
+live = Live(SimpleNamespace(runner=SimpleNamespace(state="stopped", user_count=0)), part)
+judge.started, part.settled = 2.0, False  # it began and was stopped since the last look; an emit is open
+recorder.ledger.emits += 1
+live.watch()
+found = live.look()
+assert not found.final and not found.report["untrusted"], found.report["untrusted"]
+recorder.ledger.end("acked")
+recorder.row("CALL", "echo").add(0.1)
+part.settled = True
+live.watch()
+found = live.look()
+assert found.final and [point.cells[0].count for point in found.points] == [1], found
+"""
+
+
+def test_a_test_that_is_stopped_at_once_is_over_when_its_drain_is() -> None:
+    done = serverkit.run([sys.executable, "-c", STOPPED_AT_ONCE], 60)
+    assert done.code == 0, done.text
