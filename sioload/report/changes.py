@@ -29,7 +29,7 @@ def parse_change(text: str) -> tuple[Check, bool]:
     selector, name, _ = selected(text)
     stat, sign, value = found[2], found[3], found[4]
     check_stat(text, selector, stat)
-    if selector in ("run", "server") or stat == "reach" or stat.startswith("spread_"):
+    if selector in ("run", "server", "drill") or stat == "reach" or stat.startswith("spread_"):
         raise CheckError(f"change {text!r}: compared are counts and times of rows, ledger, connections")
     relative = value.endswith("%")
     limit = limit_of(text, "rate" if relative else stat, value.removesuffix("%").strip())

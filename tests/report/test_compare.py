@@ -204,6 +204,7 @@ def test_bad_usage_is_one_line(tmp_path: Path, capsys: Any) -> None:
         ([good, "--with", good, "--fail-on", "CALL: p99 +10"], "needs a unit"),
         ([good, "--with", good, "--fail-on", "CALL: rate +10ms"], "'rate' is a number without a unit"),
         ([good, "--with", good, "--fail-on", "run: duration +10%"], "counts and times of rows, ledger"),
+        ([good, "--with", good, "--fail-on", "drill: not_back +1"], "counts and times of rows, ledger"),
         ([good, "--with", good, "--fail-on", "CALL[mesage]: p99 +10%"], "(nearest: CALL[message])"),
         ([good, "--with", good, "--markdown", "/dev/null/x.md"], "can't write"),
     ]:
