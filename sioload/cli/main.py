@@ -19,6 +19,7 @@ from sioload.cli.import_ import import_
 from sioload.cli.init import init
 from sioload.cli.trying import trying
 from sioload.errors import UsageError
+from sioload.report.summary import lenient
 
 
 @click.group(
@@ -58,6 +59,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Bad usage is one line on standard error, and exit code 2.
     """
+    lenient(sys.stdout)
     try:
         return int(cli.main(args, prog_name="sioload", standalone_mode=False) or 0)
     except click.UsageError as error:

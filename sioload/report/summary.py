@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import textwrap
 import unicodedata
@@ -25,6 +26,12 @@ _SECOND: Final = "\0"
 def coloured(out: TextIO | None) -> bool:
     """Whether what is written there has colours: it is a terminal, and NO_COLOR isn't set."""
     return out is not None and out.isatty() and not os.environ.get("NO_COLOR")
+
+
+def lenient(out: TextIO | None) -> None:
+    """From now on a character that an output's encoding hasn't got is a question mark, and no error."""
+    if isinstance(out, io.TextIOWrapper):
+        out.reconfigure(errors="replace")
 
 
 def print_to(out: TextIO | None, text: str) -> None:

@@ -32,6 +32,7 @@ from sioload.report.capacity import VARIABLE, Asked
 from sioload.report.checks import Check
 from sioload.report.evaluation import CheckResult, evaluate
 from sioload.report.figures import Figures, Window, between
+from sioload.report.summary import lenient
 from sioload.swarm import describe
 from sioload.swarm.options import checks_of
 from sioload.swarm.timeline import Timeline
@@ -283,6 +284,7 @@ def _length(options: object, given: object) -> float:
 
 def _show_table() -> None:
     """Levels are told as they end, in the place of Locust's own lines."""
+    lenient(sys.stdout)
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
     table.handlers = [handler]

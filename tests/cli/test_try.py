@@ -307,3 +307,11 @@ def test_bad_usage_is_one_line(tmp_path: Path) -> None:
     ):
         run = serverkit.run_sioload(["try", *args])
         assert run.code == 2 and len(run.err.splitlines()) == 1 and said in run.err, run.text
+
+
+def test_a_terminal_of_another_encoding_is_told_everything(target: serverkit.Server) -> None:
+    """It has no arrows: they are question marks, and no traceback in place of each packet."""
+    env = {"PYTHONIOENCODING": "latin-1"}
+    done = serverkit.run_sioload(["try", "locustfiles/echo.py", "--host", target.url], env=env)
+    assert done.code == 0 and "Traceback" not in done.err, done.text
+    assert " s ? websocket " in done.out and "CALL echo" in done.out
