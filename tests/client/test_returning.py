@@ -204,10 +204,9 @@ def test_a_timeout_in_what_the_script_is_asked_fails_one_attempt(what: str, busy
         assert sio.call("x") == 1
         gate.set()
         sio.close_quietly()
-    name = "on_handshake" if what == "headers" else what
     assert rows(sio, "RECONNECT") == {"transport closed": {}}
     (told,) = rows(sio, "CONNECT").values()
-    assert [n for text, n in told.items() if f"{name} raised Timeout: 0.01 seconds" in text] == [1], told
+    assert [n for text, n in told.items() if f"{what} raised Timeout: 0.01 seconds" in text] == [1], told
 
 
 def test_a_function_that_ends_its_greenlet_is_asked_once_more_and_then_fails_the_attempt() -> None:
