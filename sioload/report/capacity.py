@@ -111,7 +111,7 @@ def _narrow(result: CheckResult) -> bool:
     return abs(measured - limit) < _NARROW * limit
 
 
-def connected(load: int, live: int, within: int, *, arrivals: bool) -> CheckResult:
+def connected(load: int, live: int, within: int, *, arrivals: bool, died: int = 0) -> CheckResult:
     """Whether a level was reached: nearly all of its users are in.
 
     Args:
@@ -119,13 +119,29 @@ def connected(load: int, live: int, within: int, *, arrivals: bool) -> CheckResu
         live: users that live.
         within: those of them that are in.
         arrivals: sessions: those of the last second may be on their way still.
+        died: sessions that did so instead, while it settled.
     """
-    of = max(0, live - load) if arrivals else load
-    share = min(1.0, within / of) if of else 1.0
+    due = max(0, live - load) if arrivals else load
+    of = due + died if arrivals else load
+    share = min(due, within) / of if of else 1.0
     check = Check(CONNECTED, "connections", None, "current", ">=", 0.99)
-    value = f"{within} of {live if arrivals else load}"
+    value = f"{within} of {live + died if arrivals else load}"
     ok = share >= check.limit
     reason = "" if ok else f"{value} were in at the end of settling, not 99 %"
+    return CheckResult(check, ok, value, reason, enough=True, measured=share)
+
+
+def lived(begun: int, died: int) -> CheckResult:
+    """Whether nearly all sessions of a level got on: of those that die at once, no row tells.
+
+    Args:
+        begun: sessions that began in it.
+        died: sessions that died in it, for want of a connection or of a row, or of an exception.
+    """
+    share = 1.0 - died / begun if begun else 1.0
+    check = Check(CONNECTED, "connections", None, "current", ">=", 0.99)
+    ok, value = share >= check.limit, f"{begun - died} of {begun}"
+    reason = "" if ok else f"{died} of {begun} sessions died"
     return CheckResult(check, ok, value, reason, enough=True, measured=share)
 
 

@@ -167,6 +167,9 @@ class Capacity:
             assert part is not None
             seconds, peak = end - since, part.population.peak
             results = [evaluate(each, part, duration=seconds, peak_users=peak) for each in self._checks]
+            users = part.population
+            if self._asked.arrivals and not (alive := capacity.lived(users.begun, users.ended)).ok:
+                results.append(alive)
         else:
             part = between(figures, since, end)
             assert part is not None
@@ -200,7 +203,10 @@ class Capacity:
             self._now = (f"{step.load} {self._asked.unit} settle", at)
             figures = self._cut(run, at, changes=False)
             users = _window(figures, at).figures().population
-            reached = capacity.connected(step.load, users.now, users.connected, arrivals=self._asked.arrivals)
+            arrivals = self._asked.arrivals
+            reached = capacity.connected(
+                step.load, users.now, users.connected, arrivals=arrivals, died=users.ended
+            )
             at, before = clock.stamp() + AGAIN, at
             if reached.ok or not broken or at > latest:
                 return before, figures, reached

@@ -175,6 +175,18 @@ def test_sessions_per_second_over_two_processes(target: serverkit.Server, tmp_pa
     assert report["connections"]["opened"] == sum(target.counts()["connects"].values())
 
 
+def test_sessions_that_die_at_once_are_not_held(target: serverkit.Server, tmp_path: Path) -> None:
+    """Of accounts there are three, and eight are wanted at a time: those that get one are served well."""
+    (tmp_path / "accounts.csv").write_text("name\nann\nbob\neve\n")
+    done, report = capacity(
+        tmp_path, target.url, "--emit", "echo", "--ack", "--feed", "accounts.csv", "--data", '"{{name}}"',
+        "--arrivals", "4..8", "--sio-session-length", "2s", "--step", "2s", "--settle", "1s",
+        "--sio-check", "CALL: fail_ratio < 1%", "--expect", ">= 1",
+    )  # fmt: skip
+    assert done.code == 3, done.text
+    assert (report["capacity"]["holds"], report["capacity"]["by"]) == (None, "connected"), done.text
+
+
 def test_without_a_session_there_is_no_number(tmp_path: Path) -> None:
     nobody = f"http://127.0.0.1:{serverkit.free_port()}"
     done, report = capacity(

@@ -20,6 +20,7 @@ from sioload.report.capacity import (
     judged_by_level,
     level_of,
     lines,
+    lived,
     met,
     narrowly,
 )
@@ -164,6 +165,10 @@ def test_a_level_is_reached_with_99_in_100_users_connected() -> None:
     assert not connected(200, 100, 100, arrivals=False).ok  # the others have died
     assert connected(10, 300, 290, arrivals=True).ok  # those of the last second are on their way
     assert not connected(10, 300, 280, arrivals=True).ok
+    assert connected(10, 300, 290, arrivals=True, died=2).ok
+    assert not connected(10, 300, 290, arrivals=True, died=3).ok
+    assert not connected(4, 4, 4, arrivals=True, died=1).ok
+    assert lived(200, 2).ok and lived(0, 0).ok and not lived(200, 3).ok
 
 
 @pytest.mark.parametrize(
