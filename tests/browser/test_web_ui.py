@@ -202,6 +202,21 @@ class Second(Base): ...
 POLLS = "performance.getEntriesByType('resource').filter(one => one.name.includes('/data')).length"
 
 
+def drag(page: Page, selector: str) -> None:
+    """Drag the mouse over the right half of an element."""
+    box = page.run(f"JSON.stringify(document.querySelector({selector!r}).getBoundingClientRect())")
+    place = json.loads(box)
+    for kind, part in (
+        ("mouseMoved", 0.5),
+        ("mousePressed", 0.5),
+        ("mouseMoved", 0.9),
+        ("mouseReleased", 0.9),
+    ):
+        x, y = place["left"] + part * place["width"], place["top"] + 50
+        held = {"button": "left", "buttons": 1, "clickCount": 1} if part == 0.9 or "Pressed" in kind else {}
+        page.command("Input.dispatchMouseEvent", type=kind, x=x, y=y, **held)
+
+
 def test_an_open_page_names_the_charts_of_the_next_run(target: serverkit.Server, tmp_path: Path) -> None:
     (tmp_path / "kinds.py").write_text(SCRIPT)
     port = serverkit.free_port()
@@ -226,10 +241,13 @@ def test_an_open_page_names_the_charts_of_the_next_run(target: serverkit.Server,
         page.until(f"/^CALL First ms, \\d+ samples$/.test({calls})")
         urllib.request.urlopen(f"{url}/stop", b"", timeout=10).close()
         page.until("document.querySelector('.cards small').innerText.startsWith('exit code')")
+        drag(page, "#overview .u-over")
+        assert page.run("document.getElementById('unzoom').hidden") is False
         # Just after it asked, so that it doesn't see how there is nothing for a moment.
         page.until(f"{POLLS} > {page.run(POLLS)}")
         begin("Second")
         page.until(f"/^CALL Second ms, \\d+ samples$/.test({calls})", 10)
+        assert page.run("document.getElementById('unzoom').hidden"), "it was zoomed into the run before"
         assert page.complaints() == []
 
 

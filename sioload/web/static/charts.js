@@ -15,7 +15,7 @@
 
   const $ = (id) => document.getElementById(id);
   const embedded = $("sioload-data");
-  const view = { zoom: null, range: 0, log: true, filter: "", type: "", shown: STEP };
+  const view = { zoom: null, end: 0, range: 0, log: true, filter: "", type: "", shown: STEP };
   const charts = new Map(); // key to chart
   let data = null;
 
@@ -327,6 +327,9 @@
 
   function draw() {
     if (!data) return;
+    const end = newest(data.columns.end) ?? 0;
+    if (end < view.end) view.zoom = null; // it was of what is forgotten: another run began, or counting did
+    view.end = end;
     charts.forEach((one) => (one.used = false));
     if (data.capacity) capacity();
     drill();
