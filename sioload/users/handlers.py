@@ -142,11 +142,12 @@ def check_functions(cls: type) -> None:
 
 
 def _check_names(cls: Any) -> None:
-    """Refuse handlers and tasks in the place of methods that Locust, or sioload, calls."""
+    """Refuse handlers and tasks in the place of methods that Locust, or sioload, calls; of `wait` it is the
+    scripts that do."""
     called: set[str] = set()
     for base in reversed(cls.__mro__):
         if base.__module__.partition(".")[0] in ("sioload", "locust"):
-            called |= vars(base).keys() if base.__name__ in ("User", "SocketIOUser") else set()
+            called |= vars(base).keys() - {"wait"} if base.__name__ in ("User", "SocketIOUser") else set()
             continue
         for name, value in vars(base).items():
             if name in called and (hasattr(value, _MARK) or hasattr(value, "locust_task_weight")):

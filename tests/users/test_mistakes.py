@@ -111,6 +111,9 @@ class U(Other, Hearer):
     def own(self, news): ...
 
     def said(self, message): print("HEARD", message)
+
+    @task
+    def wait(self): self.sio.sleep(0.01)
 """
 
 
