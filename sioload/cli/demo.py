@@ -132,8 +132,8 @@ def _target() -> Iterator[str]:
 
 def _run(argv: list[str]) -> int:
     """Run Locust to its end; signals to this process are handed on, each once."""
-    env = {**os.environ, UNPHASED: "1"}
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, process_group=0, env=env)
+    os.environ[UNPHASED] = "1"
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, process_group=0)
 
     def hand_on(number: int, frame: FrameType | None) -> None:
         process.send_signal(number)
