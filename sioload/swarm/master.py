@@ -82,10 +82,13 @@ class Master:
         self.own.begin()
         self.judge.begin(len(self.roster.peers))
 
-    def _next_test(self) -> None:
+    def _next_test(self, *, reset: bool = False) -> None:
+        """A program's own run has no options by which a number reaches workers: of resets alone they hear."""
         if self.environment.parsed_options is not None:
             self.test += 1
             setattr(self.environment.parsed_options, TEST, self.test)
+        elif reset:
+            self.test += 1
 
     def _join(self, client_id: str) -> WorkerState:
         peer = self.roster.peers[client_id] = WorkerState(time.monotonic())
@@ -155,7 +158,7 @@ class Master:
 
     def on_reset(self, **_: object) -> None:
         """Reports that are on their way hold what was forgotten: the number of the test tells them apart."""
-        self._next_test()
+        self._next_test(reset=True)
         self.own.forget()
         self.judge.forget()
         self.roster.forget()

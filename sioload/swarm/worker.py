@@ -97,7 +97,7 @@ class Worker:
         self.guard.rearrange()
         self.producer.begin(late=late)
         options = self.environment.parsed_options
-        self._test = getattr(options, TEST, 0)
+        self._test = getattr(options, TEST, self._test)
         self._know_marks()
         if late and self.runner.state == STATE_RUNNING:
             self.producer.ramped_up()

@@ -68,6 +68,58 @@ def test_a_program_of_its_own_records_what_users_do(
     assert all(counts["GET /counts"] > 10 for counts in rounds)
 
 
+SWARM = """
+import json, sys
+import gevent, locust
+from locust import constant, task
+from locust.env import Environment
+from sioload import SocketIOUser
+
+class Talker(SocketIOUser):
+    host = sys.argv[1]
+    wait_time = constant(0.1)
+    options = {"transports": ["websocket"], "version": 4}
+    @task
+    def talk(self): self.sio.call("echo", 1)
+
+role, port = sys.argv[2], int(sys.argv[3])
+environment = Environment(user_classes=[Talker], events=locust.events)
+make = environment.create_master_runner if role == "master" else environment.create_worker_runner
+runner = make("127.0.0.1", port)
+environment.events.init.fire(environment=environment, runner=runner, web_ui=None)
+if role == "master":
+    def figures():
+        found = environment.sioload_part.judge.report()
+        calls = sum(event["count"] for event in found["events"] if event["type"] == "CALL")
+        return [calls, found["untrusted"]]
+
+    while not runner.clients.ready:
+        gevent.sleep(0.1)
+    runner.start(4, spawn_rate=4)
+    gevent.sleep(2)
+    environment.events.reset_stats.fire()
+    environment.stats.reset_all()
+    gevent.sleep(2)
+    runner.quit()
+    print(json.dumps([*figures(), environment.stats.total.num_requests]))
+else:
+    runner.greenlet.join()
+"""
+
+
+def test_a_swarm_of_its_own_counts_on_after_a_reset(target: serverkit.Server, tmp_path: Path) -> None:
+    script, port = tmp_path / "program.py", str(serverkit.free_port())
+    script.write_text(SWARM)
+    programs = [[sys.executable, script, target.url, role, port] for role in ("master", "worker")]
+    with (
+        serverkit.Process(programs[0], cwd=tmp_path) as master,
+        serverkit.Process(programs[1], cwd=tmp_path) as worker,
+    ):
+        assert master.wait(40) == 0, f"{master}\n{worker}"
+        calls, untrusted, requests = json.loads(master.out.splitlines()[-1])
+        assert untrusted == [] and 20 < calls <= requests, f"{master}\n{worker}"
+
+
 SINGLE = """
 import os, sys
 from locust import constant, run_single_user, task
