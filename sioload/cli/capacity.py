@@ -32,6 +32,9 @@ def span(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple
     return first, last
 
 
+seconds = values.at_least(1.0)
+
+
 def share(ctx: click.Context, param: click.Parameter, value: str) -> float:
     """A share of 0.1 to 50 %."""
     found = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%", value)
@@ -64,13 +67,13 @@ SEARCH = (
     click.option("--sio-check", multiple=True, metavar="CHECK", callback=values.checks,
                  help="A level fails unless this holds, e.g. 'CALL: p99 < 250ms'."),
     *bench.CHECKS[1:],
-    click.option("--step", metavar="TIME", default="30s", show_default=True, callback=values.at_least(1.0),
+    click.option("--step", metavar="TIME", default="30s", show_default=True, callback=seconds,
                  help="How long each level is measured."),
-    click.option("--settle", metavar="TIME", default="10s", show_default=True, callback=values.at_least(1.0),
+    click.option("--settle", metavar="TIME", default="10s", show_default=True, callback=seconds,
                  help="How long it settles before that."),
     click.option("--within", metavar="SHARE", default="5%", show_default=True, callback=share,
                  help="How far what holds and what breaks may be apart."),
-    click.option("--budget", metavar="TIME", default="30m", show_default=True, callback=values.at_least(1.0),
+    click.option("--budget", metavar="TIME", default="30m", show_default=True, callback=seconds,
                  help="How long all of it may take."),
     click.option("--expect", metavar="'>= N'", callback=expected, help="Exit code 3 if it holds less."),
     click.option("--spawn-rate", "-r", type=bench.POSITIVE, metavar="N",

@@ -22,6 +22,7 @@ from sioload.report.figures import Figures
 VARIABLE: Final = "SIOLOAD_CAPACITY"
 #: By which a level fails whose users aren't in.
 CONNECTED: Final = "connected"
+_REACHED: Final = Check(CONNECTED, "connections", None, "current", ">=", 0.99)
 #: A check that is missed by less than this share is missed narrowly.
 _NARROW: Final = 0.1
 _EXPECT: Final = re.compile(r"\s*(>=|>)\s*([0-9]{1,9})\s*")
@@ -124,11 +125,10 @@ def connected(load: int, live: int, within: int, *, arrivals: bool, died: int = 
     due = max(0, live - load) if arrivals else load
     of = due + died if arrivals else load
     share = min(due, within) / of if of else 1.0
-    check = Check(CONNECTED, "connections", None, "current", ">=", 0.99)
     value = f"{within} of {live + died if arrivals else load}"
-    ok = share >= check.limit
+    ok = share >= _REACHED.limit
     reason = "" if ok else f"{value} were in at the end of settling, not 99 %"
-    return CheckResult(check, ok, value, reason, enough=True, measured=share)
+    return CheckResult(_REACHED, ok, value, reason, enough=True, measured=share)
 
 
 def lived(begun: int, died: int) -> CheckResult:
@@ -139,10 +139,9 @@ def lived(begun: int, died: int) -> CheckResult:
         died: sessions that died in it, for want of a connection or of a row, or of an exception.
     """
     share = 1.0 - died / begun if begun else 1.0
-    check = Check(CONNECTED, "connections", None, "current", ">=", 0.99)
-    ok, value = share >= check.limit, f"{begun - died} of {begun}"
+    ok, value = share >= _REACHED.limit, f"{begun - died} of {begun}"
     reason = "" if ok else f"{died} of {begun} sessions died"
-    return CheckResult(check, ok, value, reason, enough=True, measured=share)
+    return CheckResult(_REACHED, ok, value, reason, enough=True, measured=share)
 
 
 def level_of(
