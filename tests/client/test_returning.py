@@ -8,6 +8,7 @@ from typing import Any
 import gevent
 import gevent.event
 import pytest
+from faults.hostile import Asked as Request
 from faults.hostile import Hostile, Peer, frame
 
 from sioload.client.api import SocketIOClient
@@ -365,18 +366,10 @@ def test_who_has_gone_is_closed_at_once_when_nothing_that_it_said_is_open(kind: 
     """Its call ended before it did, without an ack, and that isn't waited for any more."""
 
     def script(peer: Peer) -> None:
-        joined = False
-        while True:
-            asked = peer.request()
-            if asked.method == "POST":
-                peer.reply(413 if kind == "too large" and asked.body.startswith(b"42") else 200, b"ok")
-            elif "sid=" not in asked.target:
-                peer.reply(200, peer.session().encode())
-            elif not joined:
-                joined = True
-                peer.reply(200, b'40{"sid":"s"}')
-            else:
-                peer.hold()
+        def post(asked: Request) -> None:
+            peer.reply(413 if kind == "too large" and asked.body.startswith(b"42") else 200, b"ok")
+
+        peer.polled(post, peer.hold)
 
     with Hostile(script) as server, gevent.Timeout(8):
         sio = SocketIOClient(None, OPTIONS | {"transports": ["polling"], "ack_timeout": 60}, url=server.url)
@@ -397,21 +390,13 @@ def test_who_has_gone_hears_what_became_of_its_last_emit() -> None:
     posted, gone = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
-        joined = False
-        while True:
-            asked = peer.request()
-            if asked.method == "POST" and asked.body.startswith(b"42"):
+        def post(asked: Request) -> None:
+            if asked.body.startswith(b"42"):
                 posted.set()
                 gone.wait(5)
-            if asked.method == "POST":
-                peer.reply(200, b"ok")
-            elif "sid=" not in asked.target:
-                peer.reply(200, peer.session().encode())
-            elif not joined:
-                joined = True
-                peer.reply(200, b'40{"sid":"s"}')
-            else:
-                peer.hold()
+            peer.reply(200, b"ok")
+
+        peer.polled(post, peer.hold)
 
     with Hostile(script) as server, gevent.Timeout(8):
         sio = SocketIOClient(None, OPTIONS | {"transports": ["polling"]}, url=server.url)

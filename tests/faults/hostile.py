@@ -162,16 +162,13 @@ class Peer:
             self.send(data[i : i + 1])
             time.sleep(pause)
 
-    def answer_no_posts(self, poll: Callable[[], None]) -> None:
-        """A polled session: the POST after the CONNECT gets no answer, and `poll` answers each GET."""
+    def polled(self, post: Callable[[Asked], None], poll: Callable[[], None]) -> None:
+        """A polled session: `post` answers each POST, and `poll` each GET after `/` is joined."""
         joined = False
         while True:
             asked = self.request()
-            if asked.method == "POST" and not asked.body.startswith(b"40"):
-                self.hold()
-                return
             if asked.method == "POST":
-                self.reply(200, b"ok")
+                post(asked)
             elif "sid=" not in asked.target:
                 self.reply(200, self.session().encode())
             elif not joined:
@@ -179,6 +176,17 @@ class Peer:
                 self.reply(200, b'40{"sid":"s"}')
             else:
                 poll()
+
+    def answer_no_posts(self, poll: Callable[[], None]) -> None:
+        """A polled session: the POST after the CONNECT gets no answer, and `poll` answers each GET."""
+
+        def post(asked: Asked) -> None:
+            if not asked.body.startswith(b"40"):
+                self.hold()
+                raise Gone
+            self.reply(200, b"ok")
+
+        self.polled(post, poll)
 
 
 def frame(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0, length: int | None = None) -> bytes:
