@@ -1,5 +1,6 @@
-/* Adds what a histogram in one report holds more than in the report before: the master of a swarm does so for each row
- * of each report. histogram.py says what it does, and does it where this isn't compiled. */
+/* Adds counts of one histogram to those of another: all of them, or what one report holds more than the report before.
+ * The master of a swarm does so for each row of each report, and for each process at each look. histogram.py says what
+ * it does, and does it where this isn't compiled. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -16,17 +17,26 @@ static uint64_t number(const char *packed, Py_ssize_t i, Py_ssize_t width) {
 }
 
 /* Count so many more in a bucket. */
-static int count_more(PyObject *counts, uint16_t bucket, int64_t more) {
-    PyObject *key = PyLong_FromLong(bucket), *known, *sum = NULL;
+static int count_more(PyObject *counts, PyObject *bucket, int64_t more) {
+    PyObject *known = PyDict_GetItemWithError(counts, bucket), *sum = NULL;
     int failed = 1;
-    if (key == NULL) return 1;
-    known = PyDict_GetItemWithError(counts, key);
     if (known != NULL) more += PyLong_AsLongLong(known);
     if (!PyErr_Occurred()) sum = PyLong_FromLongLong(more);
-    if (sum != NULL) failed = PyDict_SetItem(counts, key, sum) < 0;
+    if (sum != NULL) failed = PyDict_SetItem(counts, bucket, sum) < 0;
     Py_XDECREF(sum);
-    Py_DECREF(key);
     return failed;
+}
+
+static PyObject *counts_add(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    if (count != 2 || !PyDict_Check(args[0]) || !PyDict_Check(args[1]))
+        return PyErr_Format(PyExc_TypeError, "add() takes two dicts");
+    PyObject *bucket, *more;
+    Py_ssize_t place = 0;
+    while (PyDict_Next(args[1], &place, &bucket, &more)) {
+        int64_t n = PyLong_AsLongLong(more);
+        if (PyErr_Occurred() || count_more(args[0], bucket, n)) return NULL;
+    }
+    Py_RETURN_NONE;
 }
 
 static PyObject *counts_add_changes(PyObject *module, PyObject *const *args, Py_ssize_t count) {
@@ -42,16 +52,21 @@ static PyObject *counts_add_changes(PyObject *module, PyObject *const *args, Py_
     int64_t total = 0;
     for (Py_ssize_t i = 0; i < n; i++) {
         uint64_t more = number(now, i, width) - (i < known / width ? number(then, i, width) : 0);
-        uint16_t bucket;
+        uint16_t index;
+        PyObject *bucket;
         if (more == 0) continue;
-        memcpy(&bucket, buckets + 2 * i, 2);
-        if (count_more(args[0], bucket, (int64_t)more)) return NULL;
+        memcpy(&index, buckets + 2 * i, 2);
+        if ((bucket = PyLong_FromLong(index)) == NULL) return NULL;
+        int failed = count_more(args[0], bucket, (int64_t)more);
+        Py_DECREF(bucket);
+        if (failed) return NULL;
         total += (int64_t)more;
     }
     return PyLong_FromLongLong(total);
 }
 
 static PyMethodDef functions[] = {
+    {"add", (PyCFunction)(void (*)(void))counts_add, METH_FASTCALL, NULL},
     {"add_changes", (PyCFunction)(void (*)(void))counts_add_changes, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -153,9 +153,7 @@ class Histogram:
         """Add samples that are counted already."""
         if not total:
             return
-        mine = self.counts
-        for i, n in counts.items():
-            mine[i] = mine.get(i, 0) + n
+        _add(self.counts, counts)
         self.min_ticks = min(self.min_ticks, min_ticks) if self.total else min_ticks
         self.max_ticks = max(self.max_ticks, max_ticks)
         self.total += total
@@ -280,6 +278,15 @@ def _decoded(data: dict[str, Json]) -> dict[int, int]:
     """Counts by bucket, from what `Histogram.encode` gave."""
     buckets, counts = array("H", data["buckets"]), data["counts"]
     return dict(zip(buckets, array("I" if len(counts) == 4 * len(buckets) else "Q", counts), strict=True))
+
+
+def _add(to: dict[int, int], more: dict[int, int]) -> None:
+    """Add how many samples each bucket holds more."""
+    if _native is not None:
+        _native.add(to, more)
+        return
+    for i, n in more.items():
+        to[i] = to.get(i, 0) + n
 
 
 def _add_changes(to: dict[int, int], data: dict[str, Json], before: dict[str, Json]) -> int:

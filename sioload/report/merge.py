@@ -125,6 +125,8 @@ class Swarm:
             return False
         if known is None:
             self._latest[worker] = epoch
+        else:
+            worker = known.worker  # each message brings its own text, which points of the history would keep
         added = {} if known is None else known.added
         health = HealthTotals.decode(data["health"])
         self._processes[key] = _Process(worker, epoch, seq, now, data, rows, added, health)

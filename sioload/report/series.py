@@ -77,13 +77,12 @@ def series(points: Sequence[Point]) -> dict[str, Json]:
 def _processes(points: Sequence[Point]) -> tuple[list[str], int]:
     """The processes that are shown, and how many there are."""
     worst: dict[str, tuple[float, float]] = {}
-    measured: set[str] = set()
     for point in points:
-        measured.update(point.processes)
         for own, cpu, name in point.slowest:  # who is shown was one of them in some point
             worst[name] = max(worst.get(name, (0.0, 0.0)), (own, cpu))
     shown = sorted(worst, key=lambda name: (worst[name], name), reverse=True)[:PROCESSES]
-    return sorted(shown), len(measured)
+    # Who has measured itself once is in each later point.
+    return sorted(shown), len(points[-1].processes) if points else 0
 
 
 def row_series(points: Sequence[Point], number: int) -> dict[str, Json]:
