@@ -153,7 +153,7 @@ class Histogram:
         """Add samples that are counted already."""
         if not total:
             return
-        _add(self.counts, counts)
+        add_to(self.counts, counts)
         self.min_ticks = min(self.min_ticks, min_ticks) if self.total else min_ticks
         self.max_ticks = max(self.max_ticks, max_ticks)
         self.total += total
@@ -280,8 +280,8 @@ def _decoded(data: dict[str, Json]) -> dict[int, int]:
     return dict(zip(buckets, array("I" if len(counts) == 4 * len(buckets) else "Q", counts), strict=True))
 
 
-def _add(to: dict[int, int], more: dict[int, int]) -> None:
-    """Add how many samples each bucket holds more."""
+def add_to(to: dict[int, int], more: dict[int, int]) -> None:
+    """Add how many samples each bucket holds more; or whatever else is counted by key."""
     if _native is not None:
         _native.add(to, more)
         return

@@ -55,6 +55,7 @@ class Master:
         self._quit = self._hurried = False
         guard = self.guard = Guard(environment, self.judge.internal_error)
         self.desk = MasterDesk(runner, guard)
+        statistics.merge_quickly(environment.events, environment.stats)
         guard.first("worker_report", self.on_report)
         guard.listen("heartbeat_sent", self.on_heartbeat)
         guard.listen("test_start", self.on_test_start)
