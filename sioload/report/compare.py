@@ -235,7 +235,9 @@ def _judged(check: Check, relative: bool, before: Sequence[Run], after: Sequence
     failed, reason = False, ""
     if change.before is None or change.after is None:
         _must_match(check, [*before, *after])
-        reason = "nothing was measured " + ("before" if change.before is None else "after")
+        # What isn't there any more is no better than it was.
+        failed = change.before is not None
+        reason = "nothing was measured " + ("after" if failed else "before")
     else:
         moved = change.after - change.before
         share = change.share

@@ -27,7 +27,7 @@ def page(comparison: Mapping[str, Json], before: Sequence[Run], after: Sequence[
         comparison=comparison,
         headline=compare_text.headline(comparison),
         legend=compare_text.LEGEND,
-        worth=compare_text.worth,
+        rows=[*compare_text.rows(comparison), *compare_text.elsewhere(comparison)],
         label=compare_text.label,
         shown=compare_text.shown,
         change=compare_text.change,

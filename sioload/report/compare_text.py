@@ -12,6 +12,7 @@ from sioload.report.summary import wrapped
 #: What the tables show of a row; of failures, only if there are any.
 _SHOWN: Final = ("p50", "p90", "p99", "rate", "fail_ratio")
 _MARKDOWN_ROWS: Final = 60
+Stats = Sequence[Mapping[str, Json]]
 _RED, _GREEN, _YELLOW, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
 #: Said below each table.
 LEGEND: Final = (
@@ -30,12 +31,9 @@ def terminal(comparison: Mapping[str, Json], width: int = 80, colour: bool = Fal
     lines += [line for reason in comparison["reasons"] for line in wrapped("NOT COMPARABLE  ", reason, width)]
     lines += [line for note in comparison["notes"] for line in wrapped("note    ", note, width)]
     lines += ["", f"{'':16}{'before':>12}{'after':>12}{'change':>10}"]
-    for row in comparison["rows"]:
-        lines += wrapped("", f"{row['type']} {row['name']}", width)
-        lines += [_line(stat, colour) for stat in worth(row["stats"])]
-    for part in ("ledger", "connections"):
-        lines.append(part)
-        lines += [_line(stat, colour) for stat in comparison[part]]
+    for what, stats in (*rows(comparison), *elsewhere(comparison)):
+        lines += wrapped("", what, width)
+        lines += [_line(stat, colour) for stat in stats]
     lines += ["", *wrapped("", LEGEND, width)]
     if comparison["fail_on"]:
         lines.append("")
@@ -53,8 +51,17 @@ def _run(run: Mapping[str, Json]) -> str:
     return f"{run['file']}: {run['users']} users, {run['duration_s']:.1f} s, {run['started']}"
 
 
-def worth(stats: Sequence[Mapping[str, Json]]) -> Iterator[Mapping[str, Json]]:
-    """The stats of a row that tables show."""
+def rows(comparison: Mapping[str, Json]) -> list[tuple[str, Stats]]:
+    """Each row's type and name, and those of its stats that tables show."""
+    return [(f"{row['type']} {row['name']}", list(_worth(row["stats"]))) for row in comparison["rows"]]
+
+
+def elsewhere(comparison: Mapping[str, Json]) -> list[tuple[str, Stats]]:
+    """Ledger and connections, as tables show rows."""
+    return [(part, comparison[part]) for part in ("ledger", "connections") if comparison[part]]
+
+
+def _worth(stats: Stats) -> Iterator[Mapping[str, Json]]:
     for stat in stats:
         if stat["stat"] in _SHOWN and (stat["stat"] != "fail_ratio" or stat["before"] or stat["after"]):
             yield stat
@@ -108,7 +115,7 @@ def asked(each: Mapping[str, Json]) -> str:
 
 def headline(comparison: Mapping[str, Json]) -> str:
     """What came out, in one line."""
-    stats = [stat for row in comparison["rows"] for stat in worth(row["stats"])]
+    stats = [stat for _, stats in rows(comparison) for stat in stats]
     worse = sum(bool(stat["real"]) and "worse" in stat["verdict"] for stat in stats)
     better = sum(bool(stat["real"]) and "better" in stat["verdict"] for stat in stats)
     failed = [each for each in comparison["fail_on"] if each["failed"]]
@@ -131,22 +138,22 @@ def markdown(comparison: Mapping[str, Json]) -> str:
     for each in comparison["fail_on"]:
         word = "**failed**" if each["failed"] else "ok"
         lines.append(f"- {word}: {md(each['fail_on'])} ({md(asked(each))})")
-    pairs = [(row, stat) for row in comparison["rows"] for stat in worth(row["stats"])]
-    real = [(row, stat) for row, stat in pairs if stat["real"]]
-    if real:
+    every = rows(comparison)
+    real = [(what, [stat for stat in stats if stat["real"]]) for what, stats in every]
+    if any(stats for _, stats in real):
         lines += ["", *_md_table(real)]
-    lines += ["", f"<details><summary>All {len(comparison['rows'])} rows</summary>", ""]
-    seen = comparison["rows"][:_MARKDOWN_ROWS]
-    lines += [*_md_table([(row, stat) for row in seen for stat in worth(row["stats"])]), ""]
-    if len(comparison["rows"]) > len(seen):
-        lines += [f"...and {len(comparison['rows']) - len(seen)} more.", ""]
+    lines += ["", f"<details><summary>All {len(every)} rows, ledger and connections</summary>", ""]
+    lines += [*_md_table([*every[:_MARKDOWN_ROWS], *elsewhere(comparison)]), ""]
+    if len(every) > _MARKDOWN_ROWS:
+        lines += [f"...and {len(every) - _MARKDOWN_ROWS} more rows.", ""]
     return "\n".join([*lines, md(LEGEND), "", "</details>"]) + "\n"
 
 
-def _md_table(pairs: Sequence[tuple[Mapping[str, Json], Mapping[str, Json]]]) -> list[str]:
+def _md_table(parts: Sequence[tuple[str, Stats]]) -> list[str]:
     lines = ["| row | | before | after | change | |", "|---|---|--:|--:|--:|---|"]
-    for row, stat in pairs:
-        verdict = f"**{stat['verdict']}**" if stat["real"] else stat["verdict"]
-        cells = (shown(stat, "before"), shown(stat, "after"), change(stat), verdict)
-        lines.append(f"| {md(row['type'] + ' ' + row['name'])} | {label(stat)} | {' | '.join(cells)} |")
+    for what, stats in parts:
+        for stat in stats:
+            verdict = f"**{stat['verdict']}**" if stat["real"] else stat["verdict"]
+            cells = (shown(stat, "before"), shown(stat, "after"), change(stat), verdict)
+            lines.append(f"| {md(what)} | {label(stat)} | {' | '.join(cells)} |")
     return lines

@@ -279,6 +279,16 @@ def test_a_change_that_is_too_much_fails_if_it_is_real(change: str, failed: bool
     assert found["exit_code"] == (3 if failed else 0)
 
 
+def test_what_is_not_there_any_more_fails_and_what_is_new_does_not() -> None:
+    without = copy.deepcopy(BASE)
+    without["events"] = [event for event in BASE["events"] if event["type"] != "CALL"]
+    for change in ("CALL: p99 +10%", "CALL[join]: fail_ratio +10%", "CALL: p50 -5%"):
+        gone = judged(runs(BASE), runs(without), change)
+        assert gone["exit_code"] == 3 and asked(gone["fail_on"][0]).endswith(": nothing was measured after")
+        new = judged(runs(without), runs(BASE), change)
+        assert new["exit_code"] == 0 and new["fail_on"][0]["reason"] == "nothing was measured before"
+
+
 def test_a_change_that_was_asked_for_is_told_with_its_unit_and_a_reason() -> None:
     ratio = judged(runs(document(failing=0.1)), runs(document(failing=0.5)), "CALL[join]: fail_ratio +10%")
     told = asked(ratio["fail_on"][0])
@@ -356,9 +366,11 @@ def test_files_are_written_and_exit_code_3_is_for_what_fail_on_asks(tmp_path: Pa
     assert "1 of 1 --fail-on failed; exit code 3" in capsys.readouterr().out
     written = json.loads(Path(files["json"]).read_text())
     assert written["exit_code"] == 3 and [run["file"] for run in written["before"]] == [a, a]
-    page = Path(files["html"]).read_text()
+    page, comment = (Path(files[kind]).read_text() for kind in ("html", "markdown"))
     assert "sioload-data" in page and "<td>p99 ms</td>" in page and "http-equiv" in page
-    assert Path(files["markdown"]).read_text().startswith("### sioload compare")
+    assert comment.startswith("### sioload compare")
+    for what in (*written["ledger"], *written["connections"]):
+        assert f"<td>{what['stat']} /s</td>" in page and f"| {what['stat']} /s | " in comment, what
 
 
 def test_what_a_terminal_cannot_show_is_no_traceback(tmp_path: Path) -> None:
