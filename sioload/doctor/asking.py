@@ -13,7 +13,7 @@ import gevent
 import requests
 
 from sioload.doctor.diagnosis import Diagnosis, is_login
-from sioload.engineio.urls import Endpoint, Request, parse_url, redirected, stays
+from sioload.engineio.urls import Endpoint, Request, parse_url, redirected, stays, with_token
 from sioload.net.tunnel import unused
 from sioload.options import Limits, Options
 from sioload.session.requests import MOVES
@@ -43,7 +43,8 @@ class Asker:
     def ask(self, parameters: str, **more: Any) -> requests.Response:
         """A request of the engine's, behind the queries of URL and options."""
         options = self.options
-        query = Request(self.endpoint, "polling", {}, options.query, {}, options.encode_query).query_string()
+        given = options.query if options.auth_token is None else with_token(options.query, options.auth_token)
+        query = Request(self.endpoint, "polling", {}, given, {}, options.encode_query).query_string()
         parts = [part for part in (self.endpoint.query, query, parameters) if part]
         return self.get(f"{self.endpoint.path}?{'&'.join(parts)}", **more)
 

@@ -145,6 +145,9 @@ class Trial:
         if self.sessions and not any(sio.returning for sio in user.clients):
             self._since = now
         elif user is not None and now - self._since > self.seconds:
+            late = ("connect", f"no session for {self.seconds:g} s (--seconds gives it longer)")
+            if late not in self.failures:
+                self.failures.append(late)
             user.greenlet.kill(block=False)
 
     @property

@@ -275,10 +275,15 @@ def test_phases_of_a_projects_configuration_are_of_its_runs(target: serverkit.Se
     assert run.code == 0 and "1 of 1 tasks ran" in run.out, run.text
 
 
-def test_the_doctors_questions_carry_the_users_query_as_its_own_do(servers: Servers, tmp_path: Path) -> None:
-    server = servers("sio4")
+@pytest.mark.parametrize(("kind", "given"), [("sio4", "query"), ("sio2", "auth_token")])
+def test_the_doctors_questions_carry_the_users_query_as_its_own_do(
+    kind: str, given: str, servers: Servers, tmp_path: Path
+) -> None:
+    server = servers(kind)
     server.reset()
-    options = {"query": {"token": "a&b=c+d #é"}, "namespaces": ["/none"], "reconnection": False}
+    token = "a&b=c+d #é"
+    options = {given: {"token": token} if given == "query" else token, "namespaces": ["/none"]}
+    options |= {"reconnection": False}
     mistaken(tmp_path, server.url, options=options, start="self.sio.connect()", seconds="0.5")
     asked = [request["url"] for request in server.requests() if request["url"].startswith("/socket.io/")]
     assert len(asked) > 5, "the doctor asked too"
