@@ -176,9 +176,9 @@ def _numbers(blocks: Mapping[int, Block], first: int) -> Iterator[int]:
 def deltas(buckets: Mapping[int, int]) -> Iterator[int]:
     """For each bucket the distance to the one before, and the count."""
     before = 0
-    for i, n in sorted(buckets.items()):
+    for i in sorted(buckets):
         yield i - before
-        yield n
+        yield buckets[i]
         before = i
 
 
