@@ -195,11 +195,10 @@ class SocketIOClient(ClientBase):
         entry = emitter.entry("CALL", shown, namespace, event, None, None, callback)
         emitter.send(namespace, event, data, entry, entry)
 
-    def send(
-        self, data: Json, namespace: str | None = None, callback: Callable[..., Any] | None = None
-    ) -> None:
-        """Emit the event `message`."""
-        self.emit("message", data, namespace, callback)
+    def send(self, data: Json, namespace: str | None = None, callback: Callable[..., Any] | None = None,
+             name: str | None = None) -> None:  # fmt: skip
+        """Emit the event `message`; arguments as in Locust's own client, `name` as for `emit`."""
+        self.emit("message", data, namespace, callback, name=name)
 
     def call(
         self,

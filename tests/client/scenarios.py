@@ -142,6 +142,11 @@ def send_is_the_event_message() -> None:
     sio.send({"text": "hi"}, callback=got.append)
     until(lambda: got)
     assert row(sio, "CALL", "message") == (1, {})
+    sio.send("hi", name="greeting")  # as Locust's own client takes it
+    sio.send("hi", None, got.append, "greeting")
+    until(lambda: len(got) == 2)
+    assert row(sio, "EMIT", "greeting") == row(sio, "CALL", "greeting") == (1, {})
+    assert ("EMIT", "message") not in sio.fleet.recorder.rows
 
 
 @scenario
