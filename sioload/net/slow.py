@@ -44,7 +44,7 @@ class _Slow:
         owner = self.owner
         try:
             try:
-                data = read(self._handle, max(1, min(CHUNK, int(self._rate * SHARE))))
+                data = read(self._handle, max(1, int(min(CHUNK, self._rate * SHARE))))
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:

@@ -8,9 +8,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 import serverkit
 import trustme
+
+from sioload.client.api import SocketIOClient
 
 PROGRAM = Path(__file__).with_name("slow.py")
 SECONDS = 3.0
@@ -40,6 +43,16 @@ def test_the_servers_buffer_grows(transports: list[str]) -> None:
         told = lived(server, {"version": 4, "transports": transports}, SECONDS, 4_000_000)
     level(told, SECONDS)
     assert max(told["buffered"]) > 100_000, told
+
+
+@pytest.mark.parametrize("transports", [["websocket"], ["polling"]], ids=["websocket", "polling"])
+def test_a_rate_without_an_end_is_none(transports: list[str]) -> None:
+    with serverkit.running("target") as server, gevent.Timeout(10):
+        given = {"transports": transports, "read_rate": float("inf")}
+        sio = SocketIOClient(None, given, url=server.url)
+        sio.connect()
+        assert sio.call("echo", "x" * 300_000) == "x" * 300_000
+        sio.close_quietly()
 
 
 def test_heartbeats_in_what_it_has_not_taken_are_no_silence() -> None:
