@@ -131,16 +131,19 @@ class Dialler:
                 continue
             self._sock = sock
             self._waited_for = address
+            failure: OSError | None = None
             try:
                 sock.setsockopt(TCP, NODELAY, 1)
                 if self._options.read_rate is not None:
                     narrow(sock)
                 self._bind(sock, address.family)
                 code = sock.connect_ex(address.sockaddr)
+                if code not in (0, errno.EINPROGRESS):
+                    failure = OSError(code, os.strerror(code))
             except OSError as error:
-                code = error.errno or errno.EINVAL
-            if code not in (0, errno.EINPROGRESS):
-                self._reason = _dial_reason(OSError(code, os.strerror(code)))
+                failure = error
+            if failure is not None:
+                self._reason = _dial_reason(failure)
                 self._drop()
                 continue
             if not last:
@@ -154,7 +157,14 @@ class Dialler:
         source = self._fleet.source(self._options, family)
         if source is not None:
             sock.setsockopt(_socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-            sock.bind((source, 0))
+            try:
+                sock.bind((source, 0))
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise
+                remedy = "ip addr add, or correct source_addresses"  # a port isn't taken before the connect
+                said = f"source address {source} is none of this machine's ({remedy})"
+                raise OSError(errno.EINVAL, said) from None
 
     def _too_slow(self, now: float) -> None:
         self._reason = "timed out"

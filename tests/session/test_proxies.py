@@ -9,10 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 import serverkit
 from faults.proxy import Fault, Proxy
 from proxykit import PASS, haproxy, nginx
+
+from sioload.client.api import SocketIOClient
+from sioload.errors import ConnectError
 
 POSTS = Path(__file__).with_name("posts.py")
 
@@ -92,6 +96,19 @@ def test_a_users_http_requests_have_its_source_address(
             peers.setdefault(found[2], set()).add((found[1], asked["peer"]))
     both = [[("asked", at), ("socket.io/", at)] for at in ("127.0.9.1", "127.0.9.2")]
     assert sorted(map(sorted, peers.values())) == both, server.requests()
+
+
+@pytest.mark.parametrize("address", ["203.0.113.9", "2001:db8::9"])
+def test_a_source_address_of_another_machine_is_named(target: serverkit.Server, address: str) -> None:
+    """It isn't ports that are used up, and more addresses would be no remedy."""
+    url = f"http://{'[::1]' if ':' in address else '127.0.0.1'}:{target.port}"
+    sio = SocketIOClient(None, {"source_addresses": [address]}, url=url)
+    with gevent.Timeout(10), pytest.raises(ConnectError) as caught:
+        sio.connect()
+    assert caught.value.stage == "dial"
+    assert caught.value.reason == (
+        f"source address {address} is none of this machine's (ip addr add, or correct source_addresses)"
+    )
 
 
 def dials(figures: dict[str, Any]) -> int:
