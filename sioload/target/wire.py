@@ -13,6 +13,9 @@ from geventwebsocket.handler import WebSocketHandler
 from geventwebsocket.websocket import Header
 from socketio import packet as sio_packet
 
+#: What an Engine.IO packet in a websocket's text begins with: its type.
+KINDS = frozenset("0123456")
+
 Tally = defaultdict[str, Counter[str]]
 """Per namespace, per event name: how many."""
 
@@ -148,6 +151,14 @@ class WebSocket(WebSocketWSGI):  # type: ignore[misc]  # python-engineio has no 
         if (opened := environ.get("wsgi.websocket")) is not None:
             opened.utf8validator = NoValidator()
         return super().__call__(environ, start_response)
+
+    def wait(self) -> str | bytes | bytearray | None:
+        """The next message; None, as at its end, for text that is no packet: the session ends there.
+
+        python-engineio would raise past the end of the session, which stayed until its heartbeat was missed.
+        """
+        message: str | bytes | bytearray | None = super().wait()
+        return None if isinstance(message, str) and message[:1] not in KINDS else message
 
     def send(self, message: str | bytes | Frame) -> None:
         """Write one message, and count it when that worked."""

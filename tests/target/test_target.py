@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -218,6 +219,30 @@ def test_a_malformed_packet_ends_its_session_alone(target: Server, frames: list[
         assert other.recv(5) == "431[1]"
     counts = settle(target, lambda now: now["disconnects"] == {"/": 2})
     assert counts["malformed"] == 1 and counts["disconnects"] == {"/": 2}
+    assert target.process.err == ""
+
+
+@pytest.mark.parametrize("frame", ["", '["echo",1]', "b4!", "9", "\u0664"])
+@pytest.mark.parametrize("upgrading", [False, True])
+def test_text_that_is_no_packet_ends_its_session_alone(target: Server, frame: str, upgrading: bool) -> None:
+    """Such as a `write()` that left out `42`."""
+    with opened(target) as other:
+        if upgrading:
+            base = f"http://127.0.0.1:{target.port}/socket.io/?EIO=4&transport=polling"
+            with urllib.request.urlopen(base, timeout=5) as answer:
+                sid = json.loads(answer.read()[1:])["sid"]
+            url = f"ws://127.0.0.1:{target.port}/socket.io/?EIO=4&transport=websocket&sid={sid}"
+            with connect(url, compression=None) as raw:
+                raw.send(frame)
+                drain(raw)
+        else:
+            with opened(target) as raw:
+                raw.send(frame)
+                drain(raw)
+            now = settle(target, lambda now: now["sessions"] == 1)
+            assert (now["sessions"], now["disconnects"]) == (1, {"/": 1})
+        other.send('421["echo",1]')
+        assert other.recv(5) == "431[1]"
     assert target.process.err == ""
 
 
