@@ -16,22 +16,17 @@ from typing import Any, NamedTuple
 
 import gevent
 import socketio
-from engineio import payload
 from gevent.pywsgi import WSGIServer
 from socketio import packet as sio_packet
 from socketio.exceptions import ConnectionRefusedError as Refusal
 
-from sioload.target.wire import Counts, Handler, Packet, WebSocket, messages
+from sioload.target.wire import Counts, Engine, Handler, Packet, WebSocket, messages
 
 TOKEN = "secret"
 NAMESPACES = ("/", "/chat")
 MAX_DELAY = 60.0  # seconds
 MAX_RATE = 1000.0  # pushes a second to one subscriber
 MAX_LOGIN = 64 << 10  # bytes
-
-# python-engineio reads at most 16 packets from one POST and drops the rest of it; Node's servers have no such
-# limit, and the size of a body (maxPayload) bounds it anyway.
-payload.Payload.max_decode_packets = 10_000
 
 log = logging.getLogger("sioload.target")
 
@@ -104,9 +99,14 @@ class Target(socketio.Server):  # type: ignore[misc]  # python-socketio has no t
 
     # python-socketio's seams
 
+    def _engineio_server_class(self) -> type[Engine]:
+        return Engine
+
     def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
         """Take one message; a malformed one ends its session, as Node's servers do."""
         try:
+            if not data and eio_sid not in self._binary_packet:
+                raise ValueError("an empty message")
             super()._handle_eio_message(eio_sid, data)
         except (ValueError, RecursionError):
             self.counts.malformed += 1

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -190,6 +191,8 @@ def drain(raw: ClientConnection) -> list[str | bytes]:
 @pytest.mark.parametrize(
     "frames",
     [
+        ["4"],
+        [b""],
         ["42"],
         ["42{}"],
         ["42[]"],
@@ -227,6 +230,7 @@ def test_a_malformed_packet_ends_its_session_alone(target: Server, frames: list[
 def test_text_that_is_no_packet_ends_its_session_alone(target: Server, frame: str, upgrading: bool) -> None:
     """Such as a `write()` that left out `42`."""
     with opened(target) as other:
+        before = target.counts()["sessions"]
         if upgrading:
             base = f"http://127.0.0.1:{target.port}/socket.io/?EIO=4&transport=polling"
             with urllib.request.urlopen(base, timeout=5) as answer:
@@ -239,10 +243,27 @@ def test_text_that_is_no_packet_ends_its_session_alone(target: Server, frame: st
             with opened(target) as raw:
                 raw.send(frame)
                 drain(raw)
-            now = settle(target, lambda now: now["sessions"] == 1)
-            assert (now["sessions"], now["disconnects"]) == (1, {"/": 1})
+            now = settle(target, lambda now: now["sessions"] == before)
+            assert (now["sessions"], now["disconnects"]) == (before, {"/": 1})
         other.send('421["echo",1]')
         assert other.recv(5) == "431[1]"
+    assert target.process.err == ""
+
+
+@pytest.mark.parametrize("body", ["x", '["echo",1]', '421["echo",1]\x1ex', "4\x1e", "b4", "9", "d=x"])
+def test_a_post_of_no_packets_ends_its_session_alone(target: Server, body: str) -> None:
+    """It isn't said to have come."""
+    base = f"http://127.0.0.1:{target.port}/socket.io/?EIO=4&transport=polling"
+    with opened(target) as other:
+        before = target.counts()["sessions"]
+        with urllib.request.urlopen(base, timeout=5) as answer:
+            sid = json.loads(answer.read()[1:])["sid"]
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            urllib.request.urlopen(f"{base}&sid={sid}", body.encode(), timeout=5)
+        other.send('421["echo",1]')
+        assert other.recv(5) == "431[1]"
+        now = settle(target, lambda now: now["sessions"] == before)
+        assert (now["sessions"], now["received"]) == (before, {"/": {"echo": 1}})
     assert target.process.err == ""
 
 
