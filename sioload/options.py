@@ -25,9 +25,11 @@ _LONGEST = 86_400.0
 
 #: Options of python-socketio's `Client` that mean nothing here: taken, and warned of once.
 IGNORED = frozenset(
-    {"logger", "engineio_logger", "json", "handle_sigint", "serializer", "request_timeout", "http_session",
-     "ssl_verify", "websocket_extra_options", "timestamp_requests"}
+    {"logger", "engineio_logger", "json", "handle_sigint", "request_timeout", "http_session",
+     "websocket_extra_options"}
 )  # fmt: skip
+#: Others of them, by the names that they have here.
+_NAMES = {"ssl_verify": "tls_verify", "serializer": "parser", "timestamp_requests": "timestamp"}
 #: What of those had packets shown, and what does so here.
 _SHOWN = {"logger": "every packet of a user", "engineio_logger": "every packet of a user"}
 
@@ -302,8 +304,9 @@ def options_from(given: Mapping[str, Json] | Options | None) -> Options:
         return given
     if given is not None and not isinstance(given, Mapping):
         raise OptionError(f"options must be a dict or an Options, not {type(given).__name__}")
+    given = given or {}
     used: dict[str, Json] = {}
-    for name, value in (given or {}).items():
+    for name, value in given.items():
         if name in IGNORED:
             if name not in _warned:
                 _warned.add(name)
@@ -311,6 +314,8 @@ def options_from(given: Mapping[str, Json] | Options | None) -> Options:
                 said = f"sioload: option {name!r} means nothing here and is ignored{hint}"
                 warnings.warn(said, stacklevel=2)
         else:
-            used[name] = value
+            named = _NAMES.get(name, name)
+            if named == name or named not in given:
+                used[named] = "json" if (name, value) == ("serializer", "default") else value
     options: Options = build(Options, used, "option")
     return options

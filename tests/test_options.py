@@ -102,6 +102,16 @@ def test_options_of_other_clients_are_taken_and_warned_of_once() -> None:
     assert options_from({"engineio_logger": True}) == Options()
 
 
+def test_options_of_python_socketio_that_mean_something_are_heeded() -> None:
+    """A script whose server has a certificate of its own, or speaks msgpack, changes its import alone."""
+    given = {"ssl_verify": False, "serializer": "msgpack", "timestamp_requests": False}
+    assert options_from(given) == Options(tls_verify=False, parser="msgpack", timestamp=False)
+    assert options_from({"serializer": "default", "ssl_verify": True}) == Options()
+    assert options_from({"ssl_verify": False, "tls_verify": True}).tls_verify
+    with pytest.raises(OptionError, match="parser must be"):
+        options_from({"serializer": "pickle"})
+
+
 def test_single_values_and_paths_are_completed() -> None:
     options = options_from({"transports": "websocket", "namespaces": "/chat", "path": "ws"})
     assert (options.transports, options.namespaces, options.path) == (("websocket",), ("/chat",), "/ws/")
