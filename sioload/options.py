@@ -176,11 +176,15 @@ class Options:
             value = getattr(self, name)
             if not isinstance(value, str) and (value is not None or name == "path"):
                 raise OptionError(f"{name} must be a string, not {type(value).__name__}")
-        for name in ("path", "handshake_url"):
+        for name in ("path", "handshake_url", "server_hostname"):
             if any(c <= " " for c in getattr(self, name) or ""):
                 raise OptionError(f"{name} holds a space or a control character")
         for name in ("path", "handshake_url", "auth_token"):
             check_text(name, getattr(self, name) or "")
+        try:
+            (self.server_hostname or "").encode("idna")
+        except UnicodeError:
+            raise OptionError(f"server_hostname: {self.server_hostname!r} is no name of a host") from None
         if self.key_file and not self.cert_file:
             raise OptionError("key_file is of no use without cert_file")
         path = self.path if self.path.startswith("/") else "/" + self.path
