@@ -179,8 +179,11 @@ class TLSStream(Stream):
 
 
 def tls_end(error: Exception) -> End:
-    """A fault of TLS, in short, with the certificate's fault named."""
-    return End("transport error", tls_reason(error))
+    """A fault of TLS, in short, with the certificate's fault named, and what is to be done about that."""
+    reason = tls_reason(error)
+    if getattr(error, "verify_message", None):
+        reason += " (options ca_file, server_hostname, tls_verify)"
+    return End("transport error", reason)
 
 
 def tls_reason(error: Exception) -> str:

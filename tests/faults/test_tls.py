@@ -90,6 +90,7 @@ def test_a_certificate_that_must_not_be_trusted(
     stage, reason = seen["refused"][0]
     assert stage == "tls"
     assert reason.lower().startswith(UNTRUSTED[what])
+    assert reason.endswith(" (options ca_file, server_hostname, tls_verify)")
     assert failures(figures, "DIAL", "tls")
     assert heard == []
 
