@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -63,10 +64,11 @@ def import_(file: Path, folder: Path, pace: float, environment: str) -> int:
         for line in conversation.left_out:
             click.echo(f"  {line}")
     click.echo(f"Wrote {', '.join(str(folder / name) for name in files)}. Next:\n")
-    click.echo(f"  sioload try {folder / script.NAME}")
+    locustfile = quote(str(folder / script.NAME))
+    click.echo(f"  sioload try {locustfile}")
     load = "" if conversation.phases else " -u 10 -r 10 -t 30s"
-    checks = f" --sio-checks-file {folder / 'checks.toml'}" if conversation.checks else ""
-    click.echo(f"  locust -f {folder / script.NAME} --headless{load}{checks}")
+    checks = f" --sio-checks-file {quote(str(folder / 'checks.toml'))}" if conversation.checks else ""
+    click.echo(f"  locust -f {locustfile} --headless{load}{checks}")
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -25,6 +26,6 @@ def init(directory: Path) -> int:
         raise click.UsageError(f"can't write {path}: {error.strerror}") from error
     click.echo(f"Wrote {path}. Try it against the embedded server:\n")
     click.echo("  sioload target &")
-    click.echo(f"  locust -f {path} --headless -u 10 -r 10 -t 10s")
-    click.echo(f"  locust -f {path}            # web UI on http://localhost:8089")
+    click.echo(f"  locust -f {quote(str(path))} --headless -u 10 -r 10 -t 10s")
+    click.echo(f"  locust -f {quote(str(path))}            # web UI on http://localhost:8089")
     return 0

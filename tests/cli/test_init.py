@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 
 import serverkit
@@ -28,6 +29,14 @@ def test_written_file_runs(target, tmp_path):
     assert counts["CALL", "echo"] == counted["received"]["/"]["echo"] > 0
     assert counts["EMIT", "message"] == counted["received"]["/"]["message"] > 0
     assert counts["PUSH", "message"] == counted["sent"]["/"]["message"] > 0
+
+
+def test_the_commands_that_it_names_can_be_pasted(tmp_path):
+    done = serverkit.run_sioload(["init", "my été; test"], 20, cwd=tmp_path)
+    assert done.code == 0, done.text
+    named = [shlex.split(line, comments=True) for line in done.out.splitlines() if "locust -f" in line]
+    assert [words[2] for words in named] == ["my été; test/locustfile.py"] * 2
+    assert (tmp_path / "my été; test" / "locustfile.py").exists()
 
 
 def test_nothing_is_overwritten(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,14 @@ def test_checks_are_in_a_file(tmp_path, capsys):
     ):
         assert f'"{check}"' in checks
     assert "--sio-checks-file" in capsys.readouterr().out
+
+
+def test_the_commands_that_it_names_can_be_pasted(tmp_path, capsys):
+    script, folder = written("load-and-limits", tmp_path), tmp_path / "it's mine"
+    assert main([*imported(script, PEERS["load-and-limits"]), "-o", str(folder)]) == 0
+    tried, run = (shlex.split(line) for line in capsys.readouterr().out.splitlines()[-2:])
+    assert tried == ["sioload", "try", str(folder / "locustfile.py")]
+    assert run[2] == str(folder / "locustfile.py") and run[-1] == str(folder / "checks.toml")
 
 
 LAUGHS = "a0: &a0 [x, x, x]\n" + "".join(
