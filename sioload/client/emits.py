@@ -47,7 +47,7 @@ def arguments_of(data: Json) -> list[Json]:
     """The inverse: None is no argument, a tuple several."""
     if data is None:
         return []
-    return list(data) if type(data) is tuple else [data]
+    return list(data) if isinstance(data, tuple) else [data]
 
 
 class Emit:

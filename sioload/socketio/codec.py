@@ -78,7 +78,7 @@ def event_json(event: str | int, data: Json) -> bytes | None:
     try:
         if data is None:
             return _to_json([event], None, _OPTIONS)
-        if type(data) is tuple:
+        if isinstance(data, tuple):
             return _to_json([event, *data], None, _OPTIONS)
         return _to_json([event, data], None, _OPTIONS)
     except TypeError:

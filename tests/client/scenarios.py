@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 import urllib.request
+from collections import namedtuple
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -102,6 +103,19 @@ def arguments_of_calls_and_events() -> None:
     assert sio.call("echo", "€😀é") == "€😀é"
     assert outcomes(sio) == {"emits": 5, "acked": 5}
     assert row(sio, "CALL", "echo") == (5, {})
+
+
+@scenario
+def a_named_tuple_is_several_arguments_too() -> None:
+    """As for python-socketio's client; inside of an argument it is a list."""
+    Move = namedtuple("Move", "x y")
+    sio = connected()
+    for move in (Move(1, 2), Move(1, b"two")):
+        assert sio.call("echo", move) == tuple(move)
+        assert sio.call("echo", [move]) == [list(move)]
+        with sio.expect("echo") as got:
+            sio.emit("echo", move)
+        assert got.args == tuple(move)
 
 
 @scenario
