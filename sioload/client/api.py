@@ -19,7 +19,7 @@ from sioload.client.base import ClientBase
 from sioload.client.dispatcher import Handler
 from sioload.client.emits import Unacked, Verdict
 from sioload.client.manager import Phase
-from sioload.client.namespace import row_name
+from sioload.client.namespace import plain, row_name
 from sioload.client.pending import Expectation, Wait
 from sioload.client.registry import event_decorator
 from sioload.client.schedule import Schedule
@@ -232,15 +232,15 @@ class SocketIOClient(ClientBase):
             emitter.check_running()
         if namespace is None:
             namespace = self._home
-        shown = str(name or event) if namespace == "/" else f"{namespace} {name or event}"
+        shown = row_name(namespace, name or event)
         wait = None
         verdict = None if ok is None else Verdict(ok, self._manager.discreet)
         if reply is None:
             entry = emitter.entry("CALL", shown, namespace, event, timeout, verdict)
         else:
-            entry = emitter.entry("REPLY", f"{shown}>{reply}", namespace, event, timeout, verdict)
+            entry = emitter.entry("REPLY", f"{shown}>{plain(reply)}", namespace, event, timeout, verdict)
             begun, until = entry.started, entry.deadline
-            wait = Wait(self._pending, entry.row, namespace, str(reply), where, begun, until, entry)
+            wait = Wait(self._pending, entry.row, namespace, plain(reply), where, begun, until, entry)
         try:
             emitter.send(namespace, event, data, entry if wait is None else None, entry, entry.deadline, wait)
             return entry.wait(self.fleet.hub)
@@ -343,7 +343,7 @@ class SocketIOClient(ClientBase):
         now = perf_counter()
         until = now + (self.options.ack_timeout if timeout is None else timeout)
         woken, owner = self._pending, self._user
-        wait = Wait(woken, row, namespace, str(event), where, now, until, owner=owner)
+        wait = Wait(woken, row, namespace, plain(event), where, now, until, owner=owner)
         return Expectation(self._pending, wait)
 
     # Handlers.
@@ -359,7 +359,7 @@ class SocketIOClient(ClientBase):
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             named = namespace or self._home
-            self._incoming.registry().add(named, str(event), Handler(function), named == namespace)
+            self._incoming.registry().add(named, plain(event), Handler(function), named == namespace)
             return function
 
         return register if handler is None else register(handler)

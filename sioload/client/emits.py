@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from greenlet import getcurrent, greenlet
 
 from sioload.client.excerpt import excerpt, place_of_error, place_of_function
+from sioload.client.namespace import plain
 from sioload.errors import (
     AckTimeout,
     ConnectionLost,
@@ -134,7 +135,7 @@ class Emit:
         if self.ok is not None:
             complaint = self.ok.complaint(value)
             if complaint is not None:
-                error = UnexpectedReply(f"{self.event}: {complaint}")
+                error = UnexpectedReply(f"{plain(self.event)}: {complaint}")
                 self.row.note(self.owner, size, error)
                 self.row.fail(complaint, now - self.started, self.ok.note, "unexpected reply")
                 self._finish(None, error)
@@ -159,7 +160,7 @@ class Emit:
         self.finished = True
         self._ledger.end(outcome)
         if error is None:
-            error = ERRORS[outcome](f"{self.event}: {reason}")
+            error = ERRORS[outcome](f"{plain(self.event)}: {reason}")
         self.row.note(self.owner, 0, error)
         seconds = None if now is None or outcome == "not_sent" else now - self.started
         self.row.fail(reason, seconds, kind=outcome)

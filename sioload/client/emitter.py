@@ -11,7 +11,7 @@ import gevent
 
 from sioload.client.emits import Emit, Unacked, Verdict
 from sioload.client.manager import Manager, Phase
-from sioload.client.namespace import row_name
+from sioload.client.namespace import plain, row_name
 from sioload.client.pending import Pending, Wait
 from sioload.client.schedule import Pace, Schedule
 from sioload.client.sleepers import Sleepers
@@ -187,9 +187,10 @@ class Emitter:
         if self._manager.phase is not Phase.UP:
             never = self._manager.opener.endpoint is None
             return "not connected: call connect() first" if never else "not connected"
+        name = plain(namespace)
         if namespace not in self._packets.namespaces:
-            return f"namespace {namespace} was not joined (name it in connect() or in the option namespaces)"
-        return f"namespace {namespace} was closed by the server"
+            return f"namespace {name} was not joined (name it in connect() or in the option namespaces)"
+        return f"namespace {name} was closed by the server"
 
     # Schedules.
 

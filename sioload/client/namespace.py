@@ -83,9 +83,16 @@ def namespaces_of(names: list[str]) -> dict[str, Namespace]:
     return {name: Namespace(name, query) for name, _, query in split}
 
 
+def plain(name: str | int) -> str:
+    """A name as text: a member of an Enum of texts stands for its value, as on the wire."""
+    if type(name) is str:
+        return name
+    return str.__str__(name) if isinstance(name, str) else str(name)
+
+
 def row_name(namespace: str, name: str | int) -> str:
     """The row of an event: its name, behind its namespace when that isn't "/"."""
-    return str(name) if namespace == "/" else f"{namespace} {name}"
+    return plain(name) if namespace == "/" else f"{plain(namespace)} {plain(name)}"
 
 
 def refusal_of(data: Json) -> str:

@@ -132,7 +132,7 @@ def encode_disconnect_bare(namespace: str) -> list[Message]:
 
 def _head(kind: str, namespace: str, id: int | None) -> str:
     number = "" if id is None else id
-    return f"{kind}{number}" if namespace == "/" else f"{kind}{namespace},{number}"
+    return f"{kind}{number}" if namespace == "/" else kind + namespace + f",{number}"  # maybe an Enum's
 
 
 # --- receiving

@@ -48,7 +48,7 @@ def encode_disconnect(namespace: str) -> list[Message]:
 
 
 def _endpoint(namespace: str) -> str:
-    return "" if namespace == "/" else namespace
+    return "" if namespace == "/" else "" + namespace  # which may be an Enum's
 
 
 def _json(value: object, args: Sequence[Json]) -> str:

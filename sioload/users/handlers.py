@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, TypeVar
 
 from sioload.client.dispatcher import Handler
-from sioload.client.namespace import row_name
+from sioload.client.namespace import plain, row_name
 from sioload.client.registry import ASYNC
 from sioload.errors import UsageError
 from sioload.measure.names import clean_name
@@ -70,7 +70,7 @@ def on(
         raise UsageError("on('*'): room= needs the name of an event, which tells who is owed its messages")
 
     def mark(function: F) -> F:
-        registration = _Registration(str(event), namespace, sent_at, delivery, name, room)
+        registration = _Registration(plain(event), namespace, sent_at, delivery, name, room)
         setattr(function, _MARK, [*getattr(function, _MARK, ()), registration])
         return function
 

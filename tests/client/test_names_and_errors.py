@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 import gevent
@@ -13,7 +14,7 @@ from faults.hostile import Hostile, Peer
 
 from sioload.client.api import SocketIOClient
 from sioload.client.dispatcher import Handler
-from sioload.errors import ConnectError, UsageError
+from sioload.errors import ConnectError, NotConnected, UsageError
 from sioload.net.fleet import Fleet
 from sioload.options import Limits
 from sioload.socketio.packet import Packet
@@ -51,6 +52,46 @@ def test_event_names_may_be_numbers(servers: Servers, kind: str) -> None:
     assert rows["CALL", "1"].totals().count == rows["EMIT", "1"].totals().count == 1
     assert rows["RECV", "3"].totals().count == 1
     assert rows["REPLY", "push>2"].totals().count == 1
+
+
+class Name(str, Enum):  # noqa: UP042 - of a StrEnum it is
+    """What typed scripts have their names in; `str()` of a member isn't its value."""
+
+    ECHO = "echo"
+    PUSH = "push"
+    NEWS = "news"
+    CHAT = "/chat"
+
+
+@pytest.mark.parametrize("kind", NODE)
+def test_names_may_be_members_of_an_enum(servers: Servers, kind: str) -> None:
+    sio = client(servers, kind, namespaces=["/", Name.CHAT])
+    got: list[Any] = []
+    sio.on(Name.NEWS, got.append, Name.CHAT)
+    with gevent.Timeout(10):
+        sio.connect()
+        assert sio.call(Name.ECHO, "ann") == "ann"
+        assert sio.call(Name.ECHO, "ben", Name.CHAT, name=Name.NEWS) == "ben"
+        assert sio.call(Name.PUSH, (Name.NEWS, 1), reply=Name.NEWS) == 1
+        with sio.expect(Name.NEWS, Name.CHAT) as expected:
+            sio.emit(Name.PUSH, (Name.NEWS, 2), Name.CHAT)
+        assert (sio.get_sid(Name.CHAT), expected.args) == (sio.get_sid("/chat"), 2)
+        sio.disconnect(Name.CHAT)
+        with pytest.raises(NotConnected, match="namespace /chat was not joined"):
+            sio.emit(Name.ECHO, namespace=Name.CHAT)
+        sio.close_quietly()
+    assert got == [2]
+    names = {f"{kind} {name}" for kind, name in sio.fleet.recorder.rows if kind in ("CALL", "REPLY", "WAIT")}
+    assert names == {"CALL echo", "CALL /chat news", "REPLY push>news", "WAIT /chat news"}
+
+
+def test_handlers_of_a_class_may_have_names_of_an_enum() -> None:
+    class Hears:
+        @on(Name.NEWS, Name.CHAT)
+        def heard(self) -> None: ...
+
+    assert [event for _, event in handlers_of(Hears)] == ["news"]
+    assert str(next(iter(handlers_of(Hears)))[1]) == "news"
 
 
 def test_more_attachments_than_other_parsers_take_are_said_once(
