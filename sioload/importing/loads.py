@@ -45,7 +45,7 @@ def take_load(config: Mapping[str, Json], made: Conversation, leave: Leave) -> N
 def _phase(raw: Mapping[str, Json], names: set[str], leave: Leave) -> str:
     name = re.sub(r"[^\w-]+", "-", text_of(raw.get("name")), flags=re.ASCII).strip("-")[:40]
     name = name if re.match("[A-Za-z]", name) else f"phase-{name}" if name else ""
-    while name in names:
+    while name and name in names:
         name += "-again"
     names.add(name)
     label = f"{name}: " if name else ""

@@ -113,3 +113,12 @@ def test_a_script_of_json_is_read_as_json(tmp_path):
         ("say", "😀"),
         ("a/b", {"x": [1, None]}),
     ]
+
+
+def test_phases_without_a_name_stay_without(tmp_path, capsys):
+    """A pause has none, most times."""
+    phases = "[{duration: 1m, arrivalRate: 2}, {pause: 2}, {duration: 3, arrivalCount: 6, name: end}]"
+    text = HEAD.replace("[{duration: 1, arrivalCount: 1}]", phases)
+    script = imported_text(tmp_path, f"{text}scenarios: [{{engine: socketio, flow: [{{emit: [x]}}]}}]\n")
+    assert 'phases = "2/s for 1m; 0/s for 2s; end: 2/s for 3s"' in script.text
+    assert "config.phases" not in capsys.readouterr().out
