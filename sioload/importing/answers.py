@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Literal
 
-from sioload.importing.conversation import Capture, Emit, Match, Path, Request, Variable
+from sioload.importing.conversation import LAST, Capture, Emit, Match, Path, Request, Variable
 from sioload.importing.layout import said
 from sioload.importing.settings import Leave, mapping, text_of
 from sioload.importing.templates import Templates, json_path
@@ -22,12 +22,9 @@ def judge_emit(step: Emit, answer: Mapping[str, Json], templates: Templates, lea
     if wanted is not None and not acked:
         step.where = Match((), templates.value(wanted), compared)
     elif isinstance(wanted, list):
-        alone = len(wanted) == 1
-        step.matches += [
-            Match(() if alone else (place,), templates.value(each)) for place, each in enumerate(wanted)
-        ]
+        step.matches.append(Match((), templates.value(wanted), "all"))
     elif wanted is not None:
-        step.matches.append(Match((), templates.value(wanted), compared))
+        step.matches.append(Match((LAST,), templates.value(wanted), compared))
     where = f"emit {said(step.event, 40)}"
     _take(step, answer, "$.0" if acked else "$", templates, partial(_said, leave, where))
 

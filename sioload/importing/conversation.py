@@ -99,12 +99,19 @@ class Capture(NamedTuple):
     group: int | str = 1
 
 
+#: Begins the path to the last argument of an answer, however many it has.
+LAST: Final = -1
+
+
 class Match(NamedTuple):
-    """A part of an answer that has to be what it was; "in": the text has to be in it."""
+    """A part of an answer that has to be what it was.
+
+    "in": the text has to be in it; "all": it is the answer, and the value a list of its arguments.
+    """
 
     path: Path
     value: Value
-    how: Literal["==", "in"] = "=="
+    how: Literal["==", "in", "all"] = "=="
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from sioload.importing.conversation import (
+    LAST,
     Assign,
     Capture,
     Connect,
@@ -204,12 +205,21 @@ class Statements:
         return " and ".join(self._match("answer", match) for match in matches)
 
     def _match(self, answer: str, match: Match) -> str:
-        part = answer + self._expressions.path(match.path)
+        value, last = match.value, match.path == (LAST,)
+        if last:
+            part = f"{answer}[-1] if isinstance({answer}, tuple) else {answer}"
+        else:
+            part = answer + self._expressions.path(match.path)
+        if match.how == "all" and isinstance(value, list):
+            if len(value) > 1:
+                items = ", ".join(self._expressions.text(each) for each in value)
+                return f"{part} == ({items})"
+            value = value[0] if value else None
+        code = self._expressions.text(value)
         if match.how == "in":
-            value = self._expressions.text(match.value)
-            return f"{value if isinstance(match.value, str | Joined) else f'str({value})'} in str({part})"
-        alone = "is" if match.value is None or isinstance(match.value, bool) else "=="
-        return f"{part} {alone} {self._expressions.text(match.value)}"
+            return f"{code if isinstance(value, str | Joined) else f'str({code})'} in str({part})"
+        part = f"({part})" if last else part
+        return f"{part} {'is' if value is None or isinstance(value, bool) else '=='} {code}"
 
     def _connect(self, step: Connect) -> Iterator[tuple[str, Node | None]]:
         expressions, client = self._expressions, self._clients[step.client]

@@ -122,3 +122,26 @@ def test_phases_without_a_name_stay_without(tmp_path, capsys):
     script = imported_text(tmp_path, f"{text}scenarios: [{{engine: socketio, flow: [{{emit: [x]}}]}}]\n")
     assert 'phases = "2/s for 1m; 0/s for 2s; end: 2/s for 3s"' in script.text
     assert "config.phases" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "wanted, right, wrong",
+    [
+        ("data: {b: 2}", [{"b": 2}, (None, {"b": 2})], [{"b": 1}, ({"b": 2}, 1)]),
+        ("data: done", ["well done", (1, "done")], ["well", ("done", 1), 5]),
+        ("data: true", [True, (1, True)], ["true", (True, False)]),
+        ("data: [{a: 1}, 2]", [({"a": 1}, 2)], [({"a": 1}, 2, 3), [{"a": 1}, 2], {"a": 1}, None]),
+        ("args: [[1, 2]]", [[1, 2]], [(1, 2), 1]),
+        ("args: []", [None], [0, [], (1, 2)]),
+    ],
+)
+def test_an_ack_is_compared_by_its_last_argument_or_by_all(tmp_path, wanted, right, wrong):
+    """A list equals all of them, anything else the last: servers of Node put an error before it."""
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}scenarios: [{{engine: socketio, flow: [{{emit: [x], acknowledge: {{{wanted}}}}}]}}]\n",
+    )
+    (ok,) = [node for node in ast.walk(script.tree) if isinstance(node, ast.Lambda)]
+    judge = eval(ast.unparse(ok))  # noqa: S307
+    assert [judge(answer) for answer in right] == [True] * len(right)
+    assert [judge(answer) for answer in wrong] == [False] * len(wrong)
