@@ -247,7 +247,7 @@ class _Script:
         share = (
             number_of(text.removesuffix("%")) / 100 * seconds
             if text.endswith("%")
-            else number_of(text) / 1000
+            else number_of(text.removesuffix("ms")) / 1000
         )
         return [Think(round(max(0.0, seconds - share), 4), round(seconds + share, 4))]
 

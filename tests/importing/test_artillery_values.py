@@ -145,3 +145,10 @@ def test_an_ack_is_compared_by_its_last_argument_or_by_all(tmp_path, wanted, rig
     judge = eval(ast.unparse(ok))  # noqa: S307
     assert [judge(answer) for answer in right] == [True] * len(right)
     assert [judge(answer) for answer in wrong] == [False] * len(wrong)
+
+
+@pytest.mark.parametrize("jitter", ["100", "'100ms'", "50%"])
+def test_jitter_is_a_share_or_milliseconds(tmp_path, jitter):
+    flow = f"[{{emit: [x]}}, {{think: 0.2, jitter: {jitter}}}]"
+    script = imported_text(tmp_path, f"{HEAD}scenarios: [{{engine: socketio, flow: {flow}}}]\n")
+    assert "self.sio.sleep(random.uniform(0.1, 0.3))" in script.text
