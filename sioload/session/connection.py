@@ -389,10 +389,10 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
             opening.close(None if end.kind == "client" else end)
         polling, self._polling = self._polling, None
         ws, self._ws = self._ws, None
-        if polling is not None:
-            polling.close(end.kind)
-        if ws is not None:
-            ws.close(end.kind)
+        lost = "the client left" if end.kind == "client" else f"connection lost: {end.kind}"
+        for carrier in (polling, ws):
+            if carrier is not None:
+                carrier.close(lost)
         if self.sid:
             self._fleet.recorder.connections.close(self.transport, end.kind)
 

@@ -10,7 +10,7 @@ from typing import Any
 import gevent
 import pytest
 import serverkit
-from faults.hostile import Hostile, Peer
+from faults.hostile import Asked, Gone, Hostile, Peer
 
 from sioload.client.api import SocketIOClient
 from sioload.net.patience import UNKNOWN
@@ -113,3 +113,36 @@ def test_a_server_that_has_ended_is_no_impatient_one(restarted: bool) -> None:
         sio.close_quietly()
     assert len(opened) == 1 + restarted
     assert patience.seconds == (UNKNOWN if restarted else 0.0)
+
+
+def test_an_emit_that_ends_with_its_session_says_so() -> None:
+    """One is on its way then, and one waits behind it: neither's failure is a word such as `server`."""
+    posted = threading.Event()
+
+    def post(peer: Peer, asked: Asked) -> None:
+        if not asked.body.startswith(b"40"):
+            posted.set()
+            peer.hold()
+            raise Gone
+        peer.reply(200, b"ok")
+
+    def script(peer: Peer) -> None:
+        def poll() -> None:
+            posted.wait(5)
+            peer.reply(200, b"1")
+
+        peer.polled(lambda asked: post(peer, asked), poll)
+
+    options: dict[str, Any] = {"version": 4, "transports": ["polling"], "reconnection": False}
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, options, url=server.url)
+        sio.connect()
+        sio.emit("first")
+        gevent.sleep(0)
+        sio.emit("second")
+        while sio.connected:
+            gevent.sleep(0.01)
+        names = ("first", "second")
+        rows = {row.name: row.errors for row in sio.fleet.recorder.totals() if row.name in names}
+        sio.close_quietly()
+    assert rows == {name: {"connection lost: server": 1} for name in names}
