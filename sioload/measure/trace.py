@@ -119,8 +119,10 @@ class Trace:
         """The packet that a sample is of, if it wasn't taken yet."""
         kinds, entries = _RECEIVED.get(count.type), self._handled
         if kinds is None:
-            kinds = _SENT.get(count.type, ())
-            entries = [entry for entry in self._entries if entry.way == "sent"]
+            # What asks for an answer has its row with that; any other emit is counted when it is sent.
+            kinds, raw = _SENT.get(count.type, ()), count.name.startswith("(raw)")
+            sent = (entry for entry in reversed(self._entries) if entry.way == "sent")
+            entries = [entry for entry in sent if raw or entry.reading.id is None]
         since = self._clock() - HOLD
         open = [
             entry
@@ -130,7 +132,8 @@ class Trace:
             and not any(other.type == count.type for other in entry.counts)
         ]
         named = [entry for entry in open if entry.reading.event and entry.reading.event in count.name]
-        return next(iter(named or open), None)
+        meant = [entry for entry in named if entry.reading.row == count.name]
+        return next(iter(meant or named or open), None)
 
     def _add(self, entry: Entry) -> None:
         if len(self._entries) >= ROOM or self._bytes > ROOM_BYTES:

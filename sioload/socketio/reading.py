@@ -30,6 +30,11 @@ class Reading(NamedTuple):
     namespace: str = ""
     id: int | None = None
 
+    @property
+    def row(self) -> str:
+        """How the row of the event is called, unless a script calls it otherwise."""
+        return self.event if self.namespace == "/" else f"{self.namespace} {self.event}"
+
 
 _ENGINE = {
     EngineType.CLOSE: "close",

@@ -88,6 +88,40 @@ def test_samples_find_the_packets_that_they_are_of() -> None:
     ], "and what times out is of no packet"
 
 
+def asks(name: str) -> Reading:
+    return Reading("event", f"event {name}, wants ack 0", name, "/", 0)
+
+
+@pytest.mark.parametrize(
+    "before, name, packet",
+    [
+        (asks("say"), "say", event("say")),  # a call
+        (event("say"), "say", event("say")),  # a call that an event answers
+        (asks("say"), "(raw)", event("say")),
+        (event("say"), "(raw)", asks("say")),
+    ],
+)
+def test_an_emit_is_of_its_own_packet_and_not_of_a_call_before_it(
+    before: Reading, name: str, packet: Reading
+) -> None:
+    trace = Trace(1, Clock())
+    trace.sent("websocket", "before", before)
+    trace.sent("websocket", "its own", packet)
+    trace.counted(Row("EMIT", name), None, None)
+    assert [(entry.text, len(entry.counts)) for entry in trace.take(1.0)] == [("before", 0), ("its own", 1)]
+
+
+def test_a_sample_is_of_the_event_that_its_row_is_called_by() -> None:
+    """Whatever came in the same body, or is part of its name."""
+    trace = Trace(1, Clock())
+    of_chat = Reading("event", "event say in /chat", "say", "/chat")
+    trace.received("polling", [("1", event("a")), ("2", of_chat), ("3", event("say"))])
+    trace.counted(Row("RECV", "say"), None, None)
+    trace.counted(Row("RECV", "/chat say"), None, None)
+    said = [[count.name for count in entry.counts] for entry in trace.take(1.0)]
+    assert said == [[], ["/chat say"], ["say"]]
+
+
 def test_what_nobody_takes_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ROOM", 3)
     trace = Trace(1, clock := Clock())
