@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import warnings
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
@@ -39,6 +40,8 @@ class Asker:
         self.options = options
         self.found = found
         self._verify: bool | str = (options.ca_file or True) if options.tls_verify else False
+        if not options.tls_verify:  # as was asked for
+            warnings.filterwarnings("ignore", "Unverified HTTPS request")
 
     def ask(self, parameters: str, **more: Any) -> requests.Response:
         """A request of the engine's, behind the queries of URL and options."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from http.cookiejar import Cookie as StandardCookie
 from http.cookiejar import CookieJar
@@ -25,6 +26,8 @@ def secure(client: Any, options: Options, host: str) -> None:
     if not hasattr(client, "get_adapter"):
         return
     client.verify = (options.ca_file or True) if options.tls_verify else False
+    if not options.tls_verify:  # the summary says so; here each request would
+        warnings.filterwarnings("ignore", "Unverified HTTPS request")
     if options.cert_file:
         client.cert = (options.cert_file, options.key_file) if options.key_file else options.cert_file
     source = next((a for a in options.source_addresses if (":" in a) == (":" in host)), None)

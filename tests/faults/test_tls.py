@@ -175,6 +175,7 @@ def test_a_users_http_requests_trust_whom_its_connection_trusts(
                 ["-f", "locustfile.py", "--headless", "--host", url, "-t", "20s"], cwd=tmp_path
             )
             assert said in done.out, done.text
+            assert "InsecureRequestWarning" not in done.text, "an option says it, and the summary"
     finally:
         server.shutdown()
         server.server_close()
