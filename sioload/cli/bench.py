@@ -46,8 +46,8 @@ LOAD = (
     click.option("--sio-phases", metavar="PHASES", callback=values.phases,
                  help="Load over time in their place: '0..200 users over 1m; 200 users for 5m'."),
     click.option("--sio-session-length", metavar="TIME", help="Of phases in sessions per second."),
-    click.option("--sio-session-drain", type=float, metavar="SECONDS",
-                 help="How long sessions may go on after the last phase.  [default: 30]"),
+    click.option("--sio-session-drain", metavar="TIME",
+                 help="How long sessions may go on after the last phase.  [default: 30s]"),
 )
 #: What users do.
 SCENARIO = (
@@ -95,8 +95,8 @@ OUTPUTS = (
     click.option("--sio-admin", multiple=True, metavar="URL", help="Join Socket.IO's admin namespace."),
     click.option("--sio-trace", metavar="FILE", help="Write what the first user says and hears (JSONL)."),
     click.option("--sio-trace-users", type=click.IntRange(1), metavar="N", help="Or the first N."),
-    click.option("--sio-drain", type=float, metavar="SECONDS",
-                 help="How long emits may stay open at the end.  [default: 5]"),
+    click.option("--sio-drain", metavar="TIME",
+                 help="How long emits may stay open at the end.  [default: 5s]"),
     click.option("--html", metavar="FILE", callback=values.writable, help="Write Locust's HTML report."),
     click.option("--csv", metavar="PREFIX", callback=values.writable, help="Write Locust's CSV files."),
 )

@@ -86,11 +86,11 @@ def add_options(parser: Any) -> None:
     text = "How long a session of phases in sessions per second lasts: 30s, or none until the script ends it"
     add("--sio-session-length", session_length, "<duration>", text)
     text = "How long sessions may go on after the last phase. Defaults to 30 s."
-    add("--sio-session-drain", seconds, "<seconds>", text, default=SESSION_DRAIN)
+    add("--sio-session-drain", seconds, "<duration>", text, default=SESSION_DRAIN)
     text = "How long a message may take to all of its audience (@on(..., room=)). Defaults to 5 s."
-    add("--sio-grace", grace, "<seconds>", text, default=GRACE)
-    text = "How long emits may stay open after the users have stopped. Defaults to 5."
-    add("--sio-drain", seconds, "<seconds>", text, default=DRAIN)
+    add("--sio-grace", grace, "<duration>", text, default=GRACE)
+    text = "How long emits may stay open after the users have stopped. Defaults to 5 s."
+    add("--sio-drain", seconds, "<duration>", text, default=DRAIN)
 
 
 def _same_file(options: Any) -> str | None:
@@ -193,11 +193,9 @@ def port(text: str) -> int:
 
 def grace(text: str) -> float:
     """A duration, or a number of seconds: more than 0, up to an hour."""
-    value = seconds_of(text)
-    if value is None:
-        value = seconds(text)
-    if not 0 < value <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is no grace (more than 0, up to 3600 seconds)")
+    value = seconds(text)
+    if not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is no grace: give more than 0, e.g. 5s")
     return value
 
 
@@ -209,11 +207,12 @@ def users(text: str) -> int:
 
 
 def seconds(text: str) -> float:
-    """A number of seconds, 0 to an hour."""
+    """A duration, or a number of seconds: 0 to an hour."""
+    value = seconds_of(text)
     try:
-        value = float(text.removesuffix("s"))
+        value = float(text.removesuffix("s")) if value is None else value
     except ValueError:
         value = -1.0
     if not 0 <= value <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds (0 to 3600)")
+        raise argparse.ArgumentTypeError(f"{text!r} is no time of 0 s to an hour: give e.g. 30s or 1m30s")
     return value

@@ -61,6 +61,16 @@ def test_sessions_begin_as_the_plan_says(
     assert report["ledger"]["open"] == 0
 
 
+def test_drains_are_durations(tmp_path: Path, target: serverkit.Server) -> None:
+    load = ["--sio-phases", "3/s for 1s", "--sio-session-length", "none"]
+    done, report = run(tmp_path, target.url, *load, "--sio-session-drain", "500ms", "--sio-drain", "1m30s")
+    assert done.code == 0, done.text  # sessions without end were stopped
+    assert report["users"]["left"] == 0 and report["connections"]["closed"] == {"client": 3}
+    bench = ["bench", target.url, "--emit", "echo", "--ack", *load, "--sio-session-drain", "500ms"]
+    done = serverkit.run_sioload([*bench, "--sio-drain", "1m30s"], 60)
+    assert done.code == 0, done.text
+
+
 def test_a_plan_in_the_locustfile(tmp_path: Path, target: serverkit.Server) -> None:
     script = f'{SCRIPT}\n\nclass Load(Phases):\n    phases = ["2 users for 1s", "end: 3 users for 1s"]\n'
     done, report = run(tmp_path, target.url, script=script)

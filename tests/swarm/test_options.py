@@ -73,7 +73,14 @@ def test_a_checks_file_that_makes_no_sense(content: str | bytes | None, said: st
 
 
 @pytest.mark.parametrize(
-    "option, value", [("--sio-metrics-port", "70000"), ("--sio-drain", "-1"), ("--sio-drain", "soon")]
+    "option, value",
+    [
+        ("--sio-metrics-port", "70000"),
+        ("--sio-drain", "-1"),
+        ("--sio-drain", "soon"),
+        ("--sio-session-drain", "1h1s"),
+        ("--sio-grace", "0s"),
+    ],
 )
 def test_a_number_that_makes_no_sense(option: str, value: str, tmp_path: Path) -> None:
     line = refused([option, value], tmp_path)
