@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -43,7 +43,7 @@ LOAD = (
                  help=f"Users started per second.  [default: {USUAL['spawn_rate']}]"),
     click.option("--run-time", "-t", callback=values.duration, metavar="TIME",
                  help=f"e.g. 30s, 5m or 1h30m.  [default: {USUAL['run_time']}]"),
-    click.option("--sio-phases", metavar="PHASES", callback=values.phases,
+    click.option("--sio-phases", multiple=True, metavar="PHASES", callback=values.phases,
                  help="Load over time in their place: '0..200 users over 1m; 200 users for 5m'."),
     click.option("--sio-session-length", metavar="TIME", help="Of phases in sessions per second."),
     click.option("--sio-session-drain", metavar="TIME",
@@ -121,7 +121,7 @@ def bench(
     users: int | None,
     spawn_rate: float | None,
     run_time: str | None,
-    sio_phases: str | None,
+    sio_phases: Sequence[str],
     **rest: Any,
 ) -> NoReturn:
     """Let users emit an event to the server at URL, and tell how it did.
@@ -130,7 +130,7 @@ def bench(
     """
     env = scenario(rest)
     load: dict[str, Json] = {"users": users, "spawn_rate": spawn_rate, "run_time": run_time}
-    if sio_phases is not None:  # which say it all, whatever a project's locust.conf says
+    if sio_phases:  # which say it all, whatever a project's locust.conf says
         load |= {"users": users or 0, "run_time": run_time or 0, "sio_phases": sio_phases}
     else:
         load = {name: usual if load[name] is None else load[name] for name, usual in USUAL.items()}

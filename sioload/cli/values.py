@@ -66,9 +66,9 @@ def rate(ctx: click.Context, param: click.Parameter, value: str) -> float | None
     return rate
 
 
-def phases(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def phases(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> Sequence[str]:
     """Phases that can be parsed, as they were given."""
-    if value is not None:
+    if value:
         try:
             parse_phases(value)
         except PhaseError as error:

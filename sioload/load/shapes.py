@@ -176,12 +176,12 @@ def take_phases(environment: Environment) -> None:
     usual: dict[str, int] = json.loads(os.environ.pop(USUAL, "{}"))
     if UNPHASED in os.environ:
         options.sio_phases = options.sio_session_length = None
-    given, text = environment.shape_class, getattr(options, "sio_phases", None)
+    given, parts = environment.shape_class, getattr(options, "sio_phases", None)
     shape = given if isinstance(given, Phases) else None
     if getattr(options, "class_picker", False):
-        _offer(environment, text, shape)
-    if text is not None:
-        engine = _planned(environment, text, shape)
+        _offer(environment, parts, shape)
+    if parts is not None:
+        engine = _planned(environment, parts, shape)
         if given is not None:
             print(f"sioload: --sio-phases wins over the shape {type(given).__name__} of the locustfile")
     elif shape is not None:
@@ -198,20 +198,20 @@ def take_phases(environment: Environment) -> None:
     environment.shape_class = engine
 
 
-def _offer(environment: Environment, text: str | None, given: Phases | None) -> None:
+def _offer(environment: Environment, parts: list[str] | None, given: Phases | None) -> None:
     """Let the form of the web UI (`--class-picker`) choose plans where it chooses shapes."""
     choices: dict[str, LoadTestShape] = environment.available_shape_classes or {}
     for name, shape in choices.items():
         if isinstance(shape, Phases):
             choices[name] = _planned(environment, getattr(shape, "phases", None), shape)
-    if text is not None:
-        choices["--sio-phases"] = _planned(environment, text, given)
+    if parts is not None:
+        choices["--sio-phases"] = _planned(environment, parts, given)
         environment.available_shape_classes = choices
 
 
-def _planned(environment: Environment, text: object, shape: Phases | None) -> Shape:
+def _planned(environment: Environment, given: object, shape: Phases | None) -> Shape:
     """The engine of a plan, of the command line's or of a shape's."""
-    parts = [text] if isinstance(text, str) else text
+    parts = [given] if isinstance(given, str) else given
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
         raise PhaseError(f"{type(shape).__name__} needs phases, a text such as '0..200 users over 1m'")
     engine = _engine(parse_phases(parts), environment.parsed_options, shape)

@@ -81,7 +81,8 @@ def add_options(parser: Any) -> None:
         "--sio-phases",
         phases_text,
         "<phases>",
-        f"{text} (in a .conf file write ';' without a space before it)",
+        f"{text} (in a .conf file write ';' without a space before it). May be given several times.",
+        action="append",
     )
     text = "How long a session of phases in sessions per second lasts: 30s, or none until the script ends it"
     add("--sio-session-length", session_length, "<duration>", text)

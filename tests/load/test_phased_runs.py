@@ -81,6 +81,23 @@ def test_a_plan_in_the_locustfile(tmp_path: Path, target: serverkit.Server) -> N
     assert "wins over the shape Load" in done.text
 
 
+def test_a_list_of_phases_in_a_toml_file_is_one_plan_and_the_command_line_wins(
+    tmp_path: Path, target: serverkit.Server
+) -> None:
+    project = tmp_path / "pyproject.toml"
+    project.write_text('[tool.locust]\nsio-phases = ["warm: 0..2 users over 1s", "peak: 4 users for 1s"]\n')
+    for more, phases in (
+        ([], [("warm", "warm: 0..2 users over 1s"), ("peak", "peak: 4 users for 1s")]),
+        (["--sio-phases", "3 users for 1s"], [("1", "3 users for 1s")]),
+    ):
+        done, report = run(tmp_path, target.url, *more)
+        assert done.code == 0, done.text
+        assert [(phase["name"], phase["load"]) for phase in report["phases"]] == phases
+    project.write_text('[tool.locust]\nsio-phases = ["a: 2 users for 1s", "a: 4 users for 1s"]\n')
+    done, _ = run(tmp_path, target.url)
+    assert done.code == 2 and "the name is taken by an earlier phase" in done.err, done.text
+
+
 def test_workers_need_none_of_the_options_that_phases_have(tmp_path: Path, target: serverkit.Server) -> None:
     """The length of sessions is said to the master alone, who deals them out."""
     (tmp_path / "locustfile.py").write_text(f'{SCRIPT}\n\nclass Load(Phases):\n    phases = "10/s for 2s"\n')
@@ -213,6 +230,9 @@ def test_bench_takes_phases_in_place_of_users(tmp_path: Path, target: serverkit.
     done = serverkit.run_sioload(["bench", target.url, "--emit", "echo", "--ack", *load], 60)
     assert done.code == 0, done.text
     assert json.loads(report.read_text())["users"]["peak"] == 5
+    parts = ["--sio-phases", "1 users for 1s", "--sio-phases", "up: 2 users over 1s", "--sio-report", report]
+    done = serverkit.run_sioload(["bench", target.url, "--emit", "echo", "--ack", *parts], 60)
+    assert [phase["name"] for phase in json.loads(report.read_text())["phases"]] == ["1", "up"], done.text
     done = serverkit.run_sioload(["bench", target.url, "--emit", "echo", "--users", "3", *load], 60)
     assert done.code == 2 and "-u and phases exclude each other" in done.err, done.text
     done = serverkit.run_sioload(["bench", target.url, "--emit", "echo", "--sio-phases", "5 user"], 60)
