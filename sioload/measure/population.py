@@ -25,15 +25,15 @@ class Population:
         begun: users that began to live.
         connected: users that had a session, or had had one and left it, when a level of a search for capacity
             last began or ended.
-        high: the most that lived at a time since the last boundary of the run; see `cut`.
+        high: the same as `peak` since the last boundary of the run; see `cut`.
         stopped: users that lived when they were told to stop; None before.
         exceptions: kind and place to how often, and the first one's message.
         classes: the same counts for each class of users, by its name.
     """
 
     __slots__ = (
-        "_peaked", "_spawned", "begun", "classes", "connected", "ended", "exceptions", "high", "left", "now",
-        "peak", "stopped",
+        "_highed", "_peaked", "_spawned", "begun", "classes", "connected", "ended", "exceptions", "high",
+        "left", "now", "peak", "stopped",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Population:
         """A run begins."""
         self.peak = self.high = self.now
         self.stopped: int | None = None
-        self._peaked = self._spawned
+        self._peaked = self._highed = self._spawned
         self.ended = self.left = self.begun = self.connected = 0
         self.exceptions: dict[tuple[str, str], tuple[int, str]] = {}
         self.classes = {name: counts for name, counts in self.classes.items() if counts.now}
@@ -70,6 +70,7 @@ class Population:
             self._peaked = self._spawned
         if self.now > self.high:
             self.high = self.now
+            self._highed = self._spawned
         return self._spawned
 
     def gone(self, number: int, *, began: bool) -> None:
@@ -77,10 +78,13 @@ class Population:
         self.now -= 1
         if not began and number <= self._peaked:
             self.peak -= 1
+        if not began and number <= self._highed:
+            self.high -= 1
 
     def cut(self) -> None:
         """A boundary of the run: the most users at a time are counted anew."""
         self.high = self.now
+        self._highed = self._spawned
 
     def since(self, earlier: Population) -> Population:
         """What happened after `earlier`, a former state of these; `peak` is the most since the last cut."""

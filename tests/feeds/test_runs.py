@@ -47,6 +47,17 @@ def test_without_a_free_row_users_end(accounts: Accounts, workers: list[str]) ->
     assert accounts.log["most"] == 4 and accounts.log["refused"] == []
 
 
+@pytest.mark.parametrize("workers", [[], ["--processes", "2"]], ids=["alone", "two workers"])
+def test_users_without_a_row_are_in_no_peak(accounts: Accounts, workers: list[str]) -> None:
+    """That of the run, those of its phases, and what checks on either say."""
+    accounts.write(rows=2, when_empty="stop")
+    checks = ["--sio-check", "run: peak_users == 2", "--sio-check", "run: peak_users == 2 in more"]
+    done = accounts.run("--sio-phases", "few: 3 users for 2s; more: 5 users for 2s", *checks, *workers)
+    assert done.code == 0, done.text
+    users = accounts.report["users"]
+    assert [users["peak"], *(phase["users"]["peak"] for phase in accounts.report["phases"])] == [2, 2, 2]
+
+
 def test_rows_in_turn_are_shared(accounts: Accounts) -> None:
     script = """
 from locust import constant, task
