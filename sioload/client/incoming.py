@@ -31,7 +31,6 @@ from sioload.plain import Json
 from sioload.socketio.jsontext import loads
 
 if TYPE_CHECKING:
-    from sioload.measure.audience import Message
     from sioload.net.fleet import Fleet
 
 #: How many of the largest payloads may wait for handlers: room for 10,000 events of 13 KB.
@@ -160,9 +159,7 @@ class Incoming(Listener, Script):
         if self._member is not None:
             of_class = self.handlers.get((namespace, event))
             if of_class is not None and of_class.room is not None:
-                message = self._hear(self._member, of_class, namespace, args, sent, now)
-                if measured is not None:
-                    measured.message = message
+                measured = self._hear(self._member, of_class, namespace, args, sent, now, measured)
         if handler is not None and handler.delivery is not None:
             self._deliver(handler, shown, args)
             measured = None
@@ -215,9 +212,9 @@ class Incoming(Listener, Script):
 
     def _hear(
         self, member: Member, handler: Handler, namespace: str, args: list[Any], sent: float | None,
-        now: float,
-    ) -> Message | None:  # fmt: skip
-        """Note who heard a message. Returns where that is noted, None if it isn't."""
+        now: float, measured: CountedBroadcast | None,
+    ) -> CountedBroadcast | None:  # fmt: skip
+        """Note who heard a message, also for those who get the same. None if each of them is to be asked."""
         assert handler.room is not None
         try:
             given = handler.room(*args)
@@ -228,9 +225,12 @@ class Incoming(Listener, Script):
             room = everyone(namespace) if given[0] == "*" else key_of(given[0])
             sender = key_of(given[2]) if len(given) == 3 and given[2] is not None else None
             audience = self._fleet.recorder.audience
-            return audience.heard(
+            message = audience.heard(
                 handler.audience, room, key_of(given[1]), sender, sent, member, clock.zero + now
             )
+            if measured is not None:
+                measured.message = message
+            return measured
         except Exception as error:  # noqa: BLE001 - the script's own code
             row = self._fleet.recorder.row("RECV", f"{handler.audience} (room)")
             row.note(self._user, 0, error)

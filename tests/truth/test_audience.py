@@ -210,3 +210,32 @@ def test_the_time_is_that_of_the_last_copy(bench: Bench) -> None:
         else:
             return
     pytest.fail(told)
+
+
+FAULTY = """
+from locust import constant, task
+from sioload import SocketIOUser, on, stamp
+
+class Member(SocketIOUser):
+    wait_time = constant(0.2)
+
+    @task
+    def say(self):
+        self.sio.call("message", {"sent": stamp()})
+
+    @on("message", room=lambda m: (m["room"], m["id"]))
+    def heard(self, m): ...
+"""
+
+
+@pytest.mark.parametrize("workers", [[], ["--processes", "2"]], ids=["alone", "two workers"])
+def test_a_room_that_raises_is_a_failure_of_each_receiver(
+    target: serverkit.Server, tmp_path: Path, workers: list[str]
+) -> None:
+    (tmp_path / "locustfile.py").write_text(FAULTY)
+    args = ["-f", "locustfile.py", "--host", target.url, "--headless", "-u", "6", "-r", "6", "-t", "3s"]
+    done = serverkit.run_locust([*args, "--sio-report", "r.json", *workers, *swarm_port()], 60, cwd=tmp_path)
+    report = json.loads((tmp_path / "r.json").read_text())
+    rows = {event["name"]: event for event in report["events"] if event["type"] == "RECV"}
+    assert done.code == 1 and rows["message"]["count"] > 100, done.text
+    assert rows["message (room)"]["errors"] == {"KeyError: 'room'": rows["message"]["count"]}
