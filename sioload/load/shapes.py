@@ -190,7 +190,8 @@ def take_phases(environment: Environment) -> None:
         raise UsageError("--sio-session-length is of phases of sessions per second: there are none")
     else:
         for name, value in usual.items():
-            setattr(options, name, value)
+            if not getattr(options, name, None):
+                setattr(options, name, value)
         return
     for name, flag in _TAKEN.items():
         if getattr(options, name, None):
