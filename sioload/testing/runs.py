@@ -73,6 +73,9 @@ def run(
     args = list(args)
     if any(str(arg).partition("=")[0] == "--sio-report" for arg in args):
         raise UsageError("run() gives the report: leave --sio-report out, and write its `data` to a file")
+    for name, number, least in (("users", users, 1), ("processes", processes, -1)):
+        if number is not None and number < least:
+            raise UsageError(f"{name}={number} is too few: give {least} or more")
     asked: dict[str, object] = {"--host": host, "--sio-phases": phases, "--processes": processes}
     if phases is not None and (users is not None or run_time is not None):
         raise UsageError(
@@ -104,8 +107,8 @@ def run(
 
 def _run_time(given: float | str) -> str:
     """Whole seconds: Locust knows no others, and takes none for a run without an end."""
-    text = given if isinstance(given, str) else f"{math.ceil(given)}s"
-    if not re.search("[1-9]", text):
+    text = given if isinstance(given, str) else f"{math.ceil(given)}s" if math.isfinite(given) else ""
+    if not re.match("[0-9]", text) or not re.search("[1-9]", text):
         raise UsageError(f"run_time={given!r} is no time: give seconds, or a text such as '1m30s'")
     return text
 

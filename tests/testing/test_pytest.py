@@ -91,9 +91,14 @@ def test_bad_usage_is_said():
         sioload.run({script!r}, users=1, run_time=1, checks=["CALL: p9x < 1s"])
     with pytest.raises(sioload.UsageError, match="leave users= and run_time= out"):
         sioload.run({script!r}, users=1, phases="1 users for 1s")
-    for time in (0, 0.0, -0.5, "0s"):
+    for time in (0, 0.0, -0.5, "0s", -1, "-1s", "soon", float("nan"), float("inf")):
         with pytest.raises(sioload.UsageError, match="is no time"):
             sioload.run({script!r}, run_time=time)
+    for users in (0, -1):
+        with pytest.raises(sioload.UsageError, match=f"users={{users}} is too few: give 1 or more"):
+            sioload.run({script!r}, users=users, run_time=1, host={url!r})
+    with pytest.raises(sioload.UsageError, match="processes=-2 is too few"):
+        sioload.run({script!r}, run_time=1, host={url!r}, processes=-2)
     with pytest.raises(sioload.UsageError, match="there is no locustfile nothing.py"):
         sioload.run("nothing.py")
     with pytest.raises(sioload.UsageError, match="checks is a list of texts"):
