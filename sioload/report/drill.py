@@ -159,11 +159,15 @@ def _p99(figures: Figures, begin: float, end: float) -> float | None:
 
 
 def _calm(mark: Mark, figures: Figures) -> float | None:
-    """Seconds until the first of some windows in a row whose calls are as fast as before; None if never."""
+    """Seconds until the first of some windows in a row whose calls are as fast as before; None if never.
+
+    What is left of the watch behind its last whole window is none.
+    """
     before = _p99(figures, mark.since, mark.at)
     if before is None:
         return None
-    edges = mark.boundaries[1:]
+    whole = int((mark.until - mark.at) / WINDOW + 1e-3)
+    edges = mark.boundaries[1:][: whole + 1]
     calm = 0
     for number, (begin, end) in enumerate(itertools.pairwise(edges)):
         found = _p99(figures, begin, end)

@@ -20,9 +20,9 @@ from sioload.report.series import drill_series
 ASKED = Asked([40.0], 30.0, ["docker", "restart", "my chat"])
 
 
-def drilled(p99s: list[float], failing: tuple[int, ...] = ()) -> tuple[Mark, Figures]:
+def drilled(p99s: list[float], failing: tuple[int, ...] = (), until: float = 70.0) -> tuple[Mark, Figures]:
     """A run that is cut at each boundary, with calls of such times in the windows between them."""
-    mark = Mark(10.0, 40.0, 70.0, 0, "restarted")
+    mark = Mark(10.0, 40.0, until, 0, "restarted")
     swarm, recorder = Swarm(), Recorder("e")
     swarm.windows.mark(mark.boundaries, 0.0)
     row = recorder.row("CALL", "echo")
@@ -64,6 +64,13 @@ def test_calm_is_two_windows_in_a_row_about_as_fast_as_before(p99s: list[float],
     assert found["refused"] == 1 and found["refusals"] == [0, 1] and found["connects"] == [0, 0, 1]
     (told,) = lines([found])
     assert "2 users lost their session (2 transport closed); back after p50 2.00 s" in told
+
+
+@pytest.mark.parametrize(("until", "calm"), [(50.0, 0.0), (49.0, None), (54.9, 0.0), (45.3, None)])
+def test_what_is_left_of_a_watch_is_no_window_of_five_seconds(until: float, calm: float | None) -> None:
+    mark, figures = drilled([0.1] * (len(Mark(10.0, 40.0, until).boundaries) - 1), until=until)
+    (found,) = document(ASKED, [mark], figures, 5.0)
+    assert found["calm_after_s"] == calm
 
 
 def test_what_was_forgotten_on_the_way_is_not_told() -> None:
