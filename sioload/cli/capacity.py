@@ -27,7 +27,7 @@ def span(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple
         raise click.BadParameter(f"{value!r}: give the lowest and the highest load, e.g. 100..10000")
     first, last = int(found[1]), int(found[2])
     if not 1 <= first <= last <= MOST:
-        hint = f", e.g. {last}..{first}" if 1 <= last < first else f" of 1 to {MOST}"
+        hint = f", e.g. {last}..{first}" if 1 <= last < first <= MOST else f", both of 1 to {MOST}"
         raise click.BadParameter(f"{value!r}: the lower number comes first{hint}")
     return first, last
 

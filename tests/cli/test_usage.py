@@ -79,7 +79,10 @@ BAD = [
         "'500..100': the lower number comes first, e.g. 100..500",
     ),
     (("capacity", URL, *SEARCH, "--users", "100"), "give the lowest and the highest load, e.g. 100..10000"),
-    (("capacity", URL, *SEARCH, "--users", "0..5"), "'0..5'"),
+    (
+        ("capacity", URL, *SEARCH, "--users", "0..5"),
+        "'0..5': the lower number comes first, both of 1 to 10000000",
+    ),
     (("capacity", URL, *SEARCH, "--step", "30ms"), "'30ms' is no time of 1 s or more"),
     (("capacity", URL, *SEARCH, "--settle", "soon"), "'soon' is no time"),
     (("capacity", URL, *SEARCH, "--within", "60%"), "'60%' is no share from 0.1% to 50%"),
