@@ -154,6 +154,10 @@ class Capacity:
     def _seconds(self, step: Step) -> float:
         return self._asked.step * (2 if step.long else 1)
 
+    def _named(self, step: Step) -> str:
+        """A level in the few columns of the live line."""
+        return f"{step.load}/s" if self._asked.arrivals else f"{step.load} users"
+
     def _measure(self, run: Run, step: Step) -> None:
         """Set a level, let it settle, measure it if it is reached, and judge it."""
         at, figures, reached = self._settled(run, step)
@@ -161,7 +165,7 @@ class Capacity:
         results, end, since = [reached], at, self._since
         if reached.ok:
             end, since = max(at + self._seconds(step), clock.stamp() + self._ahead), at
-            self._now = (f"{step.load} {self._asked.unit}", end)
+            self._now = (self._named(step), end)
             figures = self._cut(run, end, changes=True)
             part = between(figures, since, end)
             assert part is not None
@@ -200,7 +204,7 @@ class Capacity:
             self._wait(run, clock.stamp() + LOOK / 4)
         at = clock.stamp() + max(self._asked.settle, rising + self._asked.settle / 2)
         while True:
-            self._now = (f"{step.load} {self._asked.unit} settle", at)
+            self._now = (f"{self._named(step)} settle", at)
             figures = self._cut(run, at, changes=False)
             users = _window(figures, at).figures().population
             arrivals = self._asked.arrivals

@@ -172,6 +172,8 @@ def test_sessions_per_second_over_two_processes(target: serverkit.Server, tmp_pa
     assert loads(report) == [(4, True, False), (8, True, False), (8, True, True)]
     assert (report["capacity"]["reason"], report["capacity"]["confirmed"]) == ("cap", True)
     assert "holds at least 8 sessions per second" in done.out
+    shown = set(re.findall(r"[0-9]  (\S[^,]*), [0-9]+:[0-9]+ left", done.err))
+    assert shown and shown <= {"4/s settle", "4/s", "8/s settle", "8/s"}, done.err
     assert report["connections"]["opened"] == sum(target.counts()["connects"].values())
 
 
