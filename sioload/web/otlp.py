@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -23,6 +23,7 @@ from sioload.engineio.secrets import redact
 from sioload.engineio.urls import bare
 from sioload.measure.histogram import TICKS, Histogram
 from sioload.measure.names import normalise
+from sioload.measure.recorder import label_of
 from sioload.measure.row_types import ROW_TYPES
 from sioload.measure.rows import Totals
 from sioload.report.buckets import exponential
@@ -124,7 +125,8 @@ class Export:
 
         scope = InstrumentationScope("sioload", describe.versions()["sioload"])
         started = int(self._live.judge.started * 1e9)
-        found = list(metrics(look, started, time.time_ns()))
+        labels = {label_of(each).lstrip() for each in self._live.environment.user_classes}
+        found = list(metrics(look, started, time.time_ns(), labels))
         parts = [ResourceMetrics(self._resource, [ScopeMetrics(scope, found, "")], "")]
         sent = self._exporter.export(MetricsData(parts))
         return bool(sent is MetricExportResult.SUCCESS)
@@ -151,12 +153,13 @@ class _Heard(logging.Handler):
         self.first = self.first or record.getMessage()
 
 
-def metrics(look: Look, started: int, now: int) -> Iterator[Metric]:
+def metrics(look: Look, started: int, now: int, labels: Set[str]) -> Iterator[Metric]:
     """A run's figures as OpenTelemetry's metrics.
 
     Args:
         look: the run.
         started: when counting began, and `now`, in nanoseconds since the epoch.
+        labels: what may stand behind the names of rows, for the kind of users.
     """
     from opentelemetry.sdk.metrics.export import (
         AggregationTemporality,
@@ -174,12 +177,13 @@ def metrics(look: Look, started: int, now: int) -> Iterator[Metric]:
         return Sum(points, AggregationTemporality.CUMULATIVE, is_monotonic=True)
 
     figures = look.figures
-    timed = [point for row in figures.rows for point in _times(row, started, now)]
+    rows = [(row, _of(row, labels)) for row in figures.rows]
+    timed = [point for row, named in rows for point in _times(row, _named(named), started, now)]
     times = ExponentialHistogram(timed, AggregationTemporality.CUMULATIVE)
     yield Metric("sioload.event.duration", "Times of events, failures among them", "s", times)
-    counted = [point(row.count, **_of(row)) for row in figures.rows]
+    counted = [point(row.count, **named) for row, named in rows]
     yield Metric("sioload.events", "Events counted, failures among them", "{event}", total(counted))
-    failed = [point(n, **_of(row), failure=text) for row in figures.rows for text, n in row.errors.items()]
+    failed = [point(n, **named, failure=text) for row, named in rows for text, n in row.errors.items()]
     yield Metric("sioload.failures", "Failures, by message", "{event}", total(failed))
     ended = {
         key: n for key, n in figures.ledger.encode().items() if key not in ("emits", "open", "late_acks")
@@ -195,11 +199,13 @@ def metrics(look: Look, started: int, now: int) -> Iterator[Metric]:
     yield Metric("sioload.generator.lag", "Own lag at p99 in the newest window of 5 s", "s", Gauge(lags))
 
 
-def _of(row: Totals) -> dict[str, str]:
-    """A row's attributes."""
+def _of(row: Totals, labels: Set[str]) -> dict[str, str]:
+    """A row's attributes. A name may begin like a namespace: `/users`, given by the script."""
     if row.type not in _NAMED:
         return {"type": row.type, "name": row.name}
-    namespace = row.name.partition(" ")[0] if row.name.startswith("/") else "/"
+    first, _, rest = row.name.partition(" ")
+    behind = row.type == "CONNECT" or (rest and rest not in labels)
+    namespace = first if behind and first.startswith("/") else "/"
     return {"type": row.type, "name": row.name, "namespace": namespace}
 
 
@@ -207,9 +213,11 @@ def _named(attributes: Mapping[str, str]) -> dict[str, str]:
     return {f"sioload.{key}": text for key, text in attributes.items()}
 
 
-def _times(row: Totals, started: int, now: int) -> Iterator[ExponentialHistogramDataPoint]:
+def _times(
+    row: Totals, named: dict[str, str], started: int, now: int
+) -> Iterator[ExponentialHistogramDataPoint]:
     """A row's times: of successes, and of failures by their kind."""
-    named, failed = _named(_of(row)), Histogram()
+    failed = Histogram()
     for kind, times in row.failed.items():
         failed.merge(times)
         if times.total:

@@ -26,11 +26,13 @@ from sioload import SocketIOUser
 
 class Chat(SocketIOUser):
     options = {"namespaces": ["/", "/chat"], "auth": {"token": "secret"}}
+    label = "the crowd"
     wait_time = constant(0.1)
 
     @task
     def talk(self):
         self.sio.call("echo", 1)
+        self.sio.call("echo", 1, name="/users")  # no namespace, but looks like one
         self.sio.call("echo", 1, namespace="/chat", ok=lambda reply: False)
 
     @task
@@ -110,8 +112,13 @@ def test_a_collector_gets_what_the_report_says(
         assert mean == pytest.approx(event["latency_ms"]["mean"], rel=1e-3)
         if event["type"] == "CALL":
             assert count == event["count"] and len(points) == 1
-    calls = {kind for kind in kinds if kind[0].endswith("echo")}
-    assert calls == {("echo", "/", None), ("/chat echo", "/chat", "unexpected reply")}
+    assert {(name.removesuffix(" @the crowd"), *more) for name, *more in kinds if more[0] is not None} == {
+        ("/", "/", None),
+        ("/chat", "/chat", None),
+        ("echo", "/", None),
+        ("/users", "/", None),
+        ("/chat echo", "/chat", "unexpected reply"),
+    }
     rows = [(attributes(point), point.as_int) for point in metrics["sioload.events"].sum.data_points]
     counted = {(of["sioload.type"], of["sioload.name"]): n for of, n in rows}
     assert counted == {(e["type"], e["name"]): e["count"] for e in report["events"]}
