@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree
 
 from sioload.plain import Json
+from sioload.report import drill
 from sioload.report.capacity import lines as level_lines
 from sioload.report.capacity import ms, name_of_failure
 from sioload.report.document import UNVERIFIED, unverified
@@ -113,6 +114,8 @@ def markdown(report: Mapping[str, Json]) -> str:
         reached = f"{heard['reached']} of {heard['owed']} reached, {heard['missed']} missed"
         strays = f"{heard['strays']} strays, {heard['duplicates']} duplicates"
         lines += ["", f"Audience of {md(heard['name'])}: {reached}, {strays}"]
+    for told in drill.lines(report.get("drill", ())):
+        lines += ["", f"Drill {md(told)}"]
     ledger = ", ".join(f"{n} {md(name)}" for name, n in report["ledger"].items())
     health = report["health"]
     lines += ["", f"Ledger: {ledger}", "", f"Generator: {health['verdict']}"]

@@ -10,6 +10,8 @@ from sioload.errors import CheckError
 from sioload.measure.outage import Outage
 from sioload.measure.recorder import Recorder
 from sioload.report.checks import parse
+from sioload.report.ci import markdown
+from sioload.report.document import report
 from sioload.report.drill import Asked, Mark, asked_of, document, lines, outside
 from sioload.report.evaluation import evaluate
 from sioload.report.figures import Figures
@@ -101,6 +103,15 @@ def test_a_mark_is_drawn_with_what_came_before_and_after_it() -> None:
     assert drawn["p99"] == pytest.approx([10.0 * second for second in range(1, 9)], rel=0.04)
     long = drill_series({**mark, "watch_s": 2400.0}, history.points, {number})
     assert long["end"] == [4], "a point for 11 seconds each: 240 in all"
+
+
+def test_a_jobs_summary_tells_of_it() -> None:
+    mark, figures = drilled([0.1] * 7)
+    made = report(figures, version="0", started=0.0, duration=70.0, host="http://h", peak_users=2, checks=[],
+                  exit_code=0)  # fmt: skip
+    text = markdown({**made, "drill": document(ASKED, [mark], figures, 5.0)})
+    assert "\nDrill at 35.0 s docker restart 'my chat' (exit code 0): 2 users lost their session" in text
+    assert "Drill" not in markdown(made)
 
 
 def test_failures_while_users_are_watched_are_explained() -> None:
