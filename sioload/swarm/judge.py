@@ -118,6 +118,7 @@ class Judge:
     def begin(self, workers: int = 0) -> None:
         """A test starts, on so many workers (0 without workers)."""
         self._workers = workers
+        self.servers.begin()
         self.forget()
         self._aborted = None
         self._faults.clear()

@@ -88,6 +88,7 @@ class Watch:
         self.servers = Servers()
         self._on = on
         self._said: set[str] = set()
+        self._said_idle: set[str] = set()
         self._sources: list[Source] = []
         patterns = tuple(getattr(options, "sio_server_metric", None) or ())
         for text in getattr(options, "sio_server", None) or ():
@@ -118,10 +119,13 @@ class Watch:
         for admin in self._admins:
             gevent.spawn(admin.watch)
 
+    def begin(self) -> None:
+        """A test begins: what was said in the one before may be said again, but not what was said since."""
+        self._said, self._said_idle = self._said_idle, set()
+
     def clear(self) -> None:
         """A test begins, or what it counted is forgotten."""
         self.servers.clear()
-        self._said.clear()
 
     def finish(self) -> None:
         """The run is over: wait for what nodes tell of its last seconds, which they do every two."""
@@ -154,4 +158,6 @@ class Watch:
         """Say what a source lacks, once for each in a test. The run goes on without it."""
         if option not in self._said:
             self._said.add(option)
+            if not self._on():
+                self._said_idle.add(option)
             logger.warning("sioload: %s: %s (said once)", option, text)

@@ -139,6 +139,19 @@ def test_the_busy_node_stands_out_and_hostile_endpoints_harm_nothing(tmp_path: P
     assert any(lines["a", "cpu"]) and any(lines["b", "event_loop_lag"]) and any(lines["admin two", "clients"])
 
 
+def test_what_cannot_be_read_is_said_once_though_statistics_are_reset(
+    target: serverkit.Server,
+) -> None:
+    """The namespace is asked for before the test begins, and every 5 s; users are all there after 2 s."""
+    args = ["-f", "locustfiles/echo.py", "--headless", "-u", "3", "-r", "1", "-t", "8s", "--reset-stats",
+            "--only-summary", "--host", target.url, "--sio-admin", target.url,
+            "--sio-server", "gone=http://127.0.0.1:1/"]  # fmt: skip
+    done = serverkit.run_locust(args, 60)
+    assert done.code == 0 and "Resetting stats" in done.err, done.text
+    for option in (f"--sio-admin {target.url}: ", "--sio-server gone: "):
+        assert done.err.count(option) == 1, done.text
+
+
 @pytest.mark.verify
 def test_endpoints_of_no_use_leave_own_lag_as_it_is(target: serverkit.Server, tmp_path: Path) -> None:
     def lag(*more: str) -> float:
