@@ -2,7 +2,7 @@
 
 The figures are made into OpenTelemetry's own data every ten seconds and at the end; no instrument of its SDK
 is on the way of a sample. That, and sending it, is done in a thread of its own: a collector that is slow, or
-gone, holds nobody up. Headers, certificates and time limits come from the variables `OTEL_EXPORTER_OTLP_*`.
+gone, holds nobody up. Headers, certificates, time limits and temporality come from `OTEL_EXPORTER_OTLP_*`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -27,6 +27,7 @@ from sioload.measure.recorder import label_of
 from sioload.measure.row_types import ROW_TYPES
 from sioload.measure.rows import Totals
 from sioload.report.buckets import exponential
+from sioload.report.told import Told
 from sioload.swarm import describe
 from sioload.swarm.guard import Guard
 from sioload.web.live import LOOK, Live, Look
@@ -70,6 +71,8 @@ class Export:
         self._going = self._said = False
         self._settled = live.settled_at
         self._heard = _Heard()
+        wanted = os.environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "").strip().upper()
+        self._told = Told(delta=wanted in ("DELTA", "LOWMEMORY"))
 
     def follow(self) -> None:
         """Send every ten seconds while a test goes on, and once when it is over. In a greenlet of its own."""
@@ -126,10 +129,13 @@ class Export:
         scope = InstrumentationScope("sioload", describe.versions()["sioload"])
         started = int(self._live.judge.started * 1e9)
         labels = {label_of(each).lstrip() for each in self._live.environment.user_classes}
-        found = list(metrics(look, started, time.time_ns(), labels))
+        now = time.time_ns()
+        found = list(metrics(look, self._told.since(started), now, labels, self._told))
         parts = [ResourceMetrics(self._resource, [ScopeMetrics(scope, found, "")], "")]
-        sent = self._exporter.export(MetricsData(parts))
-        return bool(sent is MetricExportResult.SUCCESS)
+        if self._exporter.export(MetricsData(parts)) is not MetricExportResult.SUCCESS:
+            return False
+        self._told.taken(now)
+        return True
 
 
 def _run_id(number: int) -> str:
@@ -153,13 +159,14 @@ class _Heard(logging.Handler):
         self.first = self.first or record.getMessage()
 
 
-def metrics(look: Look, started: int, now: int, labels: Set[str]) -> Iterator[Metric]:
+def metrics(look: Look, started: int, now: int, labels: Set[str], told: Told) -> Iterator[Metric]:
     """A run's figures as OpenTelemetry's metrics.
 
     Args:
         look: the run.
-        started: when counting began, and `now`, in nanoseconds since the epoch.
+        started: since when is told, and `now`, in nanoseconds since the epoch.
         labels: what may stand behind the names of rows, for the kind of users.
+        told: what the collector knows.
     """
     from opentelemetry.sdk.metrics.export import (
         AggregationTemporality,
@@ -173,23 +180,26 @@ def metrics(look: Look, started: int, now: int, labels: Set[str]) -> Iterator[Me
     def point(value: float, **attributes: str) -> NumberDataPoint:
         return NumberDataPoint(_named(attributes), started, now, value)
 
-    def total(points: list[NumberDataPoint]) -> DataT:
-        return Sum(points, AggregationTemporality.CUMULATIVE, is_monotonic=True)
+    kind = AggregationTemporality.DELTA if told.delta else AggregationTemporality.CUMULATIVE
+
+    def total(name: str, counts: Iterable[tuple[int, dict[str, str]]]) -> DataT:
+        points = [point(told.count(f"{name} {named}", n), **named) for n, named in counts]
+        return Sum(points, kind, is_monotonic=True)
 
     figures = look.figures
     rows = [(row, _of(row, labels)) for row in figures.rows]
-    timed = [point for row, named in rows for point in _times(row, _named(named), started, now)]
-    times = ExponentialHistogram(timed, AggregationTemporality.CUMULATIVE)
-    yield Metric("sioload.event.duration", "Times of events, failures among them", "s", times)
-    counted = [point(row.count, **named) for row, named in rows]
-    yield Metric("sioload.events", "Events counted, failures among them", "{event}", total(counted))
-    failed = [point(n, **named, failure=text) for row, named in rows for text, n in row.errors.items()]
-    yield Metric("sioload.failures", "Failures, by message", "{event}", total(failed))
+    timed = [point for row, named in rows for point in _times(row, _named(named), started, now, told)]
+    yield Metric("sioload.event.duration", "Times of events, failures among them", "s",
+                 ExponentialHistogram(timed, kind))  # fmt: skip
+    counted = total("events", ((row.count, named) for row, named in rows))
+    yield Metric("sioload.events", "Events counted, failures among them", "{event}", counted)
+    failed = ((n, {**named, "failure": text}) for row, named in rows for text, n in row.errors.items())
+    yield Metric("sioload.failures", "Failures, by message", "{event}", total("failures", failed))
     ended = {
         key: n for key, n in figures.ledger.encode().items() if key not in ("emits", "open", "late_acks")
     }
-    outcomes = [point(n, outcome=outcome) for outcome, n in ended.items()]
-    yield Metric("sioload.emits", "Emits that ended, by outcome", "{emit}", total(outcomes))
+    outcomes = total("emits", ((n, {"outcome": outcome}) for outcome, n in ended.items()))
+    yield Metric("sioload.emits", "Emits that ended, by outcome", "{emit}", outcomes)
     made = figures.connections
     now_open = [point(n, state="open", transport=transport) for transport, n in made.current.items()]
     open_now = Gauge([*now_open, point(made.opening, state="opening")])
@@ -214,17 +224,18 @@ def _named(attributes: Mapping[str, str]) -> dict[str, str]:
 
 
 def _times(
-    row: Totals, named: dict[str, str], started: int, now: int
+    row: Totals, named: dict[str, str], started: int, now: int, told: Told
 ) -> Iterator[ExponentialHistogramDataPoint]:
     """A row's times: of successes, and of failures by their kind."""
     failed = Histogram()
+    parts = []
     for kind, times in row.failed.items():
         failed.merge(times)
-        if times.total:
-            yield _distribution(times, {**named, "error.type": kind}, started, now)
-    succeeded = row.times.since(failed)
-    if succeeded.total:
-        yield _distribution(succeeded, named, started, now)
+        parts.append((times, {**named, "error.type": kind}))
+    for times, attributes in [*parts, (row.times.since(failed), named)]:
+        fresh = told.times(f"{attributes}", times)
+        if fresh.total:
+            yield _distribution(fresh, attributes, started, now)
 
 
 def _distribution(

@@ -7,6 +7,7 @@ import json
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +20,10 @@ from showkit import Shown
 
 from sioload.measure.histogram import Histogram
 from sioload.report.buckets import exponential
+from sioload.report.told import Told
+
+#: `AGGREGATION_TEMPORALITY_DELTA`, as metrics.proto numbers it.
+DELTA = 1
 
 SCRIPT = """
 from locust import constant, task
@@ -129,6 +134,56 @@ def test_a_collector_gets_what_the_report_says(
     lags = metrics["sioload.generator.lag"].gauge.data_points
     assert len({attributes(point)["sioload.worker"] for point in lags}) == max(processes, 1)
     assert {"sioload.users", "sioload.connections"} <= metrics.keys()
+
+
+def test_a_collector_that_wants_to_hear_what_came_since_is_told_each_sample_once(
+    collector: str, target: serverkit.Server, tmp_path: Path
+) -> None:
+    script, file = tmp_path / "chat.py", tmp_path / "report.json"
+    script.write_text(SCRIPT)
+    args = ["-f", str(script), "--headless", "-u", "4", "-r", "4", "-t", "3s", "--host", target.url,
+            "--sio-otlp", collector, "--sio-report", str(file), "--exit-code-on-error", "0"]  # fmt: skip
+    env = {"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta"}
+    done = serverkit.run_locust(args, 60, env=env)
+    assert done.code == 0, done.text
+    report = json.loads(file.read_text())
+    counted: Counter[tuple[str, str]] = Counter()
+    timed: Counter[tuple[str, str]] = Counter()
+    outcomes: Counter[str] = Counter()
+    for _, _, request in Collector.got:
+        _, metrics = decoded(request)
+        times = metrics["sioload.event.duration"].exponential_histogram
+        events, emits = metrics["sioload.events"].sum, metrics["sioload.emits"].sum
+        assert {each.aggregation_temporality for each in (times, events, emits)} == {DELTA}
+        for each, counts in ((events, counted), (times, timed)):
+            for point in each.data_points:
+                of = attributes(point)
+                counts[of["sioload.type"], of["sioload.name"]] += (
+                    point.as_int if each is events else point.count
+                )
+        for point in emits.data_points:
+            outcomes[attributes(point)["sioload.outcome"]] += point.as_int
+    rows = {(each["type"], each["name"]): each["count"] for each in report["events"]}
+    assert counted == rows and outcomes == {key: report["ledger"][key] for key in outcomes}
+    assert timed == {row: n for row, n in rows.items() if row in timed} and timed.keys() >= {
+        row for row in rows if row[0] == "CALL"
+    }
+
+
+def test_what_a_collector_did_not_take_is_told_again() -> None:
+    told, times = Told(delta=True), Histogram()
+    times.add(0.5, 3)
+    assert told.since(7) == 7 and told.count("a", 3) == 3 and told.times("a", times).total == 3
+    assert told.since(7) == 7 and told.count("a", 4) == 4, "it wasn't taken"
+    assert told.times("a", times).total == 3
+    told.taken(9)
+    times.add(0.1)
+    assert told.since(7) == 9 and told.count("a", 6) == 2
+    assert told.times("a", times).counts == {index: n for index, n in times.counts.items() if n == 1}
+    assert told.since(8) == 8 and told.count("a", 2) == 2 and told.times("a", times).total == 4, "a new test"
+    whole = Told()
+    whole.taken(9)
+    assert whole.since(7) == 7 and whole.count("a", 6) == 6 and whole.times("a", times) is times
 
 
 def acked_by(shown: Shown, *, final: bool) -> int:
