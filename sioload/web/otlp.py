@@ -130,7 +130,8 @@ class Export:
         started = int(self._live.judge.started * 1e9)
         labels = {label_of(each).lstrip() for each in self._live.environment.user_classes}
         now = time.time_ns()
-        found = list(metrics(look, self._told.since(started), now, labels, self._told))
+        every = metrics(look, self._told.since(started), now, labels, self._told)
+        found = [each for each in every if each.data.data_points]  # without any it would have no kind
         parts = [ResourceMetrics(self._resource, [ScopeMetrics(scope, found, "")], "")]
         if self._exporter.export(MetricsData(parts)) is not MetricExportResult.SUCCESS:
             return False
