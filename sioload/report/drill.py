@@ -99,6 +99,7 @@ def document(asked: Asked, marks: Sequence[Mark], figures: Figures, started: flo
 def _mark(asked: Asked, mark: Mark, seen: Outage, figures: Figures, started: float) -> dict[str, Json]:
     counted = between(figures, mark.at, mark.until)
     gaps = [counts.reconnect_gaps for counts in counted.delivery.values()] if counted is not None else []
+    before = _p99(figures, mark.since, mark.at)
     return {
         "at_s": round(mark.at - started, 3),
         "watch_s": round(mark.until - mark.at, 3),
@@ -118,7 +119,8 @@ def _mark(asked: Asked, mark: Mark, seen: Outage, figures: Figures, started: flo
         "indeterminate": 0 if counted is None else counted.ledger.indeterminate,
         "missed_pushes": sum(gaps) if figures.delivery else None,
         "server_noticed_ms": _times(seen.noticed),
-        "calm_after_s": _calm(mark, figures),
+        "p99_before_ms": None if before is None else round(before * 1000, 3),
+        "calm_after_s": None if before is None else _calm(mark, figures, before),
         "connects": _by_second(seen.connects),
         "refusals": _by_second(seen.refusals),
     }
@@ -158,14 +160,11 @@ def _p99(figures: Figures, begin: float, end: float) -> float | None:
     return calls.percentile(99) if calls.total else None
 
 
-def _calm(mark: Mark, figures: Figures) -> float | None:
+def _calm(mark: Mark, figures: Figures, before: float) -> float | None:
     """Seconds until the first of some windows in a row whose calls are as fast as before; None if never.
 
     What is left of the watch behind its last whole window is none.
     """
-    before = _p99(figures, mark.since, mark.at)
-    if before is None:
-        return None
     whole = int((mark.until - mark.at) / WINDOW + 1e-3)
     edges = mark.boundaries[1:][: whole + 1]
     calm = 0
@@ -226,6 +225,15 @@ def _told(mark: Mapping[str, Json]) -> str:
     noticed = mark["server_noticed_ms"]
     if noticed is not None:
         parts.append(f"the server noticed after p50 {noticed['p50'] / 1000:.1f} s")
+    return "; ".join([*parts, _calm_told(mark)])
+
+
+def _calm_told(mark: Mapping[str, Json]) -> str:
     calm, watch = mark["calm_after_s"], mark["watch_s"]
-    parts.append(f"calls not calm within {watch:g} s" if calm is None else f"calls calm after {calm:g} s")
-    return "; ".join(parts)
+    if calm is not None:
+        return f"calls calm after {calm:g} s"
+    if mark["p99_before_ms"] is None:
+        return "no calls before it, to tell what calm is"
+    if watch < CALM * WINDOW:
+        return f"watched too short to tell when calls are calm: {watch:g} s, not {CALM * WINDOW:g}"
+    return f"calls not calm within {watch:g} s"

@@ -73,6 +73,23 @@ def test_what_is_left_of_a_watch_is_no_window_of_five_seconds(until: float, calm
     mark, figures = drilled([0.1] * (len(Mark(10.0, 40.0, until).boundaries) - 1), until=until)
     (found,) = document(ASKED, [mark], figures, 5.0)
     assert found["calm_after_s"] == calm
+    short = "watched too short to tell when calls are calm: "
+    assert (short in lines([found])[0]) == (until < 50.0)
+
+
+@pytest.mark.parametrize(
+    ("p99s", "before", "said"),
+    [
+        ([0.1, 3.0, 0.9, 0.12, 0.14, 0.1, 0.1], 100.0, "calls calm after 10 s"),
+        ([0.1, 3.0, 0.1, 3.0, 0.1, 3.0, 0.1], 100.0, "calls not calm within 30 s"),
+        ([0.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1], None, "no calls before it, to tell what calm is"),
+    ],
+)
+def test_it_says_why_nothing_is_known_of_calm(p99s: list[float], before: float | None, said: str) -> None:
+    mark, figures = drilled(p99s)
+    (found,) = document(ASKED, [mark], figures, 5.0)
+    assert found["p99_before_ms"] == (before and pytest.approx(before, rel=0.01))
+    assert lines([found])[0].endswith(f"; {said}")
 
 
 def test_what_was_forgotten_on_the_way_is_not_told() -> None:
