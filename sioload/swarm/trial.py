@@ -30,6 +30,8 @@ from sioload.users.user import SocketIOUser
 
 #: Seconds between two looks at what came.
 LOOK = 0.1
+#: Seconds that the first session may take at least, as on a busy machine.
+PATIENCE = 5.0
 
 
 def user_class(path: str, name: str | None) -> type[SocketIOUser]:
@@ -144,8 +146,9 @@ class Trial:
         user, now = self._user, perf_counter()
         if self.sessions and not any(sio.returning for sio in user.clients):
             self._since = now
-        elif user is not None and now - self._since > self.seconds:
-            late = ("connect", f"no session for {self.seconds:g} s (--seconds gives it longer)")
+        patience = self.seconds if self.sessions else max(self.seconds, PATIENCE)
+        if user is not None and now - self._since > patience:
+            late = ("connect", f"no session for {patience:g} s (--seconds gives it longer)")
             if late not in self.failures:
                 self.failures.append(late)
             user.greenlet.kill(block=False)
