@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sioload.errors import UsageError
 from sioload.plain import Json
 from sioload.socketio.packet import Packet
 
@@ -83,11 +84,19 @@ def namespaces_of(names: list[str]) -> dict[str, Namespace]:
     return {name: Namespace(name, query) for name, _, query in split}
 
 
-def plain(name: str | int) -> str:
-    """A name as text: a member of an Enum of texts stands for its value, as on the wire."""
+def plain(name: object) -> str:
+    """A name as text: a member of an Enum of texts stands for its value, as on the wire.
+
+    Raises:
+        UsageError: it is none, for which servers would end the session.
+    """
     if type(name) is str:
         return name
-    return str.__str__(name) if isinstance(name, str) else str(name)
+    if isinstance(name, str):
+        return str.__str__(name)
+    if isinstance(name, bool) or not isinstance(name, int | float):
+        raise UsageError(f"{name!r} is no name of an event, or of a namespace: give a text")
+    return str(name)
 
 
 def row_name(namespace: str, name: str | int) -> str:

@@ -14,6 +14,7 @@ import traceback
 import urllib.request
 from collections import namedtuple
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -103,6 +104,20 @@ def arguments_of_calls_and_events() -> None:
     assert sio.call("echo", "€😀é") == "€😀é"
     assert outcomes(sio) == {"emits": 5, "acked": 5}
     assert row(sio, "CALL", "echo") == (5, {})
+
+
+@scenario
+def what_is_no_name_is_never_sent() -> None:
+    """Node's servers end the session of who sends it."""
+    sio = connected()
+    nones: list[Any] = [None, True, b"echo", ["echo"], {"a": 1}]
+    for none in nones:
+        for use in (sio.emit, sio.call, sio.wait_for, lambda none: sio.on(none, print)):
+            raises((UsageError, TypeError), partial(use, none))  # TypeError: of what is compiled
+    for none in nones[1:]:
+        raises((UsageError, TypeError), partial(sio.call, "echo", reply=none))
+    assert outcomes(sio) == {}
+    assert sio.call("echo", 1) == 1
 
 
 @scenario
