@@ -133,7 +133,7 @@ class Asking(ABC):
         self._asked = 0.0
         self._over = False
         self.upgraded = False
-        self._held: tuple[Handshake, list[str | bytes]] | None = None
+        self._held: tuple[Handshake, list[str | bytes], float] | None = None  # and when it came
         self._timer: Timer | None = None
         self._dialler: Dialler | None = None
         self._line: HTTPConnection | None = None

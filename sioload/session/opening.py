@@ -6,6 +6,7 @@ In 0.9 until its transport greets. Which requests these are is told in `session.
 from __future__ import annotations
 
 from functools import partial
+from time import perf_counter
 
 from sioload.engineio.packet import Handshake, PacketType
 from sioload.errors import End, ProtocolError
@@ -149,7 +150,7 @@ class Opening(Asking, FrameListener):
         if finding is None or not finding.asks:
             self._opened(handshake, [], len(frame))
         elif generation.eio == "4" and '"maxPayload"' not in frame:
-            self._held = handshake, [frame]
+            self._held = handshake, [frame], perf_counter()
             self._wait(GREETED, self._not_greeted)
         else:
             self._learn(generation)
@@ -158,7 +159,7 @@ class Opening(Asking, FrameListener):
     def _hold(self, frame: str | bytes) -> None:
         """Something comes of a server that may be of 1.x to 3.x; new ones have no message for us yet."""
         assert self._held is not None
-        _, frames = self._held
+        _, frames, _ = self._held
         frames.append(frame)
         if isinstance(frame, bytes) or frame[:1] == "4":
             self._decide(UNKNOWN_3)
@@ -170,7 +171,8 @@ class Opening(Asking, FrameListener):
 
     def _decide(self, generation: Generation) -> None:
         assert self._held is not None
-        (handshake, (opened, *frames)), self._held = self._held, None
+        (handshake, (opened, *frames), came), self._held = self._held, None
+        self._asked += perf_counter() - came  # what was waited for since then is no time of the server's
         self._learn(generation)
         try:
             others = [self._requests.decode(frame) for frame in frames]

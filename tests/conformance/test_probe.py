@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import serverkit
 
+from sioload.session.opening import GREETED
+
 HERE = Path(__file__).resolve().parent
 FIXED = {"sio1": "1", "sio2": "2", "sio3": "3", "sio4": "4"}
 
@@ -68,3 +70,16 @@ def test_a_server_behind_a_login_is_asked_with_the_cookies_of_a_user(lib: str, t
     assert done.code == 0, done.text
     assert (counts["connects"]["/"], counts["refused"]["/"]) == (3, 0)
     assert counts["acks"]["/"]["echo"] > 3
+
+
+def test_what_is_waited_for_to_find_the_generation_is_no_time_of_the_servers(tmp_path: Path) -> None:
+    """On a websocket of 3.x the first user says nothing for a second after the open packet."""
+    report = tmp_path / "report.json"
+    with serverkit.running("sio3") as server:
+        argv = ["bench", server.url, "--emit", "echo", "--ack", "--transports", "websocket", "-u", "1"]
+        done = serverkit.run_sioload([*argv, "-t", "3s", "--sio-report", str(report)])
+    assert done.code == 0, done.text
+    rows = {(row["type"], row["name"]): row for row in json.loads(report.read_text())["events"]}
+    opened = rows["OPEN", "websocket"]
+    assert opened["count"] == 1 and opened["latency_ms"]["max"] < 1000 * GREETED
+    assert rows["CALL", "echo"]["count"] > 0
