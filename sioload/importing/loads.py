@@ -103,7 +103,9 @@ def _checks(ensure: Mapping[str, Json], rows: Mapping[str, list[str]], leave: Le
                     found += _metric(metric, "<", number_of(most), rows, leave)
         elif key == "conditions" and isinstance(value, list):
             for each in value:
-                found += _condition(text_of(mapping(each).get("expression")), rows, leave)
+                warns = " warn" if mapping(each).get("strict") is False else ""
+                made = _condition(text_of(mapping(each).get("expression")), rows, leave)
+                found += [check + warns for check in made]
         elif key == "maxErrorRate":
             found += [f"{row}: fail_ratio <= {number_of(value):g}%" for row in every]
         elif key in _STATS:

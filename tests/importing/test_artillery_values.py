@@ -8,6 +8,8 @@ import json
 import pytest
 from importkit import HEAD, Script, imported_text
 
+from sioload.report.checks import parse_toml
+
 
 def body(script: Script, name: str, method: str) -> str:
     """The code of a method of one of several classes."""
@@ -152,3 +154,20 @@ def test_jitter_is_a_share_or_milliseconds(tmp_path, jitter):
     flow = f"[{{emit: [x]}}, {{think: 0.2, jitter: {jitter}}}]"
     script = imported_text(tmp_path, f"{HEAD}scenarios: [{{engine: socketio, flow: {flow}}}]\n")
     assert "self.sio.sleep(random.uniform(0.1, 0.3))" in script.text
+
+
+def test_a_condition_that_is_not_strict_warns(tmp_path):
+    """Artillery shows it as optional, and exits with 0."""
+    conditions = (
+        "[{expression: vusers.failed == 0, strict: false}, {expression: socketio.response_time.p99 < 9}]"
+    )
+    imported_text(
+        tmp_path,
+        f"{HEAD}  ensure: {{conditions: {conditions}}}\n"
+        "scenarios: [{engine: socketio, flow: [{emit: [x], acknowledge: true}]}]\n",
+    )
+    checks = parse_toml((tmp_path / "out" / "checks.toml").read_text())
+    assert [(check.text, check.warn) for check in checks] == [
+        ("CALL: failures == 0 warn", True),
+        ("CALL: p99 < 9ms", False),
+    ]
