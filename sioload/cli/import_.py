@@ -51,6 +51,8 @@ def import_(file: Path, folder: Path, pace: float, environment: str) -> int:
 
     data = _read(file, entries.LARGEST)
     if _is_recording(file, data):
+        if environment:
+            raise click.UsageError(f"-e {environment}: a recording has no environments; leave it out")
         conversation = recorded.understand(har.read_har(data, file.name), file.name, pace)
     else:
         conversation = artillery.read_script(data, file.name, partial(_beside, file), environment, pace)

@@ -70,6 +70,7 @@ BAD = [
     (("bench", URL, *EMIT, "--html", "/dev/null/x.html"), "can't write '/dev/null/x.html'"),
     (("bench", URL, *EMIT, "--csv", "x" * 300), "give another file"),
     (("import", RECORDING, "-o", "x" * 300), "File name too long"),
+    (("import", RECORDING, "-e", "prod"), "-e prod: a recording has no environments"),
     (("capacity", URL, *EMIT, *CHECK), "give --users A..B or --arrivals A..B"),
     (("capacity", URL, *EMIT, *CHECK, "--users", "1..9", "--arrivals", "1..9"), "one of them"),
     (("capacity", URL, *EMIT, "--users", "1..9"), "needs a check that tells what holds: --sio-check"),
