@@ -15,18 +15,19 @@ def look_at_limits(found: Diagnosis, addresses: int) -> None:
     """What fits in one process that dials from so many addresses."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     found.descriptors = None if hard == resource.RLIM_INFINITY else hard
-    fits = [hard - SPARE_DESCRIPTORS] if found.descriptors is not None else []
+    fits = []
+    if found.descriptors is not None:
+        remedy = "raise the hard limit of open files (ulimit -Hn) or use more processes"
+        fits.append((max(1, hard - SPARE_DESCRIPTORS), remedy))
     try:
         low, high = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
     except OSError:
         pass
     else:
         found.ports = int(high) - int(low) + 1
-        fits.append(found.ports * addresses)
-    found.users_fit = min(fits, default=None)
+        remedy = "widen net.ipv4.ip_local_port_range, or give more addresses (option source_addresses)"
+        fits.append((found.ports * addresses, remedy))
+    found.users_fit, remedy = min(fits, default=(None, ""))
     if found.users_fit is not None and found.users_fit < 1000:
-        found.fault(
-            f"only {found.users_fit} users fit in one process here",
-            "raise the hard limit of open files (ulimit -Hn) or use more processes",
-            fatal=False,
-        )
+        few = "1 user fits" if found.users_fit == 1 else f"{found.users_fit} users fit"
+        found.fault(f"only {few} in one process here", remedy, fatal=False)

@@ -18,6 +18,7 @@ import proxykit
 import pytest
 import serverkit
 import trustme
+from faults.kit import isolates
 
 GENERATIONS = {
     "sio0": ("0.9", None),
@@ -71,6 +72,29 @@ def test_says_which_transport_is_disabled(
     assert found["transports"]["websocket"] == "works"
     assert "disabled" in found["transports"]["polling"]
     assert any("--transports websocket" in fault["remedy"] for fault in found["faults"])
+
+
+@pytest.mark.parametrize(
+    ("limits", "fits", "remedy"),
+    [
+        ("ulimit -n 300", 200, "ulimit -Hn"),
+        ("ulimit -n 40", 1, "ulimit -Hn"),
+        ('echo "40000 40004" > /proc/sys/net/ipv4/ip_local_port_range', 5, "source_addresses"),
+    ],
+)
+def test_few_users_that_fit_here_are_told_with_the_remedy_of_what_lacks(
+    limits: str, fits: int, remedy: str
+) -> None:
+    apart = ["unshare", "--net"] if "net" in limits else []
+    if apart and not isolates():
+        serverkit.missing("a network namespace", "run as root (in a container: --privileged)")
+    doctor = serverkit.sioload(["doctor", "http://127.0.0.1:9", "--json"])
+    run = serverkit.run([*apart, "sh", "-c", f'{limits} && exec "$@"', "sh", *doctor], 20)
+    found = json.loads(run.out)
+    assert found["users_fit"] == fits, run.text
+    users = "1 user fits" if fits == 1 else f"{fits} users fit"
+    (note,) = [fault for fault in found["faults"] if users in fault["fault"]]
+    assert remedy in note["remedy"] and note["fatal"] is False
 
 
 def test_transports_are_listed_as_for_bench(servers: Callable[..., serverkit.Server]) -> None:
