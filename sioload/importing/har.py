@@ -35,7 +35,7 @@ from sioload.socketio.generations import UNKNOWN_3, V0, V1, V2, V4, Generation, 
 from sioload.socketio.packet import Packet, PacketType
 
 _LIMITS: Final = Limits()
-_FRAMELESS: Final = "websockets whose frames aren't in the file"
+_FRAMELESS: Final = "websockets whose frames aren't in the file (Chrome and Playwright 1.61 record them)"
 #: Parameters of Engine.IO's own.
 ENGINE_PARAMETERS: Final = frozenset(("EIO", "transport", "t", "sid", "b64", "j"))
 #: 0.9: /socket.io/1/ and then the transport and the session.
