@@ -108,7 +108,10 @@ def config_of(whole: Mapping[str, Json], environment: str, name: str) -> Mapping
     if environment and environment not in environments:
         known = ", ".join(said(each, 30) for each in environments) or "none"
         raise UsageError(f"{name}: no environment {environment!r} (it has: {known})")
-    return _merged(config, mapping(environments.get(environment))) if environment else config
+    if not environment:
+        return config
+    others = {each: value for each, value in environments.items() if each != environment}
+    return {**_merged(config, mapping(environments[environment])), "environments": others}
 
 
 def _merged(one: Mapping[str, Json], other: Mapping[str, Json]) -> dict[str, Json]:
@@ -171,7 +174,8 @@ def take_data(
         elif key == "processor":
             leave(f"config.processor {said(str(config[key]), 60)}: JavaScript; its functions are stubs")
         elif key == "environments":
-            leave(f"config.environments: {', '.join(said(n, 30) for n in mapping(config[key]))} (-e NAME)")
+            if others := ", ".join(said(each, 30) for each in mapping(config[key])):
+                leave(f"config.environments: {others} (-e NAME)")
         elif key == "defaults":
             for more in mapping(config[key]):
                 if more != "think":

@@ -133,7 +133,6 @@ PEERS: dict[str, Peer] = {
     ),
     "environments": Peer(
         [("/", "at", ["test", "here"])],
-        left_out=("config.environments: test",),
         environment="test",
     ),
     "load-and-limits": Peer(

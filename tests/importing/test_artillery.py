@@ -118,6 +118,14 @@ def test_unknown_environment_is_named(tmp_path, capsys):
     assert "no environment 'prod' (it has: test)" in capsys.readouterr().err
 
 
+def test_an_environment_that_was_asked_for_is_not_left_out(tmp_path, capsys):
+    path = written("environments", tmp_path)
+    path.write_text(path.read_text().replace("environments:", "environments:\n    stage: {timeout: 9}"))
+    for args, left in (["-e", "test"], "stage"), ([], "stage, test"):
+        assert main(["import", str(path), "-o", str(tmp_path / f"out{len(args)}"), *args]) == 0
+        assert f"config.environments: {left} (-e NAME)\n" in capsys.readouterr().out
+
+
 def test_payload_files_stay_in_their_folder(tmp_path, capsys):
     (tmp_path / "secret.csv").write_text("top,secret\n")
     folder = tmp_path / "in"
