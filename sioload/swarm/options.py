@@ -28,6 +28,8 @@ def add_options(parser: Any) -> None:
     Locust sends all values to the workers, so each is a plain string, number or list. What is wrong with one
     is found by its `type` function, and argparse ends the process with exit code 2 and one line.
     """
+    if parser.prog == "__main__.py":  # python -m locust, as which the commands of sioload start it
+        parser.prog = "locust"
     parse = parser.parse_args
 
     def parse_args(*args: Any, **kwargs: Any) -> Any:

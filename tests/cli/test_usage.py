@@ -160,6 +160,13 @@ def test_bad_usage_is_one_line(no_load, capsys, tmp_path, monkeypatch, args, say
     assert printed.err.count("\n") == 1
 
 
+def test_what_locust_finds_wrong_is_told_by_its_name() -> None:
+    """A command starts it as a module, whose file is called `__main__.py`."""
+    run = serverkit.run_sioload(["bench", URL, *EMIT, "--sio-drain", "-1"], 30)
+    assert run.code == 2, run.text
+    assert run.err.splitlines()[-1].startswith("locust: error: argument --sio-drain: '-1.0'"), run.text
+
+
 def test_exit_code_reaches_the_shell(tmp_path):
     done = serverkit.run_sioload(
         ["bench", URL, "--emit", "echo", "--data", "{"], 60, cwd=tmp_path, fresh=True
