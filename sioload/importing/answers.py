@@ -50,7 +50,9 @@ def _take(
         if path is None or "value" not in spec:
             left("match", spec)
         else:
-            step.matches.append(Match(path, templates.value(spec["value"])))
+            value = templates.value(spec["value"])
+            every = listed and spec.get("json") == "$" and isinstance(value, list)  # all arguments
+            step.matches.append(Match(path, value, "all" if every else "=="))
     for spec in _specs(answer.get("capture")):
         name = text_of(spec.get("as"))
         capture = _capture(name, spec, _path(spec, whole, listed and not several), listed)

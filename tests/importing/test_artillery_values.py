@@ -135,6 +135,9 @@ def test_phases_without_a_name_stay_without(tmp_path, capsys):
         ("data: [{a: 1}, 2]", [({"a": 1}, 2)], [({"a": 1}, 2, 3), [{"a": 1}, 2], {"a": 1}, None]),
         ("args: [[1, 2]]", [[1, 2]], [(1, 2), 1]),
         ("args: []", [None], [0, [], (1, 2)]),
+        ("match: {json: $, value: [{a: 1}, 2]}", [({"a": 1}, 2)], [[{"a": 1}, 2], ({"a": 1}, 3)]),
+        ("match: {json: $, value: [5]}", [5], [[5], (5, 6)]),
+        ("match: {json: $.0, value: [5]}", [[5]], [5]),
     ],
 )
 def test_an_ack_is_compared_by_its_last_argument_or_by_all(tmp_path, wanted, right, wrong):
