@@ -161,7 +161,7 @@ class Incoming(Listener, Script):
             if of_class is not None and of_class.room is not None:
                 measured = self._hear(self._member, of_class, namespace, args, sent, now, measured)
         if handler is not None and handler.delivery is not None:
-            self._deliver(handler, shown, args)
+            self._deliver(handler, plain, args)
             measured = None
         if auto:
             self.manager.packets.send_ack(namespace, id or 0, [])
@@ -194,8 +194,9 @@ class Incoming(Listener, Script):
             row = self._fleet.recorder.row_of(self._user, "RECV", _name_of(handler, event, namespace))
             row.fail("the handler queue is full")
 
-    def _deliver(self, handler: Handler, shown: str, args: list[Json]) -> None:
+    def _deliver(self, handler: Handler, plain: str, args: list[Json]) -> None:
         assert handler.delivery is not None
+        shown = plain + self._label
         if self.own is not None:
             shown = shown_name(shown)
         try:
@@ -204,7 +205,7 @@ class Incoming(Listener, Script):
                 self._receiver = self._fleet.recorder.delivery.receiver()
             self._receiver.seen(shown, stream, number)
         except Exception as error:  # noqa: BLE001 - the script's own code
-            row = self._fleet.recorder.row("RECV", f"{shown} (delivery)")
+            row = self._fleet.recorder.row_of(self._user, "RECV", f"{plain} (delivery)")
             row.note(self._user, 0, error)
             row.fail(
                 f"{type(error).__name__}: {error}", None, partial(_told, self.manager, handler.delivery, args)
@@ -232,7 +233,7 @@ class Incoming(Listener, Script):
                 measured.message = message
             return measured
         except Exception as error:  # noqa: BLE001 - the script's own code
-            row = self._fleet.recorder.row("RECV", f"{handler.audience} (room)")
+            row = self._fleet.recorder.row_of(self._user, "RECV", f"{handler.audience} (room)")
             row.note(self._user, 0, error)
             row.fail(
                 f"{type(error).__name__}: {error}", None, partial(_told, self.manager, handler.room, args)
@@ -247,7 +248,8 @@ class Incoming(Listener, Script):
                 self._fleet.recorder.ledger.late_acks += 1
             return
         if entry.callback is not None and not self.dispatcher().add(self._call_back, entry, args):
-            self._fleet.recorder.row("RECV", f"{entry.row.name} (callback)").fail("the handler queue is full")
+            row = self._fleet.recorder.row_of(self._user, "RECV", _name_of_callback(entry, self._label))
+            row.fail("the handler queue is full")
         entry.answer(args, _clock(), self.manager.packets.size)
         if pending.leaving:
             self.settled()
@@ -313,7 +315,7 @@ class Incoming(Listener, Script):
         if function == self._call_handler:
             row = row_of(self._user, "RECV", _name_of(args[0], args[1], args[3]))
         elif function == self._call_back:
-            row = row_of(self._user, "RECV", f"{args[0].row.name} (callback)")
+            row = row_of(self._user, "RECV", _name_of_callback(args[0], self._label))
         else:
             row = row_of(self._user, "CONNECT", f"{getattr(function, '__name__', 'hook')} (hook)")
         row.note(self._user, 0, error if isinstance(error, Exception) else None)
@@ -361,6 +363,11 @@ def _run_alone(incoming: Incoming, function: Callable[..., Any], args: tuple[Jso
 def _name_of(handler: Handler, event: str, namespace: str) -> str:
     """The row of a handler's own failures."""
     return f"{row_name(namespace, handler.name or event)} (handler)"
+
+
+def _name_of_callback(entry: Emit, label: str) -> str:
+    """The same of a callback; the label of its emit's row stands at the end of this one too."""
+    return f"{entry.row.name.removesuffix(shown_name(label))} (callback)"
 
 
 def _told(manager: Manager, function: object, args: Sequence[Json]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import serverkit
 
 SCRIPT = """
@@ -82,3 +83,43 @@ def test_each_kind_has_rows_of_its_own(target: serverkit.Server, tmp_path: Path)
     assert users.pop("Leaver")[3] >= 1
     assert users == {"Member": [3, 3, 0, 0], "Moderator": [2, 2, 0, 0], "Guest": [1, 1, 0, 0],
                      "Stranger": [1, 0, 1, 0]}  # fmt: skip
+
+
+FAULTY = """
+from locust import constant, task
+from sioload import SocketIOUser, on, stamp
+
+class Moderator(SocketIOUser):
+    label = "moderator"
+    wait_time = constant(0.3)
+
+    def raises(self, *args):
+        raise ValueError("no")
+
+    @task
+    def say(self):
+        self.sio.emit("echo", 1, callback=self.raises, name="asked")
+        self.sio.emit("echo", 1)
+        self.sio.call("message", 1)
+
+    @on("echo", delivery=lambda n: n / 0)
+    def echoed(self, n):
+        raise ValueError("no")
+
+    @on("message", room=lambda n: n / 0)
+    def heard(self, n): ...
+"""
+
+
+@pytest.mark.parametrize("more", [[], ["--sio-trace", "t.jsonl"]], ids=["", "followed"])
+def test_rows_of_what_a_script_raises_end_with_the_label(
+    target: serverkit.Server, tmp_path: Path, more: list[str]
+) -> None:
+    (tmp_path / "locustfile.py").write_text(FAULTY)
+    args = ["-f", "locustfile.py", "--host", target.url, "--headless", "-u", "2", "-t", "3s", *more]
+    done = serverkit.run_locust([*args, "--sio-report", "r.json"], 60, cwd=tmp_path)
+    events = json.loads((tmp_path / "r.json").read_text())["events"]
+    assert done.code == 1 and {event["name"] for event in events if event["failures"]} == {
+        f"{name} @moderator"
+        for name in ("asked (callback)", "echo (handler)", "echo (delivery)", "message (room)")
+    }, done.text
