@@ -21,6 +21,8 @@ from sioload.load.phases import UNPHASED, USUAL, Plan, parse_phases
 
 #: Seconds that sessions may go on after the last phase.
 SESSION_DRAIN: Final = 30.0
+#: Seconds after which Locust asks a shape again.
+_ASKED: Final = 1.0
 #: Options of Locust that say otherwise what phases say, and what each is without a value.
 _TAKEN: Final = {"num_users": "-u", "run_time": "-t", "reset_stats": "--reset-stats"}
 
@@ -94,6 +96,8 @@ class UserPhases(Shape):
         if self.runner is not None and lacks_workers(self.runner):
             self.start_time = perf_counter()
         now = perf_counter() - self.start_time
+        if self.origin is not None:
+            now = self._until_next(now)
         number = self.plan.at(now)
         if number is None:
             return None
@@ -106,6 +110,25 @@ class UserPhases(Shape):
         if users != round(before):  # the same answer twice is no change to Locust
             self._pace = float(abs(users - round(before)))
         return users, self._pace
+
+    def _until_next(self, now: float) -> float:
+        """Wait for a phase that begins before Locust asks again, if there is nothing to change until then.
+
+        Else it would begin up to a second late: Locust's seconds aren't those of the plan.
+        """
+        number = self.plan.at(now)
+        if number is None:
+            return now
+        end = self.plan.starts[number + 1]
+        if round(self.plan.load(now)) == round(self._users):
+            most = _ASKED
+        else:  # a ramp is cut short by what is nearer than the next question; the last has nothing behind it
+            most = _ASKED / 2 if self.plan.phases[number].ramp and end < self.plan.seconds else 0.0
+        if end - now >= most:
+            return now
+        gevent.sleep(end - now)
+        self._asked = max(self._asked, end - _ASKED)  # of what `-r` allows nothing was saved up
+        return max(end, perf_counter() - self.start_time)
 
 
 class SessionPhases(Arrivals):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,31 @@ def test_users_follow_the_plan(tmp_path: Path, target: serverkit.Server, workers
     assert report["connections"]["opened"] == 24 == sum(target.counts()["connects"].values())
     assert report["ledger"]["acked"] == target.counts()["acks"]["/"]["echo"]
     assert report["duration_s"] == pytest.approx(6, abs=2)
+
+
+@pytest.mark.parametrize("workers", [[], ["--processes", "2"]], ids=["alone", "two workers"])
+def test_a_phase_begins_at_its_time_and_not_when_locust_asks_next(
+    tmp_path: Path, target: serverkit.Server, workers: list[str]
+) -> None:
+    """A burst between two of its questions was left out."""
+    plan = "2 users for 1s; burst: 9 users for 800ms; 2 users for 2s; 6 users for 1s"
+    done, report = run(tmp_path, target.url, "--sio-phases", plan, *workers)
+    assert done.code == 0, done.text
+    users = [phase["users"] for phase in report["phases"]]
+    assert (users[1]["peak"], users[3]["peak"]) == (9, 6)
+    assert sum(each["begun"] for each in users) == 2 + 7 + 4
+
+
+@pytest.mark.parametrize("workers", [[], ["--processes", "2"]], ids=["alone", "two workers"])
+def test_users_come_and_go_as_fast_as_the_spawn_rate_allows(
+    tmp_path: Path, target: serverkit.Server, workers: list[str]
+) -> None:
+    plan = "30 users for 5s; 5 users for 4s"
+    done, _ = run(tmp_path, target.url, "-r", "10", "--sio-phases", plan, *workers)
+    assert done.code == 0, done.text
+    asked = [0, *(int(number) for number in re.findall(r"Shape test updating to (\d+) users", done.err))]
+    assert max(asked) == 30 and asked[-1] == 5, done.text
+    assert max(abs(one - other) for one, other in pairwise(asked)) < 16  # a question may come late
 
 
 @pytest.mark.parametrize("workers", [[], ["--processes", "2"]], ids=["alone", "two workers"])
