@@ -10,6 +10,7 @@ import http.client
 import re
 import ssl
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -78,9 +79,10 @@ class PrometheusSource:
                 "none of the figures that are looked for is in it: --sio-server-metric names others"
             )
         levels: dict[str, tuple[str, float]] = {}
+        series = Counter(name for name, *_ in found)
         for name, labels, value, counted in found:
             metric, unit = USUAL.get(name, (name, "/s" if counted else ""))
-            if labels:
+            if labels and not (name in USUAL and series[name] == 1):  # which all of its metrics have
                 metric += "{" + ",".join(f'{key}="{labels[key]}"' for key in sorted(labels)) + "}"
                 metric = clean_name(metric)
             if not counted:

@@ -1,9 +1,10 @@
 // A node that tells of itself: prom-client's default metrics at GET /metrics, and @socket.io/admin-ui at /admin.
 //
-//   node watched.js [--id name] [--busy share] [--mode production]
+//   node watched.js [--id name] [--busy share] [--mode production] [--app name]
 //
-// It prints `listening PORT`. With --busy it keeps its event loop from going on for that share of each 300 ms. GET /counts
-// tells the packets and bytes that its engine took and gave, as they are, and the clients.
+// It prints `listening PORT`. With --app all metrics have that label. With --busy it keeps its event loop from going on for
+// that share of each 300 ms. GET /counts tells the packets and bytes that its engine took and gave, as they are, and the
+// clients.
 "use strict";
 
 const http = require("http");
@@ -18,9 +19,11 @@ const { values: options } = parseArgs({
     id: { type: "string" },
     busy: { type: "string", default: "0" },
     mode: { type: "string", default: "production" },
+    app: { type: "string" },
   },
 });
 
+if (options.app) metrics.register.setDefaultLabels({ app: options.app });
 metrics.collectDefaultMetrics();
 new metrics.Gauge({ name: "app_rooms", help: "Rooms", labelNames: ["kind"] }).set({ kind: "chat" }, 3);
 

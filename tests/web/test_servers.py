@@ -56,6 +56,7 @@ CHECKS = (
     "server[b/event_loop_lag]: mean > 20ms",
     "server[own/memory]: max < 1GiB",
     'server[a/app_rooms{kind="chat"}]: last == 3',
+    'server[b/app_rooms{app="chat",kind="chat"}]: last == 3',
 )
 
 
@@ -90,7 +91,7 @@ def test_the_busy_node_stands_out_and_hostile_endpoints_harm_nothing(tmp_path: P
     script, report = tmp_path / "nodes.py", tmp_path / "report.json"
     with (
         serverkit.running("watched", "--id", "one") as a,
-        serverkit.running("watched", "--id", "two", "--busy", "0.6") as b,
+        serverkit.running("watched", "--id", "two", "--busy", "0.6", "--app", "chat") as b,
         hostile() as nowhere,
     ):
         script.write_text(SCRIPT.format(a=a.url, b=b.url))
