@@ -72,6 +72,10 @@ class _Ended(Exception):
     """The run ends, and not by the search."""
 
 
+class _SpentError(Exception):
+    """A level that took long to settle doesn't fit into the budget any more."""
+
+
 class Capacity:
     """The search of a run."""
 
@@ -98,6 +102,7 @@ class Capacity:
         self._told: list[dict[str, Json]] = []
         self._answer: Answer | None = None
         self._since = -math.inf
+        self._over = math.inf
         self._now: tuple[str, float] | None = None
 
     def run(self, run: Run) -> None:
@@ -142,14 +147,20 @@ class Capacity:
         )
 
     def _find(self, run: Run) -> Answer:
-        begun = clock.stamp()
+        self._over = clock.stamp() + self._asked.budget
         table.info(capacity.head(self._asked))
-        while isinstance(step := self._search.following(self._levels), Step):
-            needed = self._asked.settle + self._seconds(step)
-            if self._levels and clock.stamp() - begun + needed > self._asked.budget:
-                return self._search.ended(self._levels, "budget")
-            self._measure(run, step)
+        try:
+            while isinstance(step := self._search.following(self._levels), Step):
+                self._must_fit(self._asked.settle + self._seconds(step))
+                self._measure(run, step)
+        except _SpentError:
+            return self._search.ended(self._levels, "budget")
         return step
+
+    def _must_fit(self, seconds: float) -> None:
+        """The budget must have so much left, but for the first level."""
+        if self._levels and clock.stamp() + seconds > self._over:
+            raise _SpentError
 
     def _seconds(self, step: Step) -> float:
         return self._asked.step * (2 if step.long else 1)
@@ -198,7 +209,7 @@ class Capacity:
         latest = clock.stamp() + PATIENT * self._asked.settle
         broken = bool(self._levels) and not self._levels[-1].held
         if broken:
-            self._empty(run, latest)
+            self._empty(run, latest, self._asked.settle + self._seconds(step))
         rising = self._shape.level(step.load)
         while not self._shape.seen:
             self._wait(run, clock.stamp() + LOOK / 4)
@@ -214,9 +225,10 @@ class Capacity:
             at, before = clock.stamp() + AGAIN, at
             if reached.ok or not broken or at > latest:
                 return before, figures, reached
+            self._must_fit(AGAIN + self._seconds(step))
 
-    def _empty(self, run: Run, latest: float) -> None:
-        """Let users go, and wait until nothing that they began is open."""
+    def _empty(self, run: Run, latest: float, needed: float) -> None:
+        """Let users go, and wait until nothing that they began is open; what comes then needs its time."""
         self._shape.level(0)
         self._now = ("emptying", latest)
         while clock.stamp() < latest:
@@ -224,6 +236,7 @@ class Capacity:
             figures = run.figures()
             if not figures.population.now and not figures.ledger.open:
                 return
+            self._must_fit(needed)
 
     @property
     def _ahead(self) -> float:

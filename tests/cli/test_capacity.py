@@ -75,6 +75,22 @@ class Blocker(SocketIOUser):
 """
 
 
+OWING = """
+from locust import constant, task
+from sioload import SocketIOUser
+
+class Owing(SocketIOUser):
+    wait_time = constant(0.2)
+    options = {"ack_timeout": 60}
+
+    @task
+    def say(self):
+        self.sio.call("echo", 1)
+        if self.environment.runner.user_count > 2:
+            self.sio.emit("delay", 50, callback=lambda *_: None)
+"""
+
+
 def capacity(
     folder: Path, target: str | Path, *args: str, timeout: float = 110.0
 ) -> tuple[serverkit.Run, dict[str, Any]]:
@@ -218,6 +234,22 @@ def test_a_budget_that_is_used_up_ends_the_search(target: serverkit.Server, tmp_
     found = report["capacity"]
     assert (found["holds"], found["breaks"], found["reason"]) == (most, None, "budget")
     assert f"holds at least {most} users (not confirmed" in done.out and "the budget was used up" in done.out
+
+
+@pytest.mark.verify
+def test_a_level_whose_server_is_not_done_with_the_last_one_waits_within_the_budget(
+    target: serverkit.Server, tmp_path: Path
+) -> None:
+    script = tmp_path / "owing.py"
+    script.write_text(OWING)
+    done, report = capacity(
+        tmp_path, script, "--host", target.url, "--users", "2..64", "--step", "1s", "--settle", "2s",
+        "--budget", "13s", "--sio-check", "CALL[echo]: rate < 12",
+    )  # fmt: skip
+    assert done.code == 0, done.text
+    assert loads(report) == [(2, True, False), (4, False, False)], done.text
+    found = report["capacity"]
+    assert (found["holds"], found["breaks"], found["reason"]) == (2, 4, "budget"), done.text
 
 
 @pytest.mark.verify
