@@ -29,6 +29,8 @@ STANDS_IN = {
         "test_it_finds_what_a_busy_server_holds_and_says_so_everywhere",
     "test_more_users_by_whom_no_more_is_done_are_on_a_plateau":
         "test_a_budget_that_is_used_up_ends_the_search",
+    "test_a_level_whose_server_is_not_done_with_the_last_one_waits_within_the_budget":
+        "test_a_budget_that_is_used_up_ends_the_search",
     "test_what_a_failed_level_left_undone_does_not_show_in_the_next":
         "test_it_finds_what_a_busy_server_holds_and_says_so_everywhere",
     "test_each_loss_fails_the_run_by_itself": "test_what_servers_do_wrong_is_found_and_nothing_else",
