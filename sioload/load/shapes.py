@@ -23,6 +23,8 @@ from sioload.load.phases import UNPHASED, USUAL, Plan, parse_phases
 SESSION_DRAIN: Final = 30.0
 #: Seconds after which Locust asks a shape again.
 _ASKED: Final = 1.0
+#: Seconds before its end at which a phase is still on.
+_MOMENT: Final = 1e-6
 #: Options of Locust that say otherwise what phases say, and what each is without a value.
 _TAKEN: Final = {"num_users": "-u", "run_time": "-t", "reset_stats": "--reset-stats"}
 
@@ -119,11 +121,13 @@ class UserPhases(Shape):
         number = self.plan.at(now)
         if number is None:
             return now
-        end = self.plan.starts[number + 1]
+        phase, end = self.plan.phases[number], self.plan.starts[number + 1]
         if round(self.plan.load(now)) == round(self._users):
             most = _ASKED
         else:  # a ramp is cut short by what is nearer than the next question; the last has nothing behind it
-            most = _ASKED / 2 if self.plan.phases[number].ramp and end < self.plan.seconds else 0.0
+            most = _ASKED / 2 if phase.ramp and end < self.plan.seconds else 0.0
+            if end - now < most and self.plan.phases[number + 1].begin == phase.end:
+                return end - _MOMENT  # where it goes on level, it gets there a little early
         if end - now >= most:
             return now
         gevent.sleep(end - now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import time
@@ -95,6 +96,12 @@ def test_all_rows_are_free_for_the_next_run_of_the_web_ui(accounts: Accounts) ->
     args = ["--host", accounts.url, "--web-host", "127.0.0.1", "--web-port", port, "--processes", "2"]
     process = accounts.start(*args)
     process.wait_for(r"\(index 1\) reported as ready", 40)
+    process.wait_for("Starting web interface", 20)
+    for _ in range(50):
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(web, timeout=30).close()
+            break
+        time.sleep(0.1)
     form = {"user_count": "6", "spawn_rate": "6", "host": accounts.url}
     for _ in range(3):
         with urllib.request.urlopen(

@@ -56,11 +56,11 @@ def test_a_phase_begins_at_its_time_and_not_when_locust_asks_next(
     tmp_path: Path, target: serverkit.Server, workers: list[str]
 ) -> None:
     """A burst between two of its questions was left out."""
-    plan = "2 users for 1s; burst: 9 users for 800ms; 2 users for 2s; 6 users for 1s"
+    plan = "2 users for 1s; burst: 9 users for 800ms; 2 users for 2s; 2..6 users over 2s; 6 users for 1s"
     done, report = run(tmp_path, target.url, "--sio-phases", plan, *workers)
     assert done.code == 0, done.text
     users = [phase["users"] for phase in report["phases"]]
-    assert (users[1]["peak"], users[3]["peak"]) == (9, 6)
+    assert (users[1]["peak"], users[4]["peak"]) == (9, 6)
     assert sum(each["begun"] for each in users) == 2 + 7 + 4
 
 
