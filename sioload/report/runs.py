@@ -92,8 +92,11 @@ def read_run(path: str, text: str) -> Run:
     if document["schema"] not in (1, SCHEMA):
         raise UsageError(f"{path} is of schema {document['schema']!r}; this sioload reads 1 and {SCHEMA}")
     try:
-        run = Run(path, document, [_row(event) for event in document["events"]])
+        span = document.get("blocks")
+        run = Run(path, document, [_row(event, bool(span)) for event in document["events"]])
         _facts(run)
+        if span:
+            float(span["start_s"]), float(span["seconds"]), int(span["number"])
         float(document["duration_s"])
         document["health"]["verdict"], unverified(document)
         for counts in (document["ledger"], document["connections"]):
@@ -105,10 +108,10 @@ def read_run(path: str, text: str) -> Run:
     return run
 
 
-def _row(event: Mapping[str, Json]) -> Row:
+def _row(event: Mapping[str, Json], blocks_told: bool) -> Row:
     latency = event["latency_ms"] or {}
     times = times_of(event) if "histogram" in event else None
-    blocks = blocks_of(event.get("blocks") or "")
+    blocks = blocks_of(event.get("blocks") or "") if blocks_told else {}
     count, failures, skipped, unfinished = (
         int(event[name]) for name in ("count", "failures", "skipped", "unfinished")
     )

@@ -328,6 +328,17 @@ def test_schema_1_is_compared_without_significance() -> None:
         judged(runs(old), runs(SLOW), "CALL: p99 +10%")
 
 
+def test_rows_with_blocks_whose_times_are_not_told_are_compared_without_significance() -> None:
+    edited = copy.deepcopy(BASE)
+    del edited["blocks"]
+    found = judged(runs(edited), runs(SLOW), "CALL[message]: rate +10%")
+    assert "0.json has no blocks of time (schema 2)" in found["notes"][0]
+    assert stat(found, "CALL", "message", "p99")["verdict"] == "not judged" and found["exit_code"] == 0
+    edited["blocks"] = {"seconds": 1}
+    with pytest.raises(UsageError, match="no whole report"):
+        runs(edited)
+
+
 def test_a_report_of_an_older_version_lacks_what_was_not_told_then() -> None:
     old = of_schema_1(copy.deepcopy(BASE))
     del old["settings"], old["delivery"][0]["behind"], old["audience"]
