@@ -43,6 +43,8 @@ class Offer(NamedTuple):
 _NOTHING = Offer((), "", ())
 #: What the option `compress` offers (RFC 7692, section 7.1).
 COMPRESS = "permessage-deflate; client_max_window_bits"
+#: Of zlib. A browser's are 6 and 8: 2 to 9 % fewer bytes, for up to three times the CPU and twice the memory.
+_CHEAP: Final = {"level": 3, "memLevel": 5}
 _PARAMETER = re.compile(
     r"(server_no_context_takeover|client_no_context_takeover|client_max_window_bits)|"
     r"(server_max_window_bits|client_max_window_bits(?!=\"?8))=\"?([89]|1[0-5])\"?"  # zlib takes no 8
@@ -81,6 +83,7 @@ def _offer(protocols: str, extensions: str) -> Offer:
                 client_no_context_takeover="client_no_context_takeover" in bare,
                 server_max_window_bits=bits.get("server_max_window_bits"),
                 client_max_window_bits=own,
+                compress_settings=_CHEAP,
             )
             texts.append(text.strip())
             factories.append(factory)
