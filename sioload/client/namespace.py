@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import orjson
+
 from sioload.errors import UsageError
 from sioload.plain import Json
 from sioload.socketio.packet import Packet
@@ -109,4 +111,4 @@ def refusal_of(data: Json) -> str:
     said = data.get("message", data.get("reason")) if isinstance(data, dict) else data
     if isinstance(said, list) and said:
         said = said[0]
-    return said if isinstance(said, str) else repr(data)
+    return said if isinstance(said, str) else orjson.dumps(data, default=repr).decode()

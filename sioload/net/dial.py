@@ -165,6 +165,9 @@ class Dialler:
                 remedy = "ip addr add, or correct source_addresses"  # a port isn't taken before the connect
                 said = f"source address {source} is none of this machine's ({remedy})"
                 raise OSError(errno.EINVAL, said) from None
+        elif self._options.source_addresses:
+            kind = "IPv6" if family == _socket.AF_INET6 else "IPv4"
+            raise OSError(errno.EINVAL, f"none of source_addresses is {kind}, as the server's address is")
 
     def _too_slow(self, now: float) -> None:
         self._reason = "timed out"

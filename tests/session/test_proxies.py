@@ -111,6 +111,20 @@ def test_a_source_address_of_another_machine_is_named(target: serverkit.Server, 
     )
 
 
+@pytest.mark.parametrize(
+    ("address", "host", "kind"), [("127.0.0.1", "[::1]", "IPv6"), ("::1", "127.0.0.1", "IPv4")]
+)
+def test_a_source_address_of_the_other_kind_is_named(
+    target: serverkit.Server, address: str, host: str, kind: str
+) -> None:
+    """The load would come from an address that nobody asked for."""
+    sio = SocketIOClient(None, {"source_addresses": [address]}, url=f"http://{host}:{target.port}")
+    with gevent.Timeout(10), pytest.raises(ConnectError) as caught:
+        sio.connect()
+    assert caught.value.stage == "dial"
+    assert caught.value.reason == f"none of source_addresses is {kind}, as the server's address is"
+
+
 def dials(figures: dict[str, Any]) -> int:
     return sum(row["count"] for row in figures["events"] if (row["type"], row["name"]) == ("DIAL", "tcp"))
 
