@@ -318,4 +318,5 @@ def _dial_reason(error: OSError) -> str:
         return "too many open files (raise ulimit -n)"
     if error.errno == errno.EADDRNOTAVAIL:
         return "no local port or source address left (add source_addresses)"
-    return (error.strerror or str(error)).lower()
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:]
