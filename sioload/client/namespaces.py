@@ -16,7 +16,7 @@ from sioload.client.dispatcher import weigh
 from sioload.client.namespace import NO_QUERY, Namespace, namespaces_of, refusal_of
 from sioload.client.packets import NOTHING, Control, Packets
 from sioload.client.script import Script, ask
-from sioload.errors import ConnectError, ConnectionLost, EncodeError, Failure, LimitError
+from sioload.errors import ConnectError, ConnectionLost, EncodeError, Failure, LimitError, Refused
 from sioload.net.clock import stamp
 from sioload.options import Options
 from sioload.plain import Json
@@ -175,7 +175,7 @@ class Namespaces(Control):
         namespace.asked = perf_counter()
         try:
             self.packets.send_connect(namespace.name, payload)
-        except EncodeError as error:
+        except (EncodeError, Refused) as error:
             _not_asked(self, namespace, str(error))
 
     def on_connect(self, packet: Packet) -> None:

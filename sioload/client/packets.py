@@ -17,6 +17,7 @@ from sioload.net.websocket import MessageHandler
 from sioload.options import Options
 from sioload.plain import Json
 from sioload.session.connection import Connection
+from sioload.session.polling import LENGTHS
 from sioload.session.probe import remember_generation
 from sioload.session.transport import Receipt
 from sioload.socketio.codec import (
@@ -171,12 +172,17 @@ class Packets(MessageHandler):
                 return connection.send_direct(head, id, json, receipt)
         messages = self._codec.encode_event(namespace, event, arguments_of(data), id)
         if len(messages) > 1 or len(messages[0]) * 4 >= connection.max_payload:
-            _check_size(messages, connection.max_payload)
+            _check_size(connection, messages)
             self._tell_of(len(messages) - 1)
         return connection.send(messages, receipt)
 
     def send_ack(self, namespace: str, id: int, args: list[Json]) -> None:
-        """Answer an event of the server; nothing happens when its namespace is gone."""
+        """Answer an event of the server; nothing happens when its namespace is gone.
+
+        Raises:
+            EncodeError: an argument can't be serialised.
+            Refused: the answer is above the server's maxPayload.
+        """
         connection, asked = self.connection, self.namespaces.get(namespace)
         # Others may still be asked for: emits wait for these, but the server waits for this.
         if asked is not None and asked.connected and connection is not None and connection.is_open:
@@ -187,6 +193,7 @@ class Packets(MessageHandler):
                 connection.speak(V1_0)
                 remember_generation(self._fleet, requests.given, requests.options, V1_0)
             messages = self._codec.encode_ack(namespace, id, args)
+            _check_size(connection, messages)
             self._tell_of(len(messages) - 1)
             connection.send(messages)
 
@@ -200,10 +207,14 @@ class Packets(MessageHandler):
 
         Raises:
             EncodeError: the payload can't be serialised.
+            Refused: it is above the server's maxPayload.
         """
-        assert self.connection is not None
-        self.connection.requests.confided = payload
-        self.connection.send(self._codec.encode_connect(name, payload))
+        connection = self.connection
+        assert connection is not None
+        connection.requests.confided = payload
+        messages = self._codec.encode_connect(name, payload)
+        _check_size(connection, messages)
+        connection.send(messages)
 
     def send_disconnect(self, name: str) -> None:
         """Leave a namespace."""
@@ -305,8 +316,10 @@ class Packets(MessageHandler):
         self._listener.on_event(namespace.name, packet.data, packet.id, packet.auto, offset)
 
 
-def _check_size(messages: list[str | bytes], most: float) -> None:
+def _check_size(connection: Connection, messages: list[str | bytes]) -> None:
+    most = connection.max_payload
     for message in messages:
-        size = len(message.encode()) if isinstance(message, str) else len(message)
-        if size + 1 > most:
-            raise Refused(f"a message of {size} bytes is above the server's maxPayload of {most:.0f}")
+        if len(message) * 4 + LENGTHS >= most:  # else it fits, however it is encoded
+            size = connection.size_of(message)
+            if size > most:
+                raise Refused(f"a message of {size} bytes is above the server's maxPayload of {most:.0f}")

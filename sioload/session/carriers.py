@@ -67,6 +67,11 @@ class Carriers:
             receipt.settle("not_sent", "not connected")
         return False
 
+    def size_of(self, message: str | bytes) -> int:
+        """See `Transport.size_of`; 0 without one."""
+        carrier = self._carrier
+        return carrier.size_of(message) if carrier is not None else 0
+
     @property
     def direct(self) -> bool:
         """Whether a text needs nothing but an Engine.IO type in front of it."""

@@ -261,7 +261,7 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
         queue = polling.take_queue()
         polling.close("upgraded")
         self._ws.send_packet(Packet(PacketType.UPGRADE, ""))
-        for packets, _, receipt in queue:
+        for packets, receipt in queue:
             self._ws.take_over(packets, receipt)
         upgrade.count()
         self._fleet.recorder.connections.upgrade("polling", "websocket")

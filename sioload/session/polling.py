@@ -6,7 +6,6 @@ Source: Engine.IO protocol, section "HTTP long-polling".
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol
@@ -17,6 +16,7 @@ from sioload.net.dial import Dialler
 from sioload.net.guard import guarded
 from sioload.net.http import HTTPConnection, Response
 from sioload.net.stream import Stream
+from sioload.session.backlog import Backlog
 from sioload.session.requests import Requests
 from sioload.session.transport import Listener as TransportListener
 from sioload.session.transport import Receipt
@@ -54,15 +54,14 @@ class Polling:
     """The polling transport of one session.
 
     Attributes:
-        buffered: bytes that wait to be posted.
         max_payload: bytes that the server takes in one body, infinite when it doesn't say.
         last_heard: when a response came last that brought something.
         pausing: no new GET starts; `on_polling_paused` follows once nothing is under way.
     """
 
-    __slots__ = ("_batch", "_before", "_dialling", "_dials", "_get", "_listener", "_most", "_on_air",
-                 "_patience", "_post", "_queue", "_requests", "buffered", "closed", "last_heard",
-                 "max_payload", "pausing")  # fmt: skip
+    __slots__ = ("_backlog", "_batch", "_before", "_dialling", "_dials", "_get", "_listener", "_most",
+                 "_on_air", "_patience", "_post", "_requests", "closed", "last_heard", "max_payload",
+                 "pausing")  # fmt: skip
 
     def __init__(
         self, requests: Requests, listener: Listener, max_payload: float, line: HTTPConnection | None
@@ -78,10 +77,9 @@ class Polling:
         self._before: End | None = None  # why the last GET had to go out again
         self._dialling = False  # a connection for the next GET
         self._dials: list[Dialler] = []
-        self._queue: deque[tuple[list[Packet], int, Receipt | None]] = deque()
+        self._backlog = Backlog()
         self._on_air: list[Receipt] | None = None
         self._batch: list[Packet] = []
-        self.buffered = 0
         self.last_heard = perf_counter()
         self.pausing = False
         self.closed = False
@@ -90,7 +88,12 @@ class Polling:
     @property
     def posting(self) -> bool:
         """Whether something waits for its POST or for the POST's answer."""
-        return self._on_air is not None or bool(self._queue)
+        return self._on_air is not None or bool(self._backlog)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait to be posted."""
+        return self._backlog.size
 
     # Receiving.
 
@@ -112,14 +115,19 @@ class Polling:
 
     def send(self, messages: list[str | bytes], receipt: Receipt | None) -> bool:
         """See `Transport.send`."""
-        size = sum(len(m.encode()) if isinstance(m, str) else len(m) * 4 // 3 + 4 for m in messages)
-        size += len(messages) * (2 if self._requests.generation.eio == "4" else LENGTHS)
-        self._put([Packet(PacketType.MESSAGE, m) for m in messages], size, receipt)
+        more = 2 if self._requests.generation.eio == "4" else LENGTHS
+        sizes = [more + (len(m.encode()) if isinstance(m, str) else len(m) * 4 // 3 + 4) for m in messages]
+        self._put([Packet(PacketType.MESSAGE, m) for m in messages], sizes, receipt)
         return False
+
+    def size_of(self, message: str | bytes) -> int:
+        """See `Transport.size_of`."""
+        generation, packets = self._requests.generation, [Packet(PacketType.MESSAGE, message)]
+        return len(generation.encode_payload(packets, self._requests.options.base64)[0])
 
     def send_packet(self, packet: Packet) -> None:
         """See `Transport.send_packet`."""
-        self._put([packet], LENGTHS, None)
+        self._put([packet], [LENGTHS], None)
 
     def send_raw(self, frame: str | bytes, receipt: Receipt) -> bool:
         """See `Transport.send_raw`.
@@ -131,22 +139,21 @@ class Polling:
             packet = self._requests.generation.decode_frame(frame)
         except ProtocolError as error:
             raise Refused(f"not a packet of this generation: {error}") from None
-        self._put([packet], len(frame) * 4, receipt)
+        self._put([packet], [len(frame) * 4], receipt)
         return False
 
-    def _put(self, packets: list[Packet], size: int, receipt: Receipt | None) -> None:
-        """Queue the packets of one message; `size` is about their length in bytes."""
-        if receipt is None and len(self._queue) >= ANSWERS:
+    def _put(self, packets: list[Packet], sizes: list[int], receipt: Receipt | None) -> None:
+        """Queue the packets of one message; `sizes` are about their lengths in bytes."""
+        if receipt is None and len(self._backlog) >= ANSWERS:
             end = End("limit", f"more than {ANSWERS} answers wait for the server to take them")
             listener = self._listener  # which hears of it in the hub: a greenlet may send
             self._requests.fleet.later(guarded, listener.on_crash, listener.on_lost, end)
             return
-        self._queue.append((packets, size, receipt))
-        self.buffered += size
+        self._backlog.put(packets, sizes, receipt)
         self._post_next()
 
     def _post_next(self) -> None:
-        if not self._queue or self._on_air is not None or self.pausing or self.closed:
+        if not self._backlog or self._on_air is not None or self.pausing or self.closed:
             return
         self._on_air = []
         line = self._post
@@ -161,21 +168,8 @@ class Polling:
 
     def _post_on(self, line: HTTPConnection) -> None:
         """Send what fits into one body of at most maxPayload bytes."""
-        room = self.max_payload
-        batch: list[Packet] = []
-        receipts: list[Receipt] = []
-        while self._queue and (
-            not batch or (self._queue[0][1] <= room and len(batch) + len(self._queue[0][0]) <= self._most)
-        ):
-            packets, size, receipt = self._queue.popleft()
-            room -= size
-            self.buffered -= size
-            batch += packets
-            if receipt is not None:
-                receipts.append(receipt)
-        self._on_air = receipts
-        self._batch = batch
-        line.request(self._requests.post(batch))
+        self._batch, self._on_air = self._backlog.take(self.max_payload, self._most)
+        line.request(self._requests.post(self._batch))
 
     def _dialled_again(self, stream: Stream) -> None:
         """Nothing of the last POST had been sent."""
@@ -208,7 +202,7 @@ class Polling:
         """
         if now - self.last_heard < QUIET or self.posting:
             return False
-        self._put([Packet(PacketType.CLOSE, "")], 1, _Goodbye(self._listener))
+        self._put([Packet(PacketType.CLOSE, "")], [1], _Goodbye(self._listener))
         return True
 
     def close(self, reason: str) -> None:
@@ -225,8 +219,7 @@ class Polling:
         on_air, self._on_air = self._on_air or [], None
         for receipt in on_air:
             receipt.settle("indeterminate", reason)
-        queue, self._queue = self._queue, deque()
-        for _, _, waiting in queue:
+        for _, waiting in self._backlog.empty():
             if waiting is not None:
                 waiting.settle("not_sent", reason)
 
@@ -234,11 +227,9 @@ class Polling:
         """Those of its two lines that are there."""
         return [line.stream for line in (self._get, self._post) if line is not None]
 
-    def take_queue(self) -> list[tuple[list[Packet], int, Receipt | None]]:
+    def take_queue(self) -> list[tuple[list[Packet], Receipt | None]]:
         """What still waits to be posted, for the transport that follows."""
-        queue, self._queue = list(self._queue), deque()
-        self.buffered = 0
-        return queue
+        return self._backlog.empty()
 
     # The handler of both lines.
 
@@ -293,7 +284,8 @@ class Polling:
             for receipt in receipts:
                 receipt.settle("sent", "")
         elif response.status == 413:
-            for receipt in receipts:
+            rest = self._backlog.forget_rest()
+            for receipt in receipts if rest is None else [*receipts, rest]:
                 receipt.settle("error", "HTTP 413: payload too large for the server")
         else:
             for receipt in receipts:
@@ -352,7 +344,7 @@ def _polls(polling: Polling) -> bool:
 
 def owes(polling: Polling) -> bool:
     """Whether there are receipts that haven't heard yet."""
-    return bool(polling._on_air) or any(receipt is not None for _, _, receipt in polling._queue)
+    return bool(polling._on_air) or polling._backlog.owing
 
 
 def _rests(polling: Polling) -> bool:

@@ -29,6 +29,9 @@ class Transport(Protocol):
             True when all of it was handed to the kernel; otherwise `receipt` hears of it later.
         """
 
+    def size_of(self, message: str | bytes) -> int:
+        """Bytes of the body or frame that a message takes alone."""
+
     def send_packet(self, packet: Packet) -> None:
         """Send a packet of the engine's own."""
 

@@ -85,6 +85,11 @@ class WebSocketTransport(FrameListener):
             ws.send([self._requests.encode(Packet(MESSAGE, text))])
         return self._written(receipt)
 
+    def size_of(self, message: str | bytes) -> int:
+        """See `Transport.size_of`."""
+        frame = self._requests.encode(Packet(MESSAGE, message))
+        return len(frame.encode()) if isinstance(frame, str) else len(frame)
+
     def send_packet(self, packet: Packet) -> None:
         """See `Transport.send_packet`."""
         self.ws.send([self._requests.encode(packet)])
