@@ -137,7 +137,7 @@ class Opener(SessionListener):
         query = options.query
         asks = finding is not None and finding.asks
         if options.auth_token is not None and (generation.token == "query" or asks):
-            query = with_token(query, options.auth_token)
+            query = with_token(query, options.auth_token, options.encode_query)
         request = Request(
             endpoint,
             options.transports[0],

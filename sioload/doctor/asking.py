@@ -46,7 +46,9 @@ class Asker:
     def ask(self, parameters: str, **more: Any) -> requests.Response:
         """A request of the engine's, behind the queries of URL and options."""
         options = self.options
-        given = options.query if options.auth_token is None else with_token(options.query, options.auth_token)
+        given, token = options.query, options.auth_token
+        if token is not None:
+            given = with_token(given, token, options.encode_query)
         query = Request(self.endpoint, "polling", {}, given, {}, options.encode_query).query_string()
         parts = [part for part in (self.endpoint.query, query, parameters) if part]
         return self.get(f"{self.endpoint.path}?{'&'.join(parts)}", **more)

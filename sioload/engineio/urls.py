@@ -182,11 +182,12 @@ def readable(accepted: str) -> str:
     return ", ".join(kept) or "identity"
 
 
-def with_token(query: Mapping[str, Json] | str, token: str) -> Mapping[str, Json] | str:
-    """A user's query with the parameter `token` behind it."""
-    if isinstance(query, str):
-        return f"{query}&token={encoded(token)}" if query else {"token": token}
-    return {**query, "token": token}
+def with_token(query: Mapping[str, Json] | str, token: str, encode: bool) -> Mapping[str, Json] | str:
+    """A user's query with the parameter `token` behind it, encoded whether the query is (`encode`) or not."""
+    if isinstance(query, str) and query:
+        return f"{query}&token={encoded(token)}"
+    own: Mapping[str, Json] = {} if isinstance(query, str) else query
+    return {**own, "token": token if encode else encoded(token)}
 
 
 class Request:

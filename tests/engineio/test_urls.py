@@ -88,10 +88,13 @@ def test_the_urls_own_query_stays() -> None:
 
 @pytest.mark.parametrize(
     ("query", "expected"),
-    [("", {"token": "a b"}), ("x=1", "x=1&token=a%20b"), ({"x": 1}, {"x": 1, "token": "a b"})],
+    [("", "token=a%20b%2Bc"), ("x=1", "x=1&token=a%20b%2Bc"), ({"x": 1}, "x=1&token=a%20b%2Bc")],
 )
-def test_a_token_behind_the_query(query: dict[str, int] | str, expected: dict[str, object] | str) -> None:
-    assert with_token(query, "a b") == expected
+@pytest.mark.parametrize("encode", [True, False])
+def test_a_token_behind_the_query_is_encoded_in_any_case(
+    query: dict[str, int] | str, expected: str, encode: bool
+) -> None:
+    assert request(with_token(query, "a b+c", encode), encode=encode).query_string() == expected
 
 
 def test_headers_and_cookies() -> None:
