@@ -75,7 +75,8 @@ class Options:
         timestamp: requests carry a parameter `t`, lest a cache answers; None: as the generation's JavaScript
             client does it.
         base64: binary data goes as text, and is asked for as such (`b64=1`).
-        encode_query: names and values of a `query` that is a dict are encoded as in encodeURIComponent.
+        encode_query: names and values of a `query` that is a dict are encoded as in encodeURIComponent; a
+            list there is one text, with commas.
         limits: a `Limits`, or a dict of its fields.
     """
 
@@ -268,10 +269,28 @@ def check_query(query: object, encode: bool) -> None:
     """A query that a request can carry."""
     if not isinstance(query, Mapping | str):
         raise OptionError(f"query must be a dict or a string, not {type(query).__name__}")
-    text = query if isinstance(query, str) else "".join(f"{key}{value}" for key, value in query.items())
+    pairs = () if isinstance(query, str) else query.items()
+    text = query if isinstance(query, str) else "".join(f"{key}{parameter(key, v)}" for key, v in pairs)
     check_text("query", text)
     if (isinstance(query, str) or not encode) and any(c <= " " for c in text):
         raise OptionError("query holds a space or a control character, which has to be encoded")
+
+
+def parameter(name: object, value: object) -> str:
+    """The value of a query's parameter, as JavaScript makes a text of it; of None an empty one.
+
+    Raises:
+        OptionError: it has no form there.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return ",".join(parameter(name, item) for item in value)
+    if isinstance(value, Mapping | bytes | bytearray | set):
+        raise OptionError(f"query: {name!r} must be a text, a number or a list, not {type(value).__name__}")
+    return str(value)
 
 
 def unknown(name: object, valid: Any) -> str:

@@ -57,6 +57,8 @@ def test_an_options_object_is_taken_as_it_is() -> None:
         ({"proxy": "http://proxy:1/path"}, "proxy must be http://host:port"),
         ({"query": ["a"]}, "query must be a dict or a string, not list"),
         ({"query": "a=b HTTP/1.1\r\nX: y"}, "query holds a space or a control character"),
+        ({"query": {"a": {"b": 1}}}, "query: 'a' must be a text, a number or a list, not dict"),
+        ({"query": {"a": ["b", b"c"]}}, "query: 'a' must be a text, a number or a list, not bytes"),
         ({"query": {"a": "b c"}, "encode_query": False}, "query holds a space or a control character"),
         ({"query": {"a": "\udce9"}}, "query holds a character that can't be sent in UTF-8"),
         ({"query": "a=\udce9"}, "query holds a character that can't be sent in UTF-8"),

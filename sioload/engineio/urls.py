@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 from sioload.engineio.cookies import Jar, Keeper
 from sioload.engineio.cookies import given as given_cookies
 from sioload.errors import OptionError
-from sioload.options import check_query, check_strings, check_text
+from sioload.options import check_query, check_strings, check_text, parameter
 from sioload.plain import Json
 
 logger = logging.getLogger(__name__)
@@ -310,7 +310,7 @@ class Request:
         """The user's query, encoded as encodeURIComponent does, or as written with `encode_query` off."""
         if isinstance(self.query, str):
             return self.query.lstrip("?")
-        pairs = ((str(k), "" if v is None else str(v)) for k, v in self.query.items())
+        pairs = ((str(k), parameter(k, v)) for k, v in self.query.items())
         if self.encode:
             return "&".join(f"{encoded(k)}={encoded(v)}" for k, v in pairs)
         return "&".join(f"{k}={v}" for k, v in pairs)

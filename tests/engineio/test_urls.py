@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 import pytest
 
 from sioload.engineio.urls import Endpoint, Request, host_url, parse_url, readable, redirected, with_token
@@ -79,6 +81,20 @@ def test_parameters_come_in_the_order_of_the_javascript_client() -> None:
 def test_a_query_is_sent_as_written_when_asked_for() -> None:
     assert request({"a": "b+c%20d"}, encode=False).query_string() == "a=b+c%20d"
     assert request("?raw=a+b&c").query_string() == "raw=a+b&c"
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        (True, "true"), (False, "false"), (None, ""), (7, "7"), (1.5, "1.5"), ([1, 2], "1%2C2"), ((), ""),
+        (["a b", "é+", None, [True]], "a%20b%2C%C3%A9%2B%2C%2Ctrue"),
+    ],
+)  # fmt: skip
+def test_values_are_the_texts_that_javascript_makes_of_them(value: object, sent: str) -> None:
+    """Servers got Python's: `True`, and `['a', 'b']`."""
+    assert request({"a": value}).query_string() == f"a={sent}"
+    asked = request({"a": value}, encode=False)
+    assert asked.query_string() == f"a={unquote(sent)}"
 
 
 def test_the_urls_own_query_stays() -> None:

@@ -15,10 +15,11 @@ VALUE = "x y&=é€/+"
 
 @behaviour("query: encoded")
 def query(cell: Cell) -> None:
-    sio = cell.connected("/", "/chat", query={"a": VALUE, "n": 7})
+    sio = cell.connected("/", "/chat", query={"a": VALUE, "n": 7, "l": ["é", "+"], "b": True})
     for namespace in ("/", "/chat"):
         saw = sio.call("handshake", namespace=namespace)["query"]
-        same((saw.get("a"), saw.get("n")), (VALUE, "7"), f"what the server saw in {namespace}")
+        found = [saw.get(name) for name in "anlb"]
+        same(found, [VALUE, "7", "é,+", "true"], f"what the server saw in {namespace}")
 
 
 @behaviour("query: as written")
