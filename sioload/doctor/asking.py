@@ -14,7 +14,7 @@ import gevent
 import requests
 
 from sioload.doctor.diagnosis import Diagnosis, is_login
-from sioload.engineio.urls import Endpoint, Request, parse_url, redirected, stays, with_token
+from sioload.engineio.urls import Endpoint, Request, parse_url, redirected, stays, with_token, without_engines
 from sioload.net.tunnel import unused
 from sioload.options import Limits, Options
 from sioload.session.requests import MOVES
@@ -50,7 +50,8 @@ class Asker:
         if token is not None:
             given = with_token(given, token, options.encode_query)
         query = Request(self.endpoint, "polling", {}, given, {}, options.encode_query).query_string()
-        parts = [part for part in (self.endpoint.query, query, parameters) if part]
+        own = map(without_engines, (self.endpoint.query, query))
+        parts = [part for part in (*own, parameters) if part]
         return self.get(f"{self.endpoint.path}?{'&'.join(parts)}", **more)
 
     def get(self, target: str, source: str = "", **more: Any) -> requests.Response:

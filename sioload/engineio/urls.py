@@ -34,6 +34,10 @@ _MANAGED = frozenset(
 )
 
 
+#: Parameters that each request of Engine.IO has of its own.
+_ENGINES = frozenset(("EIO", "transport", "sid"))
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """A server's address and the path of its engine.
@@ -182,6 +186,15 @@ def readable(accepted: str) -> str:
     return ", ".join(kept) or "identity"
 
 
+def without_engines(query: str) -> str:
+    """A query without parameters that are the engine's own, as a URL has that was copied from a browser.
+
+    A server that finds one twice takes neither.
+    """
+    parts = query.split("&")
+    return "&".join([part for part in parts if part.partition("=")[0] not in _ENGINES])
+
+
 def with_token(query: Mapping[str, Json] | str, token: str, encode: bool) -> Mapping[str, Json] | str:
     """A user's query with the parameter `token` behind it, encoded whether the query is (`encode`) or not."""
     if isinstance(query, str) and query:
@@ -302,7 +315,8 @@ class Request:
 
     def target(self, endpoint: Endpoint, parameters: list[tuple[str, str]]) -> str:
         """The request target: path, the user's query, then the engine's parameters."""
-        parts = [p for p in (endpoint.query, self.query_string()) if p]
+        given = (endpoint.query, self.query_string())
+        parts = [p for p in (map(without_engines, given) if parameters else given) if p]
         parts += [f"{name}={encoded(value)}" for name, value in parameters]
         return endpoint.path + ("?" + "&".join(parts) if parts else "")
 

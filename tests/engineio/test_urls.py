@@ -97,6 +97,25 @@ def test_values_are_the_texts_that_javascript_makes_of_them(value: object, sent:
     assert asked.query_string() == f"a={unquote(sent)}"
 
 
+@pytest.mark.parametrize(
+    ("copied", "own"),
+    [
+        ("EIO=3&transport=polling&t=x&a=1&sid=old", "t=x&a=1"),
+        ("sid=old&a=1&b=EIO&EIO=4", "a=1&b=EIO"),
+        ("a=1&sides=2&transport", "a=1&sides=2"),
+    ],
+)
+def test_the_engines_own_parameters_go_once(copied: str, own: str) -> None:
+    """A URL that was copied from a browser has them too: servers answered "Transport unknown"."""
+    parameters = [("EIO", "4"), ("transport", "websocket")]
+    sent = f"/socket.io/?{own}&EIO=4&transport=websocket"
+    assert request().target(parse_url(f"http://127.0.0.1:5000/?{copied}", "/socket.io/"), parameters) == sent
+    assert request(copied).target(HERE, parameters) == sent
+    pairs = dict(part.partition("=")[::2] for part in copied.split("&"))
+    assert request(pairs).target(HERE, parameters) == sent
+    assert request(copied).target(HERE, []) == f"/socket.io/?{copied}"  # of 0.9, which has none
+
+
 def test_the_urls_own_query_stays() -> None:
     at = parse_url("http://127.0.0.1:5000/?room=7", "/socket.io/")
     assert request().target(at, [("EIO", "4")]) == "/socket.io/?room=7&EIO=4"

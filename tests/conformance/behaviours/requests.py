@@ -164,7 +164,8 @@ def on_handshake_raises(cell: Cell) -> None:
 @behaviour("handshake_url")
 def handshake_url(cell: Cell) -> None:
     front, back = cell.wire(), cell.wire()
-    path = "/socket.io/1/" if cell.server.eio is None else "/socket.io/"
+    copied = "1/?t=1" if cell.server.eio is None else "?EIO=3&transport=polling&t=x.1"  # from a browser
+    path = f"/socket.io/{copied}"
     sio = cell.connected(url=back.url, handshake_url=front.url + path)
     same(sio.call("echo", 1), 1)
     opened, later = (
