@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 _UNRESERVED = "-_.!~*'()"
 #: A part of a query, as encodeURIComponent writes it.
 encoded = lru_cache(maxsize=1024)(partial(quote, safe=_UNRESERVED))
+_NON_ASCII = re.compile("[^\0-\x7f]+")
 #: Content codings of answers.
 _READABLE = frozenset(("gzip", "deflate", "identity"))
 #: What is meant for one server alone.
@@ -314,11 +315,12 @@ class Request:
         self._left = True
 
     def target(self, endpoint: Endpoint, parameters: list[tuple[str, str]]) -> str:
-        """The request target: path, the user's query, then the engine's parameters."""
+        """The request target, in ASCII: path, the user's query, then the engine's parameters."""
         given = (endpoint.query, self.query_string())
         parts = [p for p in (map(without_engines, given) if parameters else given) if p]
         parts += [f"{name}={encoded(value)}" for name, value in parameters]
-        return endpoint.path + ("?" + "&".join(parts) if parts else "")
+        text = endpoint.path + ("?" + "&".join(parts) if parts else "")
+        return text if text.isascii() else _NON_ASCII.sub(lambda found: quote(found[0]), text)
 
     def query_string(self) -> str:
         """The user's query, encoded as encodeURIComponent does, or as written with `encode_query` off."""

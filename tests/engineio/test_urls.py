@@ -97,6 +97,14 @@ def test_values_are_the_texts_that_javascript_makes_of_them(value: object, sent:
     assert asked.query_string() == f"a={unquote(sent)}"
 
 
+def test_what_a_url_has_beyond_ascii_goes_encoded() -> None:
+    """Node's servers answer 400 to such bytes; Python's took each for a character."""
+    at = parse_url("http://127.0.0.1:5000/?a=é%C3%A9+b", "/käse/")
+    sent = "/k%C3%A4se/?a=%C3%A9%C3%A9+b&c=%F0%9F%98%80&EIO=4"
+    for query, encode in (("c=😀", True), ("c=😀", False), ({"c": "😀"}, True), ({"c": "😀"}, False)):
+        assert request(query, encode=encode).target(at, [("EIO", "4")]) == sent
+
+
 @pytest.mark.parametrize(
     ("copied", "own"),
     [

@@ -34,8 +34,8 @@ def query_as_written(cell: Cell) -> None:
 
 @behaviour("query: behind the URL")
 def query_of_the_url(cell: Cell) -> None:
-    sio = cell.connected(url=cell.url + "/?a=1")
-    same(sio.call("handshake")["query"].get("a"), "1")
+    sio = cell.connected(url=cell.url + "/?a=1é€")
+    same(sio.call("handshake")["query"].get("a"), "1é€")
 
 
 @behaviour("query of a namespace", missing=("pysio4",), cannot="it discards the query")
