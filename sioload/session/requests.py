@@ -151,16 +151,14 @@ class Requests:
         to = redirected(at, self._sent, location)
         if to is None:
             return False
-        if self.generation.eio is None:
-            to = replace(to, path=to.path.removesuffix("1/"))
         self._moves += 1
         if self.options.handshake_url:
             self._opens_at = to
         else:
-            self.endpoint = to
-        if stays(at, to.tls, to.host, to.port):
-            asked.endpoint = to
-        else:
+            if self.generation.eio is None:
+                to = replace(to, path=to.path.removesuffix("1/"))
+            self.endpoint = asked.endpoint = to
+        if not stays(at, to.tls, to.host, to.port) and to.origin != self.given.origin:
             asked.leave(to)
         if to.origin == at.origin and to.path == at.path.rstrip("/"):
             return True  # which is no use saying: the option path means both

@@ -202,3 +202,24 @@ def test_a_path_that_is_known_without_its_slash(
     rows = {(row["type"], row["name"]): row["count"] for row in figures["events"]}
     assert rows["OPEN", transports] == 6
     assert rows["OPEN", "(probe)"] < 6  # later sessions know it
+
+
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
+@pytest.mark.parametrize(("kind", "path"), [("sio0", "/socket.io/1/"), ("sio4", "/socket.io/")])
+def test_a_handshake_url_that_redirects_to_the_users_own_server(
+    kind: str, path: str, transport: str, servers: Callable[..., serverkit.Server]
+) -> None:
+    """Its form of the path was cut off (0.9), and what was meant for that server kept from it."""
+    server = servers(kind)
+    options: dict[str, Any] = {
+        "version": int(kind[-1]), "transports": [transport], "headers": {"Authorization": "Bearer abc"},
+        "cookies": {"a": "1"}, "reconnection": False,
+    }  # fmt: skip
+    there = f"location /go/ {{ return 302 {server.url}{path}$is_args$args; }}"
+    with nginx(there) as front, gevent.Timeout(10):
+        options["handshake_url"] = f"{front}/go/"
+        sio = SocketIOClient(None, options, url=server.url)
+        sio.connect()
+        saw = sio.call("handshake")
+        sio.disconnect()
+    assert (saw["authorization"], saw["cookie"]) == ("Bearer abc", "a=1")
