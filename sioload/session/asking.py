@@ -227,12 +227,12 @@ class Asking(ABC):
             self._listener.on_generation(generation)
 
     def _learn(self, spoken: Generation) -> None:
-        """The server showed what it speaks."""
-        known = self._requests.generation
-        if not accepts(known, spoken) or spoken.eio is None:
+        """The server showed what it speaks; who knows the version (no finding) wasn't asking."""
+        if self._finding is None:
+            return
+        if not accepts(self._requests.generation, spoken) or spoken.eio is None:
             self._speak(spoken)
-        if self._finding is not None:
-            self._finding.conclude(self._requests.generation)
+        self._finding.conclude(self._requests.generation)
 
     def _failed(self, report: Report, form: str, sure: bool = False) -> None:
         """Nothing was opened, and `form` may be what the server wants; `sure`: the answer says so."""

@@ -17,7 +17,7 @@ from sioload.net.websocket import WebSocket
 from sioload.session.asking import Asking
 from sioload.session.ends import unopened
 from sioload.socketio.detect import accepts, identify, mismatch
-from sioload.socketio.generations import UNKNOWN_3, V0, V4, Generation
+from sioload.socketio.generations import UNKNOWN_3, V0, V1, V4, Generation
 
 #: Seconds after which an open websocket on which the server says nothing is no old server's.
 GREETED = 1.0
@@ -96,7 +96,7 @@ class Opening(Asking, FrameListener):
         """Whether an answer is one of the version that was given; in base64, 1.x and 2.x may look alike."""
         requests = self._requests
         return accepts(requests.generation, spoken) or (
-            requests.options.base64 and spoken.eio == requests.generation.eio
+            requests.options.base64 and spoken is V1 and requests.generation.eio == V1.eio
         )
 
     def _mismatched(self, response: Response) -> None:

@@ -9,10 +9,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import gevent
 import pytest
 import serverkit
 from conformance.conftest import run_driver
 from conformance.table import SERVERS
+
+from sioload.client.api import SocketIOClient
+from sioload.errors import ConnectError
 
 SHUT = ("--transports", "websocket")
 AUTOMATIC = "handshake: version found out by itself"
@@ -62,6 +66,24 @@ def told_nothing(name: str, url: str, *more: str) -> dict[str, str]:
 def test_old_servers_that_cannot_be_told_apart(servers: Callable[..., serverkit.Server], name: str) -> None:
     server = servers(*SERVERS[name].command, *SHUT)
     assert told_nothing(name, server.url, "binary: both ways", "binary: the client's ack") == {}
+
+
+@pytest.mark.parametrize("name", ["socket.io 1.7.4", "socket.io 2.5.1", "python-socketio 4.6.1"])
+def test_a_version_that_is_given_is_spoken_with_base64_too(
+    servers: Callable[..., serverkit.Server], name: str
+) -> None:
+    """Openings in base64 may look alike: 2.x was spoken to as 1.x, which reads this text as another."""
+    row = SERVERS[name]
+    options = {"transports": ["polling"], "base64": True, "reconnection": False}
+    url = servers(row.kind).url
+    sio = SocketIOClient(None, {**options, "version": row.version}, url=url)
+    with gevent.Timeout(10):
+        sio.connect()
+        assert sio.call("echo", "Ã©") == "Ã©"
+        sio.disconnect()
+        if name == "python-socketio 4.6.1":  # it opens "/" in the same body, as 1.x never does
+            with pytest.raises(ConnectError, match=r"speaks Socket\.IO 2\.x .* option version to 2"):
+                SocketIOClient(None, {**options, "version": 1}, url=url).connect()
 
 
 def test_the_forms_of_1_0_0_are_learnt() -> None:
