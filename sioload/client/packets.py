@@ -135,7 +135,7 @@ class Packets(MessageHandler):
 
     def _use(self, generation: Generation, options: Options) -> None:
         self.generation = generation
-        self._codec = codec_for(generation, options.parser)
+        self._codec = codec_for(generation, options.parser, options.base64)
         self._direct = self._codec.encode_event is encode_event
 
     def end(self) -> None:

@@ -39,6 +39,7 @@ class Generation:
         encode_base64: as `encode_frame`, with binary as text (`Options.base64`).
         decode_payload, encode_payload: polling body (and its content type) to packets and back.
         codec: packets of Socket.IO, with the JSON parser.
+        codec_base64: the same with `Options.base64`, if that is another one.
         timestamp: polling requests carry `t`, as those of the JavaScript client of that generation.
         binary: messages may be binary.
         upgrade: a session can move from polling to websocket.
@@ -66,6 +67,7 @@ class Generation:
     decode_payload: Callable[[bytes, Limits], list[EnginePacket]]
     encode_payload: Callable[[Sequence[EnginePacket], bool], tuple[bytes, str]]
     codec: Codec
+    codec_base64: Codec | None = None
     timestamp: bool = True
     binary: bool = True
     upgrade: bool = True
@@ -82,6 +84,12 @@ _JSON = Codec(json.encode_event, json.encode_ack, json.encode_connect, json.enco
 _JSON_BARE = replace(
     _JSON, encode_connect=json.encode_connect_bare, encode_disconnect=json.encode_disconnect_bare
 )
+_JSON_QUERY = replace(_JSON, encode_connect=json.encode_connect_query)
+#: What has JSON's non-ASCII characters escaped.
+_ESCAPED: dict[str, Any] = {
+    "encode_event": partial(json.encode_event, ascii=True),
+    "encode_ack": partial(json.encode_ack, ascii=True),
+}
 
 V4 = Generation(
     name="4",
@@ -118,7 +126,9 @@ V2 = Generation(
     encode_base64=frames.encode_eio3_base64,
     decode_payload=payload.decode_lengths,
     encode_payload=payload.encode_lengths,
-    codec=replace(_JSON, encode_connect=json.encode_connect_query),
+    codec=_JSON_QUERY,
+    # Bodies are text, in which python-engineio 3 counts characters and Node counts units of UTF-16.
+    codec_base64=replace(_JSON_QUERY, **_ESCAPED),
 )
 
 #: 1.1 to 1.7. `Options.version` 1 means this; JSON is escaped because the server may be 1.0.x, which crashes
@@ -129,11 +139,8 @@ V1 = replace(
     version=1,
     decode_payload=partial(payload.decode_lengths, double=True),
     encode_payload=partial(payload.encode_lengths, double=True),
-    codec=replace(
-        _JSON_BARE,
-        encode_event=partial(json.encode_event, ascii=True),
-        encode_ack=partial(json.encode_ack, ascii=True),
-    ),
+    codec=replace(_JSON_BARE, **_ESCAPED),
+    codec_base64=None,
     ascii=True,
 )
 
@@ -195,14 +202,14 @@ GENERATIONS: dict[str, Generation] = {
 VERSIONS: dict[int, Generation] = {0: V0, 1: V1, 2: V2, 3: V3, 4: V4}
 
 
-def codec_for(generation: Generation, parser: Any) -> Codec:
-    """The codec of a generation with `Options.parser`: "json", "msgpack" or an object.
+def codec_for(generation: Generation, parser: Any, base64: bool = False) -> Codec:
+    """The codec of a generation with `Options.parser`: "json", "msgpack" or an object; and `Options.base64`.
 
     Raises:
         OptionError: the generation can't have another parser.
     """
     if parser == "json":
-        return generation.codec
+        return (generation.codec_base64 if base64 else None) or generation.codec
     if not generation.binary:
         raise OptionError("parser: Socket.IO 0.9 has no other than json")
     return MSGPACK if parser == "msgpack" else codec_of(parser)

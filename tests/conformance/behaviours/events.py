@@ -181,6 +181,7 @@ def binary(cell: Cell, **options: Any) -> None:
     for value in (BYTES, empty, NESTED, ("a", BYTES, {"b": b"\x04"}), b"\x00" * 70000):
         same(sio.call("binary", value), value, "ack")
         same(heard(sio, "binary", value, "binary"), value, "event")
+    same(sio.call("binary", (TEXT, BYTES)), (TEXT, BYTES))
     same(sio.call("echo", "text"), "text")
 
 
