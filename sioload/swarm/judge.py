@@ -116,10 +116,10 @@ class Judge:
         self.servers.start()
 
     def begin(self, workers: int = 0) -> None:
-        """A test starts, on so many workers (0 without workers)."""
+        """A test starts, on so many workers (0 without workers); call `forget` before."""
         self._workers = workers
         self.servers.begin()
-        self.forget()
+        self._count_from_now()
         self._aborted = None
         self._faults.clear()
         self._asked = 0
@@ -148,6 +148,9 @@ class Judge:
         """Everything measured so far is forgotten, and the time it took too."""
         self.swarm.reset()
         self.names = Names()
+        self._count_from_now()
+
+    def _count_from_now(self) -> None:
         self._watch = Watch(self._checks, REPORTS if self._workers else 0.0)
         self.servers.clear()
         self._started = time.time()

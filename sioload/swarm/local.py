@@ -31,6 +31,7 @@ class Local:
         self.desk = LocalDesk()
         self.judge = Judge(environment, Swarm(), self._gather, self.desk.stock.report, self._mark)
         guard = self.guard = Guard(environment, self.judge.internal_error)
+        guard.first("test_start", self.on_test_starting)
         guard.listen("test_start", self.on_test_start)
         guard.first("test_stopping", self.on_test_stopping)
         guard.last("test_stop", self.on_test_stop)
@@ -42,15 +43,18 @@ class Local:
             STATE_SPAWNING,
             STATE_RUNNING,
         ):  # a program's own
-            guard.safe(self._begin)(late=True)
+            guard.safe(self.producer.prepare)(late=True)
+            guard.safe(self.on_test_start)()
+
+    def on_test_starting(self, **_: object) -> None:
+        """Before listeners of the script: the requests that they make count."""
+        self.producer.prepare()
+        self.judge.forget()
 
     def on_test_start(self, **_: object) -> None:
-        self._begin(late=False)
-
-    def _begin(self, *, late: bool) -> None:
         self.guard.rearrange()
         self.trace.begin()
-        self.producer.begin(late=late)
+        self.producer.begin()
         self.desk.stock.begin()
         self.judge.begin()
 

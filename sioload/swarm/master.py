@@ -47,10 +47,12 @@ class Master:
         self.runner = runner
         self.swarm = Swarm()
         self.own = OwnRequests(environment, self.swarm)
-        self.judge = Judge(environment, self.swarm, self._gather, self._feeds, self._mark)
+        self.judge = Judge(
+            environment, self.swarm, self._gather, lambda since: self.desk.stock.report(since), self._mark
+        )
         self.test = 0
         self.roster = Roster(runner)
-        self._asked = False
+        self._asked = self._starting = False
         self._deferred: list[tuple[str, Message]] = []
         self._quit = self._hurried = False
         guard = self.guard = Guard(environment, self.judge.internal_error)
@@ -58,6 +60,7 @@ class Master:
         statistics.merge_quickly(environment.events, environment.stats)
         guard.first("worker_report", self.on_report)
         guard.listen("heartbeat_sent", self.on_heartbeat)
+        guard.first("test_start", self.on_test_starting)
         guard.listen("test_start", self.on_test_start)
         guard.listen("test_stopping", self.on_test_stopping)
         guard.last("test_stop", self.on_test_stop)
@@ -70,12 +73,20 @@ class Master:
         self.trace = collect(runner, guard, environment.parsed_options)
         gevent.spawn(self._look_after, guard.safe(self._look))
         if runner.state in (STATE_SPAWNING, STATE_RUNNING):
+            guard.safe(self.on_test_starting)()
             guard.safe(self.on_test_start)()
 
+    def on_test_starting(self, **_: object) -> None:
+        """Before listeners of the script: the requests that they make count."""
+        self._starting = True
+        self._next_test()
+        self.own.forget()
+        self.judge.forget()
+
     def on_test_start(self, **_: object) -> None:
+        self._starting = False
         self.guard.rearrange()
         collect_less(YOUNG)
-        self._next_test()
         self.trace.begin()
         self.desk.stock.begin()
         self._asked = False
@@ -215,7 +226,7 @@ class Master:
     @property
     def settled(self) -> bool:
         """No test goes on, and the figures of the last one are final."""
-        return not self.judge.running and not self.roster.awaited()
+        return not (self._starting or self.judge.running or self.roster.awaited())
 
     @property
     def reports(self) -> dict[str, int]:
@@ -285,9 +296,6 @@ class Master:
         if headless and self.roster.all_lost and not self.roster.awaited() and not self._quit:
             self._quit = True
             gevent.spawn(self.runner.quit)
-
-    def _feeds(self, since: float) -> list[dict[str, Json]]:
-        return self.desk.stock.report(since)
 
     def _gather(self) -> Figures:
         """The merged figures. Once the test is over, whoever hasn't reported its end is lost."""

@@ -32,9 +32,7 @@ class OwnRequests:
 
     def begin(self) -> None:
         """A test starts."""
-        self._recorder.reset()
         self._cutter.begin()
-        self._count = 0
 
     def forget(self) -> None:
         """Everything counted is forgotten."""

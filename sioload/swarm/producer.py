@@ -103,33 +103,37 @@ class Producer:
         gevent.spawn(self._batches)
         self._lag = LagWatch(self.fleet, self._judge)
 
-    def begin(self, *, late: bool = False) -> None:
-        """A test starts. Waits for the end of the one before.
+    def prepare(self, *, late: bool = False) -> None:
+        """A test is about to start: what the script does by then counts. Waits for the end of the one before.
 
         Args:
             late: it has started already, and its users count from when they began.
         """
         self._await_last()
         self._thaw()
+        if not late:
+            self.forget()
+            self.fleet.recorder.population.reset()
+        self._hurried = False
+        self._end = self._stopper = None
+        self.drained = False
+        self.fleet.reopen()
+
+    def begin(self) -> None:
+        """A test starts: its users are to come."""
         # Now: once users run, they would be held up for as long as it takes. Locust asks for its stack when
         # it stops a run, and the first to ask in a process waits until all modules' files are looked up.
         gc.collect()
         inspect.stack()
         collect_less()
-        if not late:
-            self.forget()
-            self.fleet.recorder.population.reset()
         self.cutter.begin()
         grace = getattr(self.environment.parsed_options, "sio_grace", GRACE)
         self.fleet.recorder.audience.begin(grace, stamp())
-        self._warned = self._hurried = False
+        self._warned = False
         self._settling = 0
-        self._end = self._stopper = None
         self.fleet.recorder.health.begin()
-        self.drained = False
         self._tap.look()
         self._tracing.begin(self.environment.parsed_options)
-        self.fleet.reopen()
         self.fleet.patience = getattr(self.environment.parsed_options, "sio_drain", DRAIN)
 
     def forget(self) -> None:

@@ -19,6 +19,7 @@ class Single:
         self.producer = Producer(environment)
         self.desk = LocalDesk()
         self.guard = Guard(environment, self.producer.fleet.recorder.internal_error)
+        self.guard.first("test_start", lambda **_: self.producer.prepare())
         self.guard.listen("test_start", lambda **_: self.producer.begin())
 
     def hurry(self) -> None:

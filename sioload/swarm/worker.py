@@ -67,6 +67,7 @@ class Worker:
         guard = self.guard = Guard(environment, self.producer.fleet.recorder.internal_error)
         self.desk = WorkerDesk(runner, guard)
         guard.first("report_to_master", self.on_report)
+        guard.first("test_start", self.on_test_starting)
         guard.listen("test_start", self.on_test_start)
         guard.first("test_stopping", self.on_test_stopping)
         guard.last("test_stop", self.on_test_stop)
@@ -90,14 +91,22 @@ class Worker:
         begun = self.runner.worker_state in (STATE_SPAWNING, STATE_RUNNING)
         return begun or bool(getattr(self.environment.parsed_options, TEST, 0))
 
+    def on_test_starting(self, **_: object) -> None:
+        """Before listeners of the script: the requests that they make count, and may be reported by then."""
+        self._prepare(late=False)
+
+    def _prepare(self, *, late: bool) -> None:
+        self.producer.prepare(late=late)
+        self._test = getattr(self.environment.parsed_options, TEST, self._test)
+
     def on_test_start(self, **_: object) -> None:
         self._begin(late=False)
 
     def _begin(self, *, late: bool) -> None:
+        if late:
+            self._prepare(late=True)
         self.guard.rearrange()
-        self.producer.begin(late=late)
-        options = self.environment.parsed_options
-        self._test = getattr(options, TEST, self._test)
+        self.producer.begin()
         self._know_marks()
         if late and self.runner.state == STATE_RUNNING:
             self.producer.ramped_up()

@@ -75,3 +75,41 @@ def test_requests_that_a_script_fires_on_the_master_have_rows(swarm: Swarm) -> N
     whole, late = (float(check["value"]) for check in swarm.report["checks"])
     assert whole > late > 10
     assert len(swarm.report["health"]["processes"]) == 2, "where no users run there is no generator"
+
+
+SEEDING = """
+exec(open({users!r}).read())
+
+@events.test_start.add_listener
+def seed(environment, **_):
+    def fire(name, exception=None):
+        environment.events.request.fire(request_type="PATCH", name=name, response_time=2.0,
+                                        response_length=0, exception=exception, context={{}})
+    fire("room")
+    if not hasattr(environment.runner, "clients"):
+        gevent.sleep(3.2)  # in which a worker reports
+    fire("user", ValueError("no such user"))
+"""
+
+
+@scene
+def test_requests_that_listeners_of_test_start_make_have_rows_alone(swarm: Swarm) -> None:
+    seeds_have_rows(swarm, 1)
+
+
+@scene
+def test_requests_that_listeners_of_test_start_make_have_rows_with_workers(swarm: Swarm) -> None:
+    seeds_have_rows(swarm, 3, "--processes", "2", *swarm.swarm_port())
+
+
+def seeds_have_rows(swarm: Swarm, processes: int, *more: str) -> None:
+    """What fills a server before its users come."""
+    script = swarm.folder / "seeding.py"
+    args = swarm.args("-t", "7s", "--sio-check", "PATCH[user]: failures == 0", *more, users=4)
+    script.write_text(SEEDING.format(users=str(args[1])))
+    args[1] = script
+    assert swarm.run(args) == 3, str(swarm.processes[0])
+    swarm.assert_everything_agrees()
+    counts = swarm.counts()
+    assert counts["PATCH", "room"] == (processes, 0) and counts["PATCH", "user"] == (processes, processes)
+    assert swarm.report["checks"][0]["reason"] == f"failures is {processes}, not == 0"
