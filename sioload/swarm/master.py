@@ -84,7 +84,7 @@ class Master:
         self.judge.forget()
 
     def on_test_start(self, **_: object) -> None:
-        self._starting = False
+        self._starting = self._hurried = False
         self.guard.rearrange()
         collect_less(YOUNG)
         self.trace.begin()

@@ -118,6 +118,45 @@ def test_an_interrupt_that_locust_takes_for_the_end_of_a_shape_alone(swarm: Swar
     assert process.wait(30) == 0, str(process)
 
 
+OWED = """
+from locust import constant, task
+from sioload import SocketIOUser
+
+class Asker(SocketIOUser):
+    wait_time = constant(0.5)
+    options = {"transports": ["websocket"], "version": 4}
+
+    @task
+    def ask(self):
+        self.sio.emit("delay", 7, callback=lambda *took: None)
+"""
+
+
+@scene
+def test_a_hurried_end_hurries_no_end_of_a_later_test(swarm: Swarm) -> None:
+    """The web UI stays, and the acks of the next test take longer than a hurried one would wait for."""
+    script, port = swarm.folder / "owed.py", serverkit.free_port()
+    script.write_text(OWED)
+    web = ["--autostart", "--web-host", "127.0.0.1", "--web-port", str(port)]
+    plan = ["--sio-phases", "2 users for 60s", "--sio-drain", "15"]
+    found = swarm.args(*web, *plan, "--processes", "1", *swarm.swarm_port(), users=3)
+    found[1] = script
+    process = swarm.start([arg for arg in found if arg not in ("--headless", "-u", "-r", "3")])
+    process.wait_for("phase 1 of 1", 30)
+    time.sleep(1)
+    for _ in range(2):
+        process.signal(signal.SIGINT)
+        time.sleep(1.5)  # in the first second it may be the same one
+    process.wait_for("leaving web ui running", 30)
+    serverkit.http_json(f"http://127.0.0.1:{port}/swarm", method="POST")
+    process.wait_for("(?s)phase 1 of 1.*phase 1 of 1", 30)
+    time.sleep(1)
+    process.signal(signal.SIGTERM)
+    assert process.wait(40) == 0, str(process)
+    ledger = swarm.report["ledger"]
+    assert ledger["emits"] == ledger["acked"] > 2, str(process)
+
+
 def test_a_masters_port_that_is_taken_is_told_before_workers_are_forked(tmp_path: Path) -> None:
     with serverkit.socket.create_server(("127.0.0.1", 0)) as other:
         number = str(other.getsockname()[1])
