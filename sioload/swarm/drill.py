@@ -103,15 +103,21 @@ class Drill:
             gevent.spawn(self._environment.runner.quit)  # type: ignore[union-attr]
 
     def _all_in(self, run: Run) -> bool:
-        """Wait until all users that live have had a session; False if the run ends before."""
+        """Wait until all users that are to have a session, and live, have had one; False if the run ends
+        before."""
         runner = self._environment.runner
+        kinds = self._environment.user_classes
+        others = {kind.__name__ for kind in kinds if not hasattr(kind, "parsed_options")}
         late = math.inf
         while run.running and runner is not None:
             figures, users = run.figures(), runner.target_user_count
             made, living = figures.connections, figures.population
             if max(runner.user_count, living.begun) >= users > 0:  # some may have ended already
                 connected = sum(made.current.values())
-                if connected >= users or made.opened >= users or connected >= living.now > 0:
+                beside = [counts for name, counts in living.classes.items() if name in others]
+                ours = users - sum(counts.begun for counts in beside)
+                now = living.now - sum(counts.now for counts in beside)
+                if connected >= ours or made.opened >= ours or connected >= now > 0:
                     return True
                 late = min(late, stamp() + PATIENCE)
             if stamp() > late:

@@ -335,3 +335,28 @@ def test_workers_with_few_users_each_cut_the_share_of_all(tmp_path, target):
     assert done.code == 0, done.text
     (mark,) = json.loads(report.read_text())["drill"]
     assert (mark["lost"], mark["not_back"]) == (2, 0), done.text
+
+
+BESIDE = """
+exec(open({users!r}).read())
+from locust import HttpUser
+
+class Reader(HttpUser):
+    wait_time = constant(1)
+    fixed_count = 2
+
+    @task
+    def read(self):
+        self.client.get("/counts")
+"""
+
+
+def test_users_of_other_kinds_keep_no_drill_waiting(tmp_path, target):
+    """They never have a session."""
+    script, report = tmp_path / "locustfile.py", tmp_path / "report.json"
+    script.write_text(BESIDE.format(users=str(USERS)))
+    args = ["drill", script, "--host", target.url, "--users", "6", "--at", "2s", "--watch", "2s"]
+    done = serverkit.run_sioload([*args, "--cut", "50%", "--sio-report", report], 50, cwd=tmp_path)
+    assert done.code == 0 and "drilling anyway" not in done.err, done.text
+    (mark,) = json.loads(report.read_text())["drill"]
+    assert (mark["lost"], mark["not_back"]) == (2, 0), done.text
