@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from http.cookiejar import Cookie as StandardCookie
 from http.cookiejar import CookieJar
-from typing import Any
+from typing import Any, cast
 
 from requests import PreparedRequest
 
@@ -117,10 +117,7 @@ class Shared:
 
     def _held(self) -> CookieJar:
         """Asked for each time: a script may have put another in its place."""
-        jar: CookieJar = (
-            self._client.cookiejar if hasattr(self._client, "cookiejar") else self._client.cookies
-        )
-        return jar
+        return cast(CookieJar, _jar_of(self._client))
 
 
 def share(jar: Jar, client: Any, host: str) -> None:
@@ -128,6 +125,15 @@ def share(jar: Jar, client: Any, host: str) -> None:
     mirror = Shared(client)
     held = mirror.pull(host) or []
     jar.join(held, mirror, host)
+
+
+def keeps(client: Any) -> bool:
+    """Whether a client of a script's own keeps cookies: it may be one of any protocol."""
+    return isinstance(_jar_of(client), CookieJar)
+
+
+def _jar_of(client: Any) -> object:
+    return client.cookiejar if hasattr(client, "cookiejar") else getattr(client, "cookies", None)
 
 
 def holds(client: Any) -> bool:

@@ -23,7 +23,7 @@ from sioload.options import Options, options_from
 from sioload.plain import Json
 from sioload.users.feeds import stop_waiting
 from sioload.users.handlers import handlers_of
-from sioload.users.http import fit, holds, secure, share
+from sioload.users.http import fit, holds, keeps, secure, share
 from sioload.users.pacing import end_pace
 from sioload.users.tasks import start
 
@@ -144,6 +144,8 @@ class SocketIOUser(User):
     def cookie_jar(self, make: bool = False) -> Jar | None:
         """The cookies of this user, its HTTP client's among them; None while there are none and none asks."""
         client = self._http
+        if client is not None and not keeps(client):
+            client = None
         if self._jar is None and (make or (client is not None and holds(client))):
             self._jar = Jar()
         if client is not None and self._jar is not None and self._jar.mirror is None:

@@ -198,3 +198,34 @@ def test_a_user_holds_no_more_connections_than_its_script_has_open(
     run = serverkit.run([sys.executable, script, target.url], 30, cwd=tmp_path)
     assert run.code == 0, run.text
     assert json.loads(run.out.splitlines()[-1]) == {"held": 4, "again": True, "late": 0}
+
+
+OWN = """
+import json, sys, xmlrpc.client
+from locust.env import Environment
+from sioload import SocketIOUser
+
+class Visitor(SocketIOUser):
+    host = sys.argv[1]
+    options = {"version": 4, "cookies": {"a": "1"}}
+
+class Other:
+    pass
+
+told = []
+for client in (Other(), xmlrpc.client.ServerProxy("http://127.0.0.1:1")):
+    user = Visitor(Environment(user_classes=[Visitor]))
+    user.client = client
+    user.sio.connect()
+    told.append([user.sio.call("echo", 1), user.client is client, user.sio.fleet.recorder.internal_errors])
+print(json.dumps(told))
+"""
+
+
+def test_a_client_of_another_protocol_may_be_a_users_own(target: serverkit.Server, tmp_path: Path) -> None:
+    """One that keeps no cookies, and one that has whatever attribute it is asked for."""
+    script = tmp_path / "own.py"
+    script.write_text(OWN)
+    run = serverkit.run([sys.executable, script, target.url], 30, cwd=tmp_path)
+    assert run.code == 0, run.text
+    assert json.loads(run.out.splitlines()[-1]) == [[1, True, []]] * 2
