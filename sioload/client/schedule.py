@@ -46,12 +46,14 @@ class Pace:
 
     Attributes:
         row: that of the last emit whose time counts from a slot; None before the first.
+        plan: the `wait_time` whose pace it is.
     """
 
-    __slots__ = ("_begun", "_closed", "_greenlet", "_interval", "_origin", "_slot", "row")
+    __slots__ = ("_begun", "_closed", "_greenlet", "_interval", "_origin", "_slot", "plan", "row")
 
-    def __init__(self, interval: float, now: float) -> None:
+    def __init__(self, interval: float, now: float, plan: object = None) -> None:
         """The first iteration begins `now`, in this greenlet; the next ones `interval` seconds apart."""
+        self.plan = plan
         self._interval = interval
         self._origin = now
         self._begun = 1

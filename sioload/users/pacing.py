@@ -21,7 +21,8 @@ def paced(rate: float) -> Any:
     Iteration k is meant to begin `k / rate` seconds after the user's first one. Its first emit is timed from
     then, so a slow answer shows in all iterations that it held up; the time from when that emit really went
     out is the row's service time, beside. An iteration that comes late begins at once, until the user has
-    caught up. Those that didn't begin before the user was stopped are counted as skipped.
+    caught up. Those that didn't begin before the user was stopped are counted as skipped. A set of tasks may
+    have a pace of its own, for as long as it lasts.
 
     Args:
         rate: iterations per second and user.
@@ -47,13 +48,26 @@ class Paced:
         client = getattr(user, "sio", None)
         if client is None:
             raise UsageError("paced() is a wait_time of SocketIOUser; other users have constant_throughput()")
-        if client.pace is None:
+        if client.pace is None or client.pace.plan is not self:
             self.begin(user)
         return float(client.pace.next(perf_counter()))
 
     def begin(self, user: Any) -> None:
-        """The first iteration of a `SocketIOUser` begins now, in this greenlet."""
-        user.sio.pace = Pace(self._interval, perf_counter())
+        """The first iteration of a `SocketIOUser`, or of a set of its tasks, begins now, in this greenlet."""
+        keep_pace(user, Pace(self._interval, perf_counter(), self))
+
+
+def keep_pace(user: Any, pace: Pace | None) -> None:
+    """A user goes by this pace from now on, on all of its connections."""
+    for client in user.clients:
+        client.pace = pace
+
+
+def resume_pace(user: Any, pace: Pace | None) -> None:
+    """A set of tasks is over, which may have had a pace of its own: the one from before it goes on."""
+    if user.sio.pace is not pace:
+        end_pace(user.sio)
+        keep_pace(user, pace)
 
 
 def end_pace(client: SocketIOClient) -> None:

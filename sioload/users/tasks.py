@@ -27,7 +27,7 @@ from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST
 
 from sioload.client.api import SocketIOClient
 from sioload.errors import ConnectError, EmitError, NotConnected, UsageError
-from sioload.users.pacing import Paced
+from sioload.users.pacing import Paced, resume_pace
 
 #: Where Locust tells what tasks raise.
 _locusts_log = logging.getLogger("locust.user.task")
@@ -226,9 +226,11 @@ def _guarded(user: Connected, kind: type[TaskSet]) -> Callable[[Any], None]:
     def run(parent: Any) -> None:
         tasks: Any = kind(parent)
         _guard(user, tasks)
+        pace = user.sio.pace
         try:
             tasks.run()
         finally:
+            resume_pace(user, pace)
             del tasks.execute_task  # which holds the set itself
 
     run.__name__, run.__qualname__, run.__module__ = kind.__name__, kind.__qualname__, kind.__module__

@@ -170,6 +170,7 @@ class SocketIOUser(User):
             url=url or self.sio.url,
             user=self,
         )
+        client.pace = self.sio.pace
         followed, main = self.sio_trace is not None, self.sio
         kept = [c for c in self.clients if followed or c is main or not c.closed]
         self.clients = (*kept, client)  # a script may make one for each task
@@ -179,6 +180,7 @@ class SocketIOUser(User):
         """One of its connections is opened, maybe again after it was closed, and forgotten by that."""
         if client not in self.clients:
             self.clients += (client,)
+            client.pace = self.sio.pace
             if self.sio.leaving:
                 client.release()
 

@@ -84,6 +84,45 @@ class Nested(Timed):
                 self.interrupt(reschedule=False)
 
 
+class Beside(Timed):
+    """What is late, on a further connection."""
+
+    def on_start(self):
+        super().on_start()
+        self.other = self.another_client()
+        self.other.connect()
+
+    @task
+    def work(self):
+        self.other.call("delay", 2 / RATE, name="beside")
+
+
+class Bursts(Timed):
+    """A set with a pace of its own, entered again and again."""
+
+    wait_time = constant(1)
+
+    @task
+    class Burst(TaskSet):
+        wait_time = paced(RATE)
+
+        def on_start(self):
+            self.left = 5
+
+        @task
+        def work(self):
+            self.user.sio.call("echo", 1, name="burst")
+            self.left -= 1
+            if not self.left:
+                self.interrupt(reschedule=False)
+
+
+class Faster(Bursts):
+    """The same of a user who has a pace too."""
+
+    wait_time = paced(1)
+
+
 class Stuck(Timed):
     """Never comes to emit anything."""
 

@@ -48,13 +48,23 @@ def test_the_first_emit_of_each_iteration_is_timed_from_its_slot(run: Any) -> No
     assert second["service_ms"] is None and second["skipped"] == 0
 
 
-def test_what_is_late_grows_and_what_never_began_is_skipped(run: Any) -> None:
-    ended = run("Late")
-    slow = ended.row("CALL", "slow")
+@pytest.mark.parametrize("users, name", [("Late", "slow"), ("Beside", "beside")])
+def test_what_is_late_grows_and_what_never_began_is_skipped(run: Any, users: str, name: str) -> None:
+    ended = run(users)
+    slow = ended.row("CALL", name)
     assert slow["count"] + slow["skipped"] == pytest.approx(ended.plan, abs=2)
     assert slow["skipped"] >= 0.4 * ended.plan
     assert slow["latency_ms"]["max"] > 1000 and slow["service_ms"]["p50"] == pytest.approx(100, rel=0.5)
-    assert f"CALL slow: {slow['skipped']} starts skipped" in ended.done.out
+    assert f"CALL {name}: {slow['skipped']} starts skipped" in ended.done.out
+
+
+@pytest.mark.parametrize("users", ["Bursts", "Faster"])
+def test_a_set_of_tasks_may_have_a_pace_of_its_own(run: Any, users: str) -> None:
+    """It begins each time that the set does: in between, nothing of it is owed."""
+    ended = run(users)
+    burst = ended.row("CALL", "burst")
+    assert burst["count"] >= 20, "two users, two bursts of five each"
+    assert burst["service_ms"]["p50"] <= burst["latency_ms"]["p50"] < 500, ended.done.text
 
 
 def test_emits_without_ack_are_paced_and_handlers_are_not(run: Any) -> None:
