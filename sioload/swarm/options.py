@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def add_options(parser: Any) -> None:
 
     def parse_args(*args: Any, **kwargs: Any) -> Any:
         options = parse(*args, **kwargs)
-        if fault := _same_file(options):
+        if fault := _same_file(options) or _stands_twice(parser):
             parser.error(fault)
         before_fork(options)
         return options
@@ -106,6 +107,21 @@ def _same_file(options: Any) -> str | None:
         flag = "--" + name.removesuffix("_file").replace("_", "-")
         if (other := seen.setdefault(os.path.realpath(path), flag)) != flag:
             return f"{other} and {flag} both name {path}: give each a file of its own"
+    return None
+
+
+def _stands_twice(parser: Any) -> str | None:
+    """Which of our options stands twice in a configuration file, where the last holds alone; None if none."""
+    for source, settings in parser.get_source_to_settings_dict().items():
+        path = source.partition("|")[2]
+        if not os.path.isfile(path) or path.endswith(".toml"):
+            continue
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        for key in settings:
+            lines = re.findall(rf"^\s*{re.escape(key)}[\s:=]", text, re.MULTILINE)
+            if key.lstrip("-").startswith("sio-") and len(lines) > 1:
+                hint = f"give it once, several as a list: {key} = [ONE, OTHER]"
+                return f"{path}: {key} stands twice, and the last would hold alone: {hint}"
     return None
 
 

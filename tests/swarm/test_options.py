@@ -121,3 +121,24 @@ def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
     assert json.loads(links["report.json"].read_text())["final"]
     assert "<testsuites" in links["junit.xml"].read_text()
     assert {path.name for path in tmp_path.iterdir()} == {*links, "run.json", "new.xml"}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("sio-check = CALL: p99 < 1us", "sio-check: ledger: timeout == 0"),
+        ("  --sio-report a.json", "users = 3", "--sio-report b.json"),
+    ],
+)
+def test_an_option_that_stands_twice_in_a_configuration_file(lines: tuple[str, ...], tmp_path: Path) -> None:
+    """The last would take the place of the others, and a check that fails be none."""
+    (tmp_path / "locust.conf").write_text("# sio-check = once\n" + "\n".join(lines) + "\n")
+    name = lines[0].split()[0].lstrip("-")
+    line = refused([], tmp_path)
+    assert f"{name} stands twice" in line and "locust.conf" in line and "[ONE, OTHER]" in line
+
+
+def test_a_configuration_file_may_have_a_list_of_checks(tmp_path: Path) -> None:
+    checks = "CALL[a]: p99 < 1s, CALL: p99 < 1"
+    (tmp_path / "locust.conf").write_text(f"# sio-check = CALL: count > 1\nsio-check = [{checks}]\n")
+    assert "check 'CALL: p99 < 1': '1' needs a unit" in refused([], tmp_path)
