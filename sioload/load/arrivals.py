@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -29,6 +30,8 @@ from sioload.net.fleet import fleet_of
 
 if TYPE_CHECKING:
     from locust.env import Environment
+
+logger = logging.getLogger(__name__)
 
 #: The master tells a worker to begin a session.
 ARRIVE: Final = "sioload_arrive"
@@ -120,6 +123,10 @@ class Arrivals(Shape):
         self.arrivals_begin(origin)
         self._until = origin + self.duration_of(runner)
         length = self.length()
+        for cls in runner.user_classes:
+            if cls.fixed_count:
+                what = "there is none of a class of weight 0" if cls.weight <= 0 else "its weight counts"
+                logger.warning("sioload: %s.fixed_count means nothing to sessions: %s", cls.__name__, what)
         classes = dealt(weighted(runner.user_classes))
         for offset in self.slots():
             slot = origin + offset

@@ -93,6 +93,37 @@ def test_a_shape_that_makes_no_sense_ends_the_run_before_it_starts(
     assert "Crowd" in done.err and said in done.err, done.text
 
 
+FIXED = """
+from locust import HttpUser, constant, task
+from sioload import SocketIOUser
+
+class Guest(SocketIOUser):
+    wait_time = constant(1)
+    @task
+    def rest(self): ...
+
+class Watcher(HttpUser):
+    wait_time = constant(1)
+    fixed_count, weight = 1, {weight}
+    @task
+    def watch(self): ...
+"""
+
+
+@pytest.mark.parametrize("weight, said, guests", [(1, "its weight counts", 4), (0, "there is none", 8)])
+def test_a_fixed_count_is_told_to_mean_nothing_to_sessions(
+    tmp_path: Path, target: serverkit.Server, weight: int, said: str, guests: int
+) -> None:
+    script, report = tmp_path / "fixed.py", tmp_path / "report.json"
+    script.write_text(FIXED.format(weight=weight))
+    plan = ["--sio-phases", "8/s for 1s", "--sio-session-length", "1s", "--sio-report", report]
+    done = serverkit.run_locust(["-f", script, "--host", target.url, "--headless", *plan], 40)
+    assert done.code == 0, done.text
+    (line,) = [line for line in done.err.splitlines() if "fixed_count" in line and "sioload" in line]
+    assert "Watcher.fixed_count means nothing to sessions" in line and said in line
+    assert json.loads(report.read_text())["connections"]["opened"] == guests, done.text
+
+
 DEALT = """
 from collections import Counter
 from itertools import islice
