@@ -33,12 +33,14 @@ class Asker:
         options: as for a user; what was meant for one server alone doesn't follow to another.
         endpoint: where requests go.
         found: gets the redirects that were followed, and the times that questions took.
+        circling: the server redirects without an end.
     """
 
     def __init__(self, endpoint: Endpoint, options: Options, found: Diagnosis) -> None:
         self.endpoint = endpoint
         self.options = options
         self.found = found
+        self.circling = False
         self._verify: bool | str = (options.ca_file or True) if options.tls_verify else False
         if not options.tls_verify:  # as was asked for
             warnings.filterwarnings("ignore", "Unverified HTTPS request")
@@ -92,8 +94,9 @@ class Asker:
         answer: requests.Response = timed(self.found, "open", self._ask_for_session)
         for _ in range(MOVES):
             if not self._moved(answer):
-                break
+                return answer
             answer = self._ask_for_session()
+        self.circling = "Location" in answer.headers
         return answer
 
     def _ask_for_session(self) -> requests.Response:
@@ -101,16 +104,19 @@ class Asker:
 
     def _moved(self, answer: requests.Response) -> bool:
         """Whether the answer sends us to another place, where a load test goes too."""
-        location = answer.headers.get("Location", "")
-        if not 300 < answer.status_code < 400 or not location or is_login(location):
+        here, location = self.endpoint, answer.headers.get("Location", "")
+        if not 300 < answer.status_code < 400 or not location or is_login(here, location):
             return False
-        here, to = self.endpoint, redirected(self.endpoint, answer.request.path_url, location)
+        to = redirected(here, answer.request.path_url, location)
         if to is None:
             return False
-        if not stays(here, to.tls, to.host, to.port):
+        if stays(here, to.tls, to.host, to.port):
+            cookies = {**self.options.cookies, **answer.cookies.get_dict()}  # it may look for them there
+            self.options = self.options.but(cookies=cookies)
+        else:
             self.options = self.options.but(headers={}, cookies={})
         self.endpoint = to
-        if (to.origin, to.path) != (here.origin, here.path.rstrip("/")):
+        if (to.origin, to.path) not in ((here.origin, here.path), (here.origin, here.path.rstrip("/"))):
             place = f"{to.origin}{to.path}"
             said = f"the server redirects to {place}, which a load test follows for each session"
             self.found.fault(said, "use that URL or --path", fatal=False)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
+from sioload.engineio.urls import Endpoint, bare
 from sioload.net.tls import tls_reason
 from sioload.plain import Json
 from sioload.socketio.generations import UNKNOWN_3, Generation
@@ -87,9 +89,14 @@ def login_remedy(status: int, said: str, location: str = "") -> str:
     )
 
 
-def is_login(location: str) -> bool:
-    """Whether a redirect leads to a login."""
-    return any(word in location.lower() for word in ("login", "signin", "sign_in", "auth", "session"))
+def is_login(asked: Endpoint, location: str) -> bool:
+    """Whether a redirect leads to a login, and not to another place of what was asked for."""
+    place = bare(location)
+    path = re.sub(r"^\w*:?//[^/]*", "", place)
+    words = place.lower().replace(asked.host, "")
+    return path.rstrip("/") != asked.path.rstrip("/") and any(
+        word in words for word in ("login", "signin", "sign_in", "auth", "session")
+    )
 
 
 def namespace_remedy(generation: Generation, reason: str) -> str:

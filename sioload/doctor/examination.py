@@ -196,8 +196,14 @@ class Examination:
             self.found.fault(f"the server refuses the handshake: {reason}", remedy)
         elif b"HTTP request was sent to HTTPS port" in answer.content:
             self.found.fault("the port speaks TLS", "use https:// or wss:// in the URL")
+        elif self._asker.circling:
+            self.found.fault(
+                f"the server redirects in a circle: to {location}",
+                "mend that there; behind a proxy that ends TLS it must be told of it (X-Forwarded-Proto)",
+            )
         elif 300 <= answer.status_code < 400:
-            remedy = login_remedy(0, "", location) if is_login(location) else "use that URL"
+            login = is_login(self._endpoint, answer.headers.get("Location", ""))
+            remedy = login_remedy(0, "", location) if login else "use that URL"
             self.found.fault(f"the server redirects to {location}", remedy)
         elif answer.status_code >= 500:
             self.found.fault(

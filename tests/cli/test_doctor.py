@@ -19,6 +19,7 @@ import pytest
 import serverkit
 import trustme
 from faults.kit import isolates
+from proxykit import PASS
 
 GENERATIONS = {
     "sio0": ("0.9", None),
@@ -405,3 +406,36 @@ def test_redirects_are_followed_with_what_may_follow(servers: Callable[..., serv
     behind.reset()
     examine(behind.url.replace("//", "//ann:se%3Acret@"), code=0)
     assert {one["headers"].get("authorization") for one in behind.requests()} == {"Basic YW5uOnNlOmNyZXQ="}
+
+
+#: A server below a path of its own, whose name has a word that logins have.
+AUTH = PASS.replace("location /", "location /auth/io/").replace("{behind};", "{behind}/socket.io/;")
+
+
+def test_a_word_of_logins_in_what_was_asked_for_makes_no_login(
+    servers: Callable[..., serverkit.Server],
+) -> None:
+    with (
+        proxykit.nginx(
+            PASS.format(behind=servers("sio4").port) + AUTH.format(behind=servers("sio4").port)
+        ) as at,
+        proxykit.nginx(f"location / {{ return 307 {at}$request_uri; }}") as front,
+    ):
+        for given in ([f"{front}/?auth=token"], [front, "--path", "/auth/io/"]):
+            (note,) = examine(*given, code=0)["faults"]
+            assert f"redirects to {at}" in note["fault"] and not note["fatal"]
+    with proxykit.nginx("location / { return 302 /auth/signin; }") as front:
+        (fault,) = examine(front, code=1)["faults"]
+    assert "--header 'Cookie: " in fault["remedy"]
+
+
+def test_redirects_that_end_and_those_that_do_not(servers: Callable[..., serverkit.Server]) -> None:
+    """One looks for the cookie that it sets."""
+    there = PASS.format(behind=servers("sio4").port)
+    seen = "if ($cookie_seen = '') { return 307 $scheme://$http_host$request_uri; } "
+    lines = f"add_header Set-Cookie 'seen=1; Path=/' always; {there.replace('{ ', '{ ' + seen, 1)}"
+    with proxykit.nginx(lines) as url:
+        assert examine(url, code=0)["faults"] == []
+    with proxykit.nginx("location / { return 301 $scheme://$http_host$request_uri; }") as url:
+        (fault,) = examine(url, code=1)["faults"]
+    assert "redirects in a circle" in fault["fault"] and "X-Forwarded-Proto" in fault["remedy"]
