@@ -12,9 +12,11 @@ from typing import Any
 
 import gevent
 import requests
+from requests.adapters import HTTPAdapter
 
 from sioload.doctor.diagnosis import Diagnosis, is_login
 from sioload.engineio.urls import Endpoint, Request, parse_url, redirected, stays, with_token, without_engines
+from sioload.net.tls import tls_context
 from sioload.net.tunnel import unused
 from sioload.options import Limits, Options
 from sioload.session.requests import MOVES
@@ -24,6 +26,27 @@ from sioload.socketio.generations import VERSIONS, Generation
 TIMEOUT = 2.0
 #: A POST that ends a session again.
 _CLOSE = VERSIONS[4].decode_payload(b"1", Limits())
+
+
+class _Adapter(HTTPAdapter):
+    """Makes connections as users do: with their trust, their own certificate and the name they ask for."""
+
+    def __init__(self, context: ssl.SSLContext, name: str | None, source: str) -> None:
+        self._own: dict[str, Any] = {"ssl_context": context}
+        if name:
+            self._own["server_hostname"] = name
+        if source:
+            self._own["source_address"] = source, 0
+        super().__init__()
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:
+        super().init_poolmanager(connections, maxsize, block, **more, **self._own)
+
+    def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
+        return super().proxy_manager_for(proxy, **more, **self._own)
+
+    def cert_verify(self, *_: Any) -> None:
+        """The context says all of it; Requests trusts whom its own list names."""
 
 
 class Asker:
@@ -41,44 +64,47 @@ class Asker:
         self.options = options
         self.found = found
         self.circling = False
-        self._verify: bool | str = (options.ca_file or True) if options.tls_verify else False
+        self._context = tls_context(options)
         if not options.tls_verify:  # as was asked for
             warnings.filterwarnings("ignore", "Unverified HTTPS request")
 
-    def ask(self, parameters: str, **more: Any) -> requests.Response:
-        """A request of the engine's, behind the queries of URL and options."""
-        options = self.options
+    def ask(self, parameters: str = "", below: str = "", **more: Any) -> requests.Response:
+        """A request of the engine's (`below` its path), behind the queries of URL and options."""
+        options, at = self.options, self.endpoint
         given, token = options.query, options.auth_token
         if token is not None:
             given = with_token(given, token, options.encode_query)
-        query = Request(self.endpoint, "polling", {}, given, {}, options.encode_query).query_string()
-        own = map(without_engines, (self.endpoint.query, query))
-        parts = [part for part in (*own, parameters) if part]
-        return self.get(f"{self.endpoint.path}?{'&'.join(parts)}", **more)
+        query = Request(at, "polling", {}, given, {}, options.encode_query).query_string()
+        parts = [part for part in (*map(without_engines, (at.query, query)), parameters) if part]
+        return self._request(f"{at.path}{below}{'?' if parts else ''}{'&'.join(parts)}", **more)
 
-    def get(self, target: str, source: str = "", **more: Any) -> requests.Response:
-        """A request (from the address `source`) whose answer must be complete in time.
+    def _request(
+        self, target: str, source: str = "", kind: str = "", method: str = "GET", **more: Any
+    ) -> requests.Response:
+        """A request (from the address `source`, with a body of this kind) whose answer must be complete in
+        time.
 
         Raises:
             requests.exceptions.RequestException: it isn't, or fails.
         """
-        more = {"method": "GET", "headers": self.options.headers, **more}
-        if self.endpoint.authorization:
-            more["headers"] = {"Authorization": self.endpoint.authorization, **more["headers"]}
-        # As a user sends them; for texts Requests has Latin 1 only.
-        more["headers"] = {name: value.encode() for name, value in more["headers"].items()}
+        options, at = self.options, self.endpoint
+        own = {**options.headers, "Content-Type": kind} if kind else options.headers
+        asked = Request(at, "polling", own, {}, {}, True)
         try:
             with gevent.Timeout(TIMEOUT), requests.Session() as session:
                 session.trust_env = False
-                if self.options.proxy:
-                    session.proxies = dict.fromkeys(("http", "https"), self.options.proxy)
-                if source:
-                    session.get_adapter("http://").init_poolmanager(1, 1, source_address=(source, 0))  # type: ignore[attr-defined]
-                    session.mount("https://", session.get_adapter("http://"))
+                if options.proxy:
+                    session.proxies = dict.fromkeys(("http", "https"), options.proxy)
+                adapter = _Adapter(self._context, options.server_hostname, source)
+                session.mount("http://", adapter)
+                session.mount("https://", adapter)
                 return session.request(
-                    url=self.endpoint.origin + target,
+                    method=method,
+                    url=at.origin + target,
+                    # As a user sends them; for texts Requests has Latin 1 only.
+                    headers={name: value.encode() for name, value in asked.header_list(at)},
                     timeout=TIMEOUT,
-                    verify=self._verify,
+                    verify=options.tls_verify,
                     allow_redirects=False,
                     **more,
                 )
@@ -127,9 +153,8 @@ class Asker:
     ) -> requests.Response:
         """The answer to a POST that ends a session, on a second connection."""
         body, kind = generation.encode_payload(_CLOSE, False)
-        headers = {**self.options.headers, "Content-Type": kind}
         parameters = f"EIO={generation.eio}&transport=polling&sid={sid}"
-        return self.ask(parameters, source=source, method="POST", data=body, cookies=cookies, headers=headers)
+        return self.ask(parameters, source=source, method="POST", kind=kind, data=body, cookies=cookies)
 
 
 def timed(found: Diagnosis, name: str, ask: Callable[[], Any]) -> Any:

@@ -7,6 +7,7 @@ seconds whatever is wrong.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from time import perf_counter
 
 import gevent
@@ -34,8 +35,18 @@ from sioload.net.fleet import Fleet
 from sioload.net.tls import check_files
 from sioload.net.tunnel import proxy_for
 from sioload.options import Limits, Options
-from sioload.socketio.detect import identify, lacks_upgrade, refuses_transport, refuses_version, said
+from sioload.socketio.detect import (
+    identify,
+    lacks_upgrade,
+    leads_on,
+    refuses_transport,
+    refuses_version,
+    said,
+)
 from sioload.socketio.generations import V0, V4, Generation
+
+#: A server's generation, its handshake if that was seen, and the cookies of that session.
+Found = tuple[Generation, Handshake | None, dict[str, str]]
 
 #: Seconds that the whole examination may take.
 BUDGET = 9.0
@@ -111,7 +122,7 @@ class Examination:
         try_nodes(self._asker, generation, cookies)
         self._try_eio3(generation)
 
-    def _open(self) -> tuple[Generation, Handshake | None, dict[str, str]] | None:
+    def _open(self) -> Found | None:
         """Find the generation; None when the answer allows no load test."""
         try:
             answer = self._asker.open()
@@ -132,17 +143,23 @@ class Examination:
             if not self._endpoint.tls and speaks_tls(self._endpoint):
                 self.found.fault("the port speaks TLS", "use https:// or wss:// in the URL")
                 return None
-            wrong = "the port closes HTTP connections" if cause_of(error, ConnectionError) else "not HTTP"
+            closed = cause_of(error, ConnectionError) is not None
+            if closed and (opened := self._otherwise()) is not None:
+                return opened
+            wrong = "the port closes HTTP connections" if closed else "not HTTP"
             scheme = (
                 "http:// instead of https://" if self._endpoint.tls else "https://, if the server speaks TLS"
             )
             self.found.fault(f"{wrong}: {type(error).__name__}", f"check the port, or try {scheme}")
             return None
-        cookies = dict(self._options.cookies)
         generation = identify(answer.status_code, answer.content)
         if generation is None:
-            return self._not_opened(answer, cookies)
-        cookies |= answer.cookies.get_dict()
+            return self._not_opened(answer)
+        return self._opened(answer, generation)
+
+    def _opened(self, answer: requests.Response, generation: Generation) -> Found | None:
+        """What answered in this generation."""
+        cookies = {**self._options.cookies, **answer.cookies.get_dict()}
         if generation is V0:
             return self._open_colon(cookies)
         packets = generation.decode_payload(answer.content, Limits())
@@ -161,24 +178,36 @@ class Examination:
         words = proxy.refusal(status) if status else f"it closes the connection to {proxy.target}"
         self.found.fault(f"{proxy.name}: {words}", "check --proxy, and what the proxy allows")
 
-    def _open_colon(
-        self, cookies: dict[str, str]
-    ) -> tuple[Generation, Handshake | None, dict[str, str]] | None:
-        """0.9 greeted; its handshake is a request of its own."""
-        answer = self._asker.get(f"{self._endpoint.path}1/", cookies=cookies)
+    def _open_colon(self, cookies: dict[str, str]) -> Found | None:
+        """0.9's handshake is a request of its own."""
+        answer = self._asker.ask(below="1/", cookies=cookies)
         try:
             return V0, V0.parse_handshake(answer.text), cookies
         except ProtocolError:
             self.found.fault(
                 f"the 0.9 handshake is refused: {said(answer.status_code, answer.content)}",
-                "give what the server asks for (--header, --auth)",
+                "give what the server asks for (--header, the URL's query)",
             )
             return None
 
-    def _not_opened(
-        self, answer: requests.Response, cookies: dict[str, str]
-    ) -> tuple[Generation, Handshake | None, dict[str, str]] | None:
-        reason = said(answer.status_code, answer.content)
+    def _otherwise(self) -> Found | None:
+        """What a user finds that asks in other forms, of the path and of the handshake; None if nothing."""
+        generation = self._found_by_client(self._options.transports)
+        if generation is None:
+            return None
+        if False in self._fleet.slashes.values():
+            self._asker.endpoint = replace(self._endpoint, path=self._endpoint.path.rstrip("/"))
+        cookies = dict(self._options.cookies)
+        if generation is V0:
+            return self._open_colon(cookies)
+        answer = self._asker.open()
+        known = identify(answer.status_code, answer.content)
+        return (generation, None, cookies) if known is None else self._opened(answer, known)
+
+    def _not_opened(self, answer: requests.Response) -> Found | None:
+        reason, cookies = said(answer.status_code, answer.content), dict(self._options.cookies)
+        if leads_on(answer.status_code, answer.content) and (opened := self._otherwise()) is not None:
+            return opened
         if refuses_version(answer.status_code, answer.content):
             other = self._asker.ask("EIO=3&transport=polling", cookies=cookies)
             generation = identify(other.status_code, other.content)
@@ -187,7 +216,7 @@ class Examination:
                 return generation, generation.parse_handshake(str(packets[0].data)), cookies
         if refuses_transport(answer.status_code, answer.content):
             self.found.transports["polling"] = "disabled on the server"
-            return self._found_on_websocket(), None, cookies
+            return self._found_by_client(("websocket",)) or V4, None, cookies
         location = answer.headers.get("Location", "?")[:60]
         if self._options.proxy and (answer.status_code == 407 or "Proxy-Authenticate" in answer.headers):
             self._refused_by_proxy(407)
@@ -223,19 +252,19 @@ class Examination:
             self.found.fault(f"the handshake fails: {reason}", "check the URL, --path and --header")
         return None
 
-    def _found_on_websocket(self) -> Generation:
-        """Polling is off: let a client find the generation out by itself."""
+    def _found_by_client(self, transports: tuple[str, ...]) -> Generation | None:
+        """What a client finds out by itself."""
         options = self._options.but(
-            transports=("websocket",), connect_timeout=2 * TIMEOUT, reconnection=False
+            transports=transports, version="auto", connect_timeout=2 * TIMEOUT, reconnection=False
         )
         client = SocketIOClient(self._fleet, options, url=self._url)
         try:
             client.connect(namespaces=[self._namespace])
         except ConnectError:
-            pass  # the websocket is tried again below, and its fault named there
+            pass  # what was found is tried again, and its fault named there
         else:
             client.disconnect()
-        return next(iter(self._fleet.generations.values()), V4)
+        return next(iter(self._fleet.generations.values()), None)
 
     def _describe(self, generation: Generation, handshake: Handshake | None) -> None:
         found = self.found

@@ -439,3 +439,67 @@ def test_redirects_that_end_and_those_that_do_not(servers: Callable[..., serverk
     with proxykit.nginx("location / { return 301 $scheme://$http_host$request_uri; }") as url:
         (fault,) = examine(url, code=1)["faults"]
     assert "redirects in a circle" in fault["fault"] and "X-Forwarded-Proto" in fault["remedy"]
+
+
+def test_what_a_load_test_finds_in_another_form_is_found(servers: Callable[..., serverkit.Server]) -> None:
+    """A path without its slash, and 0.9's handshake where the first request is met by an error."""
+    there = PASS.replace("location /", "location = /api/io").replace("{behind};", "{behind}/socket.io/;")
+    lines = there.format(behind=servers("target").port) + " location / { return 404; }"
+    with proxykit.nginx(lines) as url:
+        found = examine(url, "--path", "/api/io", code=0)
+    assert found["faults"] == [] and found["ping_interval_s"] and found["nodes"].startswith("4 of 4")
+    found = examine(servers("gsio").url, code=0)
+    assert (found["faults"], found["socket_io"]) == ([], "0.9")
+
+
+def test_headers_that_were_copied_from_a_browser(node4: serverkit.Server) -> None:
+    node4.reset()
+    copied = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+              "Host: elsewhere.test", "Content-Length: 5", "X-Own: 1")  # fmt: skip
+    found = examine(node4.url, *(arg for header in copied for arg in ("-H", header)), code=0)
+    assert found["faults"] == []
+    got = [one["headers"] for one in node4.requests()]
+    assert {one.get("x-own") for one in got} == {"1"}
+    assert {one["host"] for one in got} == {f"127.0.0.1:{node4.port}"}
+
+
+def test_every_question_to_an_old_server_carries_the_urls_query(
+    servers: Callable[..., serverkit.Server],
+) -> None:
+    server = servers("sio0")
+    server.reset()
+    found = examine(f"{server.url}/?token=secret", "--namespace", "/private", code=0)
+    assert found["namespace"] == "joined"
+    asked = [one["url"] for one in server.requests()]
+    assert len(asked) > 5 and all("token=secret" in url for url in asked), asked
+
+
+def test_tls_is_spoken_as_users_do(tmp_path: Path) -> None:
+    """An authority that the machine trusts; in `try`, a certificate and a name that the options give."""
+    ca, cert, key = certificate(tmp_path, "host")
+    mine = tmp_path / "mine.pem"
+    with serverkit.running("sio4", "--cert", str(cert), "--key", str(key)) as server:
+        run = serverkit.run_sioload(["doctor", server.url, "--json"], env={"SSL_CERT_FILE": str(ca)})
+        assert "for another host" in json.loads(run.out)["faults"][0]["fault"], run.text
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(ca))
+    authority.issue_cert("ann@here.test").private_key_and_cert_chain_pem.write_to_path(str(mine))
+    leaf = authority.issue_cert("chat.test")
+    leaf.private_key_and_cert_chain_pem.write_to_path(str(cert))
+    port = serverkit.free_port()
+    tls = f"listen 127.0.0.1:{port} ssl; ssl_certificate {cert}; ssl_certificate_key {cert}; "
+    asks = f"ssl_client_certificate {ca}; ssl_verify_client on; "
+    script = tmp_path / "member.py"
+    script.write_text(
+        "from locust import task\nfrom sioload import SocketIOUser\n\nclass Member(SocketIOUser):\n"
+        f"    options = {{'ca_file': {str(ca)!r}, 'cert_file': {str(mine)!r}, 'namespaces': ['/nosuch'],\n"
+        "               'server_hostname': 'chat.test'}\n"
+        "    @task\n    def ask(self): self.sio.call('echo', 1)\n"
+    )
+    with serverkit.running("sio4") as behind, proxykit.nginx(tls + asks + PASS.format(behind=behind.port)):
+        tried = ["try", script, "--host", f"https://127.0.0.1:{port}", "--seconds", "1", "--json"]
+        run = serverkit.run_sioload(tried)
+    odd = json.loads(run.out.splitlines()[-1])["odd"]
+    assert [each["what"] for each in odd][-1:] == [
+        "namespace /nosuch can't be joined: namespace /nosuch refused: Invalid namespace"
+    ], run.text
