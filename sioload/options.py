@@ -328,17 +328,21 @@ def options_from(given: Mapping[str, Json] | Options | None) -> Options:
     if given is not None and not isinstance(given, Mapping):
         raise OptionError(f"options must be a dict or an Options, not {type(given).__name__}")
     given = given or {}
+    for name in IGNORED & given.keys():
+        if name not in _warned:
+            _warned.add(name)
+            hint = f" (--sio-trace FILE shows {_SHOWN[name]})" if name in _SHOWN else ""
+            said = f"sioload: option {name!r} means nothing here and is ignored{hint}"
+            warnings.warn(said, stacklevel=2)
+    options: Options = build(Options, named(given), "option")
+    return options
+
+
+def named(given: Mapping[str, Json]) -> dict[str, Json]:
+    """What a dict of options says, by the names that they have here; what means nothing is left out."""
     used: dict[str, Json] = {}
     for name, value in given.items():
-        if name in IGNORED:
-            if name not in _warned:
-                _warned.add(name)
-                hint = f" (--sio-trace FILE shows {_SHOWN[name]})" if name in _SHOWN else ""
-                said = f"sioload: option {name!r} means nothing here and is ignored{hint}"
-                warnings.warn(said, stacklevel=2)
-        else:
-            named = _NAMES.get(name, name)
-            if named == name or named not in given:
-                used[named] = "json" if (name, value) == ("serializer", "default") else value
-    options: Options = build(Options, used, "option")
-    return options
+        known = _NAMES.get(name, name)
+        if name not in IGNORED and (known == name or known not in given):
+            used[known] = "json" if (name, value) == ("serializer", "default") else value
+    return used

@@ -12,6 +12,7 @@ from locust import TaskSet
 
 from sioload.engineio.urls import bare
 from sioload.load.arrivals import Arrivals
+from sioload.options import named
 from sioload.plain import Json
 from sioload.report.figures import Figures
 
@@ -59,7 +60,9 @@ def settings(environment: Environment) -> dict[str, Json]:
 
 def _option(user_class: Any, name: str, default: Any) -> Any:
     options = getattr(user_class, "options", None)
-    return options.get(name, default) if isinstance(options, Mapping) else getattr(options, name, default)
+    if isinstance(options, Mapping):
+        return named(options).get(name, default)
+    return getattr(options, name, default)
 
 
 @cache

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from sioload.load.levels import SessionLevels, UserLevels
 from sioload.load.shapes import SessionPhases, UserPhases
-from sioload.options import Options
+from sioload.options import Options, named
 from sioload.plain import Json
 from sioload.report.figures import Figures
 from sioload.report.markup import page, script_json, static
@@ -93,9 +93,11 @@ def settings(environment: Environment) -> list[tuple[str, str]]:
               for name in names if (value := getattr(options, name, None)) not in (None, [], "")
               if value or name != "run_time"]  # fmt: skip
     for user_class in environment.user_classes:
-        given = getattr(user_class, "options", {})
+        given = getattr(user_class, "options", None)
         if isinstance(given, Options):
             given = {name: getattr(given, name) for name in _USER}
+        else:  # of another kind of user it may be anything
+            given = named(given) if isinstance(given, Mapping) else {}
         told = [f"{name} {_plain(given[name])}" for name in _USER if name in given]
         pairs.append((user_class.__name__, ", ".join(told) or "default options"))
     return pairs

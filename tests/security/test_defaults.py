@@ -101,14 +101,16 @@ def test_certificates_are_verified() -> None:
     assert sound.minimum_version >= ssl.TLSVersion.TLSv1_2
 
 
-def test_a_run_without_verification_says_so(tmp_path: Path, target: serverkit.Server) -> None:
+@pytest.mark.parametrize("name", ["tls_verify", "ssl_verify"])
+def test_a_run_without_verification_says_so(tmp_path: Path, target: serverkit.Server, name: str) -> None:
+    """Also by the name that the option has in python-socketio."""
     script = tmp_path / "careless.py"
     script.write_text(
         "from locust import task, constant\n"
         "from sioload import SocketIOUser\n"
         "class Careless(SocketIOUser):\n"
         "    wait_time = constant(0.1)\n"
-        "    options = {'version': 4, 'transports': ['websocket'], 'tls_verify': False}\n"
+        f"    options = {{'version': 4, 'transports': ['websocket'], {name!r}: False}}\n"
         "    @task\n"
         "    def talk(self):\n"
         "        self.sio.call('echo', 1)\n"
@@ -125,7 +127,32 @@ def test_a_run_without_verification_says_so(tmp_path: Path, target: serverkit.Se
     assert said in run.out and f"::warning title=sioload::{said}" in run.out
     for name in ("junit.xml", "hlog/sioload.hlog", "locust.html", "summary.md"):
         assert said in (tmp_path / name).read_text(), name
-    assert "not verified" in (tmp_path / "own.html").read_text()
+    page = (tmp_path / "own.html").read_text()
+    assert "not verified" in page and "tls_verify False" in page
+
+
+def test_users_without_options_have_settings_too(tmp_path: Path, target: serverkit.Server) -> None:
+    """And users of another kind, whose `options` are something else."""
+    (tmp_path / "locustfile.py").write_text(
+        "from locust import User, task, constant\n"
+        "from sioload import SocketIOUser\n"
+        "class Plain(SocketIOUser):\n"
+        "    wait_time = constant(0.1)\n"
+        "    options = None\n"
+        "    @task\n"
+        "    def talk(self):\n"
+        "        self.sio.call('echo', 1)\n"
+        "class Other(User):\n"
+        "    wait_time = constant(1)\n"
+        "    options = 5\n"
+        "    @task\n"
+        "    def idle(self): ...\n"
+    )
+    args = ["--host", target.url, "-u", "2", "-r", "2", "-t", "2s", "--headless", "--sio-html", "own.html"]
+    run = serverkit.run_locust(args, cwd=tmp_path)
+    assert run.code == 0, run.text
+    page = (tmp_path / "own.html").read_text()
+    assert page.count("default options") == 2, page[:2000]
 
 
 @pytest.mark.parametrize("value", ["no", 0, None])
