@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 _UNRESERVED = "-_.!~*'()"
 #: A part of a query, as encodeURIComponent writes it.
 encoded = lru_cache(maxsize=1024)(partial(quote, safe=_UNRESERVED))
-_NON_ASCII = re.compile("[^\0-\x7f]+")
+#: What a request's target may hold as it is.
+_ASCII = "".join(map(chr, range(128)))
 #: Content codings of answers.
 _READABLE = frozenset(("gzip", "deflate", "identity"))
 #: What is meant for one server alone.
@@ -137,6 +138,7 @@ def redirected(endpoint: Endpoint, sent: str, location: str) -> Endpoint | None:
 
     Parameters that were sent are sent there anew; others that the answer adds stay.
     """
+    location = quote(location, safe=_ASCII, encoding="latin-1")  # as which headers are read
     try:
         parts = urlsplit(urljoin(f"{endpoint.origin}{endpoint.path}", location))
         port = parts.port
@@ -319,8 +321,9 @@ class Request:
         given = (endpoint.query, self.query_string())
         parts = [p for p in (map(without_engines, given) if parameters else given) if p]
         parts += [f"{name}={encoded(value)}" for name, value in parameters]
-        text = endpoint.path + ("?" + "&".join(parts) if parts else "")
-        return text if text.isascii() else _NON_ASCII.sub(lambda found: quote(found[0]), text)
+        target = endpoint.path + ("?" + "&".join(parts) if parts else "")
+        # As browsers write it; servers, Node's among them, refuse the bytes themselves.
+        return target if target.isascii() else quote(target, safe=_ASCII)
 
     def query_string(self) -> str:
         """The user's query, encoded as encodeURIComponent does, or as written with `encode_query` off."""

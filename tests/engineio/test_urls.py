@@ -124,6 +124,12 @@ def test_the_engines_own_parameters_go_once(copied: str, own: str) -> None:
     assert request(copied).target(HERE, []) == f"/socket.io/?{copied}"  # of 0.9, which has none
 
 
+def test_a_redirect_in_raw_bytes_leads_where_it_says() -> None:
+    location = "/zoë/?a=ü".encode().decode("latin-1")  # as a header is read
+    to = redirected(HERE, "/socket.io/?EIO=4", location)
+    assert to is not None and (to.path, to.query) == ("/zo%C3%AB/", "a=%C3%BC")
+
+
 def test_the_urls_own_query_stays() -> None:
     at = parse_url("http://127.0.0.1:5000/?room=7", "/socket.io/")
     assert request().target(at, [("EIO", "4")]) == "/socket.io/?room=7&EIO=4"
