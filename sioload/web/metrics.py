@@ -237,7 +237,7 @@ class Endpoint:
         self._reads = [*self._reads[-1:], time.monotonic()]
         body = self._live.aside(generate_latest, Collector(self._live.look()))
         start("200 OK", [("Content-Type", CONTENT_TYPE_LATEST), ("Content-Length", str(len(body)))])
-        return [body]
+        return [body] if environ["REQUEST_METHOD"] == "GET" else []
 
     def finish(self) -> None:
         """The run's process ends: wait until whoever reads has read the final figures, if anyone does.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import socket
@@ -148,6 +149,19 @@ def test_many_names_make_few_series_and_no_secret_is_told(target: serverkit.Serv
         listening = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
         addresses = re.findall(rf"\s([0-9A-F]+):{port:04X} \S+ 0A", listening)
         assert addresses == ["0100007F"], "nothing but 127.0.0.1"
+
+
+def test_a_kept_connection_lives_on_after_a_head(target: serverkit.Server, tmp_path: Path) -> None:
+    """Whose answer has no body; one would be taken for the next answer (probes of uptime ask so)."""
+    with serverkit.Process(serverkit.locust(args(target, tmp_path, "-t", "20s"))) as process:
+        asking = http.client.HTTPConnection("127.0.0.1", started(process), timeout=10)
+        for method in ("HEAD", "GET", "HEAD", "GET"):
+            asking.request(method, "/metrics")
+            answer = asking.getresponse()
+            body = answer.read()
+            assert answer.status == 200 and int(answer.headers["Content-Length"]) > 1000
+            assert body.startswith(b"# HELP sioload_") if method == "GET" else body == b""
+        asking.close()
 
 
 def test_a_port_that_is_taken_is_bad_usage(target: serverkit.Server, tmp_path: Path) -> None:
