@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from sioload.measure.behind import SILENT, Comparison, Reached
-from sioload.measure.names import clean_name
+from sioload.measure.names import NAME_LENGTH, bounded
 
 #: Gaps that one stream of one receiver remembers. When there are more, the oldest stay lost for good.
 MAX_GAPS: Final = 64
@@ -25,8 +25,6 @@ MAX_TRACKS: Final = 200_000
 #: Names of events whose pushes are told apart. A handler for all events lets the server choose them.
 MAX_NAMES: Final = 200
 OTHER: Final = "(other)"
-#: Longer names are cut, as those of rows are.
-NAME_LENGTH: Final = 120
 #: How far below its first number a stream may still begin: the first pushes may have been reordered too.
 _BEFORE_FIRST: Final = 64
 #: Receivers that a survey looks at before it lets others run.
@@ -199,7 +197,7 @@ class Receiver:
         if number.__class__ is not int or not -_MAX_NUMBER < number < _MAX_NUMBER:
             raise ValueError(f"delivery needs a whole number, not {number!r:.40}")
         if len(name) > NAME_LENGTH:
-            name = clean_name(name)
+            name = bounded(name)
         if self._resets != self._delivery.resets:
             self._tracks.clear()
             self._resets = self._delivery.resets
@@ -293,7 +291,7 @@ class Delivery:
     def of(self, name: str) -> DeliveryCounts:
         """The counts of a row name."""
         counts = self.counts.get(name)
-        return counts if counts is not None else counts_of(self.counts, clean_name(name))
+        return counts if counts is not None else counts_of(self.counts, bounded(name))
 
     def reset(self) -> None:
         """Forget everything, in place: to all receivers, the next push of a stream is its first."""

@@ -8,6 +8,10 @@ from functools import lru_cache
 from typing import Final, TypeVar
 
 _MESSAGE_LENGTH: Final = 120
+#: Characters that a row's name has at most.
+NAME_LENGTH: Final = 120
+#: What stands behind an event's name: what of it a row is, such as "(handler)", and the label.
+_BEHIND: Final = re.compile(r"(?: \([a-z_]{1,10}\))?(?: @[^@]{1,40})?\Z")
 #: Also what turns the direction of text, which would turn a table's figures around.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 _PLACEHOLDERS: Final = (
@@ -53,7 +57,15 @@ def _normalise(text: str) -> str:
     return text or "(no message)"
 
 
-def clean_name(name: str, length: int = 120) -> str:
+def clean_name(name: str, length: int = NAME_LENGTH) -> str:
     """A row's name without control characters and of bounded length: servers choose some of them."""
     name = _CONTROL.sub(" ", name[: length + 1])
     return name if len(name) <= length else name[: length - 3] + "..."
+
+
+def bounded(name: str) -> str:
+    """A row's name of bounded length; of a long one, what stands behind it stays."""
+    found = _BEHIND.search(name, max(0, len(name) - 60))
+    at = len(name) if found is None else found.start()
+    behind = clean_name(name[at:])
+    return clean_name(name[:at], NAME_LENGTH - len(behind)) + behind

@@ -12,7 +12,7 @@ from sioload.measure.delivery import Delivery
 from sioload.measure.health import Health
 from sioload.measure.histogram import Histogram
 from sioload.measure.ledger import Ledger
-from sioload.measure.names import clean_name, normalise
+from sioload.measure.names import bounded, clean_name, normalise
 from sioload.measure.outage import Outages
 from sioload.measure.population import Population
 from sioload.measure.row_types import ROW_TYPES, row_type
@@ -137,7 +137,7 @@ class Recorder:
         followed = _NUMBER.search(name) if self._followers else None
         if followed is not None and followed[0] in self._followers:  # a server's own name may look like one
             return self._followed_row(type, name, self._followers[followed[0]])
-        name = self._names.admit(type, clean_name(name))
+        name = self._names.admit(type, bounded(name))
         row = self.rows.get((type, name))
         if row is None:
             row = self.rows[type, name] = Row(type, name, self.tap)
@@ -164,7 +164,7 @@ class Recorder:
     def _followed_row(self, type: str, name: str, listener: SampleListener) -> Row:
         row = self._followed.get((type, name))
         if row is None:
-            shown = self._names.admit(type, clean_name(shown_name(name)))
+            shown = self._names.admit(type, bounded(shown_name(name)))
 
             def hear(row: Row, seconds: float | None, failure: str | None) -> None:
                 listener(row, seconds, failure)

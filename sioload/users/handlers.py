@@ -10,7 +10,7 @@ from sioload.client.dispatcher import Handler
 from sioload.client.namespace import plain, row_name
 from sioload.client.registry import ASYNC
 from sioload.errors import UsageError
-from sioload.measure.names import clean_name
+from sioload.measure.names import bounded
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "_sioload_on"
@@ -90,7 +90,7 @@ def handlers_of(cls: type) -> dict[tuple[str, str], Handler]:
             if (method is not value and hasattr(method, _MARK)) or not callable(method):
                 continue
             for event, namespace, sent_at, delivery, row, room in getattr(value, _MARK, ()):
-                audience = clean_name(row_name(namespace, row or event)) if room is not None else ""
+                audience = bounded(row_name(namespace, row or event)) if room is not None else ""
                 handler = Handler(method, sent_at, delivery, True, row, room, audience)
                 found.setdefault((namespace, event), handler)
     return found

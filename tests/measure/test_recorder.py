@@ -122,3 +122,19 @@ def test_classes_of_which_nobody_lives_are_none_of_the_next_run() -> None:
     stays.spawned()
     population.reset()
     assert {name: counts.peak for name, counts in population.classes.items()} == {"Stays": 1}
+
+
+@pytest.mark.parametrize("behind", [" @moderator", " (handler)", " (handler) @moderator", ""])
+def test_what_stands_behind_a_long_name_stays(behind: str) -> None:
+    """Else rows of labelled users would be those of all, and what a handler raises a row of events."""
+    recorder, long = Recorder(), "news of " + "a very long name " * 20
+    names = {recorder.row("RECV", long + each).name for each in (behind, " @member")}
+    assert names == {
+        "news of a very long name a very long name a very long name a very long name a very long name "
+        "a very long name a very long name "[: 117 - len(each)]
+        + "..."
+        + each
+        for each in (behind, " @member")
+    }
+    assert {len(name) for name in names} == {120}
+    assert recorder.row("RECV", "news" + behind).name == "news" + behind
