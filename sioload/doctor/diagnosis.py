@@ -65,9 +65,13 @@ class Diagnosis:
         self.faults.append(Fault(fault, remedy, fatal))
 
     def not_sticky(self, which: str, transports: tuple[str, ...]) -> None:
-        """Note that sessions get lost between nodes, which is fatal where users begin by polling."""
+        """Note that sessions get lost between nodes, which is fatal where users begin by polling; those of
+        0.9 all do."""
         said = f"{which} unknown on a second connection: several nodes without sticky sessions"
-        self.fault(said, STICKY, fatal=transports[0] == "polling")
+        if self.engine_io is None:
+            self.fault(said, STICKY.partition(",")[0])
+        else:
+            self.fault(said, STICKY, fatal=transports[0] == "polling")
 
     def as_dict(self) -> dict[str, Json]:
         """Plain values, for JSON."""

@@ -311,6 +311,8 @@ class Examination:
                     f"test with --transports {works[0]}",
                     fatal=wanted,
                 )
+        elif "session unknown" in self._failures:
+            found.not_sticky("sessions are", self._options.transports)
         else:
             reason = found.transports["websocket"]
             found.namespace = reason

@@ -277,6 +277,16 @@ def test_two_nodes_without_sticky_sessions() -> None:
     assert found["transports"]["websocket"] == "works"
 
 
+def test_nodes_of_an_old_server_without_sticky_sessions() -> None:
+    """There is no way without: its handshake is a request of its own."""
+    with serverkit.running("sio0") as one, serverkit.running("sio0") as other:
+        with balancer(one.port, other.port) as url:
+            for transports in ("polling,websocket", "websocket"):
+                (fault,) = examine(url, "--transports", transports, code=1)["faults"]
+                assert "several nodes without sticky sessions" in fault["fault"]
+                assert fault["remedy"] == "turn on sticky sessions at the load balancer"
+
+
 PASSING = (
     'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";'
 )
