@@ -177,6 +177,17 @@ class NoValidator:
         return True, True, len(payload), len(payload)
 
 
+def is_packet(text: str) -> bool:
+    """Whether a websocket's text is a packet: of a known type, or a binary message in base64."""
+    if text[:1] != "b":
+        return text[:1] in KINDS
+    try:
+        base64.b64decode(text[1:], validate=True)
+    except ValueError:
+        return False
+    return True
+
+
 class WebSocket(WebSocketWSGI):  # type: ignore[misc]  # python-engineio has no types
     """The websocket that python-engineio drives, with counting at the write."""
 
@@ -192,7 +203,7 @@ class WebSocket(WebSocketWSGI):  # type: ignore[misc]  # python-engineio has no 
         python-engineio would raise past the end of the session, which stayed until its heartbeat was missed.
         """
         message: str | bytes | bytearray | None = super().wait()
-        return None if isinstance(message, str) and message[:1] not in KINDS else message
+        return None if isinstance(message, str) and not is_packet(message) else message
 
     def send(self, message: str | bytes | Frame) -> None:
         """Write one message, and count it when that worked."""

@@ -267,6 +267,16 @@ def test_a_post_of_no_packets_ends_its_session_alone(target: Server, body: str) 
     assert target.process.err == ""
 
 
+def test_binary_may_come_as_base64_on_a_websocket(target: Server) -> None:
+    """As servers take it; it was the end of the session."""
+    data = b"\x00\xffA"
+    with opened(target) as raw:
+        raw.send('451-1["binary",{"_placeholder":true,"num":0}]')
+        raw.send("b" + base64.b64encode(data).decode())
+        assert (raw.recv(5), raw.recv(5)) == ('461-1[{"_placeholder":true,"num":0}]', data)
+    assert target.process.err == ""
+
+
 def test_text_that_is_not_utf8_closes_the_websocket(target: Server) -> None:
     with opened(target) as raw:
         raw.send(b"\xff\xfe", text=True)
