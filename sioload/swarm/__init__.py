@@ -21,6 +21,7 @@ from sioload.net.tls import check_files
 from sioload.report.course import check_parts
 from sioload.swarm.capacity import take_capacity
 from sioload.swarm.drill import take_users
+from sioload.swarm.foreign import keep_early
 from sioload.swarm.interrupts import Interrupts
 from sioload.swarm.local import Local
 from sioload.swarm.master import Master
@@ -50,6 +51,7 @@ def install() -> None:
     know_options()
     locust.stats.StatsCSVFileWriter = CsvFiles  # type: ignore[misc]
     events: Any = locust.events
+    keep_early(events)
     events.init_command_line_parser.add_listener(lambda parser, **_: add_options(parser))
     events.init.add_listener(lambda environment, **_: _attach_interruptible(environment))
     on_user.append(_attach_missing)

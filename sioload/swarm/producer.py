@@ -91,7 +91,7 @@ class Producer:
                 "sioload: running as plain Python: each emit costs half as much again as it does compiled "
                 "(install a C compiler, then sioload again)"
             )
-        ForeignRequests(environment, self.fleet.recorder)
+        self._foreign = ForeignRequests(environment, self.fleet.recorder)
         count_exceptions(environment, self.fleet.recorder)
         if environment.runner is not None:
             take_over(environment.runner, self.fleet)
@@ -111,12 +111,13 @@ class Producer:
         """
         self._await_last()
         self._thaw()
-        if not late:
+        if late:
+            self._foreign.count_early()
+        else:
             self.forget()
             self.fleet.recorder.population.reset()
-        self._hurried = False
+        self._hurried = self.drained = False
         self._end = self._stopper = None
-        self.drained = False
         self.fleet.reopen()
 
     def begin(self) -> None:
@@ -129,8 +130,7 @@ class Producer:
         self.cutter.begin()
         grace = getattr(self.environment.parsed_options, "sio_grace", GRACE)
         self.fleet.recorder.audience.begin(grace, stamp())
-        self._warned = False
-        self._settling = 0
+        self._warned, self._settling = False, 0
         self.fleet.recorder.health.begin()
         self._tap.look()
         self._tracing.begin(self.environment.parsed_options)

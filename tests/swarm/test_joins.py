@@ -65,6 +65,34 @@ def test_five_joins(seed: int, tmp_path: Path) -> None:
     play(lambda swarm: joined(swarm, joins), tmp_path)
 
 
+SEEDING = """
+exec(open({script!r}).read())
+from locust import events
+
+@events.test_start.add_listener
+def seed(environment, **_):
+    environment.events.request.fire(request_type="PATCH", name="room", response_time=2.0, response_length=0,
+                                    exception=None, context={{}})
+"""
+
+
+@scene
+def test_what_listeners_of_test_start_ask_for_counts_on_late_workers_too(swarm: Swarm) -> None:
+    """At Locust's worst moment: they are called before anybody counts."""
+    master, args = begin(swarm, "--expect-workers", "1", users=4)
+    args[1] = swarm.folder / "seeding.py"
+    args[1].write_text(SEEDING.format(script=str(SCRIPT)))
+    swarm.start(args)
+    master.wait_for(serverkit.SPAWNED, 40)
+    swarm.start(args, {"PAUSE": "1"})
+    master.wait_for(r"\(index 1\) reported as ready", 40)
+    time.sleep(1.5)
+    master.signal(signal.SIGINT)
+    assert master.wait(40) == 0, "\n".join(map(str, swarm.processes))
+    swarm.assert_everything_agrees()
+    assert swarm.counts()["PATCH", "room"] == (2, 0), "\n".join(map(str, swarm.processes))
+
+
 @scene
 def test_a_worker_without_users_costs_nothing(swarm: Swarm) -> None:
     """It came when the next users weren't due yet, and the run ended before they were."""
