@@ -170,7 +170,7 @@ def reachable(endpoint: Endpoint, options: Options, found: Diagnosis) -> bool:
     if options.proxy:
         at, rename, start = parse_url(options.proxy), "check --proxy", "start the proxy, or check --proxy"
     else:
-        at, hint = endpoint, unused(endpoint)
+        at, hint = endpoint, unused(endpoint).replace("set the option proxy", "give --proxy")
         rename, start = f"check the host name{hint}", f"start the server, or check host and port{hint}"
     host, port = at.host, at.port
     try:

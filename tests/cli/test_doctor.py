@@ -386,6 +386,15 @@ def test_a_proxy_that_lets_nobody_through(node4: serverkit.Server) -> None:
     assert fault["remedy"] == "start the proxy, or check --proxy"
 
 
+@pytest.mark.parametrize("url", ["http://nosuchhost.invalid", "https://127.0.0.1:1"])
+def test_a_proxy_of_the_shell_is_named_with_the_flag_for_it(url: str) -> None:
+    scheme = url.partition(":")[0]
+    shell = {f"{scheme}_proxy": "http://127.0.0.1:1", "no_proxy": ""}
+    run = serverkit.run_sioload(["doctor", url, "--json"], env=shell)
+    (fault,) = json.loads(run.out)["faults"]
+    assert run.code == 1 and fault["remedy"].endswith(f"({scheme}_proxy isn't used: give --proxy)"), fault
+
+
 def test_a_redirect_to_no_url(servers: Callable[..., serverkit.Server]) -> None:
     with proxykit.nginx("location / { return 307 'http://[x/'; }") as front:
         found = examine(front, code=1)
