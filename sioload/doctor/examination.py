@@ -323,6 +323,8 @@ class Examination:
                 remedy = (
                     "look for what it checks after the connect: a token (--auth, the URL's query), a cookie"
                 )
+            elif "server" in self._failures and generation.binary:
+                remedy += "; if it speaks msgpack, the test must too (option parser)"
             self.found.fault(f"namespace {self._namespace} can't be joined: {reason}", remedy)
 
     def _try(self, generation: Generation, name: str, *transports: str) -> str:

@@ -327,6 +327,12 @@ def test_a_server_that_sends_everybody_away(kind: str, servers: Callable[..., se
     assert "token" in found["faults"][0]["remedy"]
 
 
+def test_a_server_of_another_parser(servers: Callable[..., serverkit.Server]) -> None:
+    """It closes the connection at the first packet that is none of its own."""
+    (fault,) = examine(servers("sio4", "--msgpack").url, code=1)["faults"]
+    assert "closed by the server" in fault["fault"] and "option parser" in fault["remedy"]
+
+
 def test_a_token_in_the_urls_query(servers: Callable[..., serverkit.Server]) -> None:
     url = servers("sio2").url
     (fault,) = examine(url, "--namespace", "/private", code=1)["faults"]
