@@ -91,7 +91,9 @@ class Lifecycle(Listener):
 
     def on_down(self, reason: Loss, namespace: str | None) -> None:
         incoming = self._incoming
-        if namespace is None and reason not in ("client", "given up"):
+        # A server that closes the last namespace has sent the user away: its session ends with that.
+        over = namespace is None or not any(n.connected for n in self.manager.namespaces.wanted.values())
+        if over and reason not in ("client", "given up"):
             self._fleet.recorder.outages.down(self._key(), stamp(), reason)
         if reason == "client":
             text = self._fleet.over or "no answer by the time the client left"

@@ -1,4 +1,5 @@
 // A Socket.IO server that writes down who came and went, in a file that outlives it: `outages.js PORT FILE [recovery] [pings]`.
+// GET /dismiss sends all users away, as servers do that end in order.
 "use strict";
 
 const fs = require("fs");
@@ -17,6 +18,11 @@ io.on("connection", (socket) => {
   socket.on("disconnect", (reason) => write({ went: reason }));
 });
 if (recovery) setInterval(() => io.emit("tick"), 300); // a session is recovered from the last event that it had
+http.on("request", (req, res) => {
+  if (req.url !== "/dismiss") return;
+  io.disconnectSockets();
+  res.end();
+});
 http.listen(Number(port), "127.0.0.1", () => {
   write({ began: process.pid });
   console.log(`listening ${http.address().port}`);

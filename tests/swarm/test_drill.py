@@ -173,6 +173,20 @@ def test_five_hundred_users_of_a_server_that_is_killed(tmp_path, workers):
     killed(tmp_path, 500, workers, 5.0, 25.0)
 
 
+def test_users_that_the_server_sends_away_have_lost_their_session(tmp_path):
+    """A server that ends in order says goodbye: no user's connection breaks, and all have to come back."""
+    with site(tmp_path) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        dismiss = f"import urllib.request; urllib.request.urlopen('{url}/dismiss')"
+        command = shlex.join([sys.executable, "-c", dismiss])
+        done, report, mark = drill(tmp_path, url, "--at", "2s", "--watch", "6s", "--run", command, users=8)
+        assert done.code == 0 and mark["exit_code"] == 0, done.text
+        assert report["connections"]["closed"]["server"] == 8, done.text
+        assert mark["lost"] == 8 and mark["by_reason"] == {"namespace closed": 8}, done.text
+        assert mark["not_back"] == 0 and mark["back_ms"]["max"] > 0
+        assert sum("came" in line for line in server.seen) == 16
+
+
 @pytest.mark.verify
 def test_a_share_is_cut_and_its_sessions_are_recovered(tmp_path):
     with site(tmp_path, "recovery") as server:
