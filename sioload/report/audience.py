@@ -17,6 +17,8 @@ from sys import intern
 from typing import Final, NamedTuple
 
 from sioload.measure.audience import FOLLOWED, NARROWEST, sampled
+from sioload.measure.blocks import Blocks
+from sioload.measure.histogram import index
 from sioload.measure.recorder import OTHER
 from sioload.measure.rooms import GRACE, StepKey
 from sioload.measure.rows import Delta, Row, Totals
@@ -106,9 +108,11 @@ class Audiences:
 
     Attributes:
         shift: one message in 2 ** shift is followed.
+        blocks: get the samples of FANOUT rows too.
     """
 
     def __init__(self) -> None:
+        self.blocks = Blocks()
         self.clear([])
 
     def clear(self, marks: list[float]) -> None:
@@ -314,10 +318,11 @@ class Audiences:
             row.fail(INCOMPLETE, seconds, kind=MISSED)
             heard.fanout.failed_of(MISSED).add(seconds)
             heard.fanout.errors[INCOMPLETE] = heard.fanout.errors.get(INCOMPLETE, 0) + 1
-            heard.worst = worst_of(
-                [*heard.worst, Worst(owed - found.reached, owed, key[1], key[2], found.first)]
-            )
+            missed = Worst(owed - found.reached, owed, key[1], key[2], found.first)
+            heard.worst = worst_of([*heard.worst, missed])
         heard.fanout.times.add(seconds)
+        failures, counts = int(found.reached < owed), {index(seconds): 1}
+        self.blocks.add(found.last, TYPE, row.name, count=1, failures=failures, counts=counts)
 
     def _heard(self, name: str, at: float) -> Heard:
         """Where what was last heard at a time counts."""
@@ -340,10 +345,7 @@ class Audiences:
 
     def _row(self, name: str) -> Row:
         name = self._admitted(name)
-        row = self._rows.get(name)
-        if row is None:
-            row = self._rows[name] = Row(TYPE, name)
-        return row
+        return self._rows.get(name) or self._rows.setdefault(name, Row(TYPE, name))
 
     # What came of it.
 

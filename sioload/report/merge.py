@@ -72,10 +72,10 @@ class Swarm:
         self._lost: dict[str, tuple[str | None, LostWorker]] = {}
         self._faults: list[str] = []
         self._figures: Figures | None = None
-        self._blocks = Blocks()
         self._with_blocks: set[tuple[str, str]] = set()
         self.windows = Windows()
         self.audiences = Audiences()
+        self._blocks = self.audiences.blocks
         self.audiences.clear(self.windows.marks)
 
     def take(self, worker: str, snapshot: dict[str, Json], now: float = 0.0) -> bool:
@@ -112,7 +112,7 @@ class Swarm:
         seq = max((process.seq for process in self._processes.values()), default=0) + 1
         self._own = recorder.totals()
         self._put("local", recorder.state(seq), self._own, now)
-        self._blocks = recorder.blocks
+        self._blocks = self.audiences.blocks = recorder.blocks
         return self.figures()
 
     def _put(
@@ -167,7 +167,7 @@ class Swarm:
         self._lost.clear()
         self._faults.clear()
         self._figures = None
-        self._blocks = Blocks()
+        self._blocks = self.audiences.blocks = Blocks()
         self._with_blocks.clear()
         self.windows.clear()
         self.audiences.clear(self.windows.marks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from audiencekit import NAME, Chat, Said
 
+from sioload.measure.blocks import blocks_of
 from sioload.measure.recorder import Recorder
 from sioload.report.checks import parse
 from sioload.report.document import report
@@ -91,6 +92,9 @@ def test_the_report_and_its_summary(swarm: Swarm) -> None:
     assert heard["worst"] == [{"room": "<b>lobby", "id": "<i>2", "missed": 1, "of": 4}]
     (event,) = [event for event in document["events"] if event["type"] == "FANOUT"]
     assert (event["count"], event["errors"]) == (12, {"not all of its audience got it": 1})
+    blocks = [(number, each.count, each.failures) for number, each in blocks_of(event["blocks"]).items()]
+    assert blocks == [(number, 1, int(number == 2)) for number in (*range(10), 11, 12)], "by last arrivals"
+    assert document["blocks"] == {"seconds": 1.0, "number": 13, "start_s": 10.0}
     told = " ".join(summary_text(document, 200).split())
     assert "message: 12 messages, 47 of 48 reached, 1 missed, 1 strays, 0 duplicates, 0 late" in told
     assert "1 of 4 missed <i>2 in <b>lobby" in told

@@ -14,6 +14,8 @@ import pytest
 import serverkit
 from truthkit import Bench, Outcome, quantile, swarm_port
 
+from sioload.measure.blocks import blocks_of
+
 HERE = Path(__file__).parent
 USERS, PART = 16, 10
 HALF, MESSAGES = (USERS - 4) // 2, 2 * 3 * PART
@@ -66,6 +68,8 @@ def play(bench: Bench, plans: tuple[str, ...], workers: int) -> Outcome:
         event, row = outcome.event("FANOUT", plan), of_locust[plan]
         assert event["count"] == int(row["Request Count"]) == MESSAGES
         assert event["failures"] == int(row["Failure Count"])
+        blocks = blocks_of(event["blocks"]).values()  # by which runs are compared
+        assert sum(block.count for block in blocks) == MESSAGES and len(blocks) > 1
         assert check["ok"] == (plan not in LOSSY)
     return outcome
 
