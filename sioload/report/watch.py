@@ -14,6 +14,7 @@ from sioload.report.checks import Check, of_the_whole
 from sioload.report.course import Course, Part
 from sioload.report.evaluation import CheckResult, evaluate
 from sioload.report.figures import Figures, between
+from sioload.report.heard import TYPE
 
 #: Former states that are kept for a check: its seconds are cut to this share.
 KEPT: Final = 60
@@ -61,8 +62,8 @@ class Watch:
             first = _before(run, part)
             if first is None:
                 return None
-            states = self._states[position] = deque([(part.since, _of(check, first))])
-        counted = _of(check, run)
+            states = self._states[position] = deque([(part.since, _of(check, first, part))])
+        counted = _of(check, run, part)
         assert check.abort_after is not None
         span = max(check.abort_after, self._steady if check.stat == "rate" else 0.0)
         while len(states) > 1 and states[1][0] <= now - span:
@@ -89,12 +90,17 @@ def _before(run: Figures, part: Part) -> Figures | None:
     return between(run, end=part.begin) if passed else None
 
 
-def _of(check: Check, figures: Figures) -> Figures:
-    """What a check is about, in a state that doesn't change any more."""
+def _of(check: Check, figures: Figures, part: Part) -> Figures:
+    """What a check is about, in a state that doesn't change any more.
+
+    Messages to rooms are judged some time after they were heard: those of before may be so in this part.
+    """
+    audience = figures.audience.between(part.begin, part.end)
+    rows = audience.rows() if check.selector == TYPE else figures.rows
     return Figures(
-        rows=[row.copy() for row in figures.rows if row.type == check.selector and check.matches(row.name)],
+        rows=[row.copy() for row in rows if row.type == check.selector and check.matches(row.name)],
         ledger=copy.copy(figures.ledger),
         connections=copy.deepcopy(figures.connections),
-        audience=figures.audience,
+        audience=audience,
         delivery={name: copy.copy(n) for name, n in figures.delivery.items() if check.matches(name)},
     )

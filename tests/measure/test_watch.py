@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from audiencekit import NAME, Chat, Said
 
 from sioload.measure.marks import Marks
 from sioload.measure.recorder import Recorder
@@ -78,6 +79,29 @@ def test_a_check_on_a_phase_is_watched_in_that_phase_only_and_after_its_beginnin
     found = [run.passes(0.01, failures=1) for _ in range(20)]
     assert next(i for i, result in enumerate(found, 1) if result is not None) == 9, "2 s after the first 2 s"
     assert found[16:] == [None] * 4, "it is over"
+
+
+def test_messages_to_rooms_belong_to_the_phase_in_which_they_were_heard() -> None:
+    """They are judged twice the grace later: all that was missed in the warm-up, in the peak."""
+    run = Second("FANOUT: missed == 0 in peak abort after 2s", phases=(("warmup", 9), ("peak", 15)))
+    chat = Chat(1, grace=2.0)
+    chat.audiences = run.swarm.audiences
+    users = [chat.user(0, f"user {number}") for number in range(3)]
+    for user in users:
+        chat.join(user, "lobby", 0.0)
+
+    def passes(missed: bool) -> CheckResult | None:
+        at = run.now + 0.5
+        chat.said[f"{at}"] = Said("lobby", None, at)
+        for user in users[missed:]:
+            chat.arrive(f"{at}", user, at)
+        chat.report(0, run.now + 1.0)
+        return run.passes()
+
+    assert [passes(missed=5 <= second < 9) for second in range(16)] == [None] * 16
+    assert run.swarm.audiences.figures().names()[NAME].missed == 4
+    found = [passes(missed=True) for _ in range(7)]
+    assert [result for result in found if result is not None], "those that were missed in the peak"
 
 
 def test_rates_are_judged_over_the_time_in_which_every_worker_reports() -> None:
