@@ -355,7 +355,7 @@ class Audiences:
 
     def figures(self) -> AudienceFigures:
         """The figures as they are now; the same object until something changes."""
-        if self._figures is None:
+        if self._figures is None or self._figures.settled != self._floor:
             for begin in self._changed:
                 self._frozen[begin] = {}
                 for name, heard in self._parts[begin].items():

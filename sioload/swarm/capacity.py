@@ -25,6 +25,7 @@ from sioload.load.arrivals import Arrivals
 from sioload.load.levels import SessionLevels, UserLevels
 from sioload.load.search import Answer, Level, Search, Step
 from sioload.measure.health import LIMITED, judge
+from sioload.measure.rooms import GRACE
 from sioload.net import clock
 from sioload.plain import Json
 from sioload.report import capacity
@@ -32,6 +33,7 @@ from sioload.report.capacity import VARIABLE, Asked
 from sioload.report.checks import Check
 from sioload.report.evaluation import CheckResult, evaluate
 from sioload.report.figures import Figures, Window, between
+from sioload.report.heard import TYPE
 from sioload.report.summary import lenient
 from sioload.swarm import describe
 from sioload.swarm.options import checks_of
@@ -97,6 +99,8 @@ class Capacity:
         self._asked = asked
         self._shape = shape
         self._checks = checks
+        grace: float = getattr(environment.parsed_options, "sio_grace", GRACE)
+        self._hearing = 2 * grace if any(each.selector == TYPE for each in checks) else 0.0
         self._search = Search(asked.first, asked.last, asked.within)
         self._levels: list[Level] = []
         self._told: list[dict[str, Json]] = []
@@ -159,7 +163,7 @@ class Capacity:
 
     def _must_fit(self, seconds: float) -> None:
         """The budget must have so much left, but for the first level."""
-        if self._levels and clock.stamp() + seconds > self._over:
+        if self._levels and clock.stamp() + seconds + self._hearing > self._over:
             raise _SpentError
 
     def _seconds(self, step: Step) -> float:
@@ -177,7 +181,7 @@ class Capacity:
         if reached.ok:
             end, since = max(at + self._seconds(step), clock.stamp() + self._ahead), at
             self._now = (self._named(step), end)
-            figures = self._cut(run, end, changes=True)
+            figures = self._heard(run, end, self._cut(run, end, changes=True))
             part = between(figures, since, end)
             assert part is not None
             seconds, peak = end - since, part.population.peak
@@ -252,6 +256,18 @@ class Capacity:
             if found and (found[0].final or clock.stamp() > at + CUTS):
                 return figures
             self._wait(run, clock.stamp() + LOOK)
+
+    def _heard(self, run: Run, end: float, figures: Figures) -> Figures:
+        """The run's figures once all messages to rooms that came by then are judged, if a check is on them.
+
+        That takes twice the grace, in which nobody may leave: who does owes nothing.
+        """
+        until = end + self._hearing + CUTS
+        while self._hearing and figures.audience.settled < end and clock.stamp() < until:
+            self._now = ("judging", end + self._hearing)
+            self._wait(run, clock.stamp() + LOOK)
+            figures = run.figures()
+        return figures
 
     def _wait(self, run: Run, until: float) -> None:
         while run.running and (left := until - clock.stamp()) > 0:

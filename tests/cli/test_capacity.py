@@ -91,6 +91,32 @@ class Owing(SocketIOUser):
 """
 
 
+#: All of them are in one room, where everyone talks.
+ROOMS = """
+from itertools import count
+from locust import constant, task
+from sioload import SocketIOUser, on, stamp
+
+numbers = count()
+
+class Talker(SocketIOUser):
+    wait_time = constant(0.2)
+    options = {"transports": ["websocket"], "namespaces": ["/chat"], "auth": {"token": "secret"}}
+
+    def on_connected(self):
+        self.sio.call("join", {"room": "all"}, namespace="/chat")
+        self.sio.rooms.add("all")
+
+    @task
+    def say(self):
+        message = {"room": "all", "id": next(numbers), "sent": stamp()}
+        self.sio.call("message", message, namespace="/chat")
+
+    @on("message", namespace="/chat", sent_at=lambda m: m["sent"], room=lambda m: (m["room"], m["id"]))
+    def heard(self, message): ...
+"""
+
+
 def capacity(
     folder: Path, target: str | Path, *args: str, timeout: float = 110.0
 ) -> tuple[serverkit.Run, dict[str, Any]]:
@@ -203,6 +229,22 @@ def test_sessions_that_die_at_once_are_not_held(target: serverkit.Server, tmp_pa
     )  # fmt: skip
     assert done.code == 3, done.text
     assert (report["capacity"]["holds"], report["capacity"]["by"]) == (None, "connected"), done.text
+
+
+def test_messages_of_a_level_are_judged_before_it_is(target: serverkit.Server, tmp_path: Path) -> None:
+    """That takes longer than the level itself, whose users stay until then."""
+    script = tmp_path / "rooms.py"
+    script.write_text(ROOMS)
+    done, report = capacity(
+        tmp_path, script, "--host", target.url, "--users", "3..3", "--step", "1s", "--settle", "2s",
+        "--sio-check", "FANOUT: reach == 100%", "--expect", ">= 3", "--", "--sio-grace", "800ms",
+    )  # fmt: skip
+    assert done.code == 0, done.text
+    assert loads(report) == [(3, True, False), (3, True, True)], done.text
+    for level in report["capacity"]["levels"]:
+        rows = {(row["type"], row["name"]): row["count"] for row in level["events"]}
+        said, judged = rows["CALL", "/chat message"], rows["FANOUT", "/chat message"]
+        assert judged >= said - 3 > 5, "but for those on their way at its beginning or end"
 
 
 def test_without_a_session_there_is_no_number(tmp_path: Path) -> None:
