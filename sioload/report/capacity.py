@@ -96,8 +96,9 @@ def judged_by_level(checks: Sequence[Check]) -> None:
         part = "in" if check.phase else "after" if check.after else "abort after" if check.abort_after else ""
         if part:
             raise CheckError(f"check {check.text!r}: each level is judged as a whole: leave {part!r} out")
-        if check.selector == "server" or of_the_whole(check.stat):
-            raise CheckError(f"check {check.text!r}: {check.stat!r} is of the whole run, not of a level")
+        if check.selector in ("server", "drill") or of_the_whole(check.stat):
+            whole = "a drill" if check.selector == "drill" else "the whole run"
+            raise CheckError(f"check {check.text!r}: {check.stat!r} is of {whole}, not of a level")
 
 
 def narrowly(results: Iterable[CheckResult]) -> bool:

@@ -179,6 +179,7 @@ def test_a_level_is_reached_with_99_in_100_users_connected() -> None:
         ("CALL: p99 < 1s abort after 5s", "leave 'abort after' out"),
         ("run: workers_lost == 0", "of the whole run"),
         ("server[api/event_loop_lag]: max < 1s", "of the whole run"),
+        ("drill: not_back == 0", "'not_back' is of a drill"),
     ],
 )
 def test_checks_are_of_levels(check: str, says: str) -> None:
