@@ -22,6 +22,7 @@ from sioload.plain import Json
 FLAGS = {"version", "transports", "namespaces", "auth", "headers", "path", "ack_timeout"}
 
 #: Seconds over which connects are spread, and so all that follows; Locust starts users at once, each second.
+#: Sessions begin each at its own time, and would be over before they had connected.
 JITTER = 1.0
 
 #: What is done without a word, or a phase, about it.
@@ -168,6 +169,7 @@ def scenario(given: dict[str, Json], emits: bool = True) -> dict[str, str]:
         raise click.UsageError("--ack and --reply exclude each other: the answer is an ack, or an event")
     asking = {"--data": values["data"], "--auth": values["auth"], "--header": values["headers"]}
     connection = {"namespaces": [values["namespace"]], **{n: values[n] for n in FLAGS & values.keys()}}
+    connection["connect_jitter"] = 0.0 if given.get("sio_session_length") else JITTER
     does = {
         "event": values["event"],
         "args": values["data"],
@@ -185,7 +187,7 @@ def _options(flags: Mapping[str, Json], more: Mapping[str, Json]) -> dict[str, J
     """The connection's options, all of them known and valid."""
     if doubled := FLAGS & more.keys():
         raise click.UsageError(f"--option {min(doubled)}: there is a flag for that")
-    options = {"connect_jitter": JITTER, **flags, **more}
+    options = {**flags, **more}
     options_from(options)
     return options
 

@@ -151,6 +151,15 @@ def test_a_signal_ends_it_in_order(node4, tmp_path, number):
     assert ledger["acked"] == ledger["emits"] == node4.counts()["received"]["/"]["echo"] > 0
 
 
+def test_sessions_connect_as_they_begin(target, tmp_path):
+    """Those of users who come at one instant are spread over a second; these would be over by then."""
+    plan = ("--sio-phases", "5/s for 2s", "--sio-session-length", "500ms")
+    emit = ("--emit", "echo", "--ack", "--transports", "websocket")
+    done, report = bench(target.url, tmp_path, *emit, run=plan)
+    assert done.code == 0 and report["phases"][0]["users"]["begun"] == 10, done.text
+    assert report["connections"]["opened"] >= 9, done.text
+
+
 def test_phases_of_the_project_around_are_not_its_own(node4, tmp_path):
     (tmp_path / "locust.conf").write_text("sio-phases = 1..2/s over 1m\nsio-session-length = 30s\n")
     done, report = bench(node4.url, tmp_path, "--emit", "echo", "--ack")
