@@ -26,23 +26,30 @@ class Orphans:
     One that the server has closed is closed here too, lest they become as many as there were drops.
 
     Attributes:
-        noticed: called in the hub with the seconds after which the server closed one; None when nobody asks.
+        noticed: called in the hub with the seconds after which the server closed a session's; None when
+            nobody asks.
     """
 
     __slots__ = ("_deadlines", "_left", "_looking", "noticed")
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
-        self._left: list[tuple[_socket.socket, float]] = []
+        self._left: list[tuple[_socket.socket, float, bool, bool]] = []
         self._looking = False
         self.noticed: Callable[[float], None] | None = None
 
     def __len__(self) -> int:
         return len(self._left)
 
-    def add(self, sock: _socket.socket) -> None:
-        """Keep a socket open that nobody reads any more."""
-        self._left.append((sock, perf_counter()))
+    def add(self, sock: _socket.socket, *, websocket: bool, plain: bool) -> None:
+        """Keep a socket open that nobody reads any more.
+
+        Args:
+            websocket: it carries a whole session. Of polling each line is closed for being idle, whatever the
+                server knows of the session.
+            plain: what comes on it can be read, as it isn't encrypted.
+        """
+        self._left.append((sock, perf_counter(), websocket, plain))
         self._watch()
 
     def _watch(self) -> None:
@@ -53,13 +60,14 @@ class Orphans:
     def _look(self, now: float) -> None:
         self._looking = False
         kept = []
-        for sock, since in self._left:
+        for sock, since, websocket, plain in self._left:
+            told = websocket and self.noticed is not None
             closed = sock.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, 1)[0] not in _OPEN
-            if not closed and not (self.noticed is not None and _dismissed(sock)):
-                kept.append((sock, since))
+            if not closed and not (told and plain and _dismissed(sock)):
+                kept.append((sock, since, websocket, plain))
                 continue
             close(sock)
-            if self.noticed is not None:
+            if websocket and self.noticed is not None:
                 self.noticed(now - since)
         self._left = kept
         self._watch()
@@ -67,7 +75,7 @@ class Orphans:
     def close(self) -> None:
         """Close all of them."""
         left, self._left = self._left, []
-        for sock, _ in left:
+        for sock, *_ in left:
             close(sock)
 
 

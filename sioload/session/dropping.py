@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sioload.net.tls import TLSStream
+
 if TYPE_CHECKING:
     from sioload.net.fleet import Fleet
     from sioload.session.connection import Connection
@@ -11,11 +13,13 @@ if TYPE_CHECKING:
 
 def drop(fleet: Fleet, connection: Connection, silent: bool) -> None:
     """End a session without a goodbye: by a reset, or so that the server sees nothing. In the hub."""
+    websocket = connection.transport == "websocket"
     for stream in connection.streams():
         if stream.closed:
             continue
         if silent:
-            fleet.orphans.add(stream.release())
+            plain = not isinstance(stream, TLSStream)
+            fleet.orphans.add(stream.release(), websocket=websocket, plain=plain)
         else:
             stream.abort()
     connection.drop("dropped", "dropped by the script")

@@ -1,0 +1,68 @@
+"""Sockets that were left without a word: what tells that their server has noticed, and what doesn't."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from time import perf_counter
+
+import pytest
+
+from sioload.net.deadlines import Deadlines
+from sioload.net.orphans import Orphans
+
+
+@contextlib.contextmanager
+def left(websocket: bool, plain: bool) -> Iterator[tuple[Orphans, socket.socket, list[float]]]:
+    """A socket that was left ten seconds ago, its server's side, and when that noticed."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        mine = socket.create_connection(listening.getsockname())
+        theirs, _ = listening.accept()
+    orphans, noticed = Orphans(Deadlines(lambda error: None)), []
+    orphans.noticed = noticed.append
+    orphans.add(mine, websocket=websocket, plain=plain)
+    with theirs:
+        yield orphans, theirs, noticed
+    orphans.close()
+
+
+def look(orphans: Orphans) -> int:
+    """Look at them in ten seconds; how many are open still."""
+    orphans._look(perf_counter() + 10)
+    return len(orphans)
+
+
+def arrived(orphans: Orphans) -> None:
+    """What the server did last is there."""
+    ((sock, *_),) = orphans._left
+    sock.recv(1, socket.MSG_PEEK)
+
+
+def test_a_close_frame_is_a_websockets_end() -> None:
+    with left(websocket=True, plain=True) as (orphans, server, noticed):
+        server.sendall(b"\x81\x022a")
+        arrived(orphans)
+        assert look(orphans) == 1 and noticed == []
+        server.sendall(b"\x88\x02\x03\xe8")
+        while look(orphans):
+            pass
+        assert noticed == [pytest.approx(10, abs=5)]
+
+
+def test_encrypted_bytes_that_look_like_one_are_none() -> None:
+    with left(websocket=True, plain=False) as (orphans, server, noticed):
+        server.sendall(b"\x17\x03\x03\x00\x04\x88\x02\x03\xe8")
+        arrived(orphans)
+        assert look(orphans) == 1 and noticed == []
+        server.close()
+        while look(orphans):
+            pass
+        assert noticed == [pytest.approx(10, abs=5)]
+
+
+def test_a_line_of_polling_that_was_idle_tells_nothing_of_its_session() -> None:
+    with left(websocket=False, plain=True) as (orphans, server, noticed):
+        server.close()
+        arrived(orphans)
+        assert look(orphans) == 0 and noticed == [], "it is closed, as is the server's side"
