@@ -3,21 +3,55 @@
 from __future__ import annotations
 
 import _socket
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
 
 from sioload.net.deadlines import Deadlines
 from sioload.net.stream import close
 
-#: Seconds between two looks at them.
+#: Seconds between two looks at one of them, and how many are looked at before others run, at least so many
+#: seconds apart: thousands may be left at once, in a drill.
 LOOK: Final = 0.25
+AT_A_TIME: Final = 20
+APART: Final = 0.005
 #: The first byte of a close frame.
 _CLOSE: Final = 0x88
 #: How much of what the server went on to say is looked at.
 _PEEK: Final = 65536
 #: States of TCP in which the peer hasn't closed its side (tcp(7), TCP_INFO: the first byte).
 _OPEN: Final = (1,)
+
+
+@dataclass(slots=True)
+class _Orphan:
+    """A socket that was left at a time; see `Orphans.add`. Its frames are known up to a byte."""
+
+    sock: _socket.socket
+    since: float
+    websocket: bool
+    plain: bool
+    known: int = 0
+
+    def dismissed(self) -> bool:
+        """Whether the server closed a websocket: its socket stays until it is answered (RFC 6455, 7.1.1)."""
+        try:
+            data = self.sock.recv(_PEEK, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
+        except OSError:
+            return False
+        at = self.known
+        while at + 2 <= len(data):
+            if data[at] == _CLOSE:
+                return True
+            self.known, size = at, data[at + 1]
+            at += 2
+            if size > 125:
+                more = 2 if size == 126 else 8
+                size, at = int.from_bytes(data[at : at + more], "big"), at + more
+            at += size
+        return False
 
 
 class Orphans:
@@ -34,7 +68,7 @@ class Orphans:
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
-        self._left: list[tuple[_socket.socket, float, bool, bool]] = []
+        self._left: deque[_Orphan] = deque()
         self._looking = False
         self.noticed: Callable[[float], None] | None = None
 
@@ -49,49 +83,30 @@ class Orphans:
                 server knows of the session.
             plain: what comes on it can be read, as it isn't encrypted.
         """
-        self._left.append((sock, perf_counter(), websocket, plain))
+        self._left.append(_Orphan(sock, perf_counter(), websocket, plain))
         self._watch()
 
     def _watch(self) -> None:
         if not self._looking and self._left:
             self._looking = True
-            self._deadlines.at(perf_counter() + LOOK, self._look)
+            parts = -(-len(self._left) // AT_A_TIME)
+            self._deadlines.at(perf_counter() + max(LOOK / parts, APART), self._look)
 
     def _look(self, now: float) -> None:
         self._looking = False
-        kept = []
-        for sock, since, websocket, plain in self._left:
-            told = websocket and self.noticed is not None
-            closed = sock.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, 1)[0] not in _OPEN
-            if not closed and not (told and plain and _dismissed(sock)):
-                kept.append((sock, since, websocket, plain))
+        for _ in range(min(AT_A_TIME, len(self._left))):
+            one = self._left.popleft()
+            told = one.websocket and self.noticed is not None
+            closed = one.sock.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, 1)[0] not in _OPEN
+            if not closed and not (told and one.plain and one.dismissed()):
+                self._left.append(one)
                 continue
-            close(sock)
-            if websocket and self.noticed is not None:
-                self.noticed(now - since)
-        self._left = kept
+            close(one.sock)
+            if one.websocket and self.noticed is not None:
+                self.noticed(now - one.since)
         self._watch()
 
     def close(self) -> None:
         """Close all of them."""
-        left, self._left = self._left, []
-        for sock, *_ in left:
-            close(sock)
-
-
-def _dismissed(sock: _socket.socket) -> bool:
-    """Whether the server closed a websocket; the socket stays until that is answered (RFC 6455, 7.1.1)."""
-    try:
-        data = sock.recv(_PEEK, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
-    except OSError:
-        return False
-    at = 0
-    while at + 2 <= len(data):
-        if data[at] == _CLOSE:
-            return True
-        size, at = data[at + 1], at + 2
-        if size > 125:
-            more = 2 if size == 126 else 8
-            size, at = int.from_bytes(data[at : at + more], "big"), at + more
-        at += size
-    return False
+        while self._left:
+            close(self._left.popleft().sock)

@@ -10,7 +10,7 @@ from time import perf_counter
 import pytest
 
 from sioload.net.deadlines import Deadlines
-from sioload.net.orphans import Orphans
+from sioload.net.orphans import AT_A_TIME, Orphans
 
 
 @contextlib.contextmanager
@@ -35,8 +35,7 @@ def look(orphans: Orphans) -> int:
 
 def arrived(orphans: Orphans) -> None:
     """What the server did last is there."""
-    ((sock, *_),) = orphans._left
-    sock.recv(1, socket.MSG_PEEK)
+    orphans._left[0].sock.recv(1, socket.MSG_PEEK)
 
 
 def test_a_close_frame_is_a_websockets_end() -> None:
@@ -48,6 +47,32 @@ def test_a_close_frame_is_a_websockets_end() -> None:
         while look(orphans):
             pass
         assert noticed == [pytest.approx(10, abs=5)]
+
+
+def test_frames_that_come_in_pieces_are_read_on() -> None:
+    with left(websocket=True, plain=True) as (orphans, server, noticed):
+        for piece in (b"\x81\x7e\x00\x80" + 100 * b"\x88", 28 * b"\x88" + b"\x81", b"\x03\x88\x88"):
+            server.sendall(piece)
+            arrived(orphans)
+            assert look(orphans) == 1 and noticed == [], "what is in a frame is none"
+        server.sendall(b"\x88\x88\x02\x03\xe8")
+        while look(orphans):
+            pass
+        assert len(noticed) == 1
+
+
+def test_many_are_looked_at_in_parts() -> None:
+    """A drill may leave thousands at once, and its users' calls go on."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        orphans, noticed = Orphans(Deadlines(lambda error: None)), []
+        orphans.noticed = noticed.append
+        for _ in range(AT_A_TIME + 5):
+            mine = socket.create_connection(listening.getsockname())
+            listening.accept()[0].close()
+            assert mine.recv(1) == b"", "its end is there"
+            orphans.add(mine, websocket=True, plain=True)
+        assert [look(orphans), len(noticed), look(orphans), len(noticed)] == [5, AT_A_TIME, 0, AT_A_TIME + 5]
 
 
 def test_encrypted_bytes_that_look_like_one_are_none() -> None:
