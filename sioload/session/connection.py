@@ -161,9 +161,9 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
         self._listener.prepare(request, then)
 
     def on_generation(self, generation: Generation) -> None:
-        self.requests.speak(generation)
         self._session.pinger = generation.pinger
         try:
+            self.requests.speak(generation)  # which raises too where it is followed
             self._listener.speak(generation)
         except OptionError as error:
             self._end(Input.LOST, End("protocol error", str(error)))

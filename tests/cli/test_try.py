@@ -176,6 +176,12 @@ def test_a_fixed_wrong_version(node4: serverkit.Server, tmp_path: Path) -> None:
     has(mistaken(tmp_path, node4.url, options={"version": 2}), ["version"])
 
 
+def test_a_parser_that_the_generation_cant_have(servers: Servers, tmp_path: Path) -> None:
+    """It was a traceback, for whoever is followed."""
+    has(mistaken(tmp_path, servers("sio0").url, options={"parser": "msgpack"}),
+        ["CONNECT /: open: parser: Socket.IO 0.9 has no other than json"])  # fmt: skip
+
+
 def test_an_origin_that_the_server_refuses(servers: Servers, tmp_path: Path) -> None:
     options = {"headers": {"Origin": "http://elsewhere.test"}}
     has(mistaken(tmp_path, servers("target").url, options=options), ["origin", "Origin"])
