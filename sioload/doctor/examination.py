@@ -316,7 +316,7 @@ class Examination:
         else:
             reason = found.transports["websocket"]
             found.namespace = reason
-            remedy = "look at the server's logs"
+            remedy = "look at the server's logs; has it another parser than JSON's (a test's option parser)?"
             if "refused" in self._failures:
                 remedy = namespace_remedy(generation, reason)
             elif self._kicked:

@@ -164,6 +164,12 @@ _REMEDIES: Final = (
     ),
     (r"was not joined", "name it in connect(namespaces=[...]) or in the option namespaces", 3),
     (r"^CONNECT .*[Ii]nvalid namespace", "the server has no such namespace: check its name", 5),
+    (
+        r"^CONNECT .*(closed by the server|no answer for namespace|msgpack|that no packet announced)",
+        "see what the server asks for: auth, query, headers, cookies of a login, or another parser "
+        "(option parser='msgpack')",
+        5,
+    ),
     (r"^CONNECT", "see what the server asks for: auth, query, headers, cookies of a login", 5),
     (r"^(DIAL|OPEN)", "see `sioload doctor URL`", 4),
     (r"^UPGRADE", "let proxies pass upgrades, or use transports=['polling']", 2),

@@ -118,6 +118,11 @@ def test_a_refused_namespace_is_a_fault_with_its_remedy(servers: Callable[..., s
     assert examine(url, "--namespace", "/private", "--auth", '{"token":"secret"}', code=0)["ready"] is True
 
 
+def test_a_server_with_another_parser_may_be_one(servers: Callable[..., serverkit.Server]) -> None:
+    (fault,) = examine(servers("sio4", "--msgpack").url, code=1)["faults"]
+    assert "namespace / can't be joined" in fault["fault"] and "option parser" in fault["remedy"]
+
+
 def test_a_wrong_path(servers: Callable[..., serverkit.Server]) -> None:
     found = examine(servers("sio4").url, "--path", "/ws/", code=1)
     assert "not Socket.IO at this path" in found["faults"][0]["fault"]

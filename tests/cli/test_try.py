@@ -182,6 +182,19 @@ def test_a_parser_that_the_generation_cant_have(servers: Servers, tmp_path: Path
         ["CONNECT /: open: parser: Socket.IO 0.9 has no other than json"])  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("kind", "option", "parser"), [("sio4", ["--msgpack"], "json"), ("sio4", [], "msgpack")]
+)
+def test_another_parser_than_the_servers(
+    servers: Servers, tmp_path: Path, kind: str, option: list[str], parser: str
+) -> None:
+    options = {"parser": parser, "transports": ["websocket"]}
+    has(
+        mistaken(tmp_path, servers(kind, *option).url, options=options),
+        ["closed by the server", "option parser="],
+    )
+
+
 def test_an_origin_that_the_server_refuses(servers: Servers, tmp_path: Path) -> None:
     options = {"headers": {"Origin": "http://elsewhere.test"}}
     has(mistaken(tmp_path, servers("target").url, options=options), ["origin", "Origin"])
