@@ -238,7 +238,10 @@ class Asking(ABC):
         """Nothing was opened, and `form` may be what the server wants; `sure`: the answer says so."""
         finding = self._finding
         if finding is None:
-            self._listener.on_suspicion("polling" if form == "0" else self.transport, report)
+            # Python's servers accept, and close, websockets of another revision, and switched off ones; those
+            # of Engine.IO 3 poll in any case.
+            polls = form == "0" or (form == "3" and not sure)
+            self._listener.on_suspicion("polling" if polls else self.transport, report)
             return
         if self._first is None:
             self._first = report

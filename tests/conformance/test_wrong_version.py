@@ -42,6 +42,16 @@ def test_without_polling(servers: Callable[..., serverkit.Server], name: str) ->
     assert {behaviour: line["error"] for behaviour, line in found.items() if line["error"]} == {}
 
 
+def test_a_websocket_that_is_switched_off_is_no_wrong_version(
+    servers: Callable[..., serverkit.Server],
+) -> None:
+    """python-socketio 5 accepts and closes it, as 4 does one of another revision: it was taken for that."""
+    options = {"version": 4, "transports": ["websocket"], "reconnection": False}
+    sio = SocketIOClient(None, options, url=servers("pysio5", "--transports", "polling").url)
+    with gevent.Timeout(10), pytest.raises(ConnectError, match="closed by the server before the session"):
+        sio.connect()
+
+
 #: What differs between 1.0.x, 1.x and 2.x, and a client that can't know which it talks to must get right.
 DIFFERENT = (
     "acks of the client: one argument",
