@@ -73,6 +73,18 @@ def test_attachments_go_out_in_as_many_bodies_as_it_takes(
     assert (ledger["acked"], ledger["sent"], ledger["error"]) == (3, 1, 0), ledger
 
 
+def test_an_event_of_more_packets_than_python_takes_in_one_body(
+    servers: Callable[..., serverkit.Server],
+) -> None:
+    """python-engineio drops what is beyond 16, and answers OK: it got no ack."""
+    data = [bytes([number]) for number in range(40)]
+    with gevent.Timeout(20):
+        sio = SocketIOClient(None, {"version": 2, "transports": ["polling"]}, url=servers("pysio4").url)
+        sio.connect()
+        assert sio.call("echo", data) == data
+        sio.disconnect()
+
+
 @pytest.mark.parametrize("kind", ["sio4", "pysio5"])
 @pytest.mark.parametrize(
     "options", [{"transports": ["polling"]}, {"transports": ["websocket"], "base64": True}]
