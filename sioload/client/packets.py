@@ -135,7 +135,8 @@ class Packets(MessageHandler):
 
     def _use(self, generation: Generation, options: Options) -> None:
         self.generation = generation
-        self._codec = codec_for(generation, options.parser, options.base64)
+        in_bodies = options.base64 and "polling" in options.transports
+        self._codec = codec_for(generation, options.parser, in_bodies)
         self._direct = self._codec.encode_event is encode_event
 
     def end(self) -> None:

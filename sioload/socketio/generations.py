@@ -39,7 +39,7 @@ class Generation:
         encode_base64: as `encode_frame`, with binary as text (`Options.base64`).
         decode_payload, encode_payload: polling body (and its content type) to packets and back.
         codec: packets of Socket.IO, with the JSON parser.
-        codec_base64: the same with `Options.base64`, if that is another one.
+        codec_base64: the same for polling with `Options.base64`, if that is another one.
         timestamp: polling requests carry `t`, as those of the JavaScript client of that generation.
         binary: messages may be binary.
         upgrade: a session can move from polling to websocket.
@@ -203,7 +203,12 @@ VERSIONS: dict[int, Generation] = {0: V0, 1: V1, 2: V2, 3: V3, 4: V4}
 
 
 def codec_for(generation: Generation, parser: Any, base64: bool = False) -> Codec:
-    """The codec of a generation with `Options.parser`: "json", "msgpack" or an object; and `Options.base64`.
+    """The codec of a generation with `Options.parser`: "json", "msgpack" or an object.
+
+    Args:
+        generation: what is spoken.
+        parser: the option.
+        base64: messages may go in bodies of text (`Options.base64`).
 
     Raises:
         OptionError: the generation can't have another parser.
