@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gevent.pool import Group
+from locust import User
 from locust.user.task import LOCUST_STATE_STOPPING
 
 from sioload.client.api import SocketIOClient
@@ -67,11 +68,13 @@ class UserGroup(Group):
         told = greenlet in self._killed or getattr(life.user, "_state", None) == LOCUST_STATE_STOPPING
         told = told or self._fleet.ending
         self._killed.discard(greenlet)
-        # Of exceptions only those of `on_start` end a user, before it is told to: Locust catches the others.
+        # Locust catches those of tasks, and tells of those of `on_start`; `on_stop`, say, may raise too.
         raised = not told and not greenlet.successful()
         fate = "" if told else getattr(life.user, "fate", "")
+        if raised and not fate:
+            _note(population, greenlet.exception)
         for counts, number in ((population, life.number), (life.of_class, life.number_of_class)):
-            counts.gone(number, began=not raised and fate != "never began")
+            counts.gone(number, began=fate != "never began")
             if raised or fate:
                 counts.ended += 1
             elif not told:
@@ -107,10 +110,16 @@ def begin_anew(greenlets: Iterable[Any]) -> int:
 
 
 def count_exceptions(environment: Environment, recorder: Recorder) -> None:
-    """Count what tasks and `on_start` raise, by kind and place."""
+    """Count what tasks and `on_start` raise, by kind and place; of the latter, a user never began."""
 
-    def on_user_error(exception: BaseException, **_: object) -> None:
-        kind, place = clean_name(type(exception).__name__, 60), place_of_error(exception)
-        recorder.population.raised(kind, place, normalise(str(exception)))
+    def on_user_error(exception: BaseException, user_instance: object = None, **_: object) -> None:
+        _note(recorder.population, exception)
+        if isinstance(user_instance, User):  # else it is a set of tasks
+            user_instance.fate = "never began"  # type: ignore[attr-defined]
 
     Guard(environment, recorder.internal_error).listen("user_error", on_user_error)
+
+
+def _note(population: Population, error: BaseException) -> None:
+    kind, place = clean_name(type(error).__name__, 60), place_of_error(error)
+    population.raised(kind, place, normalise(str(error)))

@@ -81,3 +81,51 @@ def test_a_script_that_sets_the_exit_code_is_named(swarm: Swarm) -> None:
         swarm.processes[0].out.splitlines()[-1]
         == "exit code 7: set by the script (environment.process_exit_code)"
     )
+
+
+LEAVING = """
+from locust import HttpUser, constant
+from locust.exception import StopUser
+from sioload import SocketIOUser
+
+def leave(user):
+    raise StopUser
+
+class Leaving:
+    wait_time = constant(0.1)
+    fixed_count = 1
+
+    def on_stop(self):
+        self.room.leave()
+
+class Guest(Leaving, SocketIOUser):
+    tasks = [leave]
+
+class Reader(Leaving, HttpUser):
+    tasks = [leave]
+
+class Unborn(Leaving, HttpUser):
+    def on_start(self):
+        raise LookupError("no such room")
+"""
+
+
+@scene
+def test_users_that_raise_when_they_leave_had_run(swarm: Swarm) -> None:
+    """Locust tells of no such exception, and they had got through their `on_start`."""
+    file = swarm.folder / "leaving.py"
+    file.write_text(LEAVING)
+    swarm.run(swarm.args("-f", file, "-t", "2s", users=3))
+    out, users = swarm.processes[0].out, swarm.report["users"]
+    assert (users["asked"], users["peak"], users["ended"], users["left"]) == (3, 2, 3, 0), out
+    ran = {each["class"]: (each["ran"], each["died"]) for each in users["classes"]}
+    assert ran == {"Guest": (1, 1), "Reader": (1, 1), "Unborn": (0, 1)}, out
+    raised = {
+        (each["kind"], each["place"].rpartition("/")[2], each["count"]) for each in swarm.report["exceptions"]
+    }
+    lines = LEAVING.splitlines()
+    leaves = 1 + lines.index("        self.room.leave()")
+    begins = 1 + lines.index('        raise LookupError("no such room")')
+    assert raised == {
+        ("AttributeError", f"leaving.py:{leaves}", 2), ("LookupError", f"leaving.py:{begins}", 1)
+    }, out  # fmt: skip
