@@ -80,3 +80,18 @@ def test_nothing_is_wider_than_a_terminal() -> None:
         shown = lines(entry, 0.0)
         assert shown and all(columns_of(line) <= WIDTH and line.isprintable() for line in shown)
         assert len("".join(lines(entry, 0.0, full=True))) >= len("".join(shown))
+
+
+def test_who_was_never_asked_wants_no_credentials() -> None:
+    """What failed before the CONNECT is the cause, and has its own remedy, behind it."""
+    untrusted = "certificate not trusted: self-signed certificate"
+    tls = told(failed("DIAL", "tls", untrusted), failed("CONNECT", "/", f"tls: {untrusted}"))
+    assert [odd.what.partition(":")[0] for odd in tls] == ["CONNECT /", "DIAL tls"]
+    for text, said in (
+        ("HTTP 400: Transport unknown (switched off on the server)", "transports"),
+        ("HTTP 404: no Socket.IO server at this path", "path"),
+    ):
+        odd = told(failed("OPEN", "polling", text), failed("CONNECT", "/", f"open: {text}"))
+        assert all(said in each.remedy for each in odd), odd
+    refused = told(failed("CONNECT", "/", "open: HTTP 401: Unauthorized"))
+    assert "auth" not in tls[0].remedy and "auth" in refused[0].remedy
