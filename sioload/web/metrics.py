@@ -231,13 +231,16 @@ class Endpoint:
         self.port = int(self._server.server_port or port)
 
     def _answer(self, environ: dict[str, Json], start: Callable[..., Any]) -> list[bytes]:
-        if environ["PATH_INFO"] != "/metrics" or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            start("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
-            return [b"The metrics are at /metrics\n"]
-        self._reads = [*self._reads[-1:], time.monotonic()]
-        body = self._live.aside(generate_latest, Collector(self._live.look()))
-        start("200 OK", [("Content-Type", CONTENT_TYPE_LATEST), ("Content-Length", str(len(body)))])
-        return [body] if environ["REQUEST_METHOD"] == "GET" else []
+        method = environ["REQUEST_METHOD"]
+        if environ["PATH_INFO"] == "/metrics" and method in ("GET", "HEAD"):
+            self._reads = [*self._reads[-1:], time.monotonic()]
+            body = self._live.aside(generate_latest, Collector(self._live.look()))
+            status, kind = "200 OK", CONTENT_TYPE_LATEST
+        else:
+            body = b"The metrics are at /metrics\n"
+            status, kind = "404 Not Found", "text/plain; charset=utf-8"
+        start(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
+        return [body] if method != "HEAD" else []
 
     def finish(self) -> None:
         """The run's process ends: wait until whoever reads has read the final figures, if anyone does.
