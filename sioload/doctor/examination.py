@@ -29,7 +29,7 @@ from sioload.doctor.machine import look_at_limits
 from sioload.doctor.nodes import try_nodes
 from sioload.engineio.cookies import given as given_cookies
 from sioload.engineio.packet import Handshake
-from sioload.engineio.urls import Endpoint, parse_url
+from sioload.engineio.urls import Endpoint, bare, parse_url
 from sioload.errors import ConnectError, Failure, ProtocolError
 from sioload.net.fleet import Fleet
 from sioload.net.tls import check_files
@@ -217,7 +217,7 @@ class Examination:
         if refuses_transport(answer.status_code, answer.content):
             self.found.transports["polling"] = "disabled on the server"
             return self._found_by_client(("websocket",)) or V4, None, cookies
-        location = answer.headers.get("Location", "?")[:60]
+        location = bare(answer.headers.get("Location", "")) or "?"  # what was asked with may be secret
         if self._options.proxy and (answer.status_code == 407 or "Proxy-Authenticate" in answer.headers):
             self._refused_by_proxy(407)
         elif answer.status_code in (401, 403) or "origin" in reason.lower():
@@ -227,13 +227,13 @@ class Examination:
             self.found.fault("the port speaks TLS", "use https:// or wss:// in the URL")
         elif self._asker.circling:
             self.found.fault(
-                f"the server redirects in a circle: to {location}",
+                f"the server redirects in a circle: to {location[:60]}",
                 "mend that there; behind a proxy that ends TLS it must be told of it (X-Forwarded-Proto)",
             )
         elif 300 <= answer.status_code < 400:
-            login = is_login(self._endpoint, answer.headers.get("Location", ""))
+            login = is_login(self._endpoint, location)
             remedy = login_remedy(0, "", location) if login else "use that URL"
-            self.found.fault(f"the server redirects to {location}", remedy)
+            self.found.fault(f"the server redirects to {location[:60]}", remedy)
         elif answer.status_code >= 500:
             self.found.fault(
                 f"the server or a proxy before it fails: {reason}", "look at its logs; try again"
