@@ -20,7 +20,7 @@ from sioload.measure.rows import Delta, Row, SampleListener, Totals
 from sioload.plain import Json
 
 #: Version of the snapshots' form; master and workers must agree.
-SNAPSHOT: Final = 4
+SNAPSHOT: Final = 5
 #: Distinct names of rows, `OTHER` among them.
 MAX_NAMES: Final = 200
 #: How many of them are kept for the names of fixed types (transports, reasons of disconnects...).
@@ -87,7 +87,7 @@ class Recorder:
         bytes_sent, bytes_received: of all connections.
         clock_error: bound of this process's clock offset to the swarm's clock in seconds; None if not
         estimated. internal_errors: faults of sioload itself, each of which makes the figures untrustworthy;
-        bounded.
+        bounded. unverified: TLS was spoken with whatever certificate a server showed.
     """
 
     def __init__(self, epoch: str = "local") -> None:
@@ -109,6 +109,7 @@ class Recorder:
         self.bytes_received = 0
         self.clock_error: float | None = None
         self.internal_errors: list[str] = []
+        self.unverified = False
         self._base = epoch
         self._resets = 0
         self._calls = Histogram()
@@ -299,4 +300,5 @@ class Recorder:
             "clock_error": self.clock_error,
             "outages": self.outages.encode(),
             "internal_errors": list(self.internal_errors),
+            "unverified": self.unverified,
         }

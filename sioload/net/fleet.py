@@ -125,6 +125,8 @@ class Fleet:
         context = self._contexts.get(key)
         if context is None:
             context = self._contexts[key] = tls_context(options)
+        if not options.tls_verify:
+            self.recorder.unverified = True
         return context
 
     def seated(self, options: Options) -> Options:

@@ -62,6 +62,7 @@ class Figures:
         population: users, and what they raised.
         clock_error: how far the clocks of two processes may differ at most, in seconds; None if unknown.
         internal_errors: faults of sioload itself.
+        unverified: TLS was spoken with whatever certificate a server showed.
         lost: workers that went away.
         going: the run goes on, and emits may be open.
         windows: what was counted up to each boundary that the run has passed, one after the other.
@@ -83,6 +84,7 @@ class Figures:
     population: Population = field(default_factory=Population)
     clock_error: float | None = None
     internal_errors: list[str] = field(default_factory=list)
+    unverified: bool = False
     lost: list[LostWorker] = field(default_factory=list)
     going: bool = False
     windows: Sequence[Window] = ()

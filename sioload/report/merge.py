@@ -200,6 +200,7 @@ class Swarm:
             if gone:
                 figures.population.now -= data["population"]["now"]
             figures.internal_errors += [f"{process.worker}: {text}" for text in data["internal_errors"]]
+            figures.unverified = figures.unverified or bool(data["unverified"])
             if process.worker != MASTER:
                 figures.health.append((process.worker, process.health))
                 clock_errors.append(data["clock_error"])

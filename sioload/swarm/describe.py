@@ -52,10 +52,10 @@ def _never(wait_time: Any) -> bool:
     return module == "locust.user.wait_time" and name.startswith("constant.") and wait_time(None) == 0
 
 
-def settings(environment: Environment) -> dict[str, Json]:
-    """Options that weaken what the figures mean."""
+def settings(environment: Environment, figures: Figures) -> dict[str, Json]:
+    """Options that weaken what the figures mean, also those of further connections (`another_client`)."""
     verified = all(_option(cls, "tls_verify", True) for cls in environment.user_classes)
-    return {} if verified else {"tls_verify": False}
+    return {} if verified and not figures.unverified else {"tls_verify": False}
 
 
 def _option(user_class: Any, name: str, default: Any) -> Any:

@@ -235,7 +235,7 @@ class Judge:
             exit_reason=reason if code else "",
             paced=paced,
             limited=limited,
-            settings=describe.settings(self.environment),
+            settings=describe.settings(self.environment, figures),
             versions=describe.versions(),
             feeds=self._feeds(self._since),
             server=[metric.document(self._since) for metric in figures.servers],
@@ -276,8 +276,9 @@ class Judge:
         self.servers.finish()
         if self._drill is not None:
             self._drill.end()
-        self.figures()  # Locust's own files show what was judged by now
-        self._faults += outputs.write_locust_files(self.environment, self._html_file)
+        figures = self.figures()  # Locust's own files show what was judged by now
+        settings = describe.settings(self.environment, figures)
+        self._faults += outputs.write_locust_files(self.environment, self._html_file, settings)
         options = self.environment.parsed_options
         figures = self.figures()
         final = self._compose(figures)

@@ -179,7 +179,9 @@ def take_over_html(options: Any) -> str | None:
     return path
 
 
-def write_locust_files(environment: Environment, html_file: str | None) -> list[str]:
+def write_locust_files(
+    environment: Environment, html_file: str | None, settings: Mapping[str, Json]
+) -> list[str]:
     """Let Locust's own files show all that was counted; returns which could not be written, and why.
 
     Its CSV files are written by a greenlet once a second, and closed without a last look.
@@ -197,7 +199,7 @@ def write_locust_files(environment: Environment, html_file: str | None) -> list[
             html = render(environment, show_download_link=False)
         finally:
             environment.host = host
-        if unverified({"settings": describe.settings(environment)}):
+        if unverified({"settings": settings}):
             html = html.replace("</body>", f"<p>{UNVERIFIED}</p></body>", 1)
         fault = _write(options.html_file, html)
         if fault is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import serverkit
+import trustme
 
 import sioload.options
 from sioload.options import Options
@@ -129,6 +130,32 @@ def test_a_run_without_verification_says_so(tmp_path: Path, target: serverkit.Se
         assert said in (tmp_path / name).read_text(), name
     page = (tmp_path / "own.html").read_text()
     assert "not verified" in page and "tls_verify False" in page
+
+
+@pytest.mark.parametrize("processes", [[], ["--processes", "2"]], ids=["alone", "workers"])
+def test_so_does_one_whose_scripts_further_connections_are_not_verified(
+    tmp_path: Path, processes: list[str]
+) -> None:
+    pem = tmp_path / "server.pem"
+    trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
+    (tmp_path / "locustfile.py").write_text(
+        "from locust import task, constant\n"
+        "from sioload import SocketIOUser\n"
+        "class Careless(SocketIOUser):\n"
+        "    wait_time = constant(0.2)\n"
+        "    def on_start(self):\n"
+        "        self.sio = self.another_client(options={'tls_verify': False})\n"
+        "        self.sio.connect()\n"
+        "    @task\n"
+        "    def talk(self): self.sio.call('echo', 1)\n"
+    )
+    files = ["--sio-report", "report.json", "--html", "locust.html"]
+    load = ["-u", "2", "-r", "2", "-t", "3s", "--headless", *processes]
+    with serverkit.running("sio4", "--cert", str(pem), "--key", str(pem)) as server:
+        run = serverkit.run_locust(["--host", server.url, *load, *files], cwd=tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text())["settings"] == {"tls_verify": False}, run.text
+    assert "TLS certificates were not verified" in run.out
+    assert "TLS certificates were not verified" in (tmp_path / "locust.html").read_text()
 
 
 def test_users_without_options_have_settings_too(tmp_path: Path, target: serverkit.Server) -> None:
