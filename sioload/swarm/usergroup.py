@@ -94,8 +94,9 @@ def take_over(runner: Any, fleet: Fleet) -> None:
 def begin_anew(greenlets: Iterable[Any]) -> int:
     """No user owes iterations of a pace any more. Returns how many are in.
 
-    That is: got through `on_start`, with a session then, and aren't on the way back to a lost one. Users that
-    connect and leave over and over are in at any moment; so are those without a connection of ours.
+    That is: got through `on_start`, with a session then, and aren't on the way back to a lost one, or to a
+    namespace that the server closed. Users that connect and leave over and over are in at any moment; so are
+    those without a connection of ours.
     """
     found = 0
     for greenlet in list(greenlets):
@@ -105,7 +106,8 @@ def begin_anew(greenlets: Iterable[Any]) -> int:
             found += 1
             continue
         renew_pace(sio)
-        found += sio.used and not (getattr(user, "starting", False) or sio.lost or sio.down)
+        away = sio.lost or sio.down or sio.kicked or sio.returning
+        found += sio.used and not (away or getattr(user, "starting", False))
     return found
 
 

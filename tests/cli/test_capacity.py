@@ -91,6 +91,31 @@ class Owing(SocketIOUser):
 """
 
 
+#: Three of them may stay.
+SENT_AWAY = """
+from locust import constant, task
+from sioload import SocketIOUser
+
+inside = set()
+
+class Guest(SocketIOUser):
+    wait_time = constant(0.1)
+    options = {"transports": ["websocket"]}
+
+    def on_connected(self):
+        if len(inside - {self}) < 3:
+            inside.add(self)
+        else:
+            self.sio.emit("kick")
+
+    def on_stop(self):
+        inside.discard(self)
+
+    @task
+    def nothing(self): ...
+"""
+
+
 #: All of them are in one room, where everyone talks.
 ROOMS = """
 from itertools import count
@@ -190,6 +215,18 @@ def test_users_that_cannot_get_in_fail_a_level_on_a_worker_of_its_own(
     assert found["levels"][2]["connected"] == 6
     assert "6 of 12 were in at the end of settling" in done.out
     assert report["connections"]["opened"] == sum(target.counts()["connects"].values())
+
+
+def test_users_that_the_server_sends_away_are_not_in(target: serverkit.Server, tmp_path: Path) -> None:
+    """They come back over and over; nothing that they do would fail a check."""
+    (tmp_path / "locustfile.py").write_text(SENT_AWAY)
+    done, report = capacity(
+        tmp_path, "locustfile.py", "--host", target.url, "--users", "3..4", "--step", "1s", "--settle", "2s",
+        "--sio-check", "CALL: fail_ratio < 1% min_samples 0",
+    )  # fmt: skip
+    assert done.code == 0, done.text
+    assert loads(report) == [(3, True, False), (4, False, False), (3, True, True)], done.text
+    assert (report["capacity"]["by"], report["capacity"]["levels"][1]["connected"]) == ("connected", 3)
 
 
 def test_a_generator_at_its_limit_ends_the_search(target: serverkit.Server, tmp_path: Path) -> None:
