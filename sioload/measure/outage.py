@@ -157,9 +157,9 @@ class Outages:
             outage.count(outage.refusals, now)
 
     def noticed(self, now: float, seconds: float) -> None:
-        """The server closed a socket, so long after it was cut silently."""
+        """The server closed a socket, so long after it was cut silently: in this outage, or in one before."""
         outage = self._enter(now)
-        if outage is not None:
+        if outage is not None and now - seconds >= outage.at:
             outage.noticed.add(seconds)
 
     def encode(self) -> list[dict[str, Json]]:

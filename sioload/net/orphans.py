@@ -31,7 +31,7 @@ class _Orphan:
 
     sock: _socket.socket
     since: float
-    websocket: bool
+    told: bool
     plain: bool
     known: int = 0
 
@@ -60,8 +60,7 @@ class Orphans:
     One that the server has closed is closed here too, lest they become as many as there were drops.
 
     Attributes:
-        noticed: called in the hub with the seconds after which the server closed a session's; None when
-            nobody asks.
+        noticed: called in the hub with the seconds after which the server closed one; None when nobody asks.
     """
 
     __slots__ = ("_deadlines", "_left", "_looking", "noticed")
@@ -75,15 +74,14 @@ class Orphans:
     def __len__(self) -> int:
         return len(self._left)
 
-    def add(self, sock: _socket.socket, *, websocket: bool, plain: bool) -> None:
+    def add(self, sock: _socket.socket, *, told: bool, plain: bool) -> None:
         """Keep a socket open that nobody reads any more.
 
         Args:
-            websocket: it carries a whole session. Of polling each line is closed for being idle, whatever the
-                server knows of the session.
-            plain: what comes on it can be read, as it isn't encrypted.
+            told: `noticed` hears of its end.
+            plain: a websocket's frames come on it, and aren't encrypted.
         """
-        self._left.append(_Orphan(sock, perf_counter(), websocket, plain))
+        self._left.append(_Orphan(sock, perf_counter(), told, plain))
         self._watch()
 
     def _watch(self) -> None:
@@ -96,13 +94,13 @@ class Orphans:
         self._looking = False
         for _ in range(min(AT_A_TIME, len(self._left))):
             one = self._left.popleft()
-            told = one.websocket and self.noticed is not None
+            told = one.told and self.noticed is not None
             closed = one.sock.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, 1)[0] not in _OPEN
             if not closed and not (told and one.plain and one.dismissed()):
                 self._left.append(one)
                 continue
             close(one.sock)
-            if one.websocket and self.noticed is not None:
+            if one.told and self.noticed is not None:
                 self.noticed(now - one.since)
         self._watch()
 

@@ -638,6 +638,7 @@ def a_silent_drop_leaves_the_server_in_the_belief_that_the_client_is_there() -> 
     before = left()
     sio.drop(silent=True)
     assert sio.fleet.orphans, "its sockets are open"
+    assert not any(each.told for each in sio.fleet.orphans._left), "none of a drill's"
     asked.join(1)
     assert isinstance(asked.exception, ConnectionLost)
     assert outcomes(sio)["indeterminate"] == 1

@@ -42,10 +42,11 @@ def test_the_next_outage_ends_the_watch_on_the_one_before() -> None:
     outages.down(user, 26.0, "dropped")
     outages.cutting = False
     outages.noticed(28.0, 2.0)
+    outages.noticed(29.0, 10.0)  # it was cut in the first
     first, second = seen(outages)
     assert (first.lost, first.away, first.until) == (1, 1, 20.0) and not first.back.total
     assert (second.lost, second.away, second.by_reason) == (1, 1, {"cut": 1})
-    assert second.noticed.max == pytest.approx(2.0)
+    assert second.noticed.max == pytest.approx(2.0) and second.noticed.total == 1
     first.merge(second)
     assert (first.lost, first.away, first.by_reason) == (2, 2, {"server": 1, "cut": 1})
     outages.clear()
