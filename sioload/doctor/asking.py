@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import warnings
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
@@ -16,7 +15,7 @@ from requests.adapters import HTTPAdapter
 
 from sioload.doctor.diagnosis import Diagnosis, is_login
 from sioload.engineio.urls import Endpoint, Request, parse_url, redirected, stays, with_token, without_engines
-from sioload.net.tls import tls_context
+from sioload.net.tls import hush_requests, tls_context
 from sioload.net.tunnel import unused
 from sioload.options import Limits, Options
 from sioload.session.requests import MOVES
@@ -65,8 +64,7 @@ class Asker:
         self.found = found
         self.circling = False
         self._context = tls_context(options)
-        if not options.tls_verify:  # as was asked for
-            warnings.filterwarnings("ignore", "Unverified HTTPS request")
+        hush_requests(options)
 
     def ask(self, parameters: str = "", below: str = "", **more: Any) -> requests.Response:
         """A request of the engine's (`below` its path), behind the queries of URL and options."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import ssl
+import warnings
 from typing import TYPE_CHECKING
 
 from mypy_extensions import mypyc_attr
@@ -25,6 +26,12 @@ def check_files(options: Options) -> None:
     """
     if options.ca_file or options.cert_file:
         tls_context(options)
+
+
+def hush_requests(options: Options) -> None:
+    """Requests warns of each request to a server that isn't verified, where that is what was asked for."""
+    if not options.tls_verify:
+        warnings.filterwarnings("ignore", "Unverified HTTPS request")
 
 
 def tls_context(options: Options) -> ssl.SSLContext:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from http.cookiejar import Cookie as StandardCookie
 from http.cookiejar import CookieJar
@@ -12,6 +11,7 @@ from requests import PreparedRequest
 
 from sioload.engineio.cookies import INFINITY, Cookie, Jar
 from sioload.engineio.urls import Endpoint
+from sioload.net.tls import hush_requests
 from sioload.options import Options
 
 
@@ -26,8 +26,7 @@ def secure(client: Any, options: Options, host: str) -> None:
     if not hasattr(client, "get_adapter"):
         return
     client.verify = (options.ca_file or True) if options.tls_verify else False
-    if not options.tls_verify:  # the summary says so; here each request would
-        warnings.filterwarnings("ignore", "Unverified HTTPS request")
+    hush_requests(options)  # reports say it once
     if options.cert_file:
         client.cert = (options.cert_file, options.key_file) if options.key_file else options.cert_file
     source = next((a for a in options.source_addresses if (":" in a) == (":" in host)), None)
