@@ -94,14 +94,14 @@ class Orphans:
         self._looking = False
         for _ in range(min(AT_A_TIME, len(self._left))):
             one = self._left.popleft()
-            told = one.told and self.noticed is not None
+            noticed = self.noticed if one.told else None
             closed = one.sock.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, 1)[0] not in _OPEN
-            if not closed and not (told and one.plain and one.dismissed()):
+            if not closed and not (noticed is not None and one.plain and one.dismissed()):
                 self._left.append(one)
                 continue
             close(one.sock)
-            if one.told and self.noticed is not None:
-                self.noticed(now - one.since)
+            if noticed is not None:
+                noticed(now - one.since)
         self._watch()
 
     def close(self) -> None:

@@ -75,7 +75,6 @@ class Swarm:
         self._with_blocks: set[tuple[str, str]] = set()
         self.windows = Windows()
         self.audiences = Audiences()
-        self._blocks = self.audiences.blocks
         self.audiences.clear(self.windows.marks)
 
     def take(self, worker: str, snapshot: dict[str, Json], now: float = 0.0) -> bool:
@@ -112,7 +111,7 @@ class Swarm:
         seq = max((process.seq for process in self._processes.values()), default=0) + 1
         self._own = recorder.totals()
         self._put("local", recorder.state(seq), self._own, now)
-        self._blocks = self.audiences.blocks = recorder.blocks
+        self.audiences.blocks = recorder.blocks
         return self.figures()
 
     def _put(
@@ -145,7 +144,7 @@ class Swarm:
         """Take the blocks of a worker that has ended (`Blocks.encode`); once, though they may come again."""
         if (worker, epoch) not in self._with_blocks:
             self._with_blocks.add((worker, epoch))
-            self._blocks.merge(Blocks.decode(blocks))
+            self.audiences.blocks.merge(Blocks.decode(blocks))
 
     def lost(self, worker: str, now: float = 0.0) -> LostWorker:
         """A worker went away before its run ended, at `now` (monotonic seconds)."""
@@ -167,7 +166,7 @@ class Swarm:
         self._lost.clear()
         self._faults.clear()
         self._figures = None
-        self._blocks = self.audiences.blocks = Blocks()
+        self.audiences.blocks = Blocks()
         self._with_blocks.clear()
         self.windows.clear()
         self.audiences.clear(self.windows.marks)
@@ -181,7 +180,7 @@ class Swarm:
 
     def _merge(self) -> Figures:
         lost = [loss for _, loss in self._lost.values()]
-        figures = Figures(internal_errors=list(self._faults), lost=lost, blocks=self._blocks)
+        figures = Figures(internal_errors=list(self._faults), lost=lost, blocks=self.audiences.blocks)
         clock_errors: list[float | None] = []
         comparison = Comparison()
         outages: dict[float, Outage] = {}
