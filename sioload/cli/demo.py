@@ -113,7 +113,12 @@ def _target() -> Iterator[str]:
     argv = runner.module("sioload.target", ["--port", 0, "--ping-interval", PING_INTERVAL])
     # In a process group of its own, for Ctrl+C must not end it before the users are gone.
     process = subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, process_group=0
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,
+        preexec_fn=runner.end_with_parent,
     )
     try:
         ready = re.fullmatch(
@@ -133,7 +138,9 @@ def _target() -> Iterator[str]:
 def _run(argv: list[str]) -> int:
     """Run Locust to its end; signals to this process are handed on, each once."""
     os.environ[UNPHASED] = "1"
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, process_group=0)
+    process = subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=runner.end_with_parent
+    )
 
     def hand_on(number: int, frame: FrameType | None) -> None:
         process.send_signal(number)

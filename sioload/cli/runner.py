@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
 import click
+
+#: The C library, found before it is needed in a child.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+#: prctl(2): the signal that this process gets when its parent ends.
+_PR_SET_PDEATHSIG = 1
 
 
 def module(name: str, args: Iterable[object]) -> list[str]:
@@ -26,6 +33,12 @@ def locust(scenario: str, args: Iterable[object]) -> list[str]:
     untagged = [] if os.path.isabs(scenario) else ["--tags", "--exclude-tags"]
     quiet = ["--only-summary", "--loglevel", "WARNING"]
     return module("locust", ["--locustfile", path, *untagged, *quiet, *args])
+
+
+def end_with_parent() -> None:
+    """In a child that is about to become such a program: it ends, in order, when its parent was killed."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def become(argv: list[str], env: Mapping[str, str]) -> NoReturn:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import quote
 
 HIDDEN = "(hidden)"
 #: Shorter texts stay as they are: they are no secrets, and every "1" would go.
 SHORTEST = 6
 _PARTS = re.compile(r"[\s=;,&:]+")
+#: How a server may write what it says again, by a sign of such a text: in a URL, in JSON, on a page.
+_WAYS: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("%", lambda part: quote(part, safe="")),
+    ("\\", lambda part: json.dumps(part)[1:-1]),
+    ("\\", lambda part: json.dumps(part, ensure_ascii=False)[1:-1]),
+    ("&", html.escape),
+)
 
 
 def redact(text: str, *confided: object) -> str:
@@ -21,13 +30,12 @@ def redact(text: str, *confided: object) -> str:
             hidden each by itself.
     """
     found: set[str] = set()
-    encoded = "%" in text
+    ways = [way for sign, way in _WAYS if sign in text]
     for secret in _strings(confided):
         for part in (secret, *_PARTS.split(secret)):
             if len(part) >= SHORTEST:
                 # A server may have had us keep thousands of parts: look before anything else is done to one.
-                forms = (part, quote(part, safe="")) if encoded else (part,)
-                found.update(form for form in forms if form in text)
+                found.update(form for form in (part, *(way(part) for way in ways)) if form in text)
     for part in sorted(found, key=len, reverse=True):
         text = text.replace(part, HIDDEN)
     return text

@@ -125,7 +125,10 @@ def _wait(argv: list[str], env: Mapping[str, str]) -> tuple[int, str]:
     """Run a command to its end; its exit code, and what it wrote to standard error, which is shown too."""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         # In a process group of its own: Ctrl+C reaches it through us, once.
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=errors, env=env, process_group=0)
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stderr=errors, env=env, process_group=0,
+            preexec_fn=runner.end_with_parent,
+        )  # fmt: skip
         try:
             code = process.wait()
         except BaseException:  # this process is to end, or the test: the run ends first, in order

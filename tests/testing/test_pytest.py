@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import serverkit
@@ -165,3 +168,20 @@ def test_a_suite_of_somebody_elses(target: serverkit.Server, tmp_path: Path) -> 
     assert re.fullmatch(fast, failed["test_it_is_fast_enough"]), done.text
     assert failed["test_a_handler_that_raises"] == "KeyError: 'missing'", done.text
     assert "nobody listens: " in failed["test_an_ack_that_nobody_sends"], done.text
+
+
+def test_a_run_ends_with_whoever_waits_for_it(target: serverkit.Server, tmp_path: Path) -> None:
+    script = tmp_path / "echo.py"
+    script.write_text(SCRIPT)
+    suite = f"import sioload; sioload.run({str(script)!r}, run_time=60, users=3, host={target.url!r})"
+    with serverkit.Process([sys.executable, "-c", suite], fresh=True) as process:
+        until(lambda: target.counts()["sessions"] == 3)
+        process.signal(signal.SIGKILL)
+        until(lambda: target.counts()["sessions"] == 0)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
