@@ -121,6 +121,10 @@ class Drill:
                     return True
                 late = min(late, stamp() + PATIENCE)
             if stamp() > late:
+                if not made.opened:
+                    logger.error("sioload: drill: no user has had a session: nothing is done to the server")
+                    gevent.spawn(runner.quit)
+                    return False
                 logger.warning("sioload: not all of the %d users have had a session; drilling anyway", users)
                 return True
             gevent.sleep(LOOK)

@@ -374,3 +374,21 @@ def test_users_of_other_kinds_keep_no_drill_waiting(tmp_path, target):
     assert done.code == 0 and "drilling anyway" not in done.err, done.text
     (mark,) = json.loads(report.read_text())["drill"]
     assert (mark["lost"], mark["not_back"]) == (2, 0), done.text
+
+
+NOBODY = """
+from sioload.swarm import drill
+exec(open({users!r}).read())
+drill.PATIENCE = 0.5  # for users without a session
+"""
+
+
+@pytest.mark.parametrize("workers", [[], ["--processes", "2"]])
+def test_nothing_is_done_to_a_server_that_nobody_reached(tmp_path, workers):
+    script, report, made = tmp_path / "locustfile.py", tmp_path / "report.json", tmp_path / "made"
+    script.write_text(NOBODY.format(users=str(USERS)))
+    args = ["drill", script, "--host", "http://127.0.0.1:9", "--users", "3", "--at", "2s", "--watch", "2s"]
+    args += ["--run", f"touch {made}", *workers]
+    done = serverkit.run_sioload([*args, "--sio-report", report], 50, cwd=tmp_path)
+    assert done.code == 1 and "nothing is done to the server" in done.err, done.text
+    assert not made.exists() and json.loads(report.read_text())["drill"] == []
