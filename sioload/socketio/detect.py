@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
+from http import HTTPStatus
 
 import orjson
 
@@ -10,6 +12,8 @@ from sioload.socketio.generations import UNKNOWN_3, V0, V1, V2, V4, Generation
 
 _LENGTHS = re.compile(rb"\d{1,10}:0\{")
 _OCTETS = re.compile(rb"[\0\1][\0-\x09]{1,10}\xff(0\{|\0\{)")
+_TITLE = re.compile(rb"(?is)<title>\s*(?:\d{3}\b)?([^<]{1,200})")
+_STATUSES = {"error", *(status.phrase.lower() for status in HTTPStatus)}
 _ROOT_TOO = b"\0\x02\xff40"
 
 
@@ -127,9 +131,16 @@ def said(status: int, body: bytes) -> str:
         return "HTTP 404: no Socket.IO server at this path (check the option path and the URL)"
     if 300 <= status < 400:
         return f"HTTP {status}: the server redirects (use the URL that it redirects to)"
-    if text[:1] == "<" or not text:
-        return f"HTTP {status}"
-    return f"HTTP {status}: {text}"
+    if text[:1] == "<":
+        text = _title(status, body)
+    return f"HTTP {status}: {text}" if text else f"HTTP {status}"
+
+
+def _title(status: int, body: bytes) -> str:
+    """What a page is called, if that says more than its status."""
+    found = _TITLE.search(body[:2000])
+    title = html.unescape(found[1].decode("utf-8", "replace")).strip()[:60] if found else ""
+    return "" if title.lower() in _STATUSES else title
 
 
 def _remedy(status: int, body: bytes, websocket: bool) -> str:
@@ -144,4 +155,6 @@ def _remedy(status: int, body: bytes, websocket: bool) -> str:
         return " (give one that it accepts in the option headers, or as --header 'Origin: https://the.site')"
     if websocket and status == 400 and lacks_upgrade(body):
         return " (does a proxy drop the header Upgrade? sioload doctor names the lines to add)"
+    if status == 400 and b"SSL certificate" in body[:2000]:
+        return " (it asks for the client's: options cert_file and key_file)"
     return ""

@@ -72,7 +72,7 @@ def test_what_keeps_a_proxy_from_passing_us_on_is_named_with_the_proxy(
         f"dial: proxy {guarded}: {wants}",
         f"dial: proxy {guarded}: HTTP 401: it refuses the user and password in the option proxy",
         f"dial: proxy {shut}: HTTP 403: it allows no tunnel to {target}",
-        f"open: HTTP 500 (by way of the proxy {free})",
+        f"open: HTTP 500: Unable to connect (by way of the proxy {free})",
         f"dial: proxy {free}: HTTP 500: it can't reach 127.0.0.1:1",
         "dial: proxy 127.0.0.1:1: connection refused",
         "dial: connection refused (http_proxy isn't used: set the option proxy)",

@@ -79,6 +79,30 @@ def test_refusals_in_words(status: int, body: bytes, words: str) -> None:
     assert words in refusal(status, body)
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (
+            400,
+            b"<html>\r\n<head><title>400 No required SSL certificate was sent</title></head>\r\n<body>",
+            "HTTP 400: No required SSL certificate was sent (it asks for the client's: options cert_file and "
+            "key_file)",
+        ),
+        (
+            400,
+            b"<head><title>400 Request Header Or Cookie Too Large</title>",
+            "HTTP 400: Request Header Or Cookie Too Large",
+        ),
+        (403, b"<!DOCTYPE html><title> Who&#39;s there? </title>", "HTTP 403: Who's there?"),
+        (400, b"<html>\r\n<head><title>400 Bad Request</title></head>", "HTTP 400"),
+        (500, b"<title>Error</title>", "HTTP 500"),
+        (503, b"<html><body>No server is available</body>", "HTTP 503"),
+    ],
+)
+def test_pages_of_proxies_are_known_by_their_titles(status: int, body: bytes, words: str) -> None:
+    assert refusal(status, body) == words
+
+
 @pytest.mark.parametrize("body", [b'{"code":3,"message":"Bad request"}', b'"Invalid websocket upgrade"'])
 def test_a_websocket_whose_header_upgrade_was_dropped(body: bytes) -> None:
     assert "sioload doctor" in refusal(400, body, True)
