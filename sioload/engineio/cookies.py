@@ -21,10 +21,11 @@ COOKIES, LENGTH = 50, 4096
 
 
 class Cookie(NamedTuple):
-    """One cookie; what a script gave has no host, and goes to the servers that it was given for.
+    """One cookie.
 
     Attributes:
-        host: where it goes; with `subdomains`, to hosts below that too.
+        host: where it goes; with `subdomains`, to hosts below that too. "": anywhere, as Requests sends what
+            a script put into its jar without a domain.
         expires: time of day in seconds, infinite for one that lasts as long as the user.
     """
 
@@ -48,8 +49,8 @@ class Mirror(Protocol):
     def pull(self, host: str) -> list[Cookie] | None:
         """All that it holds by now, None if that is what was pulled or pushed last."""
 
-    def push(self, cookies: Sequence[Cookie], host: str) -> None:
-        """What it has to hold from now on, by way of a request to this host."""
+    def push(self, cookies: Sequence[Cookie]) -> None:
+        """What it has to hold from now on."""
 
 
 class Keeper(Protocol):
@@ -62,35 +63,28 @@ class Keeper(Protocol):
 class Jar:
     """The cookies of one user."""
 
-    __slots__ = ("_cookies", "_given", "_headers", "_hosts", "mirror")
+    __slots__ = ("_cookies", "_given", "_headers", "mirror")
 
     def __init__(self) -> None:
         self._cookies: list[Cookie] = []  # the eldest first
-        self._given: dict[str, str] = {}
-        self._hosts: dict[str, list[str]] = {}  # for which what a script gave was given, by name
+        self._given: dict[tuple[str, str], str] = {}  # by a script: name and host to value
         self._headers: dict[tuple[str, str, bool, bool], tuple[float, str]] = {}
         self.mirror: Mirror | None = None
 
     def give(self, name: str, value: str, host: str) -> None:
         """A script's own cookie, for the server `host`; nothing happens when the same was given before."""
-        same, hosts = self._given.get(name) == value, self._hosts.get(name)
-        if not same or hosts is None:
-            hosts = self._hosts[name] = []
-        if host not in hosts:
-            hosts.append(host)
-            self._headers.clear()
-        if same:
+        if self._given.get((name, host)) == value:
             return
         self._pull(host)
-        self._given[name] = value
-        self._put(Cookie(name, value), [c for c in self._cookies if c.name != name])
-        self._push(host)
+        self._given[name, host] = value
+        self._put(Cookie(name, value, host), self._others(name, host))
+        self._push()
 
     def drop(self, name: str, host: str) -> None:
-        """A script took it away."""
+        """A script took it away from what goes to this server."""
         self._pull(host)
-        self._cookies = [c for c in self._cookies if c.name != name]
-        self._push(host)
+        self._put(None, self._others(name, host))
+        self._push()
 
     def take(self, header: str, host: str, path: str, now: float) -> None:
         """A Set-Cookie header of an answer to a request for `path` (RFC 6265, sections 5.2 and 5.3)."""
@@ -98,20 +92,23 @@ class Jar:
         if cookie is None:
             return
         self._pull(host)
-        name, at, where = cookie.name, cookie.host, cookie.path
-        rest = [c for c in self._cookies if c.name != name or (c.host and (c.host, c.path) != (at, where))]
+        place = cookie.name, cookie.host, cookie.path
+        rest = [c for c in self._cookies if (c.name, c.host, c.path) != place]
+        # Of a script's own, one of another path is replaced too.
+        rest = [c for c in rest if c.name != cookie.name or not (self._is_given(c) and _reaches(c, host))]
         if cookie.expires > now:
             self._put(cookie, rest)
         else:
             self._put(None, rest)
-        self._push(host)
+        self._push()
 
-    def join(self, held: list[Cookie], mirror: Mirror, host: str) -> None:
-        """Share all with another holder from now on; of the same name, `held` is the newer."""
-        names = {cookie.name for cookie in held}
-        self._put(None, [c for c in self._cookies if c.name not in names] + held)
+    def join(self, held: list[Cookie], mirror: Mirror) -> None:
+        """Share all with another holder from now on; of one name and host, what is `held` is the newer."""
+        newer = {(cookie.name, cookie.host) for cookie in held}
+        mine = [c for c in self._cookies if newer.isdisjoint(((c.name, c.host), (c.name, "")))]
+        self._put(None, mine + held)
         self.mirror = mirror
-        self._push(host)
+        self._push()
 
     def header(self, host: str, path: str, tls: bool, now: float, own: bool = True) -> str:
         """The Cookie header of a request, "" for none; without `own`, only what servers set.
@@ -125,10 +122,10 @@ class Jar:
             return known[1]
         sent = self._sent(host, path, tls, now)
         if not own:
-            sent = [c for c in sent if self._given.get(c.name) != c.value]
+            sent = [c for c in sent if not self._is_given(c)]
         sent.sort(key=lambda c: -len(c.path))  # the longest first, then the eldest (section 5.4)
         # What a server set was read byte by byte, as headers are, and goes back as it was, in UTF-8.
-        text = "; ".join(c.pair if self._given.get(c.name) == c.value else undouble(c.pair) for c in sent)
+        text = "; ".join(c.pair if self._is_given(c) else undouble(c.pair) for c in sent)
         self._headers[key] = (
             min((c.expires for c in self._cookies if c.expires > now), default=INFINITY),
             text,
@@ -143,8 +140,15 @@ class Jar:
 
     def _sent(self, host: str, path: str, tls: bool, now: float) -> list[Cookie]:
         """Those that go to a server, the eldest first."""
-        live = [c for c in self._cookies if c.expires > now and (c.host or host in self._hosts[c.name])]
-        return [c for c in live if _goes(c, host, path, tls)]
+        return [c for c in self._cookies if c.expires > now and _goes(c, host, path, tls)]
+
+    def _others(self, name: str, host: str) -> list[Cookie]:
+        """All but what goes to this host by this name."""
+        return [c for c in self._cookies if c.name != name or not _reaches(c, host)]
+
+    def _is_given(self, cookie: Cookie) -> bool:
+        """Whether it is a script's own, as that gave it."""
+        return not cookie.host or self._given.get((cookie.name, cookie.host)) == cookie.value
 
     def secrets(self) -> list[str]:
         """Values, for `redact`."""
@@ -160,16 +164,12 @@ class Jar:
         if self.mirror is not None:
             cookies = self.mirror.pull(host)
             if cookies is not None:
-                own = self._given
-                self._put(None, [c._replace(host="") if own.get(c.name) == c.value else c for c in cookies])
+                self._put(None, cookies)
 
-    def _push(self, host: str) -> None:
+    def _push(self) -> None:
         self._headers.clear()
         if self.mirror is not None:
-            homes = self._hosts
-            self.mirror.push(
-                [c if c.host else c._replace(host=homes[c.name][0]) for c in self._cookies], host
-            )
+            self.mirror.push(self._cookies)
 
 
 def parse(header: str, host: str, path: str, now: float) -> Cookie | None:
@@ -230,12 +230,18 @@ def _goes(cookie: Cookie, host: str, path: str, tls: bool) -> bool:
     """Section 5.4."""
     if cookie.secure and not tls:
         return False
-    if cookie.host and cookie.host != host and not (cookie.subdomains and _below(host, cookie.host)):
+    if not _reaches(cookie, host):
         return False
     where = cookie.path
     return path == where or (
         path.startswith(where) and (where.endswith("/") or path[len(where) : len(where) + 1] == "/")
     )
+
+
+def _reaches(cookie: Cookie, host: str) -> bool:
+    """Whether a host is one that it is for."""
+    at = cookie.host
+    return not at or at == host or (cookie.subdomains and _below(host, at))
 
 
 def _below(host: str, domain: str) -> bool:

@@ -103,10 +103,10 @@ class Shared:
         self._seen = seen
         return [_ours(cookie, self._names) for cookie in held]
 
-    def push(self, cookies: Sequence[Cookie], host: str) -> None:
+    def push(self, cookies: Sequence[Cookie]) -> None:
         """See `Mirror.push`."""
         held = self._held()
-        wanted = {_key(cookie): cookie for cookie in (_standard(c, host) for c in cookies)}
+        wanted = {_key(cookie): cookie for cookie in map(_standard, cookies)}
         for cookie in list(held):
             if wanted.pop(_key(cookie), None) is None:
                 held.clear(cookie.domain, cookie.path, cookie.name)
@@ -123,7 +123,7 @@ def share(jar: Jar, client: Any, host: str) -> None:
     """Let a user's jar and its HTTP client's be one."""
     mirror = Shared(client)
     held = mirror.pull(host) or []
-    jar.join(held, mirror, host)
+    jar.join(held, mirror)
 
 
 def keeps(client: Any) -> bool:
@@ -158,15 +158,15 @@ def _ours(cookie: StandardCookie, names: dict[str, str]) -> Cookie:
     )
 
 
-def _standard(cookie: Cookie, host: str) -> StandardCookie:
-    dotted = "." if cookie.subdomains else ""
+def _standard(cookie: Cookie) -> StandardCookie:
+    host = "." + cookie.host if cookie.subdomains else _written(cookie.host) if cookie.host else ""
     return StandardCookie(
         version=0,
         name=cookie.name,
         value=cookie.value,
         port=None,
         port_specified=False,
-        domain=dotted + (cookie.host if cookie.subdomains else _written(cookie.host or host)),
+        domain=host,
         domain_specified=cookie.subdomains,
         domain_initial_dot=cookie.subdomains,
         path=cookie.path,

@@ -97,7 +97,21 @@ def test_what_a_script_gives_goes_to_the_servers_that_it_gave_it_for() -> None:
     assert jar.header("b.test", PATH, False, NOW) == "session=secret"
     jar.give("session", "other", "b.test")
     assert jar.header("b.test", PATH, False, NOW) == "session=other"
-    assert jar.header("a.test", PATH, False, NOW) == ""
+    assert jar.header("a.test", PATH, False, NOW) == "session=secret"
+
+
+def test_what_a_script_gives_for_one_server_stays_while_another_sets_the_same_name() -> None:
+    """Each of two servers may keep a session of its own by one name."""
+    jar = Jar()
+    jar.give("session", "abc", "a.test")
+    jar.give("session", "abc", "b.test")
+    jar.take("session=xyz; Path=/", "b.test", PATH, NOW)
+    jar.give("session", "abc", "b.test")  # what options say once more on reconnecting
+    assert jar.header("b.test", PATH, False, NOW) == "session=xyz"
+    assert jar.header("a.test", PATH, False, NOW) == "session=abc"
+    jar.drop("session", "b.test")
+    assert jar.header("b.test", PATH, False, NOW) == ""
+    assert jar.header("a.test", PATH, False, NOW) == "session=abc"
 
 
 def test_a_header_is_kept_until_something_changes_or_expires() -> None:
@@ -122,7 +136,7 @@ def test_another_holder_sees_each_change_and_is_asked_before_each_use() -> None:
             held, self.held = self.held, None
             return held
 
-        def push(self, cookies: Sequence[Cookie], host: str) -> None:
+        def push(self, cookies: Sequence[Cookie]) -> None:
             self.pushed.append(list(cookies))
 
     jar, other = jar_of("a=1"), Other()

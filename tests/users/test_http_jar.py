@@ -30,6 +30,20 @@ def test_cookies_of_one_server_stay_its_own_while_another_is_asked() -> None:
     assert jar.header("api", PATH, False, 0.0) == "login=x; own=1; later=y"
 
 
+def test_a_cookie_without_a_domain_goes_where_requests_sends_it() -> None:
+    """client.cookies.set("token", "x"), as scripts do that were told one."""
+    jar, client = Jar(), requests.Session()
+    client.cookies.set("token", "x")
+    share(jar, client, "api")
+    assert jar.header("api", PATH, False, 0.0) == "token=x"
+    assert jar.header("chat", PATH, False, 0.0, own=False) == ""  # where a redirect led
+    jar.take("node=1; Path=/", "api", PATH, 0.0)
+    held = {(cookie.name, cookie.domain) for cookie in client.cookies}
+    assert held == {("token", ""), ("node", "api.local")}
+    jar.take("token=y; Path=/", "api", PATH, 0.0)
+    assert jar.header("api", PATH, False, 0.0) == "node=1; token=y"
+
+
 def test_the_server_that_is_asked_for_the_session_gets_what_the_others_get() -> None:
     seen: list[tuple[str, str]] = []
 
