@@ -95,11 +95,13 @@ class Shared:
 
     def pull(self, host: str) -> list[Cookie] | None:
         """See `Mirror.pull`."""
-        self._names[_written(host)] = host
+        written = _written(host)
+        known = written in self._names
+        self._names[written] = host
         held = list(self._held())
         seen = [_key(cookie) for cookie in held]
-        if seen == self._seen:
-            return None
+        if seen == self._seen and known:
+            return None  # else it may hold some of this host's
         self._seen = seen
         return [_ours(cookie, self._names) for cookie in held]
 

@@ -44,6 +44,15 @@ def test_a_cookie_without_a_domain_goes_where_requests_sends_it() -> None:
     assert jar.header("api", PATH, False, 0.0) == "node=1; token=y"
 
 
+def test_a_cookie_that_is_held_already_is_its_servers_once_that_is_asked() -> None:
+    """Of a login at a server with a short name, to which the user's second connection goes."""
+    jar, client = Jar(), requests.Session()
+    client.cookies.set("login", "x", domain="chat.local", path="/")
+    share(jar, client, "api")
+    assert jar.header("api", PATH, False, 0.0) == ""
+    assert jar.header("chat", PATH, False, 0.0) == "login=x"
+
+
 def test_the_server_that_is_asked_for_the_session_gets_what_the_others_get() -> None:
     seen: list[tuple[str, str]] = []
 
