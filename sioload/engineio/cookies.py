@@ -187,7 +187,7 @@ def parse(header: str, host: str, path: str, now: float) -> Cookie | None:
         if key == "max-age" and text.removeprefix("-").isdecimal() and text.isascii():
             age = float(text[:18])
         elif key == "expires":
-            until: float | None = http2time(_YEAR.sub(_whole_year, text.strip('"')))
+            until = _date(text)
             expires = INFINITY if until is None else until  # 0, the epoch, is what most servers delete with
         elif key == "domain":
             domain = text.removeprefix(".").lower()
@@ -200,6 +200,15 @@ def parse(header: str, host: str, path: str, now: float) -> Cookie | None:
     if domain and domain != host and (not _below(host, domain) or "." not in domain):
         return None
     return Cookie(name, value, domain or host, where, bool(domain) and not _is_ip(host), secure, expires)
+
+
+def _date(text: str) -> float | None:
+    """A cookie's date; None if it is none, which is ignored (section 5.2.1)."""
+    try:
+        date: float | None = http2time(_YEAR.sub(_whole_year, text.strip('"')))
+    except (ValueError, OverflowError):  # a month in another language, or a year beyond all calendars
+        return None
+    return date
 
 
 def _whole_year(year: re.Match[str]) -> str:
