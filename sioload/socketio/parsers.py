@@ -127,13 +127,25 @@ class MsgpackDecoder:
             scan = msgpack.Unpacker(read_size=len(message) or 1, max_buffer_size=limits.message)
             scan.feed(message)
             scan.skip()  # takes no memory: lengths which lie are found before memory is taken for them
-            fields = msgpack.unpackb(message, ext_hook=_ext)
+            fields = _unpacked(message)
         except (ValueError, TypeError, msgpack.UnpackException) as error:
             raise ProtocolError(f"not msgpack: {str(error) or type(error).__name__}") from None
         if not isinstance(fields, dict):
             raise ProtocolError("packet that isn't a map")
         _check_depth(fields, limits.nesting)
         return _packet(fields)
+
+
+def _unpacked(message: bytes) -> Any:
+    """What a message holds. Python's servers send numbers as keys; JavaScript makes texts of them."""
+    try:
+        return msgpack.unpackb(message, ext_hook=_ext)
+    except ValueError:  # of such a key; or of what is malformed, and is so again
+        return msgpack.unpackb(message, ext_hook=_ext, strict_map_key=False, object_pairs_hook=_with_texts)
+
+
+def _with_texts(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    return {str(key) if key.__class__ is int else key: value for key, value in pairs}
 
 
 def _ext(code: int, data: bytes) -> Any:

@@ -31,6 +31,13 @@ def test_undefined_is_none() -> None:
     assert feed(answer) == Packet(PacketType.CONNECT, "/", {"sid": "C3_487qY9bIqIwTXAAAA", "pid": None})
 
 
+def test_numbers_as_keys_are_texts_as_in_javascript() -> None:
+    """Python's servers send dicts as they are; the session ended by that."""
+    assert feed({"type": 2, "nsp": "/", "data": ["scores", {7: {-1: 2}, "a": 3}]}) == Packet(
+        EVENT, "/", ["scores", {"7": {"-1": 2}, "a": 3}]
+    )
+
+
 def test_what_is_sent() -> None:
     (event,) = MSGPACK.encode_event("/", "echo", ["hi", b"\x01\x02"], 0)
     assert event == b"\x84\xa4type\x02\xa3nsp\xa1/\xa4data\x93\xa4echo\xa2hi\xc4\x02\x01\x02\xa2id\x00"
