@@ -149,7 +149,7 @@ class SocketIOUser(User):
         if self._jar is None and (make or (client is not None and holds(client))):
             self._jar = Jar()
         if client is not None and self._jar is not None and self._jar.mirror is None:
-            share(self._jar, client, parse_url(self.sio.url).host)
+            share(self._jar, client, parse_url(self.sio.url).host if self.sio.url else "")
         return self._jar
 
     def another_client(

@@ -111,3 +111,31 @@ def test_a_host_may_be_a_property(target: serverkit.Server, tmp_path: Path) -> N
     assert done.code == 0, done.text
     found = json.loads(report.read_text())
     assert found["host"] == "" and found["ledger"]["acked"] == 1
+
+
+NOWHERE = """
+import os
+from locust import constant, task
+from sioload import SocketIOUser
+
+class Guest(SocketIOUser):
+    wait_time = constant(0.1)
+
+    def on_start(self):
+        self.client.post(os.environ["AT"] + "/login", json={})
+        self.sio.connect(os.environ["AT"])
+
+    @task
+    def ask(self):
+        print("SAW", self.sio.call("handshake")["cookie"])
+        self.environment.runner.quit()
+"""
+
+
+def test_users_without_a_host_may_log_in_where_they_connect(
+    servers: Callable[..., serverkit.Server], tmp_path: Path
+) -> None:
+    (tmp_path / "locustfile.py").write_text(NOWHERE)
+    argv = ["-f", "locustfile.py", "--headless", "-t", "20s", "--only-summary"]
+    done = serverkit.run_locust(argv, cwd=tmp_path, env={"AT": servers("sio4").url})
+    assert done.code == 0 and "SAW session=1" in done.out, done.text
