@@ -203,13 +203,14 @@ class Lifecycle(Listener):
                     manager.namespaces.dismiss()  # or the next attempt would find nothing to do
                 raise
             return
-        until = perf_counter() + self._options.connect_timeout
+        seconds = manager.opener.options.connect_timeout
+        until = perf_counter() + seconds
         while not all(packets.usable(name) for name in names) and perf_counter() < until:
             wanted = packets.namespaces
             if any(wanted[name].kicked for name in names if name in wanted):
                 raise ConnectError("connect", f"namespace {', '.join(names)} refused", kind="refused")
             self.sleepers.sleep(until)
-        manager.namespaces.give_up_rejoins(f"no answer in {self._options.connect_timeout:g} s")
+        manager.namespaces.give_up_rejoins(f"no answer in {seconds:g} s")
 
     def _ask_url(self) -> None:
         """Where the server is by now, if the script gave a function for that.

@@ -434,3 +434,23 @@ def test_who_disconnects_isnt_brought_back_to_what_the_server_closed(name: str) 
         assert not sio.kicked
         sio.rejoin()
         assert not sio.connected and server.accepted == 1
+
+
+def test_a_namespace_is_asked_for_again_for_as_long_as_connect_said() -> None:
+    """`wait_timeout` is of each attempt: the option, 20 s, was waited out."""
+
+    def script(peer: Peer) -> None:
+        peer.connected()
+        peer.frame_in()
+        peer.text('40/chat,{"sid":"c"}')
+        peer.text("41/chat,")
+        peer.hold()
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS, url=server.url)
+        sio.connect(namespaces=["/", "/chat"], wait_timeout=0.5)
+        until(lambda: sio.kicked)
+        sio.rejoin()
+        assert sio.kicked
+        sio.close_quietly()
+    assert rows(sio, "CONNECT") == {"/": {}, "/chat": {"connect: no answer in 0.5 s": 1}}
