@@ -111,4 +111,9 @@ def refusal_of(data: Json) -> str:
     said = data.get("message", data.get("reason")) if isinstance(data, dict) else data
     if isinstance(said, list) and said:
         said = said[0]
-    return said if isinstance(said, str) else orjson.dumps(data, default=repr).decode()
+    if isinstance(said, str):
+        return said
+    try:
+        return orjson.dumps(data, default=repr).decode()
+    except TypeError:  # half a pair of UTF-16, as JavaScript may write it, or a key that is no text
+        return repr(data)

@@ -246,3 +246,20 @@ def test_a_parser_of_the_scripts_own_speaks_in_numbers() -> None:
             gevent.sleep(0.01)
         sio.close_quietly()
     assert got == [5]
+
+
+def test_a_refusal_that_json_cant_say_is_told_all_the_same() -> None:
+    """Half of an emoji, as JavaScript cuts texts, in an object without a message."""
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.text(peer.session())
+        peer.frame_in()
+        peer.text('44{"cause":"full \\ud83d"}')
+        peer.hold()
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, {"version": 4, "transports": ["websocket"]}, url=server.url)
+        with pytest.raises(ConnectError, match=r"refused: .*full") as raised:
+            sio.connect()
+    assert raised.value.kind == "refused" and not sio.fleet.recorder.internal_errors
