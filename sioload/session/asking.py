@@ -236,6 +236,9 @@ class Asking(ABC):
 
     def _failed(self, report: Report, form: str, sure: bool = False) -> None:
         """Nothing was opened, and `form` may be what the server wants; `sure`: the answer says so."""
+        if self._requests.sid:  # 0.9 has given the session: only its transport isn't to be had
+            report()
+            return
         finding = self._finding
         if finding is None:
             # Python's servers accept, and close, websockets of another revision, and switched off ones; those

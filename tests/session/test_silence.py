@@ -49,6 +49,31 @@ def test_a_request_without_an_answer_leads_to_the_handshake_of_0_9() -> None:
     assert any(row.startswith("(probe) 1") for row in rows), rows
 
 
+def test_a_websocket_that_an_old_server_lacks_behind_its_proxy_is_told_as_that() -> None:
+    """Its handshake was answered, so no other is tried, in this attempt and in the next."""
+    asked: list[str] = []
+
+    def script(peer: Peer) -> None:
+        while True:
+            target = peer.request().target
+            asked.append(target.partition("?")[0])
+            if target.startswith("/socket.io/1/websocket/"):
+                peer.reply(502)
+            elif target.startswith("/socket.io/1/"):
+                peer.reply(200, f"{SID}:60:60:websocket,xhr-polling".encode())
+            else:
+                peer.reply(200, b"Welcome to socket.io.")
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, {"reconnection": False}, url=server.url)
+        for _ in range(2):
+            with pytest.raises(ConnectError) as raised:
+                sio.connect()
+            assert (raised.value.stage, raised.value.reason) == ("open", "HTTP 502")
+    session = ["/socket.io/1/", f"/socket.io/1/websocket/{SID}"]
+    assert asked == ["/socket.io/", *session, *session]
+
+
 def test_a_late_greeting_of_an_old_server_is_understood() -> None:
     asked: list[str] = []
 
