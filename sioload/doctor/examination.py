@@ -118,7 +118,7 @@ class Examination:
             return
         generation, handshake, cookies = opened
         self._describe(generation, handshake)
-        self._try_transports(generation)
+        self._try_transports(generation, handshake)
         try_nodes(self._asker, generation, cookies)
         self._try_eio3(generation)
 
@@ -282,7 +282,7 @@ class Examination:
         )
         return SocketIOClient(self._fleet, options, url=self._url)
 
-    def _try_transports(self, generation: Generation) -> None:
+    def _try_transports(self, generation: Generation, handshake: Handshake | None) -> None:
         found = self.found
         for name in ("polling", "websocket"):
             if name not in found.transports:
@@ -300,6 +300,8 @@ class Examination:
             found.namespace = "joined"
             other = "websocket" if works == ["polling"] else "polling"
             wanted = self._options.transports == (other,)
+            if handshake is not None and not generation.upgrade and other in handshake.upgrades:
+                wanted = other in self._options.transports  # of 0.9 it is taken then, and no other follows
             if "session unknown" in self._failures:
                 found.not_sticky("sessions are", self._options.transports)
             elif works == ["polling"] and lacks_upgrade(found.transports[other].encode()):

@@ -315,6 +315,20 @@ def test_a_proxy_that_drops_the_header_upgrade(kind: str, servers: Callable[...,
         assert examine(url, code=0)["faults"] == []
 
 
+def test_a_websocket_that_users_of_an_old_server_take_must_work(
+    servers: Callable[..., serverkit.Server],
+) -> None:
+    """0.9 has no upgrade, so nothing else follows a websocket that a proxy lets not pass."""
+    with serverkit.nginx(servers("sio0").port) as url:
+        (fault,) = examine(url, code=1)["faults"]
+        assert fault["fault"].startswith("websocket doesn't work") and fault["fatal"]
+        assert fault["remedy"] == "test with --transports polling"
+        assert examine(url, "--transports", "polling", code=0)["ready"] is True
+        done = serverkit.run_sioload(["bench", url, *SHORT])
+        assert done.code == 1 and "open: HTTP 502" in done.text, done.text
+        assert serverkit.run_sioload(["bench", url, *SHORT, "--transports", "polling"]).code == 0
+
+
 def test_sessions_that_go_by_the_clients_address(servers: Callable[..., serverkit.Server]) -> None:
     with serverkit.running("sio4") as one, serverkit.running("sio4") as other:
         with serverkit.nginx(one.port, other.port, location=PASSING, upstream="ip_hash;") as url:
