@@ -23,7 +23,7 @@ from sioload.importing.conversation import (
 from sioload.importing.layout import said
 from sioload.importing.names import Names, identifier
 from sioload.importing.origins import ACCOUNTS, is_secret
-from sioload.importing.statements import personal
+from sioload.importing.statements import personal, variables_in
 from sioload.importing.templates import Templates
 from sioload.plain import Json
 
@@ -156,11 +156,17 @@ def take_data(
     leave: Leave,
 ) -> None:
     """Variables and payload files: what a template's name stands for."""
-    for name, value in mapping(config.get("variables")).items():
-        values = value if isinstance(value, list) else [value]
-        made.variables[name] = values or [""]
-        templates.names[name] = Variable(name)
     templates.names["target"] = made.host + path_of_target(config)
+    given = mapping(config.get("variables"))
+    for name, value in given.items():
+        values = value if isinstance(value, list) else [value]
+        meant = [templates.value(each) for each in values]
+        if variables_in(meant):
+            leave(f"config.variables.{said(name, 40)}: what its template asks for is known only later")
+            meant = values
+        made.variables[name] = meant or [""]
+    for name in given:  # only now: none of them knows another
+        templates.names[name] = Variable(name)
     names = Names()
     payload = config.get("payload")
     for raw in payload if isinstance(payload, list) else [payload]:

@@ -174,3 +174,20 @@ def test_a_condition_that_is_not_strict_warns(tmp_path):
         ("CALL: failures == 0 warn", True),
         ("CALL: p99 < 9ms", False),
     ]
+
+
+def test_variables_may_come_from_the_environment(tmp_path, capsys):
+    """Artillery fills its configuration's templates before anything else."""
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  variables:\n"
+        "    token: '{{ $processEnvironment.TOKEN }}'\n    greeting: ['hi {{ $env.WHO }}', hello]\n"
+        "    late: '{{ token }}'\n"
+        "scenarios: [{engine: socketio, flow: [{emit: [x, '{{ token }}', '{{ greeting }}', '{{ late }}']}]}]\n",
+    )
+    started = script.body("on_start")
+    assert "self.token = os.environ.get('TOKEN', '')" in started
+    assert """random.choice([f"hi {os.environ.get('WHO', '')}", 'hello'])""" in started
+    assert "self.late = '{{ token }}'" in started
+    left = capsys.readouterr().out.partition("Left out:")[2]
+    assert "config.variables.late: what its template asks for is known only later" in left
