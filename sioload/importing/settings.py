@@ -157,6 +157,9 @@ def take_data(
 ) -> None:
     """Variables and payload files: what a template's name stands for."""
     templates.names["target"] = made.host + path_of_target(config)
+    for code, own in ("$uuid", "user uuid"), ("$testId", "test id"):
+        made.variables[own] = [Made("uuid")]
+        templates.names[code] = Variable(own)
     given = mapping(config.get("variables"))
     for name, value in given.items():
         values = value if isinstance(value, list) else [value]

@@ -72,8 +72,8 @@ class Templates:
             return Made("environment", name=code.partition(".")[2])
         if code == "$environment":
             return self._environment
-        if code in ("$uuid", "$testId"):
-            return Made("uuid")
+        if code == "$testId":
+            self._left_out(f"{{{{ {code} }}}}: each user has one of its own, not the test one for all")
         if not _NAME.fullmatch(code):
             self._left_out(f"the template {written!r} can't be translated: it stays a text")
             return written

@@ -191,3 +191,18 @@ def test_variables_may_come_from_the_environment(tmp_path, capsys):
     assert "self.late = '{{ token }}'" in started
     left = capsys.readouterr().out.partition("Left out:")[2]
     assert "config.variables.late: what its template asks for is known only later" in left
+
+
+def test_a_users_uuid_stays_what_it_is(tmp_path, capsys):
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}scenarios: [{{engine: socketio, flow: [{{emit: [join, '{{{{ $uuid }}}}']}}, "
+        "{emit: [say, 'to {{ $uuid }}', '{{ $testId }}']}]}]\n",
+    )
+    started = script.body("on_start")
+    assert "self.user_uuid = str(uuid.uuid4())" in started and "self.test_id = str(uuid.uuid4())" in started
+    assert [sent.data for sent in script.sent] == [
+        "self.user_uuid",
+        "(f'to {self.user_uuid}', self.test_id)",
+    ]
+    assert "{{ $testId }}: each user has one of its own" in capsys.readouterr().out
