@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Callable, Mapping
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from sioload.errors import UsageError
 from sioload.importing.conversation import (
@@ -334,7 +334,7 @@ def _fitting(key: str, value: Value) -> Value:
 def _query(value: Json, templates: Templates) -> Value:
     if isinstance(value, str):
         pairs = (part.partition("=") for part in value.lstrip("?").split("&") if part)
-        value = {name: text for name, _, text in pairs}
+        value = {unquote(name): unquote(text) for name, _, text in pairs}
     asked = templates.value(dict(mapping(value)))
     if not isinstance(asked, dict):
         return asked

@@ -206,3 +206,12 @@ def test_a_users_uuid_stays_what_it_is(tmp_path, capsys):
         "(f'to {self.user_uuid}', self.test_id)",
     ]
     assert "{{ $testId }}: each user has one of its own" in capsys.readouterr().out
+
+
+def test_a_query_that_is_a_text_is_encoded_once(tmp_path):
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  socketio: {{query: 'name=ann%20b&x%5B%5D=%26&plus=a+b'}}\n"
+        "scenarios: [{engine: socketio, flow: [{emit: [x]}]}]\n",
+    )
+    assert 'options = {"query": {"name": "ann b", "x[]": "&", "plus": "a+b"}}' in script.text
