@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Literal
+from typing import Final, Literal
 
 from sioload.importing.conversation import LAST, Capture, Emit, Match, Path, Request, Variable
 from sioload.importing.layout import said
 from sioload.importing.settings import Leave, mapping, text_of
 from sioload.importing.templates import Templates, json_path
 from sioload.plain import Json
+
+#: How a part of an answer is found where it isn't by JSONPath.
+_OTHERWISE: Final = {"regexp", "header", "xpath", "selector"}
 
 
 def judge_emit(step: Emit, answer: Mapping[str, Json], templates: Templates, leave: Leave) -> None:
@@ -46,7 +49,7 @@ def _take(
     listed = isinstance(step, Emit)
     several = listed and _several(answer)
     for spec in _specs(answer.get("match")):
-        path = _path(spec, whole, listed and not several)
+        path = None if spec.keys() & _OTHERWISE else _path(spec, whole, listed and not several)
         if path is None or "value" not in spec:
             left("match", spec)
         else:
@@ -67,7 +70,7 @@ def _take(
 
 def _capture(name: str, spec: Mapping[str, Json], path: Path | None, listed: bool) -> Capture | None:
     """What is kept under a name; None for what can't be translated."""
-    if not spec.keys() & {"regexp", "header", "xpath", "selector"}:
+    if not spec.keys() & _OTHERWISE:
         return Capture(name, path) if path is not None else None
     return None if listed else _text_capture(name, spec)
 

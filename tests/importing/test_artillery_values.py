@@ -215,3 +215,16 @@ def test_a_query_that_is_a_text_is_encoded_once(tmp_path):
         "scenarios: [{engine: socketio, flow: [{emit: [x]}]}]\n",
     )
     assert 'options = {"query": {"name": "ann b", "x[]": "&", "plus": "a+b"}}' in script.text
+
+
+def test_a_match_by_other_means_than_jsonpath_is_left_out(tmp_path, capsys):
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}scenarios: [{{engine: socketio, flow: ["
+        "{get: {url: /a, match: [{header: x-kind, value: b}, {regexp: c, value: c}]}}, "
+        "{emit: [x], acknowledge: {match: {regexp: d, value: d}}}]}]\n",
+    )
+    left = capsys.readouterr().out.partition("Left out:")[2]
+    assert "get /a: match {'header': 'x-kind'" in left and "get /a: match {'regexp': 'c'" in left
+    assert "emit x: match {'regexp': 'd'" in left
+    assert "assert" not in script.text and "ok=" not in script.text
