@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Final, Literal
 
-from sioload.importing.conversation import LAST, Capture, Emit, Match, Path, Request, Variable
+from sioload.importing.conversation import FIRST, LAST, Capture, Emit, Match, Path, Request, Variable
 from sioload.importing.layout import said
 from sioload.importing.settings import Leave, mapping, text_of
 from sioload.importing.templates import Templates, json_path
@@ -47,9 +47,9 @@ def _take(
     step: Emit | Request, answer: Mapping[str, Json], whole: str, templates: Templates, left: partial[None]
 ) -> None:
     listed = isinstance(step, Emit)
-    several = listed and _several(answer)
+    several = _several(answer)
     for spec in _specs(answer.get("match")):
-        path = None if spec.keys() & _OTHERWISE else _path(spec, whole, listed and not several)
+        path = None if spec.keys() & _OTHERWISE else _path(spec, whole, listed, several)
         if path is None or "value" not in spec:
             left("match", spec)
         else:
@@ -58,7 +58,7 @@ def _take(
             step.matches.append(Match(path, value, "all" if every else "=="))
     for spec in _specs(answer.get("capture")):
         name = text_of(spec.get("as"))
-        capture = _capture(name, spec, _path(spec, whole, listed and not several), listed)
+        capture = _capture(name, spec, _path(spec, whole, listed, several), listed)
         if capture is None or not name:
             left("capture", spec)
             continue
@@ -75,19 +75,24 @@ def _capture(name: str, spec: Mapping[str, Json], path: Path | None, listed: boo
     return None if listed else _text_capture(name, spec)
 
 
-def _several(answer: Mapping[str, Json]) -> bool:
-    """Whether the answer to an emit has more than one argument."""
+def _several(answer: Mapping[str, Json]) -> bool | None:
+    """Whether the answer to an emit has more than one argument; None where the script doesn't tell."""
+    wanted = answer.get("args", answer.get("data"))
+    if isinstance(wanted, list) and wanted:
+        return len(wanted) > 1
     paths = [json_path(spec.get("json")) for key in ("match", "capture") for spec in _specs(answer.get(key))]
-    return any(isinstance(path[0], int) and path[0] > 0 for path in paths if path)
+    return any(isinstance(path[0], int) and path[0] > 0 for path in paths if path) or None
 
 
-def _path(spec: Mapping[str, Json], whole: str, alone: bool) -> Path | None:
+def _path(spec: Mapping[str, Json], whole: str, listed: bool, several: bool | None) -> Path | None:
     """JSONPath as places in an answer.
 
     That of an emit is on the list of its arguments, and an answer of one argument is that argument.
     """
     path = json_path(spec.get("json", whole))
-    return path[1:] if path is not None and alone and path[:1] == (0,) else path
+    if path is None or not listed or several or path[:1] != (0,):
+        return path
+    return path[1:] if several is False else (FIRST, *path[1:])
 
 
 def _text_capture(name: str, spec: Mapping[str, Json]) -> Capture | None:

@@ -99,8 +99,9 @@ class Capture(NamedTuple):
     group: int | str = 1
 
 
-#: Begins the path to the last argument of an answer, however many it has.
+#: Begin the path to the last argument of an answer, or to its first, however many it has.
 LAST: Final = -1
+FIRST: Final = -2
 
 
 class Match(NamedTuple):
@@ -312,8 +313,7 @@ class Feed:
     Attributes:
         name: of the script's variable.
         file: the name of the file that the script's folder gets.
-        columns: in their order.
-        rows: values by column.
+        columns, rows: in their order; values by column.
         shuffle: in any order.
         whole: the script has all rows at once, as a list.
         comments: lines for whoever reads the script.

@@ -87,7 +87,8 @@ def _head(conversation: Conversation, expressions: Expressions, body: Sequence[s
         expressions.imports.update(("json", "pathlib"))
     modules = sorted(expressions.imports & {*_STANDARD})
     paths = "pathlib" in expressions.imports
-    typed = ["from typing import Any"] if "Any" in text else []
+    several = "first_of(" in text
+    typed = ["from typing import Any"] if several or "Any" in text else []
     standard = [
         *(f"import {name}" for name in modules),
         *(["from pathlib import Path"] if paths else []),
@@ -115,6 +116,10 @@ def _head(conversation: Conversation, expressions: Expressions, body: Sequence[s
             order = [Node('order="shuffle"')] if feed.shuffle else []
             yield from lines(call("feed", [Node(quoted(feed.file)), *order]), 0, f"{variable} = ")
     yield from expressions.constants
+    if several:
+        yield from ("", "", "def first_of(answer: Any) -> Any:")
+        yield '    """The first argument of an answer, which may have more."""'
+        yield "    return answer[0] if isinstance(answer, tuple) else answer"
 
 
 def _load(conversation: Conversation, expressions: Expressions) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from sioload.importing.conversation import (
+    FIRST,
     LAST,
     Assign,
     Capture,
@@ -21,6 +22,7 @@ from sioload.importing.conversation import (
     Made,
     Match,
     Note,
+    Path,
     Request,
     Step,
     Stop,
@@ -199,7 +201,13 @@ class Statements:
         send = call(f"{client}.{'emit' if step.how == 'emit' else 'call'}", args)
         yield "answer = " if step.captures else "", send
         for capture in step.captures:
-            yield f"{self._place(capture.name)} = answer{expressions.path(capture.path)}", None
+            yield f"{self._place(capture.name)} = {self._part('answer', capture.path)}", None
+
+    def _part(self, answer: str, path: Path) -> str:
+        """What stands in an answer at a path."""
+        if path[:1] == (FIRST,):
+            return f"first_of({answer}){self._expressions.path(path[1:])}"
+        return answer + self._expressions.path(path)
 
     def _judged(self, matches: Sequence[Match]) -> str:
         return " and ".join(self._match("answer", match) for match in matches)
@@ -209,7 +217,7 @@ class Statements:
         if last:
             part = f"{answer}[-1] if isinstance({answer}, tuple) else {answer}"
         else:
-            part = answer + self._expressions.path(match.path)
+            part = self._part(answer, match.path)
         if match.how == "all" and isinstance(value, list):
             if len(value) > 1:
                 items = ", ".join(self._expressions.text(each) for each in value)

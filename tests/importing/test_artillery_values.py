@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+import re
+from typing import Any
 
 import pytest
-from importkit import HEAD, Script, imported_text
+from importkit import HEAD, Script, faults, imported_text
 
 from sioload.report.checks import parse_toml
 
@@ -65,7 +67,7 @@ def test_what_one_scenario_captures_hides_no_row_of_the_next(tmp_path):
         "{emit: [make], acknowledge: {capture: {json: $.0.id, as: room}}}, {emit: [join, '{{ room }}']}]}\n"
         "  - {name: second, engine: socketio, flow: [{emit: [join, '{{ room }}']}]}\n",
     )
-    assert "room = answer['id']\n    self.sio.emit('join', room)" in body(script, "First", "first")
+    assert "room = first_of(answer)['id']\n    self.sio.emit('join', room)" in body(script, "First", "first")
     assert "self.sio.emit('join', self.users_row['room'])" in body(script, "Second", "second")
 
 
@@ -137,7 +139,9 @@ def test_phases_without_a_name_stay_without(tmp_path, capsys):
         ("args: []", [None], [0, [], (1, 2)]),
         ("match: {json: $, value: [{a: 1}, 2]}", [({"a": 1}, 2)], [[{"a": 1}, 2], ({"a": 1}, 3)]),
         ("match: {json: $, value: [5]}", [5], [[5], (5, 6)]),
-        ("match: {json: $.0, value: [5]}", [[5]], [5]),
+        ("match: {json: $.0, value: [5]}", [[5], ([5], 6)], [5, (5, 6)]),
+        ("match: {json: $.0.a, value: 1}", [{"a": 1}, ({"a": 1}, 2)], [{"a": 2}, ({"a": 2}, 1)]),
+        ("match: {value: null}", [None, (None, 5)], [5, (5, None)]),
     ],
 )
 def test_an_ack_is_compared_by_its_last_argument_or_by_all(tmp_path, wanted, right, wrong):
@@ -147,7 +151,10 @@ def test_an_ack_is_compared_by_its_last_argument_or_by_all(tmp_path, wanted, rig
         f"{HEAD}scenarios: [{{engine: socketio, flow: [{{emit: [x], acknowledge: {{{wanted}}}}}]}}]\n",
     )
     (ok,) = [node for node in ast.walk(script.tree) if isinstance(node, ast.Lambda)]
-    judge = eval(ast.unparse(ok))  # noqa: S307
+    known: dict[str, Any] = {"Any": Any}
+    for helper in (each for each in script.tree.body if isinstance(each, ast.FunctionDef)):
+        exec(ast.unparse(helper), known)  # noqa: S102
+    judge = eval(ast.unparse(ok), known)  # noqa: S307
     assert [judge(answer) for answer in right] == [True] * len(right)
     assert [judge(answer) for answer in wrong] == [False] * len(wrong)
 
@@ -228,3 +235,21 @@ def test_a_match_by_other_means_than_jsonpath_is_left_out(tmp_path, capsys):
     assert "get /a: match {'header': 'x-kind'" in left and "get /a: match {'regexp': 'c'" in left
     assert "emit x: match {'regexp': 'd'" in left
     assert "assert" not in script.text and "ok=" not in script.text
+
+
+def test_an_answer_may_have_more_than_what_is_kept_of_it(tmp_path):
+    """How many arguments it has is seen from all of them, or from one behind the first; else nobody knows."""
+    keep = "capture: {json: $.0.id, as: ID}"
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}scenarios: [{{engine: socketio, flow: [{{emit: [a], acknowledge: {{{keep.replace('ID', 'a')}}}}},"
+        f"{{emit: [b], acknowledge: {{data: [{{id: 1}}, 2], {keep.replace('ID', 'b')}}}}},"
+        f"{{emit: [c], response: {{on: d, data: [{{id: 1}}], {keep.replace('ID', 'c')}}}}},"
+        "{emit: [x, '{{ a }}', '{{ b }}', '{{ c }}']}]}]\n",
+    )
+    assert re.findall(r"[abc] = (.*answer.*)", script.body("user")) == [
+        "first_of(answer)['id']",
+        "answer[0]['id']",
+        "answer['id']",
+    ]
+    assert faults(tmp_path / "out") == ""
