@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -61,7 +62,9 @@ def _phase(raw: Mapping[str, Json], names: set[str], leave: Leave) -> str:
         return ""
     if "arrivalCount" in raw:
         count = _number(raw, "arrivalCount", leave)
-        return f"{label}{_rate(count / duration)}/s for {duration_text(duration)}"
+        # Rounded down: a plan begins a session for each part of one, and would begin one too many.
+        rate = math.floor(count * 1e6 / duration) / 1e6
+        return f"{label}{_rate(rate)}/s for {duration_text(duration)}"
     rate = _number(raw, "arrivalRate", leave)
     if "rampTo" in raw:
         most = _number(raw, "rampTo", leave)

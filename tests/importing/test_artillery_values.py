@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from importkit import HEAD, Script, faults, imported_text
 
+from sioload.load.phases import parse_phases
 from sioload.report.checks import parse_toml
 
 
@@ -253,3 +254,13 @@ def test_an_answer_may_have_more_than_what_is_kept_of_it(tmp_path):
         "answer['id']",
     ]
     assert faults(tmp_path / "out") == ""
+
+
+@pytest.mark.parametrize("count, seconds", [(1, 3), (2, 3), (1, 7), (6, 7), (50, 60), (29, 100), (7, 3600)])
+def test_as_many_users_arrive_as_were_counted(tmp_path, count, seconds):
+    phases = f"[{{duration: {seconds}, arrivalCount: {count}}}, {{duration: {seconds}, arrivalCount: {count}}}]"
+    text = HEAD.replace("[{duration: 1, arrivalCount: 1}]", phases)
+    script = imported_text(tmp_path, f"{text}scenarios: [{{engine: socketio, flow: [{{emit: [x]}}]}}]\n")
+    (said,) = re.findall(r'phases = "(.*)"', script.text)
+    slots = list(parse_phases(said).slots())
+    assert [sum(slot < seconds for slot in slots), len(slots)] == [count, 2 * count]
