@@ -45,7 +45,9 @@ class Templates:
         """A text; one that is nothing but a template keeps the type of what it stands for."""
         whole = _PLACE.fullmatch(given)
         if whole is not None and "}}" not in whole[1]:
-            return self._meant(whole[1], given)
+            meant = self._meant(whole[1], given)
+            # What a function returns becomes a part of the text.
+            return Joined((meant,)) if isinstance(meant, Made) and meant.kind == "number" else meant
         parts: list[Value] = []
         end = 0
         for found in _PLACE.finditer(given):

@@ -81,7 +81,7 @@ PEERS: dict[str, Peer] = {
     ),
     "templates": Peer(
         [("/", "made", ["#", "#", "a w w", 2]), ("/", "keys", [{"w": 1}]), ("/", "where", ["#", "peer"])],
-        code=("random.randint(3, 3)", 'os.environ.get("PEER_NAME", "")'),
+        code=('f"{random.randint(3, 3)}"', 'os.environ.get("PEER_NAME", "")'),
     ),
     "variables": Peer(
         [("/", "one", [5, True])],

@@ -287,7 +287,7 @@ def test_an_answer_may_be_compared_with_anything(tmp_path):
     )
     assert "self.users_row = next(users)" in script.body("on_start")
     assert "where=lambda *args: str(self.users_row['user']) in str(args[-1])" in script.body("user")
-    assert "str(random.randint(1, 9)) in str(args[-1])" in script.body("user")
+    assert "f'{random.randint(1, 9)}' in str(args[-1])" in script.body("user")
 
 
 def test_scripts_that_say_more_are_formatted_as_well(tmp_path):
@@ -323,7 +323,7 @@ def heard(server: serverkit.Server, environment: str) -> list[Any]:
     """What a server was told; what is made by chance is `#`, and no argument is as good as none."""
 
     def masked(value: Any, event: str) -> Any:
-        if event == "made" and isinstance(value, int | str) and re.fullmatch(r"3|\w{4}", str(value)):
+        if event == "made" and isinstance(value, str) and re.fullmatch(r"3|\w{4}", value):
             return "#"
         return "#" if event == "where" and value in ("", None, environment or "local", "undefined") else value
 
