@@ -76,6 +76,8 @@ class Templates:
             return self._environment
         if code == "$testId":
             self._left_out(f"{{{{ {code} }}}}: each user has one of its own, not the test one for all")
+        if code in self.names:  # of a column, which may be called anything
+            return self.names[code]
         if not _NAME.fullmatch(code):
             self._left_out(f"the template {written!r} can't be translated: it stays a text")
             return written

@@ -264,3 +264,18 @@ def test_as_many_users_arrive_as_were_counted(tmp_path, count, seconds):
     (said,) = re.findall(r'phases = "(.*)"', script.text)
     slots = list(parse_phases(said).slots())
     assert [sum(slot < seconds for slot in slots), len(slots)] == [count, 2 * count]
+
+
+def test_columns_and_captures_may_be_called_anything(tmp_path, capsys):
+    (tmp_path / "users.csv").write_text("ann,Ann B,one\n")
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  payload: {{path: users.csv, fields: [user-id, first name, 1st]}}\n"
+        "scenarios: [{engine: socketio, flow: [{get: {url: /, capture: {json: $.id, as: room.id}}}, "
+        "{emit: [x, '{{ user-id }}', 'hi {{ first name }}', '{{ 1st }}', '{{ room.id }}']}]}]\n",
+    )
+    row = "self.users_row"
+    assert [sent.data for sent in script.sent] == [
+        f"""({row}['user-id'], f"hi {{{row}['first name']}}", {row}['1st'], room_id)"""
+    ]
+    assert "Left out:" not in capsys.readouterr().out
