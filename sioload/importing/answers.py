@@ -103,7 +103,9 @@ def _text_capture(name: str, spec: Mapping[str, Json]) -> Capture | None:
         return None
     group = spec.get("group", 0)
     try:
-        found = re.compile(re.sub(r"\(\?<(?=[A-Za-z_])", "(?P<", text_of(spec["regexp"])[:1000]))
+        flags = "".join(flag for flag in "ims" if flag in text_of(spec.get("flags")))
+        pattern = re.sub(r"\(\?<(?=[A-Za-z_])", "(?P<", text_of(spec["regexp"])[:1000])
+        found = re.compile((f"(?{flags})" if flags else "") + pattern)
     except (re.error, OverflowError, RecursionError):
         return None
     known = group in found.groupindex if isinstance(group, str) else group in range(found.groups + 1)

@@ -279,3 +279,12 @@ def test_columns_and_captures_may_be_called_anything(tmp_path, capsys):
         f"""({row}['user-id'], f"hi {{{row}['first name']}}", {row}['1st'], room_id)"""
     ]
     assert "Left out:" not in capsys.readouterr().out
+
+
+def test_an_expression_keeps_its_flags(tmp_path):
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}scenarios: [{{engine: socketio, flow: [{{get: {{url: /, capture: "
+        "{regexp: 'token=(.)', flags: gi, group: 1, as: t}}}, {emit: [x, '{{ t }}']}]}]\n",
+    )
+    assert "re.search('(?i)token=(.)', response.text)" in script.body("user")
