@@ -136,7 +136,8 @@ def _load(conversation: Conversation, expressions: Expressions) -> Iterator[str]
 
 def _rows(feed: Feed) -> bytes:
     if feed.whole:
-        return orjson.dumps([dict(zip(feed.columns, row, strict=True)) for row in feed.rows])
+        names = feed.columns
+        return orjson.dumps([dict(zip(names, row, strict=True)) if names else row for row in feed.rows])
     if feed.file.endswith(".jsonl"):
         rows = (orjson.dumps(dict(zip(feed.columns, row, strict=True))) for row in feed.rows)
         return b"".join(row + b"\n" for row in rows)

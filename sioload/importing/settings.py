@@ -213,13 +213,16 @@ def _payload(
     fields = (
         [str(field) for field in raw.get("fields", []) or []] if isinstance(raw.get("fields"), list) else []
     )
-    if not fields:
+    whole = raw.get("loadAll") is True
+    if not fields and not whole:
         fields = [str(cell) for cell in rows.pop(0)] if rows else []
     fields = list(dict.fromkeys(field or f"column {place}" for place, field in enumerate(fields, 1)))[:500]
-    rows = [[*row[: len(fields)], *[""] * (len(fields) - len(row))] for row in rows] or [[""] * len(fields)]
+    if fields or not whole:
+        rows = [[*row[: len(fields)], *[""] * (len(fields) - len(row))] for row in rows] or [
+            [""] * len(fields)
+        ]
     base = re.split(r"[/\\]", path)[-1].rpartition(".")[0] or text_of(raw.get("name")) or "rows"
     name = names.new(base, "rows")
-    whole = raw.get("loadAll") is True
     typed = any(not isinstance(cell, str) for row in rows for cell in row)
     feed = Feed(name, f"{name}.{'json' if whole else 'jsonl' if typed else 'csv'}", fields, rows, whole=whole)
     feed.shuffle = not whole and raw.get("order", "random") != "sequence"
@@ -244,7 +247,7 @@ def _rows(data: bytes, raw: Mapping[str, Json]) -> list[list[Value]] | str:
         rows = [row for row in lines if row or raw.get("skipEmptyLines") is False]
     except (UnicodeDecodeError, csv.Error, TypeError, ValueError) as error:
         return f"it can't be read ({error})"
-    if raw.get("skipHeader") is True:
+    if raw.get("skipHeader") is True and (raw.get("fields") or raw.get("loadAll") is True):
         rows = rows[1:]
     cast = raw.get("cast", True) is not False
     return [[_cast(cell) if cast else cell for cell in row] for row in rows]

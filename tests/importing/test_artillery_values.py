@@ -288,3 +288,19 @@ def test_an_expression_keeps_its_flags(tmp_path):
         "{regexp: 'token=(.)', flags: gi, group: 1, as: t}}}, {emit: [x, '{{ t }}']}]}]\n",
     )
     assert "re.search('(?i)token=(.)', response.text)" in script.body("user")
+
+
+def test_rows_without_names_for_their_fields(tmp_path):
+    """A header that is skipped still names them; rows that a script has as a whole are lists then."""
+    (tmp_path / "users.csv").write_text("name,age\nann,5\nbob,6\n")
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  payload: [{{path: users.csv, skipHeader: true}},\n"
+        "    {path: users.csv, skipHeader: true, loadAll: true, name: people}]\n"
+        "scenarios: [{engine: socketio, flow: [{emit: [x, '{{ name }}']}, "
+        "{over: people, loop: [{emit: [y, '{{ $loopElement[0] }}']}]}]}]\n",
+    )
+    rows = [json.loads(line) for line in (tmp_path / "out" / "users.jsonl").read_text().splitlines()]
+    assert rows == [{"name": "ann", "age": 5}, {"name": "bob", "age": 6}]
+    assert json.loads((tmp_path / "out" / "users_2.json").read_text()) == [["ann", 5], ["bob", 6]]
+    assert [sent.data for sent in script.sent] == ["self.users_row['name']", "item[0]"]
