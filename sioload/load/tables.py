@@ -55,7 +55,10 @@ class Table:
         """The names that every row has."""
         if self.header:
             return set(self.header)
-        return set.intersection(*({*self.row(number)} for number in range(len(self))))
+        found = {*self.row(0)}
+        for number in range(1, len(self)):
+            found.intersection_update(self.row(number))
+        return found
 
 
 def read_table(path: str) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -100,3 +101,14 @@ def test_a_list_that_makes_no_sense(rows, said):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FeedError, match="No such file"):
         read_table(str(tmp_path / "none.csv"))
+
+
+def test_the_names_of_many_rows_are_found_one_row_at_a_time(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(f'{{"name": "u{n}", "k{n % 7}": 1}}\n' for n in range(20_000)))
+    table = read_table(str(path))
+    tracemalloc.start()
+    assert table.columns() == {"name"}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20, "a set for each row at once takes 200 bytes a row and more"
