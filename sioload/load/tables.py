@@ -21,6 +21,8 @@ KINDS: Final = (".csv", ".jsonl")
 #: What isn't JSON by itself is refused instead of turned into text.
 _STRICT: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _BOM: Final = "\ufeff"
+#: Characters of a field: what Python refuses at first, above 128 Ki, is still a token or a picture.
+_LARGEST: Final = (1 << 31) - 1
 
 
 class Table:
@@ -91,6 +93,7 @@ def _texts(file: BinaryIO, name: str) -> Iterator[str]:
 def _read_csv(file: BinaryIO, name: str) -> Table:
     reader = csv.reader(_texts(file, name), strict=True)
     line = 1
+    usual = csv.field_size_limit(_LARGEST)
     try:
         header = [column.strip() for column in next(reader, [])]
         _check_header(header, name)
@@ -111,6 +114,8 @@ def _read_csv(file: BinaryIO, name: str) -> Table:
             line = reader.line_num + 1
     except csv.Error as error:
         raise FeedError(f"feed {name}, line {line}: this is no CSV: {error}") from error
+    finally:
+        csv.field_size_limit(usual)
     return table
 
 

@@ -112,3 +112,14 @@ def test_the_names_of_many_rows_are_found_one_row_at_a_time(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1 << 20, "a set for each row at once takes 200 bytes a row and more"
+
+
+def test_a_field_may_be_long(tmp_path):
+    usual = csv.field_size_limit()
+    path = tmp_path / "a.csv"
+    path.write_text(f"name,picture\nann,{'x' * 300_000}\n")
+    assert len(read_table(str(path)).row(0)["picture"]) == 300_000
+    path.write_text('name,picture\nann,"' + "x\n" * 150_000)
+    with pytest.raises(FeedError, match="line 2: this is no CSV: unexpected end of data"):
+        read_table(str(path))
+    assert csv.field_size_limit() == usual, "that of the script's own files"
