@@ -112,6 +112,7 @@ def _write(path: str | None, text: Callable[[], str]) -> None:
     if path is None:
         return
     try:
+        Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(text(), encoding="utf-8", errors="replace")
     except OSError as error:
         raise UsageError(f"can't write {path}: {error.strerror}") from error

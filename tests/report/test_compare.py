@@ -369,7 +369,7 @@ def test_texts_fit_their_places_and_names_are_shown_as_they_are() -> None:
 def test_files_are_written_and_exit_code_3_is_for_what_fail_on_asks(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "a.json").write_text(TEXT)
     (tmp_path / "b.json").write_text(json.dumps(SLOW))
-    files = {kind: str(tmp_path / f"out.{kind}") for kind in ("markdown", "json", "html")}
+    files = {kind: str(tmp_path / "new" / "folder" / f"out.{kind}") for kind in ("markdown", "json", "html")}
     outputs = [part for kind, path in files.items() for part in (f"--{kind}", path)]
     a, b = str(tmp_path / "a.json"), str(tmp_path / "b.json")
     assert main(["compare", a, a, "--with", b, b, *outputs, "--fail-on", "CALL: p99 +10%"]) == 3
