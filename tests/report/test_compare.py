@@ -207,10 +207,13 @@ def test_bad_usage_is_one_line(tmp_path: Path, capsys: Any) -> None:
         ([good, "--with", good, "--fail-on", "drill: not_back +1"], "counts and times of rows, ledger"),
         ([good, "--with", good, "--fail-on", "CALL[mesage]: p99 +10%"], "(nearest: CALL[message])"),
         ([good, "--with", good, "--markdown", "/dev/null/x.md"], "can't write"),
+        ([good, "--with", good, "--json", good], "a report and --json both name"),
+        ([good, "--with", good, "--html", "x", "--json", "x"], "--json and --html both"),
     ]:
         assert main(["compare", *map(str, args)]) == 2
         error = capsys.readouterr().err
         assert told in error and error.count("\n") == 1
+    assert good.read_text() == TEXT
 
 
 @pytest.mark.parametrize("option", [["--with", "{}"], ["--with={}"]])
