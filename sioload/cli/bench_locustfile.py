@@ -13,7 +13,7 @@ from locust import constant, task
 
 from sioload import AckTimeout, ConnectError, EmitError, SocketIOUser, feed
 from sioload.cli import quiet
-from sioload.cli.templates import filled
+from sioload.cli.templates import filled, text_of
 from sioload.engineio.urls import bare
 from sioload.plain import Json
 from sioload.users.pacing import paced
@@ -54,7 +54,7 @@ class BenchUser(SocketIOUser):
             row = FEED.take(self)
             self.args = tuple(filled(ARGS, row))
             options = SETTINGS["options"]
-            headers = {name: str(value) for name, value in filled(options["headers"], row).items()}
+            headers = {name: text_of(value) for name, value in filled(options["headers"], row).items()}
             self.login = {"auth": filled(options["auth"], row), "headers": headers}
         try:
             self.sio.connect(retry=False, **self.login)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+import orjson
+
 from sioload.plain import Json
 
 _PLACE: Final = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
@@ -30,9 +32,14 @@ def filled(value: Any, row: Mapping[str, Json]) -> Any:
         whole = _PLACE.fullmatch(value)
         if whole is not None:
             return row[whole[1]]
-        return _PLACE.sub(lambda found: str(row[found[1]]), value)
+        return _PLACE.sub(lambda found: text_of(row[found[1]]), value)
     if isinstance(value, Mapping):
-        return {str(filled(key, row)): filled(inner, row) for key, inner in value.items()}
+        return {text_of(filled(key, row)): filled(inner, row) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [filled(inner, row) for inner in value]
     return value
+
+
+def text_of(value: Json) -> str:
+    """A value where there can only be a text: as JSON has it, but for texts."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
