@@ -168,6 +168,8 @@ def scenario(given: dict[str, Json], emits: bool = True) -> dict[str, str]:
     if ack and reply is not None:
         raise click.UsageError("--ack and --reply exclude each other: the answer is an ack, or an event")
     asking = {"--data": values["data"], "--auth": values["auth"], "--header": values["headers"]}
+    fixed = {"--emit": values["event"], "--reply": reply, "--namespace": values["namespace"]}
+    fixed |= {"--path": values["path"], "--option": values["more"]}
     connection = {"namespaces": [values["namespace"]], **{n: values[n] for n in FLAGS & values.keys()}}
     connection["connect_jitter"] = 0.0 if given.get("sio_session_length") else JITTER
     does = {
@@ -178,7 +180,7 @@ def scenario(given: dict[str, Json], emits: bool = True) -> dict[str, str]:
         "rate": values["rate"],
         "namespace": values["namespace"],
         "options": _options(connection, values["more"]),
-        "feed": _checked_feed(values["feed"], asking),
+        "feed": _checked_feed(values["feed"], asking, fixed),
     }
     return {"SIOLOAD_BENCH": json.dumps(does, ensure_ascii=False)}
 
@@ -192,8 +194,16 @@ def _options(flags: Mapping[str, Json], more: Mapping[str, Json]) -> dict[str, J
     return options
 
 
-def _checked_feed(path: str | None, given: Mapping[str, object]) -> str | None:
-    """The absolute path of a feed that has every column that is asked for."""
+def _checked_feed(
+    path: str | None, given: Mapping[str, object], fixed: Mapping[str, object]
+) -> str | None:
+    """The absolute path of a feed that has every column that is asked for.
+
+    Args:
+        path: as it was given.
+        given: values in which a user's row may stand, by flag.
+        fixed: those that are the same for all users.
+    """
     asked = [(flag, column) for flag, value in given.items() for column in columns_in(value)]
     if path is None:
         if asked:
@@ -202,6 +212,10 @@ def _checked_feed(path: str | None, given: Mapping[str, object]) -> str | None:
                 f"{flag}: {{{{{column}}}}} is a column of a feed: name its file with --feed"
             )
         return None
+    for flag, value in fixed.items():
+        for column in columns_in(value):
+            told = f"rows of a feed go into {', '.join(given)}"
+            raise click.UsageError(f"{flag}: {{{{{column}}}}} is the same for all users there: {told}")
     if not path.endswith(KINDS):
         raise click.UsageError(f"--feed {path}: the name must end in {' or '.join(KINDS)}")
     try:
