@@ -6,6 +6,7 @@ import difflib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -218,6 +219,8 @@ def _checked_feed(
             raise click.UsageError(f"{flag}: {{{{{column}}}}} is the same for all users there: {told}")
     if not path.endswith(KINDS):
         raise click.UsageError(f"--feed {path}: the name must end in {' or '.join(KINDS)}")
+    if Path(path).is_fifo():
+        raise click.UsageError(f"--feed {path}: a pipe is read once, and this is read twice: give a file")
     try:
         columns = read_table(os.path.abspath(path)).columns()
     except FeedError as error:

@@ -177,8 +177,10 @@ def test_bench_takes_a_row_for_each_user(accounts: Accounts, tmp_path: Path) -> 
 def test_bench_refuses_what_makes_no_sense(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("name,token\nann,1\n")
     (tmp_path / "b.jsonl").write_text('{"name": "ann", "token": 1}\n{"name": "ben"}\n')
+    os.mkfifo(tmp_path / "pipe.csv")
     bench = ["bench", "http://127.0.0.1:9", "--emit", "x"]
     for more, said in (
+        (["--feed", "pipe.csv"], "pipe.csv: a pipe is read once"),
         (["--feed", "a.csv", "--data", '"{{nam}}"'], "{{nam}} is no column of a.csv (nearest: name)"),
         (["--feed", "b.jsonl", "--auth", '{"t": ["{{token}}"]}'], "{{token}} is no column of b.jsonl"),
         (["--feed", "a.csv", "--header", "X: {{x}}"], "--header: {{x}} is no column"),
