@@ -160,7 +160,7 @@ class Connect:
         sids: the namespace and the variable of each socket's id that is used later.
     """
 
-    namespaces: list[str]
+    namespaces: list[Value]
     client: int = 0
     auth: Value = None
     headers: dict[str, Value] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
@@ -276,3 +276,16 @@ def leaves(value: Value, path: Path = ()) -> Iterator[tuple[Path, Value]]:
             yield from leaves(inner, (*path, place))
     elif isinstance(value, str | int | float) and not isinstance(value, bool):
         yield path, value
+
+
+def joined(parts: Sequence[Value]) -> Value:
+    """Parts of a text as one value."""
+    whole: list[Value] = []
+    for part in parts:
+        if isinstance(part, str) and whole and isinstance(whole[-1], str):
+            whole[-1] += part
+        elif part != "":
+            whole.append(part)
+    if not whole:
+        return ""
+    return whole[0] if len(whole) == 1 and isinstance(whole[0], str) else Joined(tuple(whole))

@@ -30,7 +30,16 @@ from sioload.importing.conversation import (
 from sioload.importing.har import Call, Recording, Said, Session
 from sioload.importing.layout import said
 from sioload.importing.names import Names
-from sioload.importing.origins import ACCOUNTS, Origins, accounts, in_page, is_login, is_secret, looks_random
+from sioload.importing.origins import (
+    ACCOUNTS,
+    Origins,
+    accounts,
+    in_page,
+    is_login,
+    is_secret,
+    joined,
+    looks_random,
+)
 from sioload.importing.plan import Timed, planned
 from sioload.importing.sessions import (
     Happening,
@@ -39,6 +48,7 @@ from sioload.importing.sessions import (
     joins,
     lanes_of,
     left_by_browser,
+    query_of,
     replies_of,
 )
 from sioload.importing.summary import tell
@@ -228,7 +238,8 @@ class _Understanding:
         ]
         self._cookies(session.headers.get("cookie", ""), at)
         headers = self._headers(session.headers)  # not as options: `on_handshake` is for all connections
-        step = Connect(namespaces, client, values[0] if values else None, headers)
+        asked = [self._asked_for(name, query_of(session, auth.get(name))) for name in namespaces]
+        step = Connect(asked, client, values[0] if values else None, headers)
         if any(value != values[0] for value in values):
             step.notes.append(
                 "The recording gave each namespace an auth of its own; this is that of the first."
@@ -244,6 +255,13 @@ class _Understanding:
         self._joined[id(session)] = timed
         if session.sid and session.generation.eio == "3":
             self._learn_sid(timed, "/", session.sid)
+
+    def _asked_for(self, namespace: str, query: Sequence[tuple[str, str]]) -> Value:
+        """A namespace, with the query that it was joined with."""
+        parts: list[Value] = [namespace]
+        for place, (key, value) in enumerate(query):
+            parts += ["&" if place else "?", f"{key}=", self._plain(value, key)]
+        return joined(parts)
 
     def _learn_sid(self, timed: Timed, namespace: str, sid: str) -> None:
         step = timed.step
@@ -378,16 +396,3 @@ class _Understanding:
             if is_secret(key) or looks_random(value)
             else self._origins.text(value, key)
         )
-
-
-def joined(parts: Sequence[Value]) -> Value:
-    """Parts of a text as one value."""
-    whole: list[Value] = []
-    for part in parts:
-        if isinstance(part, str) and whole and isinstance(whole[-1], str):
-            whole[-1] += part
-        elif part != "":
-            whole.append(part)
-    if not whole:
-        return ""
-    return whole[0] if len(whole) == 1 and isinstance(whole[0], str) else Joined(tuple(whole))

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import unquote
 
 from sioload.importing.calls import origin
 from sioload.importing.conversation import Handler, Path, Value
@@ -54,6 +55,13 @@ def joins(session: Session) -> tuple[list[str], dict[str, Value]]:
             used.setdefault(packet.namespace)
     names = [name for name in used if name not in refused] or ["/"]
     return names, {name: payload for name, payload in auth.items() if name in names}
+
+
+def query_of(session: Session, given: Value) -> list[tuple[str, str]]:
+    """What a namespace of 1.x and 2.x was joined with, encoded, but for what goes along from the session."""
+    text = given if isinstance(given, str) else ""
+    pairs = (part.partition("=")[::2] for part in text.split("&")[:200] if part)
+    return [(key, value) for key, value in pairs if unquote(key) not in session.query]
 
 
 def left_by_browser(session: Session) -> bool:

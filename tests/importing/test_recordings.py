@@ -397,3 +397,21 @@ def test_what_one_server_is_asked_with_no_other_is():
         "return",
         "request.query.update({'token': self.account['token']})",
     ]
+
+
+def test_a_namespace_is_joined_with_its_own_query():
+    """As clients of 1.x and 2.x do; what the session itself was asked with goes along with all of them."""
+    entry = socket(
+        3,
+        0.0,
+        (0.0, "receive", '0{"sid":"s"}'),
+        (0.0, "receive", "40"),
+        (0.1, "send", "40/chat?token=s%2Becret-1&lang=de&from=app,"),
+        (0.2, "receive", "40/chat?token=s%2Becret-1&lang=de&from=app,"),
+        (1.0, "send", '42/chat,["a"]'),
+    )
+    entry["request"]["url"] += "&from=app"
+    script = script_of(entry)
+    assert "s%2Becret" not in script.text and '"version": 2' in script.text
+    joins = """namespaces=[f"/chat?token={self.account['token']}&lang=de"]"""
+    assert joins in script.body("on_start") and script.sent[0].namespace == "/chat"
