@@ -59,7 +59,8 @@ def _take(
     for spec in _specs(answer.get("capture")):
         name = text_of(spec.get("as"))
         capture = _capture(name, spec, _path(spec, whole, listed, several), listed)
-        if capture is None or not name:
+        arguments = listed and spec.get("json") == "$"  # the list of all
+        if capture is None or not name or arguments:
             left("capture", spec)
             continue
         step.captures.append(capture)

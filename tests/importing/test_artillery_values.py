@@ -304,3 +304,13 @@ def test_rows_without_names_for_their_fields(tmp_path):
     assert rows == [{"name": "ann", "age": 5}, {"name": "bob", "age": 6}]
     assert json.loads((tmp_path / "out" / "users_2.json").read_text()) == [["ann", 5], ["bob", 6]]
     assert [sent.data for sent in script.sent] == ["self.users_row['name']", "item[0]"]
+
+
+def test_the_list_of_all_arguments_is_not_taken_for_the_answer(tmp_path, capsys):
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}scenarios: [{{engine: socketio, flow: [{{emit: [x], acknowledge: "
+        "{capture: [{json: $, as: all}, {json: $.0, as: one}]}}, {emit: [y, '{{ all }}', '{{ one }}']}]}]\n",
+    )
+    assert "self.all_2 = ''" in script.body("on_start") and "one = first_of(answer)" in script.body("user")
+    assert "emit x: capture {'json': '$', 'as': 'all'}" in capsys.readouterr().out
