@@ -191,7 +191,8 @@ def test_variables_may_come_from_the_environment(tmp_path, capsys):
         f"{HEAD}  variables:\n"
         "    token: '{{ $processEnvironment.TOKEN }}'\n    greeting: ['hi {{ $env.WHO }}', hello]\n"
         "    late: '{{ token }}'\n"
-        "scenarios: [{engine: socketio, flow: [{emit: [x, '{{ token }}', '{{ greeting }}', '{{ late }}']}]}]\n",
+        "scenarios: [{engine: socketio, flow: ["
+        "{emit: [x, '{{ token }}', '{{ greeting }}', '{{ late }}']}]}]\n",
     )
     started = script.body("on_start")
     assert "self.token = os.environ.get('TOKEN', '')" in started
@@ -243,7 +244,8 @@ def test_an_answer_may_have_more_than_what_is_kept_of_it(tmp_path):
     keep = "capture: {json: $.0.id, as: ID}"
     script = imported_text(
         tmp_path,
-        f"{HEAD}scenarios: [{{engine: socketio, flow: [{{emit: [a], acknowledge: {{{keep.replace('ID', 'a')}}}}},"
+        f"{HEAD}scenarios: [{{engine: socketio, flow: ["
+        f"{{emit: [a], acknowledge: {{{keep.replace('ID', 'a')}}}}},"
         f"{{emit: [b], acknowledge: {{data: [{{id: 1}}, 2], {keep.replace('ID', 'b')}}}}},"
         f"{{emit: [c], response: {{on: d, data: [{{id: 1}}], {keep.replace('ID', 'c')}}}}},"
         "{emit: [x, '{{ a }}', '{{ b }}', '{{ c }}']}]}]\n",
@@ -258,8 +260,8 @@ def test_an_answer_may_have_more_than_what_is_kept_of_it(tmp_path):
 
 @pytest.mark.parametrize("count, seconds", [(1, 3), (2, 3), (1, 7), (6, 7), (50, 60), (29, 100), (7, 3600)])
 def test_as_many_users_arrive_as_were_counted(tmp_path, count, seconds):
-    phases = f"[{{duration: {seconds}, arrivalCount: {count}}}, {{duration: {seconds}, arrivalCount: {count}}}]"
-    text = HEAD.replace("[{duration: 1, arrivalCount: 1}]", phases)
+    one = f"{{duration: {seconds}, arrivalCount: {count}}}"
+    text = HEAD.replace("[{duration: 1, arrivalCount: 1}]", f"[{one}, {one}]")
     script = imported_text(tmp_path, f"{text}scenarios: [{{engine: socketio, flow: [{{emit: [x]}}]}}]\n")
     (said,) = re.findall(r'phases = "(.*)"', script.text)
     slots = list(parse_phases(said).slots())
