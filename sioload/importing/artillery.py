@@ -43,6 +43,10 @@ from sioload.plain import Json
 
 _METHODS: Final = ("get", "post", "put", "patch", "delete", "head")
 _ENGINES: Final = ("socketio", "socketio-v3", "http")
+#: Keys of a step that emits, of what it emits, and of what it says of an answer.
+_STEP: Final = ("emit", "namespace", "response", "acknowledge")
+_EMIT: Final = ("channel", "data", *_STEP[1:])
+_ANSWER: Final = ("on", "channel", "data", "args", "match", "capture")
 #: Names of payload files to their contents; None for one that can't be had, with the reason.
 Files = Callable[[str], bytes | str]
 
@@ -326,9 +330,12 @@ class _Script:
         for what, text in (("event", step.event), ("event", reply), ("namespace", step.namespace)):
             if "{{" in text:
                 self._leave(f"{what} {said(text, 60)}: names of {what}s are taken as they are written")
-        for key in raw:
-            if key not in ("emit", "namespace", "response", "acknowledge"):
-                self._leave(f"emit {said(step.event, 40)}: {said(key, 40)}")
+        boxes = [("", raw, _STEP), ("emit.", mapping(given), _EMIT), ("response.", response, _ANSWER)]
+        boxes.append(("acknowledge.", mapping(acknowledge), _ANSWER))
+        for where, box, known in boxes:
+            for key in box:
+                if key not in known:
+                    self._leave(f"emit {said(step.event, 40)}: {where}{said(key, 40)}")
         judge_emit(step, answer, self._templates, self._leave)
         return [step]
 

@@ -316,3 +316,15 @@ def test_the_list_of_all_arguments_is_not_taken_for_the_answer(tmp_path, capsys)
     )
     assert "self.all_2 = ''" in script.body("on_start") and "one = first_of(answer)" in script.body("user")
     assert "emit x: capture {'json': '$', 'as': 'all'}" in capsys.readouterr().out
+
+
+def test_keys_of_an_emit_that_mean_nothing_here_are_named(tmp_path, capsys):
+    imported_text(
+        tmp_path,
+        f"{HEAD}scenarios: [{{engine: socketio, flow: ["
+        "{emit: {channel: a, volatile: true}, response: {on: b, data: c, concat: true}}, "
+        "{emit: [d], acknowledge: {timeout: 5}, capture: {json: $.0, as: e}}]}]\n",
+    )
+    left = capsys.readouterr().out.partition("Left out:")[2]
+    for line in ("a: emit.volatile", "a: response.concat", "d: acknowledge.timeout", "d: capture"):
+        assert f"  emit {line}\n" in left
