@@ -154,6 +154,7 @@ def _attach_interruptible(environment: Environment) -> None:
     except UsageError as error:
         print(f"sioload: {error}", file=sys.stderr)
         raise SystemExit(2) from error
+    get_hub().loop.update_now()  # the rows of feeds were read, maybe a million
     if isinstance(part, Local | Master):
         part.desk.stock.warn(_most_users(environment))
     signals = [signal.SIGINT] if isinstance(part, Single) else [signal.SIGINT, signal.SIGTERM]

@@ -265,3 +265,30 @@ def test_a_workers_listener_of_test_start_is_told_that_it_would_wait_for_itself(
     done = accounts.run("-u", "1", "-t", "2s", "--processes", "1")
     assert "a row can't be asked for in a listener" in done.out, done.text
     assert accounts.report["feeds"][0]["taken"] > 1
+
+
+LATE = """
+from locust import User, constant, task
+from sioload import feed
+
+accounts = feed("pipe.csv")
+
+class Taker(User):
+    wait_time = constant(0.1)
+
+    @task
+    def take(self):
+        accounts.take(self)
+"""
+
+
+def test_rows_that_take_long_to_read_cut_nothing_off_the_run(tmp_path: Path) -> None:
+    """The loop's clock stood meanwhile."""
+    (tmp_path / "locustfile.py").write_text(LATE)
+    os.mkfifo(tmp_path / "pipe.csv")
+    writer = "sleep 1.5; printf 'name\\nann\\n'; sleep 1.5"
+    with serverkit.Process(["sh", "-c", f"({writer}) > pipe.csv"], cwd=tmp_path) as rows:
+        args = ["-f", "locustfile.py", "--headless", "-t", "2s", "--sio-report", "r.json"]
+        done = serverkit.run_locust(args, 60, cwd=tmp_path)
+        assert done.code == 0 and rows.wait(10) == 0, done.text
+    assert json.loads((tmp_path / "r.json").read_text())["duration_s"] > 1.5, "not at once: it read for 3 s"
