@@ -100,10 +100,12 @@ class TraceFile:
     def __init__(self, options: Any) -> None:
         self._options = options
         self._users: list[tuple[str, int]] = []
+        self._failed = False
 
     def begin(self) -> None:
         """A test starts: the file is empty."""
         self._users.clear()
+        self._failed = False
         if path := getattr(self._options, "sio_trace", None):
             self._open(path, "w", [])
 
@@ -122,11 +124,14 @@ class TraceFile:
         self._open(self._options.sio_trace, "a", kept)
 
     def _open(self, path: str, mode: str, lines: Lines) -> None:
+        if self._failed:
+            return
         try:
             with open(path, mode, encoding="utf-8") as file:
                 file.writelines(json.dumps(line) + "\n" for line in lines)
         except OSError as error:
-            logger.warning("sioload: can't write %s: %s", path, error.strerror)
+            self._failed = True  # said once, not with every packet
+            logger.warning("sioload: can't write %s: %s; it ends here", path, error.strerror)
 
 
 def collect(runner: MasterRunner, guard: Guard, options: Any) -> TraceFile:

@@ -90,3 +90,26 @@ def test_the_warning_about_a_logger_names_it(tmp_path: Path) -> None:
     script = "import warnings; from sioload.options import options_from\noptions_from({'logger': True})"
     run = serverkit.run([serverkit.sys.executable, "-W", "always", "-c", script], timeout=20)
     assert "--sio-trace" in run.err, run.text
+
+
+FULL = """
+import logging, sys
+import locust
+from types import SimpleNamespace
+from sioload.swarm.tracing import TraceFile
+
+logging.basicConfig(format="%(message)s")
+options = SimpleNamespace(sio_trace_users=1)
+file = TraceFile(options)
+for options.sio_trace in "/dev/full", sys.argv[1]:
+    file.begin()
+    for number in range(3):
+        file.write([{"user": 1, "t": number}])
+"""
+
+
+def test_a_file_that_can_no_longer_be_written_is_told_of_once(tmp_path: Path) -> None:
+    """Not twice a second; of the next run it may have all."""
+    run = serverkit.run([serverkit.sys.executable, "-c", FULL, tmp_path / "trace.jsonl"], timeout=20)
+    assert run.err == "sioload: can't write /dev/full: No space left on device; it ends here\n", run.text
+    assert len((tmp_path / "trace.jsonl").read_text().splitlines()) == 3
