@@ -195,9 +195,7 @@ def _options(flags: Mapping[str, Json], more: Mapping[str, Json]) -> dict[str, J
     return options
 
 
-def _checked_feed(
-    path: str | None, given: Mapping[str, object], fixed: Mapping[str, object]
-) -> str | None:
+def _checked_feed(path: str | None, given: Mapping[str, object], fixed: Mapping[str, object]) -> str | None:
     """The absolute path of a feed that has every column that is asked for.
 
     Args:

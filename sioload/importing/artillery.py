@@ -363,8 +363,9 @@ class _Script:
         for key, form in kinds.items():
             if key in raw:
                 step.body, step.form = self._own(raw[key]), form
+                step.body = settings.texts(step.body) if form == "form" else step.body
         if "qs" in raw:
-            step.params = self._own(raw["qs"])
+            step.params = settings.texts(self._own(raw["qs"]), "")
         for key in raw:
             if key not in ("url", "uri", "name", "headers", "json", "form", "body", "qs", "capture", "match"):
                 self._leave(f"{method} {said(str(raw.get('url')), 40)}: {said(key, 40)}")

@@ -338,10 +338,14 @@ def _query(value: Json, templates: Templates) -> Value:
     if isinstance(value, str):
         pairs = (part.partition("=") for part in value.lstrip("?").split("&") if part)
         value = {unquote(name): unquote(text) for name, _, text in pairs}
-    asked = templates.value(dict(mapping(value)))
-    if not isinstance(asked, dict):
-        return asked
-    return {k: written(v) if v is None or isinstance(v, bool) else v for k, v in asked.items()}
+    return texts(templates.value(dict(mapping(value))))
+
+
+def texts(given: Value, nothing: str = "null") -> Value:
+    """Parameters whose true, false and null are texts."""
+    if not isinstance(given, dict):
+        return given
+    return {k: nothing if v is None else written(v) if isinstance(v, bool) else v for k, v in given.items()}
 
 
 def written(value: Value) -> Value:

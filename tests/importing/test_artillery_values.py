@@ -328,3 +328,15 @@ def test_keys_of_an_emit_that_mean_nothing_here_are_named(tmp_path, capsys):
     left = capsys.readouterr().out.partition("Left out:")[2]
     for line in ("a: emit.volatile", "a: response.concat", "d: acknowledge.timeout", "d: capture"):
         assert f"  emit {line}\n" in left
+
+
+def test_parameters_of_requests_are_texts(tmp_path):
+    """Requests sends Python's True, and leaves null out."""
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}scenarios: [{{engine: socketio, flow: [{{get: {{url: /a, qs: {{b: true, c: null, d: 1}}}}}}, "
+        "{post: {url: /e, form: {f: false, g: x}}}, {post: {url: /h, json: {i: true}}}, {emit: [x]}]}]\n",
+    )
+    assert "params={'b': 'true', 'c': '', 'd': 1}" in script.body("user")
+    assert "data={'f': 'false', 'g': 'x'}" in script.body("user")
+    assert "json={'i': True}" in script.body("user")
