@@ -42,6 +42,7 @@ class Expressions:
         constants: lines of the module's constants.
         files: contents by name, of what is too large for a script.
         places: code of each variable, of each feed's row, and of a loop's number and element.
+        loose: variables, and kinds of what is made, that may be other than texts and whole numbers.
     """
 
     def __init__(self, names: Names) -> None:
@@ -49,6 +50,7 @@ class Expressions:
         self.constants: list[str] = []
         self.files: dict[str, Value] = {}
         self.places: dict[object, str] = {}
+        self.loose: set[str] = set()
         self._names = names
         self._known: dict[tuple[type, Value], str] = {}
 
@@ -148,13 +150,13 @@ class Expressions:
         raise TypeError(f"no value: {value!r}")
 
     def _joined(self, parts: tuple[Value, ...]) -> Node:
-        nodes = [part if isinstance(part, str) else self.text(part) for part in parts]
+        nodes = [part if isinstance(part, str) else self._within(part) for part in parts]
         texts = "".join(part for part in parts if isinstance(part, str))
         codes = "".join(node for part, node in zip(parts, nodes, strict=True) if not isinstance(part, str))
         plain = '"' not in codes or not any(char in codes for char in "'\\")
         if len(texts) > LONG or any(c in texts for c in "\"'\\") or not plain or not texts.isprintable():
             items = [
-                Node(self.literal(p) if isinstance(p, str) else f"str({n})")
+                Node(self.literal(p) if isinstance(p, str) else n if n[:8] == "as_text(" else f"str({n})")
                 for p, n in zip(parts, nodes, strict=True)
             ]
             return call('"".join', [Node("[", tuple(items), "]")])
@@ -165,6 +167,12 @@ class Expressions:
             for part, node in zip(parts, nodes, strict=True)
         )
         return Node(f'f"{"".join(shown)}"')
+
+    def _within(self, part: Value) -> str:
+        """The expression of what stands within a text."""
+        inner, code = part.value if isinstance(part, At) else part, self.text(part)
+        known = inner.name if isinstance(inner, Variable) else inner.kind if isinstance(inner, Made) else ""
+        return f"as_text({code})" if known in self.loose else code
 
     def _made(self, value: Made) -> Node:
         if value.kind not in ("count", "element"):

@@ -16,7 +16,7 @@ RESERVED: Final = frozenset(
      "match", "run", "self", "sio", "start", "starting", "stop", "tasks", "task", "wait",
      "wait_function", "wait_time", "weight", "turn", "path", "os", "random", "re", "string", "uuid",
      "feed", "stamp", "constant", "between", "locust", "time", "print", "dict", "list", "str", "int",
-     "first_of", "float", "round", "range", "next", "enumerate", "args", "csv", "file"}
+     "as_text", "first_of", "float", "round", "range", "next", "enumerate", "args", "csv", "file"}
 )  # fmt: skip
 #: What a script imports, or has beside its users' classes.
 CLASSES: Final = frozenset(("Any", "Load", "Path", "Phases", "SocketIOUser", "StopUser"))

@@ -11,6 +11,7 @@ from typing import Final
 import orjson
 
 from sioload.importing.conversation import (
+    RECORDS,
     At,
     Connect,
     Conversation,
@@ -37,6 +38,8 @@ def write(conversation: Conversation) -> dict[str, bytes]:
     """The files of a conversation by name, the script's first."""
     names = Names()
     expressions = Expressions(names)
+    if conversation.variables:  # of a script; what a recording has within a text is a text
+        expressions.loose = {"element", *_loose(conversation)}
     for feed in conversation.feeds:
         variable = expressions.places["feed", feed.name] = names.new(feed.name)
         if feed.whole:
@@ -62,6 +65,15 @@ def write(conversation: Conversation) -> dict[str, bytes]:
     return files
 
 
+def _loose(conversation: Conversation) -> Iterator[str]:
+    """Variables whose values may be other than texts and whole numbers: of answers, nobody knows."""
+    for kind in conversation.kinds:
+        yield from defined([*kind.start, *(step for task in kind.tasks for step in task.steps)])
+    for name, values in conversation.variables.items():
+        if not all(isinstance(each, (str, int, *RECORDS)) and not isinstance(each, bool) for each in values):
+            yield name
+
+
 def _docstring(text: str) -> str:
     """A text of the file as a part of a docstring."""
     return said(text, 80).replace("\\", "/").replace('"', "'")
@@ -85,10 +97,12 @@ def _head(conversation: Conversation, expressions: Expressions, body: Sequence[s
     text = "\n".join(body)
     if any(feed.whole for feed in conversation.feeds):
         expressions.imports.update(("json", "pathlib"))
+    several, within = "first_of(" in text, "as_text(" in text
+    if within:
+        expressions.imports.add("json")
     modules = sorted(expressions.imports & {*_STANDARD})
     paths = "pathlib" in expressions.imports
-    several = "first_of(" in text
-    typed = ["from typing import Any"] if several or "Any" in text else []
+    typed = ["from typing import Any"] if several or within or "Any" in text else []
     standard = [
         *(f"import {name}" for name in modules),
         *(["from pathlib import Path"] if paths else []),
@@ -120,6 +134,11 @@ def _head(conversation: Conversation, expressions: Expressions, body: Sequence[s
         yield from ("", "", "def first_of(answer: Any) -> Any:")
         yield '    """The first argument of an answer, which may have more."""'
         yield "    return answer[0] if isinstance(answer, tuple) else answer"
+    if within:
+        yield from ("", "", "def as_text(value: Any) -> str:")
+        yield '    """A value within a text, as JavaScript has it."""'
+        yield '    written = json.dumps(value, ensure_ascii=False, separators=(",", ":"))'
+        yield "    return value if isinstance(value, str) else written"
 
 
 def _load(conversation: Conversation, expressions: Expressions) -> Iterator[str]:

@@ -340,3 +340,25 @@ def test_parameters_of_requests_are_texts(tmp_path):
     assert "params={'b': 'true', 'c': '', 'd': 1}" in script.body("user")
     assert "data={'f': 'false', 'g': 'x'}" in script.body("user")
     assert "json={'i': True}" in script.body("user")
+
+
+def test_what_stands_within_a_text_is_as_javascript_has_it(tmp_path):
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  variables: {{on: true, n: [1, 2], some: [[{{a: null}}]]}}\n"
+        "scenarios: [{engine: socketio, flow: [{emit: [a], acknowledge: {capture: {json: $.0.ok, as: ok}}}, "
+        "{over: [x, true], loop: [{emit: [b, 'is {{ $loopElement }}']}]}, "
+        "{emit: [c, 'is {{ on }} {{ n }} {{ some }} {{ ok }}', '{{ on }}', '\"{{ ok }}']}]}]\n",
+    )
+    assert [sent.data for sent in script.sent] == [
+        "",
+        "f'is {as_text(item)}'",
+        "(f'is {as_text(self.on_2)} {self.n} {as_text(self.some)} {as_text(ok)}', self.on_2,"
+        " ''.join(['\"', as_text(ok)]))",
+    ]
+    known: dict[str, Any] = {"Any": Any, "json": json}
+    for helper in (each for each in script.tree.body if isinstance(each, ast.FunctionDef)):
+        exec(ast.unparse(helper), known)  # noqa: S102
+    written = [known["as_text"](value) for value in (True, None, [{"ä": None}], "x", 1.5)]
+    assert written == ["true", "null", '[{"ä":null}]', "x", "1.5"]
+    assert faults(tmp_path / "out") == ""
