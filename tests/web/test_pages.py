@@ -114,7 +114,9 @@ def test_a_check_on_what_has_not_begun_has_not_failed(shown: Callable[..., Any])
     notes = {row["what"]: row["notes"] for row in run.tab() if row["kind"] == "check"}
     assert notes["CALL: p99 < 10s"] == "not yet: no samples, where 1 is needed"
     assert notes["ledger: open == 0"] == "ok: 0"
-    assert '<span class="chip ">not yet</span>' in run.get("/sioload/")
+    page = run.get("/sioload/")
+    assert '<span class="chip ">not yet</span>' in page
+    assert "Exit code" not in page and "Exit code" not in run.json("/sioload/data")["fragment"]
 
 
 def test_a_check_that_is_no_unicode_spoils_no_page(shown: Callable[..., Any]) -> None:
