@@ -217,15 +217,19 @@ def drag(page: Page, selector: str) -> None:
         page.command("Input.dispatchMouseEvent", type=kind, x=x, y=y, **held)
 
 
-def test_an_open_page_names_the_charts_of_the_next_run(target: serverkit.Server, tmp_path: Path) -> None:
+def test_an_open_page_names_the_charts_and_the_server_of_the_next_run(
+    target: serverkit.Server, tmp_path: Path
+) -> None:
     (tmp_path / "kinds.py").write_text(SCRIPT)
     port = serverkit.free_port()
     command = ["-f", "kinds.py", "--host", target.url, "--web-host", "127.0.0.1", "--web-port", str(port),
                "--class-picker"]  # fmt: skip
     url = f"http://127.0.0.1:{port}"
 
-    def begin(kind: str) -> None:
-        form = {"user_count": "2", "spawn_rate": "2", "host": target.url, "user_classes": kind}
+    other = target.url.replace("127.0.0.1", "localhost")
+
+    def begin(kind: str, host: str) -> None:
+        form = {"user_count": "2", "spawn_rate": "2", "host": host, "user_classes": kind}
         with urllib.request.urlopen(f"{url}/swarm", urllib.parse.urlencode(form).encode(), 10) as answer:
             assert json.load(answer)["success"]
 
@@ -235,7 +239,7 @@ def test_an_open_page_names_the_charts_of_the_next_run(target: serverkit.Server,
     )
     with serverkit.Process(serverkit.locust(command), cwd=tmp_path) as process, browser() as page:
         process.wait_for("Starting web interface", 30)
-        begin("First")
+        begin("First", target.url)
         page.size(1280, 900)
         page.open(f"{url}/sioload/")
         page.until(f"/^CALL First ms, \\d+ samples$/.test({calls})")
@@ -245,8 +249,10 @@ def test_an_open_page_names_the_charts_of_the_next_run(target: serverkit.Server,
         assert page.run("document.getElementById('unzoom').hidden") is False
         # Just after it asked, so that it doesn't see how there is nothing for a moment.
         page.until(f"{POLLS} > {page.run(POLLS)}")
-        begin("Second")
+        begin("Second", other)
         page.until(f"/^CALL Second ms, \\d+ samples$/.test({calls})", 10)
+        names = [page.run(name) for name in ("document.title", "document.querySelector('h1').innerText")]
+        assert names == [f"Socket.IO · {other}", f"Socket.IO {other}"]
         assert page.run("document.getElementById('unzoom').hidden"), "it was zoomed into the run before"
         assert page.complaints() == []
 

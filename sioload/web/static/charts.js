@@ -502,7 +502,7 @@
   }
   function tables(fragment) {
     const page = new DOMParser().parseFromString(fragment, "text/html");
-    for (const id of ["top", "tables"]) {
+    for (const id of ["host", "top", "tables"]) {
       const old = $(id);
       const fresh = page.getElementById(id);
       if (!fresh || old.innerHTML === fresh.innerHTML) continue;
@@ -514,6 +514,7 @@
         if (focused) box.focus({ preventScroll: true });
       }
     }
+    document.title = `Socket.IO · ${$("host").textContent}`; // the next run may be of another server
   }
   const boxes = (part) => Array.from(part.querySelectorAll(".scroll"));
   const called = (box) => box.getAttribute("aria-label");
