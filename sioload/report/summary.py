@@ -277,15 +277,25 @@ def _labelled(label: str, text: str, width: int) -> list[str]:
     return wrapped(f"{label:<13}", text, width)
 
 
+class _Wrapper(textwrap.TextWrapper):
+    """Breaks a word that is longer than a line, but no wide character."""
+
+    def _handle_long_word(
+        self, reversed_chunks: list[str], cur_line: list[str], cur_len: int, width: int
+    ) -> None:
+        word, end = reversed_chunks[-1], width - cur_len
+        end -= word[end : end + 1] == _SECOND
+        cur_line.append(word[:end])
+        reversed_chunks[-1] = word[end:]
+
+
 def wrapped(head: str, text: str, width: int) -> list[str]:
     """Lines of at most `width` columns; those after the first are indented as far as the text is."""
     indent = " " * len(head)
     # It counts characters, so there is one more behind each that is wide.
     text = "".join(c + _SECOND * (columns_of(c) - 1) for c in text)
-    lines = textwrap.wrap(
-        text, max(width, 40), initial_indent=head, subsequent_indent=indent, break_on_hyphens=False
-    )
-    return [line.replace(_SECOND, "") for line in lines]
+    wrapper = _Wrapper(max(width, 40), initial_indent=head, subsequent_indent=indent, break_on_hyphens=False)
+    return [line.replace(_SECOND, "") for line in wrapper.wrap(text)]
 
 
 def _ms(value: float | None) -> str:

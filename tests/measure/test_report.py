@@ -221,9 +221,10 @@ def test_wide_names_keep_the_columns_straight() -> None:
     assert len(row) + wide == len(lines[2])
 
 
-def test_wide_failures_and_long_names_are_wrapped_at_80_columns() -> None:
+@pytest.mark.parametrize("odd", ["", "a"])
+def test_wide_failures_and_long_names_are_wrapped_at_80_columns(odd: str) -> None:
     recorder = recorded()
-    row, reason = recorder.row("CALL", "an event " * 12), "部屋は満員です" * 12
+    row, reason = recorder.row("CALL", "an event " * 12), odd + "部屋は満員です" * 12
     row.fail(reason, 0.1)
     row.skipped = row.unfinished = 3
     text = summary_text(report_of(figures_of(recorder)))
