@@ -16,6 +16,7 @@ from sioload.cli import quiet
 from sioload.cli.templates import filled, text_of
 from sioload.engineio.urls import bare
 from sioload.plain import Json
+from sioload.report.transcript import one_line
 from sioload.users.pacing import paced
 
 SETTINGS = json.loads(os.environ["SIOLOAD_BENCH"])
@@ -36,7 +37,7 @@ def tell(text: str) -> None:
     """Say once what is wrong, while it can be mended."""
     if text not in told and len(told) < TOLD:
         told.add(text)
-        logger.error("sioload bench: %s", text)
+        logger.error("sioload bench: %s", one_line(text))
 
 
 class BenchUser(SocketIOUser):

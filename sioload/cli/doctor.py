@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import textwrap
 from typing import Any
 
 import click
@@ -12,6 +11,7 @@ import click
 from sioload.cli import values
 from sioload.options import Options
 from sioload.plain import Json
+from sioload.report.transcript import sentence
 
 
 @click.command(short_help="Tell what a Socket.IO server speaks, and what is wrong.")
@@ -100,4 +100,4 @@ def _text(found: Any) -> str:
 
 
 def _row(name: str, text: str) -> str:
-    return textwrap.fill(text, 80, initial_indent=f"{name:<12}", subsequent_indent=" " * 12)
+    return sentence(f"{name:<12}", text)

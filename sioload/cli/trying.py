@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import sys
-import textwrap
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from sioload.cli import bench, scripts
 from sioload.measure.trace import Entry
 from sioload.report.oddities import Oddities, Oddity
 from sioload.report.summary import coloured
-from sioload.report.transcript import HEARTBEATS, WIDTH, Paint, as_dict, lines, milliseconds
+from sioload.report.transcript import HEARTBEATS, Paint, as_dict, lines, milliseconds, sentence
 
 #: Oddities that are told of.
 MOST = 8
@@ -127,9 +126,9 @@ class Teller:
             if len(found) > MOST:
                 click.echo(f"({len(found) - MOST} more, of less weight)")
         for oddity in found[-MOST:]:
-            click.echo(_bullet("- ", oddity.what))
+            click.echo(sentence("- ", oddity.what))
             if oddity.remedy:
-                click.echo(self._paint.bold(_bullet("  → ", oddity.remedy)))
+                click.echo(self._paint.bold(sentence("  → ", oddity.remedy)))
         click.echo(f"\n{_verdict(trial, well)}")
         return 0 if well else 1
 
@@ -155,7 +154,3 @@ def _heartbeats(beats: list[Entry]) -> str:
     kinds = Counter(beat.reading.words for beat in beats)
     counts = ", ".join(f"{n} {words}{'s' if n > 1 else ''}" for words, n in kinds.items())
     return f"heartbeats: {counts}{slowest}"
-
-
-def _bullet(mark: str, text: str) -> str:
-    return textwrap.fill(text, WIDTH, initial_indent=mark, subsequent_indent=" " * len(mark))

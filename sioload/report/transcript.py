@@ -6,7 +6,7 @@ from base64 import b64encode
 from typing import Any, Final
 
 from sioload.measure.trace import Count, Entry
-from sioload.report.summary import columns_of, pieces
+from sioload.report.summary import columns_of, pieces, wrapped
 
 WIDTH: Final = 80
 #: Characters of a packet's own text that are shown.
@@ -95,6 +95,16 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(text: str) -> str:
+    """What a server or a script said, as it may be shown: on one line, control characters as escapes."""
+    return printable(" ".join(text.split()))
+
+
+def sentence(head: str, text: str) -> str:
+    """A sentence behind its head, in lines of a terminal of 80 columns; it may quote what a server said."""
+    return "\n".join(wrapped(head, one_line(text), WIDTH))
 
 
 def chunks(text: str, width: int) -> list[str]:

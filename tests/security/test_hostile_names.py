@@ -12,8 +12,10 @@ from faults.hostile import Hostile, Peer, frame
 from faults.test_limits import HOSTILE_NAMES
 from prometheus_client.parser import text_string_to_metric_families
 from security.test_secrets import PAGES, fetched
+from showkit import terminal
 
 from sioload.measure.names import clean_name
+from sioload.report.summary import columns_of
 
 #: Markup as it would work in a page, had nobody escaped it.
 LIVE = ("<script>alert", "</script><img", "<img src=x")
@@ -112,3 +114,47 @@ def test_names_that_a_server_chose_break_no_page_file_or_metric(
     assert {"/", "/stats/report", "/sioload/", "run.html", "own.html"} <= html.keys()
     assert [f"{path}: {live}" for path, text in html.items() for live in LIVE if live in text] == []
     assert "UnicodeEncodeError" not in told and "Traceback" not in told, told
+
+
+#: Rings, sets a colour, turns the direction of text, begins lines, and is wide.
+WORDS = "\x1b[31mred\x07 \u202eturned\nsecond line " + "\u8c61" * 60
+LISTENER = """
+from sioload import SocketIOUser
+
+class Listener(SocketIOUser):
+    options = {"version": 4, "transports": ["websocket"]}
+"""
+
+
+def refusing(peer: Peer) -> None:
+    peer.request()
+    peer.reply(403, json.dumps({"message": WORDS}).encode())
+
+
+def naming(peer: Peer) -> None:
+    peer.accept(peer.request())
+    peer.text(peer.session())
+    peer.frame_in()
+    peer.text('40{"sid":"s"}')
+    peer.text("42" + json.dumps([WORDS, 1]))
+    peer.serve(1_000_000)
+
+
+def test_no_terminal_obeys_what_a_server_says(tmp_path: Path) -> None:
+    script = tmp_path / "listener.py"
+    script.write_text(LISTENER)
+    bench = ["bench", "-u", "1", "-t", "2s", "--emit", "x", "--option", "connect_jitter=0"]
+    for command, does in (
+        (["doctor"], refusing),
+        (["try", "--seconds", "1"], refusing),
+        (bench, refusing),
+        (["try", str(script), "--seconds", "1", "--host"], naming),
+    ):
+        with Hostile(does) as server:
+            argv = list(map(str, serverkit.sioload([*command, server.url])))
+            shown = terminal(argv, 40, NO_COLOR="1").replace("\r\x1b[K", "")
+        told = "".join(shown.split())
+        assert "\\x1b[31mred\\x07\\u202eturnedsecondline" + "\u8c61" * 60 in told, shown
+        assert not {"\x1b", "\x07", "\u202e"} & set(shown), shown
+        lines = [line for line in shown.split("\r\n") if "second line" not in line or command is not bench]
+        assert max(map(columns_of, lines)) <= 80, shown
