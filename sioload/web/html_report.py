@@ -55,7 +55,8 @@ class Maker:
         path = getattr(environment.parsed_options, "sio_html", None)
         if not path:
             return {}
-        self._live.sample(figures)
+        if self._live.settled_at is None:  # else it has all, and what passed since is none of the run
+            self._live.sample(figures)
         history = self._live.history
         # While a test ends, a look is as old as the last page that was asked for.
         look = replace(

@@ -37,6 +37,16 @@ def all_samples_are_drawn(data: dict[str, Any]) -> None:
         assert total == pytest.approx(totals[number], rel=0.02, abs=1), "the history holds every sample"
 
 
+def drawn(run: Any) -> dict[str, Any]:
+    """What the charts of its HTML report draw."""
+    found = re.search(
+        r'id="sioload-data">(.*?)</script>', (run.folder / "report.html").read_text(), re.DOTALL
+    )
+    assert found is not None
+    data: dict[str, Any] = json.loads(found[1])
+    return data
+
+
 def test_a_finished_run_is_shown_as_it_is_reported(shown: Callable[..., Any]) -> None:
     run = shown("--autostart", "-t", "4s", *CHECKS)
     assert run.counting()["CALL", "echo"][0] > 0, "rows are shown while the run goes on"
@@ -136,11 +146,19 @@ def test_the_file_has_the_whole_run_whenever_somebody_looked_at_it_last(shown: C
     run.until_ended(lambda end: end > 1)
     time.sleep(3)
     run.end()
-    written = (run.folder / "report.html").read_text()
-    found = re.search(r'id="sioload-data">(.*?)</script>', written, re.DOTALL)
-    assert found is not None
-    data = json.loads(found[1])
+    data = drawn(run)
     assert len(data["series"]) == len(data["rows"]) > 5
+    all_samples_are_drawn(data)
+
+
+def test_the_file_ends_with_the_run_however_long_the_web_ui_stays(shown: Callable[..., Any]) -> None:
+    run = shown("--autostart", "-t", "2s")
+    run.until("stopped")
+    time.sleep(2)
+    ends = run.json("/sioload/data")["columns"]["end"]
+    run.end()
+    data = drawn(run)
+    assert data["columns"]["end"] == ends
     all_samples_are_drawn(data)
 
 
