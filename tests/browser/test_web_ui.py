@@ -128,6 +128,10 @@ def watch_the_charts(page: Page) -> None:
     emits = "+[...document.querySelectorAll('.cards dt')].find(dt => dt.innerText === 'Emits')" \
             ".nextElementSibling.innerText.replace(',', '')"  # fmt: skip
     page.until(f"{emits} > {page.run(emits)}")
+    legend = "document.querySelector('#overview .u-legend').innerText"
+    page.until("document.querySelector('#overview').innerText.includes('Generator: CPU')")
+    page.run(f"window.told = {legend}")
+    page.until(f"{legend} !== told")
     for title in ("Reach", "Spread of /chat message"):
         titles = "[...document.querySelectorAll('figcaption')]"
         page.until(f"{titles}.some(one => one.innerText.startsWith('{title}'))")

@@ -95,6 +95,7 @@
         this.uplot = new uPlot(this.options(lines, bands, log), columns, this.plot);
       } else {
         this.uplot.setData(columns, false);
+        this.uplot.setLegend(); // it tells the newest values, which are others now
       }
       const [min, max] = this.bounds(x);
       this.uplot.setScale("x", { min, max });
