@@ -26,24 +26,26 @@ _seen = False
 
 
 def before_fork(options: Any) -> None:
-    """Locust is about to fork, if these options of its command line say so.
+    """Locust is about to fork, or to listen for workers, if these options of its command line say so.
 
     Raises:
         SystemExit: the port that the master is to listen on is taken; one line and exit code 2.
     """
     global _forking, _seen
-    if _seen or not getattr(options, "processes", None):
+    forks = bool(getattr(options, "processes", None))
+    if _seen or not (forks or getattr(options, "master", False)):
         return  # Locust parses its command line again for its web UI
-    _seen = _forking = True
+    _seen, _forking = True, forks
     if not options.worker:
         if fault := _taken(options.master_bind_host, options.master_bind_port):
             print(f"sioload: {fault}", file=sys.stderr)
             raise SystemExit(2)
-        if (options.master_host, options.master_port) == USUAL:
+        if forks and (options.master_host, options.master_port) == USUAL:
             options.master_port = options.master_bind_port
             if options.master_bind_host not in (*ANY_HOST, "::", "0.0.0.0"):
                 options.master_host = options.master_bind_host
-    os.register_at_fork(after_in_child=_end_with_parent)
+    if forks:
+        os.register_at_fork(after_in_child=_end_with_parent)
 
 
 def forked() -> None:

@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 import serverkit
 from swarmkit import Swarm, scene
 
@@ -157,7 +158,8 @@ def test_a_hurried_end_hurries_no_end_of_a_later_test(swarm: Swarm) -> None:
     assert ledger["emits"] == ledger["acked"] > 2, str(process)
 
 
-def test_a_masters_port_that_is_taken_is_told_before_workers_are_forked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [["--processes", "2"], ["--master"]])
+def test_a_masters_port_that_is_taken_is_told_before_any_load(tmp_path: Path, kind: list[str]) -> None:
     with serverkit.socket.create_server(("127.0.0.1", 0)) as other:
         number = str(other.getsockname()[1])
         ports = ["--master-bind-host", "127.0.0.1", "--master-bind-port", number, "--master-port", number]
@@ -169,8 +171,7 @@ def test_a_masters_port_that_is_taken_is_told_before_workers_are_forked(tmp_path
             "--headless",
             "-t",
             "1s",
-            "--processes",
-            "2",
+            *kind,
             *ports,
         ]
         with serverkit.Process(serverkit.locust(run), cwd=tmp_path) as process:
