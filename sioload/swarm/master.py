@@ -120,6 +120,11 @@ class Master:
         if part is None:
             return
         snapshot, peer = part["snapshot"], self.roster.peers.get(client_id)
+        if peer is None and client_id not in self.runner.clients:
+            statistics.discard(data)
+            if part["stopping"]:
+                _send_away(self.runner, client_id)
+            return
         if peer is None and part["test"] == self.test and not part["final"]:
             peer = self._join(client_id)  # it came late, or is back
         if part["test"] != self.test and not part["final"]:
@@ -305,3 +310,15 @@ class Master:
                 if not peer.final:
                     self.swarm.lost(client_id, peer.heard + 1.0)
         return self.swarm.figures()
+
+
+def _send_away(runner: MasterRunner, client_id: str) -> None:
+    """A worker has users whom this master didn't ask for: one that was killed did, and had this one's port.
+
+    By itself it ends a minute after it has heard the last of its own.
+    """
+    logger.warning(
+        "sioload: worker %s has users of another run than this master's: they don't count, and it is to quit",
+        client_id,
+    )
+    runner.send_message("quit", client_id=client_id)

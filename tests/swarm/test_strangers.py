@@ -1,0 +1,57 @@
+"""Workers that don't belong to a master: of a run before it, or with another locustfile."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import serverkit
+from swarmkit import Swarm, scene
+
+SCRIPT = """
+from locust import constant, task
+from sioload import SocketIOUser
+
+class {name}(SocketIOUser):
+    weight = {weight}
+    wait_time = constant(0.1)
+    options = {{"transports": ["websocket"], "version": 4}}
+
+    @task
+    def talk(self):
+        self.sio.call("echo", 1, name="{name}")
+"""
+
+
+def written(swarm: Swarm, file: str, *names: str, more: str = "") -> Path:
+    path = swarm.folder / file
+    path.write_text(
+        "".join(SCRIPT.format(name=name, weight=1 + 2 * (name == "Beta")) for name in names) + more
+    )
+    return path
+
+
+@scene
+def test_users_of_a_master_that_was_killed_dont_count_in_the_next_ones_run(swarm: Swarm) -> None:
+    """They went on, and the new master, on the same port, took their figures for its own users'."""
+    port = swarm.swarm_port()
+    load = ["--host", swarm.target.url, "--headless", "-u", "4", "-r", "4", "--master", *port]
+    worker = ["--worker", "--master-host", "127.0.0.1", *port[-2:]]
+    before, now = written(swarm, "before.py", "Before"), written(swarm, "now.py", "Now")
+    first = swarm.start(["-f", before, "--expect-workers", "1", *load])
+    stranger = swarm.start(["-f", before, *worker])
+    first.wait_for(serverkit.SPAWNED, 40)
+    first.popen.kill()
+    report = ["--sio-report", swarm.folder / "report.json", "--csv", swarm.folder / "run"]
+    second = swarm.start(["-f", now, "--expect-workers", "1", *load, *report])
+    second.wait_for("users of another run than this master's", 40)
+    assert stranger.wait(20) == 0, str(stranger)
+    swarm.start(["-f", now, *worker])
+    second.wait_for(serverkit.SPAWNED, 40)
+    second.wait_for("CALL +Now", 20)
+    second.signal(signal.SIGINT)
+    assert second.wait(40) == 0, "\n".join(map(str, swarm.processes))
+    said = swarm.report
+    assert said["workers"] == {"expected": 1, "lost": 0} and said["users"]["peak"] == 4, str(second)
+    assert {name for kind, name in swarm.counts() if kind == "CALL"} == {"Now"}, str(second)
+    assert swarm.csv_counts() == swarm.counts(), str(second)
