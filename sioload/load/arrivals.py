@@ -26,6 +26,7 @@ from locust.user.task import LOCUST_STATE_STOPPING
 
 from sioload.client.schedule import checked_rate
 from sioload.errors import UsageError
+from sioload.measure.names import normalise
 from sioload.net.fleet import fleet_of
 
 if TYPE_CHECKING:
@@ -214,9 +215,25 @@ def deal(runner: Any, turn: int, name: str, length: float) -> None:
         runner.send_message(ARRIVE, data, client_id=workers[turn % len(workers)])
 
 
+def lacks_class(runner: Runner, name: str) -> bool:
+    """Whether the locustfile here has no such class of users, unlike the master's: a fault, noted once."""
+    if name in runner.user_classes_by_name:
+        return False
+    recorder = fleet_of(runner.environment).recorder
+    text = normalise(
+        f"the locustfile here has no user class {name}, which the master's has: none of those began"
+    )
+    if text not in recorder.internal_errors:
+        logger.error("sioload: %s", text)
+        recorder.internal_error(text)
+    return True
+
+
 def begin(runner: Any, name: str, length: float) -> None:
     """Begin a session of so many seconds in this process."""
     if runner.state not in (STATE_RUNNING, STATE_SPAWNING):
+        return
+    if lacks_class(runner, name):
         return
     user = runner.user_classes_by_name[name](runner.environment)
     user.start(runner.user_greenlets)

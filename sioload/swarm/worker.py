@@ -12,6 +12,7 @@ from locust import argument_parser
 from locust.rpc import Message
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, WorkerRunner, locust_exception_handler
 
+from sioload.load.arrivals import lacks_class
 from sioload.net.clock import stamp
 from sioload.plain import Json
 from sioload.swarm.clocks import Clock
@@ -136,7 +137,10 @@ class Worker:
         if msg.type != "heartbeat" and not msg.type.startswith(OURS):
             self._await_stop(quits=msg.type == "quit")
         if msg.type != "stop":
+            left_out = _leave_out(self.runner, msg)
             self._handle(msg)
+            for name in left_out:  # after a test's start, which forgets faults of the one before
+                lacks_class(self.runner, name)
             return
         self._stops = self.runner.greenlet.spawn(self._handle, msg)
         self._stops.link_exception(locust_exception_handler(self.environment))
@@ -232,3 +236,17 @@ class Worker:
             self.runner.send_message(kind, data)
         except UNSENT as error:
             logger.warning("sioload: an answer didn't reach the master: %s", error)
+
+
+def _leave_out(runner: WorkerRunner, msg: Message) -> list[str]:
+    """Take classes of users that the locustfile here doesn't have out of what the master asks for.
+
+    Locust would begin nobody, and its master go on without these users.
+
+    Returns:
+        Those that it asked users of.
+    """
+    if msg.type != "spawn":
+        return []
+    asked = msg.data["user_classes_count"]
+    return [name for name in asked.keys() - runner.user_classes_by_name.keys() if asked.pop(name)]

@@ -21,6 +21,14 @@ class {name}(SocketIOUser):
     def talk(self):
         self.sio.call("echo", 1, name="{name}")
 """
+SESSIONS = """
+from sioload import Arrivals
+
+class Load(Arrivals):
+    rate = 8
+    session_length = 1
+    duration = 4
+"""
 
 
 def written(swarm: Swarm, file: str, *names: str, more: str = "") -> Path:
@@ -55,3 +63,39 @@ def test_users_of_a_master_that_was_killed_dont_count_in_the_next_ones_run(swarm
     assert said["workers"] == {"expected": 1, "lost": 0} and said["users"]["peak"] == 4, str(second)
     assert {name for kind, name in swarm.counts() if kind == "CALL"} == {"Now"}, str(second)
     assert swarm.csv_counts() == swarm.counts(), str(second)
+
+
+def lacking(swarm: Swarm, more: str, *load: str) -> None:
+    """One of two workers has a locustfile without a class of the master's."""
+    both, one = (
+        written(swarm, "both.py", "Alpha", "Beta", more=more),
+        written(swarm, "one.py", "Alpha", more=more),
+    )
+    port = swarm.swarm_port()
+    args = ["--host", swarm.target.url, "--headless", "--sio-report", swarm.folder / "report.json", *load]
+    master = swarm.start(["-f", both, "--master", *port, "--expect-workers", "2", *args])
+    worker = ["--worker", "--master-host", "127.0.0.1", *port[-2:]]
+    swarm.start(["-f", both, *worker])
+    swarm.start(["-f", one, *worker])
+    assert master.wait(60) == 4, "\n".join(map(str, swarm.processes))
+    said = swarm.report
+    fault = "the locustfile here has no user class Beta, which the master's has: none of those began"
+    assert [fault in text for text in said["untrusted"]] == [True], said["untrusted"]
+    assert fault in said["exit_reason"]
+    assert {name for kind, name in swarm.counts() if kind == "CALL"} == {"Alpha", "Beta"}, str(master)
+    assert "Traceback" not in "".join(process.err for process in swarm.processes)
+    assert said["ledger"]["emits"] == said["ledger"]["acked"] > 0 and said["workers"]["lost"] == 0
+
+
+@scene
+def test_a_worker_whose_locustfile_lacks_a_class_is_named(swarm: Swarm) -> None:
+    """It began no user at all, and the run ended as if all were fine."""
+    lacking(swarm, "", "-u", "8", "-r", "8", "-t", "4s")
+    classes = {each["class"]: each for each in swarm.report["users"]["classes"]}
+    assert (classes["Alpha"]["ran"], classes["Beta"]["asked"]) == (2, 6)
+    assert classes["Beta"]["ran"] in (2, 4), "each worker was to have some"
+
+
+@scene
+def test_a_worker_that_lacks_a_class_of_sessions_is_named(swarm: Swarm) -> None:
+    lacking(swarm, SESSIONS)
