@@ -116,10 +116,15 @@ class Master:
 
     def on_report(self, client_id: str, data: dict[str, Json], **_: object) -> None:
         """Runs before Locust's own listener, and decides with it what of a report counts."""
-        part = data.get(SNAPSHOT)
+        part, peer = data.get(SNAPSHOT), self.roster.peers.get(client_id)
         if part is None:
+            if peer is not None and not peer.final and data.get("user_count"):
+                peer.final = True  # it won't answer
+                text = f"worker {client_id} has users and no sioload: its locustfile doesn't import it"
+                logger.error("sioload: %s", text)
+                self.judge.internal_error(text)
             return
-        snapshot, peer = part["snapshot"], self.roster.peers.get(client_id)
+        snapshot = part["snapshot"]
         if peer is None and client_id not in self.runner.clients:
             statistics.discard(data)
             if part["stopping"]:

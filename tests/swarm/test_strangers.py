@@ -99,3 +99,36 @@ def test_a_worker_whose_locustfile_lacks_a_class_is_named(swarm: Swarm) -> None:
 @scene
 def test_a_worker_that_lacks_a_class_of_sessions_is_named(swarm: Swarm) -> None:
     lacking(swarm, SESSIONS)
+
+
+PLAIN = """
+from locust import User, constant, task
+
+class Alpha(User):
+    wait_time = constant(0.1)
+
+    @task
+    def work(self):
+        self.environment.events.request.fire(request_type="X", name="plain", response_time=1.0,
+                                             response_length=0, exception=None, context={})
+"""
+
+
+@scene
+def test_a_worker_without_sioload_is_named_and_not_waited_for(swarm: Swarm) -> None:
+    """It was asked for its last report for 15 seconds, and then called lost."""
+    ours, plain = written(swarm, "ours.py", "Alpha"), swarm.folder / "plain.py"
+    plain.write_text(PLAIN)
+    port = swarm.swarm_port()
+    args = ["--host", swarm.target.url, "--headless", "--sio-report", swarm.folder / "report.json"]
+    load = ["-u", "4", "-r", "4", "-t", "6s", "--expect-workers", "2"]
+    master = swarm.start(["-f", ours, "--master", *port, *args, *load])
+    worker = ["--worker", "--master-host", "127.0.0.1", *port[-2:]]
+    swarm.start(["-f", ours, *worker])
+    stranger = swarm.start(["-f", plain, *worker])
+    assert master.wait(60) == 4, "\n".join(map(str, swarm.processes))
+    (fault,) = swarm.report["untrusted"]
+    assert "has users and no sioload: its locustfile doesn't import it" in fault, fault
+    assert swarm.report["workers"] == {"expected": 2, "lost": 0}
+    assert "didn't report its end in time" not in master.err
+    assert stranger.err.count("sioload_stop") <= 1, str(stranger)
