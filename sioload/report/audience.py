@@ -77,6 +77,7 @@ class _Process:
         followed: receptions that it follows.
         out: it is lost, or its users were stopped while the run goes on: its members owe nothing from `to`
             on.
+        away: from when until when it was out, and is back since: it may have stood still.
     """
 
     worker: str
@@ -85,6 +86,14 @@ class _Process:
     complete: float = -math.inf
     followed: int = 0
     out: bool = False
+    away: tuple[float, float] = (math.inf, -math.inf)
+
+    def owes(self, first: float, in_time: float) -> bool:
+        """Whether its members owe what first arrived then, and is late after `in_time`."""
+        if self.out:
+            return self.to >= in_time
+        since, until = self.away
+        return in_time <= since or first >= until
 
 
 class _Told(NamedTuple):
@@ -158,16 +167,19 @@ class Audiences:
             self.lost(worker)
             process = self._processes[worker, epoch] = _Process(worker)
         self._grace = told["grace"]
-        for batch in told["batches"]:
-            if batch["number"] == process.next:
-                process.next += 1
-                self._add(process, batch)
+        before = process.to if process.out else None
         # The newest counts, even of an earlier time: the first may come before a worker's clock is set.
         process.to, process.complete = told["to"], told["complete"]
         process.followed = told["followed"] >> max(0, self.shift - told["shift"])
         self._since = max(self._since, told["since"])
         if not (told["closed"] and process.out):
             process.out = told["closed"] and going
+        if before is not None and not process.out:
+            process.away = before, process.to
+        for batch in told["batches"]:
+            if batch["number"] == process.next:
+                process.next += 1
+                self._add(process, batch)
         self._narrow(told["shift"])
         self.settle()
         followed = self._receptions + sum(each.followed for each in self._processes.values() if not each.out)
@@ -208,7 +220,7 @@ class Audiences:
         first = told.first
         judged = self._judged.first(key)
         if first <= judged + MEMORY * self._grace:
-            if first > judged + self._grace:
+            if first > judged + self._grace and process.owes(judged, judged + self._grace):
                 self._heard(key[0], first).late += told.total
             return
         self._pending.setdefault(key, []).append(told)
@@ -281,9 +293,11 @@ class Audiences:
             return
         found = _Arrivals(first, grace)
         for told in heard:
+            if not told.process.owes(first, in_time):
+                continue
             if told.first > in_time:
                 found.late += told.total
-            elif not (told.process.out and told.process.to < in_time):
+            else:
                 found.add(told)
         owed = self._members(key[0], key[1], None, first)
         if sender is not None and owed:
@@ -295,7 +309,7 @@ class Audiences:
         if functions is None:
             return 0
         in_time = first + self._grace
-        return sum(s.at(first) for p, s in functions.items() if not (p.out and p.to < in_time))
+        return sum(s.at(first) for p, s in functions.items() if p.owes(first, in_time))
 
     def _count(self, key: Key, found: _Arrivals, owed: int, base: float) -> None:
         heard = self._heard(key[0], found.last)

@@ -228,6 +228,32 @@ def test_users_of_a_lost_worker_owe_nothing_more() -> None:
     assert (found.messages, found.owed, found.missed) == (2, 6, 0)
 
 
+def test_users_of_a_worker_that_stood_still_owe_nothing_of_that_time() -> None:
+    """It was given up, and came back: what its users heard late wasn't the server's fault."""
+    chat = Chat(2, GRACE)
+    for number in range(4):
+        chat.join(chat.user(number % 2, f"user {number}"), "a", 0.0)
+    for process in (0, 1):
+        chat.report(process, 20.0)
+    chat.said.update({id: Said("a", None, None) for id in ("judged", "pending", "after")})
+    for id, at in (("judged", 26.0), ("pending", 28.5)):
+        for user in chat.users[::2]:
+            chat.arrive(id, user, at)
+    chat.audiences.lost("worker 1")
+    chat.report(0, 30.0)
+    for id in ("judged", "pending"):
+        for user in chat.users[1::2]:
+            chat.arrive(id, user, 34.0)
+    chat.report(1, 34.0)
+    for user in chat.users:
+        chat.arrive("after", user, 35.0)
+    for process in (0, 1):
+        chat.report(process, 45.0)
+    found = chat.end(50.0)
+    assert (found.messages, found.owed, found.reached) == (3, 2 + 2 + 4, 8)
+    assert (found.missed, found.late, found.strays, found.unjudged) == (0, 0, 0, 0)
+
+
 def test_a_worker_is_waited_for_whose_clock_was_ahead_at_first() -> None:
     chat = Chat(2, GRACE)
     for number in range(2):
