@@ -23,6 +23,11 @@ RECORDINGS = Path(__file__).parent / "recordings"
 HEAD = "config:\n  target: http://127.0.0.1\n  phases: [{duration: 1, arrivalCount: 1}]\n"
 
 
+def spelt(code: str) -> str:
+    """An expression as `ast.unparse` spells it: since 3.12 quotes may stand in quotes."""
+    return ast.unparse(ast.parse(code, mode="eval"))
+
+
 def conversation_of(name: str, pace: float = 1.0) -> Conversation:
     """A recording of the tests as a conversation."""
     data = (RECORDINGS / name).read_bytes()

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from importkit import HEAD, Script, faults, imported_text
+from importkit import HEAD, Script, faults, imported_text, spelt
 
 from sioload.load.phases import parse_phases
 from sioload.report.checks import parse_toml
@@ -83,7 +83,7 @@ def test_headers_and_queries_are_texts_whatever_stands_for_them(tmp_path):
         "scenarios: [{engine: socketio, flow: ["
         "{get: {url: /, headers: {X-User: '{{ id }}', X-On: true, X-Version: 2}}}]}]\n",
     )
-    row = """f"{self.users_row['id']}\""""
+    row = spelt("""f"{self.users_row['id']}\"""")
     sent = f"headers={{'X-User': {row}, 'X-On': 'true', 'X-Version': '2'}}"
     assert sent in script.body("user")
     shaken = script.body("on_handshake")

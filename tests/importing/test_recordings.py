@@ -17,6 +17,7 @@ from importkit import (
     script_of,
     socket,
     source_of,
+    spelt,
 )
 
 from sioload.cli.main import main
@@ -271,7 +272,7 @@ def test_what_a_handshake_sent_beside_cookies_is_sent():
         for name, value in (("Authorization", "Bearer abcd1234"), ("X-Tenant", "blue"), ("Accept", "*/*"))
     ]
     script = script_of(entry, other)
-    told = """{'Authorization': f"Bearer {self.account['token']}", 'X-Tenant': 'blue'}"""
+    told = spelt("""{'Authorization': f"Bearer {self.account['token']}", 'X-Tenant': 'blue'}""")
     start = script.body("on_start")
     assert f"self.sio.connect(headers={told})" in start and "self.other.connect()" in start
     assert "on_handshake" not in script.methods
