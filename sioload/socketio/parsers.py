@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import msgpack
@@ -57,7 +57,7 @@ class Codec:
 
 
 def codec_of(parser: Parser) -> Codec:
-    """The codec that uses a parser. Whatever its encoder raises, nothing was sent."""
+    """The codec that uses a parser. Whatever it raises, nothing was sent, or the message was none of its."""
 
     def encode(packet: Packet) -> list[Message]:
         try:
@@ -72,8 +72,26 @@ def codec_of(parser: Parser) -> Codec:
         lambda namespace, id, args: encode(Packet(PacketType.ACK, namespace, [*args], id)),
         lambda namespace, data: encode(Packet(PacketType.CONNECT, namespace, data)),
         lambda namespace: encode(Packet(PacketType.DISCONNECT, namespace)),
-        parser.decoder,
+        lambda limits: _Judged(parser.decoder(limits)),
     )
+
+
+class _Judged:
+    """A parser's decoder, of which no exception but the documented one is let through."""
+
+    __slots__ = ("_decoder",)
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+
+    def feed(self, message: Message) -> Fields | None:
+        """See `Decoder.feed`."""
+        try:
+            return self._decoder.feed(message)
+        except ProtocolError:
+            raise
+        except Exception as error:
+            raise ProtocolError(f"the parser raised {type(error).__name__}: {error}") from error
 
 
 class MsgpackParser:
@@ -186,4 +204,5 @@ def _packet(fields: dict[Any, Any]) -> Packet:
     return Packet(kind, namespace, None if kind is PacketType.DISCONNECT else data)
 
 
-MSGPACK = codec_of(MsgpackParser())
+_msgpack = MsgpackParser()
+MSGPACK = replace(codec_of(_msgpack), decoder=_msgpack.decoder)  # which raises no other

@@ -263,3 +263,31 @@ def test_a_refusal_that_json_cant_say_is_told_all_the_same() -> None:
         with pytest.raises(ConnectError, match=r"refused: .*full") as raised:
             sio.connect()
     assert raised.value.kind == "refused" and not sio.fleet.recorder.internal_errors
+
+
+def test_what_a_parser_of_the_scripts_own_raises_of_a_message_ends_the_session() -> None:
+    """It is the server's message, or the script's fault, and none of this program's."""
+
+    class Broken:
+        def encode(self, packet: Packet) -> list[str | bytes]:
+            return ["hello"]
+
+        def decoder(self, limits: Limits) -> Broken:
+            return self
+
+        def feed(self, message: str | bytes) -> Packet:
+            raise KeyError(message)
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.text(peer.session())
+        peer.frame_in()
+        peer.text("4what?")
+        peer.hold()
+
+    options = {"version": 4, "transports": ["websocket"], "parser": Broken()}
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, options, url=server.url)
+        with pytest.raises(ConnectError, match="the parser raised KeyError: 'what") as raised:
+            sio.connect()
+    assert raised.value.kind == "protocol error" and not sio.fleet.recorder.internal_errors
