@@ -113,6 +113,11 @@ def _parse(url: str, path: str | None) -> Endpoint:
     return Endpoint(tls, host, port or (443 if tls else 80), path, parts.query, basic)
 
 
+def in_ascii(target: str) -> str:
+    """A request target as browsers write it; servers, Node's among them, refuse the bytes themselves."""
+    return target if target.isascii() else quote(target, safe=_ASCII)
+
+
 def host_url(url: object) -> Endpoint:
     """The endpoint of a host, which has no path: it would go unheeded.
 
@@ -321,9 +326,7 @@ class Request:
         given = (endpoint.query, self.query_string())
         parts = [p for p in (map(without_engines, given) if parameters else given) if p]
         parts += [f"{name}={encoded(value)}" for name, value in parameters]
-        target = endpoint.path + ("?" + "&".join(parts) if parts else "")
-        # As browsers write it; servers, Node's among them, refuse the bytes themselves.
-        return target if target.isascii() else quote(target, safe=_ASCII)
+        return in_ascii(endpoint.path + ("?" + "&".join(parts) if parts else ""))
 
     def query_string(self) -> str:
         """The user's query, encoded as encodeURIComponent does, or as written with `encode_query` off."""

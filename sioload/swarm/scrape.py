@@ -19,7 +19,7 @@ import gevent
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from sioload.engineio.urls import Endpoint
+from sioload.engineio.urls import Endpoint, in_ascii
 from sioload.measure.names import clean_name
 from sioload.net.turns import give_way
 from sioload.report.servers import USUAL, Servers
@@ -120,7 +120,8 @@ class PrometheusSource:
         if at.authorization:
             headers["Authorization"] = at.authorization
         try:
-            connection.request("GET", at.path + ("?" + at.query if at.query else ""), headers=headers)
+            target = in_ascii(at.path + ("?" + at.query if at.query else ""))
+            connection.request("GET", target, headers=headers)
             answer = connection.getresponse()
             if answer.status != 200:
                 raise ReadError(f"it answers {answer.status} {answer.reason}"[:80])

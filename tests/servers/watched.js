@@ -29,7 +29,7 @@ new metrics.Gauge({ name: "app_rooms", help: "Rooms", labelNames: ["kind"] }).se
 
 const counts = { clients: 0, in: 0, out: 0, bytesIn: 0, bytesOut: 0 };
 const server = http.createServer(async (request, response) => {
-  if (request.url === "/metrics") {
+  if (request.url.split("?")[0] === "/metrics") {
     response.setHeader("Content-Type", metrics.register.contentType);
     response.end(await metrics.register.metrics());
   } else if (request.url === "/counts") {

@@ -97,7 +97,7 @@ def test_the_busy_node_stands_out_and_hostile_endpoints_harm_nothing(tmp_path: P
         script.write_text(SCRIPT.format(a=a.url, b=b.url))
         args = ["-f", str(script), "--headless", "-u", "8", "-r", "8", "-t", "7s", "--only-summary",
                 "--sio-report", str(report), "--sio-html", str(tmp_path / "report.html"),
-                "--sio-server", f"a={a.url}/metrics", "--sio-server", f"b={b.url}/metrics",
+                "--sio-server", f"a={a.url}/metrics?für=alle", "--sio-server", f"b={b.url}/metrics",
                 "--sio-server", f"own=pid:{a.process.pid}", "--sio-server-metric", "app_*"]  # fmt: skip
         for check in CHECKS:
             args += ["--sio-check", check]
