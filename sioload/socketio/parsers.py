@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgpack
 
-from sioload.errors import EncodeError, LimitError, ProtocolError
+from sioload.errors import EncodeError, LimitError, OptionError, ProtocolError
 from sioload.options import Limits
 from sioload.plain import Json
 from sioload.socketio.codec import ID_DIGITS, Message, event_name
@@ -67,12 +67,18 @@ def codec_of(parser: Parser) -> Codec:
         except Exception as error:
             raise EncodeError(f"the parser raised {type(error).__name__}: {error}") from error
 
+    def decoder(limits: Limits) -> Decoder:
+        try:
+            return _Judged(parser.decoder(limits))
+        except Exception as error:
+            raise OptionError(f"parser: decoder(limits) raised {type(error).__name__}: {error}") from error
+
     return Codec(
         lambda namespace, event, args, id: encode(Packet(PacketType.EVENT, namespace, [event, *args], id)),
         lambda namespace, id, args: encode(Packet(PacketType.ACK, namespace, [*args], id)),
         lambda namespace, data: encode(Packet(PacketType.CONNECT, namespace, data)),
         lambda namespace: encode(Packet(PacketType.DISCONNECT, namespace)),
-        lambda limits: _Judged(parser.decoder(limits)),
+        decoder,
     )
 
 

@@ -291,3 +291,18 @@ def test_what_a_parser_of_the_scripts_own_raises_of_a_message_ends_the_session()
         with pytest.raises(ConnectError, match="the parser raised KeyError: 'what") as raised:
             sio.connect()
     assert raised.value.kind == "protocol error" and not sio.fleet.recorder.internal_errors
+
+
+def test_a_parser_of_the_scripts_own_that_makes_no_decoder_is_told_as_that() -> None:
+    class Broken:
+        def encode(self, packet: Packet) -> list[str | bytes]:
+            return ["hello"]
+
+        def decoder(self) -> Broken:
+            return self
+
+    sio = SocketIOClient(None, {"version": 4, "parser": Broken()}, url="http://127.0.0.1:1")
+    said = r"parser: decoder\(limits\) raised TypeError: "
+    with gevent.Timeout(8), pytest.raises(ConnectError, match=said):
+        sio.connect()
+    assert not sio.fleet.recorder.internal_errors
