@@ -113,7 +113,10 @@ def _read_csv(file: BinaryIO, name: str) -> Table:
             table.add(orjson.dumps(row))
             line = reader.line_num + 1
     except csv.Error as error:
-        raise FeedError(f"feed {name}, line {line}: this is no CSV: {error}") from error
+        told = f"this is no CSV: {error}"
+        if "new-line character" in str(error):
+            told = "there is a CR without LF: save the file with the line ends LF or CRLF"
+        raise FeedError(f"feed {name}, line {line}: {told}") from error
     finally:
         csv.field_size_limit(usual)
     return table

@@ -75,6 +75,7 @@ def test_short_rows_are_filled_and_empty_lines_left_out(tmp_path):
         ("a.csv", b'a,b\n"1\n1",2\n\n3,4,5\n', "line 5: 3 fields"),
         ("a.csv", b'a,b\n1,"2\n', "line 2: this is no CSV"),
         ("a.csv", b"a,b\n1,\xff\n", "line 2: this is not UTF-8"),
+        ("a.csv", b"a,b\r1,2\r", "line 1: there is a CR without LF: save the file with the line ends LF"),
         ("a.jsonl", b"", "no row"),
         ("a.jsonl", b'{"a": 1}\n\n{"a": }\n', "line 3: this is no JSON"),
         ("a.jsonl", b'{"a": NaN}\n', "line 1: this is no JSON"),
