@@ -131,9 +131,10 @@ def host_of(config: Mapping[str, Json], name: str) -> str:
     except ValueError:
         good = False
     if not good or any(char <= " " for char in target):
-        raise UsageError(
-            f"{name}: config.target {said(target, 60)!r} is no URL (a target in an environment: -e NAME)"
-        )
+        hint = "(a target in an environment: -e NAME)"
+        if "{{" in target:
+            hint = "before a test runs: write the server's URL there, --host can name another"
+        raise UsageError(f"{name}: config.target {said(target, 60)!r} is no URL {hint}")
     host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
     scheme = {"ws": "http", "wss": "https"}.get(url.scheme, url.scheme)
     return f"{scheme}://{host}" + (f":{url.port}" if url.port else "")

@@ -100,9 +100,10 @@ LAUGHS = "a0: &a0 [x, x, x]\n" + "".join(
         ("a: !include x", "the tag '!include' is refused"),
         ("x: " + "y" * (1 << 20), "more than 1 MiB"),
         ("scenarios: []\nconfig: {target: 'file:///etc/passwd'}", "'file:///etc/passwd' is no URL"),
+        ("scenarios: []\nconfig: {target: '{{ $env.URL }}'}", "before a test runs: write the server's URL"),
         ("scenarios: []\nconfig: {target: 'http://127.0.0.1'}", "no scenario with steps"),
     ],
-    ids=range(12),
+    ids=range(13),
 )  # fmt: skip
 def test_hostile_script_is_refused_in_a_line(tmp_path, capsys, text, said):
     (tmp_path / "script.yml").write_text(text)
