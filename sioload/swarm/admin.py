@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Final
@@ -26,6 +27,7 @@ PAUSE: Final = 5.0
 #: Events of `server_stats` that are counted, by our name for them.
 _EVENTS: Final = {"packetsIn": "packets_in", "packetsOut": "packets_out", "bytesIn": "bytes_in",
                   "bytesOut": "bytes_out"}  # fmt: skip
+_NO_ADMIN: Final = "name the namespace of @socket.io/admin-ui in the URL, if the server uses it"
 #: Of one message; a hostile server might make any number up.
 _MOST: Final = 10_000
 
@@ -77,9 +79,12 @@ class AdminSource:
         while True:
             try:
                 client.connect(self.url, namespaces=self.namespace, retry=False)
+                gevent.sleep(PAUSE)
+                if not self._nodes:
+                    self._complain(f"{self.namespace} is joined, but no server_stats come: {_NO_ADMIN}")
                 client.wait()
             except ConnectError as error:
-                self._complain(normalise(redact(str(error), self._auth)))
+                self._complain(normalise(redact(str(error), self._auth)) + _remedy(error))
             gevent.sleep(PAUSE)
 
     def _on_config(self, config: Json) -> None:
@@ -118,6 +123,14 @@ class AdminSource:
                 self._servers.add((NAME, node, name), ADMIN[name], now, more / seconds, more)
         if not known:
             self._complain("it has too many nodes: no more are kept")
+
+
+def _remedy(error: ConnectError) -> str:
+    """What to give a server that refuses the namespace."""
+    if error.kind != "refused":
+        return ""
+    unknown = re.search("invalid namespace|unable to connect", error.reason, re.IGNORECASE)
+    return f": {_NO_ADMIN if unknown else 'give credentials in the URL, as http://user:password@host/admin'}"
 
 
 def _node(stats: Json) -> str:

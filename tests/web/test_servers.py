@@ -7,7 +7,7 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +151,28 @@ def test_what_cannot_be_read_is_said_once_though_statistics_are_reset(
     assert done.code == 0 and "Resetting stats" in done.err, done.text
     for option in (f"--sio-admin {target.url}: ", "--sio-server gone: "):
         assert done.err.count(option) == 1, done.text
+
+
+def test_an_admin_namespace_that_tells_nothing_is_said_with_its_remedy(
+    servers: Callable[..., serverkit.Server], target: serverkit.Server
+) -> None:
+    quiet = servers("sio4").url + "/chat"
+    with serverkit.running("watched") as node:
+        wrong, other = node.url.replace("//", "//admin:wr0ng@"), node.url + "/other"
+        args = ["-f", "locustfiles/echo.py", "--headless", "-u", "1", "-t", "7s", "--only-summary",
+                "--host", target.url, "--sio-admin", wrong, "--sio-admin", other, "--sio-admin", quiet,
+                "--sio-admin", target.url]  # fmt: skip
+        done = serverkit.run_locust(args, 60)
+    assert done.code == 0 and "wr0ng" not in done.text, done.text
+    said = dict(re.findall(r"--sio-admin (\S+): (.*) \(said once\)", done.err))
+    no_admin = "name the namespace of @socket.io/admin-ui in the URL, if the server uses it"
+    assert said == {
+        node.url: "connect: namespace /admin refused: invalid credentials: give credentials in the URL, "
+        "as http://user:password@host/admin",
+        other: f"connect: namespace /other refused: Invalid namespace: {no_admin}",
+        quiet: f"/chat is joined, but no server_stats come: {no_admin}",
+        target.url: f"connect: namespace /admin refused: Unable to connect: {no_admin}",
+    }, done.text
 
 
 @pytest.mark.verify
