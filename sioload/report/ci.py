@@ -11,7 +11,7 @@ from sioload.report import drill
 from sioload.report.capacity import lines as level_lines
 from sioload.report.capacity import ms, name_of_failure
 from sioload.report.document import UNVERIFIED, unverified
-from sioload.report.summary import users_text
+from sioload.report.summary import ran, users_text
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKDOWN = re.compile(r"[&<>|`*_\[\]\\~#]")
@@ -79,11 +79,10 @@ def _xml(text: str) -> str:
 
 def markdown(report: Mapping[str, Json]) -> str:
     """A summary in Markdown, as for the file that GITHUB_STEP_SUMMARY names."""
-    users, seconds = report["users"]["peak"], report["duration_s"]
     verdict = {0: "passed", 3: "a check failed", 4: "the figures can't be trusted"}
     outcome = verdict.get(report["exit_code"], "failed")
     lines = [f"## sioload: {outcome} (exit code {report['exit_code']})", ""]
-    lines += [f"{md(report['host'])}, {users} users, {seconds:.1f} s", ""]
+    lines += [md(ran(report)), ""]
     lines += [f"- **{md(report['exit_reason'])}**"] if report["exit_reason"] else []
     lines += [f"- {md(told)}"] if (told := users_text(report["users"])) else []
     lines += [f"- **{UNVERIFIED}**"] if unverified(report) else []

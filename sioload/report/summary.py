@@ -57,7 +57,7 @@ def summary_text(
         colour: with ANSI colours.
         files: lines that name what was written; the very last one is the exit code and why.
     """
-    lines = [f"sioload: {report['host']}, {report['users']['peak']} users, {report['duration_s']:.1f} s"]
+    lines = [f"sioload: {ran(report)}"]
     if told := users_text(report["users"]):
         lines += textwrap.wrap(told, width)
     # A search passed through many loads, so that figures of all of it together say nothing.
@@ -109,6 +109,12 @@ def summary_text(
         lines += ["", *_labelled("capacity", report["capacity"]["summary"], width)]
     lines += ["", *_end_lines(report, width, colour, files)]
     return "\n".join(lines) + "\n"
+
+
+def ran(report: Mapping[str, Json]) -> str:
+    """On which server, if users have one in common, with how many of them, and for how long a run went on."""
+    host = f"{report['host']}, " if report["host"] else ""
+    return f"{host}{report['users']['peak']} users, {report['duration_s']:.1f} s"
 
 
 def _table(events: Sequence[Mapping[str, Json]], width: int) -> list[str]:

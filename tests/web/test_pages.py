@@ -254,3 +254,25 @@ assert found.final and [point.cells[0].count for point in found.points] == [1], 
 def test_a_test_that_is_stopped_at_once_is_over_when_its_drain_is() -> None:
     done = serverkit.run([sys.executable, "-c", STOPPED_AT_ONCE], 60)
     assert done.code == 0, done.text
+
+
+def test_users_who_have_no_server_in_common_leave_no_gap(target: serverkit.Server, tmp_path: Path) -> None:
+    (tmp_path / "each.py").write_text(
+        "from locust import constant, task\n"
+        "from sioload import SocketIOUser\n"
+        "class Each(SocketIOUser):\n"
+        "    wait_time = constant(0.1)\n"
+        "    def on_start(self):\n"
+        f"        self.sio.connect({target.url!r})\n"
+        "    @task\n"
+        "    def echo(self):\n"
+        "        self.sio.call('echo', 1)\n"
+    )
+    args = ["-f", "each.py", "--headless", "-u", "2", "-r", "2", "-t", "2s", "--only-summary",
+            "--sio-html", "each.html"]  # fmt: skip
+    env = {"GITHUB_STEP_SUMMARY": str(tmp_path / "each.md")}
+    done = serverkit.run_locust(args, 60, cwd=tmp_path, env=env)
+    assert done.code == 0, done.text
+    assert re.search(r"^sioload: 2 users, [\d.]+ s$", done.out, re.MULTILINE), done.text
+    assert re.search(r"^2 users, [\d.]+ s$", (tmp_path / "each.md").read_text(), re.MULTILINE)
+    assert re.search(r"<title>Socket\.IO load test · 20\S+Z</title>", (tmp_path / "each.html").read_text())

@@ -515,7 +515,7 @@
         if (focused) box.focus({ preventScroll: true });
       }
     }
-    document.title = `Socket.IO · ${$("host").textContent}`; // the next run may be of another server
+    document.title = ["Socket.IO", $("host").textContent].filter(Boolean).join(" · "); // the next run may be of another server
   }
   const boxes = (part) => Array.from(part.querySelectorAll(".scroll"));
   const called = (box) => box.getAttribute("aria-label");
