@@ -106,12 +106,12 @@ class Live:
                 self.settled_at = None
         if self.judge.running:
             self.settled_at = None
-            if self._due():
-                self.sample()
         elif self.settled_at is None and self.part.settled:
             self.sample()
             self._look = None
             self.settled_at = time.monotonic()
+        if self.settled_at is None and self._due():  # also while what is open gets its time
+            self.sample()
 
     def sample(self, figures: Figures | None = None) -> None:
         """Add a point to the history, now."""

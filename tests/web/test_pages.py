@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -254,6 +255,24 @@ assert found.final and [point.cells[0].count for point in found.points] == [1], 
 def test_a_test_that_is_stopped_at_once_is_over_when_its_drain_is() -> None:
     done = serverkit.run([sys.executable, "-c", STOPPED_AT_ONCE], 60)
     assert done.code == 0, done.text
+
+
+def test_charts_are_as_fine_when_the_end_takes_its_time(target: serverkit.Server, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(
+        "from locust import constant, task\n"
+        "from sioload import SocketIOUser\n"
+        "class Slow(SocketIOUser):\n"
+        "    wait_time = constant(0)\n"
+        "    @task\n"
+        "    def wait(self):\n"
+        "        self.sio.call('delay', 6)\n"
+    )
+    args = ["-f", "slow.py", "--host", target.url, "--headless", "-u", "1", "-t", "3s", "--only-summary",
+            "--sio-drain", "9s", "--sio-html", "report.html"]  # fmt: skip
+    done = serverkit.run_locust(args, 60, cwd=tmp_path)
+    assert done.code == 0, done.text
+    columns = drawn(SimpleNamespace(folder=tmp_path))["columns"]
+    assert len(columns["end"]) > 3, columns
 
 
 def test_users_who_have_no_server_in_common_leave_no_gap(target: serverkit.Server, tmp_path: Path) -> None:
