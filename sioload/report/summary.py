@@ -185,10 +185,10 @@ def _raised(exceptions: Sequence[Mapping[str, Json]], width: int) -> list[str]:
     return lines
 
 
-def users_text(users: Mapping[str, int]) -> str:
-    """What became of users, if that isn't that all of them ran to the end."""
+def users_text(users: Mapping[str, int], *, final: bool = True) -> str:
+    """What became of users, if that isn't that all of them ran to the end; before it some may still come."""
     parts = []
-    if users["peak"] < users["asked"]:
+    if final and users["peak"] < users["asked"]:
         parts.append(f"{users['asked']} users asked for, {users['peak']} ran")
     if users["ended"]:
         parts.append(f"{users['ended']} died (an exception, no connection, no row)")

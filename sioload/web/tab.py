@@ -109,7 +109,7 @@ def table(
     rows = [
         *faults,
         *_phases(report, phase),
-        *_users(report),
+        *_users(report, final=final),
         *_checks(report),
         *_generator(report, final=final),
         *_rest(report),
@@ -120,8 +120,8 @@ def table(
     return [{"name": f"{i:05d}", **empty, **row} for i, row in enumerate(rows)]
 
 
-def _users(report: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
-    if told := users_text(report["users"]):
+def _users(report: Mapping[str, Json], *, final: bool) -> Iterator[dict[str, Json]]:
+    if told := users_text(report["users"], final=final):
         yield {"kind": "users", "count": report["users"]["peak"], "notes": told}
     for raised in report["exceptions"]:
         what, count = f"{raised['kind']} at {raised['place']}", raised["count"]

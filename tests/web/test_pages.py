@@ -257,6 +257,20 @@ def test_a_test_that_is_stopped_at_once_is_over_when_its_drain_is() -> None:
     assert done.code == 0, done.text
 
 
+def test_users_who_are_still_to_come_are_not_missed(shown: Callable[..., Any]) -> None:
+    run = shown("-u", "100", "-r", "1", "--autostart", "--exit-code-on-error", "0")
+    deadline = time.monotonic() + 20
+    while "of 100 asked for" not in (page := run.get("/sioload/")):
+        assert time.monotonic() < deadline, str(run.process)
+        time.sleep(0.2)
+    assert "users asked for" not in page
+    assert not [row for row in run.tab() if row["kind"] == "users"]
+    run.ask("/stop", {})
+    run.until("stopped")
+    (told,) = [row["notes"] for row in run.tab() if row["kind"] == "users"]
+    assert told.startswith("100 users asked for") and told in run.get("/sioload/")
+
+
 def test_charts_are_as_fine_when_the_end_takes_its_time(target: serverkit.Server, tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(
         "from locust import constant, task\n"
