@@ -25,45 +25,16 @@ from sioload.measure.rows import Delta, Row, Totals
 from sioload.plain import Json
 from sioload.report.heard import TYPE, AudienceFigures, Heard, Worst, worst_of
 from sioload.report.judged import MEMORY, Judged
+from sioload.report.members import Steps
 
 #: What a message that somebody missed counts as.
 INCOMPLETE: Final = "not all of its audience got it"
 MISSED: Final = "missed"
 #: Names that are told apart; row names are bounded where they are shown.
 _NAMES: Final = 100
-#: Steps of a room's function that are over, and may stay until there are more.
-_SPENT: Final = 16
 
 #: A message: name, room and identity, as keys.
 Key = tuple[str, str, str]
-
-
-class _Steps:
-    """How many members were in a room without a break: from each time on, a count."""
-
-    __slots__ = ("_counts", "_times")
-
-    def __init__(self) -> None:
-        self._times: list[float] = []
-        self._counts: list[int] = []
-
-    def add(self, at: float, count: int, floor: float) -> None:
-        """From `at` on it is `count`. Nobody asks for times before `floor`."""
-        self._times.append(max(at, self._times[-1]) if self._times else at)
-        self._counts.append(count)
-        spent = bisect_right(self._times, floor) - 1
-        if spent > _SPENT:
-            del self._times[:spent]
-            del self._counts[:spent]
-
-    def at(self, time: float) -> int:
-        """The count at a time."""
-        found = bisect_right(self._times, time)
-        return self._counts[found - 1] if found else 0
-
-    def over(self, floor: float) -> bool:
-        """Whether nobody is in the room any more, nor was after `floor`."""
-        return self._counts[-1] == 0 and self._times[-1] <= floor
 
 
 @dataclass(slots=True, eq=False)
@@ -134,7 +105,7 @@ class Audiences:
         self._marks = marks
         self._grace = GRACE
         self._processes: dict[tuple[str, str], _Process] = {}
-        self._steps: dict[StepKey, dict[_Process, _Steps]] = {}
+        self._steps: dict[StepKey, dict[_Process, Steps]] = {}
         self._emptied: deque[tuple[float, StepKey, _Process]] = deque()
         self._pending: dict[Key, list[_Told]] = {}
         self._waiting: list[tuple[float, Key]] = []  # a heap: pending messages by when they first came
@@ -203,7 +174,7 @@ class Audiences:
             functions = self._steps.setdefault(key, {})
             steps = functions.get(process)
             if steps is None:
-                steps = functions[process] = _Steps()
+                steps = functions[process] = Steps()
             steps.add(at, count, self._floor)
             if not count:
                 self._emptied.append((at, key, process))
