@@ -72,9 +72,10 @@ class MasterDesk:
         self._runner = runner
         self._heard: dict[str, float] = {}
         self._looked = time.monotonic()
+        # Also without feeds: workers whose locustfile has one would wait for an answer.
+        runner.register_message(FEED, guard.safe(self._on_questions))
         if not feeds.by_name:
             return
-        runner.register_message(FEED, guard.safe(self._on_questions))
         runner.register_message(EVICT, guard.safe(self._on_evicted))
         # A worker that is back gets users from Locust as soon as its first message is looked at.
         self._handle = runner.handle_message

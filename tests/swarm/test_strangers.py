@@ -132,3 +132,37 @@ def test_a_worker_without_sioload_is_named_and_not_waited_for(swarm: Swarm) -> N
     assert swarm.report["workers"] == {"expected": 2, "lost": 0}
     assert "didn't report its end in time" not in master.err
     assert stranger.err.count("sioload_stop") <= 1, str(stranger)
+
+
+FED = """
+from locust import task
+from sioload import SocketIOUser, feed
+
+accounts = feed("accounts.csv")
+
+class Alpha(SocketIOUser):
+    options = {"reconnection_attempts": 0}
+
+    def on_start(self):
+        accounts.take(self)
+        self.sio.connect()
+
+    @task
+    def talk(self): ...
+"""
+
+
+@scene
+def test_users_who_ask_a_master_without_feeds_for_a_row_are_told(swarm: Swarm) -> None:
+    """They waited for ever, and the run without a single session ended as if all were fine."""
+    ours, fed = written(swarm, "ours.py", "Alpha"), swarm.folder / "fed.py"
+    fed.write_text(FED)
+    port = swarm.swarm_port()
+    args = ["--host", swarm.target.url, "--headless", "--sio-report", swarm.folder / "report.json"]
+    master = swarm.start(
+        ["-f", ours, "--master", *port, "--expect-workers", "1", "-u", "2", "-t", "4s", *args]
+    )
+    swarm.start(["-f", fed, "--worker", "--master-host", "127.0.0.1", *port[-2:]])
+    assert master.wait(60) == 1, "\n".join(map(str, swarm.processes))
+    told = "accounts.csv: no such feed where the rows are handed out: the locustfiles differ"
+    assert told in swarm.report["exit_reason"], swarm.report["exit_reason"]
