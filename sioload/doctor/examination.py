@@ -321,6 +321,8 @@ class Examination:
             remedy = "look at the server's logs; has it another parser than JSON's (a test's option parser)?"
             if "refused" in self._failures:
                 remedy = namespace_remedy(generation, reason)
+            elif reason.startswith("HTTP 429"):
+                remedy = "it, or a proxy, limits requests: let it take more from this machine"
             elif self._kicked:
                 remedy = (
                     "look for what it checks after the connect: a token (--auth, the URL's query), a cookie"

@@ -346,6 +346,16 @@ def test_a_server_that_sends_everybody_away(kind: str, servers: Callable[..., se
     assert "token" in found["faults"][0]["remedy"]
 
 
+def test_a_proxy_that_limits_requests(servers: Callable[..., serverkit.Server]) -> None:
+    limit = (
+        "  stick-table type ip size 1k expire 60s store http_req_rate(60s)\n  http-request track-sc0 src\n"
+        "  http-request deny deny_status 429 if { sc_http_req_rate(0) gt 2 }\n"
+    )
+    with proxykit.haproxy("", f"{limit}  server one 127.0.0.1:{servers('sio4').port}") as url:
+        (fault,) = examine(url, code=1)["faults"]
+    assert "HTTP 429" in fault["fault"] and "limits requests" in fault["remedy"], fault
+
+
 def test_a_server_of_another_parser(servers: Callable[..., serverkit.Server]) -> None:
     """It closes the connection at the first packet that is none of its own."""
     (fault,) = examine(servers("sio4", "--msgpack").url, code=1)["faults"]
