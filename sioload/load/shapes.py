@@ -21,6 +21,8 @@ from sioload.load.phases import UNPHASED, USUAL, Plan, parse_phases
 
 #: Seconds that sessions may go on after the last phase.
 SESSION_DRAIN: Final = 30.0
+#: Seconds after a phase has begun: first its figures are cut, in another greenlet, then come its users.
+_AFTER: Final = 0.005
 #: Seconds after which Locust asks a shape again.
 _ASKED: Final = 1.0
 #: Seconds before its end at which a phase is still on.
@@ -130,9 +132,12 @@ class UserPhases(Shape):
                 return end - _MOMENT  # where it goes on level, it gets there a little early
         if end - now >= most:
             return now
-        gevent.sleep(end - now)
+        end += _AFTER
+        while now < end:  # a sleep is short by what the loop's clock was behind
+            gevent.sleep(end - now)
+            now = perf_counter() - self.start_time
         self._asked = max(self._asked, end - _ASKED)  # of what `-r` allows nothing was saved up
-        return max(end, perf_counter() - self.start_time)
+        return now
 
 
 class SessionPhases(Arrivals):
