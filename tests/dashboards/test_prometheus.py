@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import serverkit
 
+from sioload.measure.delivery import DeliveryCounts
+
 DASHBOARDS = serverkit.ROOT / "dashboards"
 RULES = DASHBOARDS / "prometheus" / "rules.yml"
 BOARD = json.loads((DASHBOARDS / "grafana" / "dashboards" / "sioload.json").read_text())
@@ -196,3 +198,15 @@ def test_the_dashboard_is_one_that_grafana_can_provision() -> None:
     assert len(cells) == len(set(cells)), "panels overlap"
     windows = re.findall(r"\[(\w+|\$\w+)\]", json.dumps(panels) + RULES.read_text())
     assert set(windows) <= {"$__rate_interval", "1m", "15s"}, "shorter windows see the steps of reports"
+
+
+def test_the_panel_of_pushes_that_went_wrong_leaves_no_way_out() -> None:
+    (panel,) = (panel for panel in BOARD["panels"] if panel["title"] == "Pushes that went wrong")
+    (target,) = panel["targets"]
+    shown = re.search(r'result=~"([^"]+)"', target["expr"])
+    assert shown is not None
+    assert set(shown[1].split("|")) == DeliveryCounts().encode().keys() - {
+        "expected",
+        "received",
+        "unchecked",
+    }
