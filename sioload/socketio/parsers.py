@@ -61,11 +61,15 @@ def codec_of(parser: Parser) -> Codec:
 
     def encode(packet: Packet) -> list[Message]:
         try:
-            return parser.encode(packet)
+            messages: Any = parser.encode(packet)
         except EncodeError:
             raise
         except Exception as error:
             raise EncodeError(f"the parser raised {type(error).__name__}: {error}") from error
+        whole = isinstance(messages, list | tuple) and messages
+        if not whole or not all(isinstance(message, str | bytes) for message in messages):
+            raise EncodeError("the parser's encode must give a list of str or bytes, and gave another")
+        return [*messages]
 
     def decoder(limits: Limits) -> Decoder:
         try:
@@ -83,21 +87,43 @@ def codec_of(parser: Parser) -> Codec:
 
 
 class _Judged:
-    """A parser's decoder, of which no exception but the documented one is let through."""
+    """A parser's decoder, of which nothing but packets and the documented exception is let through."""
 
     __slots__ = ("_decoder",)
 
     def __init__(self, decoder: Decoder) -> None:
-        self._decoder = decoder
+        self._decoder: Any = decoder
 
     def feed(self, message: Message) -> Fields | None:
         """See `Decoder.feed`."""
         try:
-            return self._decoder.feed(message)
+            found = self._decoder.feed(message)
         except ProtocolError:
             raise
         except Exception as error:
             raise ProtocolError(f"the parser raised {type(error).__name__}: {error}") from error
+        return None if found is None else _judged(found)
+
+
+def _judged(found: Any) -> Packet:
+    """The packet that a parser gave.
+
+    Raises:
+        ProtocolError: it is none.
+    """
+    if not isinstance(found, tuple) or len(found) != len(Packet._fields):
+        raise ProtocolError(f"the parser gave a {type(found).__name__} that is no Packet")
+    kind, namespace, data, number, auto = found
+    fields = {
+        "type": int(kind) if isinstance(kind, PacketType) else kind,
+        "nsp": namespace,
+        "data": [*data] if isinstance(data, tuple) else data,
+        "id": number,
+    }
+    try:
+        return _packet(fields)._replace(auto=bool(auto))
+    except ProtocolError as error:
+        raise ProtocolError(f"the parser gave a Packet that is none: {error}") from error
 
 
 class MsgpackParser:

@@ -150,3 +150,48 @@ def test_0_9_has_no_other_parser() -> None:
     with pytest.raises(OptionError):
         codec_for(GENERATIONS["0"], "msgpack")
     assert codec_for(GENERATIONS["0"], "json") is GENERATIONS["0"].codec
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "hello", 5, [], {"type": 2}, (EVENT, "/", ["a"]), Packet(7, "/", ["a"]), Packet(EVENT, "chat", ["a"]),
+        Packet(EVENT, "/", {"a": 1}), Packet(EVENT, "/", []), Packet(EVENT, "/", [None]),
+        Packet(ACK, "/", ["a"]), Packet(ACK, "/", "a", 1), Packet(EVENT, "/", ["a"], "1"),
+        Packet(PacketType.CONNECT, "/", "sid"),
+    ],
+)  # fmt: skip
+def test_what_a_parser_of_the_scripts_own_gives_must_be_a_packet(given: Any) -> None:
+    """Anything else was an internal error where it was used, or taken for the server's disconnect."""
+
+    class Odd(Reversed):
+        def feed(self, message: Message) -> Any:
+            return given
+
+    with pytest.raises(ProtocolError, match="the parser gave"):
+        codec_of(Odd()).decoder(LIMITS).feed("x")
+
+
+def test_packets_of_a_parser_of_the_scripts_own_are_as_any_others() -> None:
+    class Odd(Reversed):
+        def feed(self, message: Message) -> Any:
+            return {"e": (5, "/", ("a", 1), 2, False), "a": Packet(PacketType.BINARY_ACK, "/", [], 3)}.get(
+                message
+            )
+
+    decoder = codec_of(Odd()).decoder(LIMITS)
+    assert decoder.feed("e") == Packet(EVENT, "/", ["a", 1], 2)
+    assert decoder.feed("a") == Packet(ACK, "/", [], 3)
+    assert decoder.feed("more") is None
+
+
+@pytest.mark.parametrize("given", [None, "hello", b"hello", [], [5], [None], {"a": 1}])
+def test_what_a_parser_of_the_scripts_own_encodes_must_be_messages(given: Any) -> None:
+    """A text in the place of a list was sent letter by letter."""
+
+    class Odd(Reversed):
+        def encode(self, packet: Packet) -> Any:
+            return given
+
+    with pytest.raises(EncodeError, match="must give a list of str or bytes"):
+        codec_of(Odd()).encode_event("/", "e", [1], None)
