@@ -98,6 +98,7 @@ class Judge:
         self._since = self._until = time.monotonic()
         self._settling = RLock()
         self._report: dict[str, Json] | None = None
+        self._unwritten: set[str] = set()
         self._told = False
         self._search: Callable[..., None] | None = None
 
@@ -285,11 +286,11 @@ class Judge:
         faults = outputs.write(options, final, figures, self._started, self.makers)
         if faults:
             # The files that can be written shall tell of those that can't.
-            self._faults += faults
+            self._faults += faults.values()
             figures = self.figures()
             final = self._compose(figures)
-            outputs.write(options, final, figures, self._started, self.makers)
-        self._report = final
+            faults = outputs.write(options, final, figures, self._started, self.makers)
+        self._report, self._unwritten = final, set(faults)
         self.environment.process_exit_code = final["exit_code"]
 
     def _locust_exit_code(self, figures: Figures) -> tuple[int, str]:
@@ -310,7 +311,7 @@ class Judge:
         """Locust has printed its tables; ours come last."""
         if self._report is not None and not self._told:
             self._told = True
-            outputs.tell(self._report, self.environment.parsed_options)
+            outputs.tell(self._report, self.environment.parsed_options, self._unwritten)
 
     def _count_asked(self, **_: object) -> None:
         """The most users that were asked for at a time, in all and of each class."""

@@ -26,7 +26,7 @@ class Local:
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
-        self.trace = TraceFile(environment.parsed_options)
+        self.trace = TraceFile(environment.parsed_options, lambda text: self.judge.internal_error(text))
         self.producer = Producer(environment, cut=self._cut, trace=self.trace.write)
         self.desk = LocalDesk()
         self.judge = Judge(environment, Swarm(), self._gather, self.desk.stock.report, self._mark)
@@ -53,10 +53,10 @@ class Local:
 
     def on_test_start(self, **_: object) -> None:
         self.guard.rearrange()
-        self.trace.begin()
         self.producer.begin()
         self.desk.stock.begin()
         self.judge.begin()
+        self.trace.begin()
 
     def on_test_stopping(self, **_: object) -> None:
         self.guard.rearrange()

@@ -70,7 +70,7 @@ class Master:
         self.judge.listen(guard)
         runner.register_message(STOPPED, guard.safe(self.on_stopped))
         clocks.answer(runner, guard)
-        self.trace = collect(runner, guard, environment.parsed_options)
+        self.trace = collect(runner, guard, environment.parsed_options, self.judge.internal_error)
         gevent.spawn(self._look_after, guard.safe(self._look))
         if runner.state in (STATE_SPAWNING, STATE_RUNNING):
             guard.safe(self.on_test_starting)()
@@ -87,12 +87,12 @@ class Master:
         self._starting = self._hurried = False
         self.guard.rearrange()
         collect_less(YOUNG)
-        self.trace.begin()
         self.desk.stock.begin()
         self._asked = False
         self.roster.begin()
         self.own.begin()
         self.judge.begin(len(self.roster.peers))
+        self.trace.begin()
 
     def _next_test(self, *, reset: bool = False) -> None:
         """A program's own run has no options by which a number reaches workers: of resets alone they hear."""

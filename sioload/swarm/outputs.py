@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -36,26 +36,33 @@ Maker = Callable[[Mapping[str, Json], Figures], Mapping[str, str]]
 
 def write(
     options: Any, report: Mapping[str, Json], figures: Figures, started: float, makers: Iterable[Maker] = ()
-) -> list[str]:
-    """Write the files that were asked for; returns which could not be written, and why."""
+) -> dict[str, str]:
+    """Write the files that were asked for; returns which could not be written or made, and why."""
     files: dict[str, str] = {}
     if path := getattr(options, "sio_report", None):
         files[path] = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
     if path := getattr(options, "sio_junit", None):
         files[path] = junit_xml(report)
     if folder := getattr(options, "sio_hlog", None):
-        log = hlog(
+        files[_file_of("sio_hlog", folder)] = hlog(
             figures.rows, started=started, duration=report["duration_s"], unverified=unverified(report)
         )
-        files[os.path.join(folder, "sioload.hlog")] = log
-    faults = []
+    faults: dict[str, str] = {}
     for make in makers:
         try:
             files.update(make(report, figures))
         except Exception as error:
             logger.exception("sioload: internal error in %s", make.__name__)
-            faults.append(f"{make.__name__}: {type(error).__name__}: {error}")
-    return faults + [fault for path, text in files.items() if (fault := _write(path, text)) is not None]
+            faults[make.__name__] = f"{make.__name__}: {type(error).__name__}: {error}"
+    for path, text in files.items():
+        if (fault := _write(path, text)) is not None:
+            faults[path] = fault
+    return faults
+
+
+def _file_of(option: str, path: str) -> str:
+    """The file that an option asks for; some name its folder."""
+    return os.path.join(path, "sioload.hlog") if option == "sio_hlog" else path
 
 
 def _write(path: str, text: str) -> str | None:
@@ -82,14 +89,18 @@ def _write(path: str, text: str) -> str | None:
     return None
 
 
-def tell(report: Mapping[str, Json], options: Any) -> None:
-    """Print the summary, and tell GitHub if it runs this. Not into the JSON that Locust is to print."""
+def tell(report: Mapping[str, Json], options: Any, unwritten: Container[str] = ()) -> None:
+    """Print the summary, and tell GitHub if it runs this. Not into the JSON that Locust is to print.
+
+    Args:
+        unwritten: files that were asked for and aren't there.
+    """
     out = sys.stderr if getattr(options, "json", False) else sys.stdout
     width = min(max(shutil.get_terminal_size().columns, 80), 120)
     files = [
         f"{name.removeprefix('sio_')}: {path}"
         for name in ("sio_report", "sio_html", "sio_junit", "sio_hlog")
-        if (path := getattr(options, name, None))
+        if (path := getattr(options, name, None)) and _file_of(name, path) not in unwritten
     ]
     if os.environ.get("GITHUB_ACTIONS") == "true":
         print_to(out, github_lines(report))

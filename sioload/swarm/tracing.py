@@ -95,10 +95,12 @@ class TraceFile:
 
     Args:
         options: Locust's.
+        failed: hears why it can't be written, at the begin of a test or later.
     """
 
-    def __init__(self, options: Any) -> None:
+    def __init__(self, options: Any, failed: Callable[[str], None]) -> None:
         self._options = options
+        self._told = failed
         self._users: list[tuple[str, int]] = []
         self._failed = False
 
@@ -132,11 +134,12 @@ class TraceFile:
         except OSError as error:
             self._failed = True  # said once, not with every packet
             logger.warning("sioload: can't write %s: %s; it ends here", path, error.strerror)
+            self._told(f"can't write {path}: {error.strerror}")
 
 
-def collect(runner: MasterRunner, guard: Guard, options: Any) -> TraceFile:
-    """Let the master write what its workers' users said and heard."""
-    file = TraceFile(options)
+def collect(runner: MasterRunner, guard: Guard, options: Any, failed: Callable[[str], None]) -> TraceFile:
+    """Let the master write what its workers' users said and heard; `failed` as in `TraceFile`."""
+    file = TraceFile(options, failed)
 
     def on_trace(environment: Any, msg: Message) -> None:
         file.write(msg.data, msg.node_id)

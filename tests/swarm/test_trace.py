@@ -100,7 +100,7 @@ from sioload.swarm.tracing import TraceFile
 
 logging.basicConfig(format="%(message)s")
 options = SimpleNamespace(sio_trace_users=1)
-file = TraceFile(options)
+file = TraceFile(options, lambda text: print("told:", text))
 for options.sio_trace in "/dev/full", sys.argv[1]:
     file.begin()
     for number in range(3):
@@ -112,4 +112,35 @@ def test_a_file_that_can_no_longer_be_written_is_told_of_once(tmp_path: Path) ->
     """Not twice a second; of the next run it may have all."""
     run = serverkit.run([serverkit.sys.executable, "-c", FULL, tmp_path / "trace.jsonl"], timeout=20)
     assert run.err == "sioload: can't write /dev/full: No space left on device; it ends here\n", run.text
+    assert run.out == "told: can't write /dev/full: No space left on device\n", run.text
     assert len((tmp_path / "trace.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("more", [(), ("--processes", "2")], ids=["one process", "workers"])
+def test_a_file_that_cant_be_written_is_told_by_the_exit_code(
+    more: tuple[str, ...], target: serverkit.Server, tmp_path: Path
+) -> None:
+    """As of any other that was asked for; and no file is named in the end that isn't there."""
+    folder, report = tmp_path / "there", tmp_path / "report.json"
+    script = tmp_path / "moved.py"
+    script.write_text(
+        SCRIPT.read_text()
+        + "import os\nfrom locust import events\n"
+        + "@events.init.add_listener\ndef move(environment, **_):\n"
+        + "    if os.path.isdir('there'): os.rename('there', 'gone')\n    open('there', 'w').close()\n"
+    )
+    folder.mkdir()
+    files = ["--sio-trace", folder / "trace", "--sio-junit", folder / "junit.xml", "--sio-hlog",
+             folder / "hlog", "--sio-report", report]  # fmt: skip
+    load = ["--headless", "--only-summary", "-u", "2", "-r", "2", "-t", "2s"]
+    args = ["-f", script, "--host", target.url, *load, *files, *more]
+    if more:
+        args += serverkit.swarm_ports()
+    run = serverkit.run_locust(args, cwd=tmp_path)
+    assert run.code == 4, run.text
+    told = json.loads(report.read_text())["untrusted"]
+    for path in ("trace", "junit.xml", "hlog/sioload.hlog"):
+        assert any(f"can't write {folder / path}: " in line for line in told), run.text
+    last = run.out.splitlines()[-6:]
+    assert f"report: {report}" in last
+    assert not [line for line in last if line.startswith(("junit:", "hlog:"))], run.text
