@@ -65,12 +65,13 @@ class UserGroup(Group):
     def over(self, life: _Life, greenlet: Any) -> None:
         """A user's greenlet has ended."""
         population = self._fleet.recorder.population
+        fate = getattr(life.user, "fate", "")
         told = greenlet in self._killed or getattr(life.user, "_state", None) == LOCUST_STATE_STOPPING
-        told = told or self._fleet.ending
+        told = self._fleet.ending or (told and fate != "left")
         self._killed.discard(greenlet)
         # Locust catches those of tasks, and tells of those of `on_start`; `on_stop`, say, may raise too.
         raised = not told and not greenlet.successful()
-        fate = "" if told else getattr(life.user, "fate", "")
+        fate = "" if told or fate == "left" else fate
         if raised and not fate:
             _note(population, greenlet.exception)
         for counts, number in ((population, life.number), (life.of_class, life.number_of_class)):

@@ -57,7 +57,8 @@ class SocketIOUser(User):
         clients: `sio`, and what `another_client` made and the script hasn't closed.
         starting: `on_start` is running.
         sio_trace: who follows what its connection says (`--sio-trace`); None for all others.
-        fate: "" while nothing ended it but itself or Locust; else "never began" or "gave up".
+        fate: "" while nothing ended it but StopUser or Locust; "left" once the script called its `stop()`;
+            else "never began" or "gave up".
     """
 
     abstract = True
@@ -205,6 +206,9 @@ class SocketIOUser(User):
 
     def stop(self, force: bool = False) -> bool:
         """Stop this user, as Locust does it; iterations that it owes by now are counted as skipped."""
+        # Locust calls it in a greenlet of its own; whoever else does is the script.
+        if not self.fate and getattr(gevent.getcurrent(), "_run", None) != self.stop:
+            self.fate = "left"
         end_pace(self.sio)
         stop_waiting(self)
         killed = bool(super().stop(force))

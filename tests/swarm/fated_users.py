@@ -8,9 +8,11 @@ import os
 from locust import HttpUser, constant, task
 from locust.exception import StopUser
 
-from sioload import SocketIOUser
+from sioload import SocketIOUser, on
 
 numbers = itertools.count()
+#: How the users that leave do so.
+LEAVES = os.environ.get("LEAVES", "")
 
 
 class Fated(SocketIOUser):
@@ -38,9 +40,18 @@ class Fated(SocketIOUser):
     def work(self):
         self.sio.call("echo", 1)
         if self.number == 2:
-            raise StopUser
+            if LEAVES == "in its task":
+                self.stop()
+            elif LEAVES == "in a handler":
+                self.sio.emit("echo", "leave")
+            else:
+                raise StopUser
         if self.number == 3:
             raise KeyError("odd task")
+
+    @on("echo")
+    def leave(self, _):
+        self.stop()
 
 
 class Refused(HttpUser):

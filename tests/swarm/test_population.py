@@ -21,12 +21,22 @@ def test_users_that_die_or_leave_are_told_apart_with_workers(swarm: Swarm) -> No
     users_are_told_apart(swarm, "--processes", "2", *swarm.swarm_port())
 
 
-def users_are_told_apart(swarm: Swarm, *more: str) -> None:
+@scene
+def test_users_that_leave_by_their_method_stop_are_told_apart(swarm: Swarm) -> None:
+    users_are_told_apart(swarm, leaves="in its task")
+
+
+@scene
+def test_users_that_a_handler_lets_leave_are_told_apart_with_workers(swarm: Swarm) -> None:
+    users_are_told_apart(swarm, "--processes", "2", *swarm.swarm_port(), leaves="in a handler")
+
+
+def users_are_told_apart(swarm: Swarm, *more: str, leaves: str = "") -> None:
     html = swarm.folder / "ours.html"
     check = ["--sio-check", "run: peak_users == 10"]
     args = swarm.args("-f", USERS, "-t", "3s", "--sio-html", html, *check, *more, users=14)
     closed = f"http://127.0.0.1:{serverkit.free_port()}"
-    assert swarm.run(args, {"CLOSED": closed}) == 1, str(swarm.processes[0])
+    assert swarm.run(args, {"CLOSED": closed, "LEAVES": leaves}) == 1, str(swarm.processes[0])
     report, out = swarm.report, swarm.processes[0].out
     # Of each six, one raises in `on_start`, one can't connect, one leaves after its first task.
     users = {what: count for what, count in report["users"].items() if what != "classes"}
