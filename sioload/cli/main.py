@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -19,7 +20,7 @@ from sioload.cli.import_ import import_
 from sioload.cli.init import init
 from sioload.cli.trying import trying
 from sioload.errors import UsageError
-from sioload.report.summary import lenient
+from sioload.report.summary import lenient, print_to
 
 
 @click.group(
@@ -57,9 +58,21 @@ for command in (bench, capacity, compare, demo, doctor, drill, import_, init, tr
 def main(args: Sequence[str] | None = None) -> int:
     """Run `sioload` with these arguments (the process's own without); returns the exit code.
 
-    Bad usage is one line on standard error, and exit code 2.
+    Bad usage is one line on standard error, and exit code 2; so is a full disk under standard output.
     """
     lenient(sys.stdout)
+    if sys.stdout is None:  # it was closed before
+        return _run(args)
+    before, out = sys.stdout, _Out(sys.stdout)
+    sys.stdout = out
+    try:
+        code = _run(args)
+    finally:
+        sys.stdout = before
+    return _refuse(f"sioload: can't write to standard output: {out.fault}") if out.fault else code
+
+
+def _run(args: Sequence[str] | None) -> int:
     try:
         return int(cli.main(args, prog_name="sioload", standalone_mode=False) or 0)
     except click.UsageError as error:
@@ -71,8 +84,47 @@ def main(args: Sequence[str] | None = None) -> int:
         return 130
 
 
+class _Out:
+    """Standard output. Once it can't be written, the rest goes nowhere and the command goes on to its exit
+    code: who read it has seen enough.
+
+    Attributes:
+        fault: why it can't be written, if it isn't that.
+    """
+
+    def __init__(self, out: Any) -> None:
+        self._out = out
+        self.fault = ""
+
+    def write(self, text: str) -> int:
+        """See `TextIO`."""
+        try:
+            return int(self._out.write(text))
+        except OSError as error:
+            self._give_up(error)
+            return len(text)
+
+    def flush(self) -> None:
+        """See `TextIO`."""
+        try:
+            self._out.flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._out, name)
+
+    def _give_up(self, error: OSError) -> None:
+        if not isinstance(error, BrokenPipeError):
+            self.fault = error.strerror or str(error)
+        # What it still holds would be tried again, in vain, when Python ends.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._out.fileno())
+        os.close(nowhere)
+
+
 def _refuse(line: str) -> int:
-    print(" ".join(line.split()), file=sys.stderr)
+    print_to(sys.stderr, " ".join(line.split()) + "\n")
     return 2
 
 

@@ -43,7 +43,8 @@ def end_with_parent() -> None:
 
 def become(argv: list[str], env: Mapping[str, str]) -> NoReturn:
     """Let that program take this process over: its signals and its exit code are what a caller gets."""
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     try:
         os.execve(argv[0], argv, {**os.environ, **env})
     except OSError as error:  # more data than fits into an environment

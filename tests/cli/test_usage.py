@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
 import sys
 
 import pytest
@@ -188,3 +191,59 @@ def test_a_file_of_the_current_directory_hides_no_module(tmp_path):
     args = ["bench", f"http://127.0.0.1:{port}", *EMIT, "--run-time", "3s", "--users", "1"]
     done = serverkit.run([sys.executable, "-P", *serverkit.sioload(args)[1:]], 120, cwd=tmp_path)
     assert done.code == 1 and "the wrong module" not in done.err, done.text
+
+
+def gone() -> int:
+    """A pipe whose reader is gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+@pytest.mark.parametrize(
+    "args", [["--help"], ["init", "new"], ["import", "plan.yml", "-o", "made"]], ids="/".join
+)
+def test_a_reader_that_is_gone_changes_nothing(args, tmp_path):
+    """As that of `sioload ... | head -1`: what was to be done is done, and the exit code says so."""
+    (tmp_path / "plan.yml").write_text(
+        "config: {target: 'http://a'}\nscenarios: [{engine: socketio, flow: [{emit: {channel: hi}}]}]\n"
+    )
+    out = gone()
+    try:
+        done = subprocess.run(
+            serverkit.sioload(args), stdout=out, stderr=subprocess.PIPE, cwd=tmp_path, timeout=60
+        )
+    finally:
+        os.close(out)
+    assert (done.returncode, done.stderr) == (0, b"")
+    for name in args[-1:] if args[0] != "--help" else ():
+        assert (tmp_path / name / "locustfile.py").exists()
+
+
+def test_a_reader_that_is_gone_changes_no_verdict(target):
+    """Of the doctor and of a trial: 0 when all is well, not 1."""
+    for args in (["doctor", target.url], ["try", target.url, "--emit", "echo", "--ack", "--seconds", "0.5"]):
+        out = gone()
+        try:
+            done = subprocess.run(serverkit.sioload(args), stdout=out, stderr=subprocess.PIPE, timeout=60)
+        finally:
+            os.close(out)
+        assert (done.returncode, done.stderr) == (0, b""), args
+
+
+def test_a_full_disk_is_told_in_one_line_and_exit_code_2(tmp_path):
+    args = " ".join(map(shlex.quote, serverkit.sioload(["--help"])))
+    with (tmp_path / "out").open("wb") as out:  # which may have no more than that
+        done = subprocess.run(
+            ["bash", "-c", f"ulimit -f 0; exec {args}"], stdout=out, stderr=subprocess.PIPE, timeout=60
+        )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr == b"sioload: can't write to standard output: File too large\n"
+
+
+def test_a_standard_output_that_is_closed_is_none(tmp_path):
+    args = " ".join(map(shlex.quote, serverkit.sioload(["bench", "http://127.0.0.1:1", *EMIT, "-t", "1s"])))
+    done = subprocess.run(
+        ["bash", "-c", f"exec {args} >&-"], stderr=subprocess.PIPE, timeout=60, cwd=tmp_path
+    )
+    assert done.returncode == 1 and b"Traceback" not in done.stderr, done.stderr
