@@ -21,6 +21,8 @@ from sioload.report.transcript import HEARTBEATS, Paint, as_dict, lines, millise
 
 #: Oddities that are told of.
 MOST = 8
+#: Characters of an exception that are shown, and how many of them are its last, which say where it was.
+LONG, WHERE = 400, 120
 
 
 # fmt: off
@@ -32,7 +34,8 @@ TRIAL = (
                  metavar="SECONDS", help="Listen until then; a task that still runs isn't cut."),
     click.option("--json", "as_json", is_flag=True,
                  help="One JSON object a line: what passed, then what was odd."),
-    click.option("--full", is_flag=True, help="Don't cut packets' own texts at 200 characters."),
+    click.option("--full", is_flag=True,
+                 help="Don't cut packets' own texts at 200 characters, nor exceptions."),
     click.option("--show-secrets", is_flag=True, help="Show tokens, cookies and session ids, too."),
 )
 # fmt: on
@@ -110,7 +113,10 @@ class Teller:
     def end(self, trial: Any) -> int:
         """It is over; returns the exit code."""
         found = self._oddities.found(trial.handles, trial.handlers)
-        found += [Oddity(f"{what}: {why}", "", 3) for what, why in trial.failures if not _told(why, found)]
+        cut = str if self._full or self._json else _cut
+        found += [
+            Oddity(f"{what}: {cut(why)}", "", 3) for what, why in trial.failures if not _told(why, found)
+        ]
         if not trial.joined:
             found += [Oddity(fault.fault, fault.remedy, 9) for fault in trial.examine() if fault.fatal]
         found = sorted(found, key=lambda oddity: oddity.rank)
@@ -131,6 +137,10 @@ class Teller:
                 click.echo(self._paint.bold(sentence("  → ", oddity.remedy)))
         click.echo(f"\n{_verdict(trial, well)}")
         return 0 if well else 1
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONG else f"{text[: LONG - WHERE]} ... {text[-WHERE:]}"
 
 
 def _told(why: str, found: list[Oddity]) -> bool:

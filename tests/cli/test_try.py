@@ -339,3 +339,17 @@ def test_a_terminal_of_another_encoding_is_told_everything(target: serverkit.Ser
     done = serverkit.run_sioload(["try", "locustfiles/echo.py", "--host", target.url], env=env)
     assert done.code == 0 and "Traceback" not in done.err, done.text
     assert " s ? websocket " in done.out and "CALL echo" in done.out
+
+
+def test_a_long_exception_of_a_task_is_cut(node4: serverkit.Server, tmp_path: Path) -> None:
+    """What is too long for a page still says where it was."""
+    said = mistaken(tmp_path, node4.url, body="raise LookupError('so much ' * 400 + 'of it')")
+    has(
+        said,
+        [
+            "What was odd - task one: LookupError: so much so much",
+            "so much of it (",
+            "locustfile.py:13)",
+            "0 of 1 tasks",
+        ],
+    )
