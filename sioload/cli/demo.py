@@ -20,6 +20,7 @@ from sioload.cli import runner
 from sioload.cli.reconcile import compare
 from sioload.cli.values import duration
 from sioload.load.phases import UNPHASED
+from sioload.report.words import counted
 
 #: Whole seconds between heartbeats: short, so that they show within a minute.
 PING_INTERVAL = 5
@@ -71,7 +72,7 @@ def demo(users: int, run_time: str, stay: bool, headless: bool, web_port: int, o
             args += [option, path]
         where = "in the terminal" if headless else f"live on http://127.0.0.1:{web_port}"
         until = "until Ctrl+C" if stay else f"for {run_time}"
-        click.echo(f"sioload demo: {users} users on {url} {until}, {where}")
+        click.echo(f"sioload demo: {counted(users, 'user')} on {url} {until}, {where}")
         code = _run(runner.locust("demo_locustfile.py", args))
         agreed = _reconciled(files["--sio-report"], url)
     if files["--html"].exists():

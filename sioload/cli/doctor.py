@@ -12,6 +12,7 @@ from sioload.cli import values
 from sioload.options import Options
 from sioload.plain import Json
 from sioload.report.transcript import sentence
+from sioload.report.words import counted
 
 
 @click.command(short_help="Tell what a Socket.IO server speaks, and what is wrong.")
@@ -91,7 +92,8 @@ def _text(found: Any) -> str:
     if found.users_fit is not None:
         limit = f"{found.descriptors} descriptors" if found.descriptors is not None else "no descriptor limit"
         ports = f", {found.ports} local ports" if found.ports is not None else ""
-        lines.append(_row("fits here", f"{found.users_fit:,} users in one process ({limit}{ports})"))
+        users = counted(found.users_fit, "user", ",")
+        lines.append(_row("fits here", f"{users} in one process ({limit}{ports})"))
     for fault in found.faults:
         lines += ["", _row("FAULT" if fault.fatal else "note", fault.fault), _row("remedy", fault.remedy)]
     lines += ["", "A load test can run." if found.ready else "A load test can't run yet."]

@@ -13,6 +13,7 @@ from sioload.errors import CheckError, UsageError
 from sioload.measure.health import LIMITED, UNJUDGED
 from sioload.measure.rows import Totals
 from sioload.plain import Json
+from sioload.report import words
 from sioload.report.checks import OPERATORS, Check, of_the_whole
 from sioload.report.evaluation import CheckResult
 from sioload.report.events import event_of, latency_ms
@@ -141,7 +142,7 @@ def lived(begun: int, died: int) -> CheckResult:
     """
     share = 1.0 - died / begun if begun else 1.0
     ok, value = share >= _REACHED.limit, f"{begun - died} of {begun}"
-    reason = "" if ok else f"{died} of {begun} sessions died"
+    reason = "" if ok else f"{died} of {words.counted(begun, 'session')} died"
     return CheckResult(_REACHED, ok, value, reason, enough=True, measured=share)
 
 
@@ -205,8 +206,14 @@ def met(expect: str, holds: int | None, unit: str) -> CheckResult:
     check = Check(f"capacity {op} {number}", "run", None, "peak_users", op, number)
     if holds is None:
         return CheckResult(check, False, "no number", "no number was found", enough=False)
-    ok, value = OPERATORS[op](holds, number), f"{holds} {unit}"
+    ok, value = OPERATORS[op](holds, number), so_many(holds, unit)
     return CheckResult(check, ok, value, "" if ok else f"it holds {value}, not {op} {number}", enough=True)
+
+
+def so_many(load: int, unit: str) -> str:
+    """A load in words; `unit` as in `Asked`."""
+    what, space, rest = unit.partition(" ")
+    return f"{words.counted(load, what.removesuffix('s'))}{space}{rest}"
 
 
 def failed_by(level: Mapping[str, Json]) -> Mapping[str, Json] | None:
@@ -255,7 +262,7 @@ def _sentence(found: Mapping[str, Json], asked: Asked) -> str:
         least = "at least " if reason in ("generator", "budget", "interrupted", "cap") else ""
         long = duration_text(round(held["end_s"] - held["start_s"]))
         sure = "confirmed" if found["confirmed"] else "not confirmed"
-        parts.append(f"holds {least}{held['load']} {unit} ({sure}: {_figures(held)} over {long})")
+        parts.append(f"holds {least}{so_many(held['load'], unit)} ({sure}: {_figures(held)} over {long})")
     elif any(level["ok"] for level in levels):
         parts.append("no number: no level held a second time")
     else:
@@ -263,9 +270,10 @@ def _sentence(found: Mapping[str, Json], asked: Asked) -> str:
     if broken is not None:
         by = failed_by(broken)
         because = f": {by['check']} ({by['reason']})" if by is not None else ""
-        parts.append(f"{broken['load']} {unit} broke it{because}")
+        parts.append(f"{so_many(broken['load'], unit)} broke it{because}")
     if reason == "generator":
-        parts.append(f"at {levels[-1]['load']} {unit} the generator itself was the limit, not the server")
+        load = so_many(levels[-1]["load"], unit)
+        parts.append(f"at {load} the generator itself was the limit, not the server")
     elif reason in _WHY:
         parts.append(_WHY[reason])
     last = levels[-1] if reason == "generator" and levels else held

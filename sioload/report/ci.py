@@ -12,6 +12,7 @@ from sioload.report.capacity import lines as level_lines
 from sioload.report.capacity import ms, name_of_failure
 from sioload.report.document import UNVERIFIED, unverified
 from sioload.report.summary import ran, users_text
+from sioload.report.words import counted
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKDOWN = re.compile(r"[&<>|`*_\[\]\\~#]")
@@ -37,9 +38,10 @@ def junit_xml(report: Mapping[str, Json]) -> str:
     for phase in report["phases"]:
         calls, latency = phase["calls"], phase["calls"]["latency_ms"] or {}
         times = f", p50 {latency['p50']:g} ms, p99 {latency['p99']:g} ms" if latency else ""
+        users = counted(phase["users"]["peak"], "user")
         told[f"phase {phase['name']}"] = (
-            f"{phase['start_s']:g} s to {phase['end_s']:g} s, {phase['users']['peak']} users at the peak, "
-            f"{calls['count']} calls{times}, {phase['failures']} failures"
+            f"{phase['start_s']:g} s to {phase['end_s']:g} s, {users} at the peak, "
+            f"{counted(calls['count'], 'call')}{times}, {counted(phase['failures'], 'failure')}"
         )
     if search is not None:
         told["capacity"] = search["summary"]
@@ -111,7 +113,7 @@ def markdown(report: Mapping[str, Json]) -> str:
         lines += _rows(report["events"])
     for heard in report["audience"]:
         reached = f"{heard['reached']} of {heard['owed']} reached, {heard['missed']} missed"
-        strays = f"{heard['strays']} strays, {heard['duplicates']} duplicates"
+        strays = f"{counted(heard['strays'], 'stray')}, {counted(heard['duplicates'], 'duplicate')}"
         lines += ["", f"Audience of {md(heard['name'])}: {reached}, {strays}"]
     for told in drill.lines(report.get("drill", ())):
         lines += ["", f"Drill {md(told)}"]

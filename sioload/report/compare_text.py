@@ -8,6 +8,7 @@ from typing import Final
 from sioload.plain import Json
 from sioload.report.ci import md
 from sioload.report.summary import wrapped
+from sioload.report.words import counted
 
 #: What the tables show of a row; of failures, only if there are any.
 _SHOWN: Final = ("p50", "p90", "p99", "rate", "fail_ratio")
@@ -48,7 +49,7 @@ def terminal(comparison: Mapping[str, Json], width: int = 80, colour: bool = Fal
 
 
 def _run(run: Mapping[str, Json]) -> str:
-    return f"{run['file']}: {run['users']} users, {run['duration_s']:.1f} s, {run['started']}"
+    return f"{run['file']}: {counted(run['users'], 'user')}, {run['duration_s']:.1f} s, {run['started']}"
 
 
 def rows(comparison: Mapping[str, Json]) -> list[tuple[str, Stats]]:

@@ -14,6 +14,7 @@ from sioload.measure.histogram import Histogram
 from sioload.measure.outage import Outage
 from sioload.plain import Json
 from sioload.report.figures import Figures, between
+from sioload.report.words import counted
 
 #: The variable of the environment by which the command's settings come to the process that judges the run.
 VARIABLE: Final = "SIOLOAD_DRILL"
@@ -209,7 +210,7 @@ def lines(marks: Sequence[Mapping[str, Json]]) -> list[str]:
 
 
 def _told(mark: Mapping[str, Json]) -> str:
-    parts = [f"at {mark['at_s']:.1f} s {mark['done']}: {mark['lost']} users lost their session"]
+    parts = [f"at {mark['at_s']:.1f} s {mark['done']}: {counted(mark['lost'], 'user')} lost their session"]
     if mark["by_reason"]:
         parts[0] += " (" + ", ".join(f"{n} {reason}" for reason, n in mark["by_reason"].items()) + ")"
     back = mark["back_ms"]
@@ -217,11 +218,12 @@ def _told(mark: Mapping[str, Json]) -> str:
         parts.append(f"back after p50 {back['p50'] / 1000:.2f} s, p99 {back['p99'] / 1000:.2f} s")
     parts.append(f"{mark['not_back']} not back")
     if mark["recovered_sessions"]:
-        parts.append(f"{mark['recovered_sessions']} sessions recovered")
-    parts.append(f"{mark['refused']} attempts refused, up to {mark['peak_connects_per_s']} connects a second")
-    parts.append(f"{mark['indeterminate']} emits indeterminate")
+        parts.append(f"{counted(mark['recovered_sessions'], 'session')} recovered")
+    peak = counted(mark["peak_connects_per_s"], "connect")
+    parts.append(f"{counted(mark['refused'], 'attempt')} refused, up to {peak} a second")
+    parts.append(f"{counted(mark['indeterminate'], 'emit')} indeterminate")
     if mark["missed_pushes"] is not None:
-        parts.append(f"{mark['missed_pushes']} pushes missed")
+        parts.append(f"{counted(mark['missed_pushes'], 'push')} missed")
     noticed = mark["server_noticed_ms"]
     if noticed is not None:
         parts.append(f"the server noticed after p50 {noticed['p50'] / 1000:.1f} s")

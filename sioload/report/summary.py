@@ -15,6 +15,7 @@ from sioload.plain import Json
 from sioload.report import drill
 from sioload.report.document import UNSEEN, UNVERIFIED, unverified
 from sioload.report.servers import summary
+from sioload.report.words import counted
 
 _RED, _GREEN, _YELLOW, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
 _HEAD: Final = ("type", "name", "count", "fails", "/s", "p50 ms", "p99 ms", "max ms")
@@ -71,7 +72,7 @@ def summary_text(
         if event.get("clock_error_ms"):
             more.append(f"clocks agree within {_ms(event['clock_error_ms'])} ms")
         if event["skipped"]:
-            more.append(f"{event['skipped']} starts skipped")
+            more.append(f"{counted(event['skipped'], 'start')} skipped")
         if event["unfinished"]:
             more.append(f"{event['unfinished']} unfinished (ended with their user)")
         for text in more:
@@ -88,9 +89,10 @@ def summary_text(
     lines += _labelled("connections", opened + (f"; closed: {closed}" if closed else ""), width)
     for counts in report["delivery"]:
         text = "{name}: {received} of {expected} received, {lost} lost, {duplicated} duplicated, " \
-               "{reordered} reordered, {reconnect_gaps} missed while reconnecting; {behind} receivers " \
-               "fell silent behind others"  # fmt: skip
-        lines += _labelled("delivery", text.format(**counts), width)
+               "{reordered} reordered, {reconnect_gaps} missed while reconnecting; " \
+               "{receivers} fell silent behind others"  # fmt: skip
+        receivers = counted(counts["behind"], "receiver")
+        lines += _labelled("delivery", text.format(**counts, receivers=receivers), width)
     if report["delivery"]:
         lines += _labelled("", UNSEEN, width)
     for heard in report.get("audience", ()):
@@ -114,7 +116,7 @@ def summary_text(
 def ran(report: Mapping[str, Json]) -> str:
     """On which server, if users have one in common, with how many of them, and for how long a run went on."""
     host = f"{report['host']}, " if report["host"] else ""
-    return f"{host}{report['users']['peak']} users, {report['duration_s']:.1f} s"
+    return f"{host}{counted(report['users']['peak'], 'user')}, {report['duration_s']:.1f} s"
 
 
 def _table(events: Sequence[Mapping[str, Json]], width: int) -> list[str]:
@@ -189,7 +191,7 @@ def users_text(users: Mapping[str, int], *, final: bool = True) -> str:
     """What became of users, if that isn't that all of them ran to the end; before it some may still come."""
     parts = []
     if final and users["peak"] < users["asked"]:
-        parts.append(f"{users['asked']} users asked for, {users['peak']} ran")
+        parts.append(f"{counted(users['asked'], 'user')} asked for, {users['peak']} ran")
     if users["ended"]:
         parts.append(f"{users['ended']} died (an exception, no connection, no row)")
     if users["left"]:
@@ -198,8 +200,16 @@ def users_text(users: Mapping[str, int], *, final: bool = True) -> str:
 
 
 def _audience_lines(heard: Mapping[str, Json], width: int) -> list[str]:
-    text = "{name}: {messages} messages, {reached} of {owed} reached, {missed} missed, {strays} strays, " \
-           "{duplicates} duplicates, {late} late, {unjudged} not judged".format(**heard)  # fmt: skip
+    parts = [
+        counted(heard["messages"], "message"),
+        f"{heard['reached']} of {heard['owed']} reached",
+        f"{heard['missed']} missed",
+        counted(heard["strays"], "stray"),
+        counted(heard["duplicates"], "duplicate"),
+        f"{heard['late']} late",
+        f"{heard['unjudged']} not judged",
+    ]
+    text = f"{heard['name']}: {', '.join(parts)}"
     if heard["spread_ms"] is not None:
         text += f"; first to last arrival p99 {_ms(heard['spread_ms']['p99'])} ms"
     if heard["strays"] and not heard["owed"]:
@@ -214,29 +224,25 @@ def _audience_lines(heard: Mapping[str, Json], width: int) -> list[str]:
 
 
 def _feed_lines(feed: Mapping[str, Json], width: int) -> list[str]:
-    used = f"taken {_counted(feed['taken'], 'time')}, {feed['most_held']} held at a time"
-    lines = _labelled("feed", f"{feed['name']}: {_counted(feed['rows'], 'row')}, {used}", width)
+    used = f"taken {counted(feed['taken'], 'time')}, {feed['most_held']} held at a time"
+    lines = _labelled("feed", f"{feed['name']}: {counted(feed['rows'], 'row')}, {used}", width)
     for twice in feed["held_twice"]:
         text = (
-            f"{_counted(twice['rows'], 'row')} may have been held twice from {twice['from_s']:.1f} s to "
+            f"{counted(twice['rows'], 'row')} may have been held twice from {twice['from_s']:.1f} s to "
             f"{twice['to_s']:.1f} s: worker {twice['worker']} was silent and came back"
         )
         lines += _labelled("", text, width)
     return lines
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
 def _ledger_text(ledger: Mapping[str, int], *, final: bool) -> str:
     names = ("acked", "sent", "timeout", "error", "indeterminate", "not_sent")
     parts = ", ".join(f"{ledger[name]} {name}" for name in names)
-    late = f", {ledger['late_acks']} late acks" if ledger["late_acks"] else ""
+    late = f", {counted(ledger['late_acks'], 'late ack')}" if ledger["late_acks"] else ""
     verdict = "it balances" if ledger["open"] == 0 else f"{ledger['open']} open: IT DOESN'T BALANCE"
     if ledger["open"] > 0 and not final:
         verdict = f"{ledger['open']} open, as the run goes on"
-    return f"{ledger['emits']} emits: {parts}{late}; {verdict}"
+    return f"{counted(ledger['emits'], 'emit')}: {parts}{late}; {verdict}"
 
 
 def _health_lines(health: Mapping[str, Json], width: int, colour: bool) -> list[str]:

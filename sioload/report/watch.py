@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from sioload.durations import duration_text
+from sioload.report import words
 from sioload.report.checks import Check, of_the_whole
 from sioload.report.course import Course, Part
 from sioload.report.evaluation import CheckResult, evaluate
@@ -79,7 +80,7 @@ class Watch:
         if result.ok or not result.enough:
             return None
         lately = "" if whole else f" in the last {duration_text(round(now - since, 1))}"
-        return replace(result, reason=f"{result.reason}{lately}, at {users} users")
+        return replace(result, reason=f"{result.reason}{lately}, at {words.counted(users, 'user')}")
 
 
 def _before(run: Figures, part: Part) -> Figures | None:

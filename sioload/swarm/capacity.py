@@ -171,7 +171,7 @@ class Capacity:
 
     def _named(self, step: Step) -> str:
         """A level in the few columns of the live line."""
-        return f"{step.load}/s" if self._asked.arrivals else f"{step.load} users"
+        return f"{step.load}/s" if self._asked.arrivals else capacity.so_many(step.load, "users")
 
     def _measure(self, run: Run, step: Step) -> None:
         """Set a level, let it settle, measure it if it is reached, and judge it."""

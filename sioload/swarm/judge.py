@@ -27,6 +27,7 @@ from sioload.report.figures import Figures
 from sioload.report.merge import Swarm
 from sioload.report.reason import because, failures
 from sioload.report.watch import Watch
+from sioload.report.words import counted
 from sioload.swarm import describe, outputs, statistics
 from sioload.swarm.capacity import Capacity
 from sioload.swarm.drill import take_drill
@@ -341,6 +342,7 @@ class Judge:
             self._aborted = self._watch.feed(self.figures(), course, now=clock.stamp(), users=users)
             if self._aborted is not None:
                 check, reason = self._aborted.check.text, self._aborted.reason
-                logger.error("sioload: stopping at %d users, check failed: %s (%s)", users, check, reason)
+                at = counted(users, "user")
+                logger.error("sioload: stopping at %s, check failed: %s (%s)", at, check, reason)
                 headless = getattr(self.environment.parsed_options, "headless", False)
                 gevent.spawn(runner.quit if headless else runner.stop)

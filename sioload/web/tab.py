@@ -16,6 +16,7 @@ from sioload.net.fleet import runner_of
 from sioload.plain import Json
 from sioload.report.course import to_come
 from sioload.report.summary import users_text
+from sioload.report.words import counted
 from sioload.web.live import Live, Look
 
 KEY: Final = "socketio"
@@ -138,9 +139,10 @@ def _phases(report: Mapping[str, Json], on: tuple[str, float] | None) -> Iterato
     for phase in report["phases"]:
         calls, users = phase["calls"], phase["users"]
         times = calls["latency_ms"] or {}
-        notes = f"{phase['start_s']:.0f} to {phase['end_s']:.0f} s, {users['start']} to {users['end']} users"
+        load = f"{users['start']} to {counted(users['end'], 'user')}"
+        notes = f"{phase['start_s']:.0f} to {phase['end_s']:.0f} s, {load}"
         if on is not None and on[0] == phase["name"]:
-            notes = f"now, {on[1]:.0f} s left: {users['start']} to {users['end']} users"
+            notes = f"now, {on[1]:.0f} s left: {load}"
         yield {
             "kind": "phase",
             "what": phase["name"],
@@ -179,7 +181,7 @@ def _events(report: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
         notes = [f"{n} × {error}" + (f" (the first at {first[error]})" if error in first else "")
                  for error, n in sorted(event["errors"].items(), key=lambda item: -item[1])]  # fmt: skip
         if event["skipped"]:
-            notes.insert(0, f"{event['skipped']} starts skipped")
+            notes.insert(0, f"{counted(event['skipped'], 'start')} skipped")
         if event["unfinished"]:
             notes.insert(0, f"{event['unfinished']} unfinished")
         yield {
@@ -198,9 +200,8 @@ def _rest(report: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
     outcomes = [f"{n} {name}" for name, n in ledger.items() if n and name != "emits"]
     yield {"kind": "ledger", "what": "emits", "count": ledger["emits"], "notes": ", ".join(outcomes)}
     for heard in report["audience"]:
-        notes = "{reached} of {owed} reached; {strays} strays, {duplicates} duplicates, {late} late".format(
-            **heard
-        )
+        parts = counted(heard["strays"], "stray"), counted(heard["duplicates"], "duplicate")
+        notes = "{reached} of {owed} reached; ".format(**heard) + f"{', '.join(parts)}, {heard['late']} late"
         if heard["worst"]:
             worst = heard["worst"][0]
             notes += f"; worst: {worst['missed']} of {worst['of']} missed {worst['id']} in {worst['room']}"
@@ -208,9 +209,10 @@ def _rest(report: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
                "failures": heard["missed"], "notes": notes}  # fmt: skip
     for counts in report["delivery"]:
         notes = "of {expected}: {duplicated} duplicated, {reordered} reordered, {reconnect_gaps} while " \
-                "down; {behind} receivers behind"  # fmt: skip
+                "down; {receivers} behind"  # fmt: skip
+        receivers = counted(counts["behind"], "receiver")
         yield {"kind": "delivery", "what": counts["name"], "count": counts["received"],
-               "failures": counts["lost"], "notes": notes.format(**counts)}  # fmt: skip
+               "failures": counts["lost"], "notes": notes.format(**counts, receivers=receivers)}  # fmt: skip
 
 
 def _generator(report: Mapping[str, Json], *, final: bool) -> Iterator[dict[str, Json]]:

@@ -12,6 +12,7 @@ from typing import Any, Final, TextIO
 import gevent
 import locust.stats
 
+from sioload.report import words
 from sioload.report.history import OPENING, SPREAD, Cell, Point
 from sioload.report.summary import coloured, columns_of, pieces
 from sioload.swarm.capacity import table
@@ -130,12 +131,12 @@ def line(
     opening = point.connections.get(OPENING, 0)
     is_open = sum(point.connections.values()) - opening
     on = [] if phase is None else [f"{phase[0][:20]}, {_clock(phase[1])} left"]
-    parts = [_clock(point.end), *on, f"{point.users:,.0f} users", f"{is_open:,.0f} open"]
+    parts = [_clock(point.end), *on, words.counted(point.users, "user", ",.0f"), f"{is_open:,.0f} open"]
     if opening:
         parts.append(f"{opening:,.0f} opening")
     counted = sum(cell.count for row, cell in point.cells.items() if rows[row][0] != SPREAD)
     rate = counted / point.seconds
-    parts.append(f"{rate:,.0f} events/s")
+    parts.append(f"{words.counted(rate, 'event', ',.0f')}/s")
     answered: Cell | None = None
     for row, cell in point.cells.items():
         if rows[row][0] in ("CALL", "REPLY"):

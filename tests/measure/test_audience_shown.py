@@ -96,7 +96,7 @@ def test_the_report_and_its_summary(swarm: Swarm) -> None:
     assert blocks == [(number, 1, int(number == 2)) for number in (*range(10), 11, 12)], "by last arrivals"
     assert document["blocks"] == {"seconds": 1.0, "number": 13, "start_s": 10.0}
     told = " ".join(summary_text(document, 200).split())
-    assert "message: 12 messages, 47 of 48 reached, 1 missed, 1 strays, 0 duplicates, 0 late" in told
+    assert "message: 12 messages, 47 of 48 reached, 1 missed, 1 stray, 0 duplicates, 0 late" in told
     assert "1 of 4 missed <i>2 in <b>lobby" in told
 
 
@@ -109,7 +109,7 @@ def test_where_nobody_is_in_a_room_it_is_said_how_scripts_say_it() -> None:
     swarm.take("worker 0", Recorder("0").snapshot(1))
     document = report(swarm.figures(), version="1", started=0.0, duration=9.0, host="http://h", peak_users=1)
     told = " ".join(summary_text(document, 200).split())
-    assert "1 strays" in told and "scripts say it with self.sio.rooms.add(room)" in told
+    assert "1 stray," in told and "scripts say it with self.sio.rooms.add(room)" in told
 
 
 def test_the_history_has_reach_and_spread(swarm: Swarm) -> None:

@@ -444,7 +444,7 @@
     const without = rows.some((row) => !data.series[row.row]);
     $("more").hidden = all <= rows.length;
     const words = data.rows.length
-      ? (all > rows.length ? `${rows.length} of ${all} rows with times, busiest first.` : `${all} rows with times.`) + (without ? " Charts of the least busy rows aren't in this file." : "")
+      ? (all > rows.length ? `${rows.length} of ${all} rows with times, busiest first.` : `${all} row${all === 1 ? "" : "s"} with times.`) + (without ? " Charts of the least busy rows aren't in this file." : "")
       : "Nothing was counted yet.";
     if ($("found").textContent !== words) $("found").textContent = words; // it is read out when it is set
     for (const row of rows) {
