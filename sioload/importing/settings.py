@@ -114,12 +114,14 @@ def config_of(whole: Mapping[str, Json], environment: str, name: str) -> Mapping
     return {**_merged(config, mapping(environments[environment])), "environments": others}
 
 
-def _merged(one: Mapping[str, Json], other: Mapping[str, Json]) -> dict[str, Json]:
-    made = dict(one)
-    for key, value in other.items():
-        known = made.get(key)
-        made[key] = _merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
-    return made
+def _merged(one: Json, other: Json) -> Json:
+    """The second value, over what the first has beside it: by key, and in lists by place."""
+    if isinstance(one, list) and isinstance(other, list):
+        both = [_merged(*pair) for pair in zip(one, other, strict=False)]
+        return [*both, *(one if len(one) > len(other) else other)[len(both) :]]
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {**one, **{key: _merged(one.get(key), value) for key, value in other.items()}}
+    return other
 
 
 def host_of(config: Mapping[str, Json], name: str) -> str:

@@ -135,6 +135,11 @@ PEERS: dict[str, Peer] = {
         [("/", "at", ["test", "here"])],
         environment="test",
     ),
+    "environments-by-place": Peer(
+        3 * [("/", "at", [])],
+        code=('phases = "1/s for 1s; 2/s for 1s"',),
+        environment="test",
+    ),
     "load-and-limits": Peer(
         [("/", "a", [])],
         left_out=("maxVusers 9", "'a or b'", "before:"),
