@@ -205,6 +205,8 @@ def _payload(
     leave: Leave,
 ) -> None:
     path = text_of(raw.get("path"))
+    meant = templates.value(path)  # {{ $environment }} may be in it
+    path = meant if isinstance(meant, str) else path
     found = files(path)
     if isinstance(found, str):
         leave(f"config.payload {said(path, 60)}: {found}")

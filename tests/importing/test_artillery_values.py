@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from importkit import HEAD, Script, faults, imported_text, spelt
 
+from sioload.cli.main import main
 from sioload.load.phases import parse_phases
 from sioload.report.checks import parse_toml
 
@@ -362,3 +363,17 @@ def test_what_stands_within_a_text_is_as_javascript_has_it(tmp_path):
     written = [known["as_text"](value) for value in (True, None, [{"ä": None}], "x", 1.5)]
     assert written == ["true", "null", '[{"ä":null}]', "x", "1.5"]
     assert faults(tmp_path / "out") == ""
+
+
+def test_a_payload_file_may_be_of_the_environment(tmp_path, capsys):
+    """`{{ $environment }}` in its path, as Artillery's own manual has it."""
+    (tmp_path / "test-users.csv").write_text("ann\n")
+    (tmp_path / "script.yml").write_text(
+        f"{HEAD}  environments: {{test: {{}}}}\n"
+        "  payload: {path: './{{ $environment }}-users.csv', fields: [user]}\n"
+        "scenarios: [{engine: socketio, flow: [{emit: [x, '{{ user }}']}]}]\n"
+    )
+    out = tmp_path / "out"
+    assert main(["import", str(tmp_path / "script.yml"), "-e", "test", "-o", str(out)]) == 0
+    assert "config.payload" not in capsys.readouterr().out
+    assert (out / "test_users.csv").read_text() == "user\nann\n"
