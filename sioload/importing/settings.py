@@ -65,6 +65,8 @@ _TAKEN: Final = frozenset(
 _PAYLOAD: Final = frozenset(
     ("path", "fields", "order", "skipHeader", "delimiter", "cast", "skipEmptyLines", "loadAll", "name")
 )
+#: Options of the reader of CSV that Artillery uses, which stand for what has a name of its own.
+_READER: Final = {"delimiter": "delimiter", "cast": "cast", "skip_empty_lines": "skipEmptyLines"}
 
 
 def mapping(value: Json) -> Mapping[str, Json]:
@@ -204,6 +206,8 @@ def _payload(
     names: Names,
     leave: Leave,
 ) -> None:
+    reader = mapping(raw.get("options"))
+    raw = {**raw, **{own: reader[key] for key, own in _READER.items() if key in reader}}
     path = text_of(raw.get("path"))
     meant = templates.value(path)  # {{ $environment }} may be in it
     path = meant if isinstance(meant, str) else path
@@ -233,8 +237,11 @@ def _payload(
     feed.shuffle = not whole and raw.get("order", "random") != "sequence"
     made.feeds.append(feed)
     for key in raw:
-        if key not in _PAYLOAD:
+        if key not in (*_PAYLOAD, "options"):
             leave(f"config.payload.{said(key, 40)}")
+    for key in reader:
+        if key not in _READER:
+            leave(f"config.payload.options.{said(key, 40)}")
     if whole:
         templates.names[text_of(raw.get("name")) or name] = Column(name, "")
         return

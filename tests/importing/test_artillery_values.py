@@ -377,3 +377,16 @@ def test_a_payload_file_may_be_of_the_environment(tmp_path, capsys):
     assert main(["import", str(tmp_path / "script.yml"), "-e", "test", "-o", str(out)]) == 0
     assert "config.payload" not in capsys.readouterr().out
     assert (out / "test_users.csv").read_text() == "user\nann\n"
+
+
+def test_options_of_the_reader_of_rows(tmp_path, capsys):
+    (tmp_path / "users.csv").write_text("ann;5\n")
+    imported_text(
+        tmp_path,
+        f"{HEAD}  payload: {{path: users.csv, fields: [user, age], options: {{delimiter: ';', cast: false, "
+        "quote: '|'}}\n"
+        "scenarios: [{engine: socketio, flow: [{emit: [x, '{{ user }}', '{{ age }}']}]}]\n",
+    )
+    assert (tmp_path / "out" / "users.csv").read_text() == "user,age\nann,5\n"
+    left = capsys.readouterr().out.partition("Left out:")[2]
+    assert "config.payload.options.quote\n" in left and "options.delimiter" not in left
