@@ -173,13 +173,13 @@ def take_data(
             leave(f"config.variables.{said(name, 40)}: what its template asks for is known only later")
             meant = values
         made.variables[name] = meant or [""]
-    for name in given:  # only now: none of them knows another
-        templates.names[name] = Variable(name)
     names = Names()
     payload = config.get("payload")
     for raw in payload if isinstance(payload, list) else [payload]:
         if isinstance(raw, dict):
             _payload(raw, made, templates, files, names, leave)
+    for name in given:  # only now: none of them knows another, and each goes before a column of its name
+        templates.names[name] = Variable(name)
     for key in config:
         if key == "plugins":
             for plugin in mapping(config["plugins"]):

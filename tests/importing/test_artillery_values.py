@@ -390,3 +390,15 @@ def test_options_of_the_reader_of_rows(tmp_path, capsys):
     assert (tmp_path / "out" / "users.csv").read_text() == "user,age\nann,5\n"
     left = capsys.readouterr().out.partition("Left out:")[2]
     assert "config.payload.options.quote\n" in left and "options.delimiter" not in left
+
+
+def test_a_variable_goes_before_a_column_of_its_name(tmp_path):
+    """As with Artillery, which puts the script's variables over the row's fields."""
+    (tmp_path / "users.csv").write_text("ann\n")
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  variables: {{user: bob}}\n  payload: {{path: users.csv, fields: [user]}}\n"
+        "scenarios: [{engine: socketio, flow: [{emit: [x, '{{ user }}']}]}]\n",
+    )
+    assert "self.user = 'bob'" in script.body("on_start")
+    assert script.sent[0].data == "self.user"
