@@ -299,6 +299,8 @@ def connection_options(
             options["parser"] = "msgpack"
         elif key == "upgrade" and value is False:
             options.setdefault("transports", ["polling"])
+        elif key == "rejectUnauthorized":  # Artillery gives config.tls to the same client
+            options["tls_verify"] = value is not False
         elif key in _OPTIONS and value is not None:
             fitting = _fitting(key, templates.value(value))
             if isinstance(fitting, dict) or not personal(fitting):

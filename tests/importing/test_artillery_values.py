@@ -402,3 +402,13 @@ def test_a_variable_goes_before_a_column_of_its_name(tmp_path):
     )
     assert "self.user = 'bob'" in script.body("on_start")
     assert script.sent[0].data == "self.user"
+
+
+def test_certificates_may_be_trusted_by_an_option_of_the_connection(tmp_path, capsys):
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  socketio: {{rejectUnauthorized: false}}\n"
+        "scenarios: [{engine: socketio, flow: [{emit: [x]}]}]\n",
+    )
+    assert 'options = {"tls_verify": False}' in script.text
+    assert "rejectUnauthorized" not in capsys.readouterr().out
