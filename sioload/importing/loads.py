@@ -87,13 +87,15 @@ def _rate(number: float) -> str:
 
 
 def _row_types(made: Conversation) -> dict[str, list[str]]:
-    """The rows that Artillery's figures are about."""
+    """The rows that Artillery's figures are about, and those whose failures end its users."""
     steps = [step for kind in made.kinds for task in kind.tasks for step in steps_of(task.steps)]
     how = {step.how for step in steps if isinstance(step, Emit)}
-    return {
+    rows = {
         "socketio": [row for row, kind in (("CALL", "call"), ("REPLY", "reply")) if kind in how],
         "http": sorted({step.method for step in steps if isinstance(step, Request)}),
     }
+    connected = ["CONNECT"] if any(kind.start for kind in made.kinds) else []
+    return {**rows, "failing": [*connected, *rows["socketio"], *rows["http"]]}
 
 
 def _checks(ensure: Mapping[str, Json], rows: Mapping[str, list[str]], leave: Leave) -> list[str]:
@@ -110,8 +112,8 @@ def _checks(ensure: Mapping[str, Json], rows: Mapping[str, list[str]], leave: Le
                 made = _condition(text_of(mapping(each).get("expression")), rows, leave)
                 found += [check + warns for check in made]
         elif key == "maxErrorRate":
-            found += [f"{row}: fail_ratio <= {number_of(value):g}%" for row in every]
-        elif key in _STATS:
+            found += [f"{row}: fail_ratio <= {number_of(value):g}%" for row in rows["failing"]]
+        elif key in _STATS and every:
             found += [f"{row}: {_STATS[key]} < {number_of(value):g}ms" for row in every]
         else:
             leave(f"config.ensure.{said(key, 40)}")
@@ -140,6 +142,6 @@ def _metric(
     if name == "response_time" and group in rows and stat in _STATS and rows[group]:
         return [f"{row}: {_STATS[stat]} {operator} {limit:g}ms" for row in rows[group]]
     if metric in ("vusers.failed", "socketio.failed") and operator in ("<", "<=", "=="):
-        return [f"{row}: failures {operator} {limit:g}" for row in (*rows["socketio"], *rows["http"])]
+        return [f"{row}: failures {operator} {limit:g}" for row in rows["failing"]]
     leave(f"config.ensure {said(metric, 60)} {operator} {limit:g}: there is no such figure here")
     return []

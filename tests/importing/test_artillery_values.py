@@ -180,6 +180,7 @@ def test_a_condition_that_is_not_strict_warns(tmp_path):
     )
     checks = parse_toml((tmp_path / "out" / "checks.toml").read_text())
     assert [(check.text, check.warn) for check in checks] == [
+        ("CONNECT: failures == 0 warn", True),
         ("CALL: failures == 0 warn", True),
         ("CALL: p99 < 9ms", False),
     ]
@@ -412,3 +413,16 @@ def test_certificates_may_be_trusted_by_an_option_of_the_connection(tmp_path, ca
     )
     assert 'options = {"tls_verify": False}' in script.text
     assert "rejectUnauthorized" not in capsys.readouterr().out
+
+
+def test_users_that_may_fail_are_those_that_connect_too(tmp_path, capsys):
+    """Also where nothing that they send is answered; times are there for answers alone."""
+    imported_text(
+        tmp_path,
+        f"{HEAD}  ensure: {{maxErrorRate: 1, p95: 200, thresholds: [{{vusers.failed: 3}}]}}\n"
+        "scenarios: [{engine: socketio, flow: [{emit: [x]}]}]\n",
+    )
+    checks = parse_toml((tmp_path / "out" / "checks.toml").read_text())
+    texts = [check.text for check in checks]
+    assert texts == ["CONNECT: fail_ratio <= 1%", "CONNECT: failures < 3"]
+    assert "config.ensure.p95" in capsys.readouterr().out.partition("Left out:")[2]
