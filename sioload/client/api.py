@@ -111,7 +111,7 @@ class SocketIOClient(ClientBase):
         if manager.phase is Phase.UP and life.ending:
             return  # at the end of a run `disconnect()` before this was put off
         if manager.phase is not Phase.IDLE:
-            raise ConnectError("connect", "already connected")
+            raise ConnectError("connect", "already reconnecting" if self.down else "already connected")
         asks = headers if callable(headers) else None
         options = self._options(
             None if callable(headers) else headers, transports, socketio_path, wait_timeout

@@ -575,6 +575,8 @@ def bad_usage_is_refused_before_anything_is_sent() -> None:
     raises(NotConnected, lambda: client().emit("echo", 1), "not connected")
     sio = connected()
     raises(ConnectError, lambda: sio.connect(), "already connected")
+    sio.drop()
+    raises(ConnectError, lambda: sio.connect(), "already reconnecting")
 
 
 @scenario
