@@ -230,8 +230,7 @@ class SocketIOClient(ClientBase):
         emitter = self._emitter
         if self._pending.leaving or self.fleet.stopping:
             emitter.check_running()
-        if namespace is None:
-            namespace = self._home
+        namespace = namespace or self._home
         shown = row_name(namespace, name or event)
         wait = None
         verdict = None if ok is None else Verdict(ok, self._manager.discreet)

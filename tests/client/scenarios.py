@@ -580,6 +580,16 @@ def bad_usage_is_refused_before_anything_is_sent() -> None:
 
 
 @scenario
+def an_empty_name_of_a_namespace_is_none() -> None:
+    """As with python-socketio's client; servers end the session of who sends it."""
+    sio = connected()
+    assert sio.call("echo", 1, namespace="") == 1
+    assert sio.call("push", ("pushed", 2), namespace="", reply="pushed") == 2
+    assert outcomes(sio) == {"emits": 2, "acked": 2}
+    assert row(sio, "CALL", "echo") == (1, {})
+
+
+@scenario
 def disconnect_and_connect_again() -> None:
     sio = connected()
     waiting = gevent.spawn(sio.wait)
