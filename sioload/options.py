@@ -198,6 +198,8 @@ class Options:
                 ipaddress.ip_address(str(address))
             except ValueError:
                 raise OptionError(f"source_addresses: {address!r} is no IP address") from None
+        # Those of a network that `ipaddress` listed are texts from here on.
+        object.__setattr__(self, "source_addresses", tuple(map(str, self.source_addresses)))
 
     def _number(self, name: str, minimum: float, maximum: float = float("inf")) -> None:
         value = getattr(self, name)

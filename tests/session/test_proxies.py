@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,20 @@ def test_a_source_address_of_the_other_kind_is_named(
         sio.connect()
     assert caught.value.stage == "dial"
     assert caught.value.reason == f"none of source_addresses is {kind}, as the server's address is"
+
+
+def test_source_addresses_may_be_listed_by_the_standard_library(node4: serverkit.Server) -> None:
+    """`ip_network(...).hosts()` gives no texts."""
+    for least in (1, 2):  # one is every user's, of several each has its own
+        addresses = list(ip_network("127.0.9.4/30").hosts())[:least]
+        sio = SocketIOClient(None, {"source_addresses": addresses}, url=node4.url)
+        with gevent.Timeout(10):
+            sio.connect()
+            assert sio.call("echo", 1) == 1
+            sio.disconnect()
+        assert sio.options.source_addresses == ("127.0.9.5",)
+        assert sio.fleet.recorder.internal_errors == []
+    assert "127.0.9.5" in {asked["peer"].rpartition(":")[2] for asked in node4.requests()}
 
 
 def dials(figures: dict[str, Any]) -> int:
