@@ -182,6 +182,8 @@ class Options:
                 raise OptionError(f"{name} holds a space or a control character")
         for name in ("path", "handshake_url", "auth_token"):
             check_text(name, getattr(self, name) or "")
+        if "?" in self.path or "#" in self.path:
+            raise OptionError("path must end before ? or #: give what follows as the option query")
         try:
             (self.server_hostname or "").encode("idna")
         except UnicodeError:

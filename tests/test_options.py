@@ -46,6 +46,8 @@ def test_an_options_object_is_taken_as_it_is() -> None:
         ({"limits": {"mesage": 1}}, "'mesage' is unknown (nearest: 'message')"),
         ({"path": 5}, "path must be a string, not int"),
         ({"path": "/a b"}, "path holds a space"),
+        ({"path": "/io/?token=a"}, "path must end before ? or #: give what follows as the option query"),
+        ({"path": "/io#a"}, "path must end before ? or #"),
         ({"handshake_url": b"http://x"}, "handshake_url must be a string, not bytes"),
         ({"transports": None}, "transports must be a list of strings, not None"),
         ({"source_addresses": ["nowhere"]}, "'nowhere' is no IP address"),
