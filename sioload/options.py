@@ -265,7 +265,8 @@ def check_proxy(value: object) -> None:
     except ValueError:
         good = False
     if not good or any(c <= " " or c in "?#" for c in text):
-        shown = repr(re.sub(r"//.*@", "//", text)) if text else f"{type(value).__name__}"
+        given = isinstance(value, str)
+        shown = repr(re.sub(r"//.*@", "//", text)) if given else f"{type(value).__name__}"
         raise OptionError(f"proxy must be http://host:port or http://user:password@host:port, not {shown}")
 
 

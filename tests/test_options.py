@@ -55,6 +55,8 @@ def test_an_options_object_is_taken_as_it_is() -> None:
         ({"read_rate": "1k"}, "read_rate must be a number"),
         ({"proxy": "https://u:pw@proxy:3128"}, "http://user:password@host:port, not 'https://proxy:3128'"),
         ({"proxy": "proxy:3128"}, "proxy must be http://host:port"),
+        ({"proxy": ""}, "http://user:password@host:port, not ''"),
+        ({"proxy": b"http://proxy:1"}, "http://user:password@host:port, not bytes"),
         ({"proxy": "http://proxy:x"}, "proxy must be http://host:port"),
         ({"proxy": "http://proxy:1/path"}, "proxy must be http://host:port"),
         ({"query": ["a"]}, "query must be a dict or a string, not list"),
