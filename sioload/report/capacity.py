@@ -133,6 +133,18 @@ def connected(load: int, live: int, within: int, *, arrivals: bool, died: int = 
     return CheckResult(_REACHED, ok, value, reason, enough=True, measured=share)
 
 
+def unconnected(results: Iterable[CheckResult]) -> bool:
+    """Whether a level failed because its users aren't in."""
+    return any(result.failed and result.check is _REACHED for result in results)
+
+
+def without_rows(before: Mapping[str, int], now: Mapping[str, int]) -> list[str]:
+    """Which feeds had no row for users of a level; how often each had none, before it and now."""
+    found = {name: n - before.get(name, 0) for name, n in now.items()}
+    return [f"{words.counted(n, 'user')} found no row of {name} free: give it more rows, or fewer users"
+            for name, n in found.items() if n > 0]  # fmt: skip
+
+
 def lived(begun: int, died: int) -> CheckResult:
     """Whether nearly all sessions of a level got on: of those that die at once, no row tells.
 
@@ -158,6 +170,7 @@ def level_of(
     limited: bool,
     long: bool,
     began: float,
+    lacked: Sequence[str] = (),
 ) -> dict[str, Json]:
     """A level, for the report.
 
@@ -171,6 +184,7 @@ def level_of(
         limited: the generator was the limit.
         long: it confirmed an earlier one.
         began: seconds from the run's start to when it began to be measured.
+        lacked: feeds without a row for its users, in words.
     """
     calls = Totals("CALL", "")
     pushes = 0
@@ -185,6 +199,7 @@ def level_of(
         "connected": connected,
         "ok": not any(result.failed for result in results) and not limited,
         "limited": limited,
+        "lacked": list(lacked),
         "confirming": long,
         "start_s": round(began, 3),
         "end_s": round(began + seconds, 3),
@@ -290,6 +305,8 @@ def _figures(level: Mapping[str, Json]) -> str:
 
 def _left(level: Mapping[str, Json]) -> str:
     health = level["health"]
+    if level["lacked"]:
+        return "; ".join(level["lacked"])
     if health["verdict"] == UNJUDGED:
         return "the level was too short to judge the generator"
     if level["limited"]:

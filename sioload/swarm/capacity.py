@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import gevent
 from locust.runners import MasterRunner, WorkerRunner
@@ -175,6 +175,7 @@ class Capacity:
 
     def _measure(self, run: Run, step: Step) -> None:
         """Set a level, let it settle, measure it if it is reached, and judge it."""
+        unmet = self._unmet()
         at, figures, reached = self._settled(run, step)
         inside = _window(figures, at).figures().population
         results, end, since = [reached], at, self._since
@@ -197,9 +198,12 @@ class Capacity:
         health = judge(_window(figures, end).health)
         meant = describe.paced(self._environment, figures) or any(each.about_time for each in self._checks)
         limited = bool(figures.lost) or (meant and health["verdict"] == LIMITED)
+        lacked = capacity.without_rows(unmet, self._unmet()) if capacity.unconnected(results) else []
+        limited = limited or bool(lacked)
         told = capacity.level_of(
             part, results, load=step.load, users=inside.now, connected=inside.connected, seconds=seconds,
-            health=health, limited=limited, long=step.long, began=end - seconds - run.timeline.course.started,
+            health=health, limited=limited, lacked=lacked, long=step.long,
+            began=end - seconds - run.timeline.course.started,
         )  # fmt: skip
         held = not any(result.failed for result in results)
         narrow = not held and capacity.narrowly(results)
@@ -207,6 +211,11 @@ class Capacity:
         self._told.append(told)
         for line in capacity.lines(told):
             table.info(line)
+
+    def _unmet(self) -> dict[str, int]:
+        """How often users found no row of a feed free."""
+        part: Any = getattr(self._environment, "sioload_part", None)
+        return {} if part is None else dict(part.desk.stock.unmet)
 
     def _settled(self, run: Run, step: Step) -> tuple[float, Figures, CheckResult]:
         """Set a level; returns the boundary from which it can be measured, and whether it is reached."""

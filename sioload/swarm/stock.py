@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Shelf:
-    """One feed: its rows, who holds them, and the verb that is used of it."""
+    """One feed: its rows, who holds them, the verb that is used of it, and how often no row was free."""
 
     name: str
     table: Table
@@ -28,6 +28,7 @@ class _Shelf:
     when_empty: str
     verb: Verb | None = None
     shared: int = 0
+    unmet: int = 0
 
 
 @dataclass(slots=True)
@@ -82,7 +83,7 @@ class Stock:
         """A test starts."""
         for shelf in self.shelves:
             shelf.leases.begin()
-            shelf.shared = 0
+            shelf.shared = shelf.unmet = 0
             shelf.verb = None
         self.lapses = [lapse for lapse in self.lapses if lapse.until is None]
 
@@ -100,12 +101,18 @@ class Stock:
         number = shelf.leases.take(holder)
         if number is not None:
             return shelf.table.row(number)
+        shelf.unmet += 1
         return None if shelf.when_empty == "wait" else shelf.leases.count
 
     def release(self, name: str, holder: Holder) -> list[tuple[Holder, Row]]:
         """A lease ends, or a question is taken back; who gets which row instead."""
         shelf = self._shelves.get(name)
         return [] if shelf is None else _granted(shelf, shelf.leases.release(holder))
+
+    @property
+    def unmet(self) -> dict[str, int]:
+        """How often no row was free, for each feed."""
+        return {shelf.name: shelf.unmet for shelf in self.shelves}
 
     def lose(self, process: str) -> tuple[dict[str, int], list[tuple[Holder, Row]]]:
         """All leases of a process end: how many of which feed, and who gets which row instead."""

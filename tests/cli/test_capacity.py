@@ -430,3 +430,46 @@ def test_the_manuals_example_with_a_locustfile_finds_what_holds(
     )
     assert run.code == 0, run.text
     assert json.loads(report.read_text())["capacity"]["holds"] == 4, run.text
+
+
+#: Each holds a row of its own, of which there are five.
+HOLDING = """
+from locust import constant, task
+from sioload import SocketIOUser, feed
+
+accounts = feed([{"name": str(number)} for number in range(5)], when_empty=WHEN)
+
+class Member(SocketIOUser):
+    wait_time = constant(0.2)
+    options = {"transports": ["websocket"], "version": 4}
+
+    def on_start(self):
+        accounts.take(self)
+        self.sio.connect()
+
+    @task
+    def say(self):
+        self.sio.call("echo", 1)
+"""
+
+
+@pytest.mark.parametrize("when", ["stop", "wait"])
+def test_a_feed_with_fewer_rows_than_users_is_no_limit_of_the_server(
+    when: str, target: serverkit.Server, tmp_path: Path
+) -> None:
+    script = tmp_path / "holding.py"
+    script.write_text(HOLDING.replace("WHEN", repr(when)))
+    done, report = capacity(
+        tmp_path, script, "--host", target.url, "--users", "4..16", "--step", "1s", "--settle", "1s",
+        "--sio-check", "CALL: p99 < 5s",
+    )  # fmt: skip
+    found = report["capacity"]
+    assert done.code == report["exit_code"] == 4, done.text
+    assert (found["holds"], found["breaks"], found["reason"]) == (4, None, "generator"), done.text
+    assert found["levels"][-1]["lacked"] == [
+        "3 users found no row of list 1 free: give it more rows, or fewer users"
+    ]
+    assert (
+        "holds at least 4 users" in found["summary"] and "3 users found no row of list 1" in found["summary"]
+    )
+    assert found["summary"].split("; ")[-1] in " ".join(done.out.split())
