@@ -281,7 +281,7 @@ def _sentence(found: Mapping[str, Json], asked: Asked) -> str:
     elif any(level["ok"] for level in levels):
         parts.append("no number: no level held a second time")
     else:
-        parts.append("no number: no level held")
+        parts.append("no number: no level held" if levels else "no number: no level was measured")
     if broken is not None:
         by = failed_by(broken)
         because = f": {by['check']} ({by['reason']})" if by is not None else ""

@@ -87,7 +87,7 @@ def test_the_sentence_tells_what_holds_what_broke_and_what_the_generator_had_lef
         ([level(100, 20.0)], (100, None, "interrupted", False), "was interrupted before the limit was found"),
         ([level(100, 500.0)], (None, 100, "first level", False), "no number: no level held; 100 users broke"),
         ([level(100, 2.0), level(100, 500.0)], (None, 100, "limit", False), "no level held a second time"),
-        ([], (None, None, "interrupted", False), "no number: no level held"),
+        ([], (None, None, "interrupted", False), "no number: no level was measured; the search was"),
     ],
 )
 def test_each_end_is_told(levels: list[Any], answer: tuple[Any, ...], says: str) -> None:
