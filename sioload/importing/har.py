@@ -168,7 +168,13 @@ class _Way:
             self._decoder = codec_for(self._session.generation, "msgpack").decoder(_LIMITS)
         self._fresh = False
         fields = self._decoder.feed(engine.data)
-        return None if fields is None else Packet(*fields)
+        if fields is None:
+            return None
+        packet = Packet(*fields)
+        if self._session.generation is V0 and packet.type == PacketType.CONNECT:
+            # The query stands behind the endpoint; no server's tells a client anything.
+            return packet._replace(data=str(engine.data).partition("?")[2])
+        return packet
 
     def anew(self) -> None:
         """After an error a decoder is of no use."""

@@ -416,3 +416,18 @@ def test_a_namespace_is_joined_with_its_own_query():
     assert "s%2Becret" not in script.text and '"version": 2' in script.text
     joins = """namespaces=[f"/chat?token={self.account['token']}&lang=de"]"""
     assert joins in script.body("on_start") and script.sent[0].namespace == "/chat"
+
+
+def test_a_namespace_of_0_9_is_joined_with_its_own_query():
+    entry = socket(
+        3,
+        0.0,
+        (0.0, "receive", "1::"),
+        (0.1, "send", "1::/chat:?lang=de&room=a%20b"),
+        (0.2, "receive", "1::/chat"),
+        (1.0, "send", '5::/chat:{"name":"a"}'),
+    )
+    entry["request"]["url"] = "ws://h/socket.io/1/websocket/s"
+    script = script_of(entry)
+    assert "namespaces=['/chat?lang=de&room=a%20b']" in script.body("on_start")
+    assert '"version": 0' in script.text and script.sent[0].namespace == "/chat"
