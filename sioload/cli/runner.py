@@ -29,10 +29,16 @@ def module(name: str, args: Iterable[object]) -> list[str]:
 def locust(scenario: str, args: Iterable[object]) -> list[str]:
     """Locust's command line for a scenario of this package, or for a path; it tells what matters."""
     path = Path(__file__).parent / scenario
-    # Tags that a project's locust.conf or pyproject.toml chooses are none of our own scenarios.
-    untagged = [] if os.path.isabs(scenario) else ["--tags", "--exclude-tags"]
     quiet = ["--only-summary", "--loglevel", "WARNING"]
-    return module("locust", ["--locustfile", path, *untagged, *quiet, *args])
+    if os.path.isabs(scenario):
+        return guarded(["--locustfile", path, *quiet, *args])
+    # Tags that a project's locust.conf or pyproject.toml chooses are none of our own scenarios.
+    return module("locust", ["--locustfile", path, "--tags", "--exclude-tags", *quiet, *args])
+
+
+def guarded(args: Iterable[object]) -> list[str]:
+    """Locust's command line for a locustfile that may not import sioload, which is refused."""
+    return [sys.executable, "-P", str(Path(__file__).with_name("guarded.py")), *map(str, args)]
 
 
 def end_with_parent() -> None:

@@ -95,7 +95,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="sioload-") as folder:
         path = Path(folder, "report.json")
         files = ["--locustfile", script, "--sio-report", str(path)]
-        argv = runner.module("locust", ["--headless", "--only-summary", *files, *given, *args])
+        argv = runner.guarded(["--headless", "--only-summary", *files, *given, *args])
         code, said = _wait(argv, {**os.environ, USUAL: json.dumps(usual), **(env or {})})
         if path.exists():
             return Report(json.loads(path.read_text(encoding="utf-8")))

@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import serverkit
@@ -247,3 +248,22 @@ def test_a_standard_output_that_is_closed_is_none(tmp_path):
         ["bash", "-c", f"exec {args} >&-"], stderr=subprocess.PIPE, timeout=60, cwd=tmp_path
     )
     assert done.returncode == 1 and b"Traceback" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["drill", "--users", "1", "--at", "2s", "--watch", "2s", "--run", "true"],
+        ["capacity", "--users", "1..2", "--sio-check", "GET: p99 < 1s"],
+    ],
+)
+def test_a_locustfile_without_sioload_is_refused(command: list[str], tmp_path: Path) -> None:
+    """A drill would be no drill, and load without an end."""
+    script = tmp_path / "plain.py"
+    script.write_text("from locust import HttpUser, task\n\nclass Getter(HttpUser):\n    tasks = [print]\n")
+    name, *options = command
+    argv = [sys.executable, "-m", "sioload.cli.main", name, script, "--host", "http://127.0.0.1:9", *options]
+    done = serverkit.run(argv, 30, cwd=tmp_path)
+    assert done.code == 2 and not done.out, done.text
+    assert done.err.startswith(f"sioload: {script} doesn't import sioload, and so nothing"), done.text
+    assert done.err.count("\n") == 1, done.text

@@ -104,6 +104,8 @@ def test_bad_usage_is_said():
         sioload.run({script!r}, run_time=1, host={url!r}, processes=-2)
     with pytest.raises(sioload.UsageError, match="there is no locustfile nothing.py"):
         sioload.run("nothing.py")
+    with pytest.raises(sioload.UsageError, match="plain.py doesn't import sioload.*'import sioload'"):
+        sioload.run({plain!r}, run_time=1, host={url!r})
     with pytest.raises(sioload.UsageError, match="checks is a list of texts"):
         sioload.run({script!r}, checks="CALL: p99 < 1s")
     for given in (["--sio-report", "a.json"], ["--sio-report=a.json"]):
@@ -124,6 +126,15 @@ class Echo(SocketIOUser):
 """
 
 
+PLAIN = """
+from locust import HttpUser, task
+
+class Getter(HttpUser):
+    @task
+    def get(self):
+        self.client.get("/")
+"""
+
 PHASES = """
 from sioload import Phases
 
@@ -138,10 +149,12 @@ def test_a_suite_of_somebody_elses(target: serverkit.Server, tmp_path: Path) -> 
     script.write_text(SCRIPT)
     phased = script.with_name("phased.py")
     phased.write_text(f"{SCRIPT}\n{PHASES}")
+    plain = script.with_name("plain.py")
+    plain.write_text(PLAIN)
     (tmp_path / "locust.conf").write_text("users = 7\nrun-time = 1m\n")  # of those who test by hand
     (tmp_path / "test_1_bystander.py").write_text(BYSTANDER)
     (tmp_path / "test_2_functional.py").write_text(FUNCTIONAL.format(url=target.url))
-    load = LOAD.format(url=target.url, script=str(script), phased=str(phased))
+    load = LOAD.format(url=target.url, script=str(script), phased=str(phased), plain=str(plain))
     (tmp_path / "test_3_load.py").write_text(load)
     # Without the plugins of this environment but ours, and with warnings as errors.
     argv = [
