@@ -193,6 +193,9 @@ class SocketIOUser(User):
             super().run()  # type: ignore[no-untyped-call]
         except (EmitError, ConnectError) as error:  # of `on_stop`, and a failure row already
             self.sio.fleet.complain(f"on_stop: {error}")
+        if self.environment.runner is None:  # `run_single_user`: it has no greenlet whose end lets them go
+            self._gone(None)
+            self.sio.fleet.await_leaving(self.clients)
 
     def _start(self, on_start: Callable[[], None]) -> None:
         del cast(Any, self).on_start  # whoever calls it again gets the script's own

@@ -153,6 +153,43 @@ def test_one_user_runs_alone(target: serverkit.Server, tmp_path: Path) -> None:
         assert process.err == ""
 
 
+IN_TURN = """
+import os
+from locust import constant, run_single_user, task
+from locust.exception import StopUser
+from sioload import SocketIOUser
+
+class First(SocketIOUser):
+    host = os.environ["TARGET"]
+    wait_time = constant(0.05)
+    @task
+    def talk(self):
+        self.sio.call("echo", 1)
+        raise StopUser
+    def on_stop(self): self.sio.emit("echo", 2, name="bye")
+
+class Second(First):
+    pass
+
+for kind in (First, Second):
+    run_single_user(kind)
+    print("-- over")
+"""
+
+
+def test_one_user_after_another_leaves_nothing_open(target: serverkit.Server, tmp_path: Path) -> None:
+    """What the first said and heard is told before the next begins, its goodbye too."""
+    script = tmp_path / "in_turn.py"
+    script.write_text(IN_TURN)
+    run = serverkit.run([sys.executable, script], 30, cwd=tmp_path, env={"TARGET": target.url})
+    assert run.code == 0 and run.err == "", run.text
+    parts = run.out.split("-- over")
+    for part in parts[:2]:
+        said = [line.split()[:2] for line in part.splitlines()]
+        assert said.count(["EMIT", "bye"]) == said.count(["DISCONNECT", "client"]) == 1, run.text
+    assert parts[2].strip() == "", run.text
+
+
 MANY = """
 import json, sys
 import gevent
