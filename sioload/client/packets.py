@@ -11,7 +11,7 @@ from mypy_extensions import mypyc_attr
 
 from sioload.client.emits import arguments_of
 from sioload.client.namespace import Namespace
-from sioload.errors import ProtocolError, Refused
+from sioload.errors import EncodeError, ProtocolError, Refused
 from sioload.net.pushes import Hearer
 from sioload.net.websocket import MessageHandler
 from sioload.options import Options
@@ -220,7 +220,12 @@ class Packets(MessageHandler):
     def send_disconnect(self, name: str) -> None:
         """Leave a namespace."""
         assert self.connection is not None
-        self.connection.send(self._codec.encode_disconnect(name))
+        try:
+            messages = self._codec.encode_disconnect(name)
+        except EncodeError as error:  # of a parser of the script's own; the session's end says as much
+            self._fleet.complain(f"leaving namespace {name} can't be told to the server: {error}")
+        else:
+            self.connection.send(messages)
 
     def _tell_of(self, attachments: int) -> None:
         """Say once that other clients and servers wouldn't take so many."""

@@ -17,7 +17,8 @@ from sioload.client.dispatcher import Handler
 from sioload.errors import ConnectError, NotConnected, UsageError
 from sioload.net.fleet import Fleet
 from sioload.options import Limits
-from sioload.socketio.packet import Packet
+from sioload.socketio.packet import Packet, PacketType
+from sioload.socketio.parsers import MsgpackParser
 from sioload.users.handlers import handlers_of, on
 
 Servers = Callable[..., serverkit.Server]
@@ -291,6 +292,34 @@ def test_what_a_parser_of_the_scripts_own_raises_of_a_message_ends_the_session()
         with pytest.raises(ConnectError, match="the parser raised KeyError: 'what") as raised:
             sio.connect()
     assert raised.value.kind == "protocol error" and not sio.fleet.recorder.internal_errors
+
+
+@pytest.mark.parametrize("way", ["disconnect", "drain"])
+def test_a_parser_of_the_scripts_own_that_knows_no_goodbye_holds_up_no_end(
+    servers: Servers, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the end of a run it was an internal error, exit code 4."""
+
+    class Silent(MsgpackParser):
+        def encode(self, packet: Packet) -> list[str | bytes]:
+            if packet.type == PacketType.DISCONNECT:
+                raise KeyError("DISCONNECT")
+            return super().encode(packet)
+
+    fleet = Fleet()
+    options = {"version": 4, "transports": ["websocket"], "parser": Silent()}
+    sio = SocketIOClient(fleet, options, url=servers("sio4", "--msgpack").url)
+    with gevent.Timeout(8):
+        sio.connect(namespaces=["/", "/chat"])
+        if way == "disconnect":
+            sio.disconnect("/chat")
+            assert sio.connected and list(sio.namespaces) == ["/"]
+            sio.disconnect()
+        else:
+            fleet.drain(1)
+    assert not sio.connected and fleet.recorder.connections.encode()["closed"] == {"client": 1}
+    assert not fleet.recorder.internal_errors
+    assert "leaving namespace /chat can't be told to the server: the parser raised KeyError" in caplog.text
 
 
 def test_a_parser_of_the_scripts_own_that_makes_no_decoder_is_told_as_that() -> None:
