@@ -6,7 +6,7 @@ import itertools
 import logging
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -180,10 +180,10 @@ class Fleet:
         self._watched.setdefault(member, []).append(then)
         return True
 
-    def await_leaving(self, members: Iterable[Member]) -> None:
-        """Wait until nothing of these is open, as long as that may take once their user is gone."""
+    def await_leaving(self) -> None:
+        """Wait until nothing is open, as long as that may take once the only user is gone."""
         until = perf_counter() + self.patience + 1.0
-        while any(member in self.members for member in members) and perf_counter() < until:
+        while self.members and perf_counter() < until:
             gevent.sleep(0.01)
         gevent.sleep(0.01)  # who listens to samples hears of the last
 

@@ -195,7 +195,7 @@ class SocketIOUser(User):
             self.sio.fleet.complain(f"on_stop: {error}")
         if self.environment.runner is None:  # `run_single_user`: it has no greenlet whose end lets them go
             self._gone(None)
-            self.sio.fleet.await_leaving(self.clients)
+            self.sio.fleet.await_leaving()
 
     def _start(self, on_start: Callable[[], None]) -> None:
         del cast(Any, self).on_start  # whoever calls it again gets the script's own
