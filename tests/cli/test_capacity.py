@@ -256,7 +256,7 @@ def test_sessions_per_second_over_two_processes(target: serverkit.Server, tmp_pa
     assert report["connections"]["opened"] == sum(target.counts()["connects"].values())
 
 
-def test_sessions_that_die_at_once_are_not_held(target: serverkit.Server, tmp_path: Path) -> None:
+def test_sessions_that_get_no_account_are_not_held(target: serverkit.Server, tmp_path: Path) -> None:
     """Of accounts there are three, and eight are wanted at a time: those that get one are served well."""
     (tmp_path / "accounts.csv").write_text("name\nann\nbob\neve\n")
     done, report = capacity(
@@ -264,8 +264,8 @@ def test_sessions_that_die_at_once_are_not_held(target: serverkit.Server, tmp_pa
         "--arrivals", "4..8", "--sio-session-length", "2s", "--step", "2s", "--settle", "1s",
         "--sio-check", "CALL: fail_ratio < 1%", "--expect", ">= 1",
     )  # fmt: skip
-    assert done.code == 3, done.text
-    assert (report["capacity"]["holds"], report["capacity"]["by"]) == (None, "connected"), done.text
+    assert done.code == 4 and "give it more rows" in " ".join(done.out.split()), done.text
+    assert (report["capacity"]["holds"], report["capacity"]["reason"]) == (None, "generator"), done.text
 
 
 def test_messages_of_a_level_are_judged_before_it_is(target: serverkit.Server, tmp_path: Path) -> None:
