@@ -10,6 +10,7 @@ from typing import TypeVar
 from sioload.engineio.urls import Endpoint, bare
 from sioload.net.tls import tls_reason
 from sioload.plain import Json
+from sioload.socketio.detect import unknown_namespace
 from sioload.socketio.generations import UNKNOWN_3, Generation
 
 _Error = TypeVar("_Error", bound=BaseException)
@@ -105,7 +106,7 @@ def is_login(asked: Endpoint, location: str) -> bool:
 
 def namespace_remedy(generation: Generation, reason: str) -> str:
     """What to give a server that refuses a namespace."""
-    if "invalid namespace" in reason.lower() or "unable to connect" in reason.lower():
+    if unknown_namespace(reason):
         return "check --namespace: the server may have none of this name"
     if generation.connect_payload == "auth":
         return "give what the server asks for (--auth)"

@@ -98,6 +98,11 @@ def refuses_origin(status: int, body: bytes) -> bool:
     return status in (400, 401, 403) and re.search(rb"(?i)\b(origin|cors)\b", body[:200]) is not None
 
 
+def unknown_namespace(reason: str) -> bool:
+    """Whether a refusal says, as Node's and Python's servers do, that there is no namespace of this name."""
+    return re.search("invalid namespace|unable to connect", reason, re.IGNORECASE) is not None
+
+
 def lacks_upgrade(body: bytes) -> bool:
     """Whether that is what Node or python-socketio say of a websocket without its header Upgrade."""
     return any(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from typing import Final
@@ -18,6 +17,7 @@ from sioload.measure.names import clean_name, normalise
 from sioload.net.fleet import Fleet
 from sioload.plain import Json
 from sioload.report.servers import ADMIN, Servers
+from sioload.socketio.detect import unknown_namespace
 
 NAME: Final = "admin"
 #: Seconds between what a node tells, and what it told before.
@@ -129,7 +129,7 @@ def _remedy(error: ConnectError) -> str:
     """What to give a server that refuses the namespace."""
     if error.kind != "refused":
         return ""
-    unknown = re.search("invalid namespace|unable to connect", error.reason, re.IGNORECASE)
+    unknown = unknown_namespace(error.reason)
     return f": {_NO_ADMIN if unknown else 'give credentials in the URL, as http://user:password@host/admin'}"
 
 
