@@ -129,7 +129,7 @@ class SocketIOClient(ClientBase):
             names = [*((namespaces and names) or ()), self._home]
         names = names or sorted(self._incoming.namespaces()) or ["/"]
         for name in names:
-            if not name.startswith("/"):
+            if not isinstance(name, str) or not name.startswith("/"):  # type: ignore[redundant-expr]
                 raise UsageError(f"namespace {name!r} must begin with '/'")
         wanted = list(dict.fromkeys(names))
         opener.ask_url = None
@@ -176,7 +176,8 @@ class SocketIOClient(ClientBase):
 
         Raises:
             NotConnected: there was no connection in time; the outcome is `not_sent`.
-            EncodeError: the data can't be serialised; the outcome is `not_sent`.
+            EncodeError: the data can't be serialised, or the event's name is reserved (`connect`,
+                `disconnect`...); the outcome is `not_sent`.
             Refused: the message is above the server's maxPayload; the outcome is `error`.
             RunEnded: a listener of the run's end called it too late; not counted.
         """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from mypy_extensions import mypyc_attr
 
 from sioload.client.emits import arguments_of
-from sioload.client.namespace import Namespace
+from sioload.client.namespace import Namespace, plain
 from sioload.errors import EncodeError, ProtocolError, Refused
 from sioload.net.pushes import Hearer
 from sioload.net.websocket import MessageHandler
@@ -23,6 +23,7 @@ from sioload.session.transport import Receipt
 from sioload.socketio.codec import (
     COMMON_ATTACHMENTS,
     ID_DIGITS,
+    RESERVED,
     Decoder,
     encode_event,
     event_head,
@@ -162,11 +163,13 @@ class Packets(MessageHandler):
         """Send an event; see `Connection.send`. `data` is as a script gives it (`emits.arguments_of`).
 
         Raises:
-            EncodeError: an argument can't be serialised.
+            EncodeError: an argument can't be serialised, or the name is reserved.
             Refused: the message is above the server's maxPayload.
         """
         connection = self.connection
         assert connection is not None
+        if event in RESERVED and self.generation.eio == "4":
+            raise EncodeError(f"{plain(event)!r} is reserved: servers end the session of who emits it")
         if self._direct and connection.direct:
             head, json = event_head(namespace, b"42"), event_json(event, data)
             if json is not None and len(head) + ID_DIGITS + len(json) <= connection.max_payload:

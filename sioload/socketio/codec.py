@@ -60,6 +60,13 @@ def encode_event(
     return [_head(kind, namespace, id) + (escape(text) if ascii else text), *attachments]
 
 
+#: Names of what Socket.IO 3 and 4 tell about the connection itself: no client may emit them, and servers of
+#: Node end the session of who does. socket.io-parser, `RESERVED_EVENTS`.
+RESERVED: Final = frozenset(
+    ("connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener")
+)
+
+
 def event_head(namespace: str, kind: bytes) -> bytes:
     """What stands before an event's id, in UTF-8; `kind` is what it begins with: "2", or "42" in a frame."""
     return kind if namespace == "/" else kind + _head("", namespace, None).encode()

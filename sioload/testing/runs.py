@@ -70,6 +70,9 @@ def run(
     for name, texts in (("checks", checks), ("args", args)):
         if isinstance(texts, str):
             raise UsageError(f"{name} is a list of texts, not one: {name}=[{texts!r}]")
+    for name, value in (env or {}).items():
+        if not isinstance(value, str):
+            raise UsageError(f"env is of texts: {name}={value!r} isn't one")
     args = list(args)
     if any(str(arg).partition("=")[0] == "--sio-report" for arg in args):
         raise UsageError("run() gives the report: leave --sio-report out, and write its `data` to a file")
@@ -246,7 +249,13 @@ class Row:
         return self.failures / self.count if self.count else 0.0
 
     def percentile(self, percent: float) -> float | None:
-        """Any percentile, such as 99.9."""
+        """Any percentile, such as 99.9.
+
+        Raises:
+            UsageError: there is no such one.
+        """
+        if not 0 <= percent <= 100:
+            raise UsageError(f"there is no percentile {percent}: give 0 to 100")
         if self._totals is None:
             self._totals = totals_of(self._event)
         return self._totals.times.percentile(percent) if self._totals.times.total else None

@@ -572,6 +572,7 @@ def bad_usage_is_refused_before_anything_is_sent() -> None:
     raises(OptionError, lambda: client(version=5), "version")
     raises(OptionError, lambda: client().connect("ftp://127.0.0.1"), "http://")
     raises(UsageError, lambda: client().connect(namespaces=["chat"]), "'/'")
+    raises(UsageError, lambda: client().connect(namespaces=[1]), "namespace 1 must begin with '/'")
     raises(NotConnected, lambda: client().emit("echo", 1), "not connected")
     sio = connected()
     raises(ConnectError, lambda: sio.connect(), "already connected")

@@ -14,7 +14,7 @@ from faults.hostile import Hostile, Peer
 
 from sioload.client.api import SocketIOClient
 from sioload.client.dispatcher import Handler
-from sioload.errors import ConnectError, NotConnected, UsageError
+from sioload.errors import ConnectError, EncodeError, NotConnected, UsageError
 from sioload.net.fleet import Fleet
 from sioload.options import Limits
 from sioload.socketio.packet import Packet, PacketType
@@ -53,6 +53,21 @@ def test_event_names_may_be_numbers(servers: Servers, kind: str) -> None:
     assert rows["CALL", "1"].totals().count == rows["EMIT", "1"].totals().count == 1
     assert rows["RECV", "3"].totals().count == 1
     assert rows["REPLY", "push>2"].totals().count == 1
+
+
+@pytest.mark.parametrize("kind", ["sio3", "sio4", "msgpack"])
+def test_a_reserved_name_is_refused_and_the_session_goes_on(servers: Servers, kind: str) -> None:
+    """Servers would end it."""
+    sio = client(servers, kind)
+    with gevent.Timeout(10):
+        sio.connect()
+        for send in (sio.emit, sio.call):
+            with pytest.raises(EncodeError, match="'disconnect' is reserved"):
+                send("disconnect", {"binary": b"too"})
+        assert sio.call("echo", 1) == 1
+        sio.close_quietly()
+    ledger = sio.fleet.recorder.ledger
+    assert (ledger.emits, ledger.not_sent, ledger.acked) == (3, 2, 1)
 
 
 class Name(str, Enum):  # noqa: UP042 - of a StrEnum it is

@@ -71,6 +71,10 @@ def report():
 def test_it_holds(report):
     assert report.exit_code == 0, report.exit_reason
     assert 0 < report["CALL echo"].p50 <= report["CALL echo"].p99 < 5
+    row = report["CALL echo"]
+    assert row.p50 <= row.percentile(75) <= row.percentile(100)
+    with pytest.raises(sioload.UsageError, match="no percentile 101: give 0 to 100"):
+        row.percentile(101)
     report.check("CALL: fail_ratio < 1%")
     report.check("CALL: p99 < 5s after 1s")
 
@@ -108,6 +112,8 @@ def test_bad_usage_is_said():
         sioload.run({plain!r}, run_time=1, host={url!r})
     with pytest.raises(sioload.UsageError, match="checks is a list of texts"):
         sioload.run({script!r}, checks="CALL: p99 < 1s")
+    with pytest.raises(sioload.UsageError, match="env is of texts: TENANTS=3"):
+        sioload.run({script!r}, run_time=1, env={{"TENANTS": 3}})
     for given in (["--sio-report", "a.json"], ["--sio-report=a.json"]):
         with pytest.raises(sioload.UsageError, match="leave --sio-report out"):
             sioload.run({script!r}, run_time=1, args=given)
