@@ -17,6 +17,7 @@ from sioload.plain import Json
 from sioload.report import compare_text
 from sioload.report.checks import Check
 from sioload.report.compare import compared
+from sioload.report.files import write_whole
 from sioload.report.runs import Run, read_run
 from sioload.report.summary import coloured, print_to
 
@@ -121,10 +122,5 @@ def _page(found: Json, before: Sequence[Run], after: Sequence[Run]) -> str:
 
 
 def _write(path: str | None, text: Callable[[], str]) -> None:
-    if path is None:
-        return
-    try:
-        Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(text(), encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UsageError(f"can't write {path}: {error.strerror}") from error
+    if path is not None and (fault := write_whole(path, text())) is not None:
+        raise UsageError(fault)

@@ -107,6 +107,7 @@ def _read(file: Path, largest: int) -> bytes:
 
 def _store(folder: Path, files: dict[str, bytes]) -> None:
     """Write all files, or none."""
+    written: list[Path] = []
     try:
         for name in files:
             if (folder / name).exists() or (folder / name).is_symlink():
@@ -114,6 +115,9 @@ def _store(folder: Path, files: dict[str, bytes]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             with open(folder / name, "xb") as file:
+                written.append(folder / name)
                 file.write(content)
     except OSError as error:
+        for file_of_ours in written:
+            file_of_ours.unlink()
         raise UsageError(f"can't write to {folder}: {error.strerror}") from error

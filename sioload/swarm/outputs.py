@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -10,7 +9,6 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Container, Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import gevent
@@ -21,6 +19,7 @@ from sioload.plain import Json
 from sioload.report.ci import github_lines, junit_xml, markdown
 from sioload.report.document import UNVERIFIED, unverified
 from sioload.report.figures import Figures
+from sioload.report.files import write_whole
 from sioload.report.hlog import hlog
 from sioload.report.summary import coloured, print_to, summary_text
 from sioload.swarm import describe
@@ -55,7 +54,7 @@ def write(
             logger.exception("sioload: internal error in %s", make.__name__)
             faults[make.__name__] = f"{make.__name__}: {type(error).__name__}: {error}"
     for path, text in files.items():
-        if (fault := _write(path, text)) is not None:
+        if (fault := write_whole(path, text)) is not None:
             faults[path] = fault
     return faults
 
@@ -63,30 +62,6 @@ def write(
 def _file_of(option: str, path: str) -> str:
     """The file that an option asks for; some name its folder."""
     return os.path.join(path, "sioload.hlog") if option == "sio_hlog" else path
-
-
-def _write(path: str, text: str) -> str | None:
-    """Write a file whole or not at all; returns why it could not be.
-
-    Pipes and devices are written as they are, and so is what a link leads to: it may be this process's output
-    (/dev/stdout), and the link must stay.
-    """
-    target = Path(path)
-    part = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_symlink() or (target.exists() and not target.is_file()):
-            target.write_text(text, encoding="utf-8", errors="replace")
-            return None
-        try:
-            part.write_text(text, encoding="utf-8", errors="replace")
-            os.replace(part, target)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                part.unlink()
-    except OSError as error:
-        return f"can't write {path}: {error.strerror or error}"
-    return None
 
 
 def tell(report: Mapping[str, Json], options: Any, unwritten: Container[str] = ()) -> None:
@@ -212,7 +187,7 @@ def write_locust_files(
             environment.host = host
         if unverified({"settings": settings}):
             html = html.replace("</body>", f"<p>{UNVERIFIED}</p></body>", 1)
-        fault = _write(options.html_file, html)
+        fault = write_whole(options.html_file, html)
         if fault is not None:
             faults.append(fault)
     return faults

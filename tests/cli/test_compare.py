@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -57,6 +59,37 @@ def test_a_server_slowed_by_half_is_flagged_with_one_run_a_side(servers, tmp_pat
         assert sum(block.count for block in blocks.values()) == event["count"]
     calls = blocks_of(next(event for event in report["events"] if event["type"] == "CALL")["blocks"])
     assert 7 <= len(calls) <= 10 and report["blocks"]["seconds"] == 1.0
+
+
+def test_what_does_not_fit_takes_the_place_of_nothing(servers, tmp_path):
+    """The file of the last comparison stays as it was, and no half of a script is left."""
+    url = servers("sio4").url
+    before = side(url, tmp_path, "run", 0.01, 1, 3)[0]
+    (tmp_path / "compared.json").write_text("the last one")
+    (tmp_path / "script.yml").write_text(
+        "{config: {target: 'http://a'}, scenarios: [{engine: socketio, flow: [{think: 1}, {emit: [say, "
+        + "x" * 5000
+        + "]}]}]}"
+    )
+    for args, told in (
+        (
+            ["compare", before, "--with", before, "--json", "compared.json"],
+            "can't write compared.json: File too large",
+        ),
+        (["import", "script.yml", "-o", "scripts"], "can't write to scripts: File too large"),
+    ):
+        command = " ".join(map(shlex.quote, serverkit.sioload(args)))
+        done = subprocess.run(
+            ["bash", "-c", f"ulimit -f 2; exec {command}"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+    assert (tmp_path / "compared.json").read_text() == "the last one"
+    assert not list((tmp_path / "scripts").iterdir())
+    assert not list(tmp_path.glob(".compared*"))
 
 
 @pytest.mark.verify
