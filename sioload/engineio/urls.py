@@ -10,7 +10,7 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from sioload.engineio.cookies import Jar, Keeper
@@ -22,8 +22,8 @@ from sioload.plain import Json
 logger = logging.getLogger(__name__)
 #: What JavaScript's encodeURIComponent leaves as it is, beside letters and digits.
 _UNRESERVED = "-_.!~*'()"
-#: A part of a query, as encodeURIComponent writes it.
-encoded = lru_cache(maxsize=1024)(partial(quote, safe=_UNRESERVED))
+#: What it leaves alone: most values, and each session's id.
+_plain = re.compile(rf"[\w{re.escape(_UNRESERVED)}]*", re.ASCII).fullmatch
 #: What a request's target may hold as it is.
 _ASCII = "".join(map(chr, range(128)))
 #: Content codings of answers.
@@ -38,6 +38,12 @@ _MANAGED = frozenset(
 
 #: Parameters that each request of Engine.IO has of its own.
 _ENGINES = frozenset(("EIO", "transport", "sid"))
+
+
+@lru_cache(maxsize=1024)
+def encoded(text: str) -> str:
+    """A part of a query, as encodeURIComponent writes it."""
+    return text if _plain(text) else quote(text, safe=_UNRESERVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +231,8 @@ class Request:
     """
 
     __slots__ = ("_cookie_header", "_cookies", "_elsewhere", "_jar", "_keeper", "_left", "_options_headers",
-                 "edits", "encode", "endpoint", "headers", "method", "query", "transport")  # fmt: skip
+                 "_own", "edits", "encode", "endpoint", "headers", "method", "query",
+                 "transport")  # fmt: skip
 
     def __init__(
         self,
@@ -253,6 +260,7 @@ class Request:
         self._jar: Jar | None = None
         self._cookies: tuple[dict[str, str], dict[str, str]] | None = None  # before and after the hook
         self._cookie_header: list[tuple[str, str]] = []
+        self._own: tuple[Endpoint, int, str] | None = None  # where, after which edit, and what goes there
         if cookies or headers:
             self._give(cookies)
 
@@ -323,10 +331,18 @@ class Request:
 
     def target(self, endpoint: Endpoint, parameters: list[tuple[str, str]]) -> str:
         """The request target, in ASCII: path, the user's query, then the engine's parameters."""
-        given = (endpoint.query, self.query_string())
-        parts = [p for p in (map(without_engines, given) if parameters else given) if p]
-        parts += [f"{name}={encoded(value)}" for name, value in parameters]
-        return in_ascii(endpoint.path + ("?" + "&".join(parts) if parts else ""))
+        own = self._own
+        if own is None or own[0] is not endpoint or own[1] != self.edits or not parameters:
+            given = [query for query in (endpoint.query, self.query_string()) if query]
+            if parameters:
+                given = [query for query in map(without_engines, given) if query]
+            text = in_ascii(endpoint.path + ("?" + "&".join(given) if given else ""))
+            if not parameters:
+                return text
+            own = self._own = endpoint, self.edits, text
+        text = own[2]
+        engines = "&".join([f"{name}={encoded(value)}" for name, value in parameters])
+        return f"{text}&{engines}" if "?" in text else f"{text}?{engines}"
 
     def query_string(self) -> str:
         """The user's query, encoded as encodeURIComponent does, or as written with `encode_query` off."""

@@ -38,19 +38,18 @@ MOVES = 5
 _told: set[str] = set()
 
 
-class _Form(NamedTuple):
-    """A polling request but for its method, its timestamp, and what only a POST has.
+class _Heads(NamedTuple):
+    """What stands behind the targets of polling requests.
 
     Attributes:
-        before: its target up to the timestamp.
-        after: the rest of it, and the headers.
-        post: the same for a POST, which has a content type of its own.
-        cookie, edits: the `Request`'s when this was made.
+        get: of a GET.
+        post: of a POST, which has a content type of its own.
+        at, cookie, edits: where they go, and the `Request`'s when this was made.
     """
 
-    before: str
-    after: str
+    get: str
     post: str
+    at: Endpoint
     cookie: str
     edits: int
 
@@ -71,8 +70,8 @@ class Requests:
         tickets: of the client's TLS; set it for sessions that are to be resumed.
     """
 
-    __slots__ = ("_form", "_hidden", "_moves", "_opens_at", "_sent", "asked", "confided", "decode", "encode",
-                 "endpoint", "fleet", "generation", "given", "options", "owner", "proxy", "sid",
+    __slots__ = ("_heads", "_hidden", "_kept", "_moves", "_opens_at", "_sent", "asked", "confided", "decode",
+                 "encode", "endpoint", "fleet", "generation", "given", "options", "owner", "proxy", "sid",
                  "tickets")  # fmt: skip
 
     def __init__(
@@ -95,7 +94,8 @@ class Requests:
         self._moves = 0
         self._opens_at: Endpoint | None = None
         self._sent = ""
-        self._form: _Form | None = None
+        self._heads: _Heads | None = None
+        self._kept: tuple[str, str] | None = None  # the target of polls, but for its timestamp
         self.confided: object = None
         self.tickets: Tickets | None = None
         self.proxy = parse_url(options.proxy) if options.proxy else None
@@ -106,7 +106,7 @@ class Requests:
     def speak(self, generation: Generation) -> None:
         """Ask, take and send as this generation does from now on."""
         self.generation = generation
-        self._form = None
+        self._kept = None
         self.encode = generation.encode_base64 if self.options.base64 else generation.encode_frame
         self.decode = generation.decode_frame
 
@@ -192,15 +192,15 @@ class Requests:
 
     def get(self, generation: Generation | None = None) -> bytes:
         """The bytes of a poll, or of the request for a session (in another generation's form)."""
-        form, stamp = self._polling(generation or self.generation)
-        return f"GET {form.before}{stamp}{form.after}\r\n\r\n".encode()
+        target, heads = self._polling(generation or self.generation)
+        return f"GET {target}{heads.get}\r\n\r\n".encode()
 
     def post(self, packets: list[Packet]) -> bytes:
         """The bytes of a request that brings packets."""
         body, content_type = self.generation.encode_payload(packets, self.options.base64)
-        form, stamp = self._polling(self.generation)
+        target, heads = self._polling(self.generation)
         own = f"Content-Type: {content_type}\r\nContent-Length: {len(body)}"
-        return f"POST {form.before}{stamp}{form.post}\r\n{own}\r\n\r\n".encode() + body
+        return f"POST {target}{heads.post}\r\n{own}\r\n\r\n".encode() + body
 
     def unpack(self, body: bytes) -> list[Packet]:
         """The packets of a poll's answer.
@@ -223,34 +223,34 @@ class Requests:
         self._sent = f"{before}{self._timestamp('websocket')}{after}"
         return self._sent, asked.header_list(at, True, time())
 
-    def _polling(self, generation: Generation) -> tuple[_Form, str]:
-        """A request's form, kept while nothing changes once the session is open, and its timestamp."""
-        asked, form, stamp = self.asked, self._form, self._timestamp("polling")
+    def _polling(self, generation: Generation) -> tuple[str, _Heads]:
+        """A request's target, and what stands behind it; kept while nothing changes."""
+        asked = self.asked
         assert asked is not None
-        at = self.at()
+        at, heads = self.at(), self._heads
         cookie = asked.cookie(at, time())
-        if form is None or form.cookie != cookie or form.edits != asked.edits:
-            before, after = self._target(at, "polling", generation)
-            form = self._head(at, before, after, cookie)
-            if self.sid:
-                self._form = form
-            else:
-                self._sent = f"{before}{stamp}{after}"
-        return form, stamp
+        if heads is None or heads.at is not at or heads.cookie != cookie or heads.edits != asked.edits:
+            heads = self._heads = self._head(at, cookie)
+            self._kept = None
+        before, after = kept = self._kept or self._target(at, "polling", generation)
+        target = f"{before}{self._timestamp('polling')}{after}"
+        if self.sid:
+            self._kept = kept
+        else:
+            self._sent = target
+        # Through a proxy, which passes it on: RFC 9112, section 3.2.2.
+        return (target if self.proxy is None or at.tls else at.origin + target), heads
 
-    def _head(self, at: Endpoint, before: str, after: str, cookie: str) -> _Form:
-        """A polling request with this target; through a proxy, which passes it on, if there is one."""
+    def _head(self, at: Endpoint, cookie: str) -> _Heads:
         asked, proxy = self.asked, self.proxy
         assert asked is not None
         headers = asked.header_list(at, False, time())
-        if proxy is not None and not at.tls:
-            before = at.origin + before  # RFC 9112, section 3.2.2
-            if proxy.authorization:
-                headers = [header for header in headers if header[0].lower() != "proxy-authorization"]
-                headers.append(("Proxy-Authorization", proxy.authorization))
-        lines = [f"{after} HTTP/1.1", *[f"{name}: {value}" for name, value in headers]]
+        if proxy is not None and not at.tls and proxy.authorization:
+            headers = [header for header in headers if header[0].lower() != "proxy-authorization"]
+            headers.append(("Proxy-Authorization", proxy.authorization))
+        lines = [" HTTP/1.1", *[f"{name}: {value}" for name, value in headers]]
         post = [line for line in lines if not line.lower().startswith("content-type:")]
-        return _Form(before, "\r\n".join(lines), "\r\n".join(post), cookie, asked.edits)
+        return _Heads("\r\n".join(lines), "\r\n".join(post), at, cookie, asked.edits)
 
     def _target(self, at: Endpoint, transport: str, generation: Generation) -> tuple[str, str]:
         """Path and parameters in the generation's form, as they are before and behind the timestamp."""
@@ -298,6 +298,7 @@ class Requests:
     def let_go(self) -> None:
         """No request can follow: of what they carried, only what nobody may see is still of interest."""
         asked, self.asked = self.asked, None
+        self._heads = self._kept = None
         if asked is not None and (asked.edits or asked.jar is not None):
             self._hidden = asked.secrets()
 

@@ -25,7 +25,7 @@ def requests(options: Options, generation: Generation = V4, path: str = "/socket
 
 def anew(made: Requests) -> bytes:
     """A poll that nothing was kept for."""
-    made._form = None
+    made._heads = made._kept = None
     return STAMP.sub(rb"\1x", made.get())
 
 
