@@ -31,11 +31,12 @@ class Namespace:
         offset: what the server is to go on behind then.
         asked: when its CONNECT was sent in this attempt, in seconds of `perf_counter`; None before.
         refused: the server said no in this attempt, which has counted.
+        bare: the server is of before 1.5 and takes a query for a part of the name: asked for without one.
         early, early_size: events that overtook the answer to CONNECT, and about how many bytes they are.
     """
 
-    __slots__ = ("asked", "connected", "early", "early_size", "kicked", "name", "offset", "pid", "query",
-                 "recovered", "refused", "sid")  # fmt: skip
+    __slots__ = ("asked", "bare", "connected", "early", "early_size", "kicked", "name", "offset", "pid",
+                 "query", "recovered", "refused", "sid")  # fmt: skip
 
     def __init__(self, name: str, query: str = "") -> None:
         self.name = name
@@ -48,6 +49,7 @@ class Namespace:
         self.offset: str | None = None
         self.asked: float | None = None
         self.refused = False
+        self.bare = False
         self.early: list[Packet] | None = None
         self.early_size = 0
 

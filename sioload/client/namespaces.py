@@ -20,6 +20,7 @@ from sioload.errors import ConnectError, ConnectionLost, EncodeError, Failure, L
 from sioload.net.clock import stamp
 from sioload.options import Options
 from sioload.plain import Json
+from sioload.socketio.detect import unknown_namespace
 from sioload.socketio.packet import Packet
 
 if TYPE_CHECKING:
@@ -169,7 +170,8 @@ class Namespaces(Control):
                 _not_asked(self, namespace, f"namespace {namespace.name}?...: {NO_QUERY}")
                 return
         elif generation.connect_payload == "query":
-            payload = "&".join(part for part in (namespace.query, self._query) if part) or None
+            own = None if namespace.bare else self._query
+            payload = "&".join(part for part in (namespace.query, own) if part) or None
         else:
             payload = None
         namespace.asked = perf_counter()
@@ -185,6 +187,8 @@ class Namespaces(Control):
         data = packet.data if isinstance(packet.data, dict) else {}
         if packets.generation.connect_payload == "auth" and not isinstance(data.get("sid"), str):
             self._listener.on_older()
+            return
+        if isinstance(packet.data, str) and _ask_bare(self, namespace):
             return
         now = perf_counter()
         namespace.joined(data)
@@ -234,6 +238,8 @@ class Namespaces(Control):
         if namespace is not None and namespace.connected:
             if generation.opens_root == "server":
                 self._listener.on_server_error(namespace.name, data, reason)
+            return
+        if namespace is not None and unknown_namespace(reason) and _ask_bare(self, namespace):
             return
         waiting = [namespace] if namespace is not None else []
         if namespace is None and servers_root:
@@ -349,3 +355,15 @@ def _not_asked(namespaces: Namespaces, namespace: Namespace, reason: str) -> Non
     namespace.kicked = True  # tried again before the next task
     namespaces._listener.on_unjoined(namespace.name, reason)
     namespaces._fleet.later(namespaces._listener.on_rejoin_refused)
+
+
+def _ask_bare(namespaces: Namespaces, namespace: Namespace) -> bool:
+    """Ask once more without the session's query: before 1.5 it was a part of the name, which 1.0 knows as any
+    other and 1.1 to 1.4 don't know."""
+    sent, asked = namespaces._query and not namespace.query and not namespace.bare, namespace.asked
+    namespace.bare = bool(sent) and namespaces.packets.generation.version == 1
+    if namespace.bare:
+        namespace.asked = None
+        namespaces._send_connect(namespace, None)
+        namespace.asked = asked
+    return namespace.bare

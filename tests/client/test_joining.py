@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import gevent
 import pytest
+import serverkit
 from faults.hostile import Hostile, Peer
 
 from sioload.client.api import SocketIOClient
@@ -300,3 +302,37 @@ def test_handlers_that_name_no_namespace_are_for_the_one_in_the_url_also_if_it_c
             until(lambda: heard[-1:] != ["connect"] and len(heard) % 2 == 0)
             sio.disconnect()
     assert heard == ["connect", "/chat", "connect", "own of /game", "connect", "/room"]
+
+
+@pytest.mark.parametrize("version", [1, "auto"])
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
+@pytest.mark.parametrize("names", ["1.0", "1.4"])
+def test_a_query_of_the_session_keeps_nobody_out_of_namespaces_before_1_5(
+    servers: Callable[..., serverkit.Server], names: str, transport: str, version: int | str
+) -> None:
+    """It was taken for a part of their names: 1.1 to 1.4 refused them, 1.0 joined others, all empty."""
+    server = servers("sio1", "--old-names", names)
+    server.reset()
+    options = {"version": version, "transports": [transport], "query": {"a": "1"}, "reconnection_delay": 0.05}
+    sio = SocketIOClient(None, options, url=server.url)
+    with gevent.Timeout(10):
+        sio.connect(namespaces=["/", "/chat"])
+        assert sio.call("handshake", namespace="/chat")["query"]["a"] == "1"
+        sio.emit("close")
+        until(lambda: server.counts()["connects"]["/chat"] == 2)  # and after a loss
+        assert sio.call("echo", 1, namespace="/chat") == 1
+        with pytest.raises(ConnectError, match="/private refused"):
+            sio.another_client().connect(namespaces=["/private"])
+        sio.disconnect()
+    assert rows(sio, "CONNECT") == ["/ 2 0", "/chat 2 0", "/private 1 1"]
+
+
+@pytest.mark.parametrize("kind", ["sio1", "sio2"])
+def test_an_unknown_namespace_is_refused_once_with_a_query_too(
+    servers: Callable[..., serverkit.Server], kind: str
+) -> None:
+    options = {"query": {"a": "1"}, "reconnection": False}
+    sio = SocketIOClient(None, options, url=servers(kind).url)
+    with gevent.Timeout(10), pytest.raises(ConnectError, match="/nosuch refused: Invalid namespace"):
+        sio.connect(namespaces=["/nosuch"])
+    assert rows(sio, "CONNECT") == ["/nosuch 1 1"]

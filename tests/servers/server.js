@@ -3,6 +3,7 @@
 //   node --no-deprecation server.js --lib sio4 --port 0 [--ping-interval ms] [--ping-timeout ms] [--allow-eio3]
 //     [--msgpack] [--recovery] [--transports polling,websocket] [--max-payload bytes] [--deflate] [--cookie]
 //     [--refuse-upgrade] [--cert file --key file] [--stream-ids] [--dismiss ms] [--login]
+//     [--old-names 1.0|1.4] [--any-engine]
 //
 // It prints `listening PORT`. Namespaces: `/` (refused with the query deny=1), `/chat` (open) and `/private` (wants
 // token=secret in the auth payload or the query). HTTP: GET /health, GET /counts, GET /requests, GET /buffered, POST /reset,
@@ -24,6 +25,8 @@ const { values: options } = parseArgs({
     recovery: { type: "boolean", default: false },
     dismiss: { type: "string" },
     login: { type: "boolean", default: false },
+    "old-names": { type: "string" },
+    "any-engine": { type: "boolean", default: false },
     "stream-ids": { type: "boolean", default: false },
     transports: { type: "string" },
     "max-payload": { type: "string" },
@@ -201,7 +204,22 @@ function start09() {
   }
 }
 
+// What comes of a query in a namespace's name before 1.5, as `Client.prototype.ondecoded` was (1.7 otherwise), and
+// in 1.0 `connect`, which makes each namespace that is asked for.
+function oldNames() {
+  const { prototype } = require(`${options.lib}/lib/client`);
+  const { ondecoded, connect } = prototype;
+  prototype.ondecoded = function (packet) {
+    packet.type === 0 ? this.connect(packet.nsp) : ondecoded.call(this, packet);
+  };
+  prototype.connect = function (name) {
+    if (options["old-names"] === "1.0") this.server.of(name);
+    return connect.call(this, name);
+  };
+}
+
 function start() {
+  if (options["old-names"]) oldNames();
   const io = require(options.lib)(server, settings());
   for (const nsp of NAMESPACES) {
     const space = io.of(nsp);
@@ -409,6 +427,8 @@ if (generation === 0) start09();
 else start();
 server.prependListener("request", record);
 server.prependListener("upgrade", record);
+// 3.0 opens whatever revision of Engine.IO is asked for.
+if (options["any-engine"]) server.prependListener("upgrade", (req) => (req.url = req.url.replace("EIO=3", "EIO=4")));
 if (options["refuse-upgrade"]) {
   server.removeAllListeners("upgrade");
   server.on("upgrade", (req, socket) => (record(req), socket.end("HTTP/1.1 400 Bad Request\r\n\r\n")));
