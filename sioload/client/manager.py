@@ -200,7 +200,7 @@ class Manager(OpenerListener, NamespacesListener):
         if self._lost_at is not None:
             self.namespaces.row("RECONNECT", self._lost_reason).add(now - self._lost_at)
             self._lost_at = None
-        self.opener.rest()
+        self.opener.settle()
         self._attempts = 0
         self._listener.on_up(again)
 

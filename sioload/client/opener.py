@@ -14,11 +14,14 @@ from sioload.client.script import Script, ask
 from sioload.engineio.secrets import redact
 from sioload.engineio.urls import Endpoint, Request, parse_url, with_token
 from sioload.errors import ConnectError, End, Failure, OptionError, ProtocolError
+from sioload.net.deadlines import due
 from sioload.net.tls import Tickets
 from sioload.net.tunnel import unused
 from sioload.options import Options
+from sioload.session.asking import SILENCE
 from sioload.session.connection import Connection
 from sioload.session.connection import Listener as SessionListener
+from sioload.session.diagnosis import diagnose, doubtful, works
 from sioload.session.probe import Finding, find_generation, remember_generation
 from sioload.session.requests import Requests
 from sioload.session.traced import TracedRequests
@@ -97,6 +100,13 @@ class Opener(SessionListener):
         self.failed = None
         self._again = False
         self._begin(partial(find_generation, self._fleet, self.endpoint, self.options, self._found))
+
+    def settle(self) -> None:
+        """The attempt has succeeded."""
+        self.rest()
+        connection = self.connection
+        if connection is not None and doubtful(connection.requests, connection.transport):
+            works(connection.requests)
 
     def rest(self) -> None:
         """The attempt is over."""
@@ -248,7 +258,19 @@ class Opener(SessionListener):
             connection.drop("client", reason)
 
     def on_open(self) -> None:
+        connection, limit, soon = self.connection, due(self._deadline), perf_counter() + SILENCE
+        if connection is not None and soon < limit and doubtful(connection.requests, connection.transport):
+            self.rest()
+            self._deadline = self._fleet.deadlines.at(soon, partial(self._unanswered, connection, limit))
         self._listener.on_session()
+
+    def _unanswered(self, connection: Connection, limit: float, now: float) -> None:
+        def told(complaint: str) -> None:
+            if complaint and connection is self.connection and self._listener.trying:
+                connection.broken(ProtocolError(complaint))
+
+        self._deadline = self._fleet.deadlines.at(limit, self._timed_out)
+        diagnose(connection.requests, "polling", told)
 
     def on_closed(self, end: End) -> None:
         connection, self.connection = self.connection, None

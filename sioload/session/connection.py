@@ -192,7 +192,7 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
             self.max_payload = float(handshake.max_payload)
         self._session.start_heartbeat(handshake.ping_interval, handshake.ping_timeout, perf_counter())
         self._fleet.recorder.connections.open(self.transport)
-        works(self.requests)
+        works(self.requests, self.transport)
         self._heartbeat.rearm(self._session.next_check())
         generation = self.requests.generation
         if ws is not None:

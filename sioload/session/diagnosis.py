@@ -39,9 +39,17 @@ def diagnose(failed: Requests, transport: str, told: Callable[[str], None]) -> N
         _Diagnosis(failed, transport, key).start()
 
 
-def works(requests: Requests) -> None:
-    """A session opened, so a version that is fixed is right: nobody asks any more, whatever comes."""
-    if requests.options.version != "auto":
+def doubtful(requests: Requests, transport: str) -> bool:
+    """Whether an open packet doesn't tell that a fixed version is right: 3.0 opens websockets of either
+    revision of Engine.IO, and waits for a CONNECT then, as clients of 1.x and 2.x do."""
+    fixed = requests.options.version != "auto"
+    return fixed and transport == "websocket" and requests.generation.eio == "3"
+
+
+def works(requests: Requests, opened: str = "") -> None:
+    """A session opened on a transport ("": and is used), so a version that is fixed is right: nobody asks any
+    more, whatever comes."""
+    if requests.options.version != "auto" and not doubtful(requests, opened):
         requests.fleet.diagnoses[server_key(requests.endpoint, requests.options)] = requests.generation
 
 

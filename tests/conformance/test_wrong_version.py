@@ -42,6 +42,33 @@ def test_without_polling(servers: Callable[..., serverkit.Server], name: str) ->
     assert {behaviour: line["error"] for behaviour, line in found.items() if line["error"]} == {}
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_3_0_opens_a_websocket_of_another_revision_and_waits(
+    servers: Callable[..., serverkit.Server], version: int
+) -> None:
+    """So did the client, until its connect_timeout, and had nothing to say of the version then."""
+    options = {"version": version, "transports": ["websocket"], "reconnection": False}
+    sio = SocketIOClient(None, options, url=servers("sio3", "--any-engine").url)
+    with (
+        gevent.Timeout(10),
+        pytest.raises(ConnectError, match=r"3\.x or 4\.x .* option version to") as caught,
+    ):
+        sio.connect()
+    assert caught.value.stage == "open"
+
+
+def test_an_old_server_that_takes_its_time_is_waited_for(servers: Callable[..., serverkit.Server]) -> None:
+    """A middleware before the root: one request tells that the version is right."""
+    server = servers("sio2", "--slow-root", "4000")
+    sio = SocketIOClient(None, {"version": 2, "transports": ["websocket"]}, url=server.url)
+    with gevent.Timeout(10):
+        sio.connect()
+        assert sio.call("echo", 1) == 1
+        sio.disconnect()
+    row = sio.fleet.recorder.row("OPEN", "(probe)").totals()
+    assert (row.count, row.failures) == (1, 0)
+
+
 def test_a_websocket_that_is_switched_off_is_no_wrong_version(
     servers: Callable[..., serverkit.Server],
 ) -> None:

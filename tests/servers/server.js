@@ -3,7 +3,7 @@
 //   node --no-deprecation server.js --lib sio4 --port 0 [--ping-interval ms] [--ping-timeout ms] [--allow-eio3]
 //     [--msgpack] [--recovery] [--transports polling,websocket] [--max-payload bytes] [--deflate] [--cookie]
 //     [--refuse-upgrade] [--cert file --key file] [--stream-ids] [--dismiss ms] [--login]
-//     [--old-names 1.0|1.4] [--any-engine]
+//     [--old-names 1.0|1.4] [--any-engine] [--slow-root ms]
 //
 // It prints `listening PORT`. Namespaces: `/` (refused with the query deny=1), `/chat` (open) and `/private` (wants
 // token=secret in the auth payload or the query). HTTP: GET /health, GET /counts, GET /requests, GET /buffered, POST /reset,
@@ -26,6 +26,7 @@ const { values: options } = parseArgs({
     dismiss: { type: "string" },
     login: { type: "boolean", default: false },
     "old-names": { type: "string" },
+    "slow-root": { type: "string" },
     "any-engine": { type: "boolean", default: false },
     "stream-ids": { type: "boolean", default: false },
     transports: { type: "string" },
@@ -225,7 +226,8 @@ function start() {
     const space = io.of(nsp);
     space.use((socket, next) => {
       const { query, auth } = socket.handshake;
-      next(refuse(nsp, query, auth) ? refusal(nsp) : undefined);
+      const done = () => next(refuse(nsp, query, auth) ? refusal(nsp) : undefined);
+      nsp === "/" && options["slow-root"] ? setTimeout(done, Number(options["slow-root"])) : done();
     });
     space.on("connection", (socket) => {
       socket.use(([name], next) => {
