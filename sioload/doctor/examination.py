@@ -288,7 +288,15 @@ class Examination:
             if name not in found.transports:
                 found.transports[name] = self._try(generation, name, name)
         works = [name for name, state in found.transports.items() if state == "works"]
-        if len(works) == 2 and generation.upgrade:
+        offered = handshake is None or "websocket" in handshake.upgrades
+        if len(works) == 2 and generation.upgrade and not offered:
+            found.upgrade = "not offered by the server"
+            found.fault(
+                "the server offers no upgrade (allowUpgrades): who begins with polling stays there",
+                "test with --transports polling, or websocket, as its clients do",
+                fatal=False,
+            )
+        elif len(works) == 2 and generation.upgrade:
             found.upgrade = self._try_upgrade(generation)
             if found.upgrade != "works":
                 self.found.fault(

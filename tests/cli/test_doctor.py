@@ -75,6 +75,15 @@ def test_says_which_transport_is_disabled(
     assert any("--transports websocket" in fault["remedy"] for fault in found["faults"])
 
 
+@pytest.mark.parametrize("kind", ["sio1", "sio2", "sio4"])
+def test_says_that_the_server_offers_no_upgrade(kind: str, servers: Callable[..., serverkit.Server]) -> None:
+    """It was waited for, and looked for at proxies."""
+    found = examine(servers(kind, "--no-upgrades").url, code=0)
+    assert found["upgrade"] == "not offered by the server" and found["ready"] is True
+    (note,) = found["faults"]
+    assert "offers no upgrade" in note["fault"] and "--transports polling, or websocket" in note["remedy"]
+
+
 @pytest.mark.parametrize(
     ("limits", "fits", "remedy"),
     [

@@ -3,7 +3,7 @@
 //   node --no-deprecation server.js --lib sio4 --port 0 [--ping-interval ms] [--ping-timeout ms] [--allow-eio3]
 //     [--msgpack] [--recovery] [--transports polling,websocket] [--max-payload bytes] [--deflate] [--cookie]
 //     [--refuse-upgrade] [--cert file --key file] [--stream-ids] [--dismiss ms] [--login]
-//     [--old-names 1.0|1.4] [--any-engine] [--slow-root ms]
+//     [--old-names 1.0|1.4] [--any-engine] [--slow-root ms] [--no-upgrades]
 //
 // It prints `listening PORT`. Namespaces: `/` (refused with the query deny=1), `/chat` (open) and `/private` (wants
 // token=secret in the auth payload or the query). HTTP: GET /health, GET /counts, GET /requests, GET /buffered, POST /reset,
@@ -27,6 +27,7 @@ const { values: options } = parseArgs({
     login: { type: "boolean", default: false },
     "old-names": { type: "string" },
     "slow-root": { type: "string" },
+    "no-upgrades": { type: "boolean", default: false },
     "any-engine": { type: "boolean", default: false },
     "stream-ids": { type: "boolean", default: false },
     transports: { type: "string" },
@@ -127,6 +128,7 @@ function settings() {
   if (options["max-payload"]) given.maxHttpBufferSize = Number(options["max-payload"]);
   if (options.transports) given.transports = options.transports.split(",");
   if (options["allow-eio3"]) given.allowEIO3 = true;
+  if (options["no-upgrades"]) given.allowUpgrades = false;
   if (options.login) given.allowRequest = loggedIn;
   if (options.deflate) given.perMessageDeflate = { threshold: 0 };
   if (options.cookie) given.cookie = generation < 3 ? "io" : true;
