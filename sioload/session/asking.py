@@ -8,7 +8,7 @@ With `version` "auto" an opening speaks whatever generation the answers show. Wh
 - 3 s of silence: the same, beside the first request
 - 404: before that, the path without its slash at the end (a fixed version tries it too), until both forms
   were tried in vain, or a session opened
-- 401, 403, 407, 429: that user's own refusal
+- 401, 403, 407, 429: that user's own refusal; 502, 503, 504: nobody's, the server isn't there
 - a websocket's open packet without `maxPayload` may be of 1.x to 3.x: nothing is sent for 1 s, in which old
   servers open "/" by themselves (a CONNECT of ours would run its handler again), and new ones say nothing
 
@@ -114,7 +114,7 @@ class Asking(ABC):
         upgraded: the server accepted the websocket.
     """
 
-    __slots__ = ("_asked", "_beside", "_dialler", "_finding", "_first", "_forms", "_held", "_line",
+    __slots__ = ("_asked", "_began", "_beside", "_dialler", "_finding", "_first", "_forms", "_held", "_line",
                  "_listener", "_name", "_over", "_requests", "_timer", "_ws", "stage", "transport",
                  "upgraded")  # fmt: skip
 
@@ -128,6 +128,7 @@ class Asking(ABC):
         self._name = name
         self._forms = {"4", "3", "0"} if not name else set()
         self._first: Report | None = None
+        self._began = requests.generation
         self.transport: str = requests.options.transports[0]
         self.stage: Stage = "dial"
         self._asked = 0.0
@@ -247,11 +248,13 @@ class Asking(ABC):
             self._listener.on_suspicion("polling" if polls else self.transport, report)
             return
         if self._first is None:
-            self._first = report
-        if form in self._forms and (sure or finding.asks):
+            self._first, self._began = report, self._requests.generation
+        fits = form != "0" or self._requests.options.parser == "json"  # 0.9 has no other
+        if form in self._forms and (sure or (finding.asks and fits)):
             self._ask(form)
         else:
             finding.doubt()
+            self._speak(self._began)
             self._first()
 
     def _ask(self, form: str) -> None:

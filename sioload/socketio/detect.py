@@ -81,9 +81,10 @@ def refuses_version(status: int, body: bytes) -> bool:
 def leads_on(status: int, body: bytes) -> bool:
     """Whether an error may be that of a server which knows only another form of handshake.
 
-    401, 403, 407 and 429 refuse the user; an Engine.IO server says in JSON what it refuses.
+    401, 403, 407 and 429 refuse the user, 502 to 504 are a proxy's whose server doesn't answer, or who limits
+    requests; an Engine.IO server says in JSON what it refuses.
     """
-    if status in (401, 403, 407, 429) or 300 <= status < 400:
+    if status in (401, 403, 407, 429, 502, 503, 504) or 300 <= status < 400:
         return False
     return status != 400 or body[:1] not in (b"{", b'"')
 

@@ -238,3 +238,36 @@ def test_a_handshake_url_that_redirects_to_the_users_own_server(
         saw = sio.call("handshake")
         sio.disconnect()
     assert (saw["authorization"], saw["cookie"]) == ("Bearer abc", "a=1")
+
+
+@pytest.mark.parametrize("parser", ["json", "msgpack"])
+def test_a_proxy_whose_server_is_restarted_says_nothing_of_its_generation(parser: str) -> None:
+    """Each attempt asked for 0.9's handshake too: its row failed, and other parsers were told not to fit."""
+    port = serverkit.free_port()
+    args = ["sio4", "--port", str(port), *(["--msgpack"] if parser == "msgpack" else [])]
+    options = {"parser": parser, "reconnection_delay": 0.05, "reconnection_delay_max": 0.1}
+    with nginx(PASS.format(behind=port)) as url, gevent.Timeout(30):
+        sio = SocketIOClient(None, options, url=url)
+        connect = sio.fleet.recorder.row("CONNECT", "/")
+        with serverkit.running(*args):
+            sio.connect()
+        while connect.totals().failures < 3:
+            gevent.sleep(0.01)
+        with serverkit.running(*args):
+            while not sio.connected:
+                gevent.sleep(0.01)
+            assert sio.call("echo", 1) == 1
+            sio.disconnect()
+    assert set(connect.totals().errors) == {"open: HTTP 502"}
+    assert {row.name for row in sio.fleet.recorder.totals() if row.type == "OPEN"} == {"polling"}
+
+
+@pytest.mark.parametrize("parser", ["json", "msgpack"])
+def test_what_no_form_of_the_handshake_opens_fails_in_the_row_of_the_first(parser: str) -> None:
+    options = {"parser": parser, "reconnection": False}
+    with nginx("location / { return 500; }") as url, gevent.Timeout(10):
+        sio = SocketIOClient(None, options, url=url)
+        with pytest.raises(ConnectError, match="HTTP 500"):
+            sio.connect()
+    rows = {row.name: row.failures for row in sio.fleet.recorder.totals() if row.type == "OPEN"}
+    assert rows.pop("(probe)", 0) == 0 and rows == {"polling": 1}
