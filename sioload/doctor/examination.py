@@ -331,6 +331,10 @@ class Examination:
                 remedy = namespace_remedy(generation, reason)
             elif reason.startswith("HTTP 429"):
                 remedy = "it, or a proxy, limits requests: let it take more from this machine"
+            elif reason.startswith("HTTP 5"):
+                remedy = (
+                    "look at its logs, and at those of proxies before it, which may limit requests by this"
+                )
             elif self._kicked:
                 remedy = (
                     "look for what it checks after the connect: a token (--auth, the URL's query), a cookie"

@@ -355,14 +355,20 @@ def test_a_server_that_sends_everybody_away(kind: str, servers: Callable[..., se
     assert "token" in found["faults"][0]["remedy"]
 
 
-def test_a_proxy_that_limits_requests(servers: Callable[..., serverkit.Server]) -> None:
+@pytest.mark.parametrize(("status", "remedy"), [(429, "limits requests"), (503, "which may limit requests")])
+def test_a_proxy_that_limits_requests(
+    status: int, remedy: str, servers: Callable[..., serverkit.Server]
+) -> None:
+    """With 503, as nginx does: another parser was suspected."""
     limit = (
         "  stick-table type ip size 1k expire 60s store http_req_rate(60s)\n  http-request track-sc0 src\n"
-        "  http-request deny deny_status 429 if { sc_http_req_rate(0) gt 2 }\n"
+        "  http-request deny deny_status STATUS if { sc_http_req_rate(0) gt 2 }\n"
     )
+    limit = limit.replace("STATUS", str(status))
     with proxykit.haproxy("", f"{limit}  server one 127.0.0.1:{servers('sio4').port}") as url:
         (fault,) = examine(url, code=1)["faults"]
-    assert "HTTP 429" in fault["fault"] and "limits requests" in fault["remedy"], fault
+    assert f"HTTP {status}" in fault["fault"] and remedy in fault["remedy"], fault
+    assert "parser" not in fault["remedy"]
 
 
 def test_a_server_of_another_parser(servers: Callable[..., serverkit.Server]) -> None:
