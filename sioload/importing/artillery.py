@@ -232,6 +232,11 @@ class _Script:
             self._leave(f"step {said(key, 40)}: {known}")
         return [Note(f"{said(', '.join(raw), 60)}: not translated")] if raw else []
 
+    def _senseless(self, what: str) -> list[Step]:
+        """A step that Artillery itself refuses."""
+        self._leave(what)
+        return [Note(f"{what}: not translated")]
+
     def _function(self, name: str) -> Step:
         if name not in self._functions:
             self._functions[name] = f"{name}, a function of the script's processor, which isn't translated"
@@ -256,6 +261,8 @@ class _Script:
         return [Think(round(max(0.0, seconds - share), 4), round(seconds + share, 4))]
 
     def _loop(self, raw: Mapping[str, Json]) -> list[Step]:
+        if not isinstance(raw["loop"], list):
+            return self._senseless(f"loop {said(str(raw['loop']), 60)}: no list of steps")
         names = self._templates.names
         self._loops += 1
         loop = Loop([], name=f"loop {self._loops}")
@@ -279,6 +286,10 @@ class _Script:
         names[turn] = Made("count", name=loop.name)
         names[element] = Made("element", name=loop.name)
         loop.steps = self._steps(raw["loop"])
+        takes_time = any(isinstance(step, Emit | Request | Think) for step in steps_of(loop.steps))
+        if loop.count is None and loop.over is None and not takes_time:
+            self._leave("a loop without a count: no step of it takes time, so it has one turn")
+            loop.count = 1
         self._templates.names = {
             **self._templates.names,
             **{key: kept.get(key, names[key]) for key in (turn, element)},
@@ -309,14 +320,19 @@ class _Script:
 
     def _emit(self, raw: Mapping[str, Json]) -> list[Step]:
         given = raw["emit"]
+        if isinstance(given, str):  # Artillery itself refuses a text, but what is meant is plain
+            given = {"channel": given, **{key: raw[key] for key in raw if key == "data"}}
+            raw = {key: raw[key] for key in raw if key != "data"}
         if isinstance(given, list):
             event, args = (given[0], list(given[1:])) if given else ("", [])
         else:
             box = mapping(given)
             event = box.get("channel", "")
             args = [box["data"]] if "data" in box else []
+        if event in ("", None):
+            return self._senseless(f"emit {said(str(given), 60)}: no channel")
         namespace = text_of(raw.get("namespace", mapping(given).get("namespace"))) or "/"
-        step = Emit(said_name(event), [self._own(arg) for arg in args], self._namespace(namespace))
+        step = Emit(str(event), [self._own(arg) for arg in args], self._namespace(namespace))
         response = mapping(raw.get("response", mapping(given).get("response")))
         acknowledge = raw.get("acknowledge", mapping(given).get("acknowledge"))
         reply = text_of(response.get("on")) or text_of(response.get("channel"))
@@ -372,11 +388,6 @@ class _Script:
         where = f"{method} {said(str(raw.get('url')), 40)}"
         judge_request(step, raw, where, self._templates, self._leave)
         return [step]
-
-
-def said_name(event: Json) -> str:
-    """An event's name, as it is sent."""
-    return event if isinstance(event, str) and event else str(event or "message")
 
 
 def _bodies(kind: Kind) -> list[list[Step]]:

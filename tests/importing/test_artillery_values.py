@@ -32,6 +32,33 @@ def test_steps_that_flows_share_are_those_of_each(tmp_path):
     assert [sent.event for sent in script.sent] == ["login", "hello", "x", "login", "hello"]
 
 
+def test_a_step_of_another_shape_is_what_it_says_or_is_named(tmp_path, capsys):
+    """Artillery refuses these; a script that it never ran may have them."""
+    flow = (
+        "{emit: login, data: {a: 1}}, {emit: {event: x}}, {emit: [y]}, {loop: {count: 2, flow: [{emit: z}]}}"
+    )
+    script = imported_text(tmp_path, f"{HEAD}scenarios: [{{engine: socketio, flow: [{flow}]}}]\n")
+    assert [(sent.event, sent.data) for sent in script.sent] == [("login", "{'a': 1}"), ("y", "")]
+    left = capsys.readouterr().out.partition("Left out:")[2]
+    assert "emit {'event': 'x'}: no channel" in left and "}: no list of steps" in left
+    assert "emit login" not in left
+
+
+@pytest.mark.parametrize("pace", ["1x", "none"])
+def test_an_endless_loop_lets_others_run(tmp_path, capsys, pace):
+    """A loop that never waits would hold up every user of its process, and the run's end."""
+    (tmp_path / "s.yml").write_text(
+        f"{HEAD}scenarios: [{{engine: socketio, flow: [{{loop: [{{log: a}}, {{function: f}}]}}, "
+        "{loop: [{think: 1}]}, {loop: [{emit: [x]}]}]}]\n"
+    )
+    assert main(["import", str(tmp_path / "s.yml"), "-o", str(tmp_path / "out"), "--think", pace]) == 0
+    body = Script((tmp_path / "out" / "locustfile.py").read_text()).body("user")
+    assert "for _ in range(1):\n        logging.info" in body
+    assert "while True:\n        self.sio.emit('x')" in body
+    assert ("while True:\n        self.sio.sleep(1)" in body) == (pace == "1x")
+    assert "no step of it takes time, so it has one turn" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("weight", ["0", "0.5", "none"])
 def test_a_scenario_without_weight_is_nobodys(tmp_path, capsys, weight):
     """As in Artillery, which takes the whole part of it."""
