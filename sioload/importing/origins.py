@@ -35,6 +35,9 @@ _OWN_ID: Final = re.compile(r"(client|message|msg|request|req|correlation|temp|t
 _JWT: Final = re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")
 _RANDOM: Final = re.compile(r"(?=(?:[^0-9]*[0-9]){2})(?=(?:[^A-Za-z]*[A-Za-z]){4})[\w+/=.~-]+", re.ASCII)
 _FIELD: Final = re.compile(r'(?:name|id)="([\w.-]{1,40})"\s+(?:value|content)="([^"<>]{8,500})"')
+#: A text without spaces that a number is a part of, and where that is.
+_NAME: Final = re.compile(r"(?=.*[0-9]{4})(?=.*[^0-9])\S{5,200}")
+_DIGITS: Final = re.compile(r"(?<![0-9.])([1-9][0-9]{3,17})(?![0-9.])")
 #: Texts below this length are looked for as wholes only.
 _WITHIN: Final = 8
 
@@ -158,6 +161,15 @@ class Origins:
             return self.column(value, key or "id", False)
         if looks_random(value):
             return self.column(value, key or "value", True)
+        if _NAME.fullmatch(value):  # of a room, such as item:4711
+            sources = [self._heard.get(int(part)) for part in _DIGITS.findall(value)]
+            if any(sources):
+                parts: list[Value] = [*_DIGITS.split(value)]
+                parts[1::2] = [
+                    part if source is None else self._variable(source)
+                    for part, source in zip(parts[1::2], sources, strict=True)
+                ]
+                return joined(parts)
         self._own.add(value)
         return value
 
@@ -167,7 +179,7 @@ class Origins:
         source = self._heard.get(number)
         if source is not None and (number >= 1000 or _ID.search(identifier(key))):
             return self._variable(source)
-        return self.text(value) if len(value) > 1 else value
+        return self.text(value, key) if len(value) > 1 else value
 
     def column(self, value: str, key: str, secret: bool) -> Column:
         """The account's value of this name."""

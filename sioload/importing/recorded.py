@@ -394,5 +394,5 @@ class _Understanding:
         return (
             self._secret(value, key)
             if is_secret(key) or looks_random(value)
-            else self._origins.text(value, key)
+            else self._origins.piece(value, key)
         )

@@ -289,6 +289,15 @@ def test_a_number_of_an_answer_is_known_in_a_url():
     ) in script.body("on_start")
 
 
+def test_a_number_of_an_answer_is_known_in_a_query_and_in_a_name():
+    entry = joined(0.0, (1.0, "send", '42["join","item:4711"]'), (1.1, "send", '42["leave","item:4711.5"]'))
+    entry["request"]["url"] += "&item=4711"
+    answer = {"mimeType": "application/json", "text": '{"item": {"id": 4711}}'}
+    script = script_of(asked(-3.0, "POST", "/items", content=answer), entry)
+    assert "request.query.update({'item': self.item_id})" in script.body("on_handshake")
+    assert [sent.data for sent in script.sent] == ["f'item:{self.item_id}'", "'item:4711.5'"]
+
+
 def test_a_long_boundary_of_a_form_stays_whole():
     mime = "multipart/form-data; boundary=" + "----geckoformboundary" + 4 * "0a1b2c3d"
     upload = asked(-3.0, "POST", "/upload")
