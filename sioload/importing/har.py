@@ -204,7 +204,12 @@ class _Reader:
         elif entry.is_socket:
             self._recording.foreign += 1
         else:
-            self._recording.calls.append(_call(entry))
+            call = _call(entry)
+            if call.body is None and call.headers.get("content-length", "0") != "0":
+                self._miss(
+                    f"bodies of {call.method} {call.url.path} that aren't in the file: it is sent without"
+                )
+            self._recording.calls.append(call)
 
     def _engine(self, entry: Entry, query: dict[str, str]) -> None:
         sid = query.get("sid", "")

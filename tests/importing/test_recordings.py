@@ -298,6 +298,17 @@ def test_a_number_of_an_answer_is_known_in_a_query_and_in_a_name():
     assert [sent.data for sent in script.sent] == ["f'item:{self.item_id}'", "'item:4711.5'"]
 
 
+def test_a_body_that_is_not_in_the_file_is_named(tmp_path, capsys):
+    """Browsers record no form with a file."""
+    upload = asked(-3.0, "POST", "/upload")
+    upload["request"]["headers"] = [{"name": "Content-Length", "value": "280"}]
+    log = {"entries": [upload, joined(0.0, (1.0, "send", '42["a"]'))]}
+    (tmp_path / "a.har").write_text(json.dumps({"log": log}))
+    assert main(["import", str(tmp_path / "a.har"), "-o", str(tmp_path / "out")]) == 0
+    left = capsys.readouterr().out.partition("Left out:")[2]
+    assert "1 bodies of POST /upload that aren't in the file: it is sent without" in left
+
+
 def test_a_long_boundary_of_a_form_stays_whole():
     mime = "multipart/form-data; boundary=" + "----geckoformboundary" + 4 * "0a1b2c3d"
     upload = asked(-3.0, "POST", "/upload")
