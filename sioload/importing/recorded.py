@@ -44,6 +44,7 @@ from sioload.importing.plan import Timed, planned
 from sioload.importing.sessions import (
     Happening,
     Heard,
+    accepted_by_server,
     happenings_of,
     joins,
     lanes_of,
@@ -76,7 +77,8 @@ class _Understanding:
         self._recording = recording
         self._origins = Origins()
         self._names = Names()
-        self._lanes = lanes_of([session for session in recording.sessions if session.said])
+        accepted = [session for session in recording.sessions if accepted_by_server(session)]
+        self._lanes = lanes_of(accepted or [session for session in recording.sessions if session.said])
         self._client = {id(session): number for number, lane in enumerate(self._lanes) for session in lane}
         self._steps: list[Timed] = []
         self._handlers: dict[tuple[int, str, str], Heard] = {}

@@ -41,19 +41,30 @@ def _address(session: Session) -> tuple[object, ...]:
     return (origin(session.url), session.path, tuple(sorted(session.query)))
 
 
+def accepted_by_server(session: Session) -> bool:
+    """Whether it said more than no: a session that it refused is what the page mended with the next one."""
+    told = {each.packet.type for each in session.said if not each.sent}
+    return bool(session.said) and told != {Type.CONNECT_ERROR}
+
+
 def joins(session: Session) -> tuple[list[str], dict[str, Value]]:
     """The namespaces of a session, and what was given with each CONNECT."""
-    refused = {s.packet.namespace for s in session.said if not s.sent and s.packet.type == Type.CONNECT_ERROR}
+    refused: set[str] = set()
+    joined: set[str] = set()
     auth: dict[str, Value] = {}
     used: dict[str, None] = {}
     for each in session.said:
         packet = each.packet
-        if packet.type == Type.CONNECT and each.sent:
+        if not each.sent and packet.type == Type.CONNECT_ERROR:
+            refused.add(packet.namespace)
+        elif not each.sent and packet.type == Type.CONNECT:
+            joined.add(packet.namespace)  # maybe asked again; and 2.x says no to single events, too
+        elif packet.type == Type.CONNECT:
             used.setdefault(packet.namespace)
             auth[packet.namespace] = packet.data
         elif packet.type in (Type.EVENT, Type.ACK):
             used.setdefault(packet.namespace)
-    names = [name for name in used if name not in refused] or ["/"]
+    names = [name for name in used if name not in refused - joined] or ["/"]
     return names, {name: payload for name, payload in auth.items() if name in names}
 
 

@@ -47,6 +47,9 @@ def tell(
         made.understood.append(
             f"an account: {', '.join(columns)}; accounts.csv has the recorded values, so keep it safe"
         )
+    refused = sum(1 for each in recording.sessions if each.said) - sum(map(len, lanes))
+    if refused:
+        made.left_out.append(f"{refused} sessions that the server refused")
     made.left_out += [f"{number} {said(reason, 120)}" for reason, number in recording.unread.items()]
     if recording.foreign:
         made.left_out.append(f"{recording.foreign} websockets that aren't Socket.IO's")

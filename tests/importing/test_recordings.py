@@ -309,6 +309,47 @@ def test_a_body_that_is_not_in_the_file_is_named(tmp_path, capsys):
     assert "1 bodies of POST /upload that aren't in the file: it is sent without" in left
 
 
+def test_a_session_that_was_refused_is_not_made():
+    """A page whose token is too old gets another one, and comes back with that."""
+    refused = socket(
+        4,
+        -3.0,
+        (-2.9, "receive", '0{"sid":"old"}'),
+        (-2.8, "send", '40{"token":"too-old-token"}'),
+        (-2.7, "receive", '44{"message":"jwt expired"}'),
+    )
+    again = socket(
+        4,
+        0.0,
+        (0.0, "receive", '0{"sid":"s"}'),
+        (0.1, "send", '40{"token":"a-fresh-token-1234"}'),
+        (0.2, "receive", '40{"sid":"n"}'),
+        (1.0, "send", '42["a"]'),
+    )
+    answer = {"mimeType": "application/json", "text": '{"token": "a-fresh-token-1234"}'}
+    start = script_of(refused, asked(-2.0, "POST", "/refresh", content=answer), again).body("on_start")
+    assert start.index("'/refresh'") < start.index("self.sio.connect(auth={'token': ")
+    assert start.count(".connect(") == 1 and "account" not in start
+
+
+def test_a_namespace_may_refuse_first_and_an_event_later():
+    """A page asks again with what it lacked; servers of 2.x refuse single events with the same packet."""
+    entry = socket(
+        4,
+        0.0,
+        (0.0, "receive", '0{"sid":"s"}'),
+        (0.1, "send", "40/chat,"),
+        (0.2, "receive", '44/chat,{"message":"who?"}'),
+        (0.3, "send", '40/chat,{"name":"ann"}'),
+        (0.4, "receive", '40/chat,{"sid":"n"}'),
+        (1.0, "send", '42/chat,["a"]'),
+        (1.1, "receive", '44/chat,"not so often"'),
+    )
+    script = script_of(entry)
+    assert "connect(auth={'name': 'ann'}, namespaces=['/chat'])" in script.body("on_start")
+    assert [(sent.event, sent.namespace) for sent in script.sent] == [("a", "/chat")]
+
+
 def test_a_long_boundary_of_a_form_stays_whole():
     mime = "multipart/form-data; boundary=" + "----geckoformboundary" + 4 * "0a1b2c3d"
     upload = asked(-3.0, "POST", "/upload")
