@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgpack
+
 from sioload.importing.conversation import (
     RECORDS,
     At,
@@ -31,6 +33,8 @@ DEEP: Final = 5
 #: What is larger than that, of literals alone, goes into a file.
 LARGE: Final = 4000
 
+#: What msgpack has and JSON hasn't.
+_EXTENSIONS: Final = (msgpack.ExtType, msgpack.Timestamp)
 _IMPORTS: Final = {"stamp_ms": "stamp", "number": "random", "text": "random", "environment": "os"}
 
 
@@ -64,6 +68,10 @@ class Expressions:
             return self._box("{", [(self._key(k), v) for k, v in value.items()], "}", value, depth)
         if isinstance(value, list):
             return self._box("[", [(None, v) for v in value], "]", value, depth)
+        if isinstance(value, _EXTENSIONS):  # times, as JavaScript's msgpack has them
+            self.imports.add("msgpack")
+            fields = value if isinstance(value, tuple) else (value.seconds, value.nanoseconds)
+            return call(f"msgpack.{type(value).__name__}", [self.node(each) for each in fields])
         if isinstance(value, float) and not math.isfinite(value):
             return Node("None")  # as JSON.stringify has it
         return Node(repr(value).replace("e+", "e"))
@@ -206,4 +214,6 @@ class Expressions:
 def _has_bytes(value: Value) -> bool:
     if isinstance(value, Mapping):
         return any(map(_has_bytes, value.values()))
-    return any(map(_has_bytes, value)) if isinstance(value, list) else isinstance(value, bytes)
+    return (
+        any(map(_has_bytes, value)) if isinstance(value, list) else isinstance(value, (bytes, *_EXTENSIONS))
+    )

@@ -110,6 +110,8 @@ def _head(conversation: Conversation, expressions: Expressions, body: Sequence[s
     ]
     yield from [*standard, ""] if standard else []
     parts = [name for name in ("between", "constant", "task") if f"{name}(" in text or f"@{name}" in text]
+    if "msgpack" in expressions.imports:
+        yield "import msgpack  # type: ignore[import-untyped]"
     yield f"from locust import {', '.join(parts)}"
     if "StopUser" in text:
         yield "from locust.exception import StopUser"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from typing import Any
 
+import msgpack
 import pytest
 from importkit import (
+    BEGUN,
     RECORDINGS,
     Script,
     Sent,
@@ -23,6 +26,8 @@ from importkit import (
 from sioload.cli.main import main
 from sioload.errors import UsageError
 from sioload.importing import har, recorded, script
+from sioload.socketio.packet import Packet, PacketType
+from sioload.socketio.parsers import MsgpackParser
 
 #: What the recorded user confided, or was confided.
 SECRETS = ("a78a05d9982cb7b788f6a55a", "42c460cbd271", "pw-ann", "UOG2-UamRMkxUdJRAAAA")
@@ -348,6 +353,25 @@ def test_a_namespace_may_refuse_first_and_an_event_later():
     script = script_of(entry)
     assert "connect(auth={'name': 'ann'}, namespaces=['/chat'])" in script.body("on_start")
     assert [(sent.event, sent.namespace) for sent in script.sent] == [("a", "/chat")]
+
+
+def test_times_in_msgpack_are_what_was_sent(tmp_path):
+    """JavaScript's `new Date()`: an extension, which JSON hasn't."""
+    times = [msgpack.ExtType(0, bytes(8)), {"at": [msgpack.Timestamp(3, 4)]}]
+    parser = MsgpackParser()
+    opening = ("receive", PacketType.CONNECT, {"sid": "n"}), ("send", PacketType.EVENT, ["when", *times])
+    frames = [
+        {"type": way, "time": BEGUN + at, "opcode": 2,
+         "data": b64encode(parser.encode(Packet(kind, "/", data))[0]).decode()}
+        for at, (way, kind, data) in enumerate((("send", PacketType.CONNECT, None), *opening))
+    ]  # fmt: skip
+    entry = socket(4, 0.0, (0.0, "receive", '0{"sid":"s"}'))
+    entry["_webSocketMessages"] += frames
+    script = script_of(entry)
+    at = "{'at': [msgpack.Timestamp(3, 4)]}"
+    assert script.sent[0].data == f"(msgpack.ExtType(0, {bytes(8)!r}), {at})"
+    (tmp_path / "locustfile.py").write_text(script.text)
+    assert faults(tmp_path) == ""
 
 
 def test_a_long_boundary_of_a_form_stays_whole():
