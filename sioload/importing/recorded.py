@@ -91,7 +91,6 @@ class _Understanding:
         self._joined: dict[int, Timed] = {}
         self._options: dict[int, dict[str, Value]] = {}
         self._calls: dict[int, Timed] = {}
-        self._left: list[str] = []
         main = self._lanes[0][0]
         self._base = main.url
         self._conversation = Conversation(f"{name} (recorded by {recording.creator})", origin(main.url))
@@ -250,10 +249,11 @@ class _Understanding:
         if first:  # now, for what is in its query can't come from what was said later
             self._options[client] = self._options_of(session)
         previous = None if first else self._lanes[client][self._lanes[client].index(session) - 1]
-        if previous is not None and left_by_browser(previous):
+        left = previous is not None and left_by_browser(previous, session, self._recording.calls)
+        if left:
             self._add(Disconnect(client), at, client)
         timed = self._add(step, at, client)
-        timed.again = previous is not None and not left_by_browser(previous)
+        timed.again = previous is not None and not left
         self._joined[id(session)] = timed
         if session.sid and session.generation.eio == "3":
             self._learn_sid(timed, "/", session.sid)

@@ -75,9 +75,11 @@ def query_of(session: Session, given: Value) -> list[tuple[str, str]]:
     return [(key, value) for key, value in pairs if unquote(key) not in session.query]
 
 
-def left_by_browser(session: Session) -> bool:
-    """Whether the browser said goodbye."""
-    return any(each.sent and each.packet.type == Type.DISCONNECT for each in session.said)
+def left_by_browser(session: Session, following: Session, calls: list[Call]) -> bool:
+    """Whether the browser said goodbye, or went to another page, where the next session began."""
+    return any(each.sent and each.packet.type == Type.DISCONNECT for each in session.said) or any(
+        call.kind == "document" and session.began < call.at < following.began for call in calls
+    )
 
 
 @dataclass(slots=True)

@@ -314,6 +314,19 @@ def test_a_body_that_is_not_in_the_file_is_named(tmp_path, capsys):
     assert "1 bodies of POST /upload that aren't in the file: it is sent without" in left
 
 
+@pytest.mark.parametrize("kind, left", [("document", True), ("fetch", False)])
+def test_a_page_that_a_user_goes_to_ends_the_session_of_the_last(kind, left):
+    """Its connection wasn't lost: the next page makes one of its own, and the server forgets the rooms."""
+    script = script_of(
+        joined(0.0, (1.0, "send", '42["a"]'), (2.0, "send", '42["b"]')),
+        asked(3.0, "GET", "/room", kind, content={"mimeType": "text/html"}),
+        joined(4.0, (5.0, "send", '42["c"]')),
+    )
+    code = "".join(script.body(method) for method in script.methods)
+    assert (code.count(".connect("), code.count(".disconnect(")) == ((2, 1) if left else (1, 0))
+    assert ("was lost and came back" in script.text) != left
+
+
 def test_a_session_that_was_refused_is_not_made():
     """A page whose token is too old gets another one, and comes back with that."""
     refused = socket(
