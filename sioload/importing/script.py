@@ -107,6 +107,7 @@ def _head(conversation: Conversation, expressions: Expressions, body: Sequence[s
         *(f"import {name}" for name in modules),
         *(["from pathlib import Path"] if paths else []),
         *typed,
+        *(["from urllib.parse import urlencode"] if "urllib" in expressions.imports else []),
     ]
     yield from [*standard, ""] if standard else []
     parts = [name for name in ("between", "constant", "task") if f"{name}(" in text or f"@{name}" in text]
@@ -194,6 +195,10 @@ class _Class:
         self._name_variables()
         others = [self._inner.new("other") for _ in kind.others]
         self._clients = ["self.sio", *(f"self.{name}" for name in others)]
+        query = kind.options.get("query")
+        beside = any(other["url"] == conversation.host for other in kind.others)
+        # `on_handshake` is asked for all connections, and can't tell two to one server apart.
+        self._query = query if beside and personal(query) else None
 
     def _name_variables(self) -> None:
         """A variable that one method alone has is a local one."""
@@ -239,6 +244,8 @@ class _Class:
             yield from lines(self._expressions.node(known), 4, "options = ")
         yield from self._starting()
         asked = {key: value for key, value in kind.options.items() if key not in known}
+        if self._query is not None:
+            del asked["query"]
         if asked:
             yield from ("", "    def on_handshake(self, request: Any) -> None:")
             yield '        """Before each request of a new session."""'
@@ -295,7 +302,7 @@ class _Class:
             yield from ("", "    def on_start(self) -> None:", *own, *begun)
 
     def _body(self, steps: list[Step]) -> list[str]:
-        body = list(Statements(self._expressions, self._clients).lines(steps, 8))
+        body = list(Statements(self._expressions, self._clients, self._query).lines(steps, 8))
         return (
             body
             if any(not line.lstrip().startswith("#") for line in body) or not body

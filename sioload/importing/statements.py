@@ -100,11 +100,13 @@ class Statements:
     Args:
         expressions: writes values.
         clients: the code of each connection.
+        query: what the first one is asked for with, if that isn't for all of them.
     """
 
-    def __init__(self, expressions: Expressions, clients: Sequence[str]) -> None:
+    def __init__(self, expressions: Expressions, clients: Sequence[str], query: Value = None) -> None:
         self._expressions = expressions
         self._clients = clients
+        self._query = query
         self._turns = 0
 
     def lines(self, steps: Sequence[Step], indent: int) -> Iterator[str]:
@@ -232,6 +234,10 @@ class Statements:
     def _connect(self, step: Connect) -> Iterator[tuple[str, Node | None]]:
         expressions, client = self._expressions, self._clients[step.client]
         args = []
+        if self._query is not None and step.client == 0:
+            expressions.imports.add("urllib")
+            asked = (Node('f"{self.host}"'), call("urlencode", [expressions.node(self._query)]))
+            args.append(call('"?".join', [Node("[", asked, "]")]))
         if step.auth is not None:
             args.append(expressions.node(step.auth).behind("auth="))
         if step.headers:

@@ -314,6 +314,21 @@ def test_a_body_that_is_not_in_the_file_is_named(tmp_path, capsys):
     assert "1 bodies of POST /upload that aren't in the file: it is sent without" in left
 
 
+def test_two_connections_to_one_server_are_each_asked_for_with_their_own_query(tmp_path):
+    one = joined(0.0, (2.0, "send", '42["a"]'))
+    two = joined(0.5, (2.1, "send", '42["b"]'))
+    one["request"]["url"] += "&token=tok-9f8a7b6c5d4e&who=one"
+    two["request"]["url"] += "&who=two"
+    answer = {"mimeType": "application/json", "text": '{"token": "tok-9f8a7b6c5d4e"}'}
+    script = script_of(asked(-1.0, "POST", "/login", content=answer), one, two)
+    start = script.body("on_start")
+    query = "urlencode({'token': self.token, 'who': 'one'})"
+    assert f"self.sio.connect('?'.join([f'{{self.host}}', {query}]))" in start
+    assert "'query': {'who': 'two'}" in start and "on_handshake" not in script.methods
+    (tmp_path / "locustfile.py").write_text(script.text)
+    assert faults(tmp_path) == ""
+
+
 @pytest.mark.parametrize("kind, left", [("document", True), ("fetch", False)])
 def test_a_page_that_a_user_goes_to_ends_the_session_of_the_last(kind, left):
     """Its connection wasn't lost: the next page makes one of its own, and the server forgets the rooms."""
