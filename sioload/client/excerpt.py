@@ -40,8 +40,11 @@ def _other(value: object) -> str:
     return f"({type(value).__name__}{size})"
 
 
-def place_of_error(error: BaseException) -> str:
-    """Where in the script an exception came from, as file:line; where at all if the script has no part."""
+def place_of_error(error: BaseException, *, anywhere: bool = True) -> str:
+    """Where in the script an exception came from, as file:line.
+
+    If the script has no part in it, where it came from at all, or "" without `anywhere`.
+    """
     step, found, last = error.__traceback__, "", ""
     while step is not None:
         code = step.tb_frame.f_code
@@ -49,7 +52,7 @@ def place_of_error(error: BaseException) -> str:
         if not code.co_filename.startswith(_OTHERS):
             found = last
         step = step.tb_next
-    return found or last
+    return found or (last if anywhere else "")
 
 
 def place_of_function(function: object) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import signal
 import sys
 from functools import partial
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import locust
 import locust.stats
 from gevent.hub import get_hub
 from locust.runners import MasterRunner, WorkerRunner
+from locust.util.load_locustfile import load_locustfile
 
+from sioload.client.excerpt import place_of_error
 from sioload.engineio.urls import host_url, parse_url
 from sioload.errors import UsageError
 from sioload.load.phases import Plan
@@ -55,6 +58,22 @@ def install() -> None:
     events.init_command_line_parser.add_listener(lambda parser, **_: add_options(parser))
     events.init.add_listener(lambda environment, **_: _attach_interruptible(environment))
     on_user.append(_attach_missing)
+    sys.excepthook = partial(_refuse_script, sys.excepthook)
+
+
+def _refuse_script(
+    otherwise: Any, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    """What ends the process: of a locustfile's mistake that Locust's import of it met, one line is told."""
+    step = traceback
+    while step is not None and step.tb_frame.f_code is not load_locustfile.__code__:
+        step = step.tb_next
+    if step is None or not isinstance(error, UsageError):
+        otherwise(kind, error, traceback)
+        return
+    place = place_of_error(error.with_traceback(step), anywhere=False)
+    print(f"sioload: {place}: {error}" if place else f"sioload: {error}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def attach(environment: Environment) -> Local | Worker | Master | Single:

@@ -60,6 +60,8 @@ def on(
             nobody else: row FANOUT, the report's `audience`. May not block.
     """
     if isinstance(event, bool) or not isinstance(event, str | int) or event == "":  # type: ignore[redundant-expr]
+        if callable(event):
+            raise UsageError("@on needs the event's name: @on('message')")
         raise UsageError(f"on(): the event must be a name, not {event!r}")
     if not isinstance(namespace, str) or namespace[:1] != "/":  # type: ignore[redundant-expr]
         raise UsageError(f"on({event!r}): namespace {namespace!r} must begin with '/'")

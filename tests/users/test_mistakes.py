@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import serverkit
 
+import sioload
+
 HEAD = """
 from locust import SequentialTaskSet, TaskSet, constant, task
 from sioload import SocketIOUser, on
@@ -70,6 +72,47 @@ REFUSED = {
         "sioload: U: U.one and U.two are both @on('news'), and one of them would never be called",
     ),
 }
+
+#: What is wrong as soon as Python reads it.
+UNREADABLE = {
+    "a handler without an event": (
+        "class U(Base):\n    @on\n    def heard(self, news): ...\n",
+        "sioload: locustfile.py:{line}: @on needs the event's name: @on('message')",
+    ),
+    "a handler in a namespace that is none": (
+        "class U(Base):\n    @on('news', namespace='chat')\n    def heard(self, news): ...\n",
+        "sioload: locustfile.py:{line}: on('news'): namespace 'chat' must begin with '/'",
+    ),
+    "no rate": (
+        "from sioload import paced\nclass U(Base):\n    wait_time = paced(0)\n",
+        "sioload: locustfile.py:{line}: paced(): the rate must be a number per second, above 0, not 0",
+    ),
+    "arrivals without a rate": (
+        "from sioload import Arrivals\nclass Load(Arrivals): ...\n",
+        "sioload: Load needs a rate (sessions per second) and a session_length (seconds)",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_what_is_wrong_while_the_script_is_read(what: str, tmp_path: Path) -> None:
+    """One line with its place, and exit code 2, whoever reads the script."""
+    body, said = UNREADABLE[what]
+    (tmp_path / "locustfile.py").write_text(HEAD + body)
+    lines = f"{HEAD}{body}".splitlines()
+    line = said.format(line=lines.index("class U(Base):") + 2) if "{" in said else said
+    done = serverkit.run_locust(["--headless", "-t", "1s"], cwd=tmp_path)
+    assert (done.code, done.out, done.err) == (2, "", f"{line}\n"), done.text
+    with pytest.raises(sioload.UsageError) as raised:
+        sioload.run(tmp_path / "locustfile.py", run_time=1)
+    assert said.partition(": ")[2].removeprefix("locustfile.py:{line}: ") in str(raised.value)
+
+
+def test_what_else_the_script_raises_is_as_without_sioload(tmp_path: Path) -> None:
+    (tmp_path / "locustfile.py").write_text(HEAD + "raise ValueError('mine')\n")
+    done = serverkit.run_locust(["--headless", "-t", "1s"], cwd=tmp_path)
+    assert done.code == 1 and done.err.splitlines()[-1] == "ValueError: mine", done.text
+    assert done.err.startswith("Traceback"), done.text
 
 
 @pytest.mark.parametrize("what", REFUSED)
