@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from functools import partial
@@ -166,6 +167,8 @@ def _attach_interruptible(environment: Environment) -> None:
     # idea of now, would end the run that much too early.
     get_hub().loop.update_now()
     forked()
+    if sys.stdin is None:  # it was closed before: Locust, which listens for keys, would end with exit code 2
+        sys.stdin = io.StringIO()
     _check_users(environment)
     _take_load(environment)
     try:

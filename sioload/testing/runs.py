@@ -77,6 +77,8 @@ def run(
     if any(str(arg).partition("=")[0] == "--sio-report" for arg in args):
         raise UsageError("run() gives the report: leave --sio-report out, and write its `data` to a file")
     for name, number, least in (("users", users, 1), ("processes", processes, -1)):
+        if not (number is None or (isinstance(number, int) and not isinstance(number, bool))):
+            raise UsageError(f"{name}={number!r} is no whole number")
         if number is not None and number < least:
             raise UsageError(f"{name}={number} is too few: give {least} or more")
     asked: dict[str, object] = {"--host": host, "--sio-phases": phases, "--processes": processes}
