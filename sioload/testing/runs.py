@@ -76,8 +76,13 @@ def run(
     args = list(args)
     if any(str(arg).partition("=")[0] == "--sio-report" for arg in args):
         raise UsageError("run() gives the report: leave --sio-report out, and write its `data` to a file")
+    if "--worker" in args:
+        raise UsageError("run() gives the report, which a worker has none of: leave --worker out")
+    for name, value in (env or {}).items():
+        if not isinstance(value, str):
+            raise UsageError(f"env: {name}={value!r} is no text: give {str(value)!r}")
     for name, number, least in (("users", users, 1), ("processes", processes, -1)):
-        if not (number is None or (isinstance(number, int) and not isinstance(number, bool))):
+        if not isinstance(number, int | None) or isinstance(number, bool):  # type: ignore[redundant-expr]
             raise UsageError(f"{name}={number!r} is no whole number")
         if number is not None and number < least:
             raise UsageError(f"{name}={number} is too few: give {least} or more")

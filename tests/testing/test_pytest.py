@@ -106,6 +106,15 @@ def test_bad_usage_is_said():
             sioload.run({script!r}, users=users, run_time=1, host={url!r})
     with pytest.raises(sioload.UsageError, match="processes=-2 is too few"):
         sioload.run({script!r}, run_time=1, host={url!r}, processes=-2)
+    for more, said in (
+        ({{"users": "20"}}, "users='20' is no whole number"),
+        ({{"users": 1.5}}, "users=1.5 is no whole number"),
+        ({{"processes": True}}, "processes=True is no whole number"),
+        ({{"env": {{"ROOMS": 5}}}}, "env: ROOMS=5 is no text: give '5'"),
+        ({{"args": ["--worker"]}}, "leave --worker out"),
+    ):
+        with pytest.raises(sioload.UsageError, match=said):
+            sioload.run({script!r}, run_time=1, host={url!r}, **more)
     with pytest.raises(sioload.UsageError, match="there is no locustfile nothing.py"):
         sioload.run("nothing.py")
     with pytest.raises(sioload.UsageError, match="plain.py doesn't import sioload.*'import sioload'"):
