@@ -162,7 +162,8 @@ class HealthTotals:
         """
         found = []
         if not self.windows:
-            return [f"the run was too short to judge the generator: that takes {WINDOW / 2:g} s"]
+            least = f"{WINDOW / 2:g} s of ramp-up, or after it"
+            return [f"the run was too short to judge the generator: that takes {least}"]
         if too_many(counted):
             found.append(counted.reason)
         elif too_many(self.steady):
