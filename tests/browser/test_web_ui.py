@@ -33,6 +33,8 @@ CUT = """
   .filter(one => one.querySelector('.uplot').offsetWidth > one.querySelector('.plot').clientWidth)
   .map(one => one.innerText)
 """
+#: How much wider than its place the tab's table is.
+WIDER = "(box => box.scrollWidth - box.clientWidth)(document.querySelector('main table').parentElement)"
 ROWS = (
     "[...document.querySelectorAll('main tbody tr')].map(row => [...row.cells].map(cell => cell.innerText))"
 )
@@ -174,6 +176,8 @@ def test_a_distributed_run_with_as_many_names_as_there_may_be(shown: Callable[..
         page.open(f"{run.url}/?tab=socketio")
         page.until("document.body.innerText.includes('STOPPED')", 40)
         seen, kinds = rows_of_tab(page), [row[0] for row in page.run(ROWS)]
+        assert any(len(max(name.split(), key=len)) > 100 for _, name in seen)
+        assert page.run(WIDER) <= 0, "a long name takes no figure out of sight"
         check_sizes(page, f"{run.url}/sioload/")
         assert re.match(r"6 of \d+ rows", page.run("document.getElementById('found').innerText"))
         assert re.search(r"the 8 busiest of [12]\d\d$", captions(page)[1]), (

@@ -56,7 +56,7 @@ class Caller(SocketIOUser):
             except UnexpectedReply:
                 self.turn += 1
         for number in range(self.turn % 50, NAMES, 50):
-            self.sio.emit("echo", number, name=f"event {number}")
+            self.sio.emit("echo", number, name=f"event {number}" if number != 2 else "word" * 40)
 
     @on(
         "message",

@@ -22,8 +22,8 @@
     "#sioload-links{display:flex;flex-wrap:wrap;gap:.5rem 1.25rem;margin:0 0 1rem}" +
     "#sioload-links a{color:inherit;font-family:Roboto,Helvetica,Arial,sans-serif}" +
     "#sioload-links+* th,#sioload-links+* td{white-space:nowrap;padding:7px 12px}" +
-    "#sioload-links+* :is(th,td):nth-child(2){white-space:normal;min-width:150px}" +
-    "#sioload-links+* :is(th,td):last-child{white-space:normal;min-width:300px}" +
+    "#sioload-links+* :is(th,td):nth-child(2){white-space:normal;overflow-wrap:anywhere;min-width:150px}" +
+    "#sioload-links+* :is(th,td):last-child{white-space:normal;overflow-wrap:anywhere;min-width:300px}" +
     "#sioload-links+* :is(th,td):nth-child(n+3):nth-child(-n+10){text-align:right;font-variant-numeric:tabular-nums}";
   document.head.appendChild(style);
   function place() {
