@@ -24,7 +24,7 @@ from sioload.client.pending import Expectation, Wait
 from sioload.client.registry import event_decorator
 from sioload.client.schedule import Schedule
 from sioload.engineio.urls import Endpoint, host_url, parse_url
-from sioload.errors import ConnectError, UsageError
+from sioload.errors import UsageError
 from sioload.options import Options
 from sioload.plain import Json
 
@@ -111,7 +111,8 @@ class SocketIOClient(ClientBase):
         if manager.phase is Phase.UP and life.ending:
             return  # at the end of a run `disconnect()` before this was put off
         if manager.phase is not Phase.IDLE:
-            raise ConnectError("connect", "already reconnecting" if self.down else "already connected")
+            said = "already reconnecting" if self.down else "already connected"
+            raise self._emitter.unconnectable(said, namespaces)
         asks = headers if callable(headers) else None
         options = self._options(
             None if callable(headers) else headers, transports, socketio_path, wait_timeout
@@ -285,7 +286,7 @@ class SocketIOClient(ClientBase):
             duration: seconds; without, until `stop()` of what this returns.
 
         Raises:
-            NotConnected: there is no connection, or the namespace wasn't joined.
+            NotConnected: there is no connection, or the namespace wasn't joined; it counts as one `not_sent`.
             UsageError: an argument can't be used.
         """
         self._emitter.check_running()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from sioload.client.namespace import plain, row_name
 from sioload.client.pending import Pending, Wait
 from sioload.client.schedule import Pace, Schedule
 from sioload.client.sleepers import Sleepers
-from sioload.errors import EmitError, NotConnected, RunEnded
+from sioload.errors import ConnectError, EmitError, NotConnected, RunEnded
 from sioload.measure.recorder import label_of
 from sioload.net.fleet import Fleet, in_hub
 from sioload.options import Options
@@ -178,6 +178,16 @@ class Emitter:
                 raise self._refusal("no connection in time")
             self._sleepers.sleep(until)
 
+    def unconnectable(self, reason: str, names: str | Iterable[str] | None) -> ConnectError:
+        """An attempt to connect that can't begin is a failure of each namespace's row, as any other is."""
+        error = ConnectError("connect", reason, kind="client")
+        namespaces = self._manager.namespaces
+        for name in [names] if isinstance(names, str) else names or namespaces.wanted:
+            namespaces.row("CONNECT", name, error).fail(str(error), kind=error.kind)
+        if not in_hub():
+            gevent.sleep(0)
+        return error
+
     def _refusal(self, reason: str) -> NotConnected:
         error = NotConnected(reason)
         error.emitter = self
@@ -205,10 +215,14 @@ class Emitter:
         duration: object,
     ) -> Schedule:
         """Begin a schedule; see `SocketIOClient.schedule`."""
-        phase = self._manager.phase
+        phase, shown = self._manager.phase, row_name(namespace, name or event)
         if (phase is not Phase.UP and phase is not Phase.DOWN) or namespace not in self._packets.namespaces:
-            raise self._refusal(self._why_not(namespace))
-        row = self.fleet.recorder.row("CALL", row_name(namespace, name or event) + self.label)
+            error = self._refusal(self._why_not(namespace))
+            _give_up(self.entry("CALL", shown, namespace, event, None, None), error)
+            if not in_hub():
+                gevent.sleep(0)
+            raise error
+        row = self.fleet.recorder.row("CALL", shown + self.label)
         timeout = self._options.ack_timeout
         schedule = Schedule(self, row, namespace, event, data, rate, max_outstanding, duration, timeout)
         if self._schedules is None:

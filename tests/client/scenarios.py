@@ -581,6 +581,21 @@ def bad_usage_is_refused_before_anything_is_sent() -> None:
 
 
 @scenario
+def what_cant_begin_is_a_failure_of_its_row() -> None:
+    """A task that ends by it says that the failures table counts it."""
+    sio = connected()
+    raises(ConnectError, lambda: sio.connect(), "already connected")
+    raises(ConnectError, lambda: sio.connect(namespaces=["/", "/chat"]), "already connected")
+    assert row(sio, "CONNECT", "/") == (3, {"connect: already connected": 2})
+    assert row(sio, "CONNECT", "/chat") == (1, {"connect: already connected": 1})
+    assert sio.call("echo", 1) == 1
+    alone = client()
+    raises(NotConnected, lambda: alone.schedule("echo", rate=5), "call connect() first")
+    assert row(alone, "CALL", "echo") == (1, {"not connected: call connect() first": 1})
+    assert outcomes(alone) == {"emits": 1, "not_sent": 1}
+
+
+@scenario
 def an_empty_name_of_a_namespace_is_none() -> None:
     """As with python-socketio's client; servers end the session of who sends it."""
     sio = connected()

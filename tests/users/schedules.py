@@ -186,8 +186,9 @@ def bad_usage_is_refused() -> None:
     refused(UsageError, lambda: sio.schedule("echo", rate=1, duration=0), "duration")
     refused(NotConnected, lambda: sio.schedule("echo", rate=1, namespace="/nowhere"), "/nowhere")
     sio.disconnect()
+    assert outcomes(sio) == {"emits": 1, "not_sent": 1}, "as an emit there"
     refused(NotConnected, lambda: sio.schedule("echo", rate=1), "not connected")
-    assert outcomes(sio) == {}
+    assert outcomes(sio) == {"emits": 2, "not_sent": 2}
 
 
 def main() -> None:
