@@ -7,7 +7,7 @@ an exchange, a session or an attempt ended is told apart by its kind, never by t
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Final, Literal, NamedTuple
 
 #: Why sessions, and what they stand on, end: the closed set that DISCONNECT rows and reports use.
 Reason = Literal[
@@ -31,6 +31,10 @@ Loss = Literal[Reason, "namespace closed", "given up"]
 Stage = Literal["dial", "tls", "open", "upgrade", "connect"]
 #: What becomes of an emit.
 Outcome = Literal["acked", "sent", "timeout", "error", "indeterminate", "not_sent"]
+
+#: What this machine lacked for a connection, as DIAL rows tell it: no fault of the server.
+NO_DESCRIPTORS: Final = "too many open files (raise ulimit -n)"
+NO_PORTS: Final = "no local port or source address left (add source_addresses)"
 
 
 class End(NamedTuple):

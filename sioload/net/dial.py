@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gevent.hub import get_hub
 from mypy_extensions import mypyc_attr
 
-from sioload.errors import ConnectError, End, OptionError, Stage
+from sioload.errors import NO_DESCRIPTORS, NO_PORTS, ConnectError, End, OptionError, Stage
 from sioload.measure.rows import Row
 from sioload.net.guard import guarded
 from sioload.net.resolve import Address
@@ -315,8 +315,8 @@ def _ignore(*_: object) -> None:
 
 def _dial_reason(error: OSError) -> str:
     if error.errno == errno.EMFILE:
-        return "too many open files (raise ulimit -n)"
+        return NO_DESCRIPTORS
     if error.errno == errno.EADDRNOTAVAIL:
-        return "no local port or source address left (add source_addresses)"
+        return NO_PORTS
     text = error.strerror or str(error)
     return text[:1].lower() + text[1:]

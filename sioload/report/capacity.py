@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
 from sioload.durations import duration_text
-from sioload.errors import CheckError, UsageError
+from sioload.errors import NO_DESCRIPTORS, NO_PORTS, CheckError, UsageError
 from sioload.measure.health import LIMITED, UNJUDGED
 from sioload.measure.rows import Totals
 from sioload.plain import Json
@@ -145,6 +146,16 @@ def without_rows(before: Mapping[str, int], now: Mapping[str, int]) -> list[str]
             for name, n in found.items() if n > 0]  # fmt: skip
 
 
+def undialled(figures: Figures) -> list[str]:
+    """What this machine lacked for connections of a level."""
+    found = Counter[str]()
+    for row in figures.rows:
+        if row.type == "DIAL":
+            found.update({text: row.errors.get(text, 0) for text in (NO_DESCRIPTORS, NO_PORTS)})
+    return [f"{words.counted(n, 'connection')} couldn't be dialled from here: {text}"
+            for text, n in found.items() if n]  # fmt: skip
+
+
 def lived(begun: int, died: int) -> CheckResult:
     """Whether nearly all sessions of a level got on: of those that die at once, no row tells.
 
@@ -184,7 +195,7 @@ def level_of(
         limited: the generator was the limit.
         long: it confirmed an earlier one.
         began: seconds from the run's start to when it began to be measured.
-        lacked: feeds without a row for its users, in words.
+        lacked: what the generator lacked for its users, in words.
     """
     calls = Totals("CALL", "")
     pushes = 0

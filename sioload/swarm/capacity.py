@@ -198,7 +198,8 @@ class Capacity:
         health = judge(_window(figures, end).health)
         meant = describe.paced(self._environment, figures) or any(each.about_time for each in self._checks)
         limited = bool(figures.lost) or (meant and health["verdict"] == LIMITED)
-        lacked = capacity.without_rows(unmet, self._unmet()) if capacity.unconnected(results) else []
+        lacked = [*capacity.without_rows(unmet, self._unmet()), *capacity.undialled(part)]
+        lacked = lacked if capacity.unconnected(results) else []
         limited = limited or bool(lacked)
         told = capacity.level_of(
             part, results, load=step.load, users=inside.now, connected=inside.connected, seconds=seconds,

@@ -473,3 +473,39 @@ def test_a_feed_with_fewer_rows_than_users_is_no_limit_of_the_server(
         "holds at least 4 users" in found["summary"] and "3 users found no row of list 1" in found["summary"]
     )
     assert found["summary"].split("; ")[-1] in " ".join(done.out.split())
+
+
+#: Its process may have twelve descriptors more than it begins with.
+CRAMPED = """
+import os, resource
+from locust import constant, task
+from sioload import SocketIOUser
+
+limit = len(os.listdir("/proc/self/fd")) + 12
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
+class Guest(SocketIOUser):
+    wait_time = constant(0.2)
+    options = {"transports": ["websocket"], "version": 4}
+
+    @task
+    def say(self):
+        self.sio.call("echo", 1)
+"""
+
+
+def test_a_machine_without_descriptors_is_no_limit_of_the_server(
+    target: serverkit.Server, tmp_path: Path
+) -> None:
+    script = tmp_path / "cramped.py"
+    script.write_text(CRAMPED)
+    done, report = capacity(
+        tmp_path, script, "--host", target.url, "--users", "8..32", "--step", "1s", "--settle", "1s",
+        "--sio-check", "CALL: p99 < 5s",
+    )  # fmt: skip
+    found = report["capacity"]
+    assert done.code == report["exit_code"] == 4, done.text
+    assert (found["holds"], found["breaks"], found["reason"]) == (8, None, "generator"), done.text
+    (lacked,) = found["levels"][-1]["lacked"]
+    assert re.fullmatch(r"\d+ connections couldn't be dialled from here: .*\(raise ulimit -n\)", lacked)
+    assert "holds at least 8 users" in found["summary"] and found["summary"].endswith(lacked)
