@@ -84,7 +84,7 @@ def read_run(path: str, text: str) -> Run:
     """
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         what = "is cut off" if text.lstrip().startswith("{") else "is no report of sioload"
         raise UsageError(f"{path} {what}: no JSON ({error})") from error
     if not isinstance(document, dict) or not {"schema", "sioload", "events"} <= document.keys():

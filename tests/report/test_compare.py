@@ -164,6 +164,7 @@ TEXT = json.dumps(BASE)
         (TEXT[: len(TEXT) // 2], "is cut off"),
         ("", "is no report of sioload"),
         ("<html>", "is no report of sioload"),
+        ("[" * 100_000, "is no report of sioload: no JSON"),
         ("[1]", "is no report of sioload: `--sio-report FILE` writes one"),
         ('{"stats": []}', "is no report of sioload: `--sio-report FILE` writes one"),
         (TEXT.replace('"schema": 2', '"schema": 9'), "is of schema 9; this sioload reads 1 and 2"),
