@@ -69,6 +69,11 @@ class PrometheusSource:
                 text = "\n".join(self._lines()) + "\n"
         except gevent.Timeout as error:
             raise ReadError(f"no whole answer within {DEADLINE:g} s") from error
+        except http.client.IncompleteRead as error:
+            raise ReadError("its answer isn't whole") from error
+        except (http.client.BadStatusLine, http.client.UnknownProtocol) as error:
+            closed = isinstance(error, http.client.RemoteDisconnected)
+            raise ReadError("it closes without an answer" if closed else "it doesn't speak HTTP") from error
         except (OSError, http.client.HTTPException, ValueError) as error:  # of a name, too
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise ReadError(reason.lower()) from error

@@ -70,10 +70,11 @@ class UserGroup(Group):
         told = self._fleet.ending or (told and fate != "left")
         self._killed.discard(greenlet)
         # Locust catches those of tasks, and tells of those of `on_start`; `on_stop`, say, may raise too.
-        raised = not told and not greenlet.successful()
+        raised = not greenlet.successful()
         fate = "" if told or fate == "left" else fate
         if raised and not fate:
             _note(population, greenlet.exception)
+        raised = raised and not told
         for counts, number in ((population, life.number), (life.of_class, life.number_of_class)):
             counts.gone(number, began=fate != "never began")
             if raised or fate:

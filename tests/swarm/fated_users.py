@@ -1,4 +1,4 @@
-"""Users of which some raise in `on_start`, can't connect, leave by themselves, or have odd tasks."""
+"""Users of which some raise in `on_start` or `on_stop`, can't connect, leave, or have odd tasks."""
 
 from __future__ import annotations
 
@@ -48,6 +48,10 @@ class Fated(SocketIOUser):
                 raise StopUser
         if self.number == 3:
             raise KeyError("odd task")
+
+    def on_stop(self):
+        if self.number == 4:
+            raise RuntimeError("canary of on_stop")
 
     @on("echo")
     def leave(self, _):

@@ -38,7 +38,8 @@ def users_are_told_apart(swarm: Swarm, *more: str, leaves: str = "") -> None:
     closed = f"http://127.0.0.1:{serverkit.free_port()}"
     assert swarm.run(args, {"CLOSED": closed, "LEAVES": leaves}) == 1, str(swarm.processes[0])
     report, out = swarm.report, swarm.processes[0].out
-    # Of each six, one raises in `on_start`, one can't connect, one leaves after its first task.
+    # Of each six, one raises in `on_start`, one can't connect, one leaves after its first task, one raises in
+    # `on_stop`, when the run is over.
     users = {what: count for what, count in report["users"].items() if what != "classes"}
     assert users == {"asked": 14, "peak": 10, "ended": 4, "left": 2}, out
     assert [check["ok"] for check in report["checks"]] == [True]
@@ -49,10 +50,13 @@ def users_are_told_apart(swarm: Swarm, *more: str, leaves: str = "") -> None:
     start = 1 + USERS.read_text().splitlines().index(
         '            raise ZeroDivisionError("canary of on_start")'
     )
+    stop = 1 + USERS.read_text().splitlines().index('            raise RuntimeError("canary of on_stop")')
     assert raised.keys() == {
         ("ZeroDivisionError", f"fated_users.py:{start}"),
         ("KeyError", f"fated_users.py:{line}"),
+        ("RuntimeError", f"fated_users.py:{stop}"),
     }
+    assert raised["RuntimeError", f"fated_users.py:{stop}"] == 2
     assert raised["ZeroDivisionError", f"fated_users.py:{start}"] == 2
     assert raised["KeyError", f"fated_users.py:{line}"] > 4
     assert re.match(

@@ -131,6 +131,7 @@ def test_the_busy_node_stands_out_and_hostile_endpoints_harm_nothing(tmp_path: P
     assert sorted(name for name, _ in said) == sorted(["gone", *(path[1:] for path in ANSWERS)]), done.text
     assert "a line has no end" in dict(said)["endless"] and "302" in dict(said)["away"]
     assert "larger than 4 MiB" in dict(said)["large"]
+    assert "it doesn't speak HTTP" in dict(said)["noise"]
     everything = done.text + report.read_text() + (tmp_path / "report.html").read_text()
     assert "s3cret" not in everything
     spent = shown_total(figures["own", "cpu"]["total"], "cores")
