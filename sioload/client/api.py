@@ -122,7 +122,9 @@ class SocketIOClient(ClientBase):
             url = url()
         path = parse_url(url).path if url else host_url(self.url or "").path
         endpoint = parse_url(url or self.url, options.path)
-        names = [namespaces] if isinstance(namespaces, str) else list(namespaces or options.namespaces)
+        names: list[Any] = (
+            [namespaces] if isinstance(namespaces, str) else [*(namespaces or options.namespaces)]
+        )
         before, self._home = self._home, "/" if path.rstrip("/") in ("", options.path.rstrip("/")) else path
         if self._home != before and self._incoming.own is not None:
             self._incoming.registry().move(before, self._home)
@@ -130,9 +132,9 @@ class SocketIOClient(ClientBase):
             names = [*((namespaces and names) or ()), self._home]
         names = names or sorted(self._incoming.namespaces()) or ["/"]
         for name in names:
-            if not isinstance(name, str) or not name.startswith("/"):  # type: ignore[redundant-expr]
+            if not isinstance(name, str) or not name.startswith("/"):
                 raise UsageError(f"namespace {name!r} must begin with '/'")
-        wanted = list(dict.fromkeys(names))
+        wanted: list[str] = list(dict.fromkeys(names))
         opener.ask_url = None
         life.dismissed = False
 

@@ -16,9 +16,10 @@ from sioload.plain import Json
 #: Characters of an excerpt, and of the text that it is cut from: secrets are looked for in the longer one.
 LENGTH: Final = 200
 _LOOKED_AT: Final = 10_000
-#: Code below these isn't the script's.
-_OTHERS: Final = tuple(
-    {os.path.join(path, "") for path in (str(Path(__file__).parents[1]), *sysconfig.get_paths().values())}
+#: Code below these isn't the script's. What is compiled names its files as they were when it was built.
+_OTHERS: Final = (
+    "sioload/",
+    *{os.path.join(path, "") for path in (str(Path(__file__).parents[1]), *sysconfig.get_paths().values())},
 )
 
 
