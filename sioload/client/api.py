@@ -122,9 +122,8 @@ class SocketIOClient(ClientBase):
             url = url()
         path = parse_url(url).path if url else host_url(self.url or "").path
         endpoint = parse_url(url or self.url, options.path)
-        names: list[Any] = (
-            [namespaces] if isinstance(namespaces, str) else [*(namespaces or options.namespaces)]
-        )
+        listed: Any = [namespaces] if isinstance(namespaces, str) else namespaces or options.namespaces
+        names: list[Any] = list(listed)
         before, self._home = self._home, "/" if path.rstrip("/") in ("", options.path.rstrip("/")) else path
         if self._home != before and self._incoming.own is not None:
             self._incoming.registry().move(before, self._home)
@@ -179,8 +178,7 @@ class SocketIOClient(ClientBase):
 
         Raises:
             NotConnected: there was no connection in time; the outcome is `not_sent`.
-            EncodeError: the data can't be serialised, or the event's name is reserved (`connect`,
-                `disconnect`...); the outcome is `not_sent`.
+            EncodeError: the data can't be serialised, or the name is reserved; the outcome is `not_sent`.
             Refused: the message is above the server's maxPayload; the outcome is `error`.
             RunEnded: a listener of the run's end called it too late; not counted.
         """
