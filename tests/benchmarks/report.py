@@ -124,7 +124,8 @@ def markdown(results: list[tuple[Row, Figures]], versions: dict[str, str], comma
     lines = [
         "CPU microseconds (user + system) of the generator for one operation, on one core; medians "
         "(from the least to the most).",
-        f"Repeat with `{command}`.",
+        f"Repeat with `{command}`. A Python built without optimizations, as pyenv does by itself, costs some "
+        "8 % more (`make PYTHON=/usr/bin/python3` takes Debian's).",
         "",
         "| work | " + " | ".join(COLUMNS.values()) + " | sioload must reach |",
         "|---|" + "---:|" * len(COLUMNS) + "---|",

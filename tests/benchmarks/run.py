@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import os
 import platform
 import resource
 import shutil
@@ -87,7 +88,7 @@ def prepared(row: Row, chosen: argparse.Namespace) -> Row:
 
 
 def versions(tools: Tools) -> dict[str, str]:
-    found = {"Python": platform.python_version()}
+    found = {"Python": f"{platform.python_version()} ({os.path.realpath(sys.executable)})"}
     found["sioload"] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     # Of a module that doesn't import Locust, whose patched subprocess times out at once after a long read.
     found["sioload"] += " (plain Python)" if (histogram.__file__ or "").endswith(".py") else " (compiled)"
