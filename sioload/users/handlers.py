@@ -113,11 +113,15 @@ def check_functions(cls: type) -> None:
     """Refuse functions of a user class, and of its sets of tasks, that would never run.
 
     Raises:
-        UsageError: one is `async`, or hides what every user has; `on` marks a method of a set, or two methods
-            of one class for one event.
+        UsageError: one is `async`, or hides what every user has; `wait_time` is none; `on` marks a method of
+            a set, or two methods of one class for one event.
     """
     _check_names(cls)
     for holder in _holders(cls, set()):
+        wait_time = getattr(holder, "wait_time", None)
+        if wait_time is not None and not callable(wait_time) and not isinstance(wait_time, property):
+            remedy = "give constant(1), between(1, 3) or paced(0.5), say"
+            raise UsageError(f"{holder.__name__}.wait_time is {wait_time!r}, and no function: {remedy}")
         for name, function in _functions(holder):
             if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
                 raise UsageError(f"{holder.__name__}.{name} is async, and nothing would await it: {ASYNC}")

@@ -66,6 +66,16 @@ REFUSED = {
         "class U(Base):\n    @on('news')\n    @classmethod\n    def heard(cls, news): ...\n",
         "sioload: U: U.heard: @on is for plain methods, with self",
     ),
+    "a time to wait that is a number": (
+        "class U(Base):\n    wait_time = 1\n",
+        "sioload: U: U.wait_time is 1, and no function: give constant(1), between(1, 3) or paced(0.5), say",
+    ),
+    "one of a set of tasks that is a text": (
+        "class U(Base):\n    @task\n    class Steps(SequentialTaskSet):\n        wait_time = '1s'\n"
+        "        @task\n        def step(self): ...\n",
+        "sioload: U: Steps.wait_time is '1s', and no function: give constant(1), between(1, 3) or "
+        "paced(0.5), say",
+    ),
     "two handlers of one event": (
         "class U(Base):\n    @on('news')\n    def one(self, news): ...\n"
         "    @on('news')\n    def two(self, news): ...\n",
