@@ -63,6 +63,8 @@ def read_yaml(data: bytes, name: str) -> Json:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
+        if data.startswith((b"PK\3\4", b"\x1f\x8b")):
+            raise UsageError(f"{name} is packed (zip or gzip): unpack it, and give the file in it") from None
         raise UsageError(f"{name} is no UTF-8: neither a recording nor a script") from None
     if text.lstrip()[:1] == "{":  # JSON may have tabs, and pairs of escapes, which the reader of YAML has not
         try:

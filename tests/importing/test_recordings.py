@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from base64 import b64encode
 from typing import Any
@@ -108,6 +109,14 @@ def test_nothing_is_overwritten(tmp_path, capsys):
     assert main(["import", str(RECORDINGS / "chat.har"), "-o", str(tmp_path)]) == 2
     assert "accounts.csv is there already" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["accounts.csv"]
+
+
+@pytest.mark.parametrize("packed", [b"PK\3\4\x14\0\xff", gzip.compress(b"{}")], ids=["zip", "gzip"])
+def test_a_packed_recording_is_told_as_that(tmp_path, packed, capsys):
+    """As Playwright's `recordHar` writes it into a file named .zip."""
+    (tmp_path / "page.har.zip").write_bytes(packed)
+    assert main(["import", str(tmp_path / "page.har.zip"), "-o", str(tmp_path / "out")]) == 2
+    assert "page.har.zip is packed (zip or gzip): unpack it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
