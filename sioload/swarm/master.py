@@ -104,6 +104,8 @@ class Master:
 
     def _join(self, client_id: str) -> WorkerState:
         peer = self.roster.peers[client_id] = WorkerState(time.monotonic())
+        if self._asked:  # others were asked for their last reports before
+            peer.until = peer.heard + self._patience
         self.judge.joined(len(self.roster.peers))
         return peer
 
@@ -249,6 +251,9 @@ class Master:
         Locust itself tells workers to quit and stops listening half a second later.
         """
         if not self._asked:
+            for client_id in self.roster.living:
+                if client_id not in self.roster.peers and self.roster.at_work(client_id):
+                    self._join(client_id)  # it has got users, and said nothing since
             self._asked = True
             for peer in self.roster.peers.values():
                 peer.until = time.monotonic() + self._patience

@@ -22,6 +22,10 @@ if os.environ.get("PAUSE"):
     locust.runners.WorkerRunner.handle_message = late
 
 
+if os.environ.get("MUTE"):
+    locust.runners.HEARTBEAT_INTERVAL = 30
+
+
 class Joiner(SocketIOUser):
     wait_time = constant(0.05)
     options = {"transports": ["websocket"], "version": 4}

@@ -94,6 +94,21 @@ def test_what_listeners_of_test_start_ask_for_counts_on_late_workers_too(swarm: 
 
 
 @scene
+def test_what_a_worker_did_that_joined_just_before_the_end_is_counted(swarm: Swarm) -> None:
+    """Before its first sign of life after that, at Locust's worst moment."""
+    master, args = begin(swarm, "--expect-workers", "1", "--enable-rebalancing", users=4)
+    swarm.start(args)
+    master.wait_for(serverkit.SPAWNED, 40)
+    swarm.start(args, {"PAUSE": "1", "MUTE": "1"})
+    master.wait_for(r"\(index 1\) reported as ready", 40)
+    time.sleep(0.4)
+    master.signal(signal.SIGINT)
+    assert master.wait(40) == 0, "\n".join(map(str, swarm.processes))
+    swarm.assert_everything_agrees()
+    assert swarm.report["workers"] == {"expected": 2, "lost": 0}, "\n".join(map(str, swarm.processes))
+
+
+@scene
 def test_a_worker_without_users_costs_nothing(swarm: Swarm) -> None:
     """It came when the next users weren't due yet, and the run ended before they were."""
     master, args = begin(swarm, "--expect-workers", "1", "-r", "0.02", users=2)
