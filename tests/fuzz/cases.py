@@ -35,7 +35,7 @@ from sioload.socketio.detect import identify, mismatch, refusal
 from sioload.socketio.generations import GENERATIONS
 from sioload.socketio.packet import Packet as SocketPacket
 from sioload.socketio.packet import PacketType
-from sioload.socketio.parsers import MSGPACK
+from sioload.socketio.parsers import MSGPACK, codec_of
 
 LIMITS = Limits()
 #: Limits that random inputs reach.
@@ -394,6 +394,42 @@ def msgpack_messages(rand: Rand) -> list[Any]:
     ]
 
 
+class Careless:
+    """A parser as a script may bring it along: what it makes of a message, it doesn't look at."""
+
+    def encode(self, packet: SocketPacket) -> list[Any]:
+        return [json.dumps(packet)]
+
+    def decoder(self, limits: Limits) -> Careless:
+        return self
+
+    def feed(self, message: Any) -> Any:
+        fields = json.loads(message)
+        return SocketPacket(PacketType(fields[0]), *fields[1:]) if len(fields) == 5 else fields or None
+
+
+CARELESS = codec_of(Careless())
+
+
+def encode_careless(packet: Any) -> list[Any]:
+    if packet.auto:
+        raise Unsent
+    return _encode(CARELESS, packet)
+
+
+def careless_messages(rand: Rand) -> list[Any]:
+    space, number, args = rand.choice(SPACES), rand.choice((None, 0, 7)), arguments(rand)
+    what = rand.randrange(6)
+    if what < 3:
+        return list(CARELESS.encode_event(space, rand.choice(NAMES), args, number))
+    if what == 3:
+        return list(CARELESS.encode_ack(space, number or 0, args))
+    if what == 4:
+        return list(CARELESS.encode_connect(space, rand.choice(({}, None, {"sid": "x"}))))
+    fields = [rand.randrange(8), space, rand.choice(VALUES), number, rand.random() < 0.5]
+    return [json.dumps(rand.choice((fields, fields, rand.choice(VALUES))))]
+
+
 def v0_messages(rand: Rand) -> list[Any]:
     if rand.random() < 0.5:
         return [rand.choice([text for text in V0_TEXTS if text[0] not in "28"])]
@@ -649,10 +685,11 @@ def run_encoders(args: list[Any]) -> object:
             codec.encode_connect("/", data)
         except EncodeError:
             refused += 1
-    try:
-        MSGPACK.encode_event("/", "a", args, None)
-    except EncodeError:
-        refused += 1
+    for parsed in (MSGPACK, CARELESS):
+        try:
+            parsed.encode_event("/", "a", args, None)
+        except EncodeError:
+            refused += 1
     if refused:
         raise ProtocolError(f"{refused} refused")
     return args
@@ -677,6 +714,12 @@ MSGPACK_SEEDS: list[Any] = [
     [b"\x83\xa4type\x02\xa4data\x92\xa1a\xd7\xff\0\0\0\0\0\0\0\1\xa3nsp\xa1/"],
     [b"x" * (LIMITS.message + 1)], [msgpack.packb({"type": 0, "nsp": "/", "data": [1]})],
     [msgpack.packb({"type": 1, "nsp": "/", "data": 1})],
+]  # fmt: skip
+CARELESS_SEEDS: list[Any] = [
+    [""], [b"\xff"], ["[]"], ["7"], ["{}"], ["null"], [NESTED], ["[2]"], ['[2,"/",["a"],null,false,1]'],
+    ['[9,"/",["a"],null,false]'], ['[2,"x",["a"],null,false]'], ['[2,"/",[],null,false]'],
+    ['[2,"/",["a"],"1",false]'], ['[3,"/",["a"],null,false]'], ['[0,"/",1,null,false]'],
+    ['[5,"/",["a"],-1,true]'],
 ]  # fmt: skip
 WS_SEEDS = [
     b"", frame(2, b"", length=1 << 40), frame(1, b"\xff"), frame(1, b"4", rsv=4), frame(0, b"x"),
@@ -729,6 +772,9 @@ SUBJECTS: dict[str, Subject] = {
     "v0": Subject(v0_messages, fed(v0.Decoder, encode_v0), alone_fed(v0.Decoder), V0_SEEDS),
     "msgpack": Subject(
         msgpack_messages, fed(MSGPACK.decoder, encode_msgpack), alone_fed(MSGPACK.decoder), MSGPACK_SEEDS
+    ),
+    "a script's parser": Subject(
+        careless_messages, fed(CARELESS.decoder, encode_careless), alone_fed(CARELESS.decoder), CARELESS_SEEDS
     ),
     "http": Subject(http, run_http, lambda data: exchanged([data]), HTTP_SEEDS),
     "websocket": Subject(wires, run_websocket, lambda data: Reader(WS_LIMITS).feed([data]), WS_SEEDS),
