@@ -112,7 +112,7 @@ class SocketIOClient(ClientBase):
             return  # at the end of a run `disconnect()` before this was put off
         if manager.phase is not Phase.IDLE:
             said = "already reconnecting" if self.down else "already connected"
-            raise self._emitter.unconnectable(said, namespaces)
+            raise life.unconnectable(said, namespaces)
         asks = headers if callable(headers) else None
         options = self._options(
             None if callable(headers) else headers, transports, socketio_path, wait_timeout

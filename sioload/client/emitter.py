@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from sioload.client.namespace import plain, row_name
 from sioload.client.pending import Pending, Wait
 from sioload.client.schedule import Pace, Schedule
 from sioload.client.sleepers import Sleepers
-from sioload.errors import ConnectError, EmitError, NotConnected, RunEnded
+from sioload.errors import EmitError, NotConnected, RunEnded
 from sioload.measure.recorder import label_of
 from sioload.net.fleet import Fleet, in_hub
 from sioload.options import Options
@@ -133,8 +133,7 @@ class Emitter:
             if number is not None:
                 del self._pending.acks[number]
             _give_up(receipt, error)
-            if not in_hub():
-                gevent.sleep(0)  # a script that goes on at once, in a loop, holds up nobody else
+            let_others_go_on()
             raise
         except BaseException as error:
             if number is None or number not in self._pending.acks:
@@ -154,8 +153,7 @@ class Emitter:
             handed = self._packets.send_raw(raw, receipt)
         except EmitError as error:
             receipt.settle(error.outcome, str(error), error)
-            if not in_hub():
-                gevent.sleep(0)
+            let_others_go_on()
             raise
         except BaseException as error:
             receipt.settle("not_sent", f"{type(error).__name__} before it was sent")
@@ -177,16 +175,6 @@ class Emitter:
             if perf_counter() >= until:
                 raise self._refusal("no connection in time")
             self._sleepers.sleep(until)
-
-    def unconnectable(self, reason: str, names: str | Iterable[str] | None) -> ConnectError:
-        """An attempt to connect that can't begin is a failure of each namespace's row, as any other is."""
-        error = ConnectError("connect", reason, kind="client")
-        namespaces = self._manager.namespaces
-        for name in [names] if isinstance(names, str) else names or namespaces.wanted:
-            namespaces.row("CONNECT", name, error).fail(str(error), kind=error.kind)
-        if not in_hub():
-            gevent.sleep(0)
-        return error
 
     def _refusal(self, reason: str) -> NotConnected:
         error = NotConnected(reason)
@@ -219,8 +207,7 @@ class Emitter:
         if (phase is not Phase.UP and phase is not Phase.DOWN) or namespace not in self._packets.namespaces:
             error = self._refusal(self._why_not(namespace))
             _give_up(self.entry("CALL", shown, namespace, event, None, None), error)
-            if not in_hub():
-                gevent.sleep(0)
+            let_others_go_on()
             raise error
         row = self.fleet.recorder.row("CALL", shown + self.label)
         timeout = self._options.ack_timeout
@@ -271,3 +258,9 @@ def _give_up(receipt: Emit | Unacked, error: EmitError) -> None:
         receipt.end(error.outcome, reason, None, error)
     else:
         receipt.settle(error.outcome, reason, error)
+
+
+def let_others_go_on() -> None:
+    """Before an exception reaches a script: one that goes on at once, in a loop, holds up nobody else."""
+    if not in_hub():
+        gevent.sleep(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import gevent
 
 from sioload.client.attempts import UNCONNECTED, Returns
-from sioload.client.emitter import Emitter
+from sioload.client.emitter import Emitter, let_others_go_on
 from sioload.client.incoming import Incoming
 from sioload.client.manager import Listener, Manager, Phase
 from sioload.client.pending import Pending
@@ -182,6 +183,15 @@ class Lifecycle(Listener):
         who = "clients" if self._user is None else f"users of {type(self._user).__name__}"
         where = "the failures table counts it, `sioload try` shows each packet"
         self._fleet.complaints.say(f"{who} can't connect: {error}", where)
+
+    def unconnectable(self, reason: str, names: str | Iterable[str] | None) -> ConnectError:
+        """An attempt that can't begin is a failure of each namespace's row, as any other is."""
+        error = ConnectError("connect", reason, kind="client")
+        namespaces = self.manager.namespaces
+        for name in [names] if isinstance(names, str) else names or namespaces.wanted:
+            namespaces.row("CONNECT", name, error).fail(str(error), kind=error.kind)
+        let_others_go_on()
+        return error
 
     # Coming back to namespaces that the server closed. Greenlets call these.
 

@@ -329,19 +329,18 @@ class Request:
         self.endpoint = endpoint
         self._left = True
 
-    def target(self, endpoint: Endpoint, parameters: list[tuple[str, str]]) -> str:
-        """The request target, in ASCII: path, the user's query, then the engine's parameters."""
+    def target(self, endpoint: Endpoint, engines: str) -> str:
+        """The request target, in ASCII: path, the user's query, then the engine's parameters, encoded."""
         own = self._own
-        if own is None or own[0] is not endpoint or own[1] != self.edits or not parameters:
+        if own is None or own[0] is not endpoint or own[1] != self.edits or not engines:
             given = [query for query in (endpoint.query, self.query_string()) if query]
-            if parameters:
+            if engines:
                 given = [query for query in map(without_engines, given) if query]
             text = in_ascii(endpoint.path + ("?" + "&".join(given) if given else ""))
-            if not parameters:
+            if not engines:
                 return text
             own = self._own = endpoint, self.edits, text
         text = own[2]
-        engines = "&".join([f"{name}={encoded(value)}" for name, value in parameters])
         return f"{text}&{engines}" if "?" in text else f"{text}?{engines}"
 
     def query_string(self) -> str:

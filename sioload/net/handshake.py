@@ -91,31 +91,38 @@ def _offer(protocols: str, extensions: str) -> Offer:
     return Offer(names, ", ".join(texts), tuple(factories))
 
 
-def headers_of(key: str, offer: Offer) -> list[tuple[str, str]]:
-    """The request's own headers (RFC 6455, section 4.1), and what it offers."""
-    headers = [
-        ("Upgrade", "websocket"),
-        ("Connection", "Upgrade"),
-        ("Sec-WebSocket-Key", key),
-        ("Sec-WebSocket-Version", "13"),
-    ]
-    if offer.protocols:
-        headers.append(("Sec-WebSocket-Protocol", ", ".join(offer.protocols)))
-    if offer.extensions:
-        headers.append(("Sec-WebSocket-Extensions", offer.extensions))
-    return headers
-
-
-#: What a script's headers don't decide, since the handshake does (RFC 6455, section 4.1) or `headers_of`.
+#: What a script's headers don't decide, since the handshake does (RFC 6455, section 4.1).
 _OURS = frozenset(
     ("upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol",
      "sec-websocket-extensions", "sec-websocket-accept", "content-length", "transfer-encoding")
 )  # fmt: skip
 
 
-def own_headers(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """A script's headers without those that the handshake manages."""
-    return [header for header in headers if header[0].lower() not in _OURS]
+class Head(NamedTuple):
+    """A request for a websocket behind its target (RFC 6455, section 4.1).
+
+    Attributes:
+        before, after: what stands around the key.
+        offer: what it offers.
+    """
+
+    before: str
+    after: str
+    offer: Offer
+
+
+@lru_cache(maxsize=256)
+def head_of(headers: tuple[tuple[str, str], ...], compress: bool) -> Head:
+    """The head with a script's headers, but for those that the handshake manages. Most users have one."""
+    offer = offer_of(headers, compress)
+    own = [f"{name}: {value}" for name, value in headers if name.lower() not in _OURS]
+    before = [" HTTP/1.1", *own, "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: "]
+    after = ["", "Sec-WebSocket-Version: 13"]
+    if offer.protocols:
+        after.append(f"Sec-WebSocket-Protocol: {', '.join(offer.protocols)}")
+    if offer.extensions:
+        after.append(f"Sec-WebSocket-Extensions: {offer.extensions}")
+    return Head("\r\n".join(before), "\r\n".join([*after, "", ""]), offer)
 
 
 #: The last answers that said yes, as they are before and behind the proof that they had the key, and what

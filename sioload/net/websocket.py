@@ -19,8 +19,7 @@ from websockets.protocol import CONNECTING, OPEN, Protocol
 
 from sioload.errors import End, ProtocolError
 from sioload.net import rfc6455
-from sioload.net.handshake import accepted, headers_of, new_key, offer_of, own_headers
-from sioload.net.http import request
+from sioload.net.handshake import accepted, head_of, new_key
 from sioload.net.pushes import NO_PUSHES
 from sioload.net.stream import Owner, Stream
 from sioload.net.wire import encode_frame, joined, text_of_server
@@ -123,10 +122,10 @@ class WebSocket(Owner):
         self.is_open = False
         self.response_headers: list[tuple[str, str]] = []
         self._protocol: Protocol | None = None
-        self._offer = offer_of(headers, compress)
-        self._key = new_key()  # until the answer begins
+        before, after, self._offer = head_of(tuple(headers), compress)
+        self._key = key = new_key()  # until the answer begins
         stream.owner = self
-        stream.write(request("GET", target, own_headers(headers) + headers_of(self._key, self._offer)))
+        stream.write(f"GET {target}{before}{key}{after}".encode())
 
     # Sending.
 

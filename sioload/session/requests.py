@@ -256,20 +256,20 @@ class Requests:
         """Path and parameters in the generation's form, as they are before and behind the timestamp."""
         asked = self.asked
         assert asked is not None
-        parameters, rest = [], []
+        engines = rest = ""
         if generation.eio is None:
             where = f"{self.named(transport)}/{quote(self.sid, safe='')}" if self.sid else ""
             at = at if at is not self.endpoint else replace(at, path=f"{at.path.rstrip('/')}/1/{where}")
         else:
-            parameters = [("EIO", generation.eio), ("transport", transport)]
+            engines = f"EIO={generation.eio}&transport={transport}"
             if self.options.base64:
-                rest.append(("b64", "1"))
+                rest = "&b64=1"
             if self.sid:
-                rest.append(("sid", self.sid))
-        before = asked.target(at, parameters)
+                rest += f"&sid={encoded(self.sid)}"
+        before = asked.target(at, engines)
         if self._stamps(transport):
             before += "&t=" if "?" in before else "?t="
-        return before, "".join([f"&{name}={encoded(value)}" for name, value in rest])
+        return before, rest
 
     def _stamps(self, transport: str) -> bool:
         """Whether a request carries a timestamp."""
