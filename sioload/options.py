@@ -219,13 +219,17 @@ class Options:
 
 #: How many are remembered.
 VARIANTS = 1000
-_variants: dict[tuple[int, str], tuple[Options, Options]] = {}
+_variants: dict[tuple[object, ...], tuple[Options, Options]] = {}
+_SCALARS = (str, int, float)
 
 
 def variant(options: Options, changes: Mapping[str, Json]) -> Options:
     """`options.but(**changes)`, validated and kept once for all who ask for the same: validating takes longer
     than the rest of a connect."""
-    key = (id(options), repr(changes))
+    key = (
+        id(options),
+        *[(name, v.__class__, v if v.__class__ in _SCALARS else repr(v)) for name, v in changes.items()],
+    )
     known = _variants.get(key)
     if known is None:
         if len(_variants) >= VARIANTS:

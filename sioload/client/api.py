@@ -102,7 +102,7 @@ class SocketIOClient(ClientBase):
             RunEnded: a listener of the run's end called it too late.
             OptionError: an argument can't be used.
         """
-        adopt = getattr(self._user, "_adopt", None)
+        adopt = None if self._user is None else getattr(self._user, "_adopt", None)
         if adopt is not None:
             adopt(self)
         self._emitter.check_running()
@@ -147,7 +147,7 @@ class SocketIOClient(ClientBase):
                 life.serve_until_up()
 
         if retry is None:
-            retry = bool(getattr(self._user, "starting", False))
+            retry = self._user is not None and bool(getattr(self._user, "starting", False))
         if retry and wait:
             repeat(attempt, options, life.pause, life.complain)
         else:

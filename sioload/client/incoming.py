@@ -66,7 +66,8 @@ class Incoming(Listener, Script):
         self._client = client
         self.handlers: Handlers = handlers if handlers is not None else {}
         # With a registry no broadcast is counted for many at once: so too for who is followed.
-        self.own: Registry | None = None if getattr(user, "sio_trace", None) is None else Registry()
+        followed = user is not None and getattr(user, "sio_trace", None) is not None
+        self.own: Registry | None = Registry() if followed else None
         self._dispatcher: Dispatcher | None = None
         self._receiver: Receiver | None = None
         self._member: Member | None = None

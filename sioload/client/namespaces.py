@@ -180,18 +180,18 @@ class Namespaces(Control):
         except (EncodeError, Refused) as error:
             _not_asked(self, namespace, str(error))
 
-    def on_connect(self, packet: Packet) -> None:
-        packets, namespace = self.packets, self.wanted.get(packet.namespace)
+    def on_connect(self, name: str, data: object) -> None:
+        packets, namespace = self.packets, self.wanted.get(name)
         if namespace is None or namespace.connected:
             return  # the root that old servers open unasked, or an echo
-        data = packet.data if isinstance(packet.data, dict) else {}
-        if packets.generation.connect_payload == "auth" and not isinstance(data.get("sid"), str):
+        told = data if isinstance(data, dict) else {}
+        if packets.generation.connect_payload == "auth" and not isinstance(told.get("sid"), str):
             self._listener.on_older()
             return
-        if isinstance(packet.data, str) and _ask_bare(self, namespace):
+        if isinstance(data, str) and _ask_bare(self, namespace):
             return
         now = perf_counter()
-        namespace.joined(data)
+        namespace.joined(told)
         member = self._script.member()
         if member is not None:
             member.joined(namespace.name, namespace.recovered, stamp())
@@ -227,10 +227,10 @@ class Namespaces(Control):
 
     # Failing.
 
-    def on_refusal(self, packet: Packet) -> None:
-        generation, connection, data = self.packets.generation, self.packets.connection, packet.data
-        servers_root = generation.opens_root == "server" and packet.namespace == "/"
-        namespace = self.wanted.get(packet.namespace)
+    def on_refusal(self, name: str, data: object) -> None:
+        generation, connection = self.packets.generation, self.packets.connection
+        servers_root = generation.opens_root == "server" and name == "/"
+        namespace = self.wanted.get(name)
         reason = f"refused: {refusal_of(data)}"
         if connection is not None:
             reason = connection.requests.discreet(reason)

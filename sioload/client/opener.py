@@ -159,7 +159,7 @@ class Opener(SessionListener):
             parse_url(options.handshake_url).host if options.handshake_url else "",
         )
         owner = self._script.owner()
-        trace: Trace | None = getattr(owner, "sio_trace", None)
+        trace: Trace | None = None if owner is None else getattr(owner, "sio_trace", None)
         requests = (
             Requests(self._fleet, options, generation, endpoint, request, owner)
             if trace is None

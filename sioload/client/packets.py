@@ -80,10 +80,10 @@ class Control(Protocol):
 
     __slots__ = ()
 
-    def on_connect(self, packet: Packet) -> None:
-        """The server joined this client to a namespace."""
+    def on_connect(self, name: str, data: object) -> None:
+        """The server joined this client to a namespace, and said this of it."""
 
-    def on_refusal(self, packet: Packet) -> None:
+    def on_refusal(self, name: str, data: object) -> None:
         """It refused to, or refused something else that it doesn't name."""
 
     def on_disconnect(self, name: str) -> None:
@@ -275,9 +275,9 @@ class Packets(MessageHandler):
             else:
                 self.deliver(namespace, Packet(*packet))
         elif kind is PacketType.CONNECT:
-            self.control.on_connect(Packet(*packet))
+            self.control.on_connect(name, content)
         elif kind is PacketType.CONNECT_ERROR:
-            self.control.on_refusal(Packet(*packet))
+            self.control.on_refusal(name, content)
         else:
             self.control.on_disconnect(name)
 

@@ -86,7 +86,8 @@ class Dialler:
         self._reason = "no address"
         self._waited_for: Address | None = None
         self._started = perf_counter()
-        fleet.resolver.resolve(*self._at, self._resolved)
+        host, port = self._at
+        fleet.resolver.resolve(host, port, self._resolved)
 
     def cancel(self, failure: str = "") -> None:
         """Stop; nothing is called any more. `failure` says what became of the dialling, if that counts."""
@@ -193,7 +194,8 @@ class Dialler:
         self._sock = None
         self._drop()
         if self._waited_for is not None:
-            self._fleet.resolver.prefer(*self._at, self._waited_for)
+            host, port = self._at
+            self._fleet.resolver.prefer(host, port, self._waited_for)
         if self._proxy is None or not self._proxy.target:
             self._reached(sock)
             return

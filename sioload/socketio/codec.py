@@ -18,7 +18,7 @@ from sioload.errors import EncodeError, LimitError, ProtocolError
 from sioload.options import Limits
 from sioload.plain import Json
 from sioload.socketio.jsontext import OPTIONS, check_depth, culprit, escape, loads, to_json
-from sioload.socketio.packet import Fields, Packet, PacketType
+from sioload.socketio.packet import Fields, PacketType
 
 Message = str | bytes
 
@@ -275,7 +275,7 @@ class Decoder:
         self._packet, self.wanted, self._room = whole, count, self._limits.payload
         return None
 
-    def _control(self, kind: PacketType, message: str) -> Packet:
+    def _control(self, kind: PacketType, message: str) -> Fields:
         """CONNECT, DISCONNECT and CONNECT_ERROR, which have neither id nor attachments."""
         namespace, rest, query = "/", message[1:], ""
         if rest[:1] == "/":
@@ -287,7 +287,7 @@ class Decoder:
                 raise ProtocolError("connect packet with data that isn't an object")
         elif kind is PacketType.DISCONNECT and data is not None:
             raise ProtocolError("disconnect packet with data")
-        return Packet(kind, namespace, data)
+        return kind, namespace, data, None, False
 
     def _attach(self, message: Message) -> Fields | None:
         packet = self._packet

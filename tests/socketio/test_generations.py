@@ -40,9 +40,9 @@ def test_flags_say_what_the_functions_do(generation: Generation) -> None:
     frame = generation.encode_frame(Packet(PacketType.MESSAGE, "é"))
     assert ("\xc3" in str(frame)) == generation.double_utf8
     carried = {"auth": {"a": 1}, "query": "a=1", "none": None}[generation.connect_payload]
-    packet = codec.decoder(LIMITS).feed(codec.encode_connect("/chat", carried)[0])
-    assert packet is not None and packet.namespace == "/chat"
-    assert packet.data == (None if generation.version == 0 else carried)
+    fields = codec.decoder(LIMITS).feed(codec.encode_connect("/chat", carried)[0])
+    assert fields is not None and fields[1] == "/chat"
+    assert fields[2] == (None if generation.version == 0 else carried)
 
 
 def test_unknown_engineio3_is_read_however_it_encodes_text() -> None:
