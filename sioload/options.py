@@ -217,27 +217,6 @@ class Options:
         return replace(self, **changes)
 
 
-#: How many are remembered.
-VARIANTS = 1000
-_variants: dict[tuple[object, ...], tuple[Options, Options]] = {}
-_SCALARS = (str, int, float)
-
-
-def variant(options: Options, changes: Mapping[str, Json]) -> Options:
-    """`options.but(**changes)`, validated and kept once for all who ask for the same: validating takes longer
-    than the rest of a connect."""
-    key = (
-        id(options),
-        *[(name, v.__class__, v if v.__class__ in _SCALARS else repr(v)) for name, v in changes.items()],
-    )
-    known = _variants.get(key)
-    if known is None:
-        if len(_variants) >= VARIANTS:
-            _variants.clear()
-        known = _variants[key] = options, options.but(**changes)  # with the first, whose id stands for it
-    return known[1]
-
-
 def check_text(name: str, text: str) -> None:
     """Text that a request can carry: some is none, of arguments in another encoding or of half a pair."""
     try:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sioload.errors import OptionError
-from sioload.options import Limits, Options, options_from, variant
+from sioload.options import Limits, Options, options_from
 
 
 def test_defaults_are_safe() -> None:
@@ -132,13 +132,3 @@ def test_a_changed_copy_is_validated_too() -> None:
     with pytest.raises(OptionError, match="nearest: 'connect_timeout'"):
         Options().but(conect_timeout=1)
     assert Options(limits=Limits(nesting=5)).limits.nesting == 5
-
-
-def test_users_that_change_the_same_share_what_comes_of_it() -> None:
-    options = Options()
-    found = variant(options, {"transports": ["polling"], "connect_timeout": 1.0})
-    assert found == options.but(transports=("polling",), connect_timeout=1.0)
-    assert variant(options, {"transports": ["polling"], "connect_timeout": 1.0}) is found
-    assert variant(Options(), {"transports": ["polling"], "connect_timeout": 1.0}) is not found
-    with pytest.raises(OptionError, match="connect_timeout must be a number"):
-        variant(options, {"transports": ["polling"], "connect_timeout": True})

@@ -18,7 +18,7 @@ from sioload.errors import NotConnected
 from sioload.measure.rooms import value_of
 from sioload.net.clock import stamp
 from sioload.net.fleet import Fleet, say_unowned
-from sioload.options import Options, options_from, variant
+from sioload.options import Options, options_from
 from sioload.plain import Json
 
 
@@ -240,7 +240,7 @@ class ClientBase:
             changes["path"] = path
         if timeout is not None:
             changes["connect_timeout"] = timeout
-        options = variant(self.options, changes) if changes else self.options
+        options = self.fleet.variant(self.options, changes) if changes else self.options
         return options.but(headers={**options.headers, **headers}) if headers else options
 
     def disconnect(self, namespace: str | None = None) -> None:

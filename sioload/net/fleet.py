@@ -6,9 +6,9 @@ import itertools
 import logging
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import gevent
 from gevent.hub import get_hub
@@ -27,7 +27,8 @@ from sioload.net.tls import tls_context
 from sioload.net.turns import Turns
 from sioload.net.wakeups import Wakeups
 from sioload.net.wire import text_of_server
-from sioload.options import Options, variant
+from sioload.options import Options
+from sioload.plain import Json
 from sioload.socketio.generations import Generation
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ logger = logging.getLogger(__name__)
 #: The longest push that is remembered.
 PUSH_SIZE = 4096
 AF_INET6 = 10
+#: Changed options that are remembered.
+VARIANTS: Final = 1000
 #: The fleet of this process's Locust run, if there is one.
 _of_run: list[Fleet] = []
 
@@ -118,6 +121,7 @@ class Fleet:
         self._born = f"{int(time.time() * 1000):x}."
         self._serial = 0
         self._seats: dict[tuple[str, ...], list[Iterator[str]]] = {}
+        self._variants: dict[tuple[int, str], tuple[Options, Options]] = {}
 
     def tls_context(self, options: Options) -> ssl.SSLContext:
         """The context for these options, made once per process."""
@@ -138,7 +142,18 @@ class Fleet:
             families = [[a for a in options.source_addresses if (":" in a) == six] for six in (False, True)]
             seats = [itertools.cycle(family) for family in families if family]
             self._seats[options.source_addresses] = seats
-        return variant(options, {"source_addresses": tuple(next(seat) for seat in seats)})
+        return self.variant(options, {"source_addresses": tuple(next(seat) for seat in seats)})
+
+    def variant(self, options: Options, changes: Mapping[str, Json]) -> Options:
+        """`options.but(**changes)`, validated and kept once for all who ask for the same: validating takes
+        longer than the rest of a connect."""
+        key = (id(options), repr(changes))
+        known = self._variants.get(key)
+        if known is None:
+            if len(self._variants) >= VARIANTS:
+                self._variants.clear()
+            known = self._variants[key] = options, options.but(**changes)  # the first, whose id stands for it
+        return known[1]
 
     def source(self, options: Options, family: int) -> str | None:
         """The local address to bind the next connection to, None to leave it to the kernel."""
