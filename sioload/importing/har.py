@@ -188,7 +188,6 @@ class _Reader:
         self._recording = recording
         self._by_sid: dict[str, Session] = {}
         self._frames: list[tuple[float, int, Session, bool, EnginePacket]] = []
-        self._late: list[Entry] = []
 
     def take(self, entry: Entry) -> None:
         """One entry, in the order in which they began."""

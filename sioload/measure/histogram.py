@@ -71,12 +71,6 @@ def tick_bounds(bucket_index: int) -> tuple[int, int]:
     return mantissa << exponent, (mantissa + 1) << exponent
 
 
-def bounds(bucket_index: int) -> tuple[float, float]:
-    """The times in seconds that a bucket holds: from the first, to below the second."""
-    low, high = tick_bounds(bucket_index)
-    return low / TICKS, high / TICKS
-
-
 def value(bucket_index: int) -> float:
     """The midpoint of a bucket in seconds."""
     low, high = tick_bounds(bucket_index)
@@ -219,11 +213,6 @@ class Histogram:
             while pending and pending[-1] <= reached:
                 found[pending.pop()] = min(max(value(i), self.min), self.max) if i < LAST else self.max
         return [found[rank] for rank in ranks]
-
-    def below(self, seconds: float) -> int:
-        """How many samples lie below the bucket of a time, for cumulative (Prometheus) buckets."""
-        limit = index(seconds)
-        return sum(n for i, n in self.counts.items() if i < limit)
 
     def encode(self) -> dict[str, Json]:
         """This histogram in plain values, for msgpack; its buckets and counts as packed numbers."""

@@ -52,10 +52,6 @@ class Ledger:
         ended = self.acked + self.sent + self.timeout + self.error + self.indeterminate + self.not_sent
         return self.emits - ended
 
-    def balances(self) -> bool:
-        """Whether every emit has exactly one outcome."""
-        return self.open == 0
-
     def merge(self, other: Ledger) -> None:
         """Add all that another ledger counted."""
         for name in _COUNTS:

@@ -44,9 +44,7 @@ class Generation:
         binary: messages may be binary.
         upgrade: a session can move from polling to websocket.
         leaving_root_closes: the disconnect of "/" ends the session, whichever side sends it (0.9).
-        double_utf8: websocket text is encoded as UTF-8 twice.
         dashed_acks: acks have the form of 1.0.0 to 1.0.2.
-        ascii: JSON is sent with non-ASCII characters escaped.
         first_id: the id of the first emit that asks for an ack (gevent-socketio never answers id 0).
         greeting: how the first message of a session's transport begins; nothing may be sent before (0.9).
         unknown_session: how the message begins that says that the server doesn't know the session (0.9).
@@ -72,9 +70,7 @@ class Generation:
     binary: bool = True
     upgrade: bool = True
     leaving_root_closes: bool = False
-    double_utf8: bool = False
     dashed_acks: bool = False
-    ascii: bool = False
     first_id: int = 0
     greeting: str = ""
     unknown_session: str = ""
@@ -141,7 +137,6 @@ V1 = replace(
     encode_payload=partial(payload.encode_lengths, double=True),
     codec=replace(_JSON_BARE, **_ESCAPED),
     codec_base64=None,
-    ascii=True,
 )
 
 #: 1.0.3 to 1.0.6.
@@ -153,8 +148,6 @@ V1_0_3 = replace(
     encode_frame=frames.encode_eio3_double,
     encode_base64=frames.encode_eio3_double_base64,
     codec=_JSON_BARE,
-    double_utf8=True,
-    ascii=False,
 )
 
 #: 1.0.0 to 1.0.2.

@@ -125,10 +125,6 @@ class Stock:
             served += _granted(shelf, grants)
         return rows, served
 
-    def holds(self, process: str) -> bool:
-        """Whether users of a process hold rows."""
-        return any(shelf.leases.holders(process) for shelf in self.shelves)
-
     def report(self, since: float) -> list[dict[str, Json]]:
         """For the report: how each feed was used.
 
