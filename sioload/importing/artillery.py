@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, Literal
 
 from sioload.errors import UsageError
@@ -31,10 +31,11 @@ from sioload.importing.conversation import (
     records_in,
     steps_of,
 )
+from sioload.importing.fields import mapping, text_of
 from sioload.importing.layout import said
 from sioload.importing.loads import take_load
 from sioload.importing.origins import accounts
-from sioload.importing.settings import mapping, number_of, seconds_of_time, text_of
+from sioload.importing.settings import Files, number_of, seconds_of_time
 from sioload.importing.statements import used_early, values_in, variables_in
 from sioload.importing.summary import steps_told
 from sioload.importing.templates import Templates
@@ -47,8 +48,6 @@ _ENGINES: Final = ("socketio", "socketio-v3", "http")
 _STEP: Final = ("emit", "namespace", "response", "acknowledge")
 _EMIT: Final = ("channel", "data", *_STEP[1:])
 _ANSWER: Final = ("on", "channel", "data", "args", "match", "capture")
-#: Names of payload files to their contents; None for one that can't be had, with the reason.
-Files = Callable[[str], bytes | str]
 
 
 def read_script(

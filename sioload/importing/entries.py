@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 import orjson
 
 from sioload.errors import ProtocolError, UsageError
+from sioload.importing.fields import listed, mapping, text_of
 from sioload.plain import Json
 from sioload.socketio.jsontext import loads
 
@@ -21,6 +22,11 @@ LARGEST: Final = 256 << 20
 
 
 def log_of(data: bytes, name: str) -> Mapping[str, Json]:
+    """The log of a HAR file, which has a list of entries.
+
+    Raises:
+        UsageError: it is no such file; one line with the remedy.
+    """
     try:
         whole = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -36,19 +42,8 @@ def log_of(data: bytes, name: str) -> Mapping[str, Json]:
     return log
 
 
-def mapping(value: object) -> Mapping[str, Json]:
-    return value if isinstance(value, dict) else {}
-
-
-def listed(value: object) -> list[Json]:
-    return value if isinstance(value, list) else []
-
-
-def text_of(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
 def number_of(value: object) -> float:
+    """A number; 0 when it is none, or none that a recording could have."""
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15:
         return float(value)
     return 0.0

@@ -22,13 +22,11 @@ from sioload.importing.entries import (
     content_of,
     entries_of,
     headers_of,
-    listed,
     log_of,
-    mapping,
     number_of,
     parameters,
-    text_of,
 )
+from sioload.importing.fields import listed, mapping, text_of
 from sioload.options import Limits
 from sioload.socketio.detect import identify
 from sioload.socketio.generations import UNKNOWN_3, V0, V1, V2, V4, Generation, codec_for

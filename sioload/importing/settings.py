@@ -1,4 +1,4 @@
-"""The configuration of an Artillery script: where it goes, its data, its load and its limits."""
+"""The configuration of an Artillery script: where it goes, its data, and the options of its connections."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from sioload.importing.conversation import (
     Value,
     Variable,
 )
+from sioload.importing.fields import mapping, text_of
 from sioload.importing.layout import said
 from sioload.importing.names import Names, identifier
 from sioload.importing.origins import ACCOUNTS, is_secret
@@ -27,7 +28,10 @@ from sioload.importing.statements import personal, variables_in
 from sioload.importing.templates import Templates
 from sioload.plain import Json
 
+#: Notes, in words, what isn't translated.
 Leave = Callable[[str], None]
+#: Gives the content of a payload file by its path; a text says why it can't be had.
+Files = Callable[[str], bytes | str]
 
 
 class Secrets(dict[str, str]):
@@ -67,16 +71,6 @@ _PAYLOAD: Final = frozenset(
 )
 #: Options of the reader of CSV that Artillery uses, which stand for what has a name of its own.
 _READER: Final = {"delimiter": "delimiter", "cast": "cast", "skip_empty_lines": "skipEmptyLines"}
-
-
-def mapping(value: Json) -> Mapping[str, Json]:
-    """An object, empty when it is none."""
-    return value if isinstance(value, dict) else {}
-
-
-def text_of(value: Json) -> str:
-    """A text, empty when it is none."""
-    return value if isinstance(value, str) else ""
 
 
 def number_of(value: Json) -> float:
@@ -157,7 +151,7 @@ def take_data(
     config: Mapping[str, Json],
     made: Conversation,
     templates: Templates,
-    files: Callable[[str], bytes | str],
+    files: Files,
     leave: Leave,
 ) -> None:
     """Variables and payload files: what a template's name stands for."""
@@ -202,7 +196,7 @@ def _payload(
     raw: Mapping[str, Json],
     made: Conversation,
     templates: Templates,
-    files: Callable[[str], bytes | str],
+    files: Files,
     names: Names,
     leave: Leave,
 ) -> None:
