@@ -62,14 +62,14 @@ _HEADERS: Final = re.compile(
 )
 
 
-def understand(recording: Recording, name: str, pace: float | None) -> Conversation:
+def understand(recording: Recording, name: str, pace: float) -> Conversation:
     """The conversation of a recording.
 
     Args:
         name: of its file.
         pace: think times are multiplied by it; 0 leaves them out.
     """
-    return _Understanding(recording, name).conversation(1.0 if pace is None else pace)
+    return _Understanding(recording, name).conversation(pace)
 
 
 class _Understanding:

@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from sioload.errors import UsageError
+from sioload.importing.calls import origin
 from sioload.importing.conversation import (
     At,
     Column,
@@ -133,9 +134,7 @@ def host_of(config: Mapping[str, Json], name: str) -> str:
         if "{{" in target:
             hint = "before a test runs: write the server's URL there, --host can name another"
         raise UsageError(f"{name}: config.target {said(target, 60)!r} is no URL {hint}")
-    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
-    scheme = {"ws": "http", "wss": "https"}.get(url.scheme, url.scheme)
-    return f"{scheme}://{host}" + (f":{url.port}" if url.port else "")
+    return origin(url)
 
 
 def path_of_target(config: Mapping[str, Json]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from sioload.importing.conversation import At, Item, Joined, Made, Object, Path, Value, Variable
+from sioload.importing.origins import joined
 from sioload.plain import Json
 
 _PLACE: Final = re.compile(r"\{\{\{?\s*(.*?)\s*\}?\}\}")
@@ -54,15 +55,7 @@ class Templates:
             parts += [given[end : found.start()], self._meant(found[1], found[0])]
             end = found.end()
         parts.append(given[end:])
-        kept: list[Value] = []
-        for part in parts:
-            if isinstance(part, str) and kept and isinstance(kept[-1], str):
-                kept[-1] += part
-            elif part != "":
-                kept.append(part)
-        if len(kept) == 1 and isinstance(kept[0], str):
-            return kept[0]
-        return Joined(tuple(kept)) if kept else ""
+        return joined(parts)
 
     def _meant(self, code: str, written: str) -> Value:
         called = _CALL.fullmatch(code)
