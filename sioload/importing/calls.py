@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import SplitResult, parse_qsl, urldefrag, urljoin
@@ -46,6 +47,7 @@ class Kept:
 
 
 def calls_kept(recording: Recording, sessions: list[Session]) -> Kept:
+    """Which calls are steps of the user whose sessions these are, on the sites that they belong to."""
     hosts = {session.url.hostname or "" for session in sessions}
     hosts |= {call.url.hostname or "" for call in recording.calls if call.kind == "document"}
     sites = {_site(host) for host in hosts}
@@ -55,11 +57,7 @@ def calls_kept(recording: Recording, sessions: list[Session]) -> Kept:
     setters: dict[tuple[str, str], Call] = {}
     led_to: set[str] = set()
     for call in recording.calls:
-        for name, value in call.answer_headers:
-            if name == "set-cookie":
-                for line in value.split("\n"):
-                    pair = line.partition(";")[0].partition("=")
-                    setters[pair[0].strip(), pair[2].strip()] = call
+        setters.update(dict.fromkeys(_cookies_of_answer(call), call))
         if _site(call.url.hostname or "") not in sites:
             left["requests to other sites"] += 1
         elif call.method == "OPTIONS" or call.method not in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"):
@@ -80,8 +78,7 @@ def calls_kept(recording: Recording, sessions: list[Session]) -> Kept:
     wanted = [session.headers.get("cookie", "") for session in sessions]
     wanted += [call.headers.get("cookie", "") for call in needed]
     for header in wanted:
-        for part in header.split(";"):
-            name, _, value = part.strip().partition("=")
+        for name, value in cookies_in(header):
             setter = setters.get((name, value))
             if setter is not None and setter in kept and not ANALYTICS.match(name):
                 needed.add(setter)
@@ -94,6 +91,22 @@ def calls_kept(recording: Recording, sessions: list[Session]) -> Kept:
         renewed,
         [f"{count} {what}" if count > 1 else what for what, count in left.items() if count],
     )
+
+
+def _cookies_of_answer(call: Call) -> Iterator[tuple[str, str]]:
+    """Name and value of each cookie that the server set."""
+    for header, value in call.answer_headers:
+        if header == "set-cookie":
+            for line in value.split("\n"):
+                pair = line.partition(";")[0].partition("=")
+                yield pair[0].strip(), pair[2].strip()
+
+
+def cookies_in(header: str) -> Iterator[tuple[str, str]]:
+    """Name and value of each cookie that a request sent."""
+    for part in header.split(";"):
+        name, _, value = part.strip().partition("=")
+        yield name, value
 
 
 def _led_to(call: Call) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, parse_qsl
 
 import orjson
 
-from sioload.importing.calls import ANALYTICS, body_of, calls_kept, origin
+from sioload.importing.calls import ANALYTICS, body_of, calls_kept, cookies_in, origin
 from sioload.importing.conversation import (
     Capture,
     Connect,
@@ -173,8 +173,7 @@ class _Understanding:
 
     def _cookies(self, header: str, at: float) -> None:
         """Cookies that the browser had from before the recording."""
-        for part in header.split(";"):
-            name, _, value = part.strip().partition("=")
+        for name, value in cookies_in(header):
             known = name in self._kept.renewed or (name, value) in self._kept.cookies
             if not value or known or ANALYTICS.match(name):
                 continue
