@@ -50,6 +50,10 @@ class Guard:
         """Call `function` at this event, after the listeners that are there."""
         getattr(self._events, event).add_listener(self.safe(function))
 
+    def every(self, seconds: float, function: Callable[[], None]) -> None:
+        """Call `function` whenever so many seconds have passed, in a greenlet of its own, for ever."""
+        gevent.spawn(_go_on, seconds, self.safe(function))
+
     def claim_quit(self) -> None:
         """The process ends, in this greenlet. Another that does so, one for each SIGTERM, stays here."""
         current = getcurrent()
@@ -73,3 +77,9 @@ class Guard:
     def first(self, event: str, function: Callable[..., None]) -> None:
         """Call `function` at this event before every listener that is there, Locust's own among them."""
         getattr(self._events, event)._handlers.insert(0, self.safe(function))
+
+
+def _go_on(seconds: float, function: Callable[[], None]) -> None:
+    while True:
+        gevent.sleep(seconds)
+        function()

@@ -114,7 +114,7 @@ class Judge:
             self._search = guard.safe(self._capacity.run)
         if self._drill is not None:
             self._drilling = guard.safe(self._drill.run)
-        gevent.spawn(self._pulse, guard.safe(self._look))
+        guard.every(1.0, self._look)
         self.servers.start()
 
     def begin(self, workers: int = 0) -> None:
@@ -324,11 +324,6 @@ class Judge:
             found.update(users)
         for name, count in found.items():
             self._asked_of[name] = max(self._asked_of.get(name, 0), count)
-
-    def _pulse(self, look: Callable[[], None]) -> None:
-        while True:
-            gevent.sleep(1.0)
-            look()
 
     def _look(self) -> None:
         """Once a second while a test goes on: users, and the checks that may abort it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -81,7 +81,7 @@ class MasterDesk:
         self._handle = runner.handle_message
         self._note = guard.safe(self._on_sign)
         runner.handle_message = self._on_message  # type: ignore[method-assign]
-        gevent.spawn(self._watch, guard.safe(self._look))
+        guard.every(1.0, self._look)
 
     def _on_message(self, client_id: str, msg: Message) -> None:
         self._note(client_id, msg)
@@ -132,11 +132,6 @@ class MasterDesk:
     def _serve(self, served: list[tuple[Holder, Row]]) -> None:
         for holder, row in served:
             self._send(FEED, {"rows": [_encoded(holder.number, row)], "done": None}, holder.process)
-
-    def _watch(self, look: Callable[[], None]) -> None:
-        while True:
-            gevent.sleep(1.0)
-            look()
 
     def _look(self) -> None:
         """Take back the rows of workers that are silent."""

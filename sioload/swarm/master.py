@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -71,7 +70,7 @@ class Master:
         runner.register_message(STOPPED, guard.safe(self.on_stopped))
         clocks.answer(runner, guard)
         self.trace = collect(runner, guard, environment.parsed_options, self.judge.internal_error)
-        gevent.spawn(self._look_after, guard.safe(self._look))
+        guard.every(1.0, self._look)
         if runner.state in (STATE_SPAWNING, STATE_RUNNING):
             guard.safe(self.on_test_starting)()
             guard.safe(self.on_test_start)()
@@ -291,11 +290,6 @@ class Master:
                 self._deferred.append((client_id, message))
             else:
                 self.runner.handle_message(client_id, message)
-
-    def _look_after(self, look: Callable[[], None]) -> None:
-        while True:
-            gevent.sleep(1.0)
-            look()
 
     def _look(self) -> None:
         """Say at once when a worker is lost, and when it comes back."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import gevent
 import locust
 
 from sioload import swarm
@@ -43,7 +42,7 @@ def attach(environment: Environment) -> Live | None:
         return None
     live = Live(environment, part)
     guard = Guard(environment, part.judge.internal_error)
-    gevent.spawn(_watch, guard.safe(live.watch))
+    guard.every(LOOK, live.watch)
     part.judge.makers.append(Maker(live))
     if environment.web_ui is not None:
         hosts.conceal(environment.web_ui)
@@ -53,9 +52,3 @@ def attach(environment: Environment) -> Live | None:
     otlp.export_if_asked(live, guard)
     terminal.show_if_headless(live, guard)
     return live
-
-
-def _watch(look: Any) -> None:
-    while True:
-        gevent.sleep(LOOK)
-        look()

@@ -6,10 +6,8 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable
 from typing import Any, Final, TextIO
 
-import gevent
 import locust.stats
 
 from sioload.report import words
@@ -90,13 +88,7 @@ def show_if_headless(live: Live, guard: Guard) -> None:
         for log in (logging.getLogger(), logging.getLogger("locust"), locust.stats.console_logger, table):
             log.handlers.insert(0, Broom(screen))
     guard.listen("quitting", lambda **_: screen.clear())
-    gevent.spawn(_show, screen, guard.safe(lambda: _update(live, screen)))
-
-
-def _show(screen: Screen, update: Callable[[], None]) -> None:
-    while True:
-        gevent.sleep(LIVE if screen.live else LOGGED)
-        update()
+    guard.every(LIVE if screen.live else LOGGED, lambda: _update(live, screen))
 
 
 def _update(live: Live, screen: Screen) -> None:
