@@ -12,12 +12,11 @@ from typing import Final
 from sioload.durations import duration_text
 from sioload.errors import NO_DESCRIPTORS, NO_PORTS, CheckError, UsageError
 from sioload.measure.health import LIMITED, UNJUDGED
-from sioload.measure.rows import Totals
 from sioload.plain import Json
 from sioload.report import words
 from sioload.report.checks import OPERATORS, Check, of_the_whole
 from sioload.report.evaluation import CheckResult
-from sioload.report.events import event_of, latency_ms
+from sioload.report.events import calls_of, event_of, latency_ms
 from sioload.report.figures import Figures
 
 #: Where the command puts what is asked, for the run that it becomes.
@@ -197,12 +196,7 @@ def level_of(
         began: seconds from the run's start to when it began to be measured.
         lacked: what the generator lacked for its users, in words.
     """
-    calls = Totals("CALL", "")
-    pushes = 0
-    for row in counted.rows:
-        if row.type in ("CALL", "REPLY"):
-            calls.merge(row)
-        pushes += row.count - row.failures if row.type in ("PUSH", "RECV") else 0
+    pushes = sum(row.count - row.failures for row in counted.rows if row.type in ("PUSH", "RECV"))
     answers = counted.ledger.acked + pushes
     return {
         "load": load,
@@ -215,7 +209,7 @@ def level_of(
         "start_s": round(began, 3),
         "end_s": round(began + seconds, 3),
         "answers_per_s": round(answers / seconds, 3) if seconds > 0 else 0.0,
-        "latency_ms": latency_ms(calls.times),
+        "latency_ms": latency_ms(calls_of(counted.rows).times),
         "events": [event_of(row, counted.clock_error, seconds) for row in counted.rows],
         "health": health,
         "checks": [

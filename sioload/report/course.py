@@ -10,11 +10,10 @@ from typing import Final
 
 from sioload.durations import duration_text
 from sioload.errors import CheckError
-from sioload.measure.rows import Totals
 from sioload.plain import Json
 from sioload.report.checks import Check
 from sioload.report.evaluation import CheckResult
-from sioload.report.events import event_of, latency_ms
+from sioload.report.events import calls_of, event_of, latency_ms
 from sioload.report.figures import Figures, between
 
 #: Seconds after which users that a phase asks for at once have been spawned.
@@ -159,10 +158,7 @@ class Course:
         ledger = counted.ledger.encode()
         grown = ledger.pop("open")
         seconds = part.until - part.since
-        calls = Totals("CALL", "")
-        for row in counted.rows:
-            if row.type in ("CALL", "REPLY"):
-                calls.merge(row)
+        calls = calls_of(counted.rows)
         return {
             "name": span.name,
             "load": span.text,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from sioload.measure import packing
 from sioload.measure.blocks import buckets_of, deltas
@@ -37,6 +37,15 @@ def event_of(row: Totals, clock_error: float | None, seconds: float) -> dict[str
     if row.type == "PUSH":
         shown["clock_error_ms"] = None if clock_error is None else round(clock_error * 1000, 3)
     return shown
+
+
+def calls_of(rows: Iterable[Totals]) -> Totals:
+    """All that waited for an answer, by an ack or by an event, as one row."""
+    calls = Totals("CALL", "")
+    for row in rows:
+        if row.type in ("CALL", "REPLY"):
+            calls.merge(row)
+    return calls
 
 
 def latency_ms(times: Histogram) -> dict[str, float] | None:
