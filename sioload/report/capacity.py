@@ -304,7 +304,7 @@ def _sentence(found: Mapping[str, Json], asked: Asked) -> str:
 
 def _figures(level: Mapping[str, Json]) -> str:
     times = level["latency_ms"]
-    told = f", p50 {ms(times['p50'])} ms, p99 {ms(times['p99'])} ms" if times else ""
+    told = f", p50 {words.ms(times['p50'])} ms, p99 {words.ms(times['p99'])} ms" if times else ""
     return f"{level['answers_per_s']:.0f} acks and pushes a second{told}"
 
 
@@ -329,7 +329,7 @@ def head(asked: Asked) -> str:
 def lines(level: Mapping[str, Json]) -> list[str]:
     """A level as it ended, in at most 80 columns where its checks are shorter than that."""
     times, health = level["latency_ms"], level["health"]
-    p50, p99 = (ms(times["p50"]), ms(times["p99"])) if times else ("-", "-")
+    p50, p99 = (words.ms(times["p50"]), words.ms(times["p99"])) if times else ("-", "-")
     cpu = "-" if health["verdict"] == UNJUDGED else f"{health['cpu_peak']:.0%}"
     verdict = "generator limited" if level["limited"] else "held" if level["ok"] else "FAILED"
     again = ", long" if level["confirming"] else ""
@@ -339,8 +339,3 @@ def lines(level: Mapping[str, Json]) -> list[str]:
     ]
     failed = [check for check in level["checks"] if not check["ok"]]
     return found + [f"{'':>11}{check['check']}: {check['reason']}" for check in failed]
-
-
-def ms(value: float) -> str:
-    """Milliseconds to three digits or so."""
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"

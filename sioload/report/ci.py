@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 from sioload.plain import Json
 from sioload.report import drill
 from sioload.report.capacity import lines as level_lines
-from sioload.report.capacity import ms, name_of_failure
+from sioload.report.capacity import name_of_failure
 from sioload.report.document import UNVERIFIED, unverified
 from sioload.report.summary import ran, users_text
-from sioload.report.words import counted
+from sioload.report.words import counted, ms
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKDOWN = re.compile(r"[&<>|`*_\[\]\\~#]")

@@ -15,7 +15,7 @@ from sioload.plain import Json
 from sioload.report import drill
 from sioload.report.document import UNSEEN, UNVERIFIED, unverified
 from sioload.report.servers import summary
-from sioload.report.words import counted
+from sioload.report.words import counted, ms
 
 _RED, _GREEN, _YELLOW, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
 _HEAD: Final = ("type", "name", "count", "fails", "/s", "p50 ms", "p99 ms", "max ms")
@@ -68,9 +68,9 @@ def summary_text(
     for event in [] if searched else report["events"]:
         more = []
         if event["service_ms"] is not None:
-            more.append(f"service p99 {_ms(event['service_ms']['p99'])} ms")
+            more.append(f"service p99 {ms(event['service_ms']['p99'])} ms")
         if event.get("clock_error_ms"):
-            more.append(f"clocks agree within {_ms(event['clock_error_ms'])} ms")
+            more.append(f"clocks agree within {ms(event['clock_error_ms'])} ms")
         if event["skipped"]:
             more.append(f"{counted(event['skipped'], 'start')} skipped")
         if event["unfinished"]:
@@ -123,7 +123,7 @@ def _table(events: Sequence[Mapping[str, Json]], width: int) -> list[str]:
     rows = [_HEAD]
     for event in events:
         latency = event["latency_ms"] or {}
-        times = [_ms(latency.get(stat)) for stat in ("p50", "p99", "max")]
+        times = [ms(latency.get(stat)) for stat in ("p50", "p99", "max")]
         counts = (str(event["count"]), str(event["failures"]), f"{event['rate']:.1f}")
         rows.append((event["type"], event["name"], *counts, *times))
     return _columned(rows, 1, width)
@@ -157,7 +157,7 @@ def _phases(phases: Sequence[Mapping[str, Json]], width: int) -> list[str]:
         load = f"{users['start']}..{users['end']}" if users["start"] != users["end"] else str(users["end"])
         span = (f"{phase['start_s']:.0f}", f"{phase['end_s']:.0f}", load)
         counts = (str(calls["count"]), f"{calls['rate']:.1f}")
-        times = (_ms(latency.get("p50")), _ms(latency.get("p99")))
+        times = (ms(latency.get("p50")), ms(latency.get("p99")))
         rows.append((phase["name"], *span, *counts, *times, str(phase["failures"])))
     return ["", *_columned(rows, 0, width)]
 
@@ -211,7 +211,7 @@ def _audience_lines(heard: Mapping[str, Json], width: int) -> list[str]:
     ]
     text = f"{heard['name']}: {', '.join(parts)}"
     if heard["spread_ms"] is not None:
-        text += f"; first to last arrival p99 {_ms(heard['spread_ms']['p99'])} ms"
+        text += f"; first to last arrival p99 {ms(heard['spread_ms']['p99'])} ms"
     if heard["strays"] and not heard["owed"]:
         text += "; nobody was known to be in these rooms: scripts say it with self.sio.rooms.add(room)"
     if heard["share"] < 1:
@@ -247,8 +247,8 @@ def _ledger_text(ledger: Mapping[str, int], *, final: bool) -> str:
 
 def _health_lines(health: Mapping[str, Json], width: int, colour: bool) -> list[str]:
     figures = (
-        f"CPU up to {health['cpu_peak']:.0%} of a core, own lag p99 {_ms(health['own_lag_p99_ms'])} ms, "
-        f"machine lag p99 {_ms(health['machine_lag_p99_ms'])} ms"
+        f"CPU up to {health['cpu_peak']:.0%} of a core, own lag p99 {ms(health['own_lag_p99_ms'])} ms, "
+        f"machine lag p99 {ms(health['machine_lag_p99_ms'])} ms"
     )
     judged = health["verdict"] != UNJUDGED
     lines = _labelled("health", f"{health['verdict']}: {figures}" if judged else UNJUDGED, width)
@@ -308,12 +308,6 @@ def wrapped(head: str, text: str, width: int) -> list[str]:
     text = "".join(c + _SECOND * (columns_of(c) - 1) for c in text)
     wrapper = _Wrapper(max(width, 40), initial_indent=head, subsequent_indent=indent, break_on_hyphens=False)
     return [line.replace(_SECOND, "") for line in wrapper.wrap(text)]
-
-
-def _ms(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
 def columns_of(text: str) -> int:

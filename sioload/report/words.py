@@ -1,4 +1,4 @@
-"""Numbers with what they count, as people say it: `1 user`, `2 users`."""
+"""Numbers as people read them: with what they count (`1 user`, `2 users`), and milliseconds."""
 
 from __future__ import annotations
 
@@ -7,3 +7,10 @@ def counted(number: float, what: str, form: str = "") -> str:
     """So many of something; `form` is how the number is written, as in `format`."""
     shown = format(number, form)
     return f"{shown} {what}{'' if shown == '1' else 'es' if what.endswith('sh') else 's'}"
+
+
+def ms(value: float | None) -> str:
+    """Milliseconds to three digits or so; a dash for none."""
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
