@@ -64,6 +64,10 @@ class Ledger:
             setattr(fresh, name, getattr(self, name) - getattr(earlier, name))
         return fresh
 
+    def outcomes(self) -> dict[str, int]:
+        """How many emits ended with each outcome."""
+        return {outcome: getattr(self, outcome) for outcome in OUTCOMES}
+
     def encode(self) -> dict[str, int]:
         """All counts and `open`, in the order of reports."""
         names = ("emits", *OUTCOMES, "open", "late_acks")

@@ -16,7 +16,6 @@ from typing import Final
 
 from sioload.measure.blocks import buckets_of, deltas
 from sioload.measure.histogram import LAST, TICKS, longest, tick_bounds
-from sioload.measure.ledger import OUTCOMES, Ledger
 from sioload.measure.packing import numbers_of, varints
 from sioload.measure.rows import Totals
 from sioload.report.figures import Figures
@@ -185,10 +184,6 @@ def _more(now: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
     return {key: more for key, n in now.items() if (more := n - before.get(key, 0)) > 0}
 
 
-def _outcomes(ledger: Ledger) -> dict[str, int]:
-    return {outcome: getattr(ledger, outcome) for outcome in OUTCOMES}
-
-
 class _Counted:
     """What a row had counted when it was last looked at."""
 
@@ -279,7 +274,7 @@ class History:
             cell = self._counted[number].advance(row)
             if cell is not None:
                 cells[number] = cell
-        made, windows, outcomes = figures.connections, figures.health, _outcomes(figures.ledger)
+        made, windows, outcomes = figures.connections, figures.health, figures.ledger.outcomes()
         point = Point(
             self._end,
             end,

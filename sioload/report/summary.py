@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TextIO
 
 from sioload.measure.health import LIMITED, UNJUDGED
+from sioload.measure.ledger import OUTCOMES
 from sioload.plain import Json
 from sioload.report import drill
 from sioload.report.document import UNSEEN, UNVERIFIED, unverified
@@ -236,8 +237,7 @@ def _feed_lines(feed: Mapping[str, Json], width: int) -> list[str]:
 
 
 def _ledger_text(ledger: Mapping[str, int], *, final: bool) -> str:
-    names = ("acked", "sent", "timeout", "error", "indeterminate", "not_sent")
-    parts = ", ".join(f"{ledger[name]} {name}" for name in names)
+    parts = ", ".join(f"{ledger[name]} {name}" for name in OUTCOMES)
     late = f", {counted(ledger['late_acks'], 'late ack')}" if ledger["late_acks"] else ""
     verdict = "it balances" if ledger["open"] == 0 else f"{ledger['open']} open: IT DOESN'T BALANCE"
     if ledger["open"] > 0 and not final:

@@ -122,15 +122,14 @@ def _rows(figures: Figures) -> Iterator[Metric]:
 
 
 def _emits(figures: Figures) -> Iterator[Metric]:
-    ledger = figures.ledger.encode()
+    ledger = figures.ledger
     emits = CounterMetricFamily("sioload_emits", "Emits that ended, by outcome", labels=["outcome"])
-    for outcome, n in ledger.items():
-        if outcome not in ("emits", "open", "late_acks"):
-            emits.add_metric([outcome], n)
+    for outcome, n in ledger.outcomes().items():
+        emits.add_metric([outcome], n)
     yield emits
-    yield _gauge("sioload_emits_open", "Emits without an outcome yet", ledger["open"])
+    yield _gauge("sioload_emits_open", "Emits without an outcome yet", ledger.open)
     late = CounterMetricFamily("sioload_late_acks", "Acks that came after their emit had ended")
-    late.add_metric([], ledger["late_acks"])
+    late.add_metric([], ledger.late_acks)
     yield late
 
 

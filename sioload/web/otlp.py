@@ -196,9 +196,7 @@ def metrics(look: Look, started: int, now: int, labels: Set[str], told: Told) ->
     yield Metric("sioload.events", "Events counted, failures among them", "{event}", counted)
     failed = ((n, {**named, "failure": text}) for row, named in rows for text, n in row.errors.items())
     yield Metric("sioload.failures", "Failures, by message", "{event}", total("failures", failed))
-    ended = {
-        key: n for key, n in figures.ledger.encode().items() if key not in ("emits", "open", "late_acks")
-    }
+    ended = figures.ledger.outcomes()
     outcomes = total("emits", ((n, {"outcome": outcome}) for outcome, n in ended.items()))
     yield Metric("sioload.emits", "Emits that ended, by outcome", "{emit}", outcomes)
     made = figures.connections
