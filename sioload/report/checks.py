@@ -5,9 +5,9 @@
 This file says what can be asked, and `report/evaluation.py` what comes of it.
 
 A selector is a row type (`GET`, `POST` and so on for HTTP requests) with an optional name in brackets, in
-which `*` stands for any text; `ledger`; `run`; `connections`; or `server[SOURCE/METRIC]`, a figure of a
-server (`report/servers.py`). All rows that it matches are measured as one: counts add up and percentiles are
-those of all samples together. Without a name it matches every row of its type except `(probe)`.
+which `*` stands for any text; `ledger`; `run`; `connections`; `drill`; or `server[SOURCE/METRIC]`, a figure
+of a server (`report/servers.py`). All rows that it matches are measured as one: counts add up and percentiles
+are those of all samples together. Without a name it matches every row of its type except `(probe)`.
 
 A check on rows needs `min_samples` samples (default 1) or it fails: timed ones for a time, expected pushes
 for the delivery counts, messages for those of audiences, all samples otherwise. `min_samples 0` lets a check
@@ -35,7 +35,7 @@ from sioload.errors import CheckError
 from sioload.measure.ledger import OUTCOMES
 from sioload.measure.row_types import HTTP_TYPES, ROW_TYPES, row_type
 from sioload.report import drill, servers
-from sioload.report.heard import TYPE
+from sioload.report.heard import SHOWN, TYPE
 
 OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt,
@@ -49,7 +49,7 @@ DELIVERY: Final = ("lost", "duplicated", "reordered", "expected", "received", "r
 #: Types whose pushes can carry a sequence number.
 _DELIVERED: Final = ("PUSH", "RECV")
 #: Of FANOUT: what became of messages and their audiences, and times from the first arrival to the last.
-HEARD: Final = ("messages", "owed", "reached", "missed", "strays", "duplicates", "late", "unjudged")
+HEARD: Final = SHOWN
 SPREAD: Final = "spread_"
 #: Stats that are ratios, from 0 to 1.
 _RATIOS: Final = ("fail_ratio", "reach")
@@ -76,10 +76,10 @@ class Check:
 
     Attributes:
         text: as it was written.
-        selector: a row type, "ledger", "run", "connections" or "server".
+        selector: a row type, "ledger", "run", "connections", "server" or "drill".
         name: pattern of row names; None for all rows of the type.
         stat: what is measured; times in seconds, ratios from 0 to 1.
-        op: one of `OPERATORS`.
+        op: one of `OPERATORS`; "+" or "-" in a change between runs (`report/changes.py`).
         limit: what it is compared with, in the same unit.
         abort_after: seconds whose figures abort the run if it doesn't hold in them; None for never.
         warn: a failure is reported, but doesn't fail the run.
@@ -148,7 +148,11 @@ def parse(text: str) -> Check:
 
 
 def selected(text: str) -> tuple[str, str | None, str]:
-    """Selector, name, and what follows them."""
+    """Selector, name, and what follows them.
+
+    Raises:
+        CheckError: there is no such selector, or it takes no name.
+    """
     found = _SELECTOR.fullmatch(text)
     if found is None:
         raise CheckError(f"check {text!r}: write SELECTOR: STAT OP VALUE, as in 'CALL[message]: p99 < 250ms'")
@@ -193,11 +197,17 @@ def percent_of(stat: str) -> float | None:
 
 
 def timed(stat: str) -> bool:
+    """Whether a stat is a time, in seconds."""
     stat = stat.removeprefix(SPREAD)
     return stat in _TIMES or stat in drill.TIMED or percent_of(stat) is not None
 
 
 def check_stat(text: str, selector: str, stat: str) -> None:
+    """Refuse a stat that what is selected hasn't got.
+
+    Raises:
+        CheckError: names the nearest that it has, or where the stat belongs.
+    """
     if selector == "server":
         if stat not in servers.STATS:
             raise _unknown(text, "stat of a server's figure", stat, servers.STATS)
@@ -246,6 +256,11 @@ def _server_limit(text: str, name: str, value: str) -> tuple[float, str]:
 
 
 def limit_of(text: str, stat: str, value: str) -> float:
+    """The number that a stat is compared with: seconds, a ratio from 0 to 1, or a count.
+
+    Raises:
+        CheckError: it isn't written as the stat asks for.
+    """
     if timed(stat) or stat == "duration":
         return _seconds(text, value)
     found = _NUMBER.fullmatch(value)

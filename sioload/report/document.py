@@ -202,9 +202,6 @@ def _check(result: CheckResult) -> dict[str, Json]:
             "reason": result.reason}  # fmt: skip
 
 
-# The summary that is printed at the end of a run.
-
-
 def unverified(report: Mapping[str, Json]) -> bool:
     """Whether the run accepted any certificate."""
     return report.get("settings", {}).get("tls_verify") is False

@@ -17,6 +17,9 @@ from sioload.plain import Json
 from sioload.report.events import latency_ms
 
 TYPE: Final = "FANOUT"
+#: What is counted of messages, in the order of `Heard`; and as reports show it, with those who missed one.
+COUNTS: Final = ("messages", "owed", "reached", "strays", "duplicates", "late", "unjudged")
+SHOWN: Final = (*COUNTS[:3], "missed", *COUNTS[3:])
 #: Messages that a report names, those which most members missed.
 WORST: Final = 10
 
@@ -66,8 +69,7 @@ class Heard:
 
     def counts(self) -> dict[str, int]:
         """What the report shows as numbers."""
-        names = ("messages", "owed", "reached", "missed", "strays", "duplicates", "late", "unjudged")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in SHOWN}
 
     def merge(self, other: Heard) -> None:
         """Add all that was counted elsewhere."""
@@ -85,10 +87,8 @@ class Heard:
         return fresh
 
 
-COUNTS: Final = ("messages", "owed", "reached", "strays", "duplicates", "late", "unjudged")
-
-
 def worst_of(found: list[Worst]) -> list[Worst]:
+    """Those that most members missed, as many as are named; the earlier first of two alike."""
     return sorted(found, key=lambda each: (-each.missed, each.first, each.room, each.id))[:WORST]
 
 
