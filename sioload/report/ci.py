@@ -34,6 +34,20 @@ def junit_xml(report: Mapping[str, Json]) -> str:
     root = ElementTree.Element("testsuites", {"name": "sioload", **totals, "time": time})
     attributes = {"name": "sioload", **totals, "time": time, "timestamp": report["started"].rstrip("Z")}
     suite = ElementTree.SubElement(root, "testsuite", attributes)
+    if told := _told(report):
+        properties = ElementTree.SubElement(suite, "properties")
+        for name, value in told.items():
+            ElementTree.SubElement(properties, "property", {"name": name, "value": _xml(value)})
+    for check in checks:
+        _add_case(suite, check)
+    if report["untrusted"]:
+        ElementTree.SubElement(suite, "system-err").text = _xml("\n".join(report["untrusted"]))
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _told(report: Mapping[str, Json]) -> dict[str, str]:
+    """What is told beside the checks, by its name: a warning, the phases, a search and its levels."""
     told = {"warning": UNVERIFIED} if unverified(report) else {}
     for phase in report["phases"]:
         calls, latency = phase["calls"], phase["calls"]["latency_ms"] or {}
@@ -43,36 +57,24 @@ def junit_xml(report: Mapping[str, Json]) -> str:
             f"{phase['start_s']:g} s to {phase['end_s']:g} s, {users} at the peak, "
             f"{counted(calls['count'], 'call')}{times}, {counted(phase['failures'], 'failure')}"
         )
-    if search is not None:
+    if (search := report.get("capacity")) is not None:
         told["capacity"] = search["summary"]
-        told |= {
-            f"level {number}": "; ".join(" ".join(line.split()) for line in level_lines(level))
-            for number, level in enumerate(search["levels"], 1)
-        }
-    properties = ElementTree.SubElement(suite, "properties") if told else None
-    for name, value in told.items():
-        assert properties is not None
-        ElementTree.SubElement(properties, "property", {"name": name, "value": _xml(value)})
-    for check in checks:
-        name = _xml(check["check"])
-        case = ElementTree.SubElement(
-            suite, "testcase", {"classname": "sioload.checks", "name": name, "time": "0"}
-        )
-        if check["ok"]:
-            text = f"measured: {check['value']}"
-        elif check["warn"]:
-            text = f"warning: {check['reason']}"
-        else:
-            failure = ElementTree.SubElement(
-                case, "failure", {"type": "check", "message": _xml(check["reason"])}
-            )
-            failure.text = _xml(f"{check['check']}\n{check['reason']}")
-            continue
+        for number, level in enumerate(search["levels"], 1):
+            told[f"level {number}"] = "; ".join(" ".join(line.split()) for line in level_lines(level))
+    return told
+
+
+def _add_case(suite: ElementTree.Element, check: Mapping[str, Json]) -> None:
+    """The test case of a check."""
+    attributes = {"classname": "sioload.checks", "name": _xml(check["check"]), "time": "0"}
+    case = ElementTree.SubElement(suite, "testcase", attributes)
+    if check["ok"] or check["warn"]:
+        text = f"measured: {check['value']}" if check["ok"] else f"warning: {check['reason']}"
         ElementTree.SubElement(case, "system-out").text = _xml(text)
-    if report["untrusted"]:
-        ElementTree.SubElement(suite, "system-err").text = _xml("\n".join(report["untrusted"]))
-    ElementTree.indent(root)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+    else:
+        attributes = {"type": "check", "message": _xml(check["reason"])}
+        failure = ElementTree.SubElement(case, "failure", attributes)
+        failure.text = _xml(f"{check['check']}\n{check['reason']}")
 
 
 def _xml(text: str) -> str:
@@ -97,16 +99,7 @@ def markdown(report: Mapping[str, Json]) -> str:
             measured = check["value"] if check["ok"] else check["reason"]
             lines.append(f"| {md(check['check'])} | {word} | {md(measured)} |")
     if report["phases"]:
-        lines += ["", "| phase | from s | to s | users | calls | per second | p50 ms | p99 ms | failures |"]
-        lines.append("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
-        for phase in report["phases"]:
-            calls = phase["calls"]
-            latency = calls["latency_ms"] or {}
-            times = _times(latency, "p50", "p99")
-            cells = f"{phase['start_s']:g} | {phase['end_s']:g} | {phase['users']['peak']} | {calls['count']}"
-            lines.append(
-                f"| {md(phase['name'])} | {cells} | {calls['rate']:.1f} | {times} | {phase['failures']} |"
-            )
+        lines += _phases(report["phases"])
     if "capacity" in report:
         lines += _capacity(report["capacity"])
     else:
@@ -122,6 +115,19 @@ def markdown(report: Mapping[str, Json]) -> str:
     lines += ["", f"Ledger: {ledger}", "", f"Generator: {health['verdict']}"]
     lines += [f"- {md(reason)}" for reason in health["reasons"]]
     return "\n".join(lines) + "\n"
+
+
+def _phases(phases: Sequence[Mapping[str, Json]]) -> list[str]:
+    lines = ["", "| phase | from s | to s | users | calls | per second | p50 ms | p99 ms | failures |"]
+    lines.append("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+    for phase in phases:
+        calls = phase["calls"]
+        times = _times(calls["latency_ms"] or {}, "p50", "p99")
+        cells = f"{phase['start_s']:g} | {phase['end_s']:g} | {phase['users']['peak']} | {calls['count']}"
+        lines.append(
+            f"| {md(phase['name'])} | {cells} | {calls['rate']:.1f} | {times} | {phase['failures']} |"
+        )
+    return lines
 
 
 def _capacity(search: Mapping[str, Json]) -> list[str]:
