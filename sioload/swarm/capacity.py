@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from locust.runners import MasterRunner, WorkerRunner
@@ -37,7 +37,7 @@ from sioload.report.heard import TYPE
 from sioload.report.summary import lenient
 from sioload.swarm import describe
 from sioload.swarm.options import checks_of
-from sioload.swarm.timeline import Timeline
+from sioload.swarm.timeline import Run
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -58,16 +58,6 @@ _TAKEN: Final = ("num_users", "run_time", "reset_stats", "sio_phases")
 
 #: Prints lines of levels; the live line makes room for it.
 table = logging.getLogger("sioload.capacity")
-
-
-class Run(Protocol):
-    """The run that a search is."""
-
-    running: bool
-    timeline: Timeline
-
-    def figures(self) -> Figures:
-        """All that was counted."""
 
 
 class _Ended(Exception):

@@ -11,7 +11,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import gevent
 from locust.runners import WorkerRunner
@@ -22,9 +22,8 @@ from sioload.net.clock import stamp
 from sioload.net.fleet import Fleet
 from sioload.plain import Json
 from sioload.report.drill import BEFORE, VARIABLE, Asked, Mark, asked_of
-from sioload.report.figures import Figures
 from sioload.session.dropping import drop
-from sioload.swarm.timeline import Timeline
+from sioload.swarm.timeline import Run, Timeline
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -40,16 +39,6 @@ GRACE: Final = 2.0
 OUTPUT: Final = 4000
 
 logger = logging.getLogger("sioload.drill")
-
-
-class Run(Protocol):
-    """The run that a drill is in."""
-
-    running: bool
-    timeline: Timeline
-
-    def figures(self) -> Figures:
-        """All that was counted."""
 
 
 class Drill:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import gevent
 
@@ -14,12 +14,28 @@ from sioload.load.shapes import SessionPhases, UserPhases
 from sioload.net import clock
 from sioload.report.checks import Check
 from sioload.report.course import Course, Span
+from sioload.report.figures import Figures
 from sioload.report.windows import Windows
 
 if TYPE_CHECKING:
     from locust.env import Environment
 
 logger = logging.getLogger(__name__)
+
+
+class Run(Protocol):
+    """A run as a search for capacity or a drill sees it, which goes on in it.
+
+    Attributes:
+        running: its users haven't been told to stop.
+        timeline: where it is cut.
+    """
+
+    running: bool
+    timeline: Timeline
+
+    def figures(self) -> Figures:
+        """All that was counted."""
 
 
 class Timeline:
