@@ -55,13 +55,13 @@ class Asked:
     silent: bool = False
 
     def text(self) -> str:
-        """As `asked_of` reads it."""
+        """For an environment variable."""
         return json.dumps(asdict(self))
 
-
-def asked_of(text: str) -> Asked:
-    """What `Asked.text` gave."""
-    return Asked(**json.loads(text))
+    @classmethod
+    def of(cls, text: str) -> Asked:
+        """What `text` was called on."""
+        return cls(**json.loads(text))
 
 
 @dataclass(slots=True)

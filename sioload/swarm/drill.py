@@ -21,7 +21,7 @@ from sioload.load.phases import UNPHASED
 from sioload.net.clock import stamp
 from sioload.net.fleet import Fleet
 from sioload.plain import Json
-from sioload.report.drill import BEFORE, VARIABLE, Asked, Mark, asked_of
+from sioload.report.drill import BEFORE, VARIABLE, Asked, Mark
 from sioload.session.dropping import drop
 from sioload.swarm.timeline import Run, Timeline
 
@@ -203,7 +203,7 @@ def _lives(group: int) -> bool:
 def take_drill(environment: Environment) -> Drill | None:
     """The drill that this run is, if it is one."""
     text = os.environ.get(VARIABLE)
-    return None if text is None else Drill(environment, asked_of(text))
+    return None if text is None else Drill(environment, Asked.of(text))
 
 
 def take_users(environment: Environment) -> None:

@@ -12,7 +12,7 @@ from sioload.measure.recorder import Recorder
 from sioload.report.checks import parse
 from sioload.report.ci import markdown
 from sioload.report.document import report
-from sioload.report.drill import Asked, Mark, asked_of, document, lines, outside
+from sioload.report.drill import Asked, Mark, document, lines, outside
 from sioload.report.evaluation import evaluate
 from sioload.report.figures import Figures
 from sioload.report.history import History
@@ -189,4 +189,4 @@ def test_a_check_holds_for_each_mark_and_a_mark_that_lost_nobody_has_nobody_to_c
 
 
 def test_what_is_asked_travels_as_text() -> None:
-    assert asked_of(ASKED.text()) == ASKED
+    assert Asked.of(ASKED.text()) == ASKED
