@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from sioload.measure.names import OTHER
 from sioload.plain import Json
 
 #: Distinct reasons kept. They are of a closed set; this bounds what a fault could make of it.
@@ -45,7 +46,7 @@ class Connections:
         """A session that was open on a transport ended."""
         self.current[transport] = self.current.get(transport, 0) - 1
         if reason not in self.closed and len(self.closed) >= _MAX_REASONS:
-            reason = "(other)"
+            reason = OTHER
         self.closed[reason] = self.closed.get(reason, 0) + 1
 
     def reset(self) -> None:

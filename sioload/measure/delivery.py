@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from sioload.measure.behind import SILENT, Comparison, Reached
-from sioload.measure.names import NAME_LENGTH, bounded
+from sioload.measure.names import NAME_LENGTH, OTHER, bounded
 
 #: Gaps that one stream of one receiver remembers. When there are more, the oldest stay lost for good.
 MAX_GAPS: Final = 64
@@ -24,7 +24,6 @@ MAX_GAPS: Final = 64
 MAX_TRACKS: Final = 200_000
 #: Names of events whose pushes are told apart. A handler for all events lets the server choose them.
 MAX_NAMES: Final = 200
-OTHER: Final = "(other)"
 #: How far below its first number a stream may still begin: the first pushes may have been reordered too.
 _BEFORE_FIRST: Final = 64
 #: Receivers that a survey looks at before it lets others run.

@@ -10,6 +10,8 @@ from typing import Final, TypeVar
 _MESSAGE_LENGTH: Final = 120
 #: Characters that a row's name has at most.
 NAME_LENGTH: Final = 120
+#: The name of all that came when there was no room for more names.
+OTHER: Final = "(other)"
 #: What stands behind an event's name: what of it a row is, such as "(handler)", and the label.
 _BEHIND: Final = re.compile(r"(?: \([a-z_]{1,10}\))?(?: @[^@]{1,40})?\Z")
 #: Also what turns the direction of text, which would turn a table's figures around.

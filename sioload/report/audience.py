@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from sioload.measure.audience import FOLLOWED, NARROWEST, sampled
 from sioload.measure.blocks import Blocks
 from sioload.measure.histogram import index
-from sioload.measure.recorder import OTHER
+from sioload.measure.names import OTHER
 from sioload.measure.rooms import GRACE, StepKey
 from sioload.measure.rows import Delta, Row, Totals
 from sioload.plain import Json

@@ -8,8 +8,8 @@ from typing import Final
 
 from sioload.measure.blocks import Blocks
 from sioload.measure.health import LIMITED, judge
+from sioload.measure.names import OTHER
 from sioload.measure.population import Population
-from sioload.measure.recorder import OTHER
 from sioload.plain import Json
 from sioload.report.course import Course
 from sioload.report.evaluation import CheckResult

@@ -18,9 +18,9 @@ from sioload.measure.connections import Connections
 from sioload.measure.delivery import DeliveryCounts, counts_of
 from sioload.measure.health import HealthTotals
 from sioload.measure.ledger import Ledger
+from sioload.measure.names import OTHER
 from sioload.measure.outage import Outage
 from sioload.measure.population import Population
-from sioload.measure.recorder import OTHER
 from sioload.measure.row_types import ROW_TYPES
 from sioload.measure.rows import Totals
 from sioload.plain import Json

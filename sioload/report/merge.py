@@ -14,8 +14,9 @@ from sioload.measure.behind import Comparison
 from sioload.measure.blocks import Blocks
 from sioload.measure.connections import Connections
 from sioload.measure.health import HealthTotals
+from sioload.measure.names import OTHER
 from sioload.measure.outage import Outage
-from sioload.measure.recorder import FIXED_NAMES, MAX_NAMES, OTHER, SNAPSHOT, Recorder
+from sioload.measure.recorder import FIXED_NAMES, MAX_NAMES, SNAPSHOT, Recorder
 from sioload.measure.row_types import row_type
 from sioload.measure.rows import MAX_ERRORS, Totals
 from sioload.plain import Json

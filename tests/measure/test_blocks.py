@@ -12,7 +12,8 @@ import pytest
 from sioload.measure import packing
 from sioload.measure.blocks import JOINED, MOST, Blocks, blocks_of
 from sioload.measure.histogram import index
-from sioload.measure.recorder import OTHER, Recorder
+from sioload.measure.names import OTHER
+from sioload.measure.recorder import Recorder
 from sioload.report.document import report
 from sioload.report.events import unpacked
 from sioload.report.figures import Figures

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sioload.measure.histogram import Histogram
-from sioload.measure.recorder import MAX_NAMES, OTHER, Recorder
+from sioload.measure.names import OTHER
+from sioload.measure.recorder import MAX_NAMES, Recorder
 from sioload.measure.rows import Totals
 from sioload.report.figures import Figures
 from sioload.report.merge import Swarm

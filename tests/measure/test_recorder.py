@@ -3,7 +3,8 @@ from __future__ import annotations
 import msgpack
 import pytest
 
-from sioload.measure.recorder import MAX_NAMES, OTHER, Recorder
+from sioload.measure.names import OTHER
+from sioload.measure.recorder import MAX_NAMES, Recorder
 from sioload.measure.rows import Totals
 
 
