@@ -35,14 +35,6 @@ def span(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple
 seconds = values.at_least(1.0)
 
 
-def share(ctx: click.Context, param: click.Parameter, value: str) -> float:
-    """A share of 0.1 to 50 %."""
-    found = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%", value)
-    if found is None or not 0.1 <= float(found[1]) <= 50:
-        raise click.BadParameter(f"{value!r} is no share from 0.1% to 50%: give e.g. 5%")
-    return float(found[1]) / 100
-
-
 def expected(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """What is to come out."""
     if value is not None:
@@ -51,12 +43,6 @@ def expected(ctx: click.Context, param: click.Parameter, value: str | None) -> s
         except UsageError as error:
             raise click.BadParameter(str(error)) from error
     return value
-
-
-def refused(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    """An option of other runs."""
-    if value is not None:
-        raise click.BadParameter("a search ends when it knows the limit: bound it with --budget")
 
 
 # fmt: off
@@ -71,14 +57,16 @@ SEARCH = (
                  help="How long each level is measured."),
     click.option("--settle", metavar="TIME", default="10s", show_default=True, callback=seconds,
                  help="How long it settles before that."),
-    click.option("--within", metavar="SHARE", default="5%", show_default=True, callback=share,
+    click.option("--within", metavar="SHARE", default="5%", show_default=True,
+                 callback=values.share(0.1, 50, "5%"),
                  help="How far what holds and what breaks may be apart."),
     click.option("--budget", metavar="TIME", default="30m", show_default=True, callback=seconds,
                  help="How long all of it may take."),
     click.option("--expect", metavar="'>= N'", callback=expected, help="Exit code 3 if it holds less."),
     click.option("--spawn-rate", "-r", type=bench.POSITIVE, metavar="N",
                  help="Users started per second.  [default: all in half of --settle]"),
-    click.option("--run-time", "-t", hidden=True, expose_value=False, callback=refused),
+    click.option("--run-time", "-t", hidden=True, expose_value=False,
+                 callback=values.refused("a search ends when it knows the limit: bound it with --budget")),
 )
 # fmt: on
 

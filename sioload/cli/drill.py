@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -29,16 +28,6 @@ def times(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> l
     return found
 
 
-def share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """A share of 1 to 100 %."""
-    if value is None:
-        return None
-    found = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%", value)
-    if found is None or not 0 < float(found[1]) <= 100:
-        raise click.BadParameter(f"{value!r} is no share up to 100%: give e.g. 30%")
-    return float(found[1]) / 100
-
-
 def command(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str]:
     """A command, split as a shell does it."""
     if value is None:
@@ -54,19 +43,14 @@ def command(ctx: click.Context, param: click.Parameter, value: str | None) -> li
     return found
 
 
-def refused(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    """An option of other runs."""
-    if value is not None:
-        raise click.BadParameter("a drill ends --watch after its last --at")
-
-
 # fmt: off
 DRILL = (
     click.option("--at", multiple=True, required=True, metavar="TIME", callback=times,
                  help="When, from when all users have had a session; several times for several drills."),
     click.option("--run", "argv", metavar="COMMAND", callback=command,
                  help="The command that is run then, e.g. 'docker restart chat'."),
-    click.option("--cut", metavar="SHARE%", callback=share, help="Or cut so many of the connections: 30%."),
+    click.option("--cut", metavar="SHARE%", callback=values.share(0, 100, "30%"),
+                 help="Or cut so many of the connections: 30%."),
     click.option("--silent", is_flag=True, help="Cut without a word: the old sockets stay open."),
     click.option("--watch", metavar="TIME", default="120s", show_default=True, callback=seconds,
                  help="How long users are watched after each."),
@@ -74,7 +58,8 @@ DRILL = (
                  help="Simulated users."),
     click.option("--spawn-rate", "-r", type=bench.POSITIVE, default=50, show_default=True, metavar="N",
                  help="Users started per second."),
-    click.option("--run-time", "-t", hidden=True, expose_value=False, callback=refused),
+    click.option("--run-time", "-t", hidden=True, expose_value=False,
+                 callback=values.refused("a drill ends --watch after its last --at")),
 )
 # fmt: on
 

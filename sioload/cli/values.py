@@ -101,6 +101,34 @@ def at_least(least: float) -> Callable[[click.Context, click.Parameter, str], fl
     return seconds
 
 
+def share(
+    least: float, most: float, example: str
+) -> Callable[[click.Context, click.Parameter, str | None], float | None]:
+    """Of a share in percent, above 0 and within these; it is from 0 to 1."""
+
+    def part(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+        if value is None:
+            return None
+        found = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%", value)
+        percent = float(found[1]) if found is not None else 0.0
+        if not percent or not least <= percent <= most:
+            span = f"from {least:g}% to {most:g}%" if least else f"up to {most:g}%"
+            raise click.BadParameter(f"{value!r} is no share {span}: give e.g. {example}")
+        return percent / 100
+
+    return part
+
+
+def refused(why: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
+    """Of an option of other runs, which can't be given."""
+
+    def refuse(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            raise click.BadParameter(why)
+
+    return refuse
+
+
 def _seconds(value: str) -> float | None:
     return float(value) if re.fullmatch("[0-9]{1,15}", value) else seconds_of(value)
 
@@ -124,7 +152,7 @@ def version(ctx: click.Context, param: click.Parameter, value: str) -> int | str
 
 
 def writable(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """A path that Locust will write to when the run is over; it finds out only then whether it can."""
+    """A path of a file that is written at the end, when it is too late to find out that it can't be."""
     if value is not None:
         path = Path(value).absolute()
         try:
