@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -17,7 +16,7 @@ from sioload.plain import Json
 from sioload.report import compare_text
 from sioload.report.checks import Check
 from sioload.report.compare import compared
-from sioload.report.files import write_whole
+from sioload.report.files import same_file, write_whole
 from sioload.report.runs import Run, read_run
 from sioload.report.summary import coloured, print_to
 
@@ -81,7 +80,9 @@ def compare(
 
     Exit codes: 0 fine, 2 a file can't be read (with --strict: nor compared), 3 a change that --fail-on names.
     """
-    _apart([*base, *new], {"--markdown": markdown, "--json": as_json, "--html": html})
+    reports = (("a report", path) for path in (*base, *new))
+    if fault := same_file([*reports, ("--markdown", markdown), ("--json", as_json), ("--html", html)]):
+        raise UsageError(fault)
     before, after = ([_read(path) for path in side] for side in (base, new))
     found = compared(before, after, fail_on)
     if strict and not found["comparable"]:
@@ -93,16 +94,6 @@ def compare(
     print_to(sys.stdout, compare_text.terminal(found, width, coloured(sys.stdout)))
     code: Json = found["exit_code"]
     return int(code)
-
-
-def _apart(reports: Sequence[str], files: Mapping[str, str | None]) -> None:
-    """Refuse a file that would take the place of a report, or of another file."""
-    seen = {os.path.realpath(path): "a report" for path in reports}
-    for flag, path in files.items():
-        if path is None or (os.path.exists(path) and not os.path.isfile(path)):
-            continue  # pipes and devices take it all
-        if (other := seen.setdefault(os.path.realpath(path), flag)) != flag:
-            raise UsageError(f"{other} and {flag} both name {path}: give each a file of its own")
 
 
 def _read(path: str) -> Run:

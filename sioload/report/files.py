@@ -1,9 +1,10 @@
-"""Files that are there whole, or not at all."""
+"""Files of a run: each is there whole or not at all, and none takes the place of another."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -28,4 +29,19 @@ def write_whole(path: str, text: str) -> str | None:
                 part.unlink()
     except OSError as error:
         return f"can't write {path}: {error.strerror or error}"
+    return None
+
+
+def same_file(paths: Iterable[tuple[str, str | None]]) -> str | None:
+    """That two options name one file, of which the later would take the place of the other; None if none do.
+
+    Args:
+        paths: what names a file, and its path, if there is one.
+    """
+    seen: dict[str, str] = {}
+    for what, path in paths:
+        if not path or (os.path.exists(path) and not os.path.isfile(path)):
+            continue  # pipes and devices take it all
+        if (other := seen.setdefault(os.path.realpath(path), what)) != what:
+            return f"{other} and {what} both name {path}: give each a file of its own"
     return None

@@ -16,6 +16,7 @@ from sioload.load.phases import parse_phases
 from sioload.load.shapes import SESSION_DRAIN
 from sioload.measure.rooms import GRACE
 from sioload.report.checks import Check, parse, parse_toml
+from sioload.report.files import same_file
 from sioload.swarm.processes import before_fork
 from sioload.swarm.servers import admin_text, pattern_text, server_text
 
@@ -98,16 +99,10 @@ def add_options(parser: Any) -> None:
 
 
 def _same_file(options: Any) -> str | None:
-    """Which two options name one file, of which the later would take the place of the other; None if none."""
-    seen: dict[str, str] = {}
-    for name in ("sio_report", "sio_junit", "sio_html", "sio_trace", "html_file"):
-        path = getattr(options, name, None)
-        if not path or (os.path.exists(path) and not os.path.isfile(path)):
-            continue  # pipes and devices take it all
-        flag = "--" + name.removesuffix("_file").replace("_", "-")
-        if (other := seen.setdefault(os.path.realpath(path), flag)) != flag:
-            return f"{other} and {flag} both name {path}: give each a file of its own"
-    return None
+    """Which two options name one file; None if none."""
+    names = ("sio_report", "sio_junit", "sio_html", "sio_trace", "html_file")
+    flags = ("--" + name.removesuffix("_file").replace("_", "-") for name in names)
+    return same_file(zip(flags, (getattr(options, name, None) for name in names), strict=True))
 
 
 def _stands_twice(parser: Any) -> str | None:
