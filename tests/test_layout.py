@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "sioload"
 
 #: Bottom floor first; rooms of one floor may use each other.
 FLOORS = (
-    ("errors", "options", "durations", "plain"),
+    ("errors", "options", "durations", "plain", "system"),
     ("engineio",),
     ("socketio",),
     ("measure",),
@@ -33,7 +33,7 @@ LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 #: What `from sioload import ...` gives, beside modules, is at home here at the highest.
 FACADE = LEVEL["users"]
 
-PURE = {"errors", "options", "durations", "plain", "engineio", "socketio", "measure", "report", "importing"}
+PURE = {*FLOORS[0], "engineio", "socketio", "measure", "report", "importing"}
 IMPURE = {"asyncio", "gevent", "geventwebsocket", "locust", "requests", "select", "socket", "ssl",
           "selectors", "subprocess", "threading", "time", "websockets"}  # fmt: skip
 #: The embedded server; `__init__` gives the public names.

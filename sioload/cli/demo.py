@@ -21,6 +21,7 @@ from sioload.cli.reconcile import compare
 from sioload.cli.values import duration
 from sioload.load.phases import UNPHASED
 from sioload.report.words import counted
+from sioload.system import end_with_parent
 
 #: Whole seconds between heartbeats: short, so that they show within a minute.
 PING_INTERVAL = 5
@@ -119,7 +120,7 @@ def _target() -> Iterator[str]:
         stdout=subprocess.PIPE,
         text=True,
         process_group=0,
-        preexec_fn=runner.end_with_parent,
+        preexec_fn=end_with_parent,
     )
     try:
         ready = re.fullmatch(
@@ -139,9 +140,7 @@ def _target() -> Iterator[str]:
 def _run(argv: list[str]) -> int:
     """Run Locust to its end; signals to this process are handed on, each once."""
     os.environ[UNPHASED] = "1"
-    process = subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=runner.end_with_parent
-    )
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=end_with_parent)
 
     def hand_on(number: int, frame: FrameType | None) -> None:
         process.send_signal(number)

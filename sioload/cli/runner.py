@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
 import click
-
-#: The C library, found before it is needed in a child.
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-#: prctl(2): the signal that this process gets when its parent ends.
-_PR_SET_PDEATHSIG = 1
 
 
 def module(name: str, args: Iterable[object]) -> list[str]:
@@ -39,12 +32,6 @@ def locust(scenario: str, args: Iterable[object]) -> list[str]:
 def guarded(args: Iterable[object]) -> list[str]:
     """Locust's command line for a locustfile that may not import sioload, which is refused."""
     return [sys.executable, "-P", str(Path(__file__).with_name("guarded.py")), *map(str, args)]
-
-
-def end_with_parent() -> None:
-    """In a child that is about to become such a program: it ends, in order, when its parent was killed."""
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def become(argv: list[str], env: Mapping[str, str]) -> NoReturn:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import resource
-from pathlib import Path
 
 from sioload.doctor.diagnosis import Diagnosis
+from sioload.system import local_ports
 
 #: Descriptors that a run needs beside one for each user.
 SPARE_DESCRIPTORS = 100
@@ -19,12 +19,8 @@ def look_at_limits(found: Diagnosis, addresses: int) -> None:
     if found.descriptors is not None:
         remedy = "raise the hard limit of open files (ulimit -Hn) or use more processes"
         fits.append((max(1, hard - SPARE_DESCRIPTORS), remedy))
-    try:
-        low, high = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
-    except OSError:
-        pass
-    else:
-        found.ports = int(high) - int(low) + 1
+    found.ports = local_ports()
+    if found.ports is not None:
         remedy = "widen net.ipv4.ip_local_port_range, or give more addresses (option source_addresses)"
         fits.append((found.ports * addresses, remedy))
     found.users_fit, remedy = min(fits, default=(None, ""))

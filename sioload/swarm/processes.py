@@ -7,15 +7,13 @@ for whatever master comes to that port next. And its workers look for a master w
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import socket
 import sys
 from typing import Any, Final
 
-#: prctl(2): the signal that this process gets when its parent ends.
-PR_SET_PDEATHSIG: Final = 1
+from sioload.system import end_with_parent
+
 #: Where a worker looks for its master unless it is told.
 USUAL: Final = ("127.0.0.1", 5557)
 #: Hosts of a master that listens on all addresses.
@@ -45,7 +43,7 @@ def before_fork(options: Any) -> None:
             if options.master_bind_host not in (*ANY_HOST, "::", "0.0.0.0"):
                 options.master_host = options.master_bind_host
     if forks:
-        os.register_at_fork(after_in_child=_end_with_parent)
+        os.register_at_fork(after_in_child=_in_child)
 
 
 def forked() -> None:
@@ -54,10 +52,9 @@ def forked() -> None:
     _forking = False
 
 
-def _end_with_parent() -> None:
-    # The parent waits for its workers unless it was killed.
-    if _forking and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def _in_child() -> None:
+    if _forking:  # the parent waits for its workers unless it was killed
+        end_with_parent()
 
 
 def _taken(host: str, port: int) -> str | None:

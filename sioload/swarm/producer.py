@@ -11,7 +11,6 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -34,6 +33,7 @@ from sioload.swarm.options import DRAIN
 from sioload.swarm.taps import RequestListeners
 from sioload.swarm.tracing import Lines, Tracing
 from sioload.swarm.usergroup import begin_anew, count_exceptions, take_over
+from sioload.system import local_ports
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -393,8 +393,5 @@ def descriptors_left() -> int | None:
 
 def ports_left(used: int) -> int | None:
     """How many more connections one local address can make to one server; None if unknown."""
-    try:
-        low, high = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
-    except (OSError, ValueError):
-        return None
-    return max(0, int(high) - int(low) + 1 - used)
+    ports = local_ports()
+    return None if ports is None else max(0, ports - used)

@@ -25,6 +25,7 @@ from sioload.measure.rows import Totals
 from sioload.plain import Json
 from sioload.report.reading import check_result, totals_of
 from sioload.report.summary import summary_text
+from sioload.system import end_with_parent
 
 #: What a run's process may print last that explains why it left no report.
 _TAIL = 20
@@ -134,7 +135,7 @@ def _wait(argv: list[str], env: Mapping[str, str]) -> tuple[int, str]:
         # In a process group of its own: Ctrl+C reaches it through us, once.
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stderr=errors, env=env, process_group=0,
-            preexec_fn=runner.end_with_parent,
+            preexec_fn=end_with_parent,
         )  # fmt: skip
         try:
             code = process.wait()
