@@ -225,8 +225,7 @@ class Feeds:
         try:
             return self._make(source, folder, order, when_empty)
         except FeedError as error:
-            self._faults.append(error)
-            return Feed("", "file", "stop", ())
+            return self.misused(error)
 
     def misused(self, error: FeedError) -> Feed:
         """A feed that can't be; the run is refused for it."""

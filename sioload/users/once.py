@@ -12,7 +12,7 @@ from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImm
 
 from sioload.client.excerpt import place_of_error
 from sioload.errors import ConnectError, EmitError
-from sioload.users.tasks import reach_again
+from sioload.users.tasks import name_of, reach_again
 from sioload.users.user import SocketIOUser
 
 
@@ -59,8 +59,7 @@ def _each(user: Any, holder: Any, tasks: list[Any], watcher: Watcher) -> None:
             _each(user, nested, nested.tasks, watcher)
             _run(user, f"{task.__name__}.on_stop", nested.on_stop, watcher, known=TaskSet.on_stop)
         else:
-            name = getattr(task, "__name__", None) or getattr(getattr(task, "func", None), "__name__", "task")
-            _run(user, f"task {name}", partial(task, holder), watcher)
+            _run(user, f"task {name_of(task)}", partial(task, holder), watcher)
 
 
 def _run(user: Any, what: str, function: Callable[[], Any], watcher: Watcher, known: object = None) -> None:

@@ -213,11 +213,15 @@ def reach_again(user: Connected, sio: SocketIOClient) -> None:
 
 def _note(user: Connected, task: Any, error: EmitError | ConnectError) -> None:
     """A task ended by what is a failure row already: it is said, and ends the user if nothing can follow."""
-    name = getattr(task, "__name__", None) or getattr(getattr(task, "func", None), "__name__", "task")
-    user.sio.fleet.complain(f"{name}: {error}")
+    user.sio.fleet.complain(f"{name_of(task)}: {error}")
     if isinstance(error, NotConnected) and any(sio.ended_by(error) for sio in user.clients):
         give_up(user, str(error))
         raise StopUser from error
+
+
+def name_of(task: Any) -> str:
+    """What a task is called: a function, or one with some of its arguments (`functools.partial`)."""
+    return str(getattr(task, "__name__", "") or getattr(getattr(task, "func", None), "__name__", "task"))
 
 
 def _guarded(user: Connected, kind: type[TaskSet]) -> Callable[[Any], None]:
