@@ -113,7 +113,7 @@ class Search:
 
 
 def _bounds(levels: Sequence[Level]) -> tuple[int | None, int | None]:
-    """The lowest load that failed, by what was measured of it last, and the highest below it that held."""
+    """The highest load that held below the lowest that failed, and that one, by what was measured last."""
     verdicts = {level.load: level.held for level in levels if not level.limited}
     breaks = min((load for load, held in verdicts.items() if not held), default=None)
     below = [load for load, held in verdicts.items() if held and (breaks is None or load < breaks)]

@@ -85,8 +85,9 @@ class Recorder:
             the audience has to tell travels beside the snapshots.
         bytes_sent, bytes_received: of all connections.
         clock_error: bound of this process's clock offset to the swarm's clock in seconds; None if not
-        estimated. internal_errors: faults of sioload itself, each of which makes the figures untrustworthy;
-        bounded. unverified: TLS was spoken with whatever certificate a server showed.
+            estimated.
+        internal_errors: faults of sioload itself, each of which makes the figures untrustworthy; bounded.
+        unverified: TLS was spoken with whatever certificate a server showed.
     """
 
     def __init__(self, epoch: str = "local") -> None:

@@ -100,7 +100,7 @@ class TraceFile:
 
     def __init__(self, options: Any, failed: Callable[[str], None]) -> None:
         self._options = options
-        self._told = failed
+        self._complain = failed
         self._users: list[tuple[str, int]] = []
         self._failed = False
 
@@ -134,7 +134,7 @@ class TraceFile:
         except OSError as error:
             self._failed = True  # said once, not with every packet
             logger.warning("sioload: can't write %s: %s; it ends here", path, error.strerror)
-            self._told(f"can't write {path}: {error.strerror}")
+            self._complain(f"can't write {path}: {error.strerror}")
 
 
 def collect(runner: MasterRunner, guard: Guard, options: Any, failed: Callable[[str], None]) -> TraceFile:

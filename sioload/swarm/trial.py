@@ -62,9 +62,10 @@ class Trial:
     """One user's start, tasks and end.
 
     Attributes:
-        entries: called with what came since it was last called, in a greenlet.
+        tell: called with what came since it was last called, in a greenlet.
         failures: what of the script raised, and why.
         tasks: those that began.
+        seconds: how long it listens when its tasks are done, counted from its begin.
         begun: when it began, in seconds of `perf_counter`.
         name: of the class.
         host: of the server.
@@ -77,9 +78,9 @@ class Trial:
         host: str | None,
         seconds: float,
         veiled: bool,
-        entries: Callable[[list[Entry]], None],
+        tell: Callable[[list[Entry]], None],
     ) -> None:
-        self.entries = entries
+        self.tell = tell
         self.failures: list[tuple[str, str]] = []
         self.tasks: list[str] = []
         self.name = kind.__name__
@@ -138,7 +139,7 @@ class Trial:
         finally:
             self._part.producer.stop(0.0)
             teller.kill()
-            self.entries(self._trace.take(float("inf")))
+            self.tell(self._trace.take(float("inf")))
 
     def _look(self) -> None:
         """A user that can't connect, or come back where it was sent away, is let go when that has taken its
@@ -187,7 +188,7 @@ class Trial:
     def _tell(self) -> None:
         while True:
             gevent.sleep(LOOK)
-            self.entries(self._trace.take(perf_counter() - HOLD))
+            self.tell(self._trace.take(perf_counter() - HOLD))
 
     def _on_request(
         self,

@@ -58,7 +58,7 @@ def add_tab(web_ui: Any, live: Live, safe: Callable[[Callable[..., None]], Calla
     arguments.setdefault("extended_tables", []).append({"key": KEY, "structure": structure})
     arguments.setdefault("extended_csv_files", []).append({"href": "./sioload/", "title": "Socket.IO charts"})
     extend = safe(lambda response: _extend(response, live))
-    link = safe(_manager)
+    link = safe(_add_script)
 
     def after(response: Response) -> Response:
         if response.status_code == 200 and request.endpoint == _ANSWER:
@@ -92,7 +92,8 @@ def shown_state(live: Live, now: float) -> str:
     return state if settled or state not in ("cleanup", "stopping", "stopped") else "running"
 
 
-def _manager(response: Response) -> None:
+def _add_script(response: Response) -> None:
+    """Let the page load our script."""
     response.set_data(response.get_data().replace(b"</body>", _SCRIPT, 1))
 
 
