@@ -10,17 +10,21 @@ import json
 import re
 import sys
 import time
-import traceback
 import urllib.request
 from collections import namedtuple
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import locust  # noqa: F401  # patches first
 
 import gevent  # isort: skip
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from scenariokit import main, outcomes, raises, scenario
 
 from sioload.client.api import SocketIOClient
 from sioload.client.dispatcher import Handler
@@ -40,12 +44,6 @@ from sioload.net.fleet import Fleet
 URL, TRANSPORTS = sys.argv[1], sys.argv[2].split(",")
 GIVEN = {"transports": TRANSPORTS, "compress": "compress" in sys.argv[3:]}
 PLACE = re.compile(r"[\w./]*scenarios\.py:[0-9]+")
-SCENARIOS: dict[str, Callable[[], None]] = {}
-
-
-def scenario(function: Callable[[], None]) -> Callable[[], None]:
-    SCENARIOS[function.__name__] = function
-    return function
 
 
 def client(**options: Any) -> SocketIOClient:
@@ -57,11 +55,6 @@ def connected(*namespaces: str, **options: Any) -> SocketIOClient:
     sio = client(**options)
     sio.connect(namespaces=list(namespaces) or None)
     return sio
-
-
-def outcomes(sio: SocketIOClient) -> dict[str, int]:
-    """The ledger's counts that aren't zero."""
-    return {name: n for name, n in sio.fleet.recorder.ledger.encode().items() if n}
 
 
 def row(sio: SocketIOClient, kind: str, name: str) -> tuple[int, dict[str, int]]:
@@ -79,19 +72,6 @@ def until(condition: Callable[[], Any], seconds: float = 3.0) -> None:
     while not condition():
         assert time.monotonic() < end, "it never happened"
         gevent.sleep(0.005)
-
-
-def raises(
-    kind: type[Exception] | tuple[type[Exception], ...], function: Callable[[], Any], *words: str
-) -> Any:
-    try:
-        function()
-    except kind as error:
-        missing = [word for word in words if word not in str(error)]
-        if missing:
-            raise AssertionError(f"{missing} not in {error}") from error
-        return error
-    raise AssertionError(f"no {kind}")
 
 
 @scenario
@@ -684,17 +664,6 @@ def left() -> int:
     """How many clients have left the root, as the server knows it."""
     with urllib.request.urlopen(URL + "/counts") as answer:
         return int(json.load(answer)["disconnects"]["/"])
-
-
-def main() -> None:
-    for name, function in SCENARIOS.items():
-        try:
-            with gevent.Timeout(15, AssertionError("it hangs")):
-                function()
-        except Exception:  # noqa: BLE001 - told to the test that asked
-            print(json.dumps([name, traceback.format_exc()]), flush=True)
-        else:
-            print(json.dumps([name, None]), flush=True)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,8 @@ Prints a line of JSON for each scenario: its name, and what went wrong (null whe
 
 from __future__ import annotations
 
-import json
 import sys
-import traceback
-from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -17,16 +15,14 @@ import locust  # noqa: F401  # patches first
 
 import gevent  # isort: skip
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from scenariokit import main, outcomes, raises, scenario
+
 from sioload.client.api import SocketIOClient
 from sioload.errors import NotConnected, UsageError
 
 URL, TRANSPORTS = sys.argv[1], sys.argv[2].split(",")
-SCENARIOS: dict[str, Callable[[], None]] = {}
-
-
-def scenario(function: Callable[[], None]) -> Callable[[], None]:
-    SCENARIOS[function.__name__] = function
-    return function
 
 
 def connected(**options: Any) -> SocketIOClient:
@@ -34,22 +30,6 @@ def connected(**options: Any) -> SocketIOClient:
     sio = SocketIOClient(None, options, url=URL)
     sio.connect()
     return sio
-
-
-def outcomes(sio: SocketIOClient) -> dict[str, int]:
-    """The ledger's counts that aren't zero."""
-    return {name: n for name, n in sio.fleet.recorder.ledger.encode().items() if n}
-
-
-def refused(kind: type[Exception], function: Callable[[], Any], *words: str) -> None:
-    try:
-        function()
-    except kind as error:
-        missing = [word for word in words if word not in str(error)]
-        if missing:
-            raise AssertionError(f"{missing} not in {error}") from error
-        return
-    raise AssertionError(f"no {kind}")
 
 
 @scenario
@@ -181,25 +161,14 @@ def the_end_of_a_run_ends_it() -> None:
 def bad_usage_is_refused() -> None:
     sio = connected()
     for rate in (0, -1, True, "10", float("nan"), float("inf")):
-        refused(UsageError, lambda rate=rate: sio.schedule("echo", rate=rate), "schedule()", "rate")
-    refused(UsageError, lambda: sio.schedule("echo", rate=1, max_outstanding=0), "max_outstanding")
-    refused(UsageError, lambda: sio.schedule("echo", rate=1, duration=0), "duration")
-    refused(NotConnected, lambda: sio.schedule("echo", rate=1, namespace="/nowhere"), "/nowhere")
+        raises(UsageError, lambda rate=rate: sio.schedule("echo", rate=rate), "schedule()", "rate")
+    raises(UsageError, lambda: sio.schedule("echo", rate=1, max_outstanding=0), "max_outstanding")
+    raises(UsageError, lambda: sio.schedule("echo", rate=1, duration=0), "duration")
+    raises(NotConnected, lambda: sio.schedule("echo", rate=1, namespace="/nowhere"), "/nowhere")
     sio.disconnect()
     assert outcomes(sio) == {"emits": 1, "not_sent": 1}, "as an emit there"
-    refused(NotConnected, lambda: sio.schedule("echo", rate=1), "not connected")
+    raises(NotConnected, lambda: sio.schedule("echo", rate=1), "not connected")
     assert outcomes(sio) == {"emits": 2, "not_sent": 2}
-
-
-def main() -> None:
-    for name, function in SCENARIOS.items():
-        try:
-            with gevent.Timeout(15, AssertionError("it hangs")):
-                function()
-        except Exception:  # noqa: BLE001 - told to the test that asked
-            print(json.dumps([name, traceback.format_exc()]), flush=True)
-        else:
-            print(json.dumps([name, None]), flush=True)
 
 
 if __name__ == "__main__":

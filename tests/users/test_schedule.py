@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -11,13 +9,10 @@ from pathlib import Path
 
 import pytest
 import serverkit
+from scenariokit import names_in, told_by
 
 PROGRAM = Path(__file__).with_name("schedules.py")
-NAMES = [
-    node.name
-    for node in ast.parse(PROGRAM.read_text()).body
-    if isinstance(node, ast.FunctionDef) and node.decorator_list
-]
+NAMES = names_in(PROGRAM)
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +21,7 @@ def results(servers: Callable[..., serverkit.Server]) -> Callable[[str], dict[st
 
     @cache
     def run(transports: str) -> dict[str, str | None]:
-        done = serverkit.run([sys.executable, PROGRAM, servers("sio4").url, transports], timeout=100)
-        assert done.code == 0, done.text
-        return dict(json.loads(line) for line in done.out.splitlines() if line.startswith("["))
+        return told_by(serverkit.run([sys.executable, PROGRAM, servers("sio4").url, transports], timeout=100))
 
     return run
 
