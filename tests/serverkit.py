@@ -84,11 +84,13 @@ def python_with(kind: str) -> str:
     return str(python)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """In a child: it is killed when its parent ends. Linux only."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
+def environment(more: Mapping[str, str] | None) -> dict[str, str]:
+    """What programs of tests run with, and these variables."""
     return {**forked.environment(), **(more or {})}
 
 
@@ -114,19 +116,19 @@ class Process:
         self.argv = [os.fspath(arg) for arg in argv]
         self._out: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close())
         self._err: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        environment = _environment(env)
-        if not fresh and forked.can_be(self.argv, cwd, environment):
-            self.popen = forked.Forked(self.argv, cwd, environment, self._out, self._err)
+        variables = environment(env)
+        if not fresh and forked.can_be(self.argv, cwd, variables):
+            self.popen = forked.Forked(self.argv, cwd, variables, self._out, self._err)
             return
         self.popen = subprocess.Popen(
             self.argv,
             cwd=cwd,
-            env=environment,
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=self._out,
             stderr=self._err,
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
 
     @property

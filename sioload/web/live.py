@@ -120,7 +120,7 @@ class Live:
             self._seen = self._reports()
             figures = self.judge.figures() if figures is None else figures
             users = runner_of(self.environment).user_count
-            self.history.feed(self._fed - self._since, figures, users, _in_turn(figures.rows))
+            self.history.feed(self._fed - self._since, figures, users, in_turn(figures.rows))
 
     def _restart(self) -> None:
         """A test starts, or was told to forget what it counted."""
@@ -159,7 +159,7 @@ class Live:
         running, duration = self.judge.running, self.judge.duration
         final = self.settled_at is not None and not running  # a test may have begun since `watch` last looked
         # Copies don't grow while they are read.
-        copies = [row.copy() for row in _in_turn(figures.rows, MANY)]
+        copies = [row.copy() for row in in_turn(figures.rows, MANY)]
         figures = replace(figures, rows=copies, going=not final)
         runner = runner_of(self.environment)
         state, users = str(runner.state), int(runner.user_count)
@@ -172,7 +172,7 @@ class Live:
         return result
 
 
-def _in_turn(rows: Iterable[Totals], many: int = 1) -> Iterator[Totals]:
+def in_turn(rows: Iterable[Totals], many: int = 1) -> Iterator[Totals]:
     """Rows, with room after so many for the users of this process: no long pause shall come of looking."""
     for number, row in enumerate(rows, 1):
         yield row

@@ -40,7 +40,7 @@ class Driver:
         self._err: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close())
 
         def prepare() -> None:
-            serverkit._die_with_parent()
+            serverkit.die_with_parent()
             if before is not None:
                 before()
 
@@ -49,7 +49,7 @@ class Driver:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._err,
-            env=serverkit._environment(env),
+            env=serverkit.environment(env),
             cwd=serverkit.ROOT,
             start_new_session=True,
             preexec_fn=prepare,

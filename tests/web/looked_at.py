@@ -15,7 +15,7 @@ from flask import Flask
 from sioload.measure.recorder import Recorder
 from sioload.report.document import report
 from sioload.report.merge import Figures, Swarm
-from sioload.web.live import MANY, Live, _in_turn
+from sioload.web.live import MANY, Live, in_turn
 from sioload.web.pages import Views
 
 ROWS, SECONDS = 190, 240
@@ -55,7 +55,7 @@ got = {"points": len(live.history.points), "rows": len(live.history.rows)}
 gevent.spawn(user)
 gevent.sleep(0)
 before = turns
-assert len(list(_in_turn(range(10 * MANY), MANY))) == 10 * MANY  # type: ignore[type-var, arg-type]
+assert len(list(in_turn(range(10 * MANY), MANY))) == 10 * MANY  # type: ignore[type-var, arg-type]
 got["many rows"] = turns - before
 views = Views(live)
 with Flask("test").test_request_context(f"/?rows={','.join(map(str, range(40)))}"):
