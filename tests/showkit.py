@@ -12,11 +12,12 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
 
+import pytest
 import serverkit
 
 USERS = Path(__file__).parent / "web" / "users.py"
@@ -156,3 +157,19 @@ def terminal(command: list[str], seconds: float, columns: int = 80, **variables:
             process.wait()
         os.close(ours)
     return written.decode()
+
+
+@pytest.fixture
+def shown(target: serverkit.Server, tmp_path: Path) -> Iterator[Callable[..., Shown]]:
+    """`shown("--autostart", base="/load")`: a run with a web UI on the embedded target."""
+    runs: list[Shown] = []
+
+    def start(*more: str, **kwargs: Any) -> Shown:
+        folder = tmp_path / str(len(runs))
+        folder.mkdir()
+        runs.append(Shown(target.url, folder, *more, **kwargs))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.process.close()
