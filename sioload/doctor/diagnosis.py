@@ -11,7 +11,7 @@ from sioload.engineio.urls import Endpoint, bare
 from sioload.net.tls import tls_reason
 from sioload.plain import Json
 from sioload.socketio.detect import unknown_namespace
-from sioload.socketio.generations import UNKNOWN_3, Generation
+from sioload.socketio.generations import Generation
 
 _Error = TypeVar("_Error", bound=BaseException)
 
@@ -113,16 +113,6 @@ def namespace_remedy(generation: Generation, reason: str) -> str:
     return (
         "give what the server asks for in the URL's query, as in 'http://host/?token=...' (--auth is of 3.x)"
     )
-
-
-def majors(generation: Generation) -> str:
-    if generation.eio is None:
-        return "0.9"
-    if generation.eio == "4":
-        return "3.x or 4.x"
-    if generation is UNKNOWN_3:
-        return "1.x or 2.x"
-    return "1.x" if generation.version == 1 else "2.x"
 
 
 def cause_of(error: BaseException, kind: type[_Error]) -> _Error | None:

@@ -21,7 +21,6 @@ from sioload.doctor.diagnosis import (
     cause_of,
     is_login,
     login_remedy,
-    majors,
     namespace_remedy,
     tls_fault,
 )
@@ -39,6 +38,7 @@ from sioload.socketio.detect import (
     identify,
     lacks_upgrade,
     leads_on,
+    majors,
     refuses_transport,
     refuses_version,
     said,

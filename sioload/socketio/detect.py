@@ -38,14 +38,19 @@ def identify(status: int, body: bytes, base64: bool = False) -> Generation | Non
     return None
 
 
+def majors(generation: Generation) -> str:
+    """The versions of Socket.IO that speak so."""
+    if generation.eio is None:
+        return "0.9"
+    if generation is UNKNOWN_3:
+        return "1.x or 2.x"
+    return "3.x or 4.x" if generation.eio == "4" else f"{generation.version}.x"
+
+
 def speaks(generation: Generation) -> str:
     """A generation in words, for messages."""
-    if generation.eio is None:
-        return "Socket.IO 0.9"
-    majors = "3.x or 4.x" if generation.eio == "4" else f"{generation.version}.x"
-    if generation is UNKNOWN_3:
-        majors = "1.x or 2.x"
-    return f"Socket.IO {majors} (Engine.IO {generation.eio})"
+    engine = f" (Engine.IO {generation.eio})" if generation.eio is not None else ""
+    return f"Socket.IO {majors(generation)}{engine}"
 
 
 def accepts(wanted: Generation, found: Generation) -> bool:
@@ -155,7 +160,7 @@ def _remedy(status: int, body: bytes, websocket: bool) -> str:
         return ' (set the option version, or leave it "auto")'
     if refuses_transport(status, body):
         return " (switched off on the server: name the other one in the option transports, or --transports)"
-    if status == 400 and (b"Session ID unknown" in body or b"Invalid session" in body):
+    if status == 400 and unknown_session(status, body):
         return " (several nodes without sticky sessions? turn these on, or test with --transports websocket)"
     if refuses_origin(status, body):
         return " (give one that it accepts in the option headers, or as --header 'Origin: https://the.site')"
