@@ -288,60 +288,63 @@ class Examination:
             if name not in found.transports:
                 found.transports[name] = self._try(generation, name, name)
         works = [name for name, state in found.transports.items() if state == "works"]
-        offered = handshake is None or "websocket" in handshake.upgrades
-        if len(works) == 2 and generation.upgrade and not offered:
+        if len(works) == 2 and generation.upgrade:
+            self._judge_upgrade(generation, handshake)
+        if works:
+            found.namespace = "joined"
+        if "session unknown" in self._failures:
+            found.not_sticky("sessions are", self._options.transports)
+        elif not works:
+            self._not_joined(generation, found.transports["websocket"])
+        elif len(works) == 1:
+            self._works_alone(works[0], generation, handshake)
+
+    def _judge_upgrade(self, generation: Generation, handshake: Handshake | None) -> None:
+        """Whether a session moves to websocket, where both transports work."""
+        found = self.found
+        if handshake is not None and "websocket" not in handshake.upgrades:
             found.upgrade = "not offered by the server"
             found.fault(
                 "the server offers no upgrade (allowUpgrades): who begins with polling stays there",
                 "test with --transports polling, or websocket, as its clients do",
                 fatal=False,
             )
-        elif len(works) == 2 and generation.upgrade:
-            found.upgrade = self._try_upgrade(generation)
-            if found.upgrade != "works":
-                self.found.fault(
-                    f"the upgrade to websocket fails: {found.upgrade}",
-                    "let proxies pass upgrades, or test with --transports polling",
-                    fatal=False,
-                )
-        if works:
-            found.namespace = "joined"
-            other = "websocket" if works == ["polling"] else "polling"
-            wanted = self._options.transports == (other,)
-            if handshake is not None and not generation.upgrade and other in handshake.upgrades:
-                wanted = other in self._options.transports  # of 0.9 it is taken then, and no other follows
-            if "session unknown" in self._failures:
-                found.not_sticky("sessions are", self._options.transports)
-            elif works == ["polling"] and lacks_upgrade(found.transports[other].encode()):
-                told = found.transports[other].partition(" (")[0]
-                self.found.fault(f"a proxy drops the header Upgrade ({told})", PASS_UPGRADE, fatal=wanted)
-            elif len(works) == 1:
-                self.found.fault(
-                    f"{other} doesn't work: {found.transports[other]}",
-                    f"test with --transports {works[0]}",
-                    fatal=wanted,
-                )
-        elif "session unknown" in self._failures:
-            found.not_sticky("sessions are", self._options.transports)
+            return
+        found.upgrade = self._try_upgrade(generation)
+        if found.upgrade != "works":
+            found.fault(
+                f"the upgrade to websocket fails: {found.upgrade}",
+                "let proxies pass upgrades, or test with --transports polling",
+                fatal=False,
+            )
+
+    def _works_alone(self, name: str, generation: Generation, handshake: Handshake | None) -> None:
+        """Note that of the two transports this one works."""
+        other = "websocket" if name == "polling" else "polling"
+        state, wanted = self.found.transports[other], self._options.transports == (other,)
+        if handshake is not None and not generation.upgrade and other in handshake.upgrades:
+            wanted = other in self._options.transports  # of 0.9 it is taken then, and no other follows
+        if name == "polling" and lacks_upgrade(state.encode()):
+            told = state.partition(" (")[0]
+            self.found.fault(f"a proxy drops the header Upgrade ({told})", PASS_UPGRADE, fatal=wanted)
         else:
-            reason = found.transports["websocket"]
-            found.namespace = reason
-            remedy = "look at the server's logs; has it another parser than JSON's (a test's option parser)?"
-            if "refused" in self._failures:
-                remedy = namespace_remedy(generation, reason)
-            elif reason.startswith("HTTP 429"):
-                remedy = "it, or a proxy, limits requests: let it take more from this machine"
-            elif reason.startswith("HTTP 5"):
-                remedy = (
-                    "look at its logs, and at those of proxies before it, which may limit requests by this"
-                )
-            elif self._kicked:
-                remedy = (
-                    "look for what it checks after the connect: a token (--auth, the URL's query), a cookie"
-                )
-            elif "server" in self._failures and generation.binary:
-                remedy += "; if it speaks msgpack, the test must too (option parser)"
-            self.found.fault(f"namespace {self._namespace} can't be joined: {reason}", remedy)
+            self.found.fault(f"{other} doesn't work: {state}", f"test with --transports {name}", fatal=wanted)
+
+    def _not_joined(self, generation: Generation, reason: str) -> None:
+        """Note that the namespace can't be joined, by whichever transport."""
+        self.found.namespace = reason
+        remedy = "look at the server's logs; has it another parser than JSON's (a test's option parser)?"
+        if "refused" in self._failures:
+            remedy = namespace_remedy(generation, reason)
+        elif reason.startswith("HTTP 429"):
+            remedy = "it, or a proxy, limits requests: let it take more from this machine"
+        elif reason.startswith("HTTP 5"):
+            remedy = "look at its logs, and at those of proxies before it, which may limit requests by this"
+        elif self._kicked:
+            remedy = "look for what it checks after the connect: a token (--auth, the URL's query), a cookie"
+        elif "server" in self._failures and generation.binary:
+            remedy += "; if it speaks msgpack, the test must too (option parser)"
+        self.found.fault(f"namespace {self._namespace} can't be joined: {reason}", remedy)
 
     def _try(self, generation: Generation, name: str, *transports: str) -> str:
         client = self._client(generation, *transports)
