@@ -66,51 +66,81 @@ def run(
         SioloadError: the run left no report.
     """
     script = os.fspath(locustfile)
-    if re.fullmatch(r"[^,]*\.py", script) and "://" not in script and not os.path.exists(script):
-        raise UsageError(f"there is no locustfile {script}")
     for name, texts in (("checks", checks), ("args", args)):
         if isinstance(texts, str):
             raise UsageError(f"{name} is a list of texts, not one: {name}=[{texts!r}]")
-    args = list(args)
-    if any(str(arg).partition("=")[0] == "--sio-report" for arg in args):
-        raise UsageError("run() gives the report: leave --sio-report out, and write its `data` to a file")
-    if "--worker" in args:
-        raise UsageError("run() gives the report, which a worker has none of: leave --worker out")
-    for name, value in (env or {}).items():
-        if not isinstance(value, str):
-            raise UsageError(f"env: {name}={value!r} is no text: give {str(value)!r}")
-    for name, number, least in (("users", users, 1), ("processes", processes, -1)):
-        if not isinstance(number, int | None) or isinstance(number, bool):  # type: ignore[redundant-expr]
-            raise UsageError(f"{name}={number!r} is no whole number")
-        if number is not None and number < least:
-            raise UsageError(f"{name}={number} is too few: give {least} or more")
-    asked: dict[str, object] = {"--host": host, "--sio-phases": phases, "--processes": processes}
-    if phases is not None and (users is not None or run_time is not None):
-        raise UsageError(
-            "phases say how many users there are and for how long: leave users= and run_time= out"
-        )
-    # 0 is as good as nothing, whatever a project's locust.conf says.
-    asked |= {"--users": users or 0, "--run-time": 0 if run_time is None else _run_time(run_time)}
-    if spawn_rate is not None or users is not None:
-        asked["--spawn-rate"] = max(users or 1, 1) if spawn_rate is None else spawn_rate
-    usual = {"num_users": 1} if users is None else {}
-    usual |= {"run_time": 10} if run_time is None else {}
-    given = [part for name, value in asked.items() if value is not None for part in (name, str(value))]
+    args, env = list(args), env or {}
+    _check(script, args, env)
+    given = _load(users, run_time, spawn_rate, phases)
+    for name, value in (("--host", host), ("--processes", _number("processes", processes, -1))):
+        given += [] if value is None else [name, str(value)]
     for check in checks:
         given += ["--sio-check", check]
     if processes is not None:
         given += _swarm_port()
+    usual = {"num_users": 1} if users is None else {}
+    usual |= {"run_time": 10} if run_time is None else {}
     with tempfile.TemporaryDirectory(prefix="sioload-") as folder:
         path = Path(folder, "report.json")
         files = ["--locustfile", script, "--sio-report", str(path)]
         argv = runner.guarded(["--headless", "--only-summary", *files, *given, *args])
-        code, said = _wait(argv, {**os.environ, USUAL: json.dumps(usual), **(env or {})})
+        code, said = _wait(argv, {**os.environ, USUAL: json.dumps(usual), **env})
         if path.exists():
             return Report(json.loads(path.read_text(encoding="utf-8")))
     last = "\n".join(said.splitlines()[-_TAIL:])
     if code == 2:
         raise UsageError(last)
     raise SioloadError(f"the run ended with exit code {code} and without a report:\n{last}")
+
+
+def _check(script: str, args: Iterable[str], env: Mapping[str, str]) -> None:
+    """Refuse what no run can be made of.
+
+    Raises:
+        UsageError: names it, and the remedy.
+    """
+    if re.fullmatch(r"[^,]*\.py", script) and "://" not in script and not os.path.exists(script):
+        raise UsageError(f"there is no locustfile {script}")
+    if any(str(arg).partition("=")[0] == "--sio-report" for arg in args):
+        raise UsageError("run() gives the report: leave --sio-report out, and write its `data` to a file")
+    if "--worker" in args:
+        raise UsageError("run() gives the report, which a worker has none of: leave --worker out")
+    for name, value in env.items():
+        if not isinstance(value, str):
+            raise UsageError(f"env: {name}={value!r} is no text: give {str(value)!r}")
+
+
+def _number(name: str, number: object, least: int) -> int | None:
+    """An argument that is a whole number, or isn't given.
+
+    Raises:
+        UsageError: it is another, or too few.
+    """
+    if not isinstance(number, int | None) or isinstance(number, bool):
+        raise UsageError(f"{name}={number!r} is no whole number")
+    if number is not None and number < least:
+        raise UsageError(f"{name}={number} is too few: give {least} or more")
+    return number
+
+
+def _load(
+    users: int | None, run_time: float | str | None, spawn_rate: float | None, phases: str | None
+) -> list[str]:
+    """How many users there are, and for how long, as Locust's arguments; see `run`.
+
+    Raises:
+        UsageError: one can't be used, or says otherwise than another.
+    """
+    users = _number("users", users, 1)
+    if phases is not None and (users is not None or run_time is not None):
+        raise UsageError(
+            "phases say how many users there are and for how long: leave users= and run_time= out"
+        )
+    # 0 is as good as nothing, whatever a project's locust.conf says.
+    given = ["--users", str(users or 0), "--run-time", "0" if run_time is None else _run_time(run_time)]
+    if spawn_rate is not None or users is not None:
+        given += ["--spawn-rate", str(users if spawn_rate is None else spawn_rate)]
+    return given if phases is None else [*given, "--sio-phases", str(phases)]
 
 
 def _run_time(given: float | str) -> str:
