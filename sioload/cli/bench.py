@@ -159,29 +159,29 @@ def scenario(given: dict[str, Json], emits: bool = True) -> dict[str, str]:
         given: values of options; those of `SCENARIO` are taken out.
         emits: an event has to be given; without one a user only listens.
     """
-    values = {each.name: given.pop(each.name) for each in scenario_options()}
-    ack, reply = values["ack"], values["reply"]
-    if values["event"] is None and emits:
+    chosen = {each.name: given.pop(each.name) for each in scenario_options()}
+    ack, reply = chosen["ack"], chosen["reply"]
+    if chosen["event"] is None and emits:
         raise click.UsageError("Missing option '--emit'.")
-    for flag, name in (("--emit", values["event"]), ("--reply", reply)):
+    for flag, name in (("--emit", chosen["event"]), ("--reply", reply)):
         if name == "":
             raise click.UsageError(f"{flag}: the name of the event is empty")
     if ack and reply is not None:
         raise click.UsageError("--ack and --reply exclude each other: the answer is an ack, or an event")
-    asking = {"--data": values["data"], "--auth": values["auth"], "--header": values["headers"]}
-    fixed = {"--emit": values["event"], "--reply": reply, "--namespace": values["namespace"]}
-    fixed |= {"--path": values["path"], "--option": values["more"]}
-    connection = {"namespaces": [values["namespace"]], **{n: values[n] for n in FLAGS & values.keys()}}
+    asking = {"--data": chosen["data"], "--auth": chosen["auth"], "--header": chosen["headers"]}
+    fixed = {"--emit": chosen["event"], "--reply": reply, "--namespace": chosen["namespace"]}
+    fixed |= {"--path": chosen["path"], "--option": chosen["more"]}
+    connection = {"namespaces": [chosen["namespace"]], **{n: chosen[n] for n in FLAGS & chosen.keys()}}
     connection["connect_jitter"] = 0.0 if given.get("sio_session_length") else JITTER
     does = {
-        "event": values["event"],
-        "args": values["data"],
+        "event": chosen["event"],
+        "args": chosen["data"],
         "ack": ack,
         "reply": reply,
-        "rate": values["rate"],
-        "namespace": values["namespace"],
-        "options": _options(connection, values["more"]),
-        "feed": _checked_feed(values["feed"], asking, fixed),
+        "rate": chosen["rate"],
+        "namespace": chosen["namespace"],
+        "options": _options(connection, chosen["more"]),
+        "feed": _checked_feed(chosen["feed"], asking, fixed),
     }
     return {"SIOLOAD_BENCH": json.dumps(does, ensure_ascii=False)}
 

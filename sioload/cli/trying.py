@@ -76,9 +76,9 @@ def trying(
     try:
         one.run()
     except KeyboardInterrupt:
-        teller.end(one)
+        teller.end()
         return 130
-    return teller.end(one)
+    return teller.end()
 
 
 class Teller:
@@ -110,8 +110,9 @@ class Teller:
                 for line in lines(entry, self._trial.begun, self._full, self._paint):
                     click.echo(line)
 
-    def end(self, trial: Any) -> int:
+    def end(self) -> int:
         """It is over; returns the exit code."""
+        trial = self._trial
         found = self._oddities.found(trial.handles, trial.handlers)
         cut = str if self._full or self._json else _cut
         found += [

@@ -32,10 +32,10 @@ def add_options(parser: Any) -> None:
     """
     if parser.prog == "__main__.py":  # python -m locust, as which the commands of sioload start it
         parser.prog = "locust"
-    parse = parser.parse_args
+    locusts = parser.parse_args
 
     def parse_args(*args: Any, **kwargs: Any) -> Any:
-        options = parse(*args, **kwargs)
+        options = locusts(*args, **kwargs)
         if fault := _same_file(options) or _stands_twice(parser):
             parser.error(fault)
         before_fork(options)
@@ -61,8 +61,8 @@ def add_options(parser: Any) -> None:
     add("--sio-metrics-port", port, "<port>", "Serve Prometheus metrics on this port, at /metrics")
     text = "Address that the metrics are served on. Defaults to 127.0.0.1."
     add("--sio-metrics-host", str, "<address>", text, default="127.0.0.1")
-    text = "Read this server's figures beside ours: a Prometheus endpoint, e.g. api=http://127.0.0.1:3000/metrics"
     add("--sio-otlp", http_url, "<url>", "Send OpenTelemetry metrics to this collector (OTLP over HTTP)")
+    text = "Read this server's figures beside ours: a Prometheus endpoint, e.g. api=http://127.0.0.1:3000/metrics"
     add("--sio-server", server_text, "<name=url>", f"{text}, or api=pid:4711. May be given several times.",
         action="append", default=[])  # fmt: skip
     text = "Keep these metrics of a --sio-server too, e.g. 'http_*_total'. May be given several times."
