@@ -18,6 +18,7 @@ from sioload.measure.trace import Entry
 from sioload.report.oddities import Oddities, Oddity
 from sioload.report.summary import coloured
 from sioload.report.transcript import HEARTBEATS, Paint, as_dict, lines, milliseconds, sentence
+from sioload.report.words import counted
 
 #: Oddities that are told of.
 MOST = 8
@@ -163,5 +164,5 @@ def _heartbeats(beats: list[Entry]) -> str:
     times = [count.seconds for beat in beats for count in beat.counts if count.seconds is not None]
     slowest = f", the slowest {milliseconds(max(times))}" if times else ""
     kinds = Counter(beat.reading.words for beat in beats)
-    counts = ", ".join(f"{n} {words}{'s' if n > 1 else ''}" for words, n in kinds.items())
+    counts = ", ".join(counted(n, words) for words, n in kinds.items())
     return f"heartbeats: {counts}{slowest}"

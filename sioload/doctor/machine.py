@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 
 from sioload.doctor.diagnosis import Diagnosis
+from sioload.report.words import counted
 from sioload.system import local_ports
 
 #: Descriptors that a run needs beside one for each user.
@@ -25,5 +26,5 @@ def look_at_limits(found: Diagnosis, addresses: int) -> None:
         fits.append((found.ports * addresses, remedy))
     found.users_fit, remedy = min(fits, default=(None, ""))
     if found.users_fit is not None and found.users_fit < 1000:
-        few = "1 user fits" if found.users_fit == 1 else f"{found.users_fit} users fit"
-        found.fault(f"only {few} in one process here", remedy, fatal=False)
+        fit = "fits" if found.users_fit == 1 else "fit"
+        found.fault(f"only {counted(found.users_fit, 'user')} {fit} in one process here", remedy, fatal=False)

@@ -9,6 +9,7 @@ from typing import Final
 from sioload.measure.rows import Totals
 from sioload.report.evaluation import CheckResult
 from sioload.report.figures import Figures
+from sioload.report.words import counted
 
 #: How many of the causes are named.
 _NAMED: Final = 3
@@ -21,7 +22,7 @@ def because(code: int, figures: Figures, untrusted: Sequence[str], checks: Seque
         return _listed("the figures can't be trusted", untrusted)
     if code == 3:
         failed = [f"{result.check.text} ({result.reason})" for result in checks if result.failed]
-        return _listed("1 check failed" if len(failed) == 1 else f"{len(failed)} checks failed", failed)
+        return _listed(f"{counted(len(failed), 'check')} failed", failed)
     return ""
 
 
@@ -31,12 +32,12 @@ def failures(figures: Figures) -> str:
     parts = []
     if rows:
         total = sum(row.failures for row in rows)
-        parts.append(_listed(f"{total} failure{'s' * (total > 1)}", [_failed(row) for row in rows]))
+        parts.append(_listed(counted(total, "failure"), [_failed(row) for row in rows]))
     raised = sorted(figures.population.exceptions.items(), key=lambda item: -item[1][0])
     if raised:
         total = sum(count for _, (count, _) in raised)
         named = [f"{kind} at {place} {count}" for (kind, place), (count, _) in raised]
-        parts.append(_listed(f"{total} exception{'s' * (total > 1)}", named))
+        parts.append(_listed(counted(total, "exception"), named))
     return "; ".join(parts)
 
 

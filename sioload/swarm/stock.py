@@ -12,6 +12,7 @@ from sioload.errors import FeedError
 from sioload.load.leases import Grant, Holder, Leases
 from sioload.load.tables import Table
 from sioload.plain import Json
+from sioload.report.words import counted
 from sioload.users.feeds import Row, Verb, feeds
 
 logger = logging.getLogger(__name__)
@@ -74,8 +75,8 @@ class Stock:
         for shelf in self.shelves:
             if len(shelf.table) < users:
                 logger.warning(
-                    "sioload: %s has %d %s, and %d users are asked for: with take(), %s; next() shares them",
-                    shelf.name, len(shelf.table), "row" if len(shelf.table) == 1 else "rows", users,
+                    "sioload: %s has %s, and %d users are asked for: with take(), %s; next() shares them",
+                    shelf.name, counted(len(shelf.table), "row"), users,
                     "some wait for one" if shelf.when_empty == "wait" else "those that get none end",
                 )  # fmt: skip
 
