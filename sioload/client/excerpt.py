@@ -16,9 +16,12 @@ from sioload.plain import Json
 #: Characters of an excerpt, and of the text that it is cut from: secrets are looked for in the longer one.
 LENGTH: Final = 200
 _LOOKED_AT: Final = 10_000
-#: Code below these isn't the script's. What is compiled names its files as they were when it was built.
+#: Code below these isn't the script's, nor is Cython's. What is compiled names its files as they were when it
+#: was built.
+_CYTHON: Final = (".pyx", ".pxd")
 _OTHERS: Final = (
     "sioload/",
+    "src/gevent/",
     *{os.path.join(path, "") for path in (str(Path(__file__).parents[1]), *sysconfig.get_paths().values())},
 )
 
@@ -50,7 +53,7 @@ def place_of_error(error: BaseException, *, anywhere: bool = True) -> str:
     while step is not None:
         code = step.tb_frame.f_code
         last = _place(code, step.tb_lineno)
-        if not code.co_filename.startswith(_OTHERS):
+        if not code.co_filename.startswith(_OTHERS) and not code.co_filename.endswith(_CYTHON):
             found = last
         step = step.tb_next
     return found or (last if anywhere else "")

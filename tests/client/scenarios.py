@@ -285,6 +285,21 @@ def a_raising_handler_callback_or_predicate_is_a_failure_row() -> None:
 
 
 @scenario
+def a_handler_that_fails_while_it_waits_is_told_with_its_own_place() -> None:
+    """Not with that of the library that it waits in, which is compiled and names its files otherwise."""
+    sio = connected()
+
+    def heard(_: int) -> None:
+        sio.call("echo", 1, ok=lambda _: False)
+
+    sio.on("echo", heard)
+    sio.emit("echo", 0)
+    until(lambda: row(sio, "RECV", "echo (handler)")[0])
+    (place,) = first(sio, "RECV", "echo (handler)").values()
+    assert place.endswith(f"scenarios.py:{heard.__code__.co_firstlineno + 1}"), place
+
+
+@scenario
 def catch_all_handlers_get_the_name() -> None:
     sio = connected()
     got: list[Any] = []
