@@ -8,7 +8,7 @@ from typing import Final
 from sioload.plain import Json
 from sioload.report.ci import md
 from sioload.report.summary import wrapped
-from sioload.report.words import counted
+from sioload.report.words import counted, rounded
 
 #: What the tables show of a row; of failures, only if there are any.
 _SHOWN: Final = ("p50", "p90", "p99", "rate", "fail_ratio")
@@ -96,7 +96,7 @@ def shown(stat: Mapping[str, Json], side: str) -> str:
     if stat["stat"] == "fail_ratio":
         value *= 100
     if 0 < value < 0.1:
-        return f"{value:.2g}"  # one timeout in an hour is more than none
+        return rounded(value, 2)  # one timeout in an hour is more than none
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 

@@ -16,6 +16,7 @@ from sioload.report import drill, servers
 from sioload.report.checks import DELIVERY, ELSEWHERE, HEARD, OPERATORS, SPREAD, Check, percent_of, timed
 from sioload.report.figures import Figures
 from sioload.report.heard import Heard
+from sioload.report.words import rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +216,8 @@ def _told(check: Check, measured: float) -> tuple[str, str]:
 
 def _in_full(stat: str, value: float) -> str:
     if stat in ("fail_ratio", "reach"):
-        return f"{value * 100:.9g}%"
-    return f"{value:.9g}/s" if stat == "rate" else f"{value:.9g} s"
+        return f"{rounded(value * 100, 9)}%"
+    return f"{rounded(value, 9)}{'/s' if stat == 'rate' else ' s'}"
 
 
 def _shown(stat: str, value: float) -> str:
@@ -225,7 +226,7 @@ def _shown(stat: str, value: float) -> str:
     if stat == "duration":
         return f"{value:.1f} s"
     if stat == "fail_ratio":
-        return f"{value * 100:.4g}%"
+        return f"{rounded(value * 100, 4)}%"
     if stat == "reach":
         parts = math.floor(round(value * 1_000_000, 6))
         return f"{parts / 10_000:.7g}%"  # what isn't all must not look so

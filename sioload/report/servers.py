@@ -16,6 +16,7 @@ from typing import Final
 
 from sioload.durations import seconds_of
 from sioload.plain import Json
+from sioload.report.words import rounded
 
 #: Points that are kept of one metric, at most.
 KEEP: Final = 600
@@ -299,7 +300,7 @@ def shown_total(value: float, unit: str) -> str:
 
 def digits(value: float) -> str:
     """A number to four digits; what is larger is shown whole, not as a power of ten."""
-    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
+    return rounded(value, 4) if abs(value) < 1000 else f"{value:.0f}"
 
 
 def titled(metric: str) -> str:

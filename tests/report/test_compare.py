@@ -305,7 +305,15 @@ def test_a_change_that_was_asked_for_is_told_with_its_unit_and_a_reason() -> Non
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0.00"), (0.000_25, "0.00025"), (0.05, "0.05"), (0.1, "0.10"), (9.5, "9.50"), (1234.5, "1,234")],
+    [
+        (0, "0.00"),
+        (0.000_25, "0.00025"),
+        (0.000_05, "0.00005"),
+        (0.05, "0.05"),
+        (0.1, "0.10"),
+        (9.5, "9.50"),
+        (1234.5, "1,234"),
+    ],
 )
 def test_little_is_not_shown_as_nothing(value: float, text: str) -> None:
     assert shown({"stat": "timeout", "before": value, "after": None}, "before") == text
