@@ -16,6 +16,29 @@ from sioload.plain import Json
 
 #: How a part of an answer is found where it isn't by JSONPath.
 _OTHERWISE: Final = {"regexp", "header", "xpath", "selector"}
+#: Keys of a step that emits, of what it emits, and of what it says of an answer.
+_STEP: Final = ("emit", "namespace", "response", "acknowledge")
+_EMIT: Final = ("channel", "data", *_STEP[1:])
+_ANSWER: Final = ("on", "channel", "data", "args", "match", "capture")
+
+
+def name_unread(step: Emit, raw: Mapping[str, Json], leave: Leave) -> None:
+    """What a step that emits says, and nothing reads."""
+    where = f"emit {said(step.event, 40)}: "
+    inner = mapping(raw["emit"])
+    for place, box, known in (("", raw, _STEP), ("emit.", inner, _EMIT)):
+        for key in box:
+            if key not in known:
+                leave(f"{where}{place}{said(key, 40)}")
+    for key in ("response", "acknowledge"):
+        answer = raw.get(key, inner.get(key))
+        for part in mapping(answer):
+            if part not in _ANSWER:
+                leave(f"{where}{key}.{said(part, 40)}")
+        if not isinstance(answer, dict | bool | None):
+            leave(f"{where}{key} {said(str(answer), 40)}: it says neither `data` nor `match` or the like")
+        elif key == "response" and answer and step.how != "reply":
+            leave(f"{where}{key} {said(str(answer), 40)}: it names no event (`on`)")
 
 
 def judge_emit(step: Emit, answer: Mapping[str, Json], templates: Templates, leave: Leave) -> None:

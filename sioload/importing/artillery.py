@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from sioload.errors import UsageError
 from sioload.importing import settings
-from sioload.importing.answers import judge_emit, judge_request
+from sioload.importing.answers import judge_emit, judge_request, name_unread
 from sioload.importing.conversation import (
     At,
     Connect,
@@ -43,11 +43,14 @@ from sioload.importing.yamltext import read_yaml
 from sioload.plain import Json
 
 _METHODS: Final = ("get", "post", "put", "patch", "delete", "head")
+#: Steps, in Artillery's order, and the keys that are read beside each (beside an emit: `answers`).
+_KINDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "loop": ("count", "over", "whileTrue", "loopValue", "loopElement"),
+    "emit": (),
+    "think": ("jitter",),
+    **dict.fromkeys(("function", "log", "parallel", *_METHODS), ()),
+}
 _ENGINES: Final = ("socketio", "socketio-v3", "http")
-#: Keys of a step that emits, of what it emits, and of what it says of an answer.
-_STEP: Final = ("emit", "namespace", "response", "acknowledge")
-_EMIT: Final = ("channel", "data", *_STEP[1:])
-_ANSWER: Final = ("on", "channel", "data", "args", "match", "capture")
 
 
 def read_script(
@@ -124,17 +127,14 @@ class _Script:
             names = variables_in(kind.options) | used_early(steps)
             for name in sorted(names - self._made.variables.keys()):
                 records = records_in([kind.options, values_in(steps)])
-                paths = [
-                    each.path for each in records if isinstance(each, At) and each.value == Variable(name)
-                ]
+                paths = [at.path for at in records if isinstance(at, At) and at.value == Variable(name)]
                 self._made.variables[name] = [_empty(paths)]
                 self._leave(
                     f"{{{{ {name} }}}}: nothing sets it before it is used (a function?); it is an empty text"
                 )
 
     def _tell(self) -> None:
-        made = self._made
-        tell = made.understood.append
+        made, tell = self._made, self._made.understood.append
         for kind in made.kinds:
             weight = f", weight {kind.weight}" if kind.weight != 1 else ""
             tell(f"scenario {said(kind.name, 60)}{weight}: {steps_told(kind.tasks[0].steps)}")
@@ -208,6 +208,11 @@ class _Script:
         return found
 
     def _step(self, raw: Mapping[str, Json]) -> list[Step]:
+        kind = next((key for key in _KINDS if key in raw), "emit")
+        for key in raw if kind != "emit" else ():
+            if key not in (kind, *_KINDS[kind]):
+                what = "" if isinstance(raw[kind], list | dict) else f" {said(str(raw[kind]), 40)}"
+                self._leave(f"{kind}{what}: {said(key, 40)} {said(str(raw[key]), 60)}")
         if "loop" in raw:
             return self._loop(raw)
         if "emit" in raw:
@@ -221,13 +226,12 @@ class _Script:
         if "parallel" in raw:
             self._leave("parallel: its steps are done one after the other")
             return self._steps(raw["parallel"])
-        method = next((key for key in _METHODS if key in raw), None)
-        if method is not None:
-            return self._request(method, mapping(raw[method]))
+        if kind in _METHODS:
+            given = raw[kind]  # Artillery itself refuses a text, but what is meant is plain
+            return self._request(kind, {"url": given} if isinstance(given, str) else mapping(given))
         for key in raw:
-            known = (
-                "connections are made at the start" if key in ("connect", "namespace") else "not translated"
-            )
+            made = key in ("connect", "namespace")
+            known = "connections are made at the start" if made else "not translated"
             self._leave(f"step {said(key, 40)}: {known}")
         return [Note(f"{said(', '.join(raw), 60)}: not translated")] if raw else []
 
@@ -345,12 +349,7 @@ class _Script:
         for what, text in (("event", step.event), ("event", reply), ("namespace", step.namespace)):
             if "{{" in text:
                 self._leave(f"{what} {said(text, 60)}: names of {what}s are taken as they are written")
-        boxes = [("", raw, _STEP), ("emit.", mapping(given), _EMIT), ("response.", response, _ANSWER)]
-        boxes.append(("acknowledge.", mapping(acknowledge), _ANSWER))
-        for where, box, known in boxes:
-            for key in box:
-                if key not in known:
-                    self._leave(f"emit {said(step.event, 40)}: {where}{said(key, 40)}")
+        name_unread(step, raw, self._leave)
         judge_emit(step, answer, self._templates, self._leave)
         return [step]
 

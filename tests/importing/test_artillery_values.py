@@ -44,6 +44,25 @@ def test_a_step_of_another_shape_is_what_it_says_or_is_named(tmp_path, capsys):
     assert "emit login" not in left
 
 
+def test_what_stands_beside_a_step_is_named(tmp_path, capsys):
+    """A condition, a second step in one, an answer that isn't an object: nothing is lost without a word."""
+    flow = (
+        "{think: 2, ifTrue: a}, {log: x, ifTrue: b}, {function: f, ifTrue: c}, "
+        "{loop: [{emit: [x]}], count: 2, ifTrue: d}, "
+        "{parallel: [{put: /p}], limit: 3}, {get: {url: /g}, think: 4}, {head: {url: /h}, ifTrue: e}, "
+        "{emit: [y], response: news}, {emit: [z], acknowledge: ok}, {emit: [w], response: {data: 1}}"
+    )
+    script = imported_text(tmp_path, f"{HEAD}scenarios: [{{engine: socketio, flow: [{flow}]}}]\n")
+    left = capsys.readouterr().out.partition("Left out:")[2]
+    for said in (
+        "think 2: ifTrue a", "log x: ifTrue b", "function f: ifTrue c", "loop: ifTrue d", "parallel: limit 3",
+        "think 4: get {'url': '/g'}", "head: ifTrue e", "emit y: response news", "emit z: acknowledge ok",
+        "emit w: response {'data': 1}: it names no event",
+    ):  # fmt: skip
+        assert said in left
+    assert "self.client.put('/p')" in script.body("user")
+
+
 @pytest.mark.parametrize("pace", ["1x", "none"])
 def test_an_endless_loop_lets_others_run(tmp_path, capsys, pace):
     """A loop that never waits would hold up every user of its process, and the run's end."""
