@@ -202,7 +202,7 @@ class _Reader:
             self._recording.foreign += 1
         else:
             call = _call(entry)
-            if call.body is None and call.headers.get("content-length", "0") != "0":
+            if not call.body and call.headers.get("content-length", "0") != "0":
                 self._miss(
                     f"bodies of {call.method} {call.url.path} that aren't in the file: it is sent without"
                 )

@@ -111,7 +111,7 @@ class _Understanding:
         if self._origins.columns:
             made.feeds.append(accounts(self._origins.columns))
             kind.feeds = [ACCOUNTS]
-        tell(made, recording, self._lanes, list(self._origins.columns))
+        tell(made, recording, self._lanes, list(self._origins.columns), self._handlers.values())
         made.left_out += self._kept.left_out
         return made
 

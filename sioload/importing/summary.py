@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sioload.importing.calls import origin
-from sioload.importing.conversation import Conversation, Emit, Loop, Request, Step, Value
+from sioload.importing.conversation import Conversation, Emit, Handler, Loop, Request, Step, Value
 from sioload.importing.har import Recording, Session
 from sioload.importing.layout import said
-from sioload.importing.sessions import joins
+from sioload.importing.sessions import Heard, joins
 from sioload.socketio.detect import speaks
 
 
 def tell(
-    made: Conversation, recording: Recording, lanes: Sequence[Sequence[Session]], columns: list[str]
+    made: Conversation,
+    recording: Recording,
+    lanes: Sequence[Sequence[Session]],
+    columns: list[str],
+    heard: Iterable[Heard],
 ) -> None:
     """Fill what was understood, and what was left out.
 
@@ -22,6 +26,7 @@ def tell(
         recording: what it was made of.
         lanes: the sessions of each connection.
         columns: of the recorded account.
+        heard: the server's events, of all connections.
     """
     for lane in lanes:
         session = lane[0]
@@ -40,9 +45,9 @@ def tell(
                 made.understood.append(f"{when}: {steps_told(steps)}")
         for task in kind.tasks:
             made.understood.append(f"again and again: {steps_told(task.steps)}")
-    heard = [f"{said(each.event, 40)} ({each.count})" for kind in made.kinds for each in kind.handlers]
-    if heard:
-        made.understood.append(f"events of the server's own: {', '.join(heard)}")
+    handled = [_heard_told(each) for kind in made.kinds for each in kind.handlers]
+    if handled:
+        made.understood.append(f"events of the server's own: {', '.join(handled)}")
     if columns:
         made.understood.append(
             f"an account: {', '.join(columns)}; accounts.csv has the recorded values, so keep it safe"
@@ -50,9 +55,19 @@ def tell(
     refused = sum(1 for each in recording.sessions if each.said) - sum(map(len, lanes))
     if refused:
         made.left_out.append(f"{refused} sessions that the server refused")
+    others = [_heard_told(each.handler()) for each in heard if not each.wanted()]
+    if others:
+        made.left_out.append(
+            f"handlers of other connections' events, which are counted without: {', '.join(others)}"
+        )
     made.left_out += [f"{number} {said(reason, 120)}" for reason, number in recording.unread.items()]
     if recording.foreign:
         made.left_out.append(f"{recording.foreign} websockets that aren't Socket.IO's")
+
+
+def _heard_told(heard: Handler) -> str:
+    where = "" if heard.namespace == "/" else f"{said(heard.namespace, 40)} "
+    return f"{where}{said(heard.event, 40)} ({heard.count})"
 
 
 def steps_told(steps: Sequence[Step]) -> str:

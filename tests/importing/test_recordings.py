@@ -312,15 +312,31 @@ def test_a_number_of_an_answer_is_known_in_a_query_and_in_a_name():
     assert [sent.data for sent in script.sent] == ["f'item:{self.item_id}'", "'item:4711.5'"]
 
 
-def test_a_body_that_is_not_in_the_file_is_named(tmp_path, capsys):
+@pytest.mark.parametrize("body", [{}, {"postData": {"mimeType": "multipart/form-data", "text": ""}}])
+def test_a_body_that_is_not_in_the_file_is_named(tmp_path, capsys, body):
     """Browsers record no form with a file."""
     upload = asked(-3.0, "POST", "/upload")
+    upload["request"] |= body
     upload["request"]["headers"] = [{"name": "Content-Length", "value": "280"}]
     log = {"entries": [upload, joined(0.0, (1.0, "send", '42["a"]'))]}
     (tmp_path / "a.har").write_text(json.dumps({"log": log}))
     assert main(["import", str(tmp_path / "a.har"), "-o", str(tmp_path / "out")]) == 0
     left = capsys.readouterr().out.partition("Left out:")[2]
     assert "1 bodies of POST /upload that aren't in the file: it is sent without" in left
+
+
+def test_events_of_another_connection_are_named(tmp_path, capsys):
+    """They have no handler, and so no time of a push: handlers of a class are of its own connection."""
+    one = joined(0.0, (1.0, "send", '42["a"]'), (2.0, "receive", '42["own"]'))
+    two = joined(
+        0.5, *((1.0 + n, "receive", '42/chat,["news",1]') for n in (0, 1)), (3.0, "receive", '421["q"]')
+    )
+    two["request"]["url"] += "&who=two"
+    (tmp_path / "a.har").write_text(json.dumps({"log": {"entries": [one, two]}}))
+    assert main(["import", str(tmp_path / "a.har"), "-o", str(tmp_path / "out")]) == 0
+    told, _, left = capsys.readouterr().out.partition("Left out:")
+    assert "events of the server's own: own (1)" in told
+    assert "handlers of other connections' events, which are counted without: /chat news (2), q (1)" in left
 
 
 def test_two_connections_to_one_server_are_each_asked_for_with_their_own_query(tmp_path):
