@@ -86,6 +86,18 @@ def url_of(value: object) -> SplitResult | None:
     return url if usable else None
 
 
+def time_of(value: object) -> float:
+    """Seconds since the epoch, of a number of seconds or of a part of them, or of a text; 0 for none."""
+    text = text_of(value).strip()
+    try:
+        number = float(value) if isinstance(value, int | float) else float(text)
+    except (ValueError, OverflowError):
+        return _moment(text)
+    while 1e11 < number < 1e21:  # milliseconds, or less
+        number /= 1000
+    return number if 0 < number < 1e11 else 0.0
+
+
 def _moment(value: object) -> float:
     try:
         return datetime.fromisoformat(text_of(value)).timestamp()

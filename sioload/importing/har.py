@@ -25,6 +25,7 @@ from sioload.importing.entries import (
     log_of,
     number_of,
     parameters,
+    time_of,
 )
 from sioload.importing.fields import listed, mapping, text_of
 from sioload.options import Limits
@@ -36,6 +37,8 @@ _LIMITS: Final = Limits()
 _FRAMELESS: Final = "websockets whose frames aren't in the file (Chrome and Playwright 1.61 record them)"
 #: Parameters of Engine.IO's own.
 ENGINE_PARAMETERS: Final = frozenset(("EIO", "transport", "t", "sid", "b64", "j"))
+#: Opcodes of close, ping and pong.
+_CONTROL: Final = (8, 9, 10)
 #: 0.9: /socket.io/1/ and then the transport and the session.
 _V0_PATH: Final = re.compile(r"(.*/)1/(?:(websocket|xhr-polling)/([^/]+)/?)?")
 
@@ -279,14 +282,17 @@ class _Reader:
         if not entry.frames and entry.response.get("status") == 101:
             self._miss(_FRAMELESS)
         probing = bool(session.said) or "polling" in session.transports
-        used = False
+        used, at = False, entry.at
         for raw in entry.frames:
             frame = mapping(raw)
             data, kind = frame.get("data"), frame.get("type")
-            if kind not in ("send", "receive") or not isinstance(data, str):
+            if (
+                kind not in ("send", "receive")
+                or not isinstance(data, str)
+                or frame.get("opcode") in _CONTROL
+            ):
                 continue
-            at = number_of(frame.get("time"))
-            at = at / 1000 if at > 1e11 else at
+            at = time_of(frame.get("time")) or at
             session.ended = max(session.ended, at)
             try:
                 whole = base64.b64decode(data, validate=True) if frame.get("opcode") == 2 else data

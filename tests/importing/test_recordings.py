@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from base64 import b64encode
+from datetime import UTC, datetime
 from typing import Any
 
 import msgpack
@@ -323,6 +324,32 @@ def test_a_body_that_is_not_in_the_file_is_named(tmp_path, capsys, body):
     assert main(["import", str(tmp_path / "a.har"), "-o", str(tmp_path / "out")]) == 0
     left = capsys.readouterr().out.partition("Left out:")[2]
     assert "1 bodies of POST /upload that aren't in the file: it is sent without" in left
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda at: at * 1000,
+        lambda at: at * 1_000_000,
+        str,
+        lambda at: datetime.fromtimestamp(at, UTC).isoformat(),
+        lambda at: None,
+    ],
+    ids=["ms", "us", "text", "iso", "none"],
+)
+def test_frames_stand_where_they_were_however_their_time_is_written(tmp_path, capsys, written):
+    """A time that isn't understood put all frames of a session before everything else."""
+    entry = joined(0.0, (1.0, "send", '42["a"]'), (1.5, "receive", ""), (2.0, "send", '42["b"]'))
+    for frame in entry["_webSocketMessages"]:
+        frame["time"] = written(frame["time"])
+        frame["opcode"] = 1 if frame["data"] else 8
+    log = {"entries": [asked(-3.0, "POST", "/login"), entry]}
+    (tmp_path / "a.har").write_text(json.dumps({"log": log}))
+    assert main(["import", str(tmp_path / "a.har"), "-o", str(tmp_path / "out")]) == 0
+    script = (tmp_path / "out" / "locustfile.py").read_text()
+    places = [script.index(step) for step in ('post("/login")', 'emit("a")', 'emit("b")')]
+    assert places == sorted(places)
+    assert "Left out" not in capsys.readouterr().out
 
 
 def test_events_of_another_connection_are_named(tmp_path, capsys):
