@@ -100,6 +100,8 @@ def _read_csv(file: BinaryIO, name: str) -> Table:
         table, width = Table(header), len(header)
         line = reader.line_num + 1
         for row in reader:
+            if width == 1 and not table:
+                _check_separator(header[0], ",".join(row), name)
             if len(row) != width:
                 if not row or (len(row) == 1 and not row[0].strip()):  # an empty line
                     line = reader.line_num + 1
@@ -130,6 +132,16 @@ def _check_header(header: Sequence[str], name: str) -> None:
             raise FeedError(f"feed {name}, line 1: column {place} of the header has no name")
         if header.index(column) < place - 1:
             raise FeedError(f"feed {name}, line 1: the header names {column!r} twice")
+
+
+def _check_separator(header: str, row: str, name: str) -> None:
+    """A spreadsheet may have written other separators than commas."""
+    for mark, called in ((";", "semicolons"), ("\t", "tabs")):
+        if 0 < header.count(mark) == row.count(mark):
+            raise FeedError(
+                f"feed {name}, line 1: the header is one column, {header!r}: save the file with commas in "
+                f"place of {called}"
+            )
 
 
 def _read_lines(file: BinaryIO, name: str) -> Table:

@@ -70,6 +70,9 @@ def test_short_rows_are_filled_and_empty_lines_left_out(tmp_path):
         ("a.csv", b"\n1,2\n", "line 1: the header is empty"),
         ("a.csv", b"a,\n1,2\n", "line 1: column 2 of the header has no name"),
         ("a.csv", b"a,b,a\n1,2,3\n", "line 1: the header names 'a' twice"),
+        ("a.csv", b"a;b\r\n1;2\r\n", "line 1: the header is one column, 'a;b': save the file with commas"),
+        ("a.csv", b"a;b\n1,5;2\n", "with commas in place of semicolons"),
+        ("a.csv", b"a\tb\n\n1\t2\n", "with commas in place of tabs"),
         ("a.csv", b"a,b\n", "no row"),
         ("a.csv", b"a,b\n1,2\n3,4,5\n", "line 3: 3 fields, and the header names 2 (a, b)"),
         ("a.csv", b'a,b\n"1\n1",2\n\n3,4,5\n', "line 5: 3 fields"),
@@ -87,6 +90,13 @@ def test_what_is_wrong_is_said_with_its_line(tmp_path, name, content, said):
     with pytest.raises(FeedError) as raised:
         read_table(str(tmp_path / name))
     assert said in str(raised.value) and name in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", ["a;b\n1\n2;3\n", "a\nx;y\n"])
+def test_a_single_column_may_have_any_sign(tmp_path, content):
+    (tmp_path / "a.csv").write_text(content)
+    table = read_table(str(tmp_path / "a.csv"))
+    assert [[*table.row(n).values()] for n in range(len(table))] == [[x] for x in content.split("\n")[1:-1]]
 
 
 @pytest.mark.parametrize(
