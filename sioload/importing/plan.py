@@ -66,7 +66,7 @@ def planned(kind: Kind, steps: Sequence[Timed], pace: float) -> None:
     count = Counter(_shape(each.step) for each in steps)
     begun = _connected(steps)
     end = _starting(steps, begun, count)
-    kind.start = [each.step for each in steps[:end]]
+    kind.start = [*_begun(steps[:begun], pace), *(each.step for each in steps[begun:end])]
     rest = _trimmed(steps[end:])
     gaps = [later.at - before.until for before, later in pairwise(rest)]
     pauses = [round(gap * pace, 1 if gap >= 1 else 2) for gap in gaps if gap >= _PERSON]
@@ -92,6 +92,19 @@ def _paused(steps: Sequence[Timed], pace: float) -> list[Step]:
         gap = (each.at - before.until) * pace if before is not None else 0.0
         if gap >= _SHORTEST:
             body.append(Think(round(gap, 1 if gap >= 1 else 2)))
+        body.append(each.step)
+    return body
+
+
+def _begun(steps: Sequence[Timed], pace: float) -> list[Step]:
+    """Steps up to the last connection, with a person's pauses since the first, which may be long before."""
+    body: list[Step] = []
+    connected = False
+    for before, each in zip([None, *steps], steps, strict=False):
+        if connected and before is not None and each.at - before.until >= _PERSON and pace:
+            gap = (each.at - before.until) * pace
+            body.append(Think(round(gap, 1 if gap >= 1 else 2)))
+        connected = connected or isinstance(each.step, Connect)
         body.append(each.step)
     return body
 

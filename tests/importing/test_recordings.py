@@ -199,6 +199,21 @@ def test_another_connection_is_made_when_its_query_is_known():
     assert any("self.ticket = answer['ticket']" in line for line in start[:made])
 
 
+@pytest.mark.parametrize("pace, paused", [(1.0, [4.8, 5]), (0.5, [2.4, 2.5]), (0.0, [])])
+def test_pauses_before_a_late_connection_are_kept(pace, paused):
+    """What came before it is done at the start; it was done in one go."""
+    ticket = (0.11, "receive", '430[{"ticket":"t-83a7f1c2d5e9"}]')
+    emits = (0.2, "send", '42["a"]'), (5.0, "send", '42["b"]')
+    got = joined(0.0, (0.1, "send", '420["login"]'), ticket, *emits)
+    other = joined(10.0, (11.0, "send", '42["c"]'))
+    other["request"]["url"] = other["request"]["url"].replace("//h/", "//g/") + "&ticket=t-83a7f1c2d5e9"
+    data = json.dumps({"log": {"entries": [asked(-4.0, "POST", "/login"), got, other]}}).encode()
+    made = Script(source_of(recorded.understand(har.read_har(data, "small.har"), "small.har", pace)))
+    start = made.body("on_start")
+    assert [float(text.partition(")")[0]) for text in start.split("self.sio.sleep(")[1:]] == paused
+    assert start.index("emit('b')") < start.index("self.other.connect")
+
+
 def test_a_handler_may_be_called_before_a_task_knows_its_answer():
     script = script_of(
         joined(
