@@ -7,7 +7,7 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Final
 
 from sioload.importing.conversation import (
@@ -62,11 +62,14 @@ class Timed:
 
 def planned(kind: Kind, steps: Sequence[Timed], pace: float) -> None:
     """Divide steps into what is done at the start and what is done again and again."""
-    steps = _without_returns(kind, sorted(steps, key=lambda each: each.at))
+    steps = _together(kind, _without_returns(kind, sorted(steps, key=lambda each: each.at)))
     count = Counter(_shape(each.step) for each in steps)
     begun = _connected(steps)
     end = _starting(steps, begun, count)
-    kind.start = [*_begun(steps[:begun], pace), *(each.step for each in steps[begun:end])]
+    first = next((n for n, each in enumerate(steps) if isinstance(each.step, Connect)), 0)
+    late = _paused(steps[first:begun], pace, _PERSON)  # another connection may be made long after the first
+    plain = [each.step for each in steps]
+    kind.start = [*plain[:first], *late, *plain[begun:end]]
     rest = _trimmed(steps[end:])
     gaps = [later.at - before.until for before, later in pairwise(rest)]
     pauses = [round(gap * pace, 1 if gap >= 1 else 2) for gap in gaps if gap >= _PERSON]
@@ -85,26 +88,32 @@ def planned(kind: Kind, steps: Sequence[Timed], pace: float) -> None:
         kind.tasks = [Task(_named(rest), folded(_paused(rest, pace)))]
 
 
-def _paused(steps: Sequence[Timed], pace: float) -> list[Step]:
+def _together(kind: Kind, steps: Sequence[Timed]) -> list[Timed]:
+    """Connections made late are made with the first, if all is known there: what came between repeats."""
+    found = list(steps)
+    first = next((n for n, each in enumerate(found) if isinstance(each.step, Connect)), len(found))
+    for place in range(first + 1, len(found)):
+        step = found[place].step
+        if isinstance(step, Disconnect | Cookie):
+            break
+        if isinstance(step, Connect) and step.client:
+            before, *between = found[first:place]
+            late = any(b.at - a.until >= _PERSON for a, b in pairwise((before, *between)))
+            asked = used([step]) | variables_in([*kind.others[step.client - 1].values()])
+            if late and not asked & defined([each.step for each in between]):
+                moved = replace(found[place], at=before.until, until=before.until)
+                found[first : place + 1] = [before, moved, *between]
+                first += 1
+    return found
+
+
+def _paused(steps: Sequence[Timed], pace: float, least: float = _SHORTEST) -> list[Step]:
     """Steps with the pauses between them."""
     body: list[Step] = []
     for before, each in zip([None, *steps], steps, strict=False):
         gap = (each.at - before.until) * pace if before is not None else 0.0
-        if gap >= _SHORTEST:
+        if gap >= least:
             body.append(Think(round(gap, 1 if gap >= 1 else 2)))
-        body.append(each.step)
-    return body
-
-
-def _begun(steps: Sequence[Timed], pace: float) -> list[Step]:
-    """Steps up to the last connection, with a person's pauses since the first, which may be long before."""
-    body: list[Step] = []
-    connected = False
-    for before, each in zip([None, *steps], steps, strict=False):
-        if connected and before is not None and each.at - before.until >= _PERSON and pace:
-            gap = (each.at - before.until) * pace
-            body.append(Think(round(gap, 1 if gap >= 1 else 2)))
-        connected = connected or isinstance(each.step, Connect)
         body.append(each.step)
     return body
 
@@ -248,12 +257,7 @@ def _hand_on(gone: Step, known: Step) -> None:
 
 def _following(steps: Sequence[Timed], start: int) -> list[Timed]:
     """The emits right behind a connect."""
-    found = []
-    for each in steps[start + 1 :]:
-        if not isinstance(each.step, Emit):
-            break
-        found.append(each)
-    return found
+    return [*takewhile(lambda each: isinstance(each.step, Emit), steps[start + 1 :])]
 
 
 def _shape(step: Step) -> tuple[object, ...]:

@@ -214,6 +214,18 @@ def test_pauses_before_a_late_connection_are_kept(pace, paused):
     assert start.index("emit('b')") < start.index("self.other.connect")
 
 
+def test_a_connection_made_late_leaves_what_came_before_it_in_the_task():
+    """A second tab: all that was done in the first one was done once, at the start."""
+    got = joined(0.0, (1.0, "send", '42["a"]'), (5.0, "send", '42["b"]'), (12.0, "send", '42["c"]'))
+    other = joined(10.0, (11.0, "send", '42["d"]'))
+    other["request"]["url"] = other["request"]["url"].replace("//h/", "//g/")
+    script = script_of(got, other)
+    start = script.body("on_start")
+    assert start.index("self.sio.connect()") < start.index("self.other.connect()")
+    assert {sent.event: sent.method for sent in script.sent} == dict.fromkeys("abdc", "conversation")
+    assert "sleep(4)" in script.body("conversation") and "sleep" not in start
+
+
 def test_a_handler_may_be_called_before_a_task_knows_its_answer():
     script = script_of(
         joined(
