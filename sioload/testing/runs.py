@@ -170,14 +170,25 @@ def _wait(argv: list[str], env: Mapping[str, str]) -> tuple[int, str]:
         try:
             code = process.wait()
         except BaseException:  # this process is to end, or the test: the run ends first, in order
-            process.send_signal(signal.SIGINT)
-            process.wait()
+            _end(process)
             raise
         finally:
             errors.seek(0)
             said = errors.read()
             sys.stderr.write(said)
     return code, said
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a run as Ctrl+C does: once in order, twice without waiting for anything, and then by force."""
+    for number in (signal.SIGINT, signal.SIGINT, signal.SIGKILL):
+        try:
+            process.send_signal(number)
+            process.wait()
+            return
+        except KeyboardInterrupt:  # once more: never without the run, which nobody would see any more
+            continue
+    process.wait()
 
 
 class Report:

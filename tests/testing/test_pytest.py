@@ -206,6 +206,39 @@ def test_a_run_ends_with_whoever_waits_for_it(target: serverkit.Server, tmp_path
         until(lambda: target.counts()["sessions"] == 0)
 
 
+IMPATIENT = """
+import gevent
+
+class Slow(Echo):
+    def on_stop(self):
+        print("stopping", flush=True)
+        gevent.sleep(60)
+"""
+
+
+def test_ctrl_c_once_more_hurries_a_run_which_is_over_when_the_program_goes_on(
+    target: serverkit.Server, tmp_path: Path
+) -> None:
+    script = tmp_path / "slow.py"
+    script.write_text(SCRIPT + IMPATIENT)
+    program = f"""
+import signal, sioload
+try:
+    sioload.run({str(script)!r}, run_time=60, host={target.url!r}, args=["Slow", "--stop-timeout", "60"])
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+signal.pause()  # as a notebook goes on
+"""
+    with serverkit.Process([sys.executable, "-c", program], fresh=True) as process:
+        until(lambda: target.counts()["sessions"] == 1)
+        process.signal(signal.SIGINT)
+        process.wait_for("stopping", 20)
+        process.signal(signal.SIGINT)
+        process.wait_for("interrupted", 20)
+        assert "exit code 0" in process.out, str(process)  # the run's summary: it had ended
+        assert target.counts()["sessions"] == 0
+
+
 def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not condition():
