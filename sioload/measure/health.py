@@ -29,6 +29,8 @@ FIRM: Final = 3
 BLOCKED: Final = 0.5
 #: Machine lag at p99 (seconds) from which the machine is called contended.
 CONTENDED: Final = 0.010
+#: Seconds at one time from which it is said that a process stood still: no percentile shows what is one tick.
+STILL: Final = 1.0
 
 OK: Final = "ok"
 LIMITED: Final = "generator limited"
@@ -119,6 +121,7 @@ class HealthTotals:
         ramp, steady: the windows of the ramp-up and those after it.
         part: those since the last boundary of a search for capacity; None without.
         cpu, own_p99, machine_p99: of the newest window, in cores and seconds.
+        still: seconds for which it didn't run, being stopped or without a core, in pieces of `STILL` or more.
         estimated: the kernel doesn't tell how long it made the process wait, so own lag is the least of
             lag and CPU time, and what blocks without CPU isn't seen.
         descriptors_left, ports_left: what could still be opened, at its lowest; None if unknown.
@@ -130,6 +133,7 @@ class HealthTotals:
     cpu: float = 0.0
     own_p99: float = 0.0
     machine_p99: float = 0.0
+    still: float = 0.0
     estimated: bool = False
     descriptors_left: int | None = None
     ports_left: int | None = None
@@ -172,6 +176,11 @@ class HealthTotals:
             found.append(f"during the ramp-up, which isn't judged, {self.ramp.shown}")
         if machine > CONTENDED:
             found.append(f"machine contended: timers up to {machine * 1000:.1f} ms late at p99 while idle")
+        if self.still:
+            found.append(
+                f"stood still for {self.still:.1f} s (stopped, or the machine gave it no time): "
+                "it made no load then, and what came meanwhile was timed when it went on"
+            )
         if self.estimated:
             found.append("own lag is estimated from CPU time: /proc/thread-self/schedstat can't be read")
         return found
@@ -286,6 +295,11 @@ class Health:
         self._machine.append(max(0.0, lag - own))
         self._cpu += cpu
         return now - self._since >= WINDOW
+
+    def stood(self, seconds: float) -> None:
+        """The process didn't run for so long, at one time, and not because it was busy or blocked."""
+        if self._on and seconds >= STILL:
+            self.totals.still += seconds
 
     def close(self, now: float, call_p50: float | None) -> Window | None:
         """Judge the window that ends now and begin the next.

@@ -105,6 +105,9 @@ class LagWatch:
             if self._seen != _continued:
                 self._seen = _continued
                 self._silent = now + RECOVERY
+                self._fleet.recorder.health.stood(late)
+            elif not self._machine.silent:
+                self._fleet.recorder.health.stood(late - own)
             if now >= self._silent:
                 self._late = max(self._late, late)
                 self._own = max(self._own, own)

@@ -61,6 +61,8 @@ def test_the_verdict_is_true(bench: Bench, rounds: int) -> None:
             for finish in (*fine, stopped):
                 outcome = finish(60)
                 assert is_fine(outcome), f"round {number}: {outcome.text}"
+                still = any("stood still for" in reason for reason in outcome.report["health"]["reasons"])
+                assert still == (finish is stopped), f"round {number}: {outcome.text}"
             for what, finish in held.items():
                 outcome = finish(60)
                 assert is_limited(outcome), f"round {number}, {what}: {outcome.text}"
