@@ -177,10 +177,9 @@ class HealthTotals:
         if machine > CONTENDED:
             found.append(f"machine contended: timers up to {machine * 1000:.1f} ms late at p99 while idle")
         if self.still:
-            found.append(
-                f"stood still for {self.still:.1f} s (stopped, or the machine gave it no time): "
-                "it made no load then, and what came meanwhile was timed when it went on"
-            )
+            meanwhile = "it made no load then, and what came meanwhile was timed when it went on"
+            why = "stopped, or the machine gave it no time"
+            found.append(f"stood still for {self.still:.1f} s ({why}): {meanwhile}")
         if self.estimated:
             found.append("own lag is estimated from CPU time: /proc/thread-self/schedstat can't be read")
         return found
@@ -239,30 +238,15 @@ class Health:
         self._since = None
 
     def ramped(self, now: float, call_p50: float | None) -> Window | None:
-        """The ramp-up is over: judge its last window of at least half the length. Repeatable.
-
-        Args:
-            now: monotonic seconds.
-            call_p50: see `close`.
-        """
+        """The ramp-up is over: judge its last window of at least half the length. Repeatable. See `close`."""
         return self._turn(now, call_p50, ramp=False) if self._ramp else None
 
     def ramp(self, now: float, call_p50: float | None) -> Window | None:
-        """The load changes: judge the level part's last window of at least half the length. Repeatable.
-
-        Args:
-            now: monotonic seconds.
-            call_p50: see `close`.
-        """
+        """The load changes: judge the level part's last window (half the length or more). Repeatable. See `close`."""
         return self._turn(now, call_p50, ramp=True) if self._on and not self._ramp else None
 
     def divide(self, now: float, call_p50: float | None) -> Window | None:
-        """A boundary of a search for capacity: judge the part's last window of at least half the length.
-
-        Args:
-            now: monotonic seconds.
-            call_p50: see `close`.
-        """
+        """A boundary of a search for capacity: judge the part's last window (half the length or more). See `close`."""
         return self._turn(now, call_p50, ramp=self._ramp) if self._on else None
 
     def _turn(self, now: float, call_p50: float | None, *, ramp: bool) -> Window | None:
