@@ -146,11 +146,21 @@ class Master:
             row["name"] = admit(row["type"], row["name"])
         statistics.fold(data, admit)
         cuts = part.get("cuts", [])  # of another version there are none
-        for cut in cuts:
-            for row in (cut["snapshot"] or {"rows": []})["rows"]:
-                row["name"] = admit(row["type"], row["name"])
-            self.swarm.take_cut(client_id, snapshot["epoch"], cut)
-        self.swarm.take(client_id, snapshot, peer.heard)
+        try:
+            for cut in cuts:
+                for row in (cut["snapshot"] or {"rows": []})["rows"]:
+                    row["name"] = admit(row["type"], row["name"])
+                self.swarm.take_cut(client_id, snapshot["epoch"], cut)
+            self.swarm.take(client_id, snapshot, peer.heard)
+        except (TypeError, LookupError, ValueError) as error:
+            statistics.discard(data)
+            if not peer.unread:
+                peer.unread = True
+                text = f"reports of worker {client_id} can't be read ({type(error).__name__}: {error})"
+                text += ": it has another version of sioload than the master. Install the same on both"
+                logger.error("sioload: %s", text)  # noqa: TRY400 - no fault of ours
+                self.judge.internal_error(text)
+            return
         blocks = part.get("blocks")
         if blocks is not None:
             blocks["rows"] = [[type, admit(type, name), text] for type, name, text in blocks["rows"]]

@@ -22,12 +22,14 @@ class WorkerState:
         seq: number of its newest report; -1 before the first.
         final: it stopped, drained, and reported all.
         lost: it is gone without that, and this was said.
+        unread: its reports can't be read, and this was said.
     """
 
     heard: float
     seq: int = -1
     final: bool = False
     lost: bool = False
+    unread: bool = False
     until: float = 0.0
 
 

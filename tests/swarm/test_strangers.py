@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from pathlib import Path
 
@@ -132,6 +133,31 @@ def test_a_worker_without_sioload_is_named_and_not_waited_for(swarm: Swarm) -> N
     assert swarm.report["workers"] == {"expected": 2, "lost": 0}
     assert "didn't report its end in time" not in master.err
     assert stranger.err.count("sioload_stop") <= 1, str(stranger)
+
+
+@scene
+def test_a_worker_with_another_version_is_named_with_the_remedy(swarm: Swarm) -> None:
+    """Each of its reports was an `internal error: TypeError` of its own, with a traceback."""
+    other = swarm.folder / "other"
+    copied = shutil.ignore_patterns("*.so", "__pycache__")
+    shutil.copytree(serverkit.ROOT / "sioload", other / "sioload", ignore=copied)
+    health = other / "sioload" / "measure" / "health.py"
+    field = "    estimated: bool = False\n"
+    before = health.read_text()
+    assert before.count(field) == 1
+    health.write_text(before.replace(field, f"{field}    of_tomorrow: int = 0\n"))
+    script, port = written(swarm, "ours.py", "Alpha"), swarm.swarm_port()
+    args = ["--host", swarm.target.url, "--headless", "--sio-report", swarm.folder / "report.json"]
+    load = ["-u", "4", "-r", "4", "-t", "4s", "--expect-workers", "2", "--csv", swarm.folder / "run"]
+    master = swarm.start(["-f", script, "--master", *port, *args, *load])
+    worker = ["-f", script, "--worker", "--master-host", "127.0.0.1", *port[-2:]]
+    swarm.start(worker)
+    swarm.start(worker, {"PYTHONPATH": str(other)})
+    assert master.wait(60) == 4, "\n".join(map(str, swarm.processes))
+    (fault,) = swarm.report["untrusted"]
+    assert "it has another version of sioload than the master. Install the same on both" in fault, fault
+    assert "Traceback" not in master.err, master.err
+    assert swarm.csv_counts() == swarm.counts(), str(master)
 
 
 FED = """
