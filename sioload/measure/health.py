@@ -242,11 +242,11 @@ class Health:
         return self._turn(now, call_p50, ramp=False) if self._ramp else None
 
     def ramp(self, now: float, call_p50: float | None) -> Window | None:
-        """The load changes: judge the level part's last window (half the length or more). Repeatable. See `close`."""
+        """The load changes: judge the level part's last window, of half the length at least. Repeatable."""
         return self._turn(now, call_p50, ramp=True) if self._on and not self._ramp else None
 
     def divide(self, now: float, call_p50: float | None) -> Window | None:
-        """A boundary of a search for capacity: judge the part's last window (half the length or more). See `close`."""
+        """A boundary of a search for capacity: judge the last window, of half the length at least."""
         return self._turn(now, call_p50, ramp=self._ramp) if self._on else None
 
     def _turn(self, now: float, call_p50: float | None, *, ramp: bool) -> Window | None:
