@@ -133,13 +133,16 @@ class Dialler:
             self._sock = sock
             self._waited_for = address
             failure: OSError | None = None
+            code = 0
             try:
                 sock.setsockopt(TCP, NODELAY, 1)
                 if self._options.read_rate is not None:
                     narrow(sock)
                 self._bind(sock, address.family)
                 code = sock.connect_ex(address.sockaddr)
-                if code not in (0, errno.EINPROGRESS):
+                if code == errno.EINPROGRESS:  # which is over at once where the server is on this machine
+                    code = sock.connect_ex(address.sockaddr)
+                if code not in (0, errno.EALREADY):
                     failure = OSError(code, os.strerror(code))
             except OSError as error:
                 failure = error
@@ -149,8 +152,12 @@ class Dialler:
                 continue
             if not last:
                 self._deadline = self._fleet.deadlines.at(perf_counter() + ONE_ADDRESS, self._too_slow)
-            self._watcher = get_hub().loop.io(sock.fileno(), WRITE)
-            self._watcher.start(self._writable)
+            loop = get_hub().loop
+            if code:
+                self._watcher = loop.io(sock.fileno(), WRITE)
+                self._watcher.start(self._writable)
+            else:
+                self._watcher = loop.run_callback(self._writable)
             return
         self._give_up("dial", self._reason)
 
