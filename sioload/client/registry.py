@@ -125,16 +125,16 @@ def _check(namespace: str, event: str, function: Callable[..., Any] | None) -> N
         raise UsageError(f"on({event!r}): the handler is async, and nothing would await it: {ASYNC}")
 
 
-_NOTHING = Registry()
+_EMPTY = Registry()
 
 
 def find(
     own: Registry | None, namespace: str, event: str, of_class: Handlers
 ) -> tuple[Handler | None, tuple[str, ...]]:
     """`Registry.find`, also where nothing was registered."""
-    if own is None:
-        return _NOTHING.find(namespace, event, of_class) if of_class else (None, ())
-    return own.find(namespace, event, of_class)
+    if own is None and not of_class:
+        return None, ()
+    return (own or _EMPTY).find(namespace, event, of_class)
 
 
 def event_decorator(register: Callable[..., Any], args: tuple[Json, ...], options: dict[str, Json]) -> Any:

@@ -333,8 +333,7 @@ class Request:
         """The request target, in ASCII: path, the user's query, then the engine's parameters, encoded."""
         own = self._own
         if own is None or own[0] is not endpoint or own[1] != self.edits or not engines:
-            own_query = self.query_string() if self.query else ""
-            given = [query for query in (endpoint.query, own_query) if query]
+            given = [query for query in (endpoint.query, self.query_string()) if query]
             if engines:
                 given = [query for query in map(without_engines, given) if query]
             text = in_ascii(endpoint.path + ("?" + "&".join(given) if given else ""))

@@ -341,10 +341,8 @@ def _decompress(body: bytes, encoding: str, limit: int) -> bytes:
     return plain
 
 
-def request(method: str, target: str, headers: list[tuple[str, str]], body: bytes | None = None) -> bytes:
+def request(method: str, target: str, headers: list[tuple[str, str]]) -> bytes:
     """The bytes of a request; names and values were validated by `Options`."""
     lines = [f"{method} {target} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in headers]
-    if body is not None:
-        lines.append(f"Content-Length: {len(body)}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8") + (body or b"")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")

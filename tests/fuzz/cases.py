@@ -35,7 +35,7 @@ from sioload.socketio.detect import identify, mismatch, refusal
 from sioload.socketio.generations import GENERATIONS
 from sioload.socketio.packet import Packet as SocketPacket
 from sioload.socketio.packet import PacketType
-from sioload.socketio.parsers import MSGPACK, codec_of
+from sioload.socketio.parsers import MSGPACK, Codec, codec_of
 
 LIMITS = Limits()
 #: Limits that random inputs reach.
@@ -347,7 +347,9 @@ def encode_json(packet: Any) -> list[Any]:
 
 
 def _encode(module: Any, packet: Any) -> list[Any]:
-    kind, space, data, number, _ = packet
+    kind, space, data, number, auto = packet
+    if auto:
+        raise Unsent
     if kind == PacketType.EVENT:
         messages: list[Any] = module.encode_event(space, data[0], data[1:], number)
     elif kind == PacketType.ACK:
@@ -366,32 +368,34 @@ def encode_msgpack(packet: Any) -> list[Any]:
 
 
 def encode_v0(packet: Any) -> list[Any]:
-    if packet.auto:
-        raise Unsent
     return _encode(v0, packet)
 
 
-def msgpack_messages(rand: Rand) -> list[Any]:
-    space, number, args = rand.choice(SPACES), rand.choice((None, 0, 7)), arguments(rand)
-    if rand.random() < 0.3:
-        args = with_binary(rand, args)
+def parsed_messages(rand: Rand, parsed: Codec, args: list[Any], other: Callable[[str], Any]) -> list[Any]:
+    """Those of a parser's packet, or what `other` gives for a namespace."""
+    space, number = rand.choice(SPACES), rand.choice((None, 0, 7))
     what = rand.randrange(6)
     if what < 3:
-        return list(MSGPACK.encode_event(space, rand.choice(NAMES), args, number))
+        return list(parsed.encode_event(space, rand.choice(NAMES), args, number))
     if what == 3:
-        return list(MSGPACK.encode_ack(space, number or 0, args))
+        return list(parsed.encode_ack(space, number or 0, args))
     if what == 4:
-        return list(MSGPACK.encode_connect(space, rand.choice(({}, None, {"sid": "x"}))))
-    return [
-        msgpack.packb(
-            {
-                "type": rand.randrange(8),
-                "nsp": space,
-                "data": rand.choice(VALUES),
-                "id": rand.choice((None, 1)),
-            }
-        )
-    ]
+        return list(parsed.encode_connect(space, rand.choice(({}, None, {"sid": "x"}))))
+    return [other(space)]
+
+
+def msgpack_messages(rand: Rand) -> list[Any]:
+    def other(space: str) -> bytes:
+        fields = {
+            "type": rand.randrange(8),
+            "nsp": space,
+            "data": rand.choice(VALUES),
+            "id": rand.choice((None, 1)),
+        }
+        return bytes(msgpack.packb(fields))
+
+    args = arguments(rand)
+    return parsed_messages(rand, MSGPACK, with_binary(rand, args) if rand.random() < 0.3 else args, other)
 
 
 class Careless:
@@ -412,22 +416,16 @@ CARELESS = codec_of(Careless())
 
 
 def encode_careless(packet: Any) -> list[Any]:
-    if packet.auto:
-        raise Unsent
     return _encode(CARELESS, packet)
 
 
 def careless_messages(rand: Rand) -> list[Any]:
-    space, number, args = rand.choice(SPACES), rand.choice((None, 0, 7)), arguments(rand)
-    what = rand.randrange(6)
-    if what < 3:
-        return list(CARELESS.encode_event(space, rand.choice(NAMES), args, number))
-    if what == 3:
-        return list(CARELESS.encode_ack(space, number or 0, args))
-    if what == 4:
-        return list(CARELESS.encode_connect(space, rand.choice(({}, None, {"sid": "x"}))))
-    fields = [rand.randrange(8), space, rand.choice(VALUES), number, rand.random() < 0.5]
-    return [json.dumps(rand.choice((fields, fields, rand.choice(VALUES))))]
+    def other(space: str) -> str:
+        id = rand.choice((None, 0, 7))
+        fields = [rand.randrange(8), space, rand.choice(VALUES), id, rand.random() < 0.5]
+        return json.dumps(rand.choice((fields, fields, rand.choice(VALUES))))
+
+    return parsed_messages(rand, CARELESS, arguments(rand), other)
 
 
 def v0_messages(rand: Rand) -> list[Any]:

@@ -249,6 +249,24 @@ def test_what_misses_its_limit_narrowly_does_not_read_like_the_limit(text: str, 
     assert not result.ok and result.reason == reason
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("HEARTBEAT: p50 > 1us", "p50 is 0.00005 ms, not > 0.001 ms"),
+        ("HEARTBEAT: fail_ratio == 0", "fail_ratio is 0.00005%, not == 0%"),
+    ],
+)
+def test_little_is_said_without_powers_of_ten(text: str, reason: str) -> None:
+    recorder = Recorder()
+    row = recorder.row("HEARTBEAT", "ping")
+    row.add(0.0)
+    row.add(1.0)
+    row.fail("late", 0.0)
+    figures = figures_of(recorder)
+    figures.rows[0].untimed = 2_000_000 - 3
+    assert evaluate(parse(text), figures, duration=1, peak_users=1).reason == reason
+
+
 def test_a_warning_reports_without_failing(figures: Figures) -> None:
     result = evaluate(parse("CALL: max < 1ms warn"), figures, duration=1, peak_users=1)
     assert not result.ok and not result.failed and result.reason
