@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 # Looked up for each message; an attribute of an enumeration costs three times as much as a global.
 _EVENT: Final = PacketType.EVENT
 _ACK: Final = PacketType.ACK
+_CONNECT: Final = PacketType.CONNECT
+_CONNECT_ERROR: Final = PacketType.CONNECT_ERROR
 
 NOTHING: Final[dict[str, Namespace]] = {}
 
@@ -274,9 +276,9 @@ class Packets(MessageHandler):
                     self._remember(data, name, push)
             else:
                 self.deliver(namespace, Packet(*packet))
-        elif kind is PacketType.CONNECT:
+        elif kind is _CONNECT:
             self.control.on_connect(name, content)
-        elif kind is PacketType.CONNECT_ERROR:
+        elif kind is _CONNECT_ERROR:
             self.control.on_refusal(name, content)
         else:
             self.control.on_disconnect(name)

@@ -46,7 +46,7 @@ SID_LENGTH = 4096
 #: Characters or bytes of a whole handshake.
 HANDSHAKE_LENGTH = 1 << 16
 
-MESSAGE = PacketType.MESSAGE
+MESSAGE: Final = PacketType.MESSAGE
 #: A text that JavaScript takes for a number without a sign.
 _NUMERIC = re.compile(r"\s*(\d+\.?\d*|\.\d+)(e\d{1,2})?\s*", re.IGNORECASE | re.ASCII)
 _new = tuple.__new__  # a third faster than the class itself

@@ -42,7 +42,7 @@ MISSED: Final = End("ping timeout", "no heartbeat from the server in time")
 
 _LIVE: Final = (State.OPEN, State.PROBING, State.PAUSING)
 _UPGRADING: Final = (State.PROBING, State.PAUSING)
-_INPUTS = {
+_INPUTS: Final[dict[int, Input]] = {
     PacketType.MESSAGE: Input.MESSAGE,
     PacketType.PING: Input.PING,
     PacketType.PONG: Input.PONG,
@@ -274,12 +274,10 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
     def on_packet(self, packet: Packet) -> None:
         """One packet on the session's own transport."""
         kind = packet.type
-        if kind == PacketType.OPEN:
-            self.on_lost(End("protocol error", "a second open packet"))
-            return
-        given = _INPUTS.get(kind)  # type: ignore[call-overload]
+        given = _INPUTS.get(kind)
         if given is None:
-            self.on_lost(End("protocol error", f"unexpected packet of type {kind}"))
+            what = "a second open packet" if kind == PacketType.OPEN else f"unexpected packet of type {kind}"
+            self.on_lost(End("protocol error", what))
         elif given is Input.MESSAGE:
             self._take_message(packet.data)
         elif given is Input.CLOSE_PACKET and self._session.state is not State.CLOSING:

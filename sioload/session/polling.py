@@ -10,7 +10,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol
 
-from sioload.engineio.packet import Packet, PacketType
+from sioload.engineio.packet import MESSAGE, Packet, PacketType
 from sioload.errors import End, Outcome, ProtocolError, Refused, Stage
 from sioload.net.dial import Dialler
 from sioload.net.guard import guarded
@@ -117,12 +117,12 @@ class Polling:
         """See `Transport.send`."""
         more = 2 if self._requests.generation.eio == "4" else LENGTHS
         sizes = [more + (len(m.encode()) if isinstance(m, str) else len(m) * 4 // 3 + 4) for m in messages]
-        self._put([Packet(PacketType.MESSAGE, m) for m in messages], sizes, receipt)
+        self._put([Packet(MESSAGE, m) for m in messages], sizes, receipt)
         return False
 
     def size_of(self, message: str | bytes) -> int:
         """See `Transport.size_of`."""
-        generation, packets = self._requests.generation, [Packet(PacketType.MESSAGE, message)]
+        generation, packets = self._requests.generation, [Packet(MESSAGE, message)]
         return len(generation.encode_payload(packets, self._requests.options.base64)[0])
 
     def send_packet(self, packet: Packet) -> None:

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from sioload.engineio.packet import (
-    Packet,
-    PacketType,
-    decode_eio3,
-    decode_eio4,
-    encode_eio3,
-    encode_eio4,
-)
+from sioload.engineio.packet import MESSAGE, Packet, decode_eio3, decode_eio4, encode_eio3, encode_eio4
 from sioload.errors import End, ProtocolError
 from sioload.net.websocket import Listener as FrameListener
 from sioload.net.websocket import MessageHandler, WebSocket
 from sioload.session.requests import Requests
 from sioload.session.transport import Listener, Receipt
-
-MESSAGE: Final = PacketType.MESSAGE
 
 #: Codecs in which a text message is "4" and its data: those packets need no codec on a websocket.
 _PLAIN = (decode_eio3, decode_eio4, encode_eio3, encode_eio4)

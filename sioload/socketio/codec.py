@@ -30,6 +30,10 @@ _OPTIONS: Final = OPTIONS  # of this module: a global that costs no look-up
 _KINDS: Final[dict[str, PacketType]] = {str(kind.value): kind for kind in PacketType}
 _EVENT: Final = PacketType.EVENT
 _ACK: Final = PacketType.ACK
+_CONNECT: Final = PacketType.CONNECT
+_DISCONNECT: Final = PacketType.DISCONNECT
+_CONNECT_ERROR: Final = PacketType.CONNECT_ERROR
+_BINARY_EVENT: Final = PacketType.BINARY_EVENT
 _from_json: Final = orjson.loads
 _to_json: Final = orjson.dumps
 
@@ -255,7 +259,7 @@ class Decoder:
         """All packets but plain events and acks."""
         if kind is None:
             raise ProtocolError(f"unknown Socket.IO packet type {message[:1]!r}")
-        if kind is PacketType.CONNECT or kind is PacketType.DISCONNECT or kind is PacketType.CONNECT_ERROR:
+        if kind is _CONNECT or kind is _DISCONNECT or kind is _CONNECT_ERROR:
             return self._control(kind, message)
         digits, dash, rest = message[1:].partition("-")
         if kind is _EVENT or not dash:
@@ -269,7 +273,7 @@ class Decoder:
             to_number(number, "id")
         if kind is _ACK:
             self.dashed_acks = True
-        whole = Decoder(self._limits).feed(("2" if kind is PacketType.BINARY_EVENT else "3") + rest)
+        whole = Decoder(self._limits).feed(("2" if kind is _BINARY_EVENT else "3") + rest)
         if not count or whole is None:
             return whole
         self._packet, self.wanted, self._room = whole, count, self._limits.payload
@@ -282,10 +286,10 @@ class Decoder:
             namespace, _, rest = rest.partition(",")
             namespace, _, query = namespace.partition("?")
         data = loads(rest, self._nesting) if rest else query or None
-        if kind is PacketType.CONNECT:
+        if kind is _CONNECT:
             if rest and not isinstance(data, dict):
                 raise ProtocolError("connect packet with data that isn't an object")
-        elif kind is PacketType.DISCONNECT and data is not None:
+        elif kind is _DISCONNECT and data is not None:
             raise ProtocolError("disconnect packet with data")
         return kind, namespace, data, None, False
 
