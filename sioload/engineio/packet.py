@@ -76,10 +76,10 @@ def encode_eio4(packet: Packet) -> Frame:
     return _DIGITS[packet.type] + data if isinstance(data, str) else data
 
 
-def encode_eio4_base64(packet: Packet) -> Frame:
+def encode_eio4_base64(packet: Packet) -> str:
     """As `encode_eio4`, with binary as text for proxies that let no binary frames pass."""
-    frame = encode_eio4(packet)
-    return frame if isinstance(frame, str) else "b" + to_base64(frame)
+    data = packet.data
+    return _DIGITS[packet.type] + data if isinstance(data, str) else "b" + to_base64(data)
 
 
 def decode_eio3(frame: Frame) -> Packet:
@@ -106,7 +106,7 @@ def encode_eio3(packet: Packet) -> Frame:
     return _DIGITS[kind] + data if isinstance(data, str) else bytes((kind,)) + data
 
 
-def encode_eio3_base64(packet: Packet) -> Frame:
+def encode_eio3_base64(packet: Packet) -> str:
     """As `encode_eio3`, with binary as text for proxies that let no binary frames pass."""
     kind, data = packet
     return _DIGITS[kind] + data if isinstance(data, str) else f"b{_DIGITS[kind]}{to_base64(data)}"
@@ -123,9 +123,9 @@ def encode_eio3_double(packet: Packet) -> Frame:
     return double(frame) if isinstance(frame, str) else frame
 
 
-def encode_eio3_double_base64(packet: Packet) -> Frame:
+def encode_eio3_double_base64(packet: Packet) -> str:
     """As `encode_eio3_double`, with binary as text."""
-    return double(str(encode_eio3_base64(packet)))
+    return double(encode_eio3_base64(packet))
 
 
 def decode_v0(frame: Frame) -> Packet:

@@ -53,11 +53,7 @@ def _record(record: bytes, limits: Limits) -> Packet:
 
 def encode_records(packets: Sequence[Packet], base64: bool = False) -> tuple[bytes, str]:
     """The body of an Engine.IO 4 payload, and its content type. Binary is base64 in any case."""
-    texts = []
-    for packet in packets:
-        frame = frames.encode_eio4(packet)
-        texts.append(frame if isinstance(frame, str) else "b" + frames.to_base64(frame))
-    return _bytes("\x1e".join(texts)), TEXT
+    return _bytes("\x1e".join([frames.encode_eio4_base64(packet) for packet in packets])), TEXT
 
 
 def decode_lengths(body: bytes, limits: Limits, *, double: bool = False) -> list[Packet]:
@@ -100,11 +96,11 @@ def _text_frame(body: bytes, start: int, limits: Limits) -> tuple[str, int]:
     return taken
 
 
-def _octet_frame(body: bytes, start: int, limits: Limits, old: bool) -> tuple[frames.Frame, int]:
+def _octet_frame(body: bytes, start: int, limits: Limits, double: bool) -> tuple[frames.Frame, int]:
     """One packet of octet-stream framing, and the position behind it.
 
     0 (text) or 1 (binary), the length's digits as bytes, 0xff, the packet. 1.0.0 counts a text's non-ASCII
-    bytes twice (engine.io-parser before 1.0.6); it shows when no packet begins where the length ends (`old`).
+    bytes twice (engine.io-parser before 1.0.6): with `double`, it is that if no packet begins where one ends.
     """
     kind = body[start]
     end = body.find(b"\xff", start + 1, start + LENGTH_DIGITS + 2)
@@ -114,7 +110,7 @@ def _octet_frame(body: bytes, start: int, limits: Limits, old: bool) -> tuple[fr
     length = int(bytes([digit + 48 for digit in digits]))
     _check_size(length - 1, limits)
     start, position = end + 1, end + 1 + length
-    if old and not kind and not (position == len(body) or body[position : position + 1] in (b"\0", b"\1")):
+    if double and not kind and not (position == len(body) or body[position : position + 1] in (b"\0", b"\1")):
         position = start + bisect_left(range(length), length, key=lambda n: n + _high(body, start, n))
     if position > len(body):
         raise ProtocolError("payload ends within a packet")
@@ -143,13 +139,9 @@ def encode_lengths(
     """
     if not base64:
         return b"".join(_octets(packet) for packet in packets), BINARY
-    encode = frames.encode_eio3_double if double else frames.encode_eio3
-    parts = []
-    for packet in packets:
-        frame = encode(packet)
-        text = frame if isinstance(frame, str) else f"b{frame[0]}{frames.to_base64(frame[1:])}"
-        parts.append(f"{_utf16_length(text)}:{text}")
-    return _bytes("".join(parts)), TEXT
+    encode = frames.encode_eio3_double_base64 if double else frames.encode_eio3_base64
+    texts = [encode(packet) for packet in packets]
+    return _bytes("".join([f"{_utf16_length(text)}:{text}" for text in texts])), TEXT
 
 
 def _octets(packet: Packet) -> bytes:
