@@ -78,13 +78,11 @@ class Jar:
         self._pull(host)
         self._given[name, host] = value
         self._put(Cookie(name, value, host), self._others(name, host))
-        self._push()
 
     def drop(self, name: str, host: str) -> None:
         """A script took it away from what goes to this server."""
         self._pull(host)
         self._put(None, self._others(name, host))
-        self._push()
 
     def take(self, header: str, host: str, path: str, now: float) -> None:
         """A Set-Cookie header of an answer to a request for `path` (RFC 6265, sections 5.2 and 5.3)."""
@@ -96,19 +94,14 @@ class Jar:
         rest = [c for c in self._cookies if (c.name, c.host, c.path) != place]
         # Of a script's own, one of another path is replaced too.
         rest = [c for c in rest if c.name != cookie.name or not (self._is_given(c) and _reaches(c, host))]
-        if cookie.expires > now:
-            self._put(cookie, rest)
-        else:
-            self._put(None, rest)
-        self._push()
+        self._put(cookie if cookie.expires > now else None, rest)
 
     def join(self, held: list[Cookie], mirror: Mirror) -> None:
         """Share all with another holder from now on; of one name and host, what is `held` is the newer."""
         newer = {(cookie.name, cookie.host) for cookie in held}
         mine = [c for c in self._cookies if newer.isdisjoint(((c.name, c.host), (c.name, "")))]
-        self._put(None, mine + held)
         self.mirror = mirror
-        self._push()
+        self._put(None, mine + held)
 
     def header(self, host: str, path: str, tls: bool, now: float, own: bool = True) -> str:
         """The Cookie header of a request, "" for none; without `own`, only what servers set.
@@ -155,21 +148,20 @@ class Jar:
         return [cookie.value for cookie in self._cookies]
 
     def _put(self, cookie: Cookie | None, rest: list[Cookie]) -> None:
+        """Hold these from now on, and a new one behind them."""
         if cookie is not None:
             rest = [*rest[-COOKIES + 1 :], cookie]
         self._cookies = rest
         self._headers.clear()
+        if self.mirror is not None:
+            self.mirror.push(rest)
 
     def _pull(self, host: str) -> None:
-        if self.mirror is not None:
-            cookies = self.mirror.pull(host)
-            if cookies is not None:
-                self._put(None, cookies)
-
-    def _push(self) -> None:
-        self._headers.clear()
-        if self.mirror is not None:
-            self.mirror.push(self._cookies)
+        """Take over what another holder has changed."""
+        cookies = None if self.mirror is None else self.mirror.pull(host)
+        if cookies is not None:
+            self._cookies = cookies
+            self._headers.clear()
 
 
 def parse(header: str, host: str, path: str, now: float) -> Cookie | None:
@@ -179,7 +171,8 @@ def parse(header: str, host: str, path: str, now: float) -> Cookie | None:
     name, value = name.strip(), value.strip()
     if not equals or not name or len(pair) > LENGTH:
         return None
-    where, domain, secure = path.rpartition("/")[0] or "/", "", False
+    where = default = path.rpartition("/")[0] or "/"  # section 5.1.4
+    domain, secure = "", False
     expires, age = INFINITY, None
     for attribute in attributes:
         key, _, text = attribute.partition("=")
@@ -192,7 +185,7 @@ def parse(header: str, host: str, path: str, now: float) -> Cookie | None:
         elif key == "domain":
             domain = text.removeprefix(".").lower()
         elif key == "path":
-            where = text if text.startswith("/") else path.rpartition("/")[0] or "/"
+            where = text if text.startswith("/") else default
         elif key == "secure":
             secure = True
     if age is not None:  # it comes before Expires (section 5.3)
