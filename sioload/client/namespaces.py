@@ -18,6 +18,7 @@ from sioload.client.packets import NOTHING, Control, Packets
 from sioload.client.script import Script, ask
 from sioload.errors import ConnectError, ConnectionLost, EncodeError, Failure, LimitError, Refused
 from sioload.net.clock import stamp
+from sioload.net.guard import guarded
 from sioload.options import Options
 from sioload.plain import Json
 from sioload.socketio.detect import unknown_namespace
@@ -145,12 +146,8 @@ class Namespaces(Control):
     def _guarded(self, connection: Connection | None, then: Callable[[T], None], value: T) -> None:
         """What a function of the script gave is for the connection that it was asked for, which ends by what
         goes wrong behind it; once that is gone, the next one's is another answer."""
-        if connection is None or connection is not self.packets.connection:
-            return
-        try:
-            then(value)
-        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
-            connection.on_crash(error)
+        if connection is not None and connection is self.packets.connection:
+            guarded(connection.on_crash, then, value)
 
     def _send_connect(self, namespace: Namespace, auth: Json) -> None:
         connection, options, generation = self.packets.connection, self._options, self.packets.generation

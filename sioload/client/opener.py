@@ -15,6 +15,7 @@ from sioload.engineio.secrets import redact
 from sioload.engineio.urls import Endpoint, Request, parse_url, with_token
 from sioload.errors import ConnectError, End, Failure, OptionError, ProtocolError
 from sioload.net.deadlines import due
+from sioload.net.guard import guarded
 from sioload.net.tls import Tickets
 from sioload.net.tunnel import unused
 from sioload.options import Options
@@ -246,12 +247,7 @@ class Opener(SessionListener):
     def _prepared(self, request: Request, then: Callable[[], None], _: None) -> None:
         connection = self.connection
         self._hooked = (request.headers, request.query)
-        try:
-            then()
-        except BaseException as error:
-            if connection is None:
-                raise
-            connection.on_crash(error)
+        guarded(self._fleet.crashed if connection is None else connection.on_crash, then)
 
     def _not_prepared(self, connection: Connection | None, reason: str) -> None:
         if connection is not None:

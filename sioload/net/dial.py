@@ -288,10 +288,7 @@ class Dialler:
     def _report(self, stage: Stage, reason: str) -> None:
         failed = self._failed
         self._done = self._failed = _ignore
-        try:
-            failed(stage, reason)
-        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
-            self._fleet.crashed(error)
+        guarded(self._fleet.crashed, failed, stage, reason)
 
     # The owner of a TLS stream while it shakes hands.
 

@@ -15,6 +15,7 @@ from gevent.hub import get_hub
 from mypy_extensions import mypyc_attr
 
 from sioload.errors import End
+from sioload.net.guard import guarded
 from sioload.net.wire import handle, read, send, send_text, stale, text_frame
 
 if TYPE_CHECKING:
@@ -212,11 +213,7 @@ class Stream:
         get_hub().loop.run_callback(self._failed, end)
 
     def _failed(self, end: End) -> None:
-        owner = self.owner
-        try:
-            self._fail(end)
-        except BaseException as error:  # noqa: BLE001 - a hub callback never raises
-            owner.on_crash(error)
+        guarded(self.owner.on_crash, self._fail, end)
 
     def __call__(self) -> None:
         """The socket is readable."""
