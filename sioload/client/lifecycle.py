@@ -64,7 +64,7 @@ class Lifecycle(Listener):
     def on_connect_error(self, namespace: str, data: object) -> None:
         self._incoming.tell("connect_error", data, namespace=namespace)
 
-    def on_up(self, again: bool) -> None:
+    def on_up(self) -> None:
         pending, incoming = self.pending, self._incoming
         pending.next_id = max(pending.next_id, self.manager.packets.generation.first_id)
         hook = incoming.hook("on_connected")

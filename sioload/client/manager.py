@@ -93,8 +93,8 @@ class Listener(Protocol):
     def on_server_error(self, namespace: str, data: Json, reason: str) -> None:
         """The server refused something that it doesn't name, or the namespace after it was joined."""
 
-    def on_up(self, again: bool) -> None:
-        """Every namespace is connected; `again` after a loss."""
+    def on_up(self) -> None:
+        """Every namespace is connected, for the first time or again."""
 
     def on_connect_error(self, namespace: str, data: object) -> None:
         """A namespace wasn't joined: what the server said, or what was in the way."""
@@ -196,13 +196,12 @@ class Manager(OpenerListener, NamespacesListener):
             self._listener.on_writable()  # a namespace was joined again
         if self.opener.failed is not None or not self._turn(Turn.JOINED):
             return
-        again = self._lost_at is not None
         if self._lost_at is not None:
             self.namespaces.row("RECONNECT", self._lost_reason).add(now - self._lost_at)
             self._lost_at = None
         self.opener.settle()
         self._attempts = 0
-        self._listener.on_up(again)
+        self._listener.on_up()
 
     def refuse(self, reason: str, kind: Failure = "client", data: object = None) -> None:
         self.opener.refuse(reason, kind, data)
