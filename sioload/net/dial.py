@@ -234,7 +234,7 @@ class Dialler:
             close(sock)
             raise
         if isinstance(self._stream, TLSStream):
-            self._stream.start()
+            self._stream.shake()
         else:
             self._finish()
 

@@ -83,8 +83,7 @@ class Tickets:
 class TLSStream(Stream):
     """TLS over a connected TCP socket, through memory BIOs (`ssl.MemoryBIO`).
 
-    The handshake starts on creation; `on_secure` is called on the owner when it is complete, and `on_lost`
-    when it fails.
+    `shake` begins the handshake; the owner hears `on_secure` when it is complete, `on_lost` when it fails.
 
     Attributes:
         tls: the connection's side of TLS.
@@ -109,10 +108,6 @@ class TLSStream(Stream):
         self._secure = False
         self._room = SMALL  # of plain text, as `_small` is for what is encrypted
         super().__init__(sock, owner, meter)  # last: it starts to listen
-
-    def start(self) -> None:
-        """Begin the handshake."""
-        self._shake()
 
     def write(self, data: bytes) -> None:
         """As `Stream.write`; `data` is plain text."""
@@ -140,7 +135,8 @@ class TLSStream(Stream):
         if self._outgoing.pending:
             super().write(self._outgoing.read())
 
-    def _shake(self) -> None:
+    def shake(self) -> None:
+        """Begin the handshake, or go on with it."""
         try:
             self.tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -159,7 +155,7 @@ class TLSStream(Stream):
         self._incoming.write(data)
         if not self._secure:
             self._small = True  # certificates too come in small pieces, see `_seal`
-            self._shake()
+            self.shake()
             if not self._incoming.pending:
                 return
         while self._secure and not self.closed:

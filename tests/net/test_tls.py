@@ -104,7 +104,7 @@ def connected(
     owner, server = Owner(), Server(theirs, contexts[0])
     server.piece = piece
     stream = TLSStream(ours, owner, Recorder(), contexts[1], "server.test")
-    stream.start()
+    stream.shake()
     while not owner.secure:
         server.turn()
     server.turn()
