@@ -162,20 +162,22 @@ class Dialler:
         self._give_up("dial", self._reason)
 
     def _bind(self, sock: _socket.socket, family: int) -> None:
-        source = self._fleet.source(self._options, family)
-        if source is not None:
-            sock.setsockopt(_socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-            try:
-                sock.bind((source, 0))
-            except OSError as error:
-                if error.errno != errno.EADDRNOTAVAIL:
-                    raise
-                remedy = "ip addr add, or correct source_addresses"  # a port isn't taken before the connect
-                said = f"source address {source} is none of this machine's ({remedy})"
-                raise OSError(errno.EINVAL, said) from None
-        elif self._options.source_addresses:
-            kind = "IPv6" if family == _socket.AF_INET6 else "IPv4"
+        six, sources = family == _socket.AF_INET6, self._options.source_addresses
+        if not sources:
+            return
+        source = next((address for address in sources if (":" in address) == six), None)
+        if source is None:
+            kind = "IPv6" if six else "IPv4"
             raise OSError(errno.EINVAL, f"none of source_addresses is {kind}, as the server's address is")
+        sock.setsockopt(_socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+        try:
+            sock.bind((source, 0))
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+            remedy = "ip addr add, or correct source_addresses"  # a port isn't taken before the connect
+            said = f"source address {source} is none of this machine's ({remedy})"
+            raise OSError(errno.EINVAL, said) from None
 
     def _too_slow(self, now: float) -> None:
         self._reason = "timed out"

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 #: The longest push that is remembered.
 PUSH_SIZE = 4096
-AF_INET6 = 10
 #: Changed options that are remembered.
 VARIANTS: Final = 1000
 #: The fleet of this process's Locust run, if there is one.
@@ -154,10 +153,6 @@ class Fleet:
                 self._variants.clear()
             known = self._variants[key] = options, options.but(**changes)  # the first, whose id stands for it
         return known[1]
-
-    def source(self, options: Options, family: int) -> str | None:
-        """The local address to bind the next connection to, None to leave it to the kernel."""
-        return next((a for a in options.source_addresses if (":" in a) == (family == AF_INET6)), None)
 
     def next_timestamp(self) -> str:
         """A value for the cache-busting parameter `t`: unique in this process."""
