@@ -260,14 +260,17 @@ class Asking(ABC):
     def _ask(self, form: str) -> None:
         """Try another form."""
         self._count()
-        self._drop()
         if form == "3":
             self._speak(V2 if self.transport == "polling" else UNKNOWN_3)
         else:
             self._speak(V4 if form == "4" else V0)
+        self._again()
+
+    def _again(self) -> None:
+        """The same request goes out as it has to be now, on another connection."""
+        self._drop()
         self.stage = "dial"
-        if not self._over:
-            self._prepared()
+        self._prepared()
 
     def _count(self) -> None:
         """The request served to find the generation."""
@@ -281,17 +284,13 @@ class Asking(ABC):
         """Whether the answer sends us elsewhere, and we go."""
         if self._over or self._requests.sid or not self._requests.follow(status, headers):
             return False
-        self._drop()
-        self.stage = "dial"
-        self._prepared()
+        self._again()
         return True
 
     def _refused(self, status: int, body: bytes, transport: str) -> None:
         if status == 404 and not self._requests.sid and self._requests.try_without_slash():
             self._count()
-            self._drop()
-            self.stage = "dial"
-            self._prepared()
+            self._again()
             return
         report = partial(self._listener.on_refused, status, body, transport)
         form = form_of(self._requests.generation)
