@@ -228,7 +228,7 @@ class Packets(MessageHandler):
         try:
             messages = self._codec.encode_disconnect(name)
         except EncodeError as error:  # of a parser of the script's own; the session's end says as much
-            self._fleet.complain(f"leaving namespace {name} can't be told to the server: {error}")
+            self._fleet.complaints.say(f"leaving namespace {name} can't be told to the server: {error}")
         else:
             self.connection.send(messages)
 

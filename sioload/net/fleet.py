@@ -197,10 +197,6 @@ class Fleet:
             gevent.sleep(0.01)
         gevent.sleep(0.01)  # who listens to samples hears of the last
 
-    def complain(self, text: str) -> None:
-        """Log what keeps users from their work: each distinct fault once, since thousands may meet it."""
-        self.complaints.say(text)
-
     def crashed(self, error: BaseException) -> None:
         """A callback of the hub raised: a defect of this program; the run ends with exit code 4."""
         logger.error("sioload: internal error", exc_info=error)

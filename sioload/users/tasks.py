@@ -67,7 +67,7 @@ def start(user: Connected, on_start: Callable[[], None]) -> None:
     except UsageError as error:
         # No attempt will ever succeed; what can be told before the load starts was told then.
         user.sio.fleet.recorder.row_of(user, "CONNECT", "/").fail(str(error))
-        user.sio.fleet.complain(f"users of {type(user).__name__} can't start: {error}")
+        user.sio.fleet.complaints.say(f"users of {type(user).__name__} can't start: {error}")
         give_up(user, str(error))
         raise GreenletExit from error
     finally:
@@ -213,7 +213,7 @@ def reach_again(user: Connected, sio: SocketIOClient) -> None:
 
 def _note(user: Connected, task: Any, error: EmitError | ConnectError) -> None:
     """A task ended by what is a failure row already: it is said, and ends the user if nothing can follow."""
-    user.sio.fleet.complain(f"{name_of(task)}: {error}")
+    user.sio.fleet.complaints.say(f"{name_of(task)}: {error}")
     if isinstance(error, NotConnected) and any(sio.ended_by(error) for sio in user.clients):
         give_up(user, str(error))
         raise StopUser from error

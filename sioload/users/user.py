@@ -192,7 +192,7 @@ class SocketIOUser(User):
         try:
             super().run()  # type: ignore[no-untyped-call]
         except (EmitError, ConnectError) as error:  # of `on_stop`, and a failure row already
-            self.sio.fleet.complain(f"on_stop: {error}")
+            self.sio.fleet.complaints.say(f"on_stop: {error}")
         if self.environment.runner is None:  # `run_single_user`: it has no greenlet whose end lets them go
             self._gone(None)
             self.sio.fleet.await_leaving()
