@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sioload.engineio.packet import Packet
 from sioload.net.stream import Stream
-from sioload.session.polling import Polling, owes
+from sioload.session.polling import Polling
 from sioload.session.transport import Receipt, Transport
 from sioload.session.websocket import WebSocketTransport
 
@@ -30,9 +30,8 @@ class Carriers:
     @property
     def owing(self) -> bool:
         """Whether somebody waits to hear what became of what he sent."""
-        if self._ws is not None:
-            return self._ws.owing
-        return self._polling is not None and owes(self._polling)
+        carrier = self._carrier
+        return carrier is not None and carrier.owing
 
     @property
     def _carrier(self) -> Transport | None:

@@ -24,16 +24,10 @@ from sioload.session.transport import Receipt
 #: Packets of one POST. python-engineio closes a session that posts more than 16 at once; it answers `OK`, so
 #: that another answer to the first POST lifts the limit.
 FEW, PACKETS = 16, 10_000
-
-
 #: Bytes that a packet has beside its data in the framings of Engine.IO 3, which tell its length; 2 in 4's.
 LENGTHS = 12
-
-
 #: Answers to the server (pongs, acks) that may wait while it doesn't take them.
 ANSWERS = 10_000
-
-
 #: Polling is quiet when no GET brought anything for so long, in seconds.
 QUIET = 0.05
 
@@ -95,21 +89,41 @@ class Polling:
         """Bytes that wait to be posted."""
         return self._backlog.size
 
+    @property
+    def owing(self) -> bool:
+        """Whether there are receipts that haven't heard yet."""
+        return bool(self._on_air) or self._backlog.owing
+
+    @property
+    def _polls(self) -> bool:
+        """Whether a GET is under way, if only its connection: a second one would take what isn't its own."""
+        return self._dialling or (self._get is not None and self._get.busy)
+
+    @property
+    def _rests(self) -> bool:
+        """Whether no POST is under way, asked anew: compiled code takes what it set to None for None."""
+        return self._on_air is None
+
     # Receiving.
 
-    def poll(self) -> None:
-        """Start the next GET."""
+    def go_on(self) -> None:
+        """Start the next GET, unless one is under way; while pausing, report once nothing is."""
+        if self.closed or self._polls:
+            return
         line = self._get
-        if line is not None and self._patience.allows(line):
+        if self.pausing:
+            if self._rests:
+                self._listener.on_polling_paused()
+        elif line is not None and self._patience.allows(line):
             line.request(self._requests.get())
         else:
             self._dialling = True
-            self._dial(self._dialled_get)
+            self._dial(self._dialled_get, line)
 
-    def _dialled_get(self, stream: Stream) -> None:
+    def _dialled_get(self, line: HTTPConnection) -> None:
         self._dialling = False
-        self._get = _line(self, stream, self._get)
-        self._get.request(self._requests.get())
+        self._get = line
+        line.request(self._requests.get())
 
     # Sending.
 
@@ -160,39 +174,30 @@ class Polling:
         if line is not None and self._patience.allows(line):
             self._post_on(line)
         else:
-            self._dial(self._dialled_post)
+            self._dial(self._dialled_post, line)
 
-    def _dialled_post(self, stream: Stream) -> None:
-        self._post = _line(self, stream, self._post)
-        self._post_on(self._post)
+    def _dialled_post(self, line: HTTPConnection) -> None:
+        self._post = line
+        self._post_on(line)
 
     def _post_on(self, line: HTTPConnection) -> None:
-        """Send what fits into one body of at most maxPayload bytes."""
-        self._batch, self._on_air = self._backlog.take(self.max_payload, self._most)
+        """Send what fits into one body of at most maxPayload bytes, or again what has no answer."""
+        if not self._batch:
+            self._batch, self._on_air = self._backlog.take(self.max_payload, self._most)
         line.request(self._requests.post(self._batch))
-
-    def _dialled_again(self, stream: Stream) -> None:
-        """Nothing of the last POST had been sent."""
-        self._post = _line(self, stream, self._post)
-        self._post.request(self._requests.post(self._batch))
 
     # Pausing and closing.
 
     def pause(self) -> None:
         """Let the current GET and POST end, start no more, then report. What is sent now stays queued."""
         self.pausing = True
-        self._check_paused()
+        self.go_on()
 
     def resume(self) -> None:
         """Go on polling after a pause that led nowhere."""
         self.pausing = False
-        if not _polls(self):
-            self.poll()
+        self.go_on()
         self._post_next()
-
-    def _check_paused(self) -> None:
-        if self.pausing and self._on_air is None and not _polls(self):
-            self._listener.on_polling_paused()
 
     def say_goodbye(self, now: float) -> bool:
         """Post the close packet once no GET brings anything any more, when it can't overtake what was queued.
@@ -267,17 +272,8 @@ class Polling:
         for packet in packets:
             self._listener.on_packet(packet)
 
-    def go_on(self) -> None:
-        """A poll was answered, and its packets may have ended this transport."""
-        if self.closed:
-            return
-        if self.pausing:
-            self._check_paused()
-        elif not _polls(self):
-            self.poll()
-
     def _posted(self, response: Response) -> None:
-        receipts, self._on_air = self._on_air or [], None
+        receipts, self._on_air, self._batch = self._on_air or [], None, []
         if response.status == 200:
             if response.body != b"OK":
                 self._most = PACKETS
@@ -296,8 +292,8 @@ class Polling:
                 self._listener.on_refused(response.status, response.body, "polling")
         if not self.closed:
             self._post_next()
-            self._check_paused()
-            if _rests(self):
+            self.go_on()
+            if self._rests:
                 self._listener.on_drained()
 
     def on_failure(self, line: HTTPConnection, end: End) -> None:
@@ -306,22 +302,25 @@ class Polling:
             if line is self._get:
                 self._before = end
                 self._dialling = True
-                self._dial(self._dialled_get, end)
+                self._dial(self._dialled_get, line, end)
                 return
             if line.unsent:
-                self._dial(self._dialled_again, end)
+                self._dial(self._dialled_post, line, end)
                 return
         self._listener.on_lost(end)
 
     def on_crash(self, error: BaseException) -> None:
         self._listener.on_crash(error)
 
-    def _dial(self, then: Callable[[Stream], None], before: End | None = None) -> None:
-        """Connect a stream; without one, `before` (what ended the last) ends the session."""
+    def _dial(
+        self, then: Callable[[HTTPConnection], None], line: HTTPConnection | None, before: End | None = None
+    ) -> None:
+        """Connect another in the place of a line; failing that, `before` (what ended it) ends the session."""
 
         def done(stream: Stream) -> None:
             self._dials.remove(dialler)
-            then(stream)
+            new = HTTPConnection(stream, self, self._requests.options.limits)
+            then(self._patience.succeed(new, line))
 
         def failed(stage: Stage, reason: str) -> None:
             self._dials.remove(dialler)
@@ -329,27 +328,6 @@ class Polling:
 
         dialler = self._requests.dial(done, failed)
         self._dials.append(dialler)
-
-
-def _line(polling: Polling, stream: Stream, before: HTTPConnection | None) -> HTTPConnection:
-    """A connection in the place of another one."""
-    line = HTTPConnection(stream, polling, polling._requests.options.limits)
-    return polling._patience.succeed(line, before)
-
-
-def _polls(polling: Polling) -> bool:
-    """Whether a GET is under way, if only its connection: a second one would take what isn't its own."""
-    return polling._dialling or (polling._get is not None and polling._get.busy)
-
-
-def owes(polling: Polling) -> bool:
-    """Whether there are receipts that haven't heard yet."""
-    return bool(polling._on_air) or polling._backlog.owing
-
-
-def _rests(polling: Polling) -> bool:
-    """Whether no POST is under way, asked anew: compiled code takes what it set to None for None."""
-    return polling._on_air is None
 
 
 class _Goodbye:

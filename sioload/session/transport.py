@@ -22,6 +22,10 @@ class Transport(Protocol):
     def buffered(self) -> int:
         """Bytes that wait to be handed to the kernel or posted."""
 
+    @property
+    def owing(self) -> bool:
+        """Whether there are receipts that haven't heard yet."""
+
     def send(self, messages: list[str | bytes], receipt: Receipt | None) -> bool:
         """Send one Socket.IO packet: its text, then its attachments.
 
