@@ -84,7 +84,7 @@ class Lifecycle(Listener):
         self.sleepers.wake()
         self._settled()
 
-    def on_attempt_failed(self, error: ConnectError) -> None:
+    def on_attempt_failed(self) -> None:
         self.lost = "failed"
         self._ended()
         self.sleepers.wake()
@@ -267,7 +267,7 @@ class Lifecycle(Listener):
         else:
             self.dismissed = True
             self.manager.namespaces.dismiss(False)
-            self.manager.shut("client")
+            self.manager.shut()
             self._fleet.later(self.sleepers.wake)
         self.until_idle()
         if namespace is None and was_up:
@@ -286,7 +286,7 @@ class Lifecycle(Listener):
     def close_quietly(self) -> None:
         """See `SocketIOClient.close_quietly`."""
         self.emitter.end_schedules()
-        self.manager.shut("client")
+        self.manager.shut()
         self.until_idle()
         self.manager.opener.endpoint = None
 
@@ -303,7 +303,7 @@ class Lifecycle(Listener):
         fleet, idle = self._fleet, self.manager.phase is Phase.IDLE
         if not fleet.ending and not idle:
             if not self.pending and not self.manager.pending:
-                self.manager.shut("client")
+                self.manager.shut()
             elif self._overtime is None:
                 self._overtime = fleet.deadlines.at(perf_counter() + fleet.patience, self._overdue)
         if idle:

@@ -99,8 +99,8 @@ class Listener(Protocol):
     def on_connect_error(self, namespace: str, data: object) -> None:
         """A namespace wasn't joined: what the server said, or what was in the way."""
 
-    def on_attempt_failed(self, error: ConnectError) -> None:
-        """An attempt that `connect` began came to nothing."""
+    def on_attempt_failed(self) -> None:
+        """An attempt that `connect` began came to nothing (`opener.failed`)."""
 
     def on_down(self, reason: Loss, namespace: str | None) -> None:
         """The connection (or, with a name, one namespace) was lost: nothing pending will be answered."""
@@ -227,7 +227,7 @@ class Manager(OpenerListener, NamespacesListener):
             self._retry_later()
         else:
             self.opener.failed = error
-            self._listener.on_attempt_failed(error)
+            self._listener.on_attempt_failed()
 
     def on_unjoined(self, name: str, data: object) -> None:
         self._listener.on_connect_error(name, data)
@@ -288,11 +288,11 @@ class Manager(OpenerListener, NamespacesListener):
         if not self.namespaces.leave(name):
             return
         if not self.namespaces.wanted or (name == "/" and self.packets.generation.leaving_root_closes):
-            self.shut("client")
+            self.shut()
         else:
             self._fleet.later(self._listener.on_down, "client", name)
 
-    def shut(self, reason: str) -> None:
+    def shut(self) -> None:
         """Close politely. A greenlet may call it; the listener hears `on_down` in the hub."""
         self._stop_retrying()
         was, connection = self.phase, self.connection
@@ -377,14 +377,14 @@ class Manager(OpenerListener, NamespacesListener):
             if connection is not None:
                 connection.on_probe_failed(said)
             self.namespaces.give_up_rejoins(said)
-            self.shut("client")
+            self.shut()
         if self._stop_retrying():  # also what was to follow the attempt
             self._stay_away(said)
 
     def forsake(self, said: str) -> None:
         """Whoever began this attempt waits for it no longer. A greenlet may call it."""
         self.namespaces.count_failed(ConnectError("connect", said, kind="client"))
-        self.shut("client")
+        self.shut()
 
     def abandon(self) -> None:
         """Drop everything at once (the drain's limit is over)."""

@@ -47,9 +47,6 @@ _of_run: list[Fleet] = []
 class Member(Protocol):
     """A client that the fleet closes at the end of a run."""
 
-    def shut(self, reason: str) -> None:
-        """Close politely; nothing waits."""
-
     @property
     def pending(self) -> bool:
         """Whether something was begun that the server still owes an answer to."""

@@ -219,7 +219,7 @@ class Sessions(RuleBasedStateMachine):
     @rule(how=st.sampled_from(["shut", "leave", "leave", "abandon", "rejoin", "rejoin"]))
     def leave(self, how: str) -> None:
         if how == "shut":
-            self.manager.shut("client")
+            self.manager.shut()
         elif how == "leave":
             self.manager.leave("/chat")
         elif how == "abandon":
@@ -404,7 +404,7 @@ class Sessions(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         world, clock = self.world, self.world.deadlines
-        self.manager.shut("client")
+        self.manager.shut()
         world.settle()
         for _ in range(100):
             if not len(clock):
