@@ -78,28 +78,9 @@ class HTTPConnection:
         kept: for how long the one before was idle when the peer closed that, until it is learnt from.
     """
 
-    __slots__ = (
-        "_body",
-        "_body_size",
-        "_encoding",
-        "_ended",
-        "_framed",
-        "_headers",
-        "_length",
-        "_limits",
-        "_parser",
-        "_size",
-        "_taken",
-        "_unframed",
-        "alive",
-        "asked_at",
-        "busy",
-        "ended",
-        "handler",
-        "idle_since",
-        "kept",
-        "stream",
-    )  # fmt: skip
+    __slots__ = ("_body", "_body_size", "_encoding", "_ended", "_framed", "_headers", "_length", "_limits",
+                 "_parser", "_size", "_taken", "_unframed", "alive", "asked_at", "busy", "ended", "handler",
+                 "idle_since", "kept", "stream")  # fmt: skip
 
     def __init__(self, stream: Stream, handler: ResponseHandler, limits: Limits) -> None:
         self.stream = stream
