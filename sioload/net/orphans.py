@@ -21,8 +21,8 @@ APART: Final = 0.005
 _CLOSE: Final = 0x88
 #: How much of what the server went on to say is looked at.
 _PEEK: Final = 65536
-#: States of TCP in which the peer hasn't closed its side (tcp(7), TCP_INFO: the first byte).
-_OPEN: Final = (1,)
+#: The state of TCP in which the peer hasn't closed its side (tcp(7), TCP_INFO: the first byte).
+_ESTABLISHED: Final = 1
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ class Orphans:
         for _ in range(min(AT_A_TIME, len(self._left))):
             one = self._left.popleft()
             noticed = self.noticed if one.told else None
-            closed = one.sock.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, 1)[0] not in _OPEN
+            closed = one.sock.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, 1)[0] != _ESTABLISHED
             if not closed and not (noticed is not None and one.plain and one.dismissed()):
                 self._left.append(one)
                 continue

@@ -73,6 +73,6 @@ def _look_up(host: str, port: int, flags: int = 0) -> list[Address] | str:
     """Runs in a thread, but for addresses that need no look-up."""
     try:
         found = _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM, 0, flags)
-    except (_socket.gaierror, UnicodeError, OSError) as error:
+    except (OSError, UnicodeError) as error:
         return f"name not found ({getattr(error, 'strerror', None) or error})".lower()
     return list(dict.fromkeys(Address(family, sockaddr) for family, _, _, _, sockaddr in found))
