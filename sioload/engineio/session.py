@@ -47,10 +47,8 @@ class Input(Enum):
     PONG = auto()
     NOOP = auto()
     CLOSE_PACKET = auto()
-    HEARTBEAT_MISSED = auto()
-    LOST = auto()
+    ENDED = auto()  # whatever ended it, be it this side
     GOODBYE = auto()
-    CLOSE = auto()
 
 
 class Do(Enum):
@@ -75,10 +73,8 @@ _LIVE: dict[Input, tuple[State | None, tuple[Do, ...]]] = {
     Input.PONG: (None, (Do.BEAT,)),
     Input.NOOP: (None, ()),
     Input.CLOSE_PACKET: (State.CLOSED, ()),
-    Input.HEARTBEAT_MISSED: (State.CLOSED, ()),
-    Input.LOST: (State.CLOSED, ()),
+    Input.ENDED: (State.CLOSED, ()),
     Input.GOODBYE: (State.CLOSING, (Do.SAY_GOODBYE,)),
-    Input.CLOSE: (State.CLOSED, ()),
 }
 
 #: Every transition. `None` keeps the state. A pair that isn't here is a protocol error of the peer, except in
@@ -86,18 +82,15 @@ _LIVE: dict[Input, tuple[State | None, tuple[Do, ...]]] = {
 TRANSITIONS: dict[State, dict[Input, tuple[State | None, tuple[Do, ...]]]] = {
     State.IDLE: {
         Input.START: (State.OPENING, (Do.REQUEST_SESSION,)),
-        Input.LOST: (State.CLOSED, ()),
+        Input.ENDED: (State.CLOSED, ()),
         Input.GOODBYE: (State.CLOSING, (Do.FINISH,)),
-        Input.CLOSE: (State.CLOSED, ()),
     },
     State.OPENING: {
-        Input.LOST: (State.CLOSED, ()),
+        Input.ENDED: (State.CLOSED, ()),
         Input.GOODBYE: (State.CLOSING, (Do.FINISH,)),
-        Input.CLOSE: (State.CLOSED, ()),
         Input.OPENED: (State.OPEN, (Do.ANNOUNCE_OPEN,)),
         Input.OPENED_UPGRADABLE: (State.PROBING, (Do.ANNOUNCE_OPEN, Do.PROBE)),
         Input.CLOSE_PACKET: (State.CLOSED, ()),
-        Input.HEARTBEAT_MISSED: (State.CLOSED, ()),
         Input.NOOP: (None, ()),
     },
     State.PROBING: {

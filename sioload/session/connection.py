@@ -38,7 +38,6 @@ INFINITY = float("inf")
 
 #: We have left, in order.
 LEFT: Final = End("client", "")
-MISSED: Final = End("ping timeout", "no heartbeat from the server in time")
 
 _LIVE: Final = (State.OPEN, State.PROBING, State.PAUSING)
 _UPGRADING: Final = (State.PROBING, State.PAUSING)
@@ -146,11 +145,11 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
 
     def drop(self, reason: Reason, detail: str) -> None:
         """End at once; in the hub only."""
-        self._end(Input.LOST, End(reason, detail))
+        self._end(End(reason, detail))
 
     def say_goodbye(self, now: float) -> None:
         if now >= self._close_by:
-            self._end(Input.CLOSE, LEFT)
+            self._end(LEFT)
         else:
             said = self._polling is None or self._polling.say_goodbye(now)
             self._heartbeat.rearm(self._close_by if said else now + QUIET)
@@ -166,7 +165,7 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
             self.requests.speak(generation)  # which raises too where it is followed
             self._listener.speak(generation)
         except OptionError as error:
-            self._end(Input.LOST, End("protocol error", str(error)))
+            self._end(End("protocol error", str(error)))
 
     def on_suspicion(self, transport: str, report: Report | None) -> None:
         def told(complaint: str) -> None:
@@ -212,7 +211,7 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
     def on_greeting(self, ws: WebSocket) -> None:
         self._ws = WebSocketTransport(self.requests, self, ws)
 
-    # The listener of opening and transports.
+    # The listener of opening, transports and heartbeat.
 
     def on_heard(self) -> None:
         self._session.on_heard(perf_counter())
@@ -224,7 +223,7 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
         self.on_lost(refused(status, body, self.requests.refusal(status, body, transport)))
 
     def on_lost(self, end: End) -> None:
-        self._end(Input.LOST, end)
+        self._end(end)
 
     def on_polling_paused(self) -> None:
         self._perform(Input.POLLING_PAUSED)
@@ -235,7 +234,7 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
     def on_crash(self, error: BaseException) -> None:
         """A callback raised: a defect of this program ends this connection and spoils the run, no more."""
         self._fleet.crashed(error)
-        self._end(Input.LOST, End("internal error", f"{type(error).__name__}: {error}"))
+        self._end(End("internal error", f"{type(error).__name__}: {error}"))
 
     # Upgrading.
 
@@ -281,7 +280,7 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
         elif given is Input.MESSAGE:
             self._take_message(packet.data)
         elif given is Input.CLOSE_PACKET and self._session.state is not State.CLOSING:
-            self._end(given, End("server", "closed by the server"))
+            self._end(End("server", "closed by the server"), given)
         else:
             self._perform(given)
 
@@ -339,18 +338,13 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
                         self._ws.ws.start_close()
                     self._heartbeat.rearm(self._close_by if self._ws else perf_counter() + QUIET)
                 case Do.FINISH:
-                    self._later(self._end, Input.CLOSE, LEFT)
+                    self._later(self._end, LEFT)
                 case Do.FINISH_POSTS:
                     # The session is gone at the server: what is being posted still gets its answer.
                     if self._polling is not None and self._polling.posting:
                         self._polling.pause()
                     else:
-                        self._end(Input.CLOSE, LEFT)
-
-    # The heartbeat's listener.
-
-    def on_missed(self) -> None:
-        self._end(Input.HEARTBEAT_MISSED, MISSED)
+                        self._end(LEFT)
 
     # Ending.
 
@@ -360,7 +354,7 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
             self._ws.ws.close(error.close_code)
         self.on_lost(End(error.kind, str(error)))
 
-    def _end(self, given: Input, end: End) -> None:
+    def _end(self, end: End, given: Input = Input.ENDED) -> None:
         """Every end of a session comes through here, once."""
         before = self._session.state
         if before is State.CLOSED:
@@ -369,7 +363,6 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
             end = End(self._goodbye, "")  # however the goodbye went
         end = End(end.kind, self.requests.discreet(end.detail)[:200])
         self._session.step(given)
-        self._session.state = State.CLOSED
         guarded(self._fleet.crashed, self._release, end)  # whoever waits for this connection hears of its end
         self._listener.on_closed(end)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sioload.engineio.packet import Packet, PacketType
 from sioload.engineio.session import Input, Session, State
+from sioload.errors import End
 from sioload.net.deadlines import due
 from sioload.net.guard import guarded
 from sioload.session.requests import Requests
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 INFINITY = float("inf")
 #: Seconds until it is looked again for a sign of life that is overdue.
 AGAIN = 0.25
+MISSED: Final = End("ping timeout", "no heartbeat from the server in time")
 
 
 class Listener(Protocol):
@@ -27,7 +29,7 @@ class Listener(Protocol):
     def send_packet(self, packet: Packet) -> None:
         """Send a packet of the engine's own."""
 
-    def on_missed(self) -> None:
+    def on_lost(self, end: End) -> None:
         """The server gave no sign of life in time."""
 
     def unread(self) -> bool:
@@ -101,7 +103,7 @@ class Heartbeat:
             # It may be among what a slow user hasn't taken yet, or what came while this process was stopped.
             waits = self._session.pinger == "client" or self._requests.options.read_rate is not None
             if not lives and not (waits and self._listener.unread()):
-                self._listener.on_missed()
+                self._listener.on_lost(MISSED)
                 return
             self._session.on_heard(now)
             self.rearm(max(self._session.next_check(), now + AGAIN))

@@ -24,17 +24,13 @@ EXPECTED = {
     (State.PAUSING, Input.PROBE_FAILED): State.OPEN,
     **{(state, given): state for state in (State.PROBING, State.PAUSING, State.OPEN, State.CLOSING)
        for given in (Input.MESSAGE, Input.PING, Input.PONG, Input.NOOP)},
-    **{(state, given): State.CLOSED for state in (State.PROBING, State.PAUSING, State.OPEN)
-       for given in (Input.CLOSE_PACKET, Input.HEARTBEAT_MISSED)},
-    **{(state, given): State.CLOSED for state in State if state is not State.CLOSED
-       for given in (Input.LOST, Input.CLOSE)},
+    **{(state, Input.CLOSE_PACKET): State.CLOSED
+       for state in (State.OPENING, State.PROBING, State.PAUSING, State.OPEN)},
+    **{(state, Input.ENDED): State.CLOSED for state in State if state is not State.CLOSED},
     **{(state, Input.GOODBYE): State.CLOSING for state in State if state is not State.CLOSED},
     **{(State.CLOSING, given): State.CLOSING
        for given in (Input.OPENED, Input.OPENED_UPGRADABLE, Input.PROBE_ANSWERED, Input.PROBE_FAILED,
                      Input.POLLING_PAUSED, Input.CLOSE_PACKET)},
-    (State.CLOSING, Input.HEARTBEAT_MISSED): State.CLOSED,
-    (State.OPENING, Input.CLOSE_PACKET): State.CLOSED,
-    (State.OPENING, Input.HEARTBEAT_MISSED): State.CLOSED,
 }  # fmt: skip
 
 
@@ -160,7 +156,7 @@ class Walk(RuleBasedStateMachine):
             assert asked == "missed" or self.session.pinger == "client"
             if asked == "missed":
                 if self.session.state is not State.CLOSED and self.opened:
-                    self.session.step(Input.HEARTBEAT_MISSED)
+                    self.session.step(Input.ENDED)
                     self.closed = True
                 break
         self.now = max(self.now, until)
