@@ -66,7 +66,7 @@ def test_text_that_was_not_encoded_twice_stays_as_it_is() -> None:
         (frames.encode_eio3_double_base64, "b4AQI="),
     ],
 )
-def test_binary_as_text(encode: Callable[[Packet], str | bytes], binary: str) -> None:
+def test_binary_frames_as_text(encode: Callable[[Packet], str | bytes], binary: str) -> None:
     assert encode(Packet(PacketType.MESSAGE, b"\x01\x02")) == binary
     assert encode(Packet(PacketType.MESSAGE, "2[]")) == "42[]"
 
@@ -109,7 +109,7 @@ def test_any_frame_decodes_or_is_refused(dialect: str) -> None:
 OPEN = '{"sid":"s","upgrades":["websocket","webtransport"],"pingInterval":25000,"pingTimeout":20000'
 
 
-def test_handshake() -> None:
+def test_a_handshake_keeps_unknown_transports_and_gives_times_in_seconds() -> None:
     both = ("websocket", "webtransport")
     assert parse_handshake(OPEN + "}") == Handshake("s", both, 25.0, 20.0, None)
     assert parse_handshake(OPEN + ',"maxPayload":1000000,"more":1}').max_payload == 1_000_000
@@ -213,7 +213,7 @@ def test_odd_handshakes_are_refused_by_name(data: str, complaint: str) -> None:
         parse_handshake(data)
 
 
-def test_handshake_of_0_9() -> None:
+def test_a_handshake_of_0_9_may_want_no_heartbeat() -> None:
     transports = ("websocket", "xhr-polling")
     assert parse_handshake_v0("s1:15:25:websocket,xhr-polling") == Handshake("s1", transports, 15, 25, None)
     assert parse_handshake_v0("s1::25:websocket").ping_interval == float("inf")

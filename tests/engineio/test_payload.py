@@ -41,13 +41,13 @@ MIXED = [message('2["€😀é"]'), message(b"\x01\x02\x03\xfe"), Packet(PacketT
         ([message(b"\x01\xfe")], False, b"\x01\x03\xff\x04\x01\xfe"),
     ],
 )
-def test_engineio3(packets: list[Packet], base64: bool, body: bytes) -> None:
+def test_bodies_of_engine_io_3_in_either_framing(packets: list[Packet], base64: bool, body: bytes) -> None:
     kind = "text/plain;charset=UTF-8" if base64 else "application/octet-stream"
     assert payload.encode_lengths(packets, base64) == (body, kind)
     assert payload.decode_lengths(body, LIMITS) == packets
 
 
-def test_engineio4() -> None:
+def test_a_body_of_engine_io_4_with_binary_in_base64() -> None:
     body = '42["€😀é"]\x1ebAQID/g==\x1e2\x1eb'.encode()
     assert payload.encode_records(MIXED) == (body, "text/plain;charset=UTF-8")
     assert payload.decode_records(body, LIMITS) == MIXED
@@ -67,7 +67,7 @@ def test_lengths_of_1_0_0_that_count_non_ascii_bytes_twice() -> None:
     assert TWICE(part + b"\x01\x02\xff\x04a" + part, LIMITS) == [expected, message(b"a"), expected]
 
 
-def test_0_9() -> None:
+def test_bodies_of_0_9_with_one_packet_and_with_several() -> None:
     one, two = message('5:::{"name":"€😀"}'), Packet(PacketType.PONG, "")
     assert payload.encode_v0([one]) == ('5:::{"name":"€😀"}'.encode(), "text/plain;charset=UTF-8")
     body = payload.encode_v0([one, two])[0]
@@ -133,7 +133,7 @@ SMALL = Limits(message=4, payload=40)
         ("v0", "\ufffd4\ufffd5:::".encode(), "\ufffd5\ufffd5:::x".encode()),
     ],
 )
-def test_limits(name: str, fits: bytes, above: bytes) -> None:
+def test_what_fits_a_limit_is_read_and_more_is_refused(name: str, fits: bytes, above: bytes) -> None:
     DECODERS[name](fits, SMALL)
     with pytest.raises(LimitError):
         DECODERS[name](above, SMALL)
@@ -186,7 +186,7 @@ PACKETS = st.lists(
 
 @pytest.mark.parametrize("base64", [False, True])
 @pytest.mark.parametrize("double", [False, True])
-def test_engineio3_reads_what_it_writes(base64: bool, double: bool) -> None:
+def test_engine_io_3_reads_what_it_writes(base64: bool, double: bool) -> None:
     @seed(1)
     @settings(max_examples=300, deadline=None, database=None)
     @given(PACKETS)
@@ -200,7 +200,7 @@ def test_engineio3_reads_what_it_writes(base64: bool, double: bool) -> None:
 @seed(1)
 @settings(max_examples=300, deadline=None, database=None)
 @given(PACKETS)
-def test_engineio4_reads_what_it_writes(packets: list[Packet]) -> None:
+def test_engine_io_4_reads_what_it_writes(packets: list[Packet]) -> None:
     clean = [Packet(p.type, p.data.replace("\x1e", "")) if isinstance(p.data, str) else p for p in packets]
     assert payload.decode_records(payload.encode_records(clean)[0], LIMITS) == clean
 

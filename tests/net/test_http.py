@@ -92,7 +92,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize("what", GOOD)
-def test_answers(what: str) -> None:
+def test_an_answer_is_read_alike_in_any_pieces(what: str) -> None:
     data, alive, body = GOOD[what]
     still, end = every_way(data)
     assert isinstance(end, Response)
@@ -100,7 +100,7 @@ def test_answers(what: str) -> None:
 
 
 @pytest.mark.parametrize("what", GOOD)
-def test_something_behind_an_answer(what: str) -> None:
+def test_what_stands_behind_an_answer_costs_the_line_at_most(what: str) -> None:
     """In the same read it costs the line its life, at most; what was asked for counts."""
     data, _, body = GOOD[what]
     for behind in (b"\r\n", b"x", data):
@@ -114,7 +114,7 @@ def test_something_behind_an_answer(what: str) -> None:
         assert not line.alive
 
 
-def test_an_answer_that_ends_with_the_connection() -> None:
+def test_an_answer_without_a_length_is_whole_when_its_connection_ends() -> None:
     alive, end = every_way(OK + b"\r\nhello", eof=True)
     assert isinstance(end, Response) and end.body == b"hello" and not alive
 
@@ -158,7 +158,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_answers_that_are_no_good(what: str) -> None:
+def test_what_is_no_good_answer_fails_the_exchange_once_in_any_pieces(what: str) -> None:
     data = BAD[what]
     ways = [[data], cuts(data, range(0, len(data), 1448))] + ([bytewise(data)] if len(data) < 9000 else [])
     for pieces in ways:
@@ -179,7 +179,7 @@ def test_two_exchanges_on_one_line() -> None:
     assert [end.body for end in handler.ends if isinstance(end, Response)] == [b"one", b"two"]
 
 
-def test_a_head_that_came_before() -> None:
+def test_a_head_that_came_before_changes_nothing_of_what_is_read() -> None:
     for body in (b"first", b"other", b"cut"):
         line, ends = exchange([length(body)])
         assert isinstance(ends[0], Response) and ends[0].body == body and line.alive
@@ -221,7 +221,7 @@ def test_the_next_request_may_be_made_while_the_answer_is_told() -> None:
     assert [end.body for end in handler.ends if isinstance(end, Response)] == [b"one", b"two"]
 
 
-def test_a_fault_of_the_asker_is_not_taken_for_the_peers() -> None:
+def test_what_a_handler_raises_is_not_taken_for_the_peers_fault() -> None:
     class Faulty(ResponseHandler):
         def on_response(self, line: HTTPConnection, response: Response) -> None:
             raise ZeroDivisionError

@@ -188,7 +188,7 @@ COMPRESSED = {
 
 
 @pytest.mark.parametrize("what", COMPRESSED)
-def test_compressed_frames(what: str) -> None:
+def test_compressed_frames_are_read_as_by_the_protocol_alone(what: str) -> None:
     data, limits = COMPRESSED[what], SMALL if "limit" in what else Limits()
     same(data, limits, [data], True)
     same(data, limits, bytewise(data), True)
