@@ -20,6 +20,8 @@ from sioload.options import check_query, check_strings, check_text, parameter
 from sioload.plain import Json
 
 logger = logging.getLogger(__name__)
+#: Schemes that are spoken here, and whether they are over TLS.
+_SCHEMES = {"http": False, "https": True, "ws": False, "wss": True}
 #: What JavaScript's encodeURIComponent leaves as it is, beside letters and digits.
 _UNRESERVED = "-_.!~*'()"
 #: What it leaves alone: most values, and each session's id.
@@ -34,8 +36,6 @@ _CONFIDENTIAL = frozenset(("authorization", "cookie", "proxy-authorization"))
 _MANAGED = frozenset(
     ("connection", "content-length", "cookie", "host", "keep-alive", "transfer-encoding", "upgrade")
 )
-
-
 #: Parameters that each request of Engine.IO has of its own.
 _ENGINES = frozenset(("EIO", "transport", "sid"))
 
@@ -100,11 +100,11 @@ def _parse(url: str, path: str | None) -> Endpoint:
         raise OptionError(
             f"url {_shown(url)!r}: the host can't be read: give a name, or an IPv6 address in brackets [::1]"
         ) from None
-    if parts.scheme not in ("http", "https", "ws", "wss"):
+    tls = _SCHEMES.get(parts.scheme)
+    if tls is None:
         raise OptionError(f"url {_shown(url)!r} must begin with http://, https://, ws:// or wss://")
     if not host:
         raise OptionError(f"url {_shown(url)!r} names no host")
-    tls = parts.scheme in ("https", "wss")
     try:
         port = parts.port
     except ValueError:
@@ -155,13 +155,9 @@ def redirected(endpoint: Endpoint, sent: str, location: str) -> Endpoint | None:
         port = parts.port
     except ValueError:
         return None
-    if (
-        parts.scheme not in ("http", "https", "ws", "wss")
-        or not parts.hostname
-        or any(c <= " " for c in location)
-    ):
+    tls = _SCHEMES.get(parts.scheme)
+    if tls is None or not parts.hostname or any(c <= " " for c in location):
         return None
-    tls = parts.scheme in ("https", "wss")
     port = port or (443 if tls else 80)
     known = set(sent.partition("?")[2].split("&"))
     kept = [endpoint.query] if endpoint.query else []
