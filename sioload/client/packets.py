@@ -302,17 +302,17 @@ class Packets(MessageHandler):
         self._listener.on_ack(found[0], found[1])
         return True
 
-    def on_push(self, kind: BroadcastKey) -> bool:
+    def on_push(self, key: BroadcastKey) -> bool:
         """All is done for the first of its receivers, and for those whose script waits for something."""
-        namespace = self.namespaces.get(kind.namespace)
+        namespace = self.namespaces.get(key.namespace)
         return (
             namespace is not None
             and namespace.connected
             and namespace.pid is None
-            and kind.codec is self._codec
+            and key.codec is self._codec
             and not self._partial
             and (self.woken is None or self.woken.sleepers is None)
-            and self._listener.only_counts(kind.handlers)
+            and self._listener.only_counts(key.handlers)
         )
 
     def member(self) -> Member | None:

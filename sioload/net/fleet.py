@@ -110,7 +110,7 @@ class Fleet:
         self.diagnoses: dict[Any, Generation | None] = {}
         self.diagnosing: dict[Any, list[Callable[[Generation | None], None]]] = {}
         self.pushes = Pushes()
-        self._kinds: dict[tuple[str, object, int], BroadcastKey] = {}
+        self._keys: dict[tuple[str, object, int], BroadcastKey] = {}
         self.complaints = Complaints(self.deadlines)
         self.orphans = Orphans(self.deadlines)
         self.follow: Callable[[Any], None] | None = None
@@ -160,13 +160,12 @@ class Fleet:
         """A server that broadcasts sends one frame to everyone; several may be on their way at a time."""
         if len(text) > PUSH_SIZE:
             return
-        key = (namespace, codec, id(push.handlers))
-        kind = self._kinds.get(key)
-        if kind is None:
-            if len(self._kinds) >= PUSHES:
-                self._kinds.clear()
-            kind = self._kinds[key] = BroadcastKey(namespace, codec, push.handlers, self.pushes)
-        push.kind = kind
+        alike = (namespace, codec, id(push.handlers))
+        push.key = self._keys.get(alike)
+        if push.key is None:
+            if len(self._keys) >= PUSHES:
+                self._keys.clear()
+            push.key = self._keys[alike] = BroadcastKey(namespace, codec, push.handlers, self.pushes)
         self.pushes.put(text_of_server(b"4" + text.encode()), push)
 
     def later(self, callback: Callable[..., None], *args: Any) -> None:

@@ -21,7 +21,7 @@ _clock: Final = perf_counter  # a global that costs no look-up
 
 
 class Pushes:
-    """The last pushes of every kind, by their frames.
+    """The last pushes of every key, by their frames.
 
     Nearly always it is that of the receiver before: comparing two frames takes a tenth of a hash.
     """
@@ -34,7 +34,7 @@ class Pushes:
         self._push: CountedBroadcast | None = None
 
     def get(self, frame: bytes) -> CountedBroadcast | None:
-        """The push that came as this frame, of whatever kind; None if it isn't remembered."""
+        """The push that came as this frame, of whatever key; None if it isn't remembered."""
         if frame != self._frame:
             push = self._by_frame.get(frame)
             if push is None:
@@ -112,12 +112,12 @@ class CountedBroadcast:
 
     Attributes:
         handlers: those that it was looked up in.
-        kind: what it has in common with others, once it is remembered.
+        key: what it has in common with others, once it is remembered.
         message: where it is noted who heard it; None when nobody asks.
         call: what is called with it; None when it was only measured.
     """
 
-    __slots__ = ("_row", "_sent", "_size", "_timed", "call", "handlers", "kind", "message")
+    __slots__ = ("_row", "_sent", "_size", "_timed", "call", "handlers", "key", "message")
 
     def __init__(self, handlers: object, row: Row, sent: float | None, size: int) -> None:
         """
@@ -128,7 +128,7 @@ class CountedBroadcast:
             size: in bytes.
         """
         self.handlers = handlers
-        self.kind: BroadcastKey | None = None
+        self.key: BroadcastKey | None = None
         self.message: Message | None = None
         self.call: HandlerCall | None = None
         self._row = row

@@ -92,14 +92,14 @@ class Stream:
 
     Attributes:
         owner: who that is; nobody once it is closed, so that whoever closes it in a callback is asked before.
-        kind: pushes of this kind need only be counted; the owner needn't see them. It sets this while each
-            read begins with a new message. This is the hottest path, and looks at few objects.
+        counted: pushes with this key need only be counted; the owner needn't see them, and sets this while
+            each read begins with a new message. This is the hottest path, and looks at few objects.
         member, hearer: who hears them, and whose handlers are called.
         buffered: bytes taken by `write` and not yet by the kernel.
     """
 
     __slots__ = ("_handle", "_meter", "_out", "_reader", "_small", "_sock", "_writer", "buffered", "closed",
-                 "hearer", "kind", "member", "owner")  # fmt: skip
+                 "counted", "hearer", "member", "owner")  # fmt: skip
 
     def __init__(self, sock: _socket.socket, owner: Owner, meter: Recorder) -> None:
         self._sock = sock
@@ -108,7 +108,7 @@ class Stream:
         self.owner = owner
         self._out: deque[bytes] | None = None
         self._small = True
-        self.kind: BroadcastKey | None = None
+        self.counted: BroadcastKey | None = None
         self.member: Member | None = None
         self.hearer: Hearer | None = None
         self.buffered = 0
@@ -239,10 +239,10 @@ class Stream:
 
     def _received(self, data: bytes) -> None:
         """Bytes for the owner, which needn't see those that are only to be counted."""
-        kind = self.kind
-        if kind is not None:
-            push = kind.pushes.get(data)
-            if push is not None and push.kind is kind:
+        key = self.counted
+        if key is not None:
+            push = key.pushes.get(data)
+            if push is not None and push.key is key:
                 push.count(self.member, self.hearer)
                 return
         self.owner.on_data(data)

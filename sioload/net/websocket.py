@@ -73,10 +73,10 @@ class MessageHandler(Interface):
     def on_ack_frame(self, frame: bytes, start: int) -> bool:
         """Maybe the message that begins there is an ack, short to read? False if it was left untouched."""
 
-    def on_push(self, kind: BroadcastKey) -> bool:
+    def on_push(self, key: BroadcastKey) -> bool:
         """May events be counted that another user got as well? False if the messages are wanted themselves.
 
-        The answer holds for all of this kind while it is the stream's `kind`.
+        The answer holds for all with this key while the stream has it as `counted`.
         """
 
     def member(self) -> Member | None:
@@ -223,7 +223,7 @@ class WebSocket(Owner):
                 return
         if pos < size:
             self._rest = data[pos:]
-            self.stream.kind = None
+            self.stream.counted = None
 
     def _deliver(self, first: int, frame: bytes, start: int) -> None:
         """A whole message, which begins there in its frame."""
@@ -255,13 +255,13 @@ class WebSocket(Owner):
         push = self.pushes.get(frame)
         if push is None:
             return False
-        kind, stream = push.kind, self.stream
-        if kind is None:
+        key, stream = push.key, self.stream
+        if key is None:
             return False
-        if kind is not stream.kind:
-            if not receiver.on_push(kind):
+        if key is not stream.counted:
+            if not receiver.on_push(key):
                 return False
-            stream.kind = kind
+            stream.counted = key
             stream.member, stream.hearer = receiver.member(), receiver.hearer()
         push.count(stream.member, stream.hearer)
         return True
@@ -310,7 +310,7 @@ class WebSocket(Owner):
     def _slow(self) -> Protocol:
         if self._protocol is None:
             self._protocol = rfc6455.opened(self._limit, self.deflate, self._rest)
-            self._rest, self.stream.kind = b"", None
+            self._rest, self.stream.counted = b"", None
         return self._protocol
 
     def _feed_protocol(self, data: bytes) -> None:

@@ -48,7 +48,7 @@ class WebSocketTransport(FrameListener):
 
     def forget_shortcuts(self) -> None:
         """Ask the receiver for each push from now on whether it may just be counted."""
-        self.ws.stream.kind = None
+        self.ws.stream.counted = None
 
     @property
     def direct(self) -> bool:

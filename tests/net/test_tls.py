@@ -184,7 +184,7 @@ def test_what_is_only_counted_is_not_handed_over(ends: tuple[Server, TLSStream, 
     row = Row("PUSH", "news")
     pushes = Pushes()
     push = CountedBroadcast(None, row, None, 0)
-    push.kind = stream.kind = BroadcastKey("/", None, None, pushes)
+    push.key = stream.counted = BroadcastKey("/", None, None, pushes)
     pushes.put(b"known", push)
     for _ in range(3):
         server.sock.send(server.sealed(b"known"))

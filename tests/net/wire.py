@@ -33,7 +33,7 @@ class Tape(Stream):
         self.buffered = 0
         self.closed = False
         self.owner: object = None
-        self.kind = None
+        self.counted = None
 
     def stale(self) -> bool:
         return self.closed
@@ -79,7 +79,7 @@ class Reader:
             row = Row("PUSH", "known", lambda *_: self.events.append(("text", KNOWN)))
             push = CountedBroadcast(None, row, None, 0)
             self.ws.pushes = Pushes()
-            push.kind = BroadcastKey("/", None, None, self.ws.pushes)
+            push.key = BroadcastKey("/", None, None, self.ws.pushes)
             self.ws.pushes.put(text_of_server(KNOWN.encode()), push)
 
     def feed(self, chunks: Iterable[bytes]) -> list[Event]:
@@ -101,7 +101,7 @@ class Reader:
             return False
         return True
 
-    def on_push(self, kind: object) -> bool:
+    def on_push(self, key: object) -> bool:
         return True
 
     def member(self) -> None:
