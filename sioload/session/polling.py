@@ -53,9 +53,9 @@ class Polling:
         pausing: no new GET starts; `on_polling_paused` follows once nothing is under way.
     """
 
-    __slots__ = ("_backlog", "_batch", "_before", "_dialling", "_dials", "_get", "_listener", "_most",
-                 "_on_air", "_patience", "_post", "_requests", "closed", "last_heard", "max_payload",
-                 "pausing")  # fmt: skip
+    __slots__ = ("_backlog", "_batch", "_before", "_dialling", "_dials", "_get", "_leaving", "_listener",
+                 "_most", "_on_air", "_patience", "_post", "_requests", "closed", "last_heard",
+                 "max_payload", "pausing")  # fmt: skip
 
     def __init__(
         self, requests: Requests, listener: Listener, max_payload: float, line: HTTPConnection | None
@@ -77,6 +77,7 @@ class Polling:
         self.last_heard = perf_counter()
         self.pausing = False
         self.closed = False
+        self._leaving = False  # the close packet was queued: a GET that follows it meets no session
         self._most = FEW
 
     @property
@@ -107,13 +108,15 @@ class Polling:
     # Receiving.
 
     def go_on(self) -> None:
-        """Start the next GET, unless one is under way; while pausing, report once nothing is."""
+        """Start the next GET, unless one is under way or was the last; while pausing, report once nothing is."""
         if self.closed or self._polls:
             return
         line = self._get
         if self.pausing:
             if self._rests:
                 self._listener.on_polling_paused()
+        elif self._leaving:
+            return
         elif line is not None and self._patience.allows(line):
             line.request(self._requests.get())
         else:
@@ -207,6 +210,7 @@ class Polling:
         """
         if now - self.last_heard < QUIET or self.posting:
             return False
+        self._leaving = True
         self._put([Packet(PacketType.CLOSE, "")], [1], _Goodbye(self._listener))
         return True
 

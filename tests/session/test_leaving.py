@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from urllib.parse import parse_qs
 
 import gevent
 import pytest
@@ -97,6 +98,25 @@ def test_who_leaves_in_the_middle_of_an_upgrade_says_so(node4: serverkit.Server)
     while sum(node4.counts()["disconnects"].values()) < 20 and time.monotonic() < until:
         time.sleep(0.05)
     assert node4.counts()["reasons"]["/"] == {"client namespace disconnect": 20}
+
+
+@pytest.mark.parametrize("kind", ["sio1", "sio2", "sio3", "sio4"])
+def test_nothing_is_asked_of_a_session_after_its_goodbye(
+    servers: Callable[..., serverkit.Server], kind: str
+) -> None:
+    """The close packet ends the poll that waits; another one would be a request for an unknown session."""
+    server = servers(kind)
+    server.reset()
+    sio = SocketIOClient(None, {"version": int(kind[-1]), "transports": ["polling"]}, url=server.url)
+    for _ in range(5):
+        sio.connect()
+        sio.call("echo", 1)
+        sio.disconnect()
+    asked: dict[str, list[str]] = {}
+    for request in server.requests():
+        for sid in parse_qs(request["url"]).get("sid", ()):
+            asked.setdefault(sid, []).append(request["method"])
+    assert [methods[-1] for methods in asked.values()] == ["POST"] * 5, asked
 
 
 def test_a_goodbye_does_not_wait_for_polls_that_bring_nothing() -> None:
