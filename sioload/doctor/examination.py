@@ -17,6 +17,7 @@ from sioload.client.api import SocketIOClient
 from sioload.doctor.asking import TIMEOUT, Asker, reachable, speaks_tls, timed
 from sioload.doctor.diagnosis import (
     PASS_UPGRADE,
+    STICKY,
     Diagnosis,
     cause_of,
     is_login,
@@ -312,11 +313,9 @@ class Examination:
             return
         found.upgrade = self._try_upgrade(generation)
         if found.upgrade != "works":
-            found.fault(
-                f"the upgrade to websocket fails: {found.upgrade}",
-                "let proxies pass upgrades, or test with --transports polling",
-                fatal=False,
-            )
+            told, _, hint = found.upgrade.partition(" (several nodes ")
+            remedy = STICKY if hint else "let proxies pass upgrades, or test with --transports polling"
+            found.fault(f"the upgrade to websocket fails: {told}", remedy, fatal=False)
 
     def _works_alone(self, name: str, generation: Generation, handshake: Handshake | None) -> None:
         """Note that of the two transports this one works."""

@@ -291,6 +291,18 @@ def test_two_nodes_without_sticky_sessions() -> None:
     assert found["transports"]["websocket"] == "works"
 
 
+def test_an_upgrade_that_meets_another_node_wants_sticky_sessions() -> None:
+    """Not what is said where a proxy stops upgrades: polling alone would meet other nodes too."""
+    with serverkit.running("sio4") as one, serverkit.running("sio4") as other:
+        elsewhere = f"if ($http_upgrade) {{ proxy_pass http://127.0.0.1:{other.port}; }}"
+        with serverkit.nginx(one.port, location=PASSING + elsewhere) as url:
+            (fault,) = examine(url, code=0)["faults"]
+    assert fault["fault"] == "the upgrade to websocket fails: HTTP 400: Session ID unknown"
+    assert fault["remedy"] == (
+        "turn on sticky sessions at the load balancer, or test with --transports websocket"
+    )
+
+
 def test_nodes_of_an_old_server_without_sticky_sessions() -> None:
     """There is no way without: its handshake is a request of its own."""
     with serverkit.running("sio0") as one, serverkit.running("sio0") as other:
