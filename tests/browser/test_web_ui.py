@@ -207,6 +207,7 @@ class First(Base): ...
 
 class Second(Base): ...
 """
+TITLES = "[...document.querySelectorAll('#latency figcaption')].map(one => one.innerText)"
 POLLS = "performance.getEntriesByType('resource').filter(one => one.name.includes('/data')).length"
 
 
@@ -241,10 +242,7 @@ def test_an_open_page_names_the_charts_and_the_server_of_the_next_run(
         with urllib.request.urlopen(f"{url}/swarm", urllib.parse.urlencode(form).encode(), 10) as answer:
             assert json.load(answer)["success"]
 
-    calls = (
-        "[...document.querySelectorAll('#latency figcaption')]"
-        ".map(one => one.innerText).find(title => title.startsWith('CALL'))"
-    )
+    calls = f"{TITLES}.find(title => title.startsWith('CALL'))"
     with serverkit.Process(serverkit.locust(command), cwd=tmp_path) as process, browser() as page:
         process.wait_for("Starting web interface", 30)
         begin("First", target.url)
@@ -262,6 +260,48 @@ def test_an_open_page_names_the_charts_and_the_server_of_the_next_run(
         names = [page.run(name) for name in ("document.title", "document.querySelector('h1').innerText")]
         assert names == [f"Socket.IO · {other}", f"Socket.IO {other}"]
         assert page.run("document.getElementById('unzoom').hidden"), "it was zoomed into the run before"
+        assert page.complaints() == []
+
+
+OVERTAKING = """
+from locust import constant, task
+from sioload import SocketIOUser
+
+class Racer(SocketIOUser):
+    wait_time = constant(1)
+    turn = 0
+
+    @task
+    def overtake(self):
+        self.turn += 1
+        for _ in range(self.turn):
+            self.sio.call("echo", 1, name=f"turn {self.turn}")
+"""
+
+
+def test_an_open_page_draws_the_busiest_events_whichever_they_are_by_now(
+    target: serverkit.Server, tmp_path: Path
+) -> None:
+    (tmp_path / "racer.py").write_text(OVERTAKING)
+    port = serverkit.free_port()
+    command = ["-f", "racer.py", "--host", target.url, "--web-host", "127.0.0.1", "--web-port", str(port),
+               "--autostart", "-u", "1", "-t", "60s"]  # fmt: skip
+    shown = "document.querySelectorAll('#latency figure').length"
+    with serverkit.Process(serverkit.locust(command), cwd=tmp_path) as process, browser() as page:
+        process.wait_for("Starting web interface", 30)
+        page.size(1280, 900)
+        page.open(f"http://127.0.0.1:{port}/sioload/")
+        page.until(f"{shown} === 6", 30)
+        page.run(
+            "window.least = 6; window.said = found.textContent;"
+            f"new MutationObserver(() => least = Math.min(least, {shown}))"
+            ".observe(latency, {childList: true});"
+            "new MutationObserver(() => said += found.textContent).observe(found, {childList: true})"
+        )
+        newest = f"Math.max(...{TITLES}.map(title => +title.match(/^CALL turn (\\d+)/)?.[1] || 0))"
+        page.until(f"{newest} > {page.run(newest)} + 4")
+        assert page.run("least") == 6, "a chart went away although its event is among the busiest"
+        assert "this file" not in page.run("said"), "a page that is asked for anew is no file"
         assert page.complaints() == []
 
 

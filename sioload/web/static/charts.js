@@ -444,7 +444,7 @@
     const without = rows.some((row) => !data.series[row.row]);
     $("more").hidden = all <= rows.length;
     const words = data.rows.length
-      ? (all > rows.length ? `${rows.length} of ${all} rows with times, busiest first.` : `${all} row${all === 1 ? "" : "s"} with times.`) + (without ? " Charts of the least busy rows aren't in this file." : "")
+      ? (all > rows.length ? `${rows.length} of ${all} rows with times, busiest first.` : `${all} row${all === 1 ? "" : "s"} with times.`) + (without && embedded ? " Charts of the least busy rows aren't in this file." : "")
       : "Nothing was counted yet.";
     if ($("found").textContent !== words) $("found").textContent = words; // it is read out when it is set
     for (const row of rows) {
@@ -481,8 +481,7 @@
   let failures = 0;
   async function ask() {
     try {
-      if (!data) data = await json("data");
-      data = await json(`data?rows=${wanted().join(",")}`);
+      await fetchData();
       tables(data.fragment);
       failures = 0;
     } catch (error) {
@@ -494,6 +493,14 @@
     }
     types();
     draw();
+  }
+  // The rows that are the busiest by now may be others than when they were asked for. An answer is kept for a
+  // second, so the second one tells of the same moment.
+  async function fetchData() {
+    for (let times = 0, asked = data ? wanted() : []; times < 3; times++, asked = wanted()) {
+      data = await json(`data?rows=${asked.join(",")}`);
+      if (wanted().every((row) => asked.includes(row))) return;
+    }
   }
   class Gone extends Error {}
   async function json(address) {
