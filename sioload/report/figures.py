@@ -94,6 +94,12 @@ class Figures:
     outages: list[Outage] = field(default_factory=list)
     drill: Sequence[Mapping[str, Json]] = ()
 
+    @property
+    def living(self) -> list[tuple[str, HealthTotals]]:
+        """`health` of processes that measure themselves still: what is newest of a lost one was long ago."""
+        lost = {loss.worker for loss in self.lost}
+        return [(worker, totals) for worker, totals in self.health if worker not in lost]
+
     def add(self, data: Mapping[str, Json], connections: Connections) -> None:
         """Add what a process counted, but for its rows.
 

@@ -108,7 +108,7 @@ class Point:
         closed: reason to sessions closed for it in this span.
         outcomes: outcome to emits that ended with it in this span.
         processes: process to the CPU it used (cores, on average), its own lag and the machine's lag at p99
-            (seconds, the worst); only processes that have measured themselves by now.
+            (seconds, the worst); only processes that have measured themselves by now and aren't lost.
         cells: number of a row to its cell, for rows that counted something.
         heard: name to members that messages of this span were owed to, and how many of them got theirs.
     """
@@ -274,7 +274,7 @@ class History:
             cell = self._counted[number].advance(row)
             if cell is not None:
                 cells[number] = cell
-        made, windows, outcomes = figures.connections, figures.health, figures.ledger.outcomes()
+        made, windows, outcomes = figures.connections, figures.living, figures.ledger.outcomes()
         point = Point(
             self._end,
             end,

@@ -81,8 +81,9 @@ def _processes(points: Sequence[Point]) -> tuple[list[str], int]:
         for own, cpu, name in point.slowest:  # who is shown was one of them in some point
             worst[name] = max(worst.get(name, (0.0, 0.0)), (own, cpu))
     shown = sorted(worst, key=lambda name: (worst[name], name), reverse=True)[:PROCESSES]
-    # Who has measured itself once is in each later point.
-    return sorted(shown), len(points[-1].processes) if points else 0
+    # Who has measured itself once is in each later point, unless it was lost.
+    measured = max((len(point.processes) for point in points), default=0)
+    return sorted(shown), max(measured, len(worst))
 
 
 def row_series(points: Sequence[Point], number: int) -> dict[str, Json]:

@@ -203,10 +203,11 @@ def _generator(figures: Figures) -> Iterator[Metric]:
     limited = GaugeMetricFamily(
         "sioload_generator_limited", "1 if the process limits the load, so far", labels=labels
     )
-    for worker, totals in figures.health[:MOST_PROCESSES]:
+    for worker, totals in figures.living[:MOST_PROCESSES]:
         own.add_metric([worker], totals.own_p99)
         machine.add_metric([worker], totals.machine_p99)
         cpu.add_metric([worker], totals.cpu)
+    for worker, totals in figures.health[:MOST_PROCESSES]:
         limited.add_metric([worker], int(totals.verdict == LIMITED and totals.windows >= FIRM))
     yield from (own, machine, cpu, limited)
 

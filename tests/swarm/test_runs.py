@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import time
+import urllib.request
 
 import serverkit
 from swarmkit import Swarm, scene
@@ -130,13 +131,21 @@ def test_a_run_that_ends_while_it_ramps_up(swarm: Swarm) -> None:
 
 @scene
 def test_a_killed_worker_is_named_and_fails_the_run(swarm: Swarm) -> None:
-    port = swarm.swarm_port()
-    master = swarm.start(swarm.args("-t", "9s", "--master", "--expect-workers", "2", *port))
+    port, page = swarm.swarm_port(), swarm.folder / "page.html"
+    more = ["--sio-html", page, "--sio-metrics-port", "0"]
+    master = swarm.start(swarm.args("-t", "14s", "--master", "--expect-workers", "2", *port, *more))
     plain = ["-f", swarm.args()[1], "--worker", "--master-host", "127.0.0.1", *port[-2:]]
     workers = [swarm.start(plain) for _ in range(2)]
+    metrics = master.wait_for(r"metrics on (http://\S+)", 20)[1]
     master.wait_for(serverkit.SPAWNED, 20)
-    time.sleep(4)
+    time.sleep(9)  # both have measured themselves, and told
     workers[0].popen.kill()
+    lost = master.wait_for(r"worker (\S+) was lost", 20)[1]
+    with urllib.request.urlopen(metrics, timeout=10) as answer:
+        measure = set(
+            re.findall(r'^sioload_generator_cpu_cores{worker="(.+)"}', answer.read().decode(), re.M)
+        )
+    assert len(measure) == 1 and lost not in measure, "it measures nothing any more"
     assert master.wait(40) == 4, str(master)
     report = swarm.report
     assert report["exit_code"] == 4
@@ -147,6 +156,11 @@ def test_a_killed_worker_is_named_and_fails_the_run(swarm: Swarm) -> None:
     assert any(loss[1] in reason for reason in report["untrusted"])
     assert "UNTRUSTED" in master.out
     assert swarm.csv_counts() == swarm.counts()
+    data = re.search(r'id="sioload-data"[^>]*>(.+?)</script>', page.read_text(), re.DOTALL)
+    assert data
+    cpu = {name: found["cpu"] for name, found in json.loads(data[1])["columns"]["processes"].items()}
+    assert any(cpu[lost]) and cpu[lost][-1] is None, "its line ends with it"
+    assert all(values[-1] is not None for name, values in cpu.items() if name != lost)
 
 
 @scene
