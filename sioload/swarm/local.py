@@ -49,6 +49,9 @@ class Local:
     def on_test_starting(self, **_: object) -> None:
         """Before listeners of the script: the requests that they make count."""
         self.producer.prepare()
+        # Locust forgot the test before when what was left of it hadn't come in yet.
+        self.environment.stats.clear_all()
+        runner_of(self.environment).exceptions = {}
         self.judge.forget()
 
     def on_test_start(self, **_: object) -> None:

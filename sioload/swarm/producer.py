@@ -182,6 +182,8 @@ class Producer:
 
     def _await_last(self) -> None:
         """Wait for the end of the test before. Meanwhile a stop must find a test: Locust has none as yet."""
+        while self._stops_elsewhere():
+            gevent.sleep(0.02)
         if self._end is not None and not self._end.ready():
             runner = runner_of(self.environment)
             before = runner.state

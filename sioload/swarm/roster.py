@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from locust.runners import STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, MasterRunner
+from locust.runners import STATE_INIT, STATE_MISSING, STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
 #: Seconds without a sign of life after which a worker's last report isn't waited for.
 PATIENCE: Final = 10.0
@@ -90,6 +90,18 @@ class Roster:
         """Those of them that were not given up yet."""
         now = time.monotonic()
         return [id for id in self.awaited() if now < self.peers[id].until]
+
+    def returning(self) -> bool:
+        """Whether a worker that has reported its end isn't ready for another test yet.
+
+        Locust lets it wait for as long as users had to stop.
+        """
+        clients = self._runner.clients
+        since = time.monotonic() - PATIENCE - self._runner.environment.stop_timeout
+        return any(
+            peer.final and peer.heard > since and (id not in clients or clients[id].state != STATE_INIT)
+            for id, peer in self.peers.items()
+        )
 
     @property
     def all_lost(self) -> bool:

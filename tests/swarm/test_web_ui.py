@@ -77,6 +77,41 @@ def test_a_stop_counts_although_the_test_waits_for_the_end_of_the_one_before(swa
     assert swarm.report["users"]["peak"] == 10 and swarm.report["untrusted"] == [], str(web.process)
 
 
+@scene
+def test_a_test_that_is_to_begin_while_one_ends_has_figures_of_its_own(swarm: Swarm) -> None:
+    begin_while_one_ends(swarm, workers=0)
+
+
+@scene
+def test_a_test_that_is_to_begin_while_one_ends_has_figures_of_its_own_on_workers(swarm: Swarm) -> None:
+    begin_while_one_ends(swarm, workers=2)
+
+
+def begin_while_one_ends(swarm: Swarm, *, workers: int) -> None:
+    more = ["--processes", str(workers), *swarm.swarm_port()] if workers else []
+    web = WebUi(swarm, *more, OWED="3")
+    web.start(workers)
+    web.until("running")
+    time.sleep(1)
+    stop = threading.Thread(target=web.post, args=("/stop",))
+    stop.start()
+    time.sleep(1)  # its users are about to be gone, and for three seconds there are answers to come
+    web.start(workers)
+    stop.join()
+    deadline = time.monotonic() + 20
+    while sum(swarm.target.counts()["connects"].values()) < 20 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1)
+    web.post("/stop")
+    web.until("stopped")
+    web.process.signal(serverkit.signal.SIGINT)
+    assert web.process.wait(30) == 0, str(web.process)
+    assert swarm.report["users"]["peak"] == 10 and swarm.report["untrusted"] == [], str(web.process)
+    counts = swarm.counts()
+    assert counts["CONNECT", "/"] == counts["DISCONNECT", "client"] == (10, 0), str(web.process)
+    assert counts == swarm.csv_counts() == swarm.html_counts() == swarm.printed_counts(), str(web.process)
+
+
 READERS = """
 import gevent
 from locust import constant, task
