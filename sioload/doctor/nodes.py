@@ -50,10 +50,11 @@ def _try_addresses(asker: Asker, generation: Generation, cookies: dict[str, str]
     for address in others:
         opened = asker.ask(f"EIO={generation.eio}&transport=polling", cookies=cookies)
         sid = _sid(generation, opened)
-        if not sid or opened.cookies:
+        if not sid:
             return
+        kept = {**cookies, **opened.cookies.get_dict()}  # by which it may go, wherever a user comes from
         try:
-            answer = asker.end(generation, sid, cookies, address)
+            answer = asker.end(generation, sid, kept, address)
         except requests.exceptions.RequestException:
             return  # it can't be reached from there
         if answer.status_code == 400:

@@ -360,6 +360,15 @@ def test_sessions_that_go_by_the_clients_address(servers: Callable[..., serverki
             assert [fault] == examine(url, code=0)["faults"]
 
 
+def test_sessions_with_cookies_that_go_by_the_clients_address() -> None:
+    """A cookie for each session (the server's option `cookie`) doesn't say where it goes."""
+    cookie = 'add_header Set-Cookie "io=$request_id; Path=/";'
+    with serverkit.running("sio4") as one, serverkit.running("sio4") as other:
+        with serverkit.nginx(one.port, other.port, location=PASSING + cookie, upstream="ip_hash;") as url:
+            (fault,) = examine(url, code=0)["faults"]
+    assert "ip_hash" in fault["fault"]
+
+
 @pytest.mark.parametrize("kind", ["sio4", "sio2"])
 def test_a_server_that_sends_everybody_away(kind: str, servers: Callable[..., serverkit.Server]) -> None:
     found = examine(servers(kind, "--dismiss", "30").url, code=1)
