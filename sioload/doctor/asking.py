@@ -6,7 +6,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 import gevent
@@ -14,6 +14,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from sioload.doctor.diagnosis import Diagnosis, is_login
+from sioload.engineio.cookies import unsent
 from sioload.engineio.urls import Endpoint, Request, parse_url, redirected, stays, with_token, without_engines
 from sioload.net.tls import hush_requests, tls_context
 from sioload.net.tunnel import unused
@@ -56,6 +57,7 @@ class Asker:
         endpoint: where requests go.
         found: gets the redirects that were followed, and the times that questions took.
         circling: the server redirects without an end.
+        unsent: the cookies of a session's first answer that don't go back to where it came from.
     """
 
     def __init__(self, endpoint: Endpoint, options: Options, found: Diagnosis) -> None:
@@ -63,6 +65,7 @@ class Asker:
         self.options = options
         self.found = found
         self.circling = False
+        self.unsent: list[str] = []
         self._context = tls_context(options)
         hush_requests(options)
 
@@ -124,7 +127,10 @@ class Asker:
         return answer
 
     def _ask_for_session(self) -> requests.Response:
-        return self.ask("EIO=4&transport=polling", cookies=dict(self.options.cookies))
+        answer, at = self.ask("EIO=4&transport=polling", cookies=dict(self.options.cookies)), self.endpoint
+        given = answer.raw.headers.getlist("Set-Cookie")
+        self.unsent = unsent(given, at.host, at.path, at.tls, time())
+        return answer
 
     def _moved(self, answer: requests.Response) -> bool:
         """Whether the answer sends us to another place, where a load test goes too."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
@@ -65,14 +66,19 @@ class Diagnosis:
         """Note what is wrong, and what mends it."""
         self.faults.append(Fault(fault, remedy, fatal))
 
-    def not_sticky(self, which: str, transports: tuple[str, ...]) -> None:
+    def not_sticky(self, which: str, transports: tuple[str, ...], unsent: Sequence[str]) -> None:
         """Note that sessions get lost between nodes, which is fatal where users begin by polling; those of
-        0.9 all do."""
+        0.9 all do. Maybe they go by a cookie that isn't sent."""
         said = f"{which} unknown on a second connection: several nodes without sticky sessions"
+        remedy = STICKY
+        if unsent:
+            said += f", or with these by the cookie {unsent[0][:60]}, which isn't sent to this URL"
+            remedy = "use the scheme, host and path that the cookie is for (its Secure, Domain, Path), or "
+            remedy += STICKY
         if self.engine_io is None:
-            self.fault(said, STICKY.partition(",")[0])
+            self.fault(said, remedy.rpartition(",")[0])
         else:
-            self.fault(said, STICKY, fatal=transports[0] == "polling")
+            self.fault(said, remedy, fatal=transports[0] == "polling")
 
     def as_dict(self) -> dict[str, Json]:
         """Plain values, for JSON."""

@@ -294,7 +294,7 @@ class Examination:
         if works:
             found.namespace = "joined"
         if "session unknown" in self._failures:
-            found.not_sticky("sessions are", self._options.transports)
+            found.not_sticky("sessions are", self._options.transports, self._asker.unsent)
         elif not works:
             self._not_joined(generation, found.transports["websocket"])
         elif len(works) == 1:

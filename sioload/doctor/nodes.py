@@ -30,7 +30,8 @@ def try_nodes(asker: Asker, generation: Generation, cookies: dict[str, str]) -> 
             known += asker.end(generation, sid, kept).status_code == 200
     found.nodes = f"{known} of {SESSIONS} sessions were known on a second connection"
     if known < SESSIONS:
-        found.not_sticky(f"{SESSIONS - known} of {SESSIONS} sessions were", asker.options.transports)
+        which = f"{SESSIONS - known} of {SESSIONS} sessions were"
+        found.not_sticky(which, asker.options.transports, asker.unsent)
     elif not asker.options.proxy:
         _try_addresses(asker, generation, cookies)
 

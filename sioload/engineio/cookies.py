@@ -195,6 +195,16 @@ def parse(header: str, host: str, path: str, now: float) -> Cookie | None:
     return Cookie(name, value, domain or host, where, bool(domain) and not _is_ip(host), secure, expires)
 
 
+def unsent(headers: Sequence[str], host: str, path: str, tls: bool, now: float) -> list[str]:
+    """The names in Set-Cookie headers of cookies that don't go back to where they came from."""
+    found = []
+    for header in headers:
+        cookie = parse(header, host, path, now)
+        if cookie is None or (cookie.expires > now and not _goes(cookie, host, path, tls)):
+            found.append(header.partition("=")[0].strip())
+    return found
+
+
 def _date(text: str) -> float | None:
     """A cookie's date; None if it is none, which is ignored (section 5.2.1)."""
     try:

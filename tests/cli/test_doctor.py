@@ -369,6 +369,18 @@ def test_sessions_with_cookies_that_go_by_the_clients_address() -> None:
     assert "ip_hash" in fault["fault"]
 
 
+@pytest.mark.parametrize("attribute", ["secure", "domain chat.example.com"])
+def test_sticky_sessions_by_a_cookie_that_is_not_for_this_url(attribute: str) -> None:
+    """A server that is tested by its address, or past what ends TLS before it: nothing is to be turned on."""
+    with serverkit.running("sio4") as one, serverkit.running("sio4") as other:
+        nodes = "\n".join(f"  server n{n.port} 127.0.0.1:{n.port} cookie n{n.port}" for n in (one, other))
+        cookie = f"  balance roundrobin\n  cookie NODE insert indirect nocache {attribute}\n"
+        with proxykit.haproxy("", cookie + nodes) as url:
+            (fault,) = examine(url, code=1)["faults"]
+    assert "by the cookie NODE, which isn't sent to this URL" in fault["fault"]
+    assert fault["remedy"].startswith("use the scheme, host and path that the cookie is for")
+
+
 @pytest.mark.parametrize("kind", ["sio4", "sio2"])
 def test_a_server_that_sends_everybody_away(kind: str, servers: Callable[..., serverkit.Server]) -> None:
     found = examine(servers(kind, "--dismiss", "30").url, code=1)
