@@ -66,12 +66,17 @@ class Namespace:
         """Whether the last argument of an event is an offset, which is kept then.
 
         socket.io-client, `Socket.emitEvent`: any text in the last place of an event that asks for no ack, be
-        it the event's name; its form is the affair of the server's adapter.
+        it the event's name; its form is the affair of the server's adapter. Adapters that can't restore a
+        session (of Node's cluster, say) put null there.
         """
         args = packet.data
-        if self.pid is None or packet.id is not None or not args or args[-1].__class__ is not str:
+        if self.pid is None or packet.id is not None or not args:
             return False
-        self.offset = args[-1]
+        last = args[-1]
+        if last.__class__ is str:
+            self.offset = last
+        elif last is not None:
+            return False
         return len(args) > 1
 
     def auth(self, given: Mapping[str, Json] | None) -> Mapping[str, Json] | None:

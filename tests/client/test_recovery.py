@@ -105,6 +105,24 @@ def test_events_that_ask_for_an_ack_have_no_offset(servers: Callable[..., server
     assert got == [("why",)]
 
 
+def test_an_adapter_without_offsets_adds_null(servers: Callable[..., serverkit.Server]) -> None:
+    """As that of Node's cluster does where recovery is on: handlers and waits get what was emitted."""
+    sio = SocketIOClient(None, url=servers("sio4", "--recovery", "--no-offsets").url)
+    heard: list[Any] = []
+    sio.on("echo", heard.append)
+    with gevent.Timeout(10):
+        sio.connect()
+        stamped = sio.call("echo", {"sent": 1}, reply="echo", where=lambda echoed: echoed["sent"] == 1)
+        sio.emit("echo", {"sent": 2})
+        assert sio.wait_for("echo", where=lambda echoed: echoed["sent"] == 2) == {"sent": 2}
+        while len(heard) < 2:
+            gevent.sleep(0.01)
+        sio.close_quietly()
+    assert stamped == {"sent": 1}
+    assert heard == [{"sent": 1}, {"sent": 2}]
+    assert not sio.fleet.recorder.row("RECV", "echo (handler)").totals().failures
+
+
 @pytest.mark.parametrize(
     ("function", "args", "left"),
     [

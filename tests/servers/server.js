@@ -2,7 +2,7 @@
 //
 //   node --no-deprecation server.js --lib sio4 --port 0 [--ping-interval ms] [--ping-timeout ms] [--allow-eio3]
 //     [--msgpack] [--recovery] [--transports polling,websocket] [--max-payload bytes] [--deflate] [--cookie]
-//     [--refuse-upgrade] [--cert file --key file] [--stream-ids] [--dismiss ms] [--login]
+//     [--refuse-upgrade] [--cert file --key file] [--stream-ids] [--no-offsets] [--dismiss ms] [--login]
 //     [--old-names 1.0|1.4] [--any-engine] [--slow-root ms] [--no-upgrades]
 //
 // It prints `listening PORT`. Namespaces: `/` (refused with the query deny=1), `/chat` (open) and `/private` (wants
@@ -30,6 +30,7 @@ const { values: options } = parseArgs({
     "no-upgrades": { type: "boolean", default: false },
     "any-engine": { type: "boolean", default: false },
     "stream-ids": { type: "boolean", default: false },
+    "no-offsets": { type: "boolean", default: false },
     transports: { type: "string" },
     "max-payload": { type: "string" },
     deflate: { type: "boolean", default: false },
@@ -135,6 +136,7 @@ function settings() {
   if (options.msgpack) given.parser = require("socket.io-msgpack-parser");
   if (options.recovery) given.connectionStateRecovery = { maxDisconnectionDuration: 120000 };
   if (options["stream-ids"]) given.adapter = streamIds();
+  if (options["no-offsets"]) given.adapter = noOffsets();
   return given;
 }
 
@@ -159,6 +161,16 @@ function streamIds() {
       }
       Adapter.prototype.broadcast.call(this, packet, opts);
     }
+  };
+}
+
+// Recovery that is on with an adapter of several nodes that has none: it puts null in the place of an offset.
+function noOffsets() {
+  const home = require.resolve(options.lib);
+  const { ClusterAdapter } = require(require.resolve("socket.io-adapter", { paths: [home] }));
+  return class extends ClusterAdapter {
+    async doPublish() {}
+    async doPublishResponse() {}
   };
 }
 
