@@ -28,6 +28,7 @@ from sioload.importing.entries import (
     time_of,
 )
 from sioload.importing.fields import listed, mapping, text_of
+from sioload.importing.recovery import without_recovery
 from sioload.options import Limits
 from sioload.socketio.detect import identify
 from sioload.socketio.generations import UNKNOWN_3, V0, V1, V2, V4, Generation, codec_for
@@ -324,6 +325,10 @@ class _Reader:
             packet = self._packet(way, engine)
             if packet is not None:
                 session.said.append(Said(at, sent, packet))
+        for session in self._recording.sessions:
+            own = without_recovery([(each.sent, each.packet) for each in session.said])
+            for each, packet in zip(session.said, own, strict=True):
+                each.packet = packet
 
     def _packet(self, way: _Way, engine: EnginePacket) -> Packet | None:
         """The packet that a message completes; one whose attachments aren't in the file is left out alone."""

@@ -257,6 +257,25 @@ def opened(begun: float, sid: str, *frames: tuple[float, str, str]) -> dict[str,
     return socket(4, begun, *((begun + n / 100, *each) for n, each in enumerate(opening)), *frames)
 
 
+@pytest.mark.parametrize("offset", ['"1795858352866-0"', "null"])
+def test_a_script_has_nothing_to_do_with_the_recovery_of_sessions(offset):
+    """The ids of a lost one, and what stands behind each event: a run hides them from its script."""
+    entry = socket(
+        4,
+        0.0,
+        (0.0, "receive", '0{"sid":"s"}'),
+        (0.1, "send", '40{"pid":"lost-4f6a","offset":"1795858352861-0","name":"ann"}'),
+        (0.2, "receive", '40{"sid":"n","pid":"lost-4f6a"}'),
+        (1.0, "send", '42["seat","a1"]'),
+        (1.1, "receive", f'42["seat",{{"id":"seat-4d5e6f"}},{offset}]'),
+        (2.0, "receive", f'42["news","a text",{offset}]'),
+        (3.0, "send", '42["take","seat-4d5e6f"]'),
+    )
+    script = script_of(entry)
+    assert "self.sio.connect(auth={'name': 'ann'})" in script.body("on_start")
+    assert 'answer["id"]' in script.text and "def on_news(self, data: Any)" in script.text
+
+
 def test_what_is_known_since_a_reconnect_is_known_since_the_start():
     """What the script doesn't do again keeps what was used of it: an id, an answer, an event."""
 
