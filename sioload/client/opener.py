@@ -17,7 +17,7 @@ from sioload.errors import ConnectError, End, Failure, OptionError, ProtocolErro
 from sioload.net.deadlines import due
 from sioload.net.guard import guarded
 from sioload.net.tls import Tickets
-from sioload.net.tunnel import unused
+from sioload.net.tunnel import by_way_of, unused
 from sioload.options import Options
 from sioload.session.asking import SILENCE
 from sioload.session.connection import Connection
@@ -178,7 +178,7 @@ class Opener(SessionListener):
         if connection is not None and connection.is_open:
             self.refuse(f"no answer for {self._namespaces.missing} in {seconds}", "timeout")
         elif connection is not None:
-            connection.drop("timeout", f"no answer in {seconds}")
+            connection.drop("timeout", f"no answer in {seconds}{by_way_of(connection.requests.proxy)}")
         else:
             self._listener.on_failed(ConnectError("open", f"no answer in {seconds}", kind="timeout"))
 

@@ -33,7 +33,7 @@ from sioload.engineio.urls import Endpoint, bare, parse_url
 from sioload.errors import ConnectError, Failure, ProtocolError
 from sioload.net.fleet import Fleet
 from sioload.net.tls import check_files
-from sioload.net.tunnel import proxy_for
+from sioload.net.tunnel import by_way_of, proxy_for
 from sioload.options import Limits, Options
 from sioload.socketio.detect import (
     identify,
@@ -131,9 +131,11 @@ class Examination:
             self.found.fault(*tls_fault(error))
             return None
         except requests.exceptions.Timeout:
+            proxy = parse_url(self._options.proxy) if self._options.proxy else None
             self.found.fault(
-                f"no complete answer to an HTTP request in {TIMEOUT:g} s",
-                f"check that a Socket.IO server runs there, at this path ({self._endpoint.path})",
+                f"no complete answer to an HTTP request in {TIMEOUT:g} s{by_way_of(proxy)}",
+                ("check that the proxy reaches the server, and " if proxy else "check ")
+                + f"that a Socket.IO server runs there, at this path ({self._endpoint.path})",
             )
             return None
         except requests.exceptions.ProxyError as error:

@@ -59,6 +59,11 @@ def credentials(status: int, proxy: Endpoint) -> str:
     return f"HTTP {status}: it wants a user and a password (proxy: http://user:password@host:port)"
 
 
+def by_way_of(proxy: Endpoint | None) -> str:
+    """What is added to a fault that may be the proxy's, "" without one."""
+    return "" if proxy is None else f" (by way of the proxy {proxy.host}:{proxy.port})"
+
+
 def unused(server: Endpoint) -> str:
     """The hint that the environment names a proxy for a server which can't be reached, "" if it doesn't."""
     scheme = "https" if server.tls else "http"

@@ -18,7 +18,7 @@ from sioload.net.dial import Dialler
 from sioload.net.patience import Patience
 from sioload.net.stream import Stream
 from sioload.net.tls import Tickets
-from sioload.net.tunnel import credentials, proxy_for
+from sioload.net.tunnel import by_way_of, credentials, proxy_for
 from sioload.net.websocket import Listener as FrameListener
 from sioload.net.websocket import WebSocket
 from sioload.options import Options
@@ -327,10 +327,9 @@ class Requests:
         at, proxy = self.at(), self.proxy
         if proxy is None or at.tls or transport == "websocket":
             return refusal(status, self.shown(body), transport == "websocket")
-        name = f"proxy {proxy.host}:{proxy.port}"
         if status == 407:
-            return f"{name}: {credentials(status, proxy)}"
-        return f"{refusal(status, self.shown(body))} (by way of the {name})"
+            return f"proxy {proxy.host}:{proxy.port}: {credentials(status, proxy)}"
+        return refusal(status, self.shown(body)) + by_way_of(proxy)
 
     def shown(self, body: bytes) -> bytes:
         """What of an error's body may be shown."""

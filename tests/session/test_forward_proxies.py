@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,21 @@ def test_what_keeps_a_proxy_from_passing_us_on_is_named_with_the_proxy(
         "dial: connection refused (http_proxy isn't used: set the option proxy)",
         "dial: connection refused",
     ]
+
+
+def test_a_proxy_that_gets_no_answer_is_named() -> None:
+    """As one does whose way to the server is barred: nothing tells which of the two keeps silent."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        proxy = f"127.0.0.1:{silent.getsockname()[1]}"
+        given = [
+            ("https://127.0.0.1:1", {"transports": BOTH, "proxy": f"http://{proxy}", "connect_timeout": 0.5})
+        ]
+        run = serverkit.run([sys.executable, REACH, json.dumps(given)], 60)
+        doctor = serverkit.run_sioload(["doctor", given[0][0], "--proxy", f"http://{proxy}", "--json"], 20)
+    said = f"(by way of the proxy {proxy})"
+    assert json.loads(run.out) == f"dial: no answer in 0.5 s {said}", run.text
+    (fault,) = json.loads(doctor.out)["faults"]
+    assert fault["fault"].endswith(said) and fault["remedy"].startswith("check that the proxy"), doctor.text
 
 
 def test_the_doctor_and_the_users_http_requests_take_it_too(
