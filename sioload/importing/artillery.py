@@ -35,7 +35,7 @@ from sioload.importing.fields import mapping, text_of
 from sioload.importing.layout import said
 from sioload.importing.loads import take_load
 from sioload.importing.origins import accounts
-from sioload.importing.settings import Files, number_of, seconds_of_time
+from sioload.importing.settings import Files, number_of
 from sioload.importing.statements import used_early, values_in, variables_in
 from sioload.importing.summary import steps_told
 from sioload.importing.templates import Templates
@@ -247,21 +247,18 @@ class _Script:
         return Function(name)
 
     def _think(self, raw: Mapping[str, Json]) -> list[Step]:
-        seconds = seconds_of_time(raw["think"])
-        if seconds is None:
-            self._leave(f"think {said(str(raw['think']), 40)}: one second instead")
-            seconds = 1.0
+        written = f"think {said(str(raw['think']), 40)}"
+        pause = settings.pause_of(raw["think"], self._templates, self._made)
+        if pause is None:
+            self._leave(f"{written}: one second instead")
+            pause = Think(1.0)
         jitter = raw.get("jitter", mapping(mapping(self._config.get("defaults")).get("think")).get("jitter"))
-        seconds *= self._pace
-        if jitter is None or not seconds:
-            return [Think(seconds)] if seconds else []
-        text = str(jitter).strip()
-        share = (
-            number_of(text.removesuffix("%")) / 100 * seconds
-            if text.endswith("%")
-            else number_of(text.removesuffix("ms")) / 1000
-        )
-        return [Think(round(max(0.0, seconds - share), 4), round(seconds + share, 4))]
+        pause = Think(pause.seconds * self._pace, pause.most * self._pace, pause.value)
+        if jitter is not None and (pause.most or pause.value):
+            self._leave(f"{written}: jitter {said(str(jitter), 40)}")
+        elif jitter is not None and pause.seconds:
+            pause = settings.jittered(pause.seconds, str(jitter).strip())
+        return [pause] if pause.seconds or pause.most else []
 
     def _loop(self, raw: Mapping[str, Json]) -> list[Step]:
         if not isinstance(raw["loop"], list):

@@ -131,8 +131,7 @@ class Emit:
     Attributes:
         client: which of the user's connections.
         how: "emit" asks for nothing, "call" for an ack, "reply" for the event `reply`.
-        where: which of the events `reply` is the answer: a list is compared with all of its arguments,
-            anything else with the last.
+        where: which event `reply` is the answer: a list is compared with all arguments, else the last.
         captures, matches: of the answer. A single argument of it is the answer itself.
         expected: other events that have to come.
     """
@@ -212,10 +211,11 @@ class Cookie:
 
 @dataclass(slots=True)
 class Think:
-    """A pause; of a random length when `most` is above `seconds`."""
+    """A pause; of a random length when `most` is above `seconds`, and `value` times as long with one."""
 
     seconds: float
     most: float = 0.0
+    value: Value = None
 
 
 @dataclass(slots=True)

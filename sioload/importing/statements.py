@@ -161,6 +161,9 @@ class Statements:
         return self._expressions.text(Variable(name))
 
     def _pause(self, step: Think) -> str:
+        if step.value is not None:
+            times = f" * {step.seconds:g}" if step.seconds != 1 else ""
+            return f"self.sio.sleep(float({self._expressions.text(step.value)}){times})"
         if step.most <= step.seconds:
             return f"self.sio.sleep({step.seconds:g})"
         self._expressions.imports.add("random")
@@ -336,7 +339,7 @@ def values_of(step: Step) -> list[Value]:
             return [step.url, step.headers, step.params, step.body, [match.value for match in step.matches]]
         case Connect():
             return [step.auth, step.headers]
-        case Assign() | Cookie():
+        case Assign() | Cookie() | Think():
             return [step.value]
         case Loop():
             return [step.over]

@@ -98,6 +98,25 @@ def test_a_weight_that_is_a_template_is_one(tmp_path, capsys):
     assert "weight {{ w }} is no number: 1 instead" in capsys.readouterr().out
 
 
+def test_a_pause_that_is_a_template_lasts_as_long_as_it_says(tmp_path, capsys):
+    """A variable's or a column's value, one by chance; what has no number is one second, and is named."""
+    (tmp_path / "rows.csv").write_text("ann,0.5\nbob,2\n")
+    thinks = ["pause", "some", "unit", "wait", "$randomNumber(1, 4)", "name", "mixed", "gone"]
+    flow = ", ".join(f"{{think: '{{{{ {code} }}}}'}}" for code in thinks)
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  variables: {{pause: 3, some: [1, 2.5], unit: 500ms, mixed: [1s, 2]}}\n"
+        "  payload: {path: rows.csv, fields: [name, wait]}\n"
+        f"scenarios: [{{engine: socketio, flow: [{flow}, {{emit: [x]}}]}}]\n",
+    )
+    assert re.findall(r"self\.sio\.sleep\((.*)\)", script.body("user")) == [
+        "float(self.pause)", "float(self.some)", "0.5", "float(self.rows_row['wait'])",
+        "random.uniform(1, 4)", "1", "1", "1",
+    ]  # fmt: skip
+    left = capsys.readouterr().out.partition("Left out:")[2]
+    assert re.findall(r"think \{\{ (\w+) \}\}: one second instead", left) == ["name", "mixed", "gone"]
+
+
 def test_the_engine_of_all_scenarios_may_be_said_once(tmp_path, capsys):
     script = imported_text(
         tmp_path, f"{HEAD}  engine: socketio\nscenarios: [{{flow: [{{emit: [x], namespace: /chat}}]}}]\n"
