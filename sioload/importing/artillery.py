@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from sioload.errors import UsageError
 from sioload.importing import settings
+from sioload.importing.amounts import is_number, jittered, number_of, pause_of
 from sioload.importing.answers import judge_emit, judge_request, name_unread
 from sioload.importing.conversation import (
     At,
@@ -35,7 +36,7 @@ from sioload.importing.fields import mapping, text_of
 from sioload.importing.layout import said
 from sioload.importing.loads import take_load
 from sioload.importing.origins import accounts
-from sioload.importing.settings import Files, number_of
+from sioload.importing.settings import Files
 from sioload.importing.statements import used_early, values_in, variables_in
 from sioload.importing.summary import steps_told
 from sioload.importing.templates import Templates
@@ -248,7 +249,7 @@ class _Script:
 
     def _think(self, raw: Mapping[str, Json]) -> list[Step]:
         written = f"think {said(str(raw['think']), 40)}"
-        pause = settings.pause_of(raw["think"], self._templates, self._made)
+        pause = pause_of(raw["think"], self._templates, self._made)
         if pause is None:
             self._leave(f"{written}: one second instead")
             pause = Think(1.0)
@@ -257,7 +258,7 @@ class _Script:
         if jitter is not None and (pause.most or pause.value):
             self._leave(f"{written}: jitter {said(str(jitter), 40)}")
         elif jitter is not None and pause.seconds:
-            pause = settings.jittered(pause.seconds, str(jitter).strip())
+            pause = jittered(pause.seconds, str(jitter).strip())
         return [pause] if pause.seconds or pause.most else []
 
     def _loop(self, raw: Mapping[str, Json]) -> list[Step]:
@@ -306,6 +307,8 @@ class _Script:
             loop.first, loop.count = int(span[1]), max(0, int(span[2]) - int(span[1]))
         elif re.fullmatch(r"\d{1,9}(?:\.0)?", text):
             loop.count = int(float(text))
+        elif is_number(meant := self._templates.value(count), self._made):
+            loop.count = meant
         elif count is not None and text != "-1":
             self._leave(f"loop count {said(text, 40)}: the loop has one turn")
             loop.count = 1

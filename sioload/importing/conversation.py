@@ -238,14 +238,14 @@ class Loop:
     """Steps that repeat.
 
     Attributes:
-        count: how often; None without an end.
+        count: how often: a whole number, or a value that is one; None without an end.
         first: the number of the first turn.
         name: by which `Made` means it.
         over: what `Made("element")` takes, one after the other: a list, or a variable that has one.
     """
 
     steps: list[Step]
-    count: int | None = None
+    count: Value = None
     first: int = 0
     name: str = ""
     over: Value = None

@@ -9,10 +9,11 @@ from typing import Final
 
 from sioload.durations import duration_text
 from sioload.errors import CheckError, PhaseError
+from sioload.importing.amounts import number_of, seconds_of_time
 from sioload.importing.conversation import Conversation, Emit, Request, steps_of
 from sioload.importing.fields import mapping, text_of
 from sioload.importing.layout import said
-from sioload.importing.settings import Leave, number_of, seconds_of_time
+from sioload.importing.settings import Leave
 from sioload.load.phases import parse_phases
 from sioload.plain import Json
 from sioload.report.checks import parse

@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from sioload.errors import UsageError
+from sioload.importing.amounts import number_of, seconds_of_time
 from sioload.importing.calls import origin
 from sioload.importing.conversation import (
     At,
@@ -18,7 +19,6 @@ from sioload.importing.conversation import (
     Feed,
     Joined,
     Made,
-    Think,
     Value,
     Variable,
 )
@@ -46,11 +46,6 @@ class Secrets(dict[str, str]):
     feed = ACCOUNTS
 
 
-_TIME: Final = re.compile(
-    r"\s*(\d{1,12}(?:\.\d+)?)\s*(ms|millis\w*|s|secs?|seconds?|m|mins?|minutes?|h|hours?|hrs?)?\s*"
-)
-_BARE: Final = re.compile(r"\s*\d{1,12}(?:\.\d+)?\s*")
-_UNITS: Final = {"m": 60.0, "h": 3600.0, "s": 1.0, "": 1.0}
 _OPTIONS: Final = {
     "path": "path",
     "transports": "transports",
@@ -74,59 +69,6 @@ _PAYLOAD: Final = frozenset(
 )
 #: Options of the reader of CSV that Artillery uses, which stand for what has a name of its own.
 _READER: Final = {"delimiter": "delimiter", "cast": "cast", "skip_empty_lines": "skipEmptyLines"}
-
-
-def number_of(value: Json) -> float:
-    """A number, of a text too; 0 when it is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return 0.0
-    try:
-        number = float(value)
-    except ValueError:
-        return 0.0
-    return number if abs(number) < 1e12 else 0.0
-
-
-def seconds_of_time(value: Json) -> float | None:
-    """A number of seconds, or a text such as `500ms` or `2m`; None when it is none."""
-    found = (
-        _TIME.fullmatch(str(value))
-        if isinstance(value, int | float | str) and not isinstance(value, bool)
-        else None
-    )
-    if found is None:
-        return None
-    unit = found[2] or ""
-    return float(found[1]) * (0.001 if unit[:2] in ("ms", "mi") and unit[:3] != "min" else _UNITS[unit[:1]])
-
-
-def pause_of(given: Json, templates: Templates, made: Conversation) -> Think | None:
-    """A pause, as long as a variable or a column says if all that it may be are numbers; else None."""
-    meant = templates.value(given)
-    match meant:
-        case Variable():
-            values = made.variables.get(meant.name, [])
-        case Column() if meant.name:
-            feed = next(feed for feed in made.feeds if feed.name == meant.feed)
-            values = [row[feed.columns.index(meant.name)] for row in feed.rows]
-        case Joined(parts=(Made(kind="number") as number,)):
-            return Think(float(number.least), float(number.most))
-        case _:
-            values = [meant]
-    seconds = [seconds_of_time(value) for value in values]
-    if isinstance(meant, Variable | Column) and seconds and all(map(_BARE.fullmatch, map(str, values))):
-        return Think(1.0, value=meant)
-    return Think(seconds[0]) if len(seconds) == 1 and seconds[0] is not None else None
-
-
-def jittered(seconds: float, jitter: str) -> Think:
-    """A pause that is longer or shorter by milliseconds, or by a share of it."""
-    share = (
-        number_of(jitter.removesuffix("%")) / 100 * seconds
-        if jitter.endswith("%")
-        else number_of(jitter.removesuffix("ms")) / 1000
-    )
-    return Think(round(max(0.0, seconds - share), 4), round(seconds + share, 4))
 
 
 def config_of(whole: Mapping[str, Json], environment: str, name: str) -> Mapping[str, Json]:

@@ -319,7 +319,9 @@ class Statements:
         else:
             each = turn if wanted else "_"
             numbers = f"range({step.first}, {step.first + step.count})" if step.first and step.count else ""
-            numbers = numbers or (f"range({step.count})" if step.count is not None else "itertools.count()")
+            often = self._expressions.text(step.count)
+            often = often if isinstance(step.count, int) else f"int({often})"
+            numbers = numbers or (f"range({often})" if step.count is not None else "itertools.count()")
             if step.count is None:
                 self._expressions.imports.add("itertools")
             yield f"{space}for {each} in {numbers}:"
@@ -342,7 +344,7 @@ def values_of(step: Step) -> list[Value]:
         case Assign() | Cookie() | Think():
             return [step.value]
         case Loop():
-            return [step.over]
+            return [step.over, step.count]
         case Log():
             return [step.text]
     return []

@@ -9,6 +9,7 @@ from sioload.importing.conversation import Conversation, Emit, Handler, Loop, Re
 from sioload.importing.har import Recording, Session
 from sioload.importing.layout import said
 from sioload.importing.sessions import Heard, joins
+from sioload.report.words import counted
 from sioload.socketio.detect import speaks
 
 
@@ -82,7 +83,8 @@ def steps_told(steps: Sequence[Step]) -> str:
                 words.append(f"{step.method} {said(step.name or _path(step.url), 60)}")
             case Loop():
                 count = len(step.over) if isinstance(step.over, list) else step.count
-                often = f"{count} times" if count is not None else "again and again"
+                known = "some times" if step.over or count is not None else "again and again"
+                often = counted(count, "time") if isinstance(count, int) else known
                 words.append(f"{often} ({steps_told(step.steps)})")
     return ", ".join(words[:30]) + (", ..." if len(words) > 30 else "") or "nothing"
 

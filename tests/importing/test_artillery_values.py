@@ -117,6 +117,26 @@ def test_a_pause_that_is_a_template_lasts_as_long_as_it_says(tmp_path, capsys):
     assert re.findall(r"think \{\{ (\w+) \}\}: one second instead", left) == ["name", "mixed", "gone"]
 
 
+def test_a_loop_turns_as_often_as_its_template_says(tmp_path, capsys):
+    (tmp_path / "rows.csv").write_text("ann,3\nbob,2\n")
+    counts = ["turns", "often", "$randomNumber(1, 3)", "name", "gone"]
+    loops = ", ".join(f"{{loop: [{{emit: [x{n}]}}], count: '{{{{ {c} }}}}'}}" for n, c in enumerate(counts))
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  variables: {{turns: 4, words: [a, b]}}\n"
+        "  payload: {path: rows.csv, fields: [name, often]}\n"
+        f"scenarios: [{{engine: socketio, flow: [{loops}, {{loop: [{{emit: [y]}}], over: words}}]}}]\n",
+    )
+    assert re.findall(r"for _ in (.*):", script.body("user")) == [
+        "range(int(self.turns))", "range(int(self.rows_row['often']))",
+        spelt('range(int(f"{random.randint(1, 3)}"))'), "range(1)", "range(1)", "self.words",
+    ]  # fmt: skip
+    understood, _, left = capsys.readouterr().out.partition("Left out:")
+    assert "some times (x0), some times (x1), some times (x2), 1 time (x3)" in understood
+    assert "some times (y)" in understood
+    assert re.findall(r"loop count \{\{ (\w+) \}\}: the loop has one turn", left) == ["name", "gone"]
+
+
 def test_the_engine_of_all_scenarios_may_be_said_once(tmp_path, capsys):
     script = imported_text(
         tmp_path, f"{HEAD}  engine: socketio\nscenarios: [{{flow: [{{emit: [x], namespace: /chat}}]}}]\n"
