@@ -258,11 +258,20 @@ def _engine(plan: Plan, options: Any, shape: Phases | None) -> UserPhases | Sess
         if length is not None:
             raise UsageError("--sio-session-length is of sessions per second, and the phases name users")
         return UserPhases(plan, getattr(options, "spawn_rate", None))
-    own = type(shape).session_length if shape is not None else None
-    said = any("session_length" in vars(base) for base in type(shape).__mro__ if base is not Phases)
-    if length is None and own is None and not said:
+    own = None if length is not None or shape is None else length_of(shape)
+    if length is None and own is None:
         raise UsageError("phases of sessions need --sio-session-length, such as 30s, or none")
-    if length is None and own is not None:
-        check_length(own, f"{type(shape).__name__}: session_length")
     chosen = own if length is None else seconds_of(length)
     return SessionPhases(plan, chosen, getattr(options, "sio_session_drain", SESSION_DRAIN))
+
+
+def length_of(shape: Phases) -> float | Callable[[], float] | None:
+    """How long the script says that a session lasts, without an end if until the script ends it; None if it
+    says nothing.
+    """
+    own = type(shape).session_length
+    if own is not None:
+        check_length(own, f"{type(shape).__name__}: session_length")
+        return own
+    said = any("session_length" in vars(base) for base in type(shape).__mro__ if base is not Phases)
+    return math.inf if said else None

@@ -24,6 +24,7 @@ from sioload.errors import UsageError
 from sioload.load.arrivals import Arrivals
 from sioload.load.levels import SessionLevels, UserLevels
 from sioload.load.search import Answer, Level, Search, Step
+from sioload.load.shapes import Phases, length_of
 from sioload.measure.health import LIMITED, judge
 from sioload.measure.rooms import GRACE
 from sioload.net import clock
@@ -315,7 +316,8 @@ def _length(options: object, given: object) -> float:
     text = getattr(options, "sio_session_length", None)
     if text is not None:
         return seconds_of(text) or math.inf
-    own = type(given).session_length if isinstance(given, Arrivals) else None
+    own = given.length() if isinstance(given, Arrivals) else None
+    own = length_of(given) if isinstance(given, Phases) else own
     if not isinstance(own, int | float):
         raise UsageError("--arrivals needs --sio-session-length, such as 30s, or none")
     return float(own)

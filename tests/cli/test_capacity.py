@@ -56,6 +56,24 @@ class Guest(SocketIOUser):
         if self in served:
             self.sio.call("echo", 1)
 """
+#: One call, in a session that is over then.
+ONCE = """
+from locust import constant, task
+from locust.exception import StopUser
+from sioload import Phases, SocketIOUser
+
+class Guest(SocketIOUser):
+    wait_time = constant(0)
+
+    @task
+    def say(self):
+        self.sio.call("echo", 1)
+        raise StopUser
+
+class Load(Phases):
+    phases = "1/s for 1s"
+    session_length = None
+"""
 #: Above four users they hold up their own process.
 BLOCKING = """
 from gevent import monkey
@@ -254,6 +272,19 @@ def test_sessions_per_second_over_two_processes(target: serverkit.Server, tmp_pa
     shown = set(re.findall(r"[0-9]  (\S[^,]*), [0-9]+:[0-9]+ left", done.err))
     assert shown and shown <= {"4/s settle", "4/s", "8/s settle", "8/s"}, done.err
     assert report["connections"]["opened"] == sum(target.counts()["connects"].values())
+
+
+def test_sessions_last_as_long_as_the_phases_of_the_script_say(
+    target: serverkit.Server, tmp_path: Path
+) -> None:
+    """As an imported script has it: until the script ends them."""
+    (tmp_path / "locustfile.py").write_text(ONCE)
+    done, report = capacity(
+        tmp_path, "locustfile.py", "--host", target.url, "--arrivals", "4..4", "--step", "1s",
+        "--settle", "1s", "--sio-check", "CALL: fail_ratio < 1%",
+    )  # fmt: skip
+    assert done.code == 0, done.text
+    assert loads(report) == [(4, True, False), (4, True, True)]
 
 
 def test_sessions_that_get_no_account_are_not_held(target: serverkit.Server, tmp_path: Path) -> None:
