@@ -77,11 +77,18 @@ def _run(args: Sequence[str] | None) -> int:
         return int(cli.main(args, prog_name="sioload", standalone_mode=False) or 0)
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx is not None else "sioload"
-        return _refuse(f"{where}: {error.format_message()} (see {where} --help)")
+        return _refuse(f"{where}: {error.format_message()}{_elsewhere(error)} (see {where} --help)")
     except (click.ClickException, UsageError) as error:
         return _refuse(f"sioload: {error}")
     except click.Abort:
         return 130
+
+
+def _elsewhere(error: click.UsageError) -> str:
+    """Where an option may belong that a command doesn't know."""
+    params = error.ctx.command.params if error.ctx is not None else []
+    passes = isinstance(error, click.NoSuchOption) and any(param.name == "more_args" for param in params)
+    return " One of Locust's goes behind ' -- ', with a locustfile." if passes else ""
 
 
 class _Out:
