@@ -16,7 +16,7 @@ from sioload.cli.templates import columns_in
 from sioload.errors import FeedError
 from sioload.load.phases import UNPHASED
 from sioload.load.tables import KINDS, read_table
-from sioload.options import options_from
+from sioload.options import named, options_from
 from sioload.plain import Json
 
 #: Options of the connection that have a flag of their own.
@@ -187,12 +187,12 @@ def scenario(given: dict[str, Json], emits: bool = True) -> dict[str, str]:
 
 
 def _options(flags: Mapping[str, Json], more: Mapping[str, Json]) -> dict[str, Json]:
-    """The connection's options, all of them known and valid."""
+    """The connection's options, all of them known and valid; what means nothing is told of here, once."""
     if doubled := FLAGS & more.keys():
         raise click.UsageError(f"--option {min(doubled)}: there is a flag for that")
     options = {**flags, **more}
     options_from(options)
-    return options
+    return named(options)
 
 
 def _checked_feed(path: str | None, given: Mapping[str, object], fixed: Mapping[str, object]) -> str | None:

@@ -265,3 +265,9 @@ def test_a_server_that_never_acks(node4, tmp_path):
         == node4.counts()["received"]["/"]["silent"]
         > 0
     )
+
+
+def test_an_option_that_means_nothing_is_told_of_once(target, tmp_path):
+    args = ["bench", target.url, "--emit", "echo", "--users", "1", "--run-time", "1s", "--option", "logger=1"]
+    done = serverkit.run_sioload(args, cwd=tmp_path, fresh=True)  # what it becomes is another process
+    assert done.code == 0 and done.text.count("option 'logger' means nothing here") == 1, done.text
