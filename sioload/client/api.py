@@ -5,7 +5,7 @@ Its signatures are those of python-socketio's `Client`. Several arguments of an 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from time import perf_counter
 from typing import Any, ClassVar
@@ -18,6 +18,7 @@ from sioload.client.attempts import repeat
 from sioload.client.base import ClientBase
 from sioload.client.dispatcher import Handler
 from sioload.client.emits import Unacked, Verdict
+from sioload.client.given import check_function, namespaces_given, seconds_given, url_of
 from sioload.client.manager import Phase
 from sioload.client.namespace import plain, row_name
 from sioload.client.pending import Expectation, Wait
@@ -69,7 +70,7 @@ class SocketIOClient(ClientBase):
         headers: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None,
         auth: Json = None,
         transports: str | list[str] | tuple[str, ...] | None = None,
-        namespaces: str | list[str] | tuple[str, ...] | None = None,
+        namespaces: str | Iterable[str] | None = None,
         socketio_path: str | None = None,
         wait: bool = True,
         wait_timeout: float | None = None,
@@ -82,8 +83,8 @@ class SocketIOClient(ClientBase):
 
         Args:
             url: http, https, ws or wss; the user's host without. As a function, asked again before each
-                reconnect. A path in it is a namespace, as in the
-                JavaScript client: the one that is joined, and meant where a call names none.
+                reconnect. A path in it is a namespace, as in the JavaScript client: the one that is joined,
+                and meant where a call names none.
             headers: added to `options["headers"]`; as a function, asked for each session anew.
             auth: dict or callable; the CONNECT payload, in place of `options["auth"]`.
             transports: in place of `options["transports"]`.
@@ -119,21 +120,19 @@ class SocketIOClient(ClientBase):
         )
         asks_url = partial(_asked_url, url, options.path) if callable(url) else None
         if callable(url):
-            url = url()
+            url = url_of(url)
         path = parse_url(url).path if url else host_url(self.url or "").path
         endpoint = parse_url(url or self.url, options.path)
         listed: Any = [namespaces] if isinstance(namespaces, str) else namespaces or options.namespaces
+        if not isinstance(listed, Iterable):
+            raise UsageError(f"namespaces must be a list of names such as '/chat', not {listed!r}")
         names: list[Any] = list(listed)
         before, self._home = self._home, "/" if path.rstrip("/") in ("", options.path.rstrip("/")) else path
         if self._home != before and self._incoming.own is not None:
             self._incoming.registry().move(before, self._home)
         if self._home != "/":
             names = [*((namespaces and names) or ()), self._home]
-        names = names or sorted(self._incoming.namespaces()) or ["/"]
-        for name in names:
-            if not isinstance(name, str) or not name.startswith("/"):
-                raise UsageError(f"namespace {name!r} must begin with '/'")
-        wanted: list[str] = list(dict.fromkeys(names))
+        wanted = namespaces_given(names or sorted(self._incoming.namespaces()) or ["/"])
         opener.ask_url = None
         life.dismissed = False
 
@@ -207,7 +206,7 @@ class SocketIOClient(ClientBase):
         event: str | int,
         data: Json = None,
         namespace: str | None = None,
-        timeout: float | None = None,
+        timeout: object = None,
         *,
         reply: str | int | None = None,
         where: Callable[..., Any] | None = None,
@@ -239,6 +238,7 @@ class SocketIOClient(ClientBase):
         if reply is None:
             entry = emitter.entry("CALL", shown, namespace, event, timeout, verdict)
         else:
+            check_function(where, "where")
             entry = emitter.entry("REPLY", f"{shown}>{plain(reply)}", namespace, event, timeout, verdict)
             begun, until = entry.started, entry.deadline
             wait = Wait(self._pending, entry.row, namespace, plain(reply), where, begun, until, entry)
@@ -309,7 +309,7 @@ class SocketIOClient(ClientBase):
         event: str | int,
         namespace: str | None = None,
         where: Callable[..., Any] | None = None,
-        timeout: float | None = None,
+        timeout: object = None,
     ) -> Any:
         """Wait from now on until the server sends an event; returns its argument, a tuple when several.
 
@@ -331,7 +331,7 @@ class SocketIOClient(ClientBase):
         event: str | int,
         namespace: str | None = None,
         where: Callable[..., Any] | None = None,
-        timeout: float | None = None,
+        timeout: object = None,
     ) -> Expectation:
         """Listen for an event before a block of code runs, and wait for it at the block's end.
 
@@ -342,9 +342,8 @@ class SocketIOClient(ClientBase):
         self._emitter.check_running()
         row = self.fleet.recorder.row_of(self._user, "WAIT", row_name(namespace, event))
         now = perf_counter()
-        until = now + (self.options.ack_timeout if timeout is None else timeout)
-        woken, owner = self._pending, self._user
-        wait = Wait(woken, row, namespace, plain(event), where, now, until, owner=owner)
+        until = now + (self.options.ack_timeout if timeout is None else seconds_given(timeout, "timeout"))
+        wait = Wait(self._pending, row, namespace, plain(event), where, now, until, owner=self._user)
         return Expectation(self._pending, wait)
 
     # Handlers.
@@ -357,10 +356,11 @@ class SocketIOClient(ClientBase):
         Its return value answers a server that asks for an ack. `"*"` handlers get the event's name first;
         those of the namespace `"*"`, any that has no handler of its own, its name before the arguments.
         """
+        shown = plain(event)
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             named = namespace or self._home
-            self._incoming.registry().add(named, plain(event), Handler(function), named == namespace)
+            self._incoming.registry().add(named, shown, Handler(function), named == namespace)
             return function
 
         return register if handler is None else register(handler)
@@ -397,4 +397,4 @@ class SocketIOClient(ClientBase):
 
 
 def _asked_url(ask: Callable[[], str], path: str) -> Endpoint:
-    return parse_url(ask(), path)
+    return parse_url(url_of(ask), path)

@@ -8,6 +8,7 @@ from typing import Any
 import gevent
 from mypy_extensions import mypyc_attr
 
+from sioload.client.given import namespaces_given, seconds_given
 from sioload.client.incoming import Incoming
 from sioload.client.lifecycle import Lifecycle
 from sioload.client.manager import Phase
@@ -18,7 +19,7 @@ from sioload.errors import NotConnected
 from sioload.measure.rooms import value_of
 from sioload.net.clock import stamp
 from sioload.net.fleet import Fleet, say_unowned
-from sioload.options import Options, options_from
+from sioload.options import Options, check_strings, options_from
 from sioload.plain import Json
 
 
@@ -96,8 +97,9 @@ class ClientBase:
     @connection_headers.setter
     def connection_headers(self, headers: Mapping[str, str] | Callable[[], Mapping[str, str]]) -> None:
         opener = self._manager.opener
-        opener.ask_headers = headers if callable(headers) else None
         own = {} if callable(headers) else headers
+        check_strings("headers", own)
+        opener.ask_headers = headers if callable(headers) else None
         opener.options = opener.options.but(headers={**self.options.headers, **own})
 
     @property
@@ -221,9 +223,9 @@ class ClientBase:
         while self._manager.phase is not Phase.IDLE:
             self._life.sleepers.sleep()
 
-    def sleep(self, seconds: float = 0) -> None:
+    def sleep(self, seconds: object = 0) -> None:
         """Let others run for some seconds."""
-        gevent.sleep(seconds)
+        gevent.sleep(seconds_given(seconds, "sleep(): the time"))
 
     def _options(
         self,
@@ -240,6 +242,8 @@ class ClientBase:
             changes["path"] = path
         if timeout is not None:
             changes["connect_timeout"] = timeout
+        if headers is not None:
+            check_strings("headers", headers)
         options = self.fleet.variant(self.options, changes) if changes else self.options
         return options.but(headers={**options.headers, **headers}) if headers else options
 
@@ -249,7 +253,12 @@ class ClientBase:
         Pending emits end as `indeterminate`. At the end of a run, or when Locust has stopped this user,
         nothing happens at once: open emits get their time to be answered first, then the connection closes
         by itself.
+
+        Raises:
+            UsageError: what is given is no name of a namespace.
         """
+        if namespace is not None:
+            namespaces_given([namespace])
         self._life.disconnect(namespace)
 
     def drop(self, silent: bool = False) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from greenlet import getcurrent, greenlet
 
 from sioload.client.excerpt import excerpt, place_of_error, place_of_function
+from sioload.client.given import check_function
 from sioload.client.namespace import plain
 from sioload.errors import (
     AckTimeout,
@@ -204,6 +205,7 @@ class Verdict:
     __slots__ = ("_discreet", "_ok", "_place", "_value")
 
     def __init__(self, ok: Callable[[Any], Any], discreet: Callable[[str], str]) -> None:
+        check_function(ok, "ok")
         self._ok = ok
         self._discreet = discreet
         self._place = ""

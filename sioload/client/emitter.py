@@ -10,6 +10,7 @@ from typing import Any, Final
 import gevent
 
 from sioload.client.emits import Emit, Unacked, Verdict
+from sioload.client.given import check_function, seconds_given
 from sioload.client.manager import Manager, Phase
 from sioload.client.namespace import plain, row_name
 from sioload.client.pending import Pending, Wait
@@ -82,17 +83,19 @@ class Emitter:
         shown: str,
         namespace: str,
         event: str | int,
-        timeout: float | None,
+        timeout: object,
         ok: Verdict | None,
         callback: Callable[..., Any] | None = None,
     ) -> Emit:
         """An emit that wants an answer begins; its time runs."""
+        patience = self._options.ack_timeout if timeout is None else seconds_given(timeout, "timeout")
+        check_function(callback, "callback")
         now = _clock()
         recorder = self.fleet.recorder
         if self.label:
             shown += self.label
         row = recorder.rows.get((kind, shown)) or recorder.row(kind, shown)
-        deadline = now + (self._options.ack_timeout if timeout is None else timeout)
+        deadline = now + patience
         slot = None if self.pace is None else self.pace.take(row, now)
         started, paced = (now, False) if slot is None else (slot, True)
         ledger, woken = recorder.ledger, self._pending

@@ -18,7 +18,7 @@ from sioload.net.deadlines import due
 from sioload.net.guard import guarded
 from sioload.net.tls import Tickets
 from sioload.net.tunnel import by_way_of, unused
-from sioload.options import Options
+from sioload.options import Options, check_strings
 from sioload.session.asking import SILENCE
 from sioload.session.connection import Connection
 from sioload.session.connection import Listener as SessionListener
@@ -282,7 +282,9 @@ def _prepare(
 ) -> None:
     """In a greenlet."""
     if headers is not None:
-        request.headers.update(headers())
+        given = headers()
+        check_strings("headers", given)
+        request.headers.update(given)
     if hook is not None:
         hook(request)
     request.check()

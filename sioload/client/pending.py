@@ -12,6 +12,7 @@ from gevent.hub import Waiter
 
 from sioload.client.emits import ERRORS, Emit, value_of
 from sioload.client.excerpt import place_of_function
+from sioload.client.given import check_function
 from sioload.errors import Outcome
 from sioload.measure.rows import Row
 from sioload.net.wakeups import Woken
@@ -60,6 +61,7 @@ class Wait:
         emit: Emit | None = None,
         owner: object = None,
     ) -> None:
+        check_function(where, "where")
         self._woken = woken
         self.row = row
         self.owner = owner

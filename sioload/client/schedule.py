@@ -16,6 +16,7 @@ import gevent
 from gevent.event import Event
 
 from sioload.client.emits import Emit
+from sioload.client.given import seconds_given
 from sioload.errors import EmitError, Outcome, UsageError
 from sioload.plain import Json
 
@@ -177,7 +178,8 @@ class Schedule:
         self._interval = 1.0 / checked_rate(rate, "schedule()")
         if isinstance(max_outstanding, bool) or not isinstance(max_outstanding, int) or max_outstanding < 1:
             raise UsageError(f"schedule(): max_outstanding must be above 0, not {max_outstanding!r}")
-        if duration is not None and (not isinstance(duration, int | float) or not 0 < duration < math.inf):
+        lasts = math.inf if duration is None else seconds_given(duration, "schedule(): the duration")
+        if duration is not None and not 0 < lasts < math.inf:
             raise UsageError(f"schedule(): the duration must be seconds above 0, not {duration!r}")
         self._sender = sender
         self._row = row
@@ -188,7 +190,7 @@ class Schedule:
         self._ack_timeout = ack_timeout
         self._number = 0
         self._origin = perf_counter()
-        self._until = math.inf if duration is None else self._origin + duration - _ROUNDING
+        self._until = self._origin + lasts - _ROUNDING
         self._over = False
         self._waiting: deque[tuple[_Scheduled, Any]] = deque()
         self._done = Event()

@@ -84,7 +84,8 @@ def parse_url(url: object, path: str | None = None) -> Endpoint:
         OptionError: the URL has no scheme that is spoken here, no host, or a port that is no number.
     """
     if not isinstance(url, str) or not url:
-        raise OptionError("no URL: set host on the user class, pass --host, or give connect() a URL")
+        found = f"url {url!r} is no text" if url else "no URL"
+        raise OptionError(f"{found}: set host on the user class, pass --host, or give connect() a URL")
     return _parse(url, path)
 
 

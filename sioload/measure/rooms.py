@@ -36,6 +36,8 @@ def key_of(value: Json) -> str:
     """
     if value.__class__ is str and value[:1] > _EVERYONE:
         key: str = value
+    elif value != value:  # JSON has null for it, which is another room
+        raise ValueError(f"{value!r} can't be a room, identity or sender: it equals nothing")
     else:
         try:
             key = _JSON + orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()

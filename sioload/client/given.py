@@ -1,0 +1,52 @@
+"""What a script gives to a client's methods: taken as it is meant, or refused with what would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sioload.errors import UsageError
+from sioload.plain import Json
+
+
+def seconds_given(value: object, what: str) -> float:
+    """A number of seconds.
+
+    Raises:
+        UsageError: it is no number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        raise UsageError(f"{what} must be a number of seconds, such as 5, not {value!r}")
+    return float(value)
+
+
+def check_function(given: object, what: str) -> None:
+    """Refuse what can't be called; None is no function, and may be given."""
+    if given is not None and not callable(given):
+        raise UsageError(f"{what} must be a function, not {given!r}")
+
+
+def namespaces_given(names: Iterable[Json]) -> list[str]:
+    """Names of namespaces, each once.
+
+    Raises:
+        UsageError: one is none.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        if not isinstance(name, str) or not name.startswith("/"):
+            raise UsageError(f"namespace {name!r} must begin with '/'")
+        found[name] = None
+    return list(found)
+
+
+def url_of(ask: Callable[[], Any]) -> str:
+    """What the function says that was given as a URL.
+
+    Raises:
+        UsageError: it returns none.
+    """
+    url = ask()
+    if not isinstance(url, str) or not url:
+        raise UsageError(f"the function url must return a text such as 'http://127.0.0.1:5000', not {url!r}")
+    return url

@@ -1,0 +1,93 @@
+"""What a script gives to a client's methods, and is wrong, is refused with the value and what is right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+import serverkit
+
+from sioload.client.api import SocketIOClient
+from sioload.errors import ConnectError, OptionError, UsageError
+
+Ask = Callable[[Any], object]
+NONE: Any = None
+NUMBER: Any = 5
+
+SECONDS = "must be a number of seconds, such as 5, not "
+CALLED: list[tuple[str, Ask, str]] = [
+    ("call, a text", lambda sio: sio.call("echo", 1, timeout="1"), f"timeout {SECONDS}'1'"),
+    ("call, no number", lambda sio: sio.call("echo", 1, timeout=math.nan), f"timeout {SECONDS}nan"),
+    ("call, True", lambda sio: sio.call("echo", 1, timeout=True), f"timeout {SECONDS}True"),
+    ("wait_for, a text", lambda sio: sio.wait_for("news", timeout="1"), f"timeout {SECONDS}'1'"),
+    ("wait_for, no number", lambda sio: sio.wait_for("news", timeout=math.nan), "not nan"),
+    ("expect, a list", lambda sio: sio.expect("news", timeout=[1]), f"timeout {SECONDS}[1]"),
+    ("sleep, a text", lambda sio: sio.sleep("1"), f"sleep(): the time {SECONDS}"),
+    ("sleep, no number", lambda sio: sio.sleep(math.nan), f"sleep(): the time {SECONDS}"),
+    ("schedule, True", lambda sio: sio.schedule("echo", rate=5, duration=True), f"duration {SECONDS}True"),
+    ("ok", lambda sio: sio.call("echo", 1, ok=True), "ok must be a function, not True"),
+    ("where", lambda sio: sio.wait_for("news", where=5, timeout=1), "where must be a function, not 5"),
+    ("where of a reply", lambda sio: sio.call("echo", 1, reply="echo", where="a"), "not 'a'"),
+    ("callback", lambda sio: sio.emit("echo", 1, callback="done"), "callback must be a function, not 'done'"),
+    ("disconnect", lambda sio: sio.disconnect("chat"), "namespace 'chat' must begin with '/'"),
+    ("a room", lambda sio: sio.rooms.add(math.nan), "nan can't be a room"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("ask", "says"), [each[1:] for each in CALLED], ids=[each[0] for each in CALLED])
+def test_a_call_is_refused_before_anything_is_sent(target: serverkit.Server, ask: Ask, says: str) -> None:
+    sio = SocketIOClient(None, url=target.url)
+    with gevent.Timeout(10):
+        sio.connect()
+        with pytest.raises(UsageError) as raised:
+            ask(sio)
+        assert says in str(raised.value)
+        ledger = sio.fleet.recorder.ledger
+        assert (ledger.emits, ledger.open) == (0, 0)
+        assert sio.call("echo", 1) == 1, "it goes on"
+        sio.close_quietly()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"url": 5}, "url 5 is no text"),
+        (
+            {"url": lambda: None},
+            "the function url must return a text such as 'http://127.0.0.1:5000', not None",
+        ),
+        ({"headers": 5}, "headers must be a dict of strings, not int"),
+        ({"namespaces": 5}, "namespaces must be a list of names such as '/chat', not 5"),
+    ],
+)
+def test_connect_is_refused_at_once(target: serverkit.Server, given: dict[str, Any], says: str) -> None:
+    sio = SocketIOClient(None, url=target.url)
+    with pytest.raises((UsageError, OptionError)) as raised:
+        sio.connect(**given)
+    assert says in str(raised.value)
+    with pytest.raises(OptionError, match="headers must be a dict of strings, not int"):
+        sio.connection_headers = NUMBER
+    with gevent.Timeout(10):
+        sio.connect()
+        sio.close_quietly()
+
+
+def test_a_function_for_headers_has_to_return_them(target: serverkit.Server) -> None:
+    sio = SocketIOClient(None, url=target.url)
+    with (
+        gevent.Timeout(10),
+        pytest.raises(ConnectError, match="headers must be a dict of strings, not NoneTy"),
+    ):
+        sio.connect(headers=lambda: NONE)
+
+
+def test_a_function_without_the_name_of_its_event_is_no_handler() -> None:
+    """`@sio.on`, where `@sio.on("news")` is meant, would be a handler of nothing."""
+    on: Any = SocketIOClient(None).on
+    with pytest.raises((UsageError, TypeError), match=r"is no name of an event|object expected"):
+
+        @on
+        def news(data: object) -> None: ...
