@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, TypeVar
 
 from sioload.client.dispatcher import Handler
+from sioload.client.given import check_function
 from sioload.client.namespace import plain, row_name
 from sioload.client.registry import ASYNC
 from sioload.errors import UsageError
@@ -67,7 +68,8 @@ def on(
         raise UsageError(f"on({event!r}): namespace {namespace!r} must begin with '/'")
     if name is not None and (not isinstance(name, str) or name == ""):  # type: ignore[redundant-expr]
         raise UsageError(f"on({event!r}): name must be a text, not {name!r}")
-
+    for what, function in (("sent_at", sent_at), ("delivery", delivery), ("room", room)):
+        check_function(function, f"on({event!r}): {what}")
     if room is not None and event == "*":
         raise UsageError("on('*'): room= needs the name of an event, which tells who is owed its messages")
 

@@ -161,6 +161,13 @@ def test_a_number_marks_a_method_too() -> None:
     assert list(handlers_of(Player)) == [("/chat", "3")]
 
 
+@pytest.mark.parametrize("what", ["sent_at", "delivery", "room"])
+def test_what_a_handler_is_asked_of_each_message_is_a_function(what: str) -> None:
+    given: Any = {what: "sent"}
+    with pytest.raises(UsageError, match=f"{what} must be a function, not 'sent'"):
+        on("news", **given)
+
+
 def test_handlers_that_would_never_be_called_are_refused() -> None:
     async def heard(*args: Any) -> None: ...
 
