@@ -29,6 +29,10 @@ from sioload.system import end_with_parent
 
 #: What a run's process may print last that explains why it left no report.
 _TAIL = 20
+#: Options of Locust that tell something and end.
+_TELLS = frozenset(
+    ("-h", "--help", "-V", "--version", "-l", "--list", "--show-task-ratio", "--show-task-ratio-json")
+)
 
 
 def run(
@@ -69,7 +73,9 @@ def run(
     for name, texts in (("checks", checks), ("args", args)):
         if isinstance(texts, str):
             raise UsageError(f"{name} is a list of texts, not one: {name}=[{texts!r}]")
-    args, env = list(args), env or {}
+        if not isinstance(texts, Iterable):
+            raise UsageError(f"{name} must be a list of texts, not {texts!r}")
+    args, env = list(args), {} if env is None else env
     _check(script, args, env)
     given = _load(users, run_time, spawn_rate, phases)
     for name, value in (("--host", host), ("--processes", _number("processes", processes, -1))):
@@ -105,6 +111,11 @@ def _check(script: str, args: Iterable[str], env: Mapping[str, str]) -> None:
         raise UsageError("run() gives the report: leave --sio-report out, and write its `data` to a file")
     if "--worker" in args:
         raise UsageError("run() gives the report, which a worker has none of: leave --worker out")
+    for arg in args:
+        if arg in _TELLS:
+            raise UsageError(f"args: {arg} makes no load: give it to locust itself, in a terminal")
+    if not isinstance(env, Mapping):
+        raise UsageError(f"env must be a dict of texts, not {env!r}")
     for name, value in env.items():
         if not isinstance(value, str):
             raise UsageError(f"env: {name}={value!r} is no text: give {str(value)!r}")
@@ -145,7 +156,8 @@ def _load(
 
 def _run_time(given: float | str) -> str:
     """Whole seconds: Locust knows no others, and takes none for a run without an end."""
-    text = given if isinstance(given, str) else f"{math.ceil(given)}s" if math.isfinite(given) else ""
+    number = isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
+    text = given if isinstance(given, str) else f"{math.ceil(given)}s" if number else ""
     if not re.match("[0-9]", text) or not re.search("[1-9]", text):
         raise UsageError(f"run_time={given!r} is no time: give seconds, or a text such as '1m30s'")
     return text

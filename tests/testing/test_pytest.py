@@ -98,7 +98,7 @@ def test_bad_usage_is_said():
         sioload.run({script!r}, users=1, run_time=1, checks=["CALL: p9x < 1s"])
     with pytest.raises(sioload.UsageError, match="leave users= and run_time= out"):
         sioload.run({script!r}, users=1, phases="1 users for 1s")
-    for time in (0, 0.0, -0.5, "0s", -1, "-1s", "soon", float("nan"), float("inf")):
+    for time in (0, 0.0, -0.5, "0s", -1, "-1s", "soon", float("nan"), float("inf"), True):
         with pytest.raises(sioload.UsageError, match="is no time"):
             sioload.run({script!r}, run_time=time)
     for users in (0, -1):
@@ -111,7 +111,10 @@ def test_bad_usage_is_said():
         ({{"users": 1.5}}, "users=1.5 is no whole number"),
         ({{"processes": True}}, "processes=True is no whole number"),
         ({{"env": {{"ROOMS": 5}}}}, "env: ROOMS=5 is no text: give '5'"),
+        ({{"env": 5}}, "env must be a dict of texts, not 5"),
+        ({{"checks": 5}}, "checks must be a list of texts, not 5"),
         ({{"args": ["--worker"]}}, "leave --worker out"),
+        ({{"args": ["--help"]}}, "--help makes no load: give it to locust itself"),
     ):
         with pytest.raises(sioload.UsageError, match=said):
             sioload.run({script!r}, run_time=1, host={url!r}, **more)
