@@ -83,6 +83,10 @@ def compare(
     reports = (("a report", path) for path in (*base, *new))
     if fault := same_file([*reports, ("--markdown", markdown), ("--json", as_json), ("--html", html)]):
         raise UsageError(fault)
+    for side in (base, new):
+        found_at = [Path(path).resolve() for path in side]
+        if again := [path for path, at in zip(side, found_at, strict=True) if found_at.count(at) > 1]:
+            raise UsageError(f"{again[-1]} stands twice on a side: each file is a run, repeats are others")
     before, after = ([_read(path) for path in side] for side in (base, new))
     found = compared(before, after, fail_on)
     if strict and not found["comparable"]:

@@ -208,6 +208,8 @@ def test_bad_usage_is_one_line(tmp_path: Path, capsys: Any) -> None:
         ([good, "--with", good, "--fail-on", "drill: not_back +1"], "counts and times of rows, ledger"),
         ([good, "--with", good, "--fail-on", "CALL[mesage]: p99 +10%"], "(nearest: CALL[message])"),
         ([good, "--with", good, "--markdown", "/dev/null/x.md"], "can't write"),
+        ([good, good, "--with", good], f"{good} stands twice on a side"),
+        ([good, "--with", f"{tmp_path}/./{good.name}", good], "each file is a run, repeats are others"),
         ([good, "--with", good, "--json", good], "a report and --json both name"),
         ([good, "--with", good, "--html", "x", "--json", "x"], "--json and --html both"),
     ]:
@@ -379,16 +381,18 @@ def test_texts_fit_their_places_and_names_are_shown_as_they_are() -> None:
 
 
 def test_files_are_written_and_exit_code_3_is_for_what_fail_on_asks(tmp_path: Path, capsys: Any) -> None:
-    (tmp_path / "a.json").write_text(TEXT)
-    (tmp_path / "b.json").write_text(json.dumps(SLOW))
+    for name, text in (("a", TEXT), ("b", json.dumps(SLOW))):
+        for file in (f"{name}.json", f"{name}2.json"):
+            (tmp_path / file).write_text(text)
     files = {kind: str(tmp_path / "new" / "folder" / f"out.{kind}") for kind in ("markdown", "json", "html")}
     outputs = [part for kind, path in files.items() for part in (f"--{kind}", path)]
     a, b = str(tmp_path / "a.json"), str(tmp_path / "b.json")
-    assert main(["compare", a, a, "--with", b, b, *outputs, "--fail-on", "CALL: p99 +10%"]) == 3
+    a2, b2 = str(tmp_path / "a2.json"), str(tmp_path / "b2.json")
+    assert main(["compare", a, a2, "--with", b, b2, *outputs, "--fail-on", "CALL: p99 +10%"]) == 3
     assert main(["compare", a, "--with", b]) == 0
     assert "1 of 1 --fail-on failed; exit code 3" in capsys.readouterr().out
     written = json.loads(Path(files["json"]).read_text())
-    assert written["exit_code"] == 3 and [run["file"] for run in written["before"]] == [a, a]
+    assert written["exit_code"] == 3 and [run["file"] for run in written["before"]] == [a, a2]
     page, comment = (Path(files[kind]).read_text() for kind in ("html", "markdown"))
     assert "sioload-data" in page and "<td>p99 ms</td>" in page and "http-equiv" in page
     assert comment.startswith("### sioload compare")
