@@ -108,7 +108,7 @@ class Polling:
     # Receiving.
 
     def go_on(self) -> None:
-        """Start the next GET, unless one is under way or was the last; while pausing, report once nothing is."""
+        """Start the next GET, unless one is under way or was the last; while pausing, report when none is."""
         if self.closed or self._polls:
             return
         line = self._get
