@@ -11,7 +11,7 @@ from sioload.report import drill
 from sioload.report.capacity import lines as level_lines
 from sioload.report.capacity import name_of_failure
 from sioload.report.document import UNVERIFIED, unverified
-from sioload.report.summary import ran, users_text
+from sioload.report.summary import ended_early, ran, users_text
 from sioload.report.words import counted, ms
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -49,6 +49,7 @@ def junit_xml(report: Mapping[str, Json]) -> str:
 def _told(report: Mapping[str, Json]) -> dict[str, str]:
     """What is told beside the checks, by its name: a warning, the phases, a search and its levels."""
     told = {"warning": UNVERIFIED} if unverified(report) else {}
+    told |= {"time": early} if (early := ended_early(report)) else {}
     for phase in report["phases"]:
         calls, latency = phase["calls"], phase["calls"]["latency_ms"] or {}
         times = f", p50 {latency['p50']:g} ms, p99 {latency['p99']:g} ms" if latency else ""

@@ -100,6 +100,7 @@ def report(
     asked_of: Mapping[str, int] | None = None,
     server: Sequence[Mapping[str, Json]] = (),
     capacity: Mapping[str, Json] | None = None,
+    ended_by: str = "",
 ) -> dict[str, Json]:
     """The report as a JSON-able document.
 
@@ -123,6 +124,7 @@ def report(
         asked_of: how many users of each class were asked for, at most; as many as ran without.
         server: what was read of the servers.
         capacity: what a search for it found.
+        ended_by: the signal that ended the run before its time; "" without.
     """
     stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     blocks = None if figures.going else figures.blocks
@@ -161,6 +163,7 @@ def report(
         "exit_reason": exit_reason,
         "exit_code": exit_code,
         **({} if capacity is None else {"capacity": capacity}),
+        **({"ended_by": ended_by} if ended_by else {}),
     }
 
 

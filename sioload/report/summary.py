@@ -117,7 +117,13 @@ def summary_text(
 def ran(report: Mapping[str, Json]) -> str:
     """On which server, if users have one in common, with how many of them, and for how long a run went on."""
     host = f"{report['host']}, " if report["host"] else ""
-    return f"{host}{counted(report['users']['peak'], 'user')}, {report['duration_s']:.1f} s"
+    early = f", {told}" if (told := ended_early(report)) else ""
+    return f"{host}{counted(report['users']['peak'], 'user')}, {report['duration_s']:.1f} s{early}"
+
+
+def ended_early(report: Mapping[str, Json]) -> str:
+    """That a signal ended the run before its time; "" if none did."""
+    return f"ended early by {report['ended_by']}" if report.get("ended_by") else ""
 
 
 def _table(events: Sequence[Mapping[str, Json]], width: int) -> list[str]:

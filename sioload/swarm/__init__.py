@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import locust
 import locust.stats
 from gevent.hub import get_hub
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 from locust.util.load_locustfile import load_locustfile
 
 from sioload.client.excerpt import place_of_error
@@ -162,6 +162,15 @@ def _ends(part: Local | Worker | Master | Single) -> bool:
     return not isinstance(part, Local | Master) or not (part.judge.running or part.settled)
 
 
+def _note_end(part: Local | Worker | Master | Single, number: signal.Signals) -> None:
+    """A signal ends a run before its time, if that has one: the report tells."""
+    environment: Any = part.judge.environment if isinstance(part, Local | Master) else None
+    if environment is None or environment.runner.state not in (STATE_SPAWNING, STATE_RUNNING):
+        return
+    if environment.shape_class is not None or getattr(environment.parsed_options, "run_time", None):
+        part.judge.ended_by = number.name  # type: ignore[union-attr]
+
+
 def _attach_interruptible(environment: Environment) -> None:
     # The event loop hasn't run since the imports began. Locust's timer of `--run-time`, set by the loop's own
     # idea of now, would end the run that much too early.
@@ -180,6 +189,7 @@ def _attach_interruptible(environment: Environment) -> None:
     if isinstance(part, Local | Master):
         part.desk.stock.warn(_most_users(environment))
     signals = [signal.SIGINT] if isinstance(part, Single) else [signal.SIGINT, signal.SIGTERM]
-    interrupts = Interrupts(signals, part.hurry, partial(_quits, part), partial(_ends, part))
+    note = partial(_note_end, part)
+    interrupts = Interrupts(signals, note, part.hurry, partial(_quits, part), partial(_ends, part))
     quitted: Any = environment.events.quit
     quitted.add_listener(lambda **_: interrupts.restore())

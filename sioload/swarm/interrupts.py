@@ -30,6 +30,7 @@ class Interrupts:
     def __init__(
         self,
         signals: Iterable[signal.Signals],
+        begun: Callable[[signal.Signals], None],
         hurry: Callable[[], None],
         quitting: Callable[[], bool],
         stopping: Callable[[], bool],
@@ -37,10 +38,12 @@ class Interrupts:
         """
         Args:
             signals: SIGINT, and SIGTERM if it is to end the run in order.
+            begun: told of one that is to end the run, in the hub.
             hurry: called in a greenlet.
             quitting: whether the process is ending already, for whatever reason.
             stopping: whether a run is being ended.
         """
+        self._begun = begun
         self._hurry = hurry
         self._quitting = quitting
         self._stopping = stopping
@@ -58,6 +61,7 @@ class Interrupts:
         """In the hub."""
         if not self._quitting() and not self._heeded():
             self._first, self._hurried = perf_counter(), False
+            self._begun(number)
             if number == signal.SIGINT:
                 get_hub().loop.run_callback(self._interrupt)
             else:  # Locust listens to it later than it begins to wait for workers, or for a shape's end

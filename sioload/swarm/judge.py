@@ -54,6 +54,7 @@ class Judge:
         swarm: the newest snapshot of each process.
         names: names of rows that are shown; later ones become `(other)`, here as in Locust's own table.
         running: a test goes on.
+        ended_by: the signal that ended it before its time; "" without.
         timeline: where it is cut.
         makers: make more files at the end of a run, as `path -> text`, from its report and figures.
     """
@@ -90,6 +91,7 @@ class Judge:
         self._html_file = outputs.take_over_html(environment.parsed_options)
         self._watch = Watch(self._checks)
         self.timeline = Timeline(environment, self._checks, swarm.windows, marked)
+        self.ended_by = ""
         self._aborted: CheckResult | None = None
         self._faults: list[str] = []
         self._workers = 0
@@ -122,7 +124,7 @@ class Judge:
         self._workers = workers
         self.servers.begin()
         self._count_from_now()
-        self._aborted = None
+        self.ended_by, self._aborted = "", None
         self._faults.clear()
         self._asked = 0
         self._asked_of.clear()
@@ -243,6 +245,7 @@ class Judge:
             server=[metric.document(self._since) for metric in figures.servers],
             asked_of=self._asked_of,
             capacity=None if search is None else search.document(),
+            ended_by=self.ended_by if search is None else "",
         )
 
     def _evaluate(self, check: Check, figures: Figures) -> CheckResult:

@@ -117,6 +117,11 @@ def test_the_rate_is_each_users_own(node4, tmp_path):
     assert 5 < row(report, "CALL", "echo")["count"] <= 5 * (4 * 3 + 1)
 
 
+def test_a_run_that_lasts_its_time_says_nothing_of_its_end(target, tmp_path):
+    done, report = bench(target.url, tmp_path, "--emit", "echo")
+    assert "ended" not in done.out.splitlines()[1] and "ended_by" not in report, done.out
+
+
 def test_processes_share_the_users(node4, tmp_path):
     done, report = bench(node4.url, tmp_path, "--emit", "echo", "--ack", "--rate", "20", "--processes", "2")
     assert done.code == 0, done.text
@@ -140,13 +145,23 @@ def test_a_signal_ends_it_in_order(node4, tmp_path, number):
         "--ack",
         "--rate",
         "max",
+        "--run-time",
+        "60s",
         "--sio-report",
         report,
+        "--sio-junit",
+        tmp_path / "junit.xml",
+        "--sio-html",
+        tmp_path / "report.html",
     ]
     with serverkit.Process(serverkit.sioload(args), cwd=tmp_path, fresh=True) as process:
         process.wait_for(r":\d\d  20 users  20 open", 30)
         process.signal(number)
         assert process.wait(20) == 0, str(process)
+        told = process.out
+    early = f"ended early by {number.name}"
+    assert f" s, {early}\n" in told and f'"{early}"' in (tmp_path / "junit.xml").read_text()
+    assert f"UTC, {early}<" in (tmp_path / "report.html").read_text()
     ledger = json.loads(report.read_text())["ledger"]
     assert ledger["acked"] == ledger["emits"] == node4.counts()["received"]["/"]["echo"] > 0
 
