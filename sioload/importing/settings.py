@@ -263,8 +263,8 @@ def connection_options(
             options["query"] = confided(_query(value, templates), columns)
         elif key == "parser" and "msgpack" in str(value):
             options["parser"] = "msgpack"
-        elif key == "upgrade" and value is False:
-            options.setdefault("transports", ["polling"])
+        elif key == "upgrade" and isinstance(value, bool):
+            continue
         elif key == "rejectUnauthorized":  # Artillery gives config.tls to the same client
             options["tls_verify"] = value is not False
         elif key in _OPTIONS and value is not None:
@@ -277,6 +277,8 @@ def connection_options(
             options[_MILLISECONDS[key]] = number_of(value) / 1000
         else:
             leave(f"socketio.{said(key, 40)}")
+    if given.get("upgrade") is False:  # whichever comes first carries all of a session
+        options["transports"] = options.get("transports", ["polling"])[:1]
     timeout = seconds_of_time(config.get("timeout")) if "timeout" in config else None
     if timeout:
         options["ack_timeout"] = timeout

@@ -137,6 +137,22 @@ def test_a_loop_turns_as_often_as_its_template_says(tmp_path, capsys):
     assert re.findall(r"loop count \{\{ (\w+) \}\}: the loop has one turn", left) == ["name", "gone"]
 
 
+@pytest.mark.parametrize(
+    ("given", "transports"),
+    [
+        ("upgrade: false", ["polling"]),
+        ("upgrade: false, transports: [polling, websocket]", ["polling"]),
+        ("transports: [websocket, polling], upgrade: false", ["websocket"]),
+        ("upgrade: true, transports: [polling, websocket]", ["polling", "websocket"]),
+    ],
+)
+def test_a_connection_that_may_not_upgrade_has_one_transport(tmp_path, capsys, given, transports):
+    config = f"{HEAD}  socketio: {{{given}}}\n"
+    script = imported_text(tmp_path, f"{config}scenarios: [{{engine: socketio, flow: [{{emit: [x]}}]}}]\n")
+    assert f"{transports}" in script.text.replace('"', "'")
+    assert "Left out:" not in capsys.readouterr().out
+
+
 def test_the_engine_of_all_scenarios_may_be_said_once(tmp_path, capsys):
     script = imported_text(
         tmp_path, f"{HEAD}  engine: socketio\nscenarios: [{{flow: [{{emit: [x], namespace: /chat}}]}}]\n"
