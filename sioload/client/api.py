@@ -319,11 +319,11 @@ class SocketIOClient(ClientBase):
             timeout: seconds; `ack_timeout` without.
 
         Raises:
-            AckTimeout: it didn't come in time.
+            AckTimeout: it didn't come in time. NotConnected: `connect()` wasn't called yet.
             ConnectionLost: the connection ended for good meanwhile.
         """
         with self.expect(event, namespace, where, timeout) as expected:
-            pass
+            self._emitter.check_begun()
         return expected.args
 
     def expect(

@@ -179,6 +179,15 @@ class Emitter:
                 raise self._refusal("no connection in time")
             self._sleepers.sleep(until)
 
+    def check_begun(self) -> None:
+        """Refuse to wait for what can't come.
+
+        Raises:
+            NotConnected: `connect()` was never called.
+        """
+        if self._manager.opener.endpoint is None:
+            raise self._refusal(self._why_not(""))
+
     def _refusal(self, reason: str) -> NotConnected:
         error = NotConnected(reason)
         error.emitter = self

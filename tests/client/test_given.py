@@ -11,7 +11,7 @@ import pytest
 import serverkit
 
 from sioload.client.api import SocketIOClient
-from sioload.errors import ConnectError, OptionError, UsageError
+from sioload.errors import AckTimeout, ConnectError, NotConnected, OptionError, UsageError
 
 Ask = Callable[[Any], object]
 NONE: Any = None
@@ -72,6 +72,16 @@ def test_connect_is_refused_at_once(target: serverkit.Server, given: dict[str, A
         sio.connection_headers = NUMBER
     with gevent.Timeout(10):
         sio.connect()
+        sio.close_quietly()
+
+
+def test_a_wait_before_connect_is_refused_at_once(target: serverkit.Server) -> None:
+    sio = SocketIOClient(None, url=target.url)
+    with gevent.Timeout(5), pytest.raises(NotConnected, match=r"not connected: call connect\(\) first"):
+        sio.wait_for("news", timeout=60)
+    with gevent.Timeout(10):
+        with pytest.raises(AckTimeout), sio.expect("welcome", timeout=0.1):
+            sio.connect()
         sio.close_quietly()
 
 
