@@ -80,6 +80,8 @@ class Templates:
         known = self.names.get(name[0])
         if known is None:
             known = Variable(name[0])
+        if path[-1:] == ("length",):
+            self._left_out(f"{{{{ {code} }}}}: taken as a key; of a list or a text, write len() there")
         return At(known, path) if path else known
 
     def _called(self, name: str, args: list[str], written: str) -> Value:

@@ -153,6 +153,16 @@ def test_a_connection_that_may_not_upgrade_has_one_transport(tmp_path, capsys, g
     assert "Left out:" not in capsys.readouterr().out
 
 
+def test_a_length_is_named(tmp_path, capsys):
+    """Which list or text has it, or which object such a key, is known only when the script runs."""
+    flow = "{emit: [x, '{{ words.length }}', '{{ words.lengthy }}']}"
+    variables = "  variables: {words: [[a, b]]}\n"
+    imported_text(tmp_path, f"{HEAD}{variables}scenarios: [{{engine: socketio, flow: [{flow}]}}]\n")
+    left = capsys.readouterr().out.partition("Left out:")[2]
+    assert "{{ words.length }}: taken as a key; of a list or a text, write len() there" in left
+    assert "lengthy" not in left
+
+
 def test_the_engine_of_all_scenarios_may_be_said_once(tmp_path, capsys):
     script = imported_text(
         tmp_path, f"{HEAD}  engine: socketio\nscenarios: [{{flow: [{{emit: [x], namespace: /chat}}]}}]\n"
