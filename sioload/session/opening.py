@@ -41,8 +41,7 @@ class Opening(Asking, FrameListener):
         if self._moved(response.status, response.headers):
             return
         if response.status != 200:
-            transport = "open" if requests.generation.eio is None else "polling"
-            self._refused(response.status, response.body, transport)
+            self._refused(response.status, response.body, "polling")
             return
         spoken = identify(response.status, response.body, requests.options.base64)
         if spoken is None and self._finding is None and requests.generation.eio is None:

@@ -195,6 +195,17 @@ def test_another_parser_than_the_servers(
     )
 
 
+def test_a_refused_handshake_of_0_9_came_on_the_transport_that_it_was_asked_for_on() -> None:
+    def refuse(peer: Peer) -> None:
+        peer.request()
+        peer.reply(403, b"no")
+
+    with Hostile(refuse) as server:
+        run = tried(server.url, "--json", options={"version": 0, "transports": ["polling"]})
+    passed = [(line["way"], line["transport"]) for line in lines_of(run) if "transport" in line]
+    assert passed[:2] == [("sent", "polling"), ("received", "polling")], run.text
+
+
 def test_an_origin_that_the_server_refuses(servers: Servers, tmp_path: Path) -> None:
     options = {"headers": {"Origin": "http://elsewhere.test"}}
     has(mistaken(tmp_path, servers("target").url, options=options), ["origin", "Origin"])
