@@ -96,7 +96,7 @@ class Namespaces(Control):
 
     @property
     def missing(self) -> str:
-        """Those that aren't joined yet."""
+        """Those that aren't joined yet, for a message: "namespace /, /chat"."""
         return f"namespace {', '.join(n.name for n in self.wanted.values() if not n.connected)}"
 
     def row(self, type: str, name: str, error: Exception | None = None) -> Row:

@@ -157,7 +157,7 @@ def accepted(head: bytes, key: str, protocols: tuple[str, ...] = ()) -> list[tup
 
 
 def _read(head: bytes, proof: str, protocols: tuple[str, ...]) -> list[tuple[str, str]] | None:
-    """As `accepted`."""
+    """The headers of an answer that wasn't there before, None if it isn't a whole and plain yes."""
     if len(head) > LONG or _HEAD.fullmatch(head) is None:
         return None
     headers = []
