@@ -126,15 +126,8 @@ class Dialler:
     def _next(self) -> None:
         for address, last in self._addresses:
             try:
-                sock = _socket.socket(address.family, KIND)
-            except OSError as error:
-                self._reason = _dial_reason(error)
-                continue
-            self._sock = sock
-            self._waited_for = address
-            failure: OSError | None = None
-            code = 0
-            try:
+                sock = self._sock = _socket.socket(address.family, KIND)
+                self._waited_for = address
                 sock.setsockopt(TCP, NODELAY, 1)
                 if self._options.read_rate is not None:
                     narrow(sock)
@@ -143,11 +136,9 @@ class Dialler:
                 if code == errno.EINPROGRESS:  # which is over at once where the server is on this machine
                     code = sock.connect_ex(address.sockaddr)
                 if code not in (0, errno.EALREADY):
-                    failure = OSError(code, os.strerror(code))
+                    raise OSError(code, os.strerror(code))
             except OSError as error:
-                failure = error
-            if failure is not None:
-                self._reason = _dial_reason(failure)
+                self._reason = _dial_reason(error)
                 self._drop()
                 continue
             if not last:
