@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, get_args
+from typing import Final
 
 from sioload.errors import End, Reason
 from sioload.socketio.detect import refuses_version, unknown_session
-
-#: The closed set that DISCONNECT rows and reports use.
-REASONS: Final[tuple[str, ...]] = get_args(Reason)
 
 #: Why a server may close a websocket without a word.
 CAUSES: Final = "refused, or the URL, its port or the option path is wrong"

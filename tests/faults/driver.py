@@ -21,16 +21,15 @@ import time  # noqa: E402
 from collections import Counter  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+from typing import Any, get_args  # noqa: E402
 
 import gevent  # noqa: E402
 from gevent.fileobject import FileObjectThread  # noqa: E402
 
 from sioload.client.api import SocketIOClient  # noqa: E402
-from sioload.errors import ConnectError, EmitError  # noqa: E402
+from sioload.errors import ConnectError, EmitError, Reason  # noqa: E402
 from sioload.net.fleet import Fleet  # noqa: E402
 from sioload.net.resolve import Address  # noqa: E402
-from sioload.session.ends import REASONS  # noqa: E402
 from sioload.socketio.backoff import backoff  # noqa: E402
 from sioload.socketio.generations import VERSIONS, Generation  # noqa: E402
 
@@ -254,7 +253,7 @@ def main() -> None:
     driver = Driver()
     gevent.sleep(0.05)  # the thread that reads is part of the baseline
     out = sys.stdout
-    print(json.dumps({"reasons": REASONS}), file=out, flush=True)
+    print(json.dumps({"reasons": get_args(Reason)}), file=out, flush=True)
     for line in lines:
         asked = json.loads(line)
         if driver.groups == {}:

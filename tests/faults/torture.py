@@ -21,17 +21,16 @@ import ssl  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+from typing import Any, get_args  # noqa: E402
 
 import gevent  # noqa: E402
 import gevent.hub  # noqa: E402
 
 from sioload.client.api import SocketIOClient  # noqa: E402
-from sioload.errors import ConnectError, EmitError  # noqa: E402
+from sioload.errors import ConnectError, EmitError, Reason  # noqa: E402
 from sioload.net import deadlines, dial, resolve, stream  # noqa: E402
 from sioload.net import tls as tls_streams  # noqa: E402
 from sioload.net.fleet import Fleet  # noqa: E402
-from sioload.session.ends import REASONS  # noqa: E402
 
 NET = str(Path(dial.__file__).parent)
 PATIENCE = 8.0  # seconds for one run of a scenario
@@ -258,12 +257,12 @@ class Scenario:
             faults.append(f"the ledger: {recorder.ledger.encode()}")
         if fleet.members or fleet.probes:
             faults.append(f"{len(fleet.members)} members, {len(fleet.probes)} probes are left")
-        if set(recorder.connections.closed) - set(REASONS):
+        if set(recorder.connections.closed) - set(get_args(Reason)):
             faults.append(f"reasons: {recorder.connections.closed}")
         if any(recorder.connections.encode()["current"].values()):
             faults.append(f"connections: {recorder.connections.encode()}")
         names = {t.name for t in recorder.totals() if t.type == "DISCONNECT"}
-        if names - {*REASONS, "namespace closed"}:
+        if names - {*get_args(Reason), "namespace closed"}:
             faults.append(f"disconnects: {names}")
         return {"faults": faults, "internal": list(recorder.internal_errors), "user": suffering.value}
 

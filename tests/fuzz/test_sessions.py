@@ -12,7 +12,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import settings
@@ -23,7 +23,7 @@ from net.wire import Tape, frame
 import sioload.session.requests
 from sioload.client.manager import Manager, Phase
 from sioload.engineio.urls import Endpoint
-from sioload.errors import End, Refused
+from sioload.errors import End, Reason, Refused
 from sioload.net.deadlines import Deadlines
 from sioload.net.dial import Dialler
 from sioload.net.fleet import Fleet
@@ -32,7 +32,6 @@ from sioload.net.stream import CLOSED
 from sioload.net.websocket import WebSocket
 from sioload.options import Options
 from sioload.session.connection import Connection
-from sioload.session.ends import REASONS
 from sioload.socketio.generations import VERSIONS
 
 TRANSPORTS = (["polling", "websocket"], ["websocket"], ["polling"])
@@ -140,7 +139,7 @@ class Watched(Manager):
     __slots__ = ()
 
     def on_session_end(self, end: End, connection: Connection | None) -> None:
-        assert end.kind in REASONS
+        assert end.kind in get_args(Reason)
         WORLDS[-1].closed[id(connection)] += 1
         assert connection is not None, "it ended twice"
         super().on_session_end(end, connection)
