@@ -329,8 +329,9 @@ class Master:
         """The merged figures. Once the test is over, whoever hasn't reported its end is lost."""
         self.own.gather(last=self.settled)
         if not self.judge.running:
+            waited_for = self.roster.waited_for() if self._asked else self.roster.awaited()
             for client_id, peer in self.roster.peers.items():
-                if not peer.final:
+                if not peer.final and client_id not in waited_for:
                     self.swarm.lost(client_id, peer.heard + 1.0)
         return self.swarm.figures()
 
