@@ -51,7 +51,8 @@ class Master:
         )
         self.test = 0
         self.roster = Roster(runner)
-        self._asked = self._starting = self._ending = False
+        self._asked = self._starting = False
+        self._stopper: Any = None
         self._deferred: list[tuple[str, Message]] = []
         self._quit = self._hurried = False
         guard = self.guard = Guard(environment, self.judge.internal_error)
@@ -78,7 +79,7 @@ class Master:
     def on_test_starting(self, **_: object) -> None:
         """Before listeners of the script: the requests that they make count. Waits for the test before."""
         waited = False
-        while self._ending or (waited and self.roster.returning()):
+        while (self._stopper is not None and not self._stopper.dead) or (waited and self.roster.returning()):
             waited = True
             self._listen(0.02)
         if waited:  # Locust forgot the test before when what was left of it hadn't come in yet
@@ -232,13 +233,15 @@ class Master:
         dispatcher = self.runner._users_dispatcher
         if dispatcher is not None:
             dispatcher._target_user_count = dispatcher._current_user_count
-        self._ending = True
+        self._stopper = gevent.getcurrent()
         self.own.end()
         self.judge.end()
 
     def on_test_stop(self, **_: object) -> None:
-        self.gather()
-        self._ending = False
+        try:
+            self.gather()
+        finally:
+            self._stopper = None
 
     def on_quitting(self, **_: object) -> None:
         """A signal ended the run. Registered last, it runs first: Locust still listens to workers."""
