@@ -3,12 +3,13 @@
 With `version` "auto" an opening speaks whatever generation the answers show. While its server's is unknown
 (`Finding.asks`) it also tries the other forms of handshake where an answer shows nothing:
 
-- refused version, garbage or an end after a 101: the other revision of Engine.IO
+- refused version, garbage or an end after a 101, a websocket's 403 without a word (ASGI servers): the other
+  revision of Engine.IO
 - closed without a byte, 404, 5xx, a page: the handshake of 0.9
 - 3 s of silence: the same, beside the first request
 - 404: before that, the path without its slash at the end (a fixed version tries it too), until both forms
   were tried in vain, or a session opened
-- 401, 403, 407, 429: that user's own refusal; 502, 503, 504: nobody's, the server isn't there
+- other 403s, 401, 407, 429: that user's own refusal; 502, 503, 504: nobody's, the server isn't there
 - a websocket's open packet without `maxPayload` may be of 1.x to 3.x: nothing is sent for 1 s, in which old
   servers open "/" by themselves (a CONNECT of ours would run its handler again), and new ones say nothing
 
@@ -33,7 +34,7 @@ from sioload.net.stream import Stream
 from sioload.net.websocket import WebSocket
 from sioload.session.beside import Beside
 from sioload.session.requests import Requests
-from sioload.socketio.detect import accepts, leads_on, refuses_version
+from sioload.socketio.detect import accepts, leads_on, refuses_version, says_nothing
 from sioload.socketio.generations import UNKNOWN_3, V0, V2, V4, Generation
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ class Asking(ABC):
         if not self._requests.sid:
             self.stage = "open"
             self._asked = perf_counter()
-            if self._finding is None or self._finding.asks:
+            if self._wonders:
                 self._wait(SILENCE, self._silent)
 
     def _wait(self, seconds: float, then: Callable[[float], None]) -> None:
@@ -277,6 +278,11 @@ class Asking(ABC):
         row = self._requests.row("OPEN", "(probe)")
         row.add(perf_counter() - self._asked)
 
+    @property
+    def _wonders(self) -> bool:
+        """Whether it isn't known, but at most thought, what the server speaks."""
+        return self._finding is None or self._finding.asks
+
     def _other_eio(self) -> str:
         return "4" if form_of(self._requests.generation) == "3" else "3"
 
@@ -296,6 +302,8 @@ class Asking(ABC):
         form = form_of(self._requests.generation)
         if refuses_version(status, body) and form != "0":
             self._failed(report, self._other_eio(), sure=True)
+        elif transport == "websocket" and says_nothing(status, body) and self._wonders and form != "0":
+            self._failed(report, self._other_eio())
         elif leads_on(status, body) and self._finding is not None:
             self._failed(report, "4" if form == "0" else "0")
         elif form == "0" and status == 400:  # some Engine.IO answers

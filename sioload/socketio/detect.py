@@ -83,6 +83,14 @@ def refuses_version(status: int, body: bytes) -> bool:
     return status == 400 and (b"nsupported protocol version" in body or b"unsupported version" in body)
 
 
+def says_nothing(status: int, body: bytes) -> bool:
+    """Whether a websocket is refused as ASGI servers do it, whatever their engine has against it.
+
+    It may be the revision, the Origin or the session.
+    """
+    return status == 403 and not body
+
+
 def leads_on(status: int, body: bytes) -> bool:
     """Whether an error may be that of a server which knows only another form of handshake.
 
@@ -166,6 +174,8 @@ def _remedy(status: int, body: bytes, websocket: bool) -> str:
         return " (give one that it accepts in the option headers, or as --header 'Origin: https://the.site')"
     if websocket and status == 400 and lacks_upgrade(body):
         return " (does a proxy drop the header Upgrade? sioload doctor names the lines to add)"
+    if websocket and says_nothing(status, body):
+        return " (ASGI servers don't say why: sioload doctor asks by polling too)"
     if status == 400 and b"SSL certificate" in body[:2000]:
         return " (it asks for the client's: options cert_file and key_file)"
     return ""

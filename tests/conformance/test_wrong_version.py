@@ -30,6 +30,11 @@ WRONG = {
     "python-socketio 4.6.1": (0, 3, 4),
     "python-socketio 5": (0, 1, 2),
 }
+#: For nginx: upgrades pass, and `$empty` is no body at all.
+UPGRADES = (
+    'set $empty ""; '
+    "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
+)
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -55,6 +60,34 @@ def test_3_0_opens_a_websocket_of_another_revision_and_waits(
     ):
         sio.connect()
     assert caught.value.stage == "open"
+
+
+@pytest.mark.parametrize(("kind", "other", "wrong"), [("sio2", "4", 4), ("sio4", "3", 2)])
+def test_servers_that_refuse_a_websocket_without_a_word(
+    servers: Callable[..., serverkit.Server], kind: str, other: str, wrong: int
+) -> None:
+    """ASGI servers (uvicorn, hypercorn, daphne) answer so to one of another revision of Engine.IO."""
+    refusing = f"set $asked $arg_EIO$arg_transport; if ($asked = {other}websocket) {{ return 403 $empty; }}"
+    options = {"transports": ["websocket"], "reconnection": False}
+    with serverkit.nginx(servers(kind).port, location=UPGRADES + refusing) as url, gevent.Timeout(10):
+        sio = SocketIOClient(None, options, url=url)
+        sio.connect()
+        assert sio.call("echo", 1) == 1
+        sio.disconnect()
+        with pytest.raises(ConnectError, match=r"the server speaks .* set the option version to"):
+            SocketIOClient(None, {**options, "version": wrong}, url=url).connect()
+
+
+@pytest.mark.parametrize("version", ["auto", 4])
+def test_a_websocket_refused_without_a_word_for_other_reasons(
+    servers: Callable[..., serverkit.Server], version: str | int
+) -> None:
+    """The Origin, say. What the server answers to polling tells."""
+    refusing = "if ($http_upgrade) { return 403 $empty; }"
+    options = {"version": version, "transports": ["websocket"], "reconnection": False}
+    with serverkit.nginx(servers("sio4").port, location=UPGRADES + refusing) as url, gevent.Timeout(10):
+        with pytest.raises(ConnectError, match=r"HTTP 403 \(ASGI servers don't say why: sioload doctor"):
+            SocketIOClient(None, options, url=url).connect()
 
 
 def test_an_old_server_that_takes_its_time_is_waited_for(servers: Callable[..., serverkit.Server]) -> None:
