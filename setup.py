@@ -39,7 +39,9 @@ def extensions():
         return []
     found += [Extension(f"sioload.{name.replace('/', '.')}", [f"sioload/{name}.c"]) for name in NATIVE]
     for extension in found:
-        extension.extra_compile_args = [flag for flag in extension.extra_compile_args if flag != "-Werror"]
+        flags = [flag for flag in extension.extra_compile_args if flag != "-Werror"]
+        # Its functions call each other directly, not as if another library might replace them.
+        extension.extra_compile_args = [*flags, "-fvisibility=hidden", "-fno-semantic-interposition"]
     return found
 
 
