@@ -113,11 +113,6 @@ class Options:
     proxy: str | None = None
     limits: Limits = field(default_factory=Limits)
 
-    def __new__(cls, *_: object, **given: object) -> Options:
-        """What no option is called is refused by name, here too."""
-        check_names(cls, given, "option")
-        return object.__new__(cls)
-
     def __post_init__(self) -> None:
         put = object.__setattr__
         for name in ("transports", "namespaces", "source_addresses"):
@@ -218,6 +213,7 @@ class Options:
 
     def but(self, **changes: Any) -> Options:
         """A copy with some options changed; validated as on creation."""
+        check_names(type(self), changes, "option")
         return replace(self, **changes)
 
 

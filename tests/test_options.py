@@ -122,12 +122,6 @@ def test_options_of_python_socketio_that_mean_something_are_heeded() -> None:
         options_from({"serializer": "pickle"})
 
 
-def test_an_object_of_options_names_the_nearest_too() -> None:
-    given: Any = {"transport": ["websocket"]}
-    with pytest.raises(OptionError, match=r"'transport' is unknown \(nearest: 'transports'\)"):
-        Options(**given)
-
-
 def test_single_values_and_paths_are_completed() -> None:
     options = options_from({"transports": "websocket", "namespaces": "/chat", "path": "ws"})
     assert (options.transports, options.namespaces, options.path) == (("websocket",), ("/chat",), "/ws/")
