@@ -282,7 +282,7 @@ def test_a_server_that_sends_its_users_away_for_good(name: str, tmp_path: Path) 
     start = f"self.sio.connect(namespaces={names}); {sent_away}"
     options = {"version": 4, "transports": ["websocket"], "reconnection_delay": 0.05}
     with Hostile(script) as server:
-        told = mistaken(tmp_path, server.url, options=options, start=start)
+        told = mistaken(tmp_path, server.url, options=options, start=start, seconds="1.5")
     has(told, ["closed for good", "No task ran"])
 
 

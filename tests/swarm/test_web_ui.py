@@ -117,14 +117,14 @@ def test_who_looks_while_a_test_ends_sees_no_worker_lost(swarm: Swarm) -> None:
     web = WebUi(swarm, "--processes", "2", *swarm.swarm_port(), OWED="3")
     web.start(2)
     web.process.wait_for(serverkit.SPAWNED, 20)
-    time.sleep(1)
+    time.sleep(4)  # workers report every three seconds
     stop = threading.Thread(target=web.post, args=("/stop",))
     stop.start()
     time.sleep(1.5)
     seen = serverkit.http_json(f"{web.url}/sioload/report.json")
     stop.join()
     assert seen["final"] is False and seen["untrusted"] == [] and seen["workers"]["lost"] == 0
-    assert sum(seen["connections"]["current"].values()) == 10
+    assert sum(seen["connections"]["current"].values()) == 10, str(web.process)
 
 
 READERS = """
