@@ -119,10 +119,9 @@ class SocketIOClient(ClientBase):
             None if callable(headers) else headers, transports, socketio_path, wait_timeout
         )
         asks_url = partial(_asked_url, url, options.path) if callable(url) else None
-        if callable(url):
-            url = url_of(url)
-        path = parse_url(url).path if url else host_url(self.url or "").path
-        endpoint = parse_url(url or self.url, options.path)
+        given: object = url_of(url) if callable(url) else url
+        path = parse_url(given).path if given else host_url(self.url or "").path
+        endpoint = parse_url(given or self.url, options.path)
         listed: Any = [namespaces] if isinstance(namespaces, str) else namespaces or options.namespaces
         if not isinstance(listed, Iterable):
             raise UsageError(f"namespaces must be a list of names such as '/chat', not {listed!r}")

@@ -283,9 +283,6 @@ class Asking(ABC):
         """Whether it isn't known, but at most thought, what the server speaks."""
         return self._finding is None or self._finding.asks
 
-    def _other_eio(self) -> str:
-        return "4" if form_of(self._requests.generation) == "3" else "3"
-
     def _moved(self, status: int, headers: list[tuple[str, str]]) -> bool:
         """Whether the answer sends us elsewhere, and we go."""
         if self._over or self._requests.sid or not self._requests.follow(status, headers):
@@ -301,9 +298,9 @@ class Asking(ABC):
         report = partial(self._listener.on_refused, status, body, transport)
         form = form_of(self._requests.generation)
         if refuses_version(status, body) and form != "0":
-            self._failed(report, self._other_eio(), sure=True)
+            self._failed(report, other_revision(form), sure=True)
         elif transport == "websocket" and says_nothing(status, body) and self._wonders and form != "0":
-            self._failed(report, self._other_eio())
+            self._failed(report, other_revision(form))
         elif leads_on(status, body) and self._finding is not None:
             self._failed(report, "4" if form == "0" else "0")
         elif form == "0" and status == 400:  # some Engine.IO answers
@@ -357,3 +354,8 @@ class Asking(ABC):
 def form_of(generation: Generation) -> str:
     """Which handshake it is that asks for a session."""
     return generation.eio or "0"
+
+
+def other_revision(form: str) -> str:
+    """The handshake in the other revision of Engine.IO than that of `form`."""
+    return "4" if form == "3" else "3"

@@ -14,7 +14,7 @@ from sioload.net.http import HTTPConnection, Response
 from sioload.net.stream import Stream
 from sioload.net.websocket import Listener as FrameListener
 from sioload.net.websocket import WebSocket
-from sioload.session.asking import Asking
+from sioload.session.asking import Asking, form_of, other_revision
 from sioload.session.ends import unopened
 from sioload.socketio.detect import accepts, identify, mismatch
 from sioload.socketio.generations import UNKNOWN_3, V0, V1, V4, Generation
@@ -192,7 +192,7 @@ class Opening(Asking, FrameListener):
         if self._held is not None or self._requests.sid or final:
             lost()
         elif self.upgraded:
-            self._failed(lost, self._other_eio(), sure=garbage)
+            self._failed(lost, other_revision(form_of(self._requests.generation)), sure=garbage)
         else:
             self._failed(lost, "0")
 
