@@ -118,8 +118,9 @@ class SocketIOClient(ClientBase):
         options = self._options(
             None if callable(headers) else headers, transports, socketio_path, wait_timeout
         )
-        asks_url = partial(_asked_url, url, options.path) if callable(url) else None
-        given: object = url_of(url) if callable(url) else url
+        given: Any = url
+        asks_url = partial(_asked_url, given, options.path) if callable(given) else None
+        given = given if asks_url is None else url_of(given)
         path = parse_url(given).path if given else host_url(self.url or "").path
         endpoint = parse_url(given or self.url, options.path)
         listed: Any = [namespaces] if isinstance(namespaces, str) else namespaces or options.namespaces
