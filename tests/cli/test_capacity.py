@@ -411,18 +411,26 @@ def test_the_limit_of_one_core_is_found(
 ) -> None:
     server = servers("sio4")
     emit = ["--emit", "busy", "--data", "2", "--ack", "--transports", "websocket"]
-    full = tmp_path / "full.json"
-    flat = ["bench", server.url, *emit, "--rate", "max", "--users", "20", "--run-time", "8s"]
-    done = serverkit.run_sioload([*flat, "--sio-report", str(full)], cwd=tmp_path)
-    rate = next(row["rate"] for row in json.loads(full.read_text())["events"] if row["type"] == "CALL")
-    assert 200 < rate < 500, done.text
+
+    def full_rate() -> float:
+        """Messages a second that the server answers at most."""
+        file = tmp_path / "full.json"
+        flat = ["bench", server.url, *emit, "--rate", "max", "--users", "20", "--run-time", "8s"]
+        done = serverkit.run_sioload([*flat, "--sio-report", str(file)], cwd=tmp_path)
+        events = json.loads(file.read_text())["events"]
+        rate = float(next(row["rate"] for row in events if row["type"] == "CALL"))
+        assert 200 < rate < 500, done.text
+        return rate
+
+    before = full_rate()
     done, report = capacity(
         tmp_path, server.url, *emit, "--users", "150..1200", "--step", "5s", "--settle", "3s",
         "--sio-check", "CALL: p99 < 100ms", *more, timeout=300,
     )  # fmt: skip
     found = report["capacity"]
     assert done.code == 0 and found["confirmed"] and found["reason"] == "limit", done.text
-    assert 0.82 * rate <= found["holds"] <= 1.05 * rate, f"of {rate} messages a second: {done.text}"
+    least, most = sorted([before, full_rate()])  # a shared machine is faster at times
+    assert 0.82 * least <= found["holds"] <= 1.05 * most, f"of {least} to {most} a second: {done.text}"
 
 
 @pytest.mark.verify
