@@ -41,9 +41,9 @@ def test_tasks_of_every_kind_go_on_after_their_namespace_was_closed(
     kinds = ("Plain", "Nested", "Sequential", "Overriding", "Markov", "Later", "Partial")
     counts = rows(tmp_path)
     assert {kind: counts["CALL", kind][1] for kind in kinds} == dict.fromkeys(kinds, 1)
-    assert all(counts["CALL", kind][0] > 8 for kind in kinds), counts
+    assert all(counts["CALL", kind][0] > 5 for kind in kinds), counts  # five are done with the one that fails
     assert counts["EMIT", "kick"] == (len(kinds), 0)
-    assert counts["GET", "shared"][0] > 8  # the same TaskSet, run by an HttpUser
+    assert counts["GET", "shared"][0] > 5  # the same TaskSet, run by an HttpUser
     seen = json.loads((tmp_path / "seen.json").read_text())
     assert set(seen["overriding"]) == {"Shared"}
 
