@@ -120,7 +120,7 @@ class Totals:
         return self.failed[kind]
 
     def merge(self, other: Totals) -> None:
-        """Add all that another row counted. Errors are cut back to the most frequent ones."""
+        """Add all that another row counted; `bound_errors` cuts errors back to the most frequent ones."""
         self.times.merge(other.times)
         if other.service is not None:
             self.service = self.service or Histogram()

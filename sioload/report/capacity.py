@@ -27,7 +27,6 @@ _REACHED: Final = Check(CONNECTED, "connections", None, "current", ">=", 0.99)
 #: A check that is missed by less than this share is missed narrowly.
 _NARROW: Final = 0.1
 _EXPECT: Final = re.compile(r"\s*(>=|>)\s*([0-9]{1,9})\s*")
-_HEAD: Final = f"{'':>9}  {'connected':>9}  {'per s':>9}  {'p50 ms':>8}  {'p99 ms':>8}  {'CPU':>4}"
 #: What ended a search, after the number.
 _WHY: Final = {
     "cap": "that is the most that was asked for, and nothing broke",
@@ -212,12 +211,8 @@ def level_of(
         "latency_ms": latency_ms(calls_of(counted.rows).times),
         "events": [event_of(row, counted.clock_error, seconds) for row in counted.rows],
         "health": health,
-        "checks": [
-            {"check": each.check.text, "ok": each.ok, "value": each.value, "warn": each.check.warn,
-             "reason": each.reason}
-            for each in results
-        ],
-    }  # fmt: skip
+        "checks": [each.document() for each in results],
+    }
 
 
 def met(expect: str, holds: int | None, unit: str) -> CheckResult:
@@ -264,7 +259,7 @@ def document(asked: Asked, levels: Sequence[Mapping[str, Json]], **answer: Json)
         "asked": {"from": asked.first, "to": asked.last},
         "levels": list(levels),
     }
-    return {**found, "summary": _sentence(found, asked)}
+    return {**found, "summary": _sentence(found)}
 
 
 def _last(levels: Sequence[Mapping[str, Json]], load: int | None, *, ok: bool) -> Mapping[str, Json] | None:
@@ -273,7 +268,7 @@ def _last(levels: Sequence[Mapping[str, Json]], load: int | None, *, ok: bool) -
     return found[-1] if found else None
 
 
-def _sentence(found: Mapping[str, Json], asked: Asked) -> str:
+def _sentence(found: Mapping[str, Json]) -> str:
     """What came out, in one sentence."""
     unit, levels, reason = found["unit"], found["levels"], found["reason"]
     held, broken = _last(levels, found["holds"], ok=True), _last(levels, found["breaks"], ok=False)
@@ -323,7 +318,7 @@ def _left(level: Mapping[str, Json]) -> str:
 def head(asked: Asked) -> str:
     """The head of the lines of levels."""
     unit = "new per s" if asked.arrivals else "users"
-    return f"{unit:>9}{_HEAD[9:]}"
+    return f"{unit:>9}  {'connected':>9}  {'per s':>9}  {'p50 ms':>8}  {'p99 ms':>8}  {'CPU':>4}"
 
 
 def lines(level: Mapping[str, Json]) -> list[str]:

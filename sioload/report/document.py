@@ -156,7 +156,7 @@ def report(
         "feeds": list(feeds),
         "server": list(server),
         "health": judge(figures.health),
-        "checks": [_check(result) for result in checks],
+        "checks": [result.document() for result in checks],
         "untrusted": untrusted(figures, checks, paced=paced, limited=limited),
         "settings": dict(settings or {}),
         "versions": dict(versions or {}),
@@ -198,11 +198,6 @@ def _exceptions(population: Population) -> list[dict[str, Json]]:
     ranked = sorted(population.exceptions.items(), key=lambda item: (-item[1][0], item[0]))
     return [{"kind": kind, "place": place, "count": count, "message": message}
             for (kind, place), (count, message) in ranked]  # fmt: skip
-
-
-def _check(result: CheckResult) -> dict[str, Json]:
-    return {"check": result.check.text, "ok": result.ok, "value": result.value, "warn": result.check.warn,
-            "reason": result.reason}  # fmt: skip
 
 
 def unverified(report: Mapping[str, Json]) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from sioload.measure.delivery import DeliveryCounts
 from sioload.measure.rows import Totals
+from sioload.plain import Json
 from sioload.report import drill, servers
 from sioload.report.checks import DELIVERY, ELSEWHERE, HEARD, OPERATORS, SPREAD, Check, percent_of, timed
 from sioload.report.figures import Figures
@@ -42,6 +43,11 @@ class CheckResult:
     def failed(self) -> bool:
         """Whether it makes the run fail."""
         return not self.ok and not self.check.warn
+
+    def document(self) -> dict[str, Json]:
+        """As reports show it."""
+        return {"check": self.check.text, "ok": self.ok, "value": self.value, "warn": self.check.warn,
+                "reason": self.reason}  # fmt: skip
 
 
 def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int) -> CheckResult:

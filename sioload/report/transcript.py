@@ -49,12 +49,11 @@ def lines(entry: Entry, begun: float, full: bool = False, paint: Paint | None = 
     if not words and counts:
         words = counts.pop(0)
     room = WIDTH - _INDENT - columns_of(words) - 2
-    first, told = words, []
     failed = any(count.failure is not None for count in entry.counts)
     if counts and columns_of(counts[0]) <= room:
-        first += " " * (room + 2 - columns_of(counts[0])) + counts.pop(0)
-    shown = [head.ljust(_INDENT) + part for part in chunks(first, WIDTH - _INDENT)[:1]]
-    shown += [" " * _INDENT + part for part in chunks(first, WIDTH - _INDENT)[1:]]
+        words += " " * (room + 2 - columns_of(counts[0])) + counts.pop(0)
+    parts = enumerate(chunks(words, WIDTH - _INDENT))
+    shown = [("" if number else head).ljust(_INDENT) + part for number, part in parts]
     if failed:
         shown = [paint.red(line) for line in shown]
     told = [" " * _INDENT + paint.grey(part) for part in chunks(own_text(entry, full), WIDTH - _INDENT)]

@@ -78,7 +78,6 @@ class _Sum:
     def copy(self) -> _Sum:
         twin = _Sum()
         twin.given = set(self.given)
-        twin.health = list(self.health)
         twin._comparison = copy.deepcopy(self._comparison)
         twin._figures = copy.deepcopy(self._figures)
         twin._rows = {key: row.copy() for key, row in self._rows.items()}
