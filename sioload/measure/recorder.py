@@ -37,6 +37,11 @@ _MAX_INTERNAL_ERRORS: Final = 20
 _APART: Final = 3.0
 
 
+def is_fixed(type: str, name: str) -> bool:
+    """Whether a row's name is of a small closed set; those of labelled users are the script's too."""
+    return row_type(type).fixed and LABEL not in name
+
+
 class Names:
     """At most `MAX_NAMES` distinct names of rows; those that come too late become `(other)`."""
 
@@ -48,9 +53,9 @@ class Names:
 
     def admit(self, type: str, name: str) -> str:
         """The name itself, or `(other)` when there is no more room for it."""
-        fixed = row_type(type).fixed and LABEL not in name  # those of labelled users are the script's too
         if name in self._fixed or name in self._free:
             return name
+        fixed = is_fixed(type, name)
         names, room = (self._fixed, FIXED_NAMES) if fixed else (self._free, MAX_NAMES - FIXED_NAMES - 1)
         if name == OTHER or len(names) >= room:
             return OTHER

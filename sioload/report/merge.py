@@ -16,8 +16,7 @@ from sioload.measure.connections import Connections
 from sioload.measure.health import HealthTotals
 from sioload.measure.names import OTHER
 from sioload.measure.outage import Outage
-from sioload.measure.recorder import FIXED_NAMES, MAX_NAMES, SNAPSHOT, Recorder
-from sioload.measure.row_types import row_type
+from sioload.measure.recorder import FIXED_NAMES, MAX_NAMES, SNAPSHOT, Recorder, is_fixed
 from sioload.measure.rows import MAX_ERRORS, Totals
 from sioload.plain import Json
 from sioload.report.audience import Audiences
@@ -262,7 +261,7 @@ def _bounded(rows: Iterable[Totals]) -> list[Totals]:
     weight: dict[bool, dict[str, int]] = {True: {}, False: {}}
     groups: dict[tuple[str, str], list[Totals]] = {}
     for row in rows:
-        names = weight[row_type(row.type).fixed]
+        names = weight[is_fixed(row.type, row.name)]
         names[row.name] = names.get(row.name, 0) + row.count + row.skipped + row.unfinished
         groups.setdefault((row.type, row.name), []).append(row)
     kept = set()

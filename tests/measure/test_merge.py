@@ -190,6 +190,23 @@ def test_the_swarm_has_no_more_names_than_one_process_and_loses_no_sample() -> N
     assert [(r.name, r.count) for r in results[0].rows] == [(r.name, r.count) for r in results[1].rows]
 
 
+def test_rows_of_labelled_users_are_named_for_any_number_of_labels() -> None:
+    """Names that a closed set bounds without a label are as many times more with it."""
+    recorder = Recorder()
+    for label in "abcdefgh":
+        fixed = {"DIAL": "tcp", "OPEN": "polling", "UPGRADE": "websocket", "HEARTBEAT": "pong"}
+        for type, name in fixed.items():
+            recorder.row(type, f"{name} @{label}").add(0.01)
+        recorder.row("DISCONNECT", f"client @{label}").tick()
+    for worker in (True, False):
+        swarm = Swarm()
+        if worker:
+            swarm.take("w", sent(recorder, 1))
+        else:
+            swarm.take_local(recorder)
+        assert {(row.type, row.name) for row in swarm.figures().rows} == recorder.rows.keys()
+
+
 def test_rows_come_in_the_order_of_their_types() -> None:
     swarm, recorder = Swarm(), Recorder()
     for type, name in (("DISCONNECT", "client"), ("CALL", "b"), ("CALL", "a"), ("OPEN", "polling")):
