@@ -12,6 +12,8 @@ _MESSAGE_LENGTH: Final = 120
 NAME_LENGTH: Final = 120
 #: The name of all that came when there was no room for more names.
 OTHER: Final = "(other)"
+#: What stands between a row's name and the label of the users that it is of.
+LABEL: Final = " @"
 #: What stands behind an event's name: what of it a row is, such as "(handler)", and the label.
 _BEHIND: Final = re.compile(r"(?: \([a-z_]{1,10}\))?(?: @[^@]{1,40})?\Z")
 #: Also what turns the direction of text, which would turn a table's figures around.
@@ -57,6 +59,12 @@ def _normalise(text: str) -> str:
     if len(text) > _MESSAGE_LENGTH:
         text = text[: _MESSAGE_LENGTH - 3].rstrip() + "..."
     return text or "(no message)"
+
+
+def unlabelled(name: str) -> str:
+    """A row's name without the label of the users that it is of."""
+    before, label, _ = name.rpartition(LABEL)
+    return before if label else name
 
 
 def clean_name(name: str, length: int = NAME_LENGTH) -> str:

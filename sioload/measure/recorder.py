@@ -12,7 +12,7 @@ from sioload.measure.delivery import Delivery
 from sioload.measure.health import Health
 from sioload.measure.histogram import Histogram
 from sioload.measure.ledger import Ledger
-from sioload.measure.names import OTHER, bounded, clean_name, normalise
+from sioload.measure.names import LABEL, OTHER, bounded, clean_name, normalise
 from sioload.measure.outage import Outages
 from sioload.measure.population import Population
 from sioload.measure.row_types import ROW_TYPES, row_type
@@ -25,8 +25,6 @@ SNAPSHOT: Final = 5
 MAX_NAMES: Final = 200
 #: How many of them are kept for the names of fixed types (transports, reasons of disconnects...).
 FIXED_NAMES: Final = 20
-#: What stands between a row's name and the label of the users that it is of.
-LABEL: Final = " @"
 #: What stands behind the label of a user that is followed (`Recorder.follow`), before its number.
 FOLLOWED: Final = "\0"
 #: How many of the others may be names of requests that other clients make, and how many types those have.

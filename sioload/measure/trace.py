@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from sioload.measure.names import unlabelled
 from sioload.measure.rows import Row
 from sioload.socketio.reading import Reading
 
@@ -132,7 +133,7 @@ class Trace:
             and not any(other.type == count.type for other in entry.counts)
         ]
         named = [entry for entry in open if entry.reading.event and entry.reading.event in count.name]
-        meant = [entry for entry in named if entry.reading.row == count.name]
+        meant = [entry for entry in named if entry.reading.row in (count.name, unlabelled(count.name))]
         return next(iter(meant or named or open), None)
 
     def _add(self, entry: Entry) -> None:

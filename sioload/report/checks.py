@@ -33,6 +33,7 @@ from typing import Final
 from sioload.durations import UNITS, seconds_of
 from sioload.errors import CheckError
 from sioload.measure.ledger import OUTCOMES
+from sioload.measure.names import unlabelled
 from sioload.measure.row_types import HTTP_TYPES, ROW_TYPES, row_type
 from sioload.report import drill, servers
 from sioload.report.heard import SHOWN, TYPE
@@ -110,7 +111,7 @@ class Check:
     def matches(self, name: str) -> bool:
         """Whether a row of the type and of this name is meant."""
         if self.name is None:
-            return name != "(probe)"
+            return unlabelled(name) != "(probe)"
         return re.fullmatch(".*".join(map(re.escape, self.name.split("*"))), name, re.DOTALL) is not None
 
 

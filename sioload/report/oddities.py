@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+from sioload.measure.names import unlabelled
 from sioload.measure.row_types import HTTP_TYPES
 from sioload.measure.trace import Entry
 
@@ -104,6 +105,7 @@ class Oddities:
 
     def _failure(self, type: str, name: str, failure: str, times: int, known: set[str]) -> Oddity:
         said = f"{type} {name}: {failure}" + (f" ({_times(times)})" if times > 1 else "")
+        name = unlabelled(name)
         if type in ("CALL", "REPLY") and failure.startswith(("no ack", "not received")):
             return Oddity(said, self._unanswered(name, known), 3)
         if type == "DISCONNECT":

@@ -11,6 +11,7 @@ from sioload.errors import UsageError
 from sioload.measure.blocks import Block, blocks_of
 from sioload.measure.health import LIMITED
 from sioload.measure.histogram import Histogram
+from sioload.measure.names import unlabelled
 from sioload.plain import Json
 from sioload.report.checks import DELIVERY, HEARD
 from sioload.report.document import SCHEMA, UNVERIFIED, unverified
@@ -129,7 +130,7 @@ def _facts(run: Run) -> dict[str, Json]:
     sessions = any(load.split(" ")[0].endswith("/s") for _, load in phases)
     users = document["users"]
     classes = {each["class"]: each["asked"] for each in users.get("classes", [])}
-    transports = {row.name for row in run.rows if row.type == "OPEN" and row.name != "(probe)"}
+    transports = {unlabelled(row.name) for row in run.rows if row.type == "OPEN"} - {"(probe)"}
     upgraded = {"upgrade"} if document["connections"]["upgraded"] else set()
     versions = document.get("versions", {})
     facts: dict[str, Json] = {

@@ -285,6 +285,13 @@ def test_checks_of_latency_are_known_as_such(text: str, about_time: bool) -> Non
     assert parse(text).about_time is about_time
 
 
+def test_requests_beyond_a_users_own_are_meant_by_their_name_alone() -> None:
+    everything, probes = parse("OPEN: p99 < 1s"), parse("OPEN[(probe)*]: p99 < 1s")
+    for name in ("(probe)", "(probe) @moderator"):
+        assert not everything.matches(name) and probes.matches(name)
+    assert everything.matches("polling @moderator")
+
+
 def test_a_name_pattern_knows_the_star_alone() -> None:
     check = parse("RECV[a[b]?.*]: count == 1")
     assert check.name == "a[b]?.*"

@@ -95,3 +95,18 @@ def test_who_was_never_asked_wants_no_credentials() -> None:
         assert all(said in each.remedy for each in odd), odd
     refused = told(failed("CONNECT", "/", "open: HTTP 401: Unauthorized"))
     assert "auth" not in tls[0].remedy and "auth" in refused[0].remedy
+
+
+def test_users_with_a_label_get_the_same_remedies() -> None:
+    seen = (
+        ("DIAL", "tcp", "connection refused"),
+        ("CONNECT", "/", "dial: connection refused"),
+        ("DISCONNECT", "ping timeout", "nothing came for 45 s"),
+        ("CALL", "say", "no ack in time"),
+    )
+    plain, labelled = (
+        told(event("say", "sent"), *(failed(type, name + label, why) for type, name, why in seen))
+        for label in ("", " @moderator")
+    )
+    assert [(each.remedy, each.rank) for each in labelled] == [(each.remedy, each.rank) for each in plain]
+    assert [each.what.replace(" @moderator", "") for each in labelled] == [each.what for each in plain]

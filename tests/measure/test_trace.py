@@ -111,15 +111,16 @@ def test_an_emit_is_of_its_own_packet_and_not_of_a_call_before_it(
     assert [(entry.text, len(entry.counts)) for entry in trace.take(1.0)] == [("before", 0), ("its own", 1)]
 
 
-def test_a_sample_is_of_the_event_that_its_row_is_called_by() -> None:
+@pytest.mark.parametrize("label", ["", " @moderator"])
+def test_a_sample_is_of_the_event_that_its_row_is_called_by(label: str) -> None:
     """Whatever came in the same body, or is part of its name."""
     trace = Trace(1, Clock())
     of_chat = Reading("event", "event say in /chat", "say", "/chat")
     trace.received("polling", [("1", event("a")), ("2", of_chat), ("3", event("say"))])
-    trace.counted(Row("RECV", "say"), None, None)
-    trace.counted(Row("RECV", "/chat say"), None, None)
+    trace.counted(Row("RECV", "say" + label), None, None)
+    trace.counted(Row("RECV", "/chat say" + label), None, None)
     said = [[count.name for count in entry.counts] for entry in trace.take(1.0)]
-    assert said == [[], ["/chat say"], ["say"]]
+    assert said == [[], ["/chat say" + label], ["say" + label]]
 
 
 def test_what_nobody_takes_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:

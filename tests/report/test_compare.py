@@ -104,6 +104,7 @@ def put(path: str, value: Any) -> Callable[[dict[str, Any]], Any]:
             "phases: none in a.json, peak: 10 users",
         ),
         (put("events.0.name", "polling"), "transports: websocket in a.json, polling in b.json"),
+        (put("events.0.name", "websocket @moderator"), None),
         (put("connections.upgraded", 3), "transports: websocket in a.json, upgrade+websocket in b.json"),
         (put("users.classes", [{"class": "Reader", "asked": 10}]), "user classes: "),
         (put("sioload", "0.2.0"), "version of sioload: 0.1.0 in a.json, 0.2.0 in b.json"),
