@@ -1,8 +1,8 @@
 """Figures of the servers beside the client's: what was read of each, over the time of a run.
 
 A source (`--sio-server`, `--sio-admin`) has one metric for each thing that it tells of each node. All its
-readings enter minimum, mean and maximum; of its course a bounded number of points is kept, coarser as it
-grows.
+readings enter minimum, mean and maximum; of its course points are kept that are coarser with age, as in
+`report/history.py`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from sioload.durations import seconds_of
 from sioload.plain import Json
 from sioload.report.words import rounded
 
-#: Points that are kept of one metric, at most.
-KEEP: Final = 600
+#: Points of one fineness, of which each is half as fine as the one before: so many that the course is nowhere
+#: coarser than the history that it is drawn beside.
+KEEP: Final = 300
 #: Metrics of one source, at most: hostile ones might make any number up.
 MOST: Final = 100
 #: Seconds for which a reading holds: a chart has a gap where none was to be had.
@@ -77,8 +78,7 @@ class Metric:
     """
 
     __slots__ = (
-        "_at",
-        "_values",
+        "_levels",
         "count",
         "last",
         "max",
@@ -100,8 +100,7 @@ class Metric:
         self.total: float | None = None
         self.last = self.mean = 0.0
         self.min, self.max = math.inf, -math.inf
-        self._at = array("d")
-        self._values = array("d")
+        self._levels: list[tuple[array[float], array[float]]] = []  # times and values, the finest first
 
     def add(self, at: float, value: float, more: float | None = None) -> None:
         """Add a reading.
@@ -117,19 +116,33 @@ class Metric:
         self.min, self.max = min(self.min, value), max(self.max, value)
         if more is not None:
             self.total = (self.total or 0.0) + more
-        self._at.append(at)
-        self._values.append(value)
-        if len(self._at) > KEEP:
-            values = self._values
-            self._at = self._at[1::2]
-            self._values = array("d", ((values[i] + values[i + 1]) / 2 for i in range(0, len(values) - 1, 2)))
+        self._append(0, at, value)
+
+    def _append(self, level: int, at: float, value: float) -> None:
+        """Add a point of a fineness; the two oldest of too many become one of the next."""
+        if level == len(self._levels):
+            self._levels.append((array("d"), array("d")))
+        times, values = self._levels[level]
+        times.append(at)
+        values.append(value)
+        if len(times) > KEEP:
+            self._append(level + 1, times[1], (values[0] + values[1]) / 2)
+            del times[:2], values[:2]
+
+    def _course(self) -> tuple[array[float], array[float]]:
+        """All points, the oldest first: their times and their values."""
+        found = array("d"), array("d")
+        for times, values in reversed(self._levels):
+            found[0].extend(times)
+            found[1].extend(values)
+        return found
 
     def copy(self) -> Metric:
         """The same readings, which get no more."""
         twin = Metric(self.name, self.node, self.metric, self.unit)
         twin.count, twin.total, twin.last = self.count, self.total, self.last
         twin.min, twin.mean, twin.max = self.min, self.mean, self.max
-        twin._at, twin._values = self._at[:], self._values[:]
+        twin._levels = [(times[:], values[:]) for times, values in self._levels]
         return twin
 
     @property
@@ -145,19 +158,20 @@ class Metric:
     def on(self, spans: Iterable[tuple[float, float]], origin: float) -> list[float | None]:
         """Its course over spans of seconds since `origin`: the mean in each, or the last one before."""
         found: list[float | None] = []
+        times, values = self._course()
         for start, end in spans:
-            first, last = (bisect_right(self._at, origin + at) for at in (start, end))
+            first, last = (bisect_right(times, origin + at) for at in (start, end))
             if last > first:
-                found.append(_short(sum(self._values[first:last]) / (last - first)))
-            elif last and origin + end - self._at[last - 1] <= HOLDS:
-                found.append(_short(self._values[last - 1]))
+                found.append(_short(sum(values[first:last]) / (last - first)))
+            elif last and origin + end - times[last - 1] <= HOLDS:
+                found.append(_short(values[last - 1]))
             else:
                 found.append(None)
         return found
 
     def document(self, origin: float) -> dict[str, Json]:
         """It as reports show it; `series` are pairs of seconds since `origin` and values."""
-        series = [[round(at - origin, 2), _short(v)] for at, v in zip(self._at, self._values, strict=True)]
+        series = [[round(at - origin, 2), _short(v)] for at, v in zip(*self._course(), strict=True)]
         shown: dict[str, Json] = {
             "name": self.name,
             "node": self.node,

@@ -18,6 +18,8 @@ from sioload import CheckError
 from sioload.report.checks import parse
 from sioload.report.evaluation import evaluate
 from sioload.report.figures import Figures
+from sioload.report.history import History
+from sioload.report.series import regular
 from sioload.report.servers import KEEP, Metric, Servers, shown, shown_total, summary
 
 SCRIPT = """
@@ -252,10 +254,29 @@ def test_a_long_course_stays_small_and_its_extremes_exact() -> None:
     for second in range(20_000):
         metric.add(float(second), float(second == 12_345))
     shown = metric.document(0.0)
-    assert len(shown["series"]) <= KEEP and shown["series"][-1][0] > 19_900
+    assert len(shown["series"]) < 7 * KEEP and shown["series"][-1][0] == 19_999
+    assert shown["series"][0][0] < 64, "its beginning is there, coarser than its end"
     assert (shown["count"], shown["max"], shown["min"]) == (20_000, 1.0, 0.0)
     assert shown["mean"] == pytest.approx(1 / 20_000, rel=1e-3)
     assert metric.on([(30_000, 30_001)], 0.0) == [None]
+
+
+@pytest.mark.parametrize("hours", [0.5, 3, 10])
+def test_the_course_of_a_long_run_is_drawn_from_its_beginning_on(hours: float) -> None:
+    """In points of the history as a live page has them, and in those of the report: of one length."""
+    metric, history, seconds = Metric("a", "", "cpu", "cores"), History(), hours * 3600
+    away = range(int(seconds * 0.6), int(seconds * 0.7))  # it can't be read
+    for second in range(0, int(seconds), 2):
+        if second not in away:
+            metric.add(second + 0.2, second / seconds)
+        history.feed(second + 2.0, Figures(), 1)
+    for points in (history.points, regular(history.points, 240)):
+        spans = [(point.start, point.end) for point in points]
+        drawn = metric.on(spans, 0.0)
+        for (start, end), value in zip(spans, drawn, strict=True):
+            if end <= away.start or start >= away.stop:
+                assert value == pytest.approx((start + end) / 2 / seconds, abs=0.02), (start, end)
+        assert None in drawn
 
 
 def test_large_figures_are_shown_whole() -> None:
