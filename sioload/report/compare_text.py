@@ -116,13 +116,16 @@ def asked(each: Mapping[str, Json]) -> str:
 
 def headline(comparison: Mapping[str, Json]) -> str:
     """What came out, in one line."""
-    stats = [stat for _, stats in rows(comparison) for stat in stats]
-    worse = sum(bool(stat["real"]) and "worse" in stat["verdict"] for stat in stats)
-    better = sum(bool(stat["real"]) and "better" in stat["verdict"] for stat in stats)
+    stats = [stat for _, stats in (*rows(comparison), *elsewhere(comparison)) for stat in stats]
+    real = [stat["verdict"] for stat in stats if stat["real"]]
+    worse, better = (sum(word in verdict for verdict in real) for word in ("worse", "better"))
+    rates = len(real) - worse - better  # of which nobody knows whether more is better
+    told = [f"{worse} worse, {better} better"] if worse or better else []
+    told += [f"{counted(rates, 'rate')} changed"] if rates else []
     failed = [each for each in comparison["fail_on"] if each["failed"]]
     judged = any(stat["real"] is not None for stat in stats)
-    told = f"{worse} worse, {better} better" if worse or better else "no change that is told from noise"
-    parts = [told if judged else "nothing could be told from noise"]
+    none = "no change that is told from noise" if judged else "nothing could be told from noise"
+    parts = [", ".join(told) or none]
     if not comparison["comparable"]:
         parts.append("the runs are not comparable")
     if failed:

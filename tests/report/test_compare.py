@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,9 @@ START = 1_800_000_000.0
 
 
 def document(
-    factor: float = 1.0, *, seed: int = 1, failing: float = 0.0, seconds: int = 30
+    factor: float = 1.0, *, seed: int = 1, failing: float = 0.0, seconds: int = 30, calls: int = 100
 ) -> dict[str, Any]:
-    """The report of a run whose calls take about 50 ms, times a factor."""
+    """The report of a run whose calls take about 50 ms, times a factor; so many of each event a second."""
     chance, recorder, seconds = random.Random(seed), Recorder(), 30
     for _ in range(10):
         recorder.population.of("Talker").spawned()
@@ -38,7 +39,7 @@ def document(
         recorder.row("EMIT", "typing").tick(10)
         for name in ("message", "join"):
             row = recorder.row("CALL", name)
-            for _ in range(100):
+            for _ in range(calls):
                 recorder.ledger.emits += 1
                 recorder.ledger.end("acked")
                 seconds_taken = factor * chance.lognormvariate(-3, 0.3)
@@ -320,6 +321,16 @@ def test_a_change_that_was_asked_for_is_told_with_its_unit_and_a_reason() -> Non
 )
 def test_little_is_not_shown_as_nothing(value: float, text: str) -> None:
     assert shown({"stat": "timeout", "before": value, "after": None}, "before") == text
+
+
+def test_rates_that_changed_are_told_first_too() -> None:
+    """Two rows, and what the ledger counts of them: emits and acks."""
+    fewer = judged(runs(BASE), runs(document(calls=50)))
+    assert stat(fewer, "CALL", "message", "rate")["verdict"] == "real"
+    for text in (terminal(fewer), markdown(fewer)):
+        assert "sioload compare: 4 rates changed; exit code 0" in text
+    slower = terminal(judged(runs(BASE), runs(document(1.6, calls=50))))
+    assert re.search("sioload compare: [0-9]+ worse, 0 better, 4 rates changed; exit code 0", slower)
 
 
 def test_a_row_that_is_new_has_nothing_before() -> None:
