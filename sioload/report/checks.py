@@ -135,7 +135,7 @@ def parse(text: str) -> Check:
     abort_after, warn, min_samples, phase, after = _clauses(text, tokens)
     if stat in _WHOLE and (phase is not None or after):
         raise CheckError(f"check {text!r}: {stat!r} is of the whole run, not of a part of it")
-    if min_samples is not None and selector in ("run", "connections"):
+    if min_samples is not None and selector in ("run", "connections", "drill"):
         raise CheckError(f"check {text!r}: {selector!r} has no samples, so min_samples means nothing")
     unit = ""
     if selector in ("server", "drill") and (phase is not None or after or abort_after is not None):

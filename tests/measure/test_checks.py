@@ -149,6 +149,7 @@ def test_checks_judge_the_figures(figures: Figures, text: str, ok: bool, value: 
         ("CALL: p99 < 1s min_samples -1", "min_samples takes a whole number"),
         ("CALL: p99 < 1s min_samples 1.5", "min_samples takes a whole number"),
         ("run: peak_users > 1 min_samples 3", "has no samples"),
+        ("drill: back_p99 < 30s min_samples 0", "'drill' has no samples, so min_samples means nothing"),
         ("CALL p99 < 1s", "SELECTOR: STAT OP VALUE"),
         ("CALL: ", "STAT OP VALUE"),
         ("CALL: p99", "STAT OP VALUE"),
