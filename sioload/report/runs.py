@@ -98,7 +98,7 @@ def read_run(path: str, text: str) -> Run:
         _facts(run)
         if span:
             float(span["start_s"]), float(span["seconds"]), int(span["number"])
-        float(document["duration_s"])
+        float(document["duration_s"]), int(document["users"]["peak"])
         document["health"]["verdict"], unverified(document)
         for counts in (document["ledger"], document["connections"]):
             sum(sum(n.values()) if isinstance(n, dict) else int(n) for n in counts.values())

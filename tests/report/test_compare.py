@@ -175,6 +175,7 @@ TEXT = json.dumps(BASE)
         (TEXT.replace('"timeout": 0', '"timeout": null'), "is no whole report of sioload"),
         (TEXT.replace('"timeout": 0', '"timeout": Infinity'), "is no whole report of sioload"),
         (TEXT.replace('"closed": {}', '"closed": "none"'), "is no whole report of sioload"),
+        (TEXT.replace('"peak": 10', '"top": 10'), "is no whole report of sioload"),
         (TEXT.replace('"verdict"', '"verdicts"'), "is no whole report of sioload"),
         (TEXT.replace('"settings": {}', '"settings": null'), "is no whole report of sioload"),
         (TEXT.replace('"lost": 1', '"lost": "1"'), "is no whole report of sioload"),
