@@ -30,7 +30,8 @@ class Watch:
         """
         Args:
             checks: those without `abort after` are left out.
-            steady: seconds in which figures may come in one lump; rates are judged over no less.
+            steady: seconds in which figures may come in one lump; rates, and counts that are to be high, are
+                judged over no less.
         """
         self._checks = [check for check in checks if check.abort_after is not None]
         self._steady = steady
@@ -66,7 +67,8 @@ class Watch:
             states = self._states[position] = deque([(part.since, _of(check, first, part))])
         counted = _of(check, run, part)
         assert check.abort_after is not None
-        span = max(check.abort_after, self._steady if check.stat == "rate" else 0.0)
+        least = check.op in (">", ">=") and not check.about_time
+        span = max(check.abort_after, self._steady if check.stat == "rate" or least else 0.0)
         while len(states) > 1 and states[1][0] <= now - span:
             states.popleft()
         since, earlier = states[0]

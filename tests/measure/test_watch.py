@@ -104,9 +104,23 @@ def test_messages_to_rooms_belong_to_the_phase_in_which_they_were_heard() -> Non
     assert [result for result in found if result is not None], "those that were missed in the peak"
 
 
-def test_rates_are_judged_over_the_time_in_which_every_worker_reports() -> None:
-    run = Second("CALL: rate > 5/s abort after 1s", steady=6.0)
-    assert not any(run.passes(*([0.01] * 30 if second % 3 == 0 else [])) for second in range(30))
+@pytest.mark.parametrize("text", ["CALL: rate > 5/s", "CALL: count >= 20 min_samples 0", "ledger: acked > 0"])
+def test_rates_are_judged_over_the_time_in_which_every_worker_reports(text: str) -> None:
+    run = Second(f"{text} abort after 1s", steady=6.0)
+
+    def passes(samples: int) -> CheckResult | None:
+        run.recorder.ledger.emits += samples
+        run.recorder.ledger.acked += samples
+        return run.passes(*[0.01] * samples)
+
+    assert not any(passes(30 if second % 3 == 0 else 0) for second in range(30))
+    if "rate" not in text:  # without samples a rate isn't judged
+        assert any(passes(0) for _ in range(7)), "nothing comes any more"
+
+
+def test_counts_that_are_to_be_low_are_judged_over_the_time_that_was_asked_for() -> None:
+    run = Second("CALL: failures < 20 abort after 2s", steady=6.0)
+    assert not any(run.passes(failures=9) for _ in range(10))
 
 
 def test_what_only_the_whole_run_has_is_judged_as_it_is_now() -> None:
