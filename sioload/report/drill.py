@@ -7,13 +7,14 @@ import json
 import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from sioload.measure.histogram import Histogram
 from sioload.measure.outage import Outage
 from sioload.plain import Json
-from sioload.report.figures import Figures, between
+from sioload.report.figures import Figures, Window
+from sioload.report.heard import TYPE
 from sioload.report.words import counted
 
 #: The variable of the environment by which the command's settings come to the process that judges the run.
@@ -87,6 +88,66 @@ class Mark:
         return [self.since, self.at, *(self.at + step * WINDOW for step in steps), self.until]
 
 
+@dataclass(slots=True)
+class _Tally:
+    """What is asked of a part of the run.
+
+    Attributes:
+        calls: times of CALL.
+        faults: failures, and exceptions of tasks.
+        indeterminate: emits that ended so.
+        gaps: pushes that were missed while reconnecting.
+    """
+
+    calls: Histogram = field(default_factory=Histogram)
+    faults: int = 0
+    indeterminate: int = 0
+    gaps: int = 0
+
+    def add(self, part: Figures) -> None:
+        """Count this too. Messages to rooms belong to where they were heard, and are counted apart."""
+        for row in part.rows:
+            if row.type == "CALL":
+                self.calls.merge(row.times)
+            self.faults += row.failures if row.type != TYPE else 0
+        self.faults += _raised(part)
+        self.indeterminate += part.ledger.indeterminate
+        self.gaps += sum(counts.reconnect_gaps for counts in part.delivery.values())
+
+    def merge(self, other: _Tally) -> None:
+        """Add what another part counted."""
+        self.calls.merge(other.calls)
+        self.faults += other.faults
+        self.indeterminate += other.indeterminate
+        self.gaps += other.gaps
+
+
+def _of(window: Window) -> _Tally:
+    """What a window counted: a watch has hundreds, most of them packed, and is looked at every second."""
+    if isinstance(window.drilled, _Tally):
+        return window.drilled
+    tally = _Tally()
+    tally.add(window.figures())
+    if window.final:
+        window.drilled = tally
+    return tally
+
+
+def _between(run: Figures, begin: float, end: float) -> _Tally | None:
+    """What was counted between two boundaries, as `figures.between` has it."""
+    passed = run.windows[-1].end if run.windows else -math.inf
+    if begin > passed:
+        return None
+    found = _Tally()
+    for window in run.windows:
+        if begin <= window.begin and window.end <= end:
+            found.merge(_of(window))
+    if end > passed:
+        found.add(run.since(run.cut if run.cut is not None else Figures()))
+    found.faults += sum(row.failures for row in run.audience.between(begin, end).rows())
+    return found
+
+
 def document(asked: Asked, marks: Sequence[Mark], figures: Figures, started: float) -> list[dict[str, Json]]:
     """What came of each mark that the run has come to, for its report.
 
@@ -98,8 +159,7 @@ def document(asked: Asked, marks: Sequence[Mark], figures: Figures, started: flo
 
 
 def _mark(asked: Asked, mark: Mark, seen: Outage, figures: Figures, started: float) -> dict[str, Json]:
-    counted = between(figures, mark.at, mark.until)
-    gaps = [counts.reconnect_gaps for counts in counted.delivery.values()] if counted is not None else []
+    counted = _between(figures, mark.at, mark.until) or _Tally()
     before = _p99(figures, mark.since, mark.at)
     return {
         "at_s": round(mark.at - started, 3),
@@ -117,8 +177,8 @@ def _mark(asked: Asked, mark: Mark, seen: Outage, figures: Figures, started: flo
         "recovered_sessions": seen.recovered,
         "peak_connects_per_s": max(seen.connects.values(), default=0),
         "refused": sum(seen.refusals.values()),
-        "indeterminate": 0 if counted is None else counted.ledger.indeterminate,
-        "missed_pushes": sum(gaps) if figures.delivery else None,
+        "indeterminate": counted.indeterminate,
+        "missed_pushes": counted.gaps if figures.delivery else None,
         "server_noticed_ms": _times(seen.noticed),
         "p99_before_ms": None if before is None else round(before * 1000, 3),
         "calm_after_s": None if before is None else _calm(mark, figures, before),
@@ -153,12 +213,8 @@ def _times(times: Histogram) -> dict[str, float] | None:
 
 def _p99(figures: Figures, begin: float, end: float) -> float | None:
     """Of calls between two boundaries; None without."""
-    counted = between(figures, begin, end)
-    calls = Histogram()
-    for row in () if counted is None else counted.rows:
-        if row.type == "CALL":
-            calls.merge(row.times)
-    return calls.percentile(99) if calls.total else None
+    counted = _between(figures, begin, end)
+    return counted.calls.percentile(99) if counted is not None and counted.calls.total else None
 
 
 def _calm(mark: Mark, figures: Figures, before: float) -> float | None:
@@ -179,16 +235,15 @@ def _calm(mark: Mark, figures: Figures, before: float) -> float | None:
 
 def outside(marks: Sequence[Mark], figures: Figures) -> int:
     """Failures, and exceptions of tasks, that a drill doesn't explain: before a mark, or after its watch."""
-    found = _faults(figures)
+    found = _raised(figures) + sum(row.failures for row in figures.rows)
     for mark in marks:
-        counted = between(figures, mark.at, mark.until if mark is not marks[-1] else math.inf)
-        found -= 0 if counted is None else _faults(counted)
+        counted = _between(figures, mark.at, mark.until if mark is not marks[-1] else math.inf)
+        found -= 0 if counted is None else counted.faults
     return found
 
 
-def _faults(figures: Figures) -> int:
-    raised = sum(count for count, _ in figures.population.exceptions.values())
-    return raised + sum(row.failures for row in figures.rows)
+def _raised(figures: Figures) -> int:
+    return sum(count for count, _ in figures.population.exceptions.values())
 
 
 def values(stat: str, marks: Sequence[Mapping[str, Json]]) -> list[float | None]:

@@ -184,9 +184,11 @@ class Window:
         final: it can't change any more.
         health: worker id and what it measured of itself, where levels of a search for capacity end.
         shown: what was made of it for a report, if that can't change any more.
+        drilled: the same, for a drill.
     """
 
-    __slots__ = ("_figures", "_packed", "begin", "end", "final", "health", "late", "shown", "users")
+    __slots__ = ("_figures", "_packed", "begin", "drilled", "end", "final", "health", "late", "shown",
+                 "users")  # fmt: skip
 
     def __init__(self, begin: float, end: float, figures: Figures, *, users: int, late: float) -> None:
         self.begin = begin
@@ -196,6 +198,7 @@ class Window:
         self.final = False
         self.health: Sequence[tuple[str, HealthTotals]] = ()
         self.shown: dict[str, Json] | None = None
+        self.drilled: object = None
         self._figures: Figures | None = figures
         self._packed = b""
 

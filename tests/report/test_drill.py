@@ -14,7 +14,7 @@ from sioload.report.ci import markdown
 from sioload.report.document import report
 from sioload.report.drill import Asked, Mark, document, lines, outside
 from sioload.report.evaluation import evaluate
-from sioload.report.figures import Figures
+from sioload.report.figures import Figures, Window
 from sioload.report.history import History
 from sioload.report.merge import Swarm
 from sioload.report.series import drill_series
@@ -90,6 +90,14 @@ def test_it_says_why_nothing_is_known_of_calm(p99s: list[float], before: float |
     (found,) = document(ASKED, [mark], figures, 5.0)
     assert found["p99_before_ms"] == (before and pytest.approx(before, rel=0.01))
     assert lines([found])[0].endswith(f"; {said}")
+
+
+def test_what_a_window_told_is_not_looked_up_again_each_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    mark, figures = drilled([0.1, 3.0, 0.9, 0.12, 0.14, 0.1, 0.1], failing=(1, 3))
+    found, unexplained = document(ASKED, [mark], figures, 5.0), outside([mark], figures)
+    assert figures.windows and all(window.final for window in figures.windows)
+    monkeypatch.setattr(Window, "figures", lambda _: pytest.fail("it is unpacked again"))
+    assert document(ASKED, [mark], figures, 5.0) == found and outside([mark], figures) == unexplained == 1
 
 
 def test_what_was_forgotten_on_the_way_is_not_told() -> None:
