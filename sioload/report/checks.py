@@ -199,8 +199,8 @@ def percent_of(stat: str) -> float | None:
 
 def timed(stat: str) -> bool:
     """Whether a stat is a time, in seconds."""
-    stat = stat.removeprefix(SPREAD)
-    return stat in _TIMES or stat in drill.TIMED or percent_of(stat) is not None
+    own = stat.removeprefix(SPREAD)
+    return own in _TIMES or stat in drill.TIMED or percent_of(stat) is not None
 
 
 def check_stat(text: str, selector: str, stat: str) -> None:

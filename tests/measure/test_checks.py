@@ -119,6 +119,8 @@ def test_checks_judge_the_figures(figures: Figures, text: str, ok: bool, value: 
         ("CALL: spread_p99 < 1s", "'spread_p99' is of messages to rooms"),
         ("FANOUT: reach >= 101%", "a ratio is from 0 to 1"),
         ("FANOUT: spread_p99 < 5", "needs a unit"),
+        ("FANOUT: spread_back_p99 < 5s", "unknown stat 'spread_back_p99'"),
+        ("FANOUT: spread_spread_p99 < 5s", "unknown stat 'spread_spread_p99' (nearest: 'spread_p99')"),
         ("FANOUT: lost == 0", "'lost' is of pushes"),
         ("ledger: p99 < 1s", "unknown stat of ledger 'p99'"),
         ("run: peak_user > 1", "(nearest: 'peak_users')"),
