@@ -157,7 +157,7 @@ def _rows(events: Sequence[Mapping[str, Json]]) -> list[str]:
         cells = f"{event['count']} | {event['failures']} | {event['rate']:.1f} | {times}"
         lines.append(f"| {md(event['type'])} | {md(event['name'])} | {cells} |")
     if len(events) > _MARKDOWN_ROWS:
-        lines.append(f"\n...and {len(events) - _MARKDOWN_ROWS} more rows in the report.")
+        lines.append(f"\n...and {counted(len(events) - _MARKDOWN_ROWS, 'more row')} in the report.")
     return lines
 
 

@@ -146,10 +146,10 @@ def markdown(comparison: Mapping[str, Json]) -> str:
     real = [(what, [stat for stat in stats if stat["real"]]) for what, stats in every]
     if any(stats for _, stats in real):
         lines += ["", *_md_table(real)]
-    lines += ["", f"<details><summary>All {len(every)} rows, ledger and connections</summary>", ""]
+    lines += ["", f"<details><summary>{counted(len(every), 'row')}, ledger and connections</summary>", ""]
     lines += [*_md_table([*every[:_MARKDOWN_ROWS], *elsewhere(comparison)]), ""]
     if len(every) > _MARKDOWN_ROWS:
-        lines += [f"...and {len(every) - _MARKDOWN_ROWS} more rows.", ""]
+        lines += [f"...and {counted(len(every) - _MARKDOWN_ROWS, 'more row')}.", ""]
     return "\n".join([*lines, md(LEGEND), "", "</details>"]) + "\n"
 
 

@@ -15,6 +15,7 @@ from sioload.report.course import Course
 from sioload.report.evaluation import CheckResult
 from sioload.report.events import event_of
 from sioload.report.figures import Figures
+from sioload.report.words import counted
 
 SCHEMA: Final = 2
 #: Said beside delivery's figures.
@@ -45,7 +46,7 @@ def untrusted(
         )
     count = figures.ledger.open
     if count < 0 or (count and not figures.going):
-        reasons.append(f"the ledger doesn't balance: {count} emits without exactly one outcome")
+        reasons.append(f"the ledger doesn't balance: {counted(count, 'emit')} without exactly one outcome")
     reasons += [f"internal error: {text}" for text in figures.internal_errors]
     if limited is None:
         meant = paced or any(each.check.about_time for each in checks)

@@ -17,7 +17,7 @@ from sioload.report import drill, servers
 from sioload.report.checks import DELIVERY, ELSEWHERE, HEARD, OPERATORS, SPREAD, Check, percent_of, timed
 from sioload.report.figures import Figures
 from sioload.report.heard import Heard
-from sioload.report.words import rounded
+from sioload.report.words import counted, rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,12 @@ def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int
         return _of_drill(check, figures)
     if check.selector in ELSEWHERE:
         measured, samples = _elsewhere(check, figures, duration, peak_users)
-        needed, what = check.min_samples or 0, "emits"
+        needed, what = check.min_samples or 0, "emit"
     else:
         measured, samples = _measure(check, figures, duration)
-        needed, what = 1 if check.min_samples is None else check.min_samples, "samples"
+        needed, what = 1 if check.min_samples is None else check.min_samples, "sample"
     if samples < needed:
-        value = f"{samples} {what}" if samples else f"no {what}"
+        value = counted(samples, what) if samples else f"no {what}s"
         near = "" if samples else _nearest(check, figures) or _uncounted(check, figures)
         reason = f"{value}, where {needed} {'is' if needed == 1 else 'are'} needed{near}"
         return CheckResult(check, False, value, reason, enough=False)
@@ -112,7 +112,7 @@ def _of_servers(check: Check, metrics: Sequence[servers.Metric]) -> CheckResult:
         near = difflib.get_close_matches(
             check.name or "", [each.names[1] for each in metrics], n=1, cutoff=0.0
         )
-        value = f"{samples} readings" if samples else "no readings"
+        value = counted(samples, "reading") if samples else "no readings"
         reason = f"{value}, where {needed} {'is' if needed == 1 else 'are'} needed"
         reason += f"; the nearest figure is {near[0]}" if near and not found else ""
         return CheckResult(check, not needed, value, reason if needed else "", enough=False)

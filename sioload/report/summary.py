@@ -180,7 +180,7 @@ def _errors(events: Sequence[Mapping[str, Json]], width: int) -> list[str]:
         if note := event["first"].get(text):
             lines += wrapped(" " * 10, f"the first at {note}", width)
     if len(found) > _SHOWN_ERRORS:
-        lines.append(f"{'':8}  and {len(found) - _SHOWN_ERRORS} more kinds, in the report")
+        lines.append(f"{'':8}  and {counted(len(found) - _SHOWN_ERRORS, 'more kind')}, in the report")
     return lines
 
 
@@ -190,7 +190,7 @@ def _raised(exceptions: Sequence[Mapping[str, Json]], width: int) -> list[str]:
         text = f"{raised['kind']}: {raised['message']}" if raised["message"] else raised["kind"]
         lines += wrapped(f"{raised['count']:>8}  ", f"{text} ({raised['place']})", width)
     if len(exceptions) > _SHOWN_ERRORS:
-        lines.append(f"{'':8}  and {len(exceptions) - _SHOWN_ERRORS} more kinds, in the report")
+        lines.append(f"{'':8}  and {counted(len(exceptions) - _SHOWN_ERRORS, 'more kind')}, in the report")
     return lines
 
 

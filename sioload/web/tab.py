@@ -192,7 +192,7 @@ def _events(report: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
             "rate": round(event["rate"], 1),
             **{key: round(times[stat], 2) for key, stat in _TIMES.items() if times},
             "failures": event["failures"],
-            "notes": "; ".join(notes[:3]) + (f"; {len(notes) - 3} more kinds" if len(notes) > 3 else ""),
+            "notes": "; ".join([*notes[:3], *([counted(len(notes) - 3, "more kind")] if notes[3:] else [])]),
         }
 
 

@@ -208,7 +208,7 @@ def test_a_name_that_matched_nothing_is_answered_by_the_nearest_row(
         ("PUSH: lost == 0", "no samples, where 1 is needed; give their handler @on(..., delivery="),
         ("RECV[news]: behind == 0", "delivery="),
         ("PUSH[other]: lost == 0", "the nearest row is PUSH[news]"),
-        ("PUSH[news]: count == 9 min_samples 9", "1 samples, where 9 are needed"),
+        ("PUSH[news]: count == 9 min_samples 9", "1 sample, where 9 are needed"),
     ],
 )
 def test_a_check_on_delivery_that_nothing_counts_names_the_remedy(text: str, reason: str) -> None:
