@@ -200,7 +200,8 @@ def _heard(check: Check, figures: Figures) -> tuple[float | None, int]:
     if stat == "reach":
         return (heard.reached / heard.owed if heard.owed else None), heard.messages
     if not stat.startswith(SPREAD):
-        return getattr(heard, stat), heard.messages + heard.unjudged
+        count = getattr(heard, stat)
+        return count, heard.messages + heard.unjudged or count  # strays may be of messages owed to nobody
     if not heard.spread.total:
         return None, 0
     percent = percent_of(stat)

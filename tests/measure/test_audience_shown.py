@@ -110,6 +110,8 @@ def test_where_nobody_is_in_a_room_it_is_said_how_scripts_say_it() -> None:
     document = report(swarm.figures(), version="1", started=0.0, duration=9.0, host="http://h", peak_users=1)
     told = " ".join(summary_text(document, 200).split())
     assert "1 stray," in told and "scripts say it with self.sio.rooms.add(room)" in told
+    result = evaluate(parse("FANOUT: strays == 0"), swarm.figures(), duration=9.0, peak_users=1)
+    assert not result.ok and result.reason == "strays is 1, not == 0"
 
 
 def test_the_history_has_reach_and_spread(swarm: Swarm) -> None:
