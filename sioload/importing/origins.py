@@ -68,7 +68,6 @@ class Source:
         variable: once something asked for it.
     """
 
-    key: str
     rank: int
     take: Callable[[str], str]
     hint: str
@@ -81,11 +80,9 @@ class Origins:
 
     Attributes:
         columns: of the recorded account.
-        secrets: what may not be seen in a script or on a screen.
     """
 
     columns: dict[str, str] = field(default_factory=dict)
-    secrets: set[str] = field(default_factory=set)
     _heard: dict[object, Source] = field(default_factory=dict)
     _own: set[object] = field(default_factory=set)
     _by_value: dict[str, Column] = field(default_factory=dict)
@@ -95,8 +92,6 @@ class Origins:
         """The server said this; `take(path, name)` makes the script keep a part of it."""
         for path, value in leaves(answer):
             key = next((part for part in reversed(path) if isinstance(part, str)), "")
-            if isinstance(value, str) and (is_secret(key) or _JWT.fullmatch(value)):
-                self.confide(value)
             known = self._heard.get(value)
             if value in self._own or (known is not None and (known.variable or known.rank <= rank)):
                 continue
@@ -104,12 +99,7 @@ class Origins:
                 continue
             if known is None:
                 self._note(value)
-            self._heard[value] = Source(key, rank, _bound(take, path), _named(key, hint))
-
-    def confide(self, value: str) -> None:
-        """A secret."""
-        if len(value) >= 4:
-            self.secrets.add(value)
+            self._heard[value] = Source(rank, _bound(take, path), _named(key, hint))
 
     def value(self, value: Value, key: str = "", at: float = 0.0, login: bool = False) -> Value:
         """A value that was sent, with the origin of each part of it.
@@ -152,15 +142,15 @@ class Origins:
         found = self._within(value)
         if found is not None:
             return found
-        secret = is_secret(key) or _JWT.fullmatch(value) is not None
-        if value and (secret or (login and _PERSON.search(identifier(key)))):
-            return self.column(value, key, secret)
+        own = is_secret(key) or _JWT.fullmatch(value) or (login and _PERSON.search(identifier(key)))
+        if value and own:
+            return self.column(value, key)
         if _UUID.fullmatch(value):
             if value not in self._own and _OWN_ID.search(identifier(key)):
                 return Made("uuid")
-            return self.column(value, key or "id", False)
+            return self.column(value, key or "id")
         if looks_random(value):
-            return self.column(value, key or "value", True)
+            return self.column(value, key)
         if _NAME.fullmatch(value):  # of a room, such as item:4711
             sources = [self._heard.get(int(part)) for part in _DIGITS.findall(value)]
             if any(sources):
@@ -181,14 +171,12 @@ class Origins:
             return self._variable(source)
         return self.text(value, key) if len(value) > 1 else value
 
-    def column(self, value: str, key: str, secret: bool) -> Column:
+    def column(self, value: str, key: str) -> Column:
         """The account's value of this name."""
         known = self._by_value.get(value)
         if known is not None:
             return known
-        if secret:
-            self.confide(value)
-        base = name = identifier(key or "value")
+        base = name = identifier(key)
         number = 2
         while name in self.columns:
             name = f"{base}_{number}"

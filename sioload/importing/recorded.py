@@ -169,7 +169,7 @@ class _Understanding:
     def _secret(self, value: str, key: str) -> Value:
         """A text that must not stay in the script."""
         found = self._origins.text(value, key)
-        return self._origins.column(value, key, True) if found == value else found
+        return self._origins.column(value, key) if found == value else found
 
     def _cookies(self, header: str, at: float) -> None:
         """Cookies that the browser had from before the recording."""
@@ -205,9 +205,6 @@ class _Understanding:
         timed.until = max(timed.at, call.until)
         step = timed.step
         assert isinstance(step, Request)
-        for name, value in call.answer_headers:
-            if name == "set-cookie":
-                self._origins.confide(value.partition(";")[0].partition("=")[2])
         hint = next((part for part in reversed(call.url.path.split("/")) if part), "answer")
         if call.text is None:
             return
@@ -300,7 +297,7 @@ class _Understanding:
 
     def _confided(self, arg: Value) -> Value:
         """An argument of an event that tells who the user is."""
-        return self._origins.column(arg, "token", True) if isinstance(arg, str) and len(arg) >= 4 else arg
+        return self._origins.column(arg, "token") if isinstance(arg, str) and len(arg) >= 4 else arg
 
     def _on_received(self, session: Session, said: Said) -> None:
         kind, namespace, data, number, _ = said.packet
