@@ -170,10 +170,9 @@ class Connect:
 
 @dataclass(slots=True)
 class Disconnect:
-    """The user leaves a namespace, or all."""
+    """The user leaves all namespaces of a connection."""
 
     client: int = 0
-    namespace: str = ""
 
 
 @dataclass(slots=True)
@@ -216,14 +215,6 @@ class Think:
     seconds: float
     most: float = 0.0
     value: Value = None
-
-
-@dataclass(slots=True)
-class Assign:
-    """A variable gets a value."""
-
-    name: str
-    value: Value
 
 
 @dataclass(slots=True)
@@ -272,7 +263,7 @@ class Stop:
     again: bool = False
 
 
-Step = Emit | Connect | Disconnect | Request | Cookie | Think | Assign | Note | Loop | Log | Function | Stop
+Step = Emit | Connect | Disconnect | Request | Cookie | Think | Note | Loop | Log | Function | Stop
 
 
 @dataclass(slots=True)

@@ -8,7 +8,6 @@ from typing import Final
 from sioload.importing.conversation import (
     FIRST,
     LAST,
-    Assign,
     Capture,
     Connect,
     Cookie,
@@ -54,9 +53,7 @@ def defined(steps: Sequence[Step]) -> set[str]:
 
 def _set_by(step: Step) -> set[str]:
     found = {capture.name for capture in captures_of(step)}
-    if isinstance(step, Assign):
-        found.add(step.name)
-    elif isinstance(step, Connect):
+    if isinstance(step, Connect):
         found.update(name for _, name in step.sids)
     return found
 
@@ -130,15 +127,12 @@ class Statements:
             case Request():
                 yield from self._expecting(step.expected, self._clients[0], self._request(step), indent)
             case Disconnect():
-                inner = self._expressions.literal(step.namespace) if step.namespace else ""
-                yield f"{space}{self._clients[step.client]}.disconnect({inner})"
+                yield f"{space}{self._clients[step.client]}.disconnect()"
             case Cookie():
                 value = [Node(quoted(step.name)), self._expressions.node(step.value)]
                 yield from lines(call("self.client.cookies.set", value), indent)
             case Think():
                 yield space + self._pause(step)
-            case Assign():
-                yield from lines(self._expressions.node(step.value), indent, f"{self._place(step.name)} = ")
             case Note():
                 yield f"{space}# {said(step.text, 107 - indent)}"
             case Loop():
@@ -341,7 +335,7 @@ def values_of(step: Step) -> list[Value]:
             return [step.url, step.headers, step.params, step.body, [match.value for match in step.matches]]
         case Connect():
             return [step.auth, step.headers]
-        case Assign() | Cookie() | Think():
+        case Cookie() | Think():
             return [step.value]
         case Loop():
             return [step.over, step.count]
