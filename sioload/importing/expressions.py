@@ -21,7 +21,7 @@ from sioload.importing.conversation import (
     Variable,
     records_in,
 )
-from sioload.importing.layout import Node, call, chunks, escaped, lines, quoted
+from sioload.importing.layout import Node, call, chunks, escaped, quoted
 from sioload.importing.names import Names
 
 #: Literals that are longer get a name and lines of their own.
@@ -205,10 +205,6 @@ class Expressions:
     def path(self, path: Path) -> str:
         """What stands behind an answer to get at a part of it."""
         return "".join(f"[{self.literal(key) if isinstance(key, str) else int(key)}]" for key in path)
-
-    def statement(self, value: Node, indent: int, before: str = "", after: str = "") -> list[str]:
-        """The lines of a statement."""
-        return list(lines(value, indent, before, after))
 
 
 def _has_bytes(value: Value) -> bool:

@@ -279,12 +279,10 @@ class _Class:
             values = self._conversation.variables[name]
             place = expressions.places[Variable(name)] + (": Any" if name in self._opened else "")
             if len(values) == 1:
-                own += expressions.statement(expressions.node(values[0]), 8, f"{place} = ")
+                own += lines(expressions.node(values[0]), 8, f"{place} = ")
             else:
                 expressions.imports.add("random")
-                own += expressions.statement(
-                    call("random.choice", [expressions.node(values)]), 8, f"{place} = "
-                )
+                own += lines(call("random.choice", [expressions.node(values)]), 8, f"{place} = ")
         for name in self._late:  # a handler may ask for it before a task has set it
             own.append(f"        {expressions.places[Variable(name)]}: Any = None")
         begun: list[str] = []
@@ -295,7 +293,7 @@ class _Class:
                 begun += self._body(kind.start[done:at]) if at > done else []
                 done = max(done, at)
             given = [expressions.node(value).behind(f"{key}=") for key, value in other.items()]
-            made = expressions.statement(call("self.another_client", given), 8, f"{self._clients[number]} = ")
+            made = lines(call("self.another_client", given), 8, f"{self._clients[number]} = ")
             (begun if variables_in(other) else own).extend([*made, *self._listening(number)])
         begun += self._body(kind.start[done:])
         if own or begun:
@@ -316,7 +314,7 @@ class _Class:
                 name = self._handled[id(handler)] = self._inner.new(f"on {handler.event}", "on_event")
                 event = Node(self._expressions.literal(handler.event))
                 given = [event, Node(f"self.{name}"), *self._of_namespace(handler)]
-                yield from self._expressions.statement(call(f"{self._clients[client]}.on", given), 8)
+                yield from lines(call(f"{self._clients[client]}.on", given), 8)
 
     def _of_namespace(self, handler: Handler) -> list[Node]:
         if handler.namespace == "/":
