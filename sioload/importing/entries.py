@@ -53,7 +53,7 @@ def number_of(value: object) -> float:
 class Entry:
     at: float
     until: float
-    url: SplitResult | None
+    url: SplitResult
     request: Mapping[str, Json]
     response: Mapping[str, Json]
     kind: str
@@ -62,22 +62,21 @@ class Entry:
 
 
 def entries_of(log: Mapping[str, Json]) -> Iterator[Entry]:
+    """Those whose URL can be read."""
     for raw in listed(log.get("entries")):
         entry = mapping(raw)
         request, response = mapping(entry.get("request")), mapping(entry.get("response"))
         at = _moment(entry.get("startedDateTime"))
         kind = text_of(entry.get("_resourceType")).lower()
-        url = url_of(request.get("url"))
-        socket = (
-            kind == "websocket"
-            or "_webSocketMessages" in entry
-            or (url is not None and url.scheme in ("ws", "wss"))
-        )
+        url = _url_of(request.get("url"))
+        if url is None:
+            continue
+        socket = kind == "websocket" or "_webSocketMessages" in entry or url.scheme in ("ws", "wss")
         until = at + max(0.0, number_of(entry.get("time"))) / 1000
         yield Entry(at, until, url, request, response, kind, listed(entry.get("_webSocketMessages")), socket)
 
 
-def url_of(value: object) -> SplitResult | None:
+def _url_of(value: object) -> SplitResult | None:
     try:
         url = urlsplit(text_of(value))
         usable = url.scheme in ("http", "https", "ws", "wss") and url.hostname and (url.port or 1)

@@ -138,10 +138,8 @@ def read_har(data: bytes, name: str) -> Recording:
     creator = mapping(log.get("creator"))
     said = " ".join(str(creator.get(key, "")) for key in ("name", "version") if creator.get(key))
     recording = Recording(said[:60] or "an unknown program")
-    entries = [entry for entry in entries_of(log) if entry.url is not None]
-    entries.sort(key=lambda entry: entry.at)
     reader = _Reader(recording)
-    for entry in entries:
+    for entry in sorted(entries_of(log), key=lambda entry: entry.at):
         reader.take(entry)
     reader.finish()
     packets = [each.packet for session in recording.sessions for each in session.said]
@@ -193,7 +191,6 @@ class _Reader:
 
     def take(self, entry: Entry) -> None:
         """One entry, in the order in which they began."""
-        assert entry.url is not None
         query = parameters(entry.url)
         old = _V0_PATH.fullmatch(entry.url.path) if "EIO" not in query else None
         if "EIO" in query and "transport" in query:
@@ -215,7 +212,6 @@ class _Reader:
     def _engine(self, entry: Entry, query: dict[str, str]) -> None:
         sid = query.get("sid", "")
         session = self._by_sid.get(sid) if sid else None
-        assert entry.url is not None
         if session is None:
             answer = content_of(mapping(entry.response.get("content"))) or b""
             generation = V4 if query["EIO"] == "4" else UNKNOWN_3
@@ -230,7 +226,6 @@ class _Reader:
 
     def _old(self, entry: Entry, old: re.Match[str]) -> None:
         sid = old[3] or ""
-        assert entry.url is not None
         session = self._by_sid.get(sid) if sid else None
         if session is None:
             given = text_of(mapping(entry.response.get("content")).get("text")).partition(":")[0]
@@ -239,7 +234,6 @@ class _Reader:
             self._carry(session, entry, "websocket" if old[2] == "websocket" else "polling")
 
     def _begin(self, entry: Entry, path: str, generation: Generation, sid: str) -> Session:
-        assert entry.url is not None
         query = {key: value for key, value in parameters(entry.url).items() if key not in ENGINE_PARAMETERS}
         session = Session(
             entry.url, path, generation, query, dict(headers_of(entry.request)), entry.at, sid=sid
@@ -282,7 +276,7 @@ class _Reader:
         session.compressed = "permessage-deflate" in answered.get("sec-websocket-extensions", "")
         if not entry.frames and entry.response.get("status") == 101:
             self._miss(_FRAMELESS)
-        probing = bool(session.said) or "polling" in session.transports
+        probing = "polling" in session.transports
         used, at = False, entry.at
         for raw in entry.frames:
             frame = mapping(raw)
@@ -368,7 +362,6 @@ def _kind_of(mime: str) -> str:
 
 
 def _call(entry: Entry) -> Call:
-    assert entry.url is not None
     answer = mapping(entry.response.get("content"))
     post = mapping(entry.request.get("postData"))
     sent, got = content_of(post), content_of(answer)
