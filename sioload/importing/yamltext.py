@@ -5,7 +5,6 @@ YAML 1.2's core schema, which JavaScript's readers have: `on`, `yes` and `no` ar
 
 from __future__ import annotations
 
-import datetime
 import math
 import re
 from typing import Final
@@ -122,8 +121,6 @@ def _plain(value: object) -> Json:
         return {_key(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_plain(inner) for inner in value]
-    if isinstance(value, datetime.date):
-        return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
