@@ -32,7 +32,7 @@ from sioload.importing.conversation import (
     records_in,
     steps_of,
 )
-from sioload.importing.fields import mapping, text_of
+from sioload.importing.fields import listed, mapping, text_of
 from sioload.importing.layout import said
 from sioload.importing.loads import take_load
 from sioload.importing.origins import accounts
@@ -203,7 +203,7 @@ class _Script:
 
     def _steps(self, raw: Json) -> list[Step]:
         found: list[Step] = []
-        for each in raw if isinstance(raw, list) else []:
+        for each in listed(raw):
             # A list among the steps is one of YAML's aliases, for steps that several flows share.
             found += self._steps(each) if isinstance(each, list) else self._step(mapping(each))
         return found

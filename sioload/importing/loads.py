@@ -11,7 +11,7 @@ from sioload.durations import duration_text
 from sioload.errors import CheckError, PhaseError
 from sioload.importing.amounts import number_of, seconds_of_time
 from sioload.importing.conversation import Conversation, Emit, Request, steps_of
-from sioload.importing.fields import mapping, text_of
+from sioload.importing.fields import listed, mapping, text_of
 from sioload.importing.layout import said
 from sioload.importing.settings import Leave
 from sioload.load.phases import parse_phases
@@ -25,9 +25,8 @@ _STATS: Final = {"median": "p50", "p50": "p50", "p75": "p75", "p90": "p90", "p95
 
 def take_load(config: Mapping[str, Json], made: Conversation, leave: Leave) -> None:
     """Phases and limits."""
-    phases = config.get("phases")
     names: set[str] = set()
-    texts = [_phase(mapping(raw), names, leave) for raw in (phases if isinstance(phases, list) else [])]
+    texts = [_phase(mapping(raw), names, leave) for raw in listed(config.get("phases"))]
     text = "; ".join(part for part in texts if part)
     if text:
         try:

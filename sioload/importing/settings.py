@@ -22,7 +22,7 @@ from sioload.importing.conversation import (
     Value,
     Variable,
 )
-from sioload.importing.fields import mapping, text_of
+from sioload.importing.fields import listed, mapping, text_of
 from sioload.importing.layout import said
 from sioload.importing.names import Names, identifier
 from sioload.importing.origins import ACCOUNTS, is_secret
@@ -149,7 +149,7 @@ def take_data(
     for key in config:
         if key == "plugins":
             for plugin in mapping(config["plugins"]):
-                if plugin not in ("ensure",):
+                if plugin != "ensure":
                     leave(f"config.plugins.{said(plugin, 40)}")
         elif key == "processor":
             leave(f"config.processor {said(str(config[key]), 60)}: JavaScript; its functions are stubs")
@@ -185,9 +185,7 @@ def _payload(
     if isinstance(rows, str):
         leave(f"config.payload {said(path, 60)}: {rows}")
         rows = []
-    fields = (
-        [str(field) for field in raw.get("fields", []) or []] if isinstance(raw.get("fields"), list) else []
-    )
+    fields = [str(field) for field in listed(raw.get("fields"))]
     whole = raw.get("loadAll") is True
     if not fields and not whole:
         fields = [str(cell) for cell in rows.pop(0)] if rows else []
