@@ -62,15 +62,6 @@ class Leases:
         self.most = len(self._rows)
         self.granted = 0
 
-    @property
-    def held(self) -> int:
-        """How many rows are held now."""
-        return len(self._rows)
-
-    def row_of(self, holder: Holder) -> int | None:
-        """What a user holds."""
-        return self._rows.get(holder)
-
     def holders(self, process: str) -> list[Holder]:
         """The users of a process that hold a row."""
         return [holder for holder in self._rows if holder.process == process]

@@ -61,7 +61,8 @@ def test_any_course_of_events(count, order, when_empty, steps):
         else:
             waiting.clear()
             leases.begin()
-        assert leases.held == len(held) and {user: leases.row_of(user) for user in held} == held
+        assert {user for process in "abc" for user in leases.holders(process)} == held.keys()
+        assert {user: leases.take(user) for user in held} == held
         assert not waiting or len(held) == count, "nobody waits while a row is free"
 
 
