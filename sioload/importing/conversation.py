@@ -281,7 +281,7 @@ class Handler:
 
     Attributes:
         count: how often it came.
-        arguments: how many it had at most.
+        arguments: how many it had each time; -1 when that differs.
         sent_at: where its time stamp stands in the list of its arguments; None without one.
         divisor: what the stamp is divided by to be seconds.
         answer: the arguments of the ack that the server asked for; None when it asked for none.

@@ -27,7 +27,7 @@ _AFTER: Final = 0.005
 _ASKED: Final = 1.0
 #: Seconds before its end at which a phase is still on.
 _MOMENT: Final = 1e-6
-#: Options of Locust that say otherwise what phases say, and what each is without a value.
+#: Options of Locust that say otherwise what phases say, and how each is written.
 _TAKEN: Final = {"num_users": "-u", "run_time": "-t", "reset_stats": "--reset-stats"}
 
 
