@@ -10,14 +10,16 @@ from typing import Final
 #: What a user has already, or the script itself uses.
 RESERVED: Final = frozenset(
     {"abstract", "another_client", "answer", "client", "clients", "context", "cookie_jar", "done", "data",
-     "environment", "events", "fate", "fixed_count", "found", "fullname", "greenlet", "group", "host",
-     "item", "json", "label", "max_wait", "min_wait", "number", "on", "on_connected", "on_disconnected",
+     "environment", "events", "fate", "fixed_count", "fullname", "greenlet", "group", "host",
+     "json", "label", "max_wait", "min_wait", "number", "on", "on_connected", "on_disconnected",
      "on_handshake", "on_start", "on_stop", "options", "page", "parsed_options", "reply", "response",
      "match", "run", "self", "sio", "start", "starting", "stop", "tasks", "task", "wait",
-     "wait_function", "wait_time", "weight", "turn", "path", "os", "random", "re", "string", "uuid",
+     "wait_function", "wait_time", "weight", "path", "os", "random", "re", "string", "uuid",
      "feed", "stamp", "constant", "between", "locust", "time", "print", "dict", "list", "str", "int",
      "as_text", "first_of", "float", "round", "range", "next", "enumerate", "args", "csv", "file"}
 )  # fmt: skip
+#: Of these a script itself has as many as it needs: `item`, `item_2` and so on.
+_COUNTED: Final = re.compile(r"(?:found|item|turn)(?:_[0-9]+)?")
 #: What a script imports, or has beside its users' classes.
 CLASSES: Final = frozenset(("Any", "Load", "Path", "Phases", "SocketIOUser", "StopUser"))
 
@@ -39,7 +41,8 @@ class Names:
 
     def new(self, text: str, other: str = "value") -> str:
         """A name from a text that nothing else has."""
-        return self._free(identifier(text, other), RESERVED, "_")
+        name = identifier(text, other)
+        return self._free(f"{name}_{other}" if _COUNTED.fullmatch(name) else name, RESERVED, "_")
 
     def of_class(self, text: str) -> str:
         """A class's name that nothing else has: `chat user` is `ChatUser`."""

@@ -491,6 +491,24 @@ def test_a_payload_file_may_be_of_the_environment(tmp_path, capsys):
     assert (out / "test_users.csv").read_text() == "user\nann\n"
 
 
+def test_what_a_script_captures_is_no_loops_own(tmp_path):
+    """Its loops have `item` and `item_2`: the second one wrote over a variable of the script's."""
+    capture = "[{json: $.0, as: item}, {json: $.1, as: turn}]"
+    said = "'{{ $loopElement }}', '{{ $loopCount }}', '{{ item }}', '{{ turn }}'"
+    loop = f"{{over: [a, b], loop: [{{emit: [say, {said}]}}]}}"
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}scenarios: [{{engine: socketio, flow: [{{emit: [get], acknowledge: {{capture: {capture}}}}}, "
+        f"{loop}, {loop}]}}]\n",
+    )
+    assert [sent.data for sent in script.sent] == [
+        "",
+        "(item, turn, item_value, turn_value)",
+        "(item_2, turn_2, item_value, turn_value)",
+    ]
+    assert "item_value = answer[0]" in script.body("user")
+
+
 def test_options_of_the_reader_of_rows(tmp_path, capsys):
     (tmp_path / "users.csv").write_text("ann;5\n")
     imported_text(
