@@ -58,6 +58,12 @@ class At(NamedTuple):
     path: Path
 
 
+class Quoted(NamedTuple):
+    """A text as a URL writes it."""
+
+    value: Value
+
+
 class Choice(NamedTuple):
     """One of several values, by chance."""
 
@@ -78,7 +84,7 @@ class Object(NamedTuple):
 
 
 #: What is no plain data.
-RECORDS: Final = (Variable, Column, Made, Joined, At, Choice, Object)
+RECORDS: Final = (Variable, Column, Made, Joined, At, Quoted, Choice, Object)
 
 
 class Capture(NamedTuple):

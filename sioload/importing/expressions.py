@@ -17,6 +17,7 @@ from sioload.importing.conversation import (
     Made,
     Object,
     Path,
+    Quoted,
     Value,
     Variable,
     records_in,
@@ -145,6 +146,9 @@ class Expressions:
                 return Node(f"{self.places[feed]}[{self.literal(name)}]" if name else self.places[feed])
             case At(inner, path):
                 return Node(self.text(inner) + self.path(path))
+            case Quoted(inner):
+                self.imports.add("quote")
+                return call("quote", [self.node(inner), Node('safe=""')])
             case Object(items):
                 pairs = [(self.node(item.key), item.value) for item in items]
                 return self._box("{", pairs, "}", value, depth)

@@ -16,7 +16,8 @@ RESERVED: Final = frozenset(
      "match", "run", "self", "sio", "start", "starting", "stop", "tasks", "task", "wait",
      "wait_function", "wait_time", "weight", "path", "os", "random", "re", "string", "uuid",
      "feed", "stamp", "constant", "between", "locust", "time", "print", "dict", "list", "str", "int",
-     "as_text", "first_of", "float", "round", "range", "next", "enumerate", "args", "csv", "file"}
+     "as_text", "first_of", "float", "round", "range", "next", "enumerate", "args", "csv", "file",
+     "quote", "urlencode", "logging", "itertools", "msgpack"}
 )  # fmt: skip
 #: Of these a script itself has as many as it needs: `item`, `item_2` and so on.
 _COUNTED: Final = re.compile(r"(?:found|item|turn)(?:_[0-9]+)?")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
 
-from sioload.importing.conversation import Column, Feed, Joined, Made, Path, Value, Variable
+from sioload.importing.conversation import Column, Feed, Joined, Made, Path, Quoted, Value, Variable
 from sioload.importing.names import identifier
 
 ACCOUNTS: Final = "accounts"
@@ -197,9 +197,9 @@ class Origins:
             return None
         for text, quoted in self._texts[bisect_left(self._texts, -len(value), key=_longest) :]:
             if text in value or (quoted and quoted in value):
-                form = text if text in value else quoted
+                what: Value = self._by_value.get(text) or self._variable(self._heard[text])
+                form, what = (text, what) if text in value else (quoted, Quoted(what))
                 before, _, after = value.partition(form)
-                what = self._by_value.get(text) or self._variable(self._heard[text])
                 parts = (self._within(before) or before, what, self._within(after) or after)
                 return Joined(tuple(part for part in _spread(parts) if part != ""))
         return None

@@ -103,11 +103,12 @@ def _head(conversation: Conversation, expressions: Expressions, body: Sequence[s
     modules = sorted(expressions.imports & {*_STANDARD})
     paths = "pathlib" in expressions.imports
     typed = ["from typing import Any"] if several or within or "Any" in text else []
+    quoting = [name for name in ("quote", "urlencode") if name in expressions.imports]
     standard = [
         *(f"import {name}" for name in modules),
         *(["from pathlib import Path"] if paths else []),
         *typed,
-        *(["from urllib.parse import urlencode"] if "urllib" in expressions.imports else []),
+        *([f"from urllib.parse import {', '.join(quoting)}"] if quoting else []),
     ]
     yield from [*standard, ""] if standard else []
     parts = [name for name in ("between", "constant", "task") if f"{name}(" in text or f"@{name}" in text]

@@ -232,7 +232,7 @@ class Statements:
         expressions, client = self._expressions, self._clients[step.client]
         args = []
         if self._query is not None and step.client == 0:
-            expressions.imports.add("urllib")
+            expressions.imports.add("urlencode")
             asked = (Node('f"{self.host}"'), call("urlencode", [expressions.node(self._query)]))
             args.append(call('"?".join', [Node("[", asked, "]")]))
         if step.auth is not None:

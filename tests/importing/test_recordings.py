@@ -574,14 +574,18 @@ def test_a_handler_answers_with_what_a_task_got_in_any_of_its_turns():
     assert f"{script.handlers['confirm'].returns} = answer['id']" in script.body(task)
 
 
-def test_what_an_answer_said_is_known_as_a_url_writes_it():
+def test_what_an_answer_said_is_known_as_a_url_writes_it(tmp_path):
+    """And written so: a `+` that isn't would be a space to the server."""
     told = {"mimeType": "application/json", "text": '{"token": "a1b2+c3/d4=="}'}
     script = script_of(
         asked(-3.0, "POST", "/login", content=told),
         asked(-2.5, "GET", "/me?filter=token%3Da1b2%2Bc3%2Fd4%3D%3D"),
         joined(0.0, (1.0, "send", '42["a"]')),
     )
-    assert "self.client.get(f'/me?filter=token%3D{token}'" in script.body("on_start")
+    quoted = spelt("""f"/me?filter=token%3D{quote(token, safe='')}\"""")
+    assert f"self.client.get({quoted}" in script.body("on_start")
+    (tmp_path / "locustfile.py").write_text(script.text)
+    assert faults(tmp_path) == ""
 
 
 def test_what_looked_like_a_repeat_stays_as_it_was():
