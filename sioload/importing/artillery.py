@@ -10,6 +10,7 @@ from sioload.errors import UsageError
 from sioload.importing import settings
 from sioload.importing.amounts import is_number, jittered, number_of, pause_of
 from sioload.importing.answers import judge_emit, judge_request, name_unread
+from sioload.importing.calls import name_of
 from sioload.importing.conversation import (
     At,
     Connect,
@@ -369,8 +370,8 @@ class _Script:
         value = self._templates.value
         place = raw.get("url", raw.get("uri", "/"))
         url = value(self._path + place if isinstance(place, str) and place.startswith("/") else place)
-        step = Request(method.upper(), url if isinstance(url, str | tuple) else str(url))
-        step.name = text_of(raw.get("name"))
+        url = url if isinstance(url, str | tuple) else str(url)
+        step = Request(method.upper(), url, text_of(raw.get("name")) or name_of(url, self._made.host))
         for key, inner in mapping(raw.get("headers")).items():
             step.headers[key] = settings.confided(settings.written(value(inner)), self._columns, key)
         kinds: dict[str, Literal["json", "form", "text"]] = {"json": "json", "form": "form", "body": "text"}

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, parse_qsl, urldefrag, urljoin
 
 import orjson
 
-from sioload.importing.conversation import Value
+from sioload.importing.conversation import Joined, Value
 from sioload.importing.har import Call, Recording, Session
 from sioload.importing.layout import said
 
@@ -135,6 +135,20 @@ def body_of(call: Call) -> tuple[Value, Literal["json", "form", "text"]]:
         if len(dict(pairs)) == len(pairs):
             return dict(pairs), "form"
     return call.body, "text"
+
+
+def name_of(url: Value, host: str) -> str:
+    """The name of the row of requests whose URLs differ from user to user; "" where they don't.
+
+    Args:
+        url: a path, or a URL.
+        host: of the server; it isn't said.
+    """
+    if isinstance(url, str):
+        return ""
+    parts = url.parts if isinstance(url, Joined) else (url,)
+    shown = "".join(part if isinstance(part, str) else "[...]" for part in parts)
+    return shown.removeprefix(host).partition("?")[0][:200]
 
 
 def origin(url: SplitResult) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, parse_qsl
 
 import orjson
 
-from sioload.importing.calls import ANALYTICS, body_of, calls_kept, cookies_in, origin
+from sioload.importing.calls import ANALYTICS, body_of, calls_kept, cookies_in, name_of, origin
 from sioload.importing.conversation import (
     Capture,
     Connect,
@@ -144,10 +144,8 @@ class _Understanding:
     def _on_request(self, call: Call, at: float) -> None:
         origins = self._origins
         login = is_login(call.url.path)
-        step = Request(call.method, self._url(call.url))
-        if isinstance(step.url, Joined):
-            shown = "".join(part if isinstance(part, str) else "[...]" for part in step.url.parts)
-            step.name = shown.removeprefix(origin(call.url)).partition("?")[0][:200]
+        url = self._url(call.url)
+        step = Request(call.method, url, name_of(url, origin(call.url)))
         step.headers = self._headers(call.headers)
         if call.body is not None and call.method != "GET":
             step.body, step.form = body_of(call)

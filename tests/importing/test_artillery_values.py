@@ -491,6 +491,22 @@ def test_a_payload_file_may_be_of_the_environment(tmp_path, capsys):
     assert (out / "test_users.csv").read_text() == "user\nann\n"
 
 
+def test_requests_whose_urls_differ_are_one_row(tmp_path, capsys):
+    """Else each user, or each row of its data, has a row of its own in every table."""
+    urls = ["/rooms/{{ room }}?as={{ $uuid }}", "{{ target }}/rooms/{{ room }}/x", "{{ room }}", "/rooms?a=1"]
+    gets = ", ".join(f"{{get: {{url: '{url}'}}}}" for url in urls)
+    named = "{get: {url: '/rooms/{{ room }}', name: a room}}"
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  variables: {{room: [a, b]}}\n"
+        f"scenarios: [{{engine: socketio, flow: [{gets}, {named}, {{emit: [x]}}]}}]\n",
+    )
+    names = [line.partition("name=")[2] for line in script.body("user").splitlines() if ".get(" in line]
+    assert names == ["'/rooms/[...]')", "'/rooms/[...]/x')", "'[...]')", "", "'a room')"]
+    said = "GET /rooms/[...], GET /rooms/[...]/x, GET [...], GET /rooms, GET a room"
+    assert said in capsys.readouterr().out
+
+
 def test_what_a_script_captures_is_no_loops_own(tmp_path):
     """Its loops have `item` and `item_2`: the second one wrote over a variable of the script's."""
     capture = "[{json: $.0, as: item}, {json: $.1, as: turn}]"
