@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
-from urllib.parse import SplitResult, parse_qsl, urldefrag, urljoin
+from urllib.parse import SplitResult, parse_qs, urldefrag, urljoin
 
-import orjson
-
+from sioload.errors import ProtocolError
 from sioload.importing.conversation import Joined, Value
 from sioload.importing.har import Call, Recording, Session
 from sioload.importing.layout import said
+from sioload.options import Limits
+from sioload.socketio.jsontext import loads
 
 #: What a browser asks for that is no step of a user's.
 _PAGES: Final = frozenset(
@@ -23,6 +24,8 @@ _PAGES: Final = frozenset(
 _STATIC: Final = re.compile(
     r"\.(?:js|mjs|css|png|jpe?g|gif|svg|ico|webp|woff2?|ttf|map|mp[34]|webm|html?)$", re.IGNORECASE
 )
+#: JSON of a request or an answer that is nested more deeply is a text.
+DEEPEST: Final = Limits().nesting
 #: Cookies that no server asks for.
 ANALYTICS: Final = re.compile(r"(?:_ga|_gid|_gat|_fbp|__utm|_hj|amp_|ajs_|optimizely|io$)")
 
@@ -127,13 +130,12 @@ def body_of(call: Call) -> tuple[Value, Literal["json", "form", "text"]]:
     assert call.body is not None
     if "json" in call.mime or call.body[:1] in ("{", "["):
         try:
-            return orjson.loads(call.body), "json"
-        except orjson.JSONDecodeError:
+            return loads(call.body, DEEPEST), "json"
+        except ProtocolError:
             pass
     if "urlencoded" in call.mime:
-        pairs = parse_qsl(call.body, keep_blank_values=True, max_num_fields=1000)
-        if len(dict(pairs)) == len(pairs):
-            return dict(pairs), "form"
+        fields = parse_qs(call.body, keep_blank_values=True)
+        return {name: texts if len(texts) > 1 else texts[0] for name, texts in fields.items()}, "form"
     return call.body, "text"
 
 

@@ -8,9 +8,8 @@ from functools import partial
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl
 
-import orjson
-
-from sioload.importing.calls import ANALYTICS, body_of, calls_kept, cookies_in, name_of, origin
+from sioload.errors import ProtocolError
+from sioload.importing.calls import ANALYTICS, DEEPEST, body_of, calls_kept, cookies_in, name_of, origin
 from sioload.importing.conversation import (
     Capture,
     Connect,
@@ -54,6 +53,7 @@ from sioload.importing.sessions import (
 )
 from sioload.importing.summary import tell
 from sioload.socketio.generations import UNKNOWN_3
+from sioload.socketio.jsontext import loads
 from sioload.socketio.packet import PacketType as Type
 
 #: Headers that a script has to send itself.
@@ -182,8 +182,7 @@ class _Understanding:
         """A path on the user's own server, a whole URL elsewhere; with the origin of what is in it."""
         text = url.path or "/"
         if url.query:
-            pairs = parse_qsl(url.query, keep_blank_values=True, max_num_fields=500)
-            for key, value in pairs:
+            for key, value in parse_qsl(url.query, keep_blank_values=True):
                 if is_secret(key):
                     self._secret(value, key)
             text += f"?{url.query}"
@@ -214,8 +213,8 @@ class _Understanding:
             return new
 
         try:
-            answer = orjson.loads(call.text)
-        except orjson.JSONDecodeError:
+            answer = loads(call.text, DEEPEST)
+        except ProtocolError:
             for name, value, pattern in in_page(call.text):
                 self._origins.learn({name: value}, 0, name, partial(take, pattern=pattern))
             return

@@ -508,6 +508,38 @@ def test_a_long_boundary_of_a_form_stays_whole():
     assert f'"{mime}"' in script_of(upload, joined(0.0, (1.0, "send", '42["a"]'))).text
 
 
+def posted(path: str, body: str, mime: str) -> dict[str, Any]:
+    entry = asked(-3.0, "POST", path)
+    entry["request"]["postData"] = {"mimeType": mime, "text": body}
+    return entry
+
+
+def test_requests_may_have_many_fields_and_deep_ones():
+    """A table asks for each column with six parameters of its own; an editor sends its document."""
+    deep = "[" * 700 + "]" * 700
+    many = "&".join(f"columns%5B{n}%5D%5Bdata%5D={n}" for n in range(1200))
+    script = script_of(
+        asked(-4.0, "GET", f"/table?{many}", content={"mimeType": "application/json", "text": deep}),
+        posted("/table", many, "application/x-www-form-urlencoded"),
+        posted("/document", deep, "application/json"),
+        joined(0.0, (1.0, "send", '42["a"]')),
+    )
+    start = script.body("on_start")
+    assert "self.client.get(TEXT)" in start
+    assert "data={'columns[0][data]': '0', " in start and "'Content-Type': 'application/json'" in start
+
+
+def test_a_field_that_stands_twice_in_a_form_keeps_no_other_in_the_script():
+    """As the hidden field behind a checkbox does, in the login of every Rails application."""
+    login = "user%5Bemail%5D=ann%40h&user%5Bpassword%5D=pw-ann&user%5Bkeep%5D=0&user%5Bkeep%5D=1"
+    script = script_of(
+        posted("/users/sign_in", login, "application/x-www-form-urlencoded"),
+        joined(0.0, (1.0, "send", '42["a"]')),
+    )
+    account = "'user[password]': self.account['user_password'], 'user[keep]': ['0', '1']}"
+    assert account in script.body("on_start") and "pw-ann" not in script.text
+
+
 def test_half_a_character_may_stand_in_a_file_beside_the_script():
     deep = '[[[[[["\\ud83d"]]]]]]'
     data = json.dumps({"log": {"entries": [joined(0.0, (1.0, "send", f'42["a",{deep}]'))]}}).encode()
