@@ -63,7 +63,7 @@ def calls_kept(recording: Recording, sessions: list[Session]) -> Kept:
         setters.update(dict.fromkeys(_cookies_of_answer(call), call))
         if _site(call.url.hostname or "") not in sites:
             left["requests to other sites"] += 1
-        elif call.method == "OPTIONS" or call.method not in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"):
+        elif call.method not in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"):
             left["preflights"] += 1
         elif call.url.geturl() in led_to:
             led_to.remove(call.url.geturl())
