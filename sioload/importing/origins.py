@@ -35,6 +35,8 @@ _OWN_ID: Final = re.compile(r"(client|message|msg|request|req|correlation|temp|t
 _JWT: Final = re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")
 _RANDOM: Final = re.compile(r"(?=(?:[^0-9]*[0-9]){2})(?=(?:[^A-Za-z]*[A-Za-z]){4})[\w+/=.~-]+", re.ASCII)
 _FIELD: Final = re.compile(r'(?:name|id)="([\w.-]{1,40})"\s+(?:value|content)="([^"<>]{8,500})"')
+#: A field of a form that has files, and isn't one.
+_PART: Final = re.compile(r'name="([^"\r\n]*)"\r?\n\r?\n(.*?)(?=\r?\n--)', re.DOTALL)
 #: A text without spaces that a number is a part of, and where that is.
 _NAME: Final = re.compile(r"(?=.*[0-9]{4})(?=.*[^0-9])\S{5,200}")
 _DIGITS: Final = re.compile(r"(?<![0-9.])([1-9][0-9]{3,17})(?![0-9.])")
@@ -163,6 +165,15 @@ class Origins:
         self._own.add(value)
         return value
 
+    def form(self, body: str, login: bool) -> Value:
+        """The body of a form that may have files, with the origin of each field."""
+        parts: list[Value] = []
+        end = 0
+        for found in _PART.finditer(body):
+            parts += (body[end : found.start(2)], self.text(found[2], found[1], login))
+            end = found.end(2)
+        return joined([*parts, body[end:]])
+
     def piece(self, value: str, key: str) -> Value:
         """A piece of a URL, where what was a number in an answer is a text."""
         number = int(value) if re.fullmatch(r"[1-9][0-9]{0,17}", value) else 0
@@ -215,7 +226,7 @@ def _longest(known: tuple[str, str]) -> int:
     return -len(known[0])
 
 
-def _spread(parts: tuple[Value, ...]) -> Iterator[Value]:
+def _spread(parts: Sequence[Value]) -> Iterator[Value]:
     for part in parts:
         yield from part.parts if isinstance(part, Joined) else (part,)
 
@@ -279,9 +290,9 @@ def leaves(value: Value, path: Path = ()) -> Iterator[tuple[Path, Value]]:
 
 
 def joined(parts: Sequence[Value]) -> Value:
-    """Parts of a text as one value."""
+    """Parts of a text, some of them in parts themselves, as one value."""
     whole: list[Value] = []
-    for part in parts:
+    for part in _spread(parts):
         if isinstance(part, str) and whole and isinstance(whole[-1], str):
             whole[-1] += part
         elif part != "":

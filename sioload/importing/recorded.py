@@ -149,7 +149,10 @@ class _Understanding:
         step.headers = self._headers(call.headers)
         if call.body is not None and call.method != "GET":
             step.body, step.form = body_of(call)
-            step.body = origins.value(step.body, "", at, login)
+            if step.form == "text" and "multipart" in call.mime:
+                step.body = origins.form(call.body, login)
+            else:
+                step.body = origins.value(step.body, "", at, login)
             if step.form == "text":
                 step.headers["Content-Type"] = said(call.mime or "text/plain", 200)
         self._cookies(call.headers.get("cookie", ""), at)
@@ -191,8 +194,7 @@ class _Understanding:
         pieces = re.split(r"([/?&=])", text)
         for place, piece in enumerate(pieces):
             key = pieces[place - 2] if pieces[place - 1] == "=" else "id"
-            value = self._origins.piece(piece, key)
-            parts += value.parts if isinstance(value, Joined) else [value]
+            parts.append(self._origins.piece(piece, key))
         if not own:
             parts.insert(0, origin(url))
         return joined(parts)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 from base64 import b64encode
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import msgpack
@@ -538,6 +540,24 @@ def test_a_field_that_stands_twice_in_a_form_keeps_no_other_in_the_script():
     )
     account = "'user[password]': self.account['user_password'], 'user[keep]': ['0', '1']}"
     assert account in script.body("on_start") and "pw-ann" not in script.text
+
+
+def test_no_password_of_a_form_with_files_stays_in_the_script():
+    """As `new FormData(form)` is sent, files or not."""
+    fields = {"user": "ann", "password": "pw-ann", "note": "a\r\nb"}
+    parts = [f'--x\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()]
+    file = '--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\nContent-Type: t\r\n\r\n\r\n'
+    body = "".join([*parts, file, "--x--\r\n"])
+    script = script_of(
+        posted("/login", body, "multipart/form-data; boundary=x"),
+        joined(0.0, (1.0, "send", '42["a"]')),
+    )
+    assert "pw-ann" not in script.text and '"ann"' not in script.text
+    call = next(node for node in ast.walk(script.methods["on_start"]) if isinstance(node, ast.keyword))
+    names = {node.id for node in ast.walk(call) if isinstance(node, ast.Name) and node.id.isupper()}
+    known = {name: script.value(name) for name in names} | {"self": SimpleNamespace(account=fields)}
+    sent = eval(ast.unparse(call.value), known)  # noqa: S307
+    assert sent == body
 
 
 def test_half_a_character_may_stand_in_a_file_beside_the_script():
