@@ -76,11 +76,14 @@ def _phase(raw: Mapping[str, Json], names: set[str], leave: Leave) -> str:
 def _number(raw: Mapping[str, Json], key: str, leave: Leave) -> float:
     """A number of a phase; a template may stand there, which only Artillery can fill."""
     value = raw.get(key, 0)
-    number = number_of(value)
-    if not number and str(value).strip(" 0."):
+    if not _is_number(value):
         leave(f"config.phases {key} {said(str(value), 40)} is no number: 1 instead")
         return 1.0
-    return number
+    return number_of(value)
+
+
+def _is_number(value: Json) -> bool:
+    return number_of(value) != 0 or not str(value).strip(" 0.")
 
 
 def _rate(number: float) -> str:
@@ -106,12 +109,14 @@ def _checks(ensure: Mapping[str, Json], rows: Mapping[str, list[str]], leave: Le
         if key == "thresholds" and isinstance(value, list):
             for each in value:
                 for metric, most in mapping(each).items():
-                    found += _metric(metric, "<", number_of(most), rows, leave)
+                    found += _metric(metric, "<", most, rows, leave)
         elif key == "conditions" and isinstance(value, list):
             for each in value:
                 warns = " warn" if mapping(each).get("strict") is False else ""
                 made = _condition(text_of(mapping(each).get("expression")), rows, leave)
                 found += [check + warns for check in made]
+        elif not _is_number(value):
+            leave(f"config.ensure.{said(key, 40)} {said(str(value), 40)}: no number")
         elif key == "maxErrorRate":
             found += [f"{row}: fail_ratio <= {number_of(value):g}%" for row in rows["failing"]]
         elif key in _STATS and every:
@@ -126,18 +131,17 @@ def _condition(expression: str, rows: Mapping[str, list[str]], leave: Leave) -> 
     if not all(parts):
         leave(f"config.ensure condition {said(expression, 80)!r}: only comparisons joined by `and`")
         return []
-    return [
-        c
-        for part in parts
-        if part is not None
-        for c in _metric(part[1], part[2], number_of(part[3]), rows, leave)
-    ]
+    return [c for part in parts if part is not None for c in _metric(part[1], part[2], part[3], rows, leave)]
 
 
 def _metric(
-    metric: str, operator: str, limit: float, rows: Mapping[str, list[str]], leave: Leave
+    metric: str, operator: str, given: Json, rows: Mapping[str, list[str]], leave: Leave
 ) -> list[str]:
     """Checks of a figure of Artillery's."""
+    if not _is_number(given):
+        leave(f"config.ensure {said(metric, 60)} {operator} {said(str(given), 40)}: no number")
+        return []
+    limit = number_of(given)
     group, _, rest = metric.partition(".")
     name, _, stat = rest.partition(".")
     if name == "response_time" and group in rows and stat in _STATS and rows[group]:

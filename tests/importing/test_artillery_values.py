@@ -560,6 +560,26 @@ def test_certificates_may_be_trusted_by_an_option_of_the_connection(tmp_path, ca
     assert "rejectUnauthorized" not in capsys.readouterr().out
 
 
+def test_a_limit_that_is_no_number_is_named(tmp_path, capsys):
+    """It was 0, under which no run stays."""
+    later = "'{{ $processEnvironment.LIMIT }}'"
+    imported_text(
+        tmp_path,
+        f"{HEAD}  ensure: {{maxErrorRate: 1%, p95: {later}, p99: '200', min: 0,\n"
+        f"    thresholds: [{{vusers.failed: {later}}}, {{vusers.failed: 0}}],\n"
+        "    conditions: [{expression: vusers.failed < 1.2.3}]}\n"
+        "scenarios: [{engine: socketio, flow: [{emit: [x], acknowledge: true}]}]\n",
+    )
+    checks = parse_toml((tmp_path / "out" / "checks.toml").read_text())
+    texts = ["CALL: p99 < 200ms", "CALL: min < 0ms", "CONNECT: failures < 0", "CALL: failures < 0"]
+    assert [check.text for check in checks] == texts
+    left = capsys.readouterr().out.partition("Left out:")[2]
+    assert re.findall(r"config.ensure[ .](.*): no number", left) == [
+        "maxErrorRate 1%", "p95 {{ $processEnvironment.LIMIT }}",
+        "vusers.failed < {{ $processEnvironment.LIMIT }}", "vusers.failed < 1.2.3",
+    ]  # fmt: skip
+
+
 def test_users_that_may_fail_are_those_that_connect_too(tmp_path, capsys):
     """Also where nothing that they send is answered; times are there for answers alone."""
     imported_text(
