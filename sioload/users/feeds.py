@@ -233,11 +233,11 @@ class Feeds:
         return Feed("", "file", "stop", ())
 
     def _make(self, source: object, folder: str, order: object, when_empty: object) -> Feed:
-        named = repr(source) if isinstance(source, str) else "a list"
-        order = cast(Order, _one_of(order, ORDERS, f"feed({named}): order"))
-        when_empty = cast(Emptiness, _one_of(when_empty, EMPTINESSES, f"feed({named}): when_empty"))
         if isinstance(source, os.PathLike):
             source = os.fspath(source)
+        named = "a list" if isinstance(source, list | tuple) else repr(source)
+        order = cast(Order, _one_of(order, ORDERS, f"feed({named}): order"))
+        when_empty = cast(Emptiness, _one_of(when_empty, EMPTINESSES, f"feed({named}): when_empty"))
         if isinstance(source, str):
             return self._of_file(source, folder, order, when_empty)
         if not isinstance(source, list | tuple):

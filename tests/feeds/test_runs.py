@@ -132,6 +132,8 @@ REFUSED = (
     ("class Of(SocketIOUser):\n    label = 'a\\nb'", "label must be a text"),
     ("a = feed([{'a': 1}])\nb = feed([{'a': 2}], order='shuffle', when_empty='wait')\n"
      "class Of(SocketIOUser):\n    def on_start(self):\n        a.take(self)\n        next(b)", ""),
+    ("from pathlib import Path\na = feed(Path('many.csv'), order='suffle')", "feed('many.csv'): order must"),
+    ("a = feed(7, order='suffle')", "feed(7): order must"),
 )  # fmt: skip
 
 
