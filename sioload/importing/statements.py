@@ -334,7 +334,7 @@ def values_of(step: Step) -> list[Value]:
         case Request():
             return [step.url, step.headers, step.params, step.body, [match.value for match in step.matches]]
         case Connect():
-            return [step.auth, step.headers]
+            return [step.namespaces, step.auth, step.headers]
         case Cookie() | Think():
             return [step.value]
         case Loop():

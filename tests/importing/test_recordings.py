@@ -685,6 +685,23 @@ def test_a_namespace_is_joined_with_its_own_query():
     assert joins in script.body("on_start") and script.sent[0].namespace == "/chat"
 
 
+def test_a_namespace_is_joined_once_what_its_query_asks_for_is_known():
+    """A connection made late is made with the first one, unless something between has what it needs."""
+    asks = (3.0, "send", '420["ask"]'), (3.1, "receive", '430[{"key":"k-83a7f1c2d5e9"}]')
+    got = joined(0.0, (0.2, "send", '42["a"]'), *asks, (9.0, "send", '42["c"]'))
+    other = socket(
+        3,
+        6.0,
+        (6.0, "receive", '0{"sid":"t"}'),
+        (6.1, "send", "40/chat?key=k-83a7f1c2d5e9,"),
+        (6.2, "receive", "40/chat?key=k-83a7f1c2d5e9,"),
+        (7.0, "send", '42/chat,["b"]'),
+    )
+    start = script_of(got, other).body("on_start")
+    joins = start.index("self.other.connect(namespaces=[f'/chat?key={ask_key}'])")
+    assert start.index("ask_key = answer['key']") < joins
+
+
 def test_a_namespace_of_0_9_is_joined_with_its_own_query():
     entry = socket(
         3,
