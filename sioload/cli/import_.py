@@ -86,14 +86,12 @@ def _beside(script: Path, path: str) -> bytes | str:
         folder = script.resolve().parent
         place = (folder / path).resolve()
         if not place.is_relative_to(folder) or "\0" in path:
-            return "its path leaves the script's folder: put the rows into the file beside the new script"
+            return "its path leaves the script's folder"
         if not place.is_file() or place.stat().st_size > _PAYLOAD:
-            return (
-                f"no file of at most {_PAYLOAD >> 20} MiB: put the rows into the file beside the new script"
-            )
+            return f"no file of at most {_PAYLOAD >> 20} MiB"
         return place.read_bytes()
     except (OSError, ValueError):
-        return "it can't be read: put the rows into the file beside the new script"
+        return "it can't be read"
 
 
 def _read(file: Path, largest: int) -> bytes:

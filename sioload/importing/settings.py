@@ -178,17 +178,20 @@ def _payload(
     meant = templates.value(path)  # {{ $environment }} may be in it
     path = meant if isinstance(meant, str) else path
     found = files(path)
-    if isinstance(found, str):
-        leave(f"config.payload {said(path, 60)}: {found}")
-        found = b""
-    rows = _rows(found, raw)
-    if isinstance(rows, str):
-        leave(f"config.payload {said(path, 60)}: {rows}")
-        rows = []
+    rows = _rows(found, raw) if isinstance(found, bytes) else found
     fields = [str(field) for field in listed(raw.get("fields"))]
     whole = raw.get("loadAll") is True
-    if not fields and not whole:
+    if not fields and not whole and not isinstance(rows, str):
         fields = [str(cell) for cell in rows.pop(0)] if rows else []
+    known = whole or bool(fields)
+    if isinstance(rows, str) or not known:
+        why = rows if isinstance(rows, str) else "its first line is empty"
+        mend = "put the rows into the file beside the new script"
+        mend = mend if known else "nothing else names its columns: mend it, and import again"
+        leave(f"config.payload {said(path, 60)}: {why}: {mend}")
+        rows = []
+    if not known:
+        return
     fields = list(dict.fromkeys(field or f"column {place}" for place, field in enumerate(fields, 1)))[:500]
     if fields or not whole:
         rows = [[*row[: len(fields)], *[""] * (len(fields) - len(row))] for row in rows] or [

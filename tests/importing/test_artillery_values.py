@@ -525,6 +525,25 @@ def test_what_a_script_captures_is_no_loops_own(tmp_path):
     assert "item_value = answer[0]" in script.body("user")
 
 
+@pytest.mark.parametrize("fields", ["", ", fields: [user]"])
+@pytest.mark.parametrize(
+    "content, said", [(None, "no file of at most 64 MiB"), ("", "its first line is empty")]
+)
+def test_rows_whose_columns_nobody_knows_are_no_feed(tmp_path, capsys, content, said, fields):
+    """Its header was empty, and no run began; where the script names the fields its rows may come later."""
+    if content is not None:
+        (tmp_path / "users.csv").write_text(content)
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  payload: {{path: users.csv{fields}}}\n"
+        "scenarios: [{engine: socketio, flow: [{emit: [x, '{{ user }}']}]}]\n",
+    )
+    left = capsys.readouterr().out.partition("Left out:")[2]
+    assert ("feed(" in script.text) == (tmp_path / "out" / "users.csv").exists() == bool(fields)
+    assert (f"config.payload users.csv: {said}" in left and "nothing else names" in left) == (not fields)
+    assert ("put the rows into the file" in left) == bool(fields and content is None)
+
+
 def test_options_of_the_reader_of_rows(tmp_path, capsys):
     (tmp_path / "users.csv").write_text("ann;5\n")
     imported_text(
