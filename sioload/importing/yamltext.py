@@ -79,7 +79,7 @@ def read_yaml(data: bytes, name: str) -> Json:
         at = error.problem_mark
         where = f", line {at.line + 1}" if at is not None else ""
         raise UsageError(f"{name}{where}: not YAML: {error.problem or error}") from None
-    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, RecursionError, OverflowError) as error:
         raise UsageError(f"{name}: not YAML: {str(error).splitlines()[0][:100]}") from None
 
 

@@ -98,12 +98,14 @@ LAUGHS = "a0: &a0 [x, x, x]\n" + "".join(
         ("[" * 2000, "nested more than 60 levels deep"),
         ("a: !!python/object/apply:os.system ['true']", "python/object/apply:os.system' is refused"),
         ("a: !include x", "the tag '!include' is refused"),
+        ("a: !!bool maybe", "not YAML: 'maybe'"),
+        ("a: !!float ''", "not YAML: string index out of range"),
         ("x: " + "y" * (1 << 20), "more than 1 MiB"),
         ("scenarios: []\nconfig: {target: 'file:///etc/passwd'}", "'file:///etc/passwd' is no URL"),
         ("scenarios: []\nconfig: {target: '{{ $env.URL }}'}", "before a test runs: write the server's URL"),
         ("scenarios: []\nconfig: {target: 'http://127.0.0.1'}", "no scenario with steps"),
     ],
-    ids=range(13),
+    ids=range(15),
 )  # fmt: skip
 def test_hostile_script_is_refused_in_a_line(tmp_path, capsys, text, said):
     (tmp_path / "script.yml").write_text(text)
