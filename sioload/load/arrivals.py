@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from itertools import count
+from numbers import Real
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -75,9 +76,9 @@ class Arrivals(Shape):
         if not hasattr(self, "rate") or not hasattr(self, "session_length"):
             raise UsageError(f"{name} needs a rate (sessions per second) and a session_length (seconds)")
         checked_rate(self.rate, name)
-        for what, value in (("duration", self.duration), ("session_length", self.length())):
-            if value is not None:
-                check_length(value, f"{name}: {what}")
+        check_length(self.length(), f"{name}: session_length")
+        if self.duration is not None:
+            _check_seconds(self.duration, f"{name}: duration")
 
     def tick(self) -> tuple[int, float] | None:
         """Locust asks each second how many users it shall keep: none, as they come and go by themselves."""
@@ -149,9 +150,20 @@ def lacks_workers(runner: Runner) -> bool:
 
 
 def check_length(value: object, what: str) -> None:
-    """Refuse what is neither seconds above 0 nor a function that returns them."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not callable(value) and not (number and 0 < value < math.inf):  # type: ignore[operator]
+    """Refuse what is neither seconds above 0 nor a function that returns seconds."""
+    if not callable(value):
+        _check_seconds(value, what)
+        return
+    try:
+        first = value()
+    except TypeError as error:
+        raise UsageError(f"{what} is a function without arguments: {error}") from error
+    if isinstance(first, bool) or not isinstance(first, Real):
+        raise UsageError(f"{what} must return seconds, not {first!r}")
+
+
+def _check_seconds(value: object, what: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise UsageError(f"{what} must be seconds above 0, not {value!r}")
 
 

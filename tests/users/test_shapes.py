@@ -73,6 +73,10 @@ def test_without_a_duration_the_run_time_ends_it(tmp_path: Path, target: serverk
         ("rate = 0; session_length = 1", "rate"),
         ("rate = 1; session_length = -1", "session_length must be seconds above 0"),
         ("rate = 1; session_length = 1; duration = 0", "duration must be seconds above 0"),
+        ("rate = 1; session_length = None", "session_length must be seconds above 0, not None"),
+        ("rate = 1; session_length = 1; duration = lambda self: 5", "duration must be seconds above 0"),
+        ("rate = 1; session_length = lambda: None", "session_length must return seconds, not None"),
+        ("rate = 1; session_length = lambda self: 5", "session_length is a function without arguments"),
     ],
 )
 def test_a_shape_that_makes_no_sense_ends_the_run_before_it_starts(
@@ -89,8 +93,8 @@ def test_a_shape_that_makes_no_sense_ends_the_run_before_it_starts(
         "    def work(self): pass\n"
     )
     done = serverkit.run_locust(["-f", script, "--headless"], cwd=tmp_path)
-    assert done.code not in (0, 3, 4), done.text
-    assert "Crowd" in done.err and said in done.err, done.text
+    assert done.code == 2 and done.err.startswith("sioload: Crowd") and said in done.err, done.text
+    assert done.err.count("\n") == 1, done.text
 
 
 FIXED = """
