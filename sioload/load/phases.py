@@ -144,10 +144,10 @@ def parse_phases(text: str | Sequence[str]) -> Plan:
             before = phases[-1].end if phases else 0.0
             phase, per_second = reader.phase(before, len(phases) + 1)
             if any(phase.name == other.name for other in phases):
-                raise reader.wrong(phase.name, "the name is taken by an earlier phase")
+                raise reader.wrong(0, "the name is taken by an earlier phase")
             kinds.add(per_second)
             if len(kinds) > 1:
-                raise reader.wrong(part.strip(), "users and sessions per second don't mix in one run")
+                raise reader.wrong(0, "users and sessions per second don't mix in one run")
             phases.append(phase)
         offset += len(part) + 1
     if not phases:
@@ -167,10 +167,9 @@ class _Reader:
         self._end = offset + len(part.rstrip())
         self._next = 0
 
-    def wrong(self, word: str, why: str) -> PhaseError:
-        """An error that points at a word of this phase, or at its end."""
-        places = [place for text, place in self._words if text == word]
-        place = places[0] if places and word else self._words[0][1] if word else self._end
+    def wrong(self, number: int, why: str) -> PhaseError:
+        """An error that points at a word of this phase, by its place, or at the end."""
+        place = self._words[number][1] if number < len(self._words) else self._end
         shown = self._whole[max(0, place - 40) : place] + "-->" + self._whole[place : place + 40]
         return PhaseError(f"phases, character {place + 1}: {why}: {shown.strip()}")
 
@@ -183,10 +182,11 @@ class _Reader:
         return word
 
     def _fail(self, word: str, expected: str, valid: Sequence[str] = ()) -> PhaseError:
+        """An error that points at the word that was taken last."""
         near = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
         hint = f" (nearest: {near[0]!r})" if near else ""
         found = repr(word) if word else "nothing"
-        return self.wrong(word, f"expected {expected}, found {found}{hint}")
+        return self.wrong(self._next - 1, f"expected {expected}, found {found}{hint}")
 
     def phase(self, before: float, place: int) -> tuple[Phase, bool]:
         """The phase, and whether its load is sessions per second. `before` is the load that it follows."""
@@ -194,7 +194,7 @@ class _Reader:
         if len(self._words) > 1 and self._words[1][0] == ":":
             name = self._take()
             if not _NAME.fullmatch(name):
-                raise self.wrong(name, "a name begins with a letter and has letters, digits, - and _")
+                raise self.wrong(0, "a name begins with a letter and has letters, digits, - and _")
             self._take()
         begin = self._number()
         end: float | None = None
@@ -207,10 +207,10 @@ class _Reader:
             raise self._fail(word, "for or over", ("for", "over"))
         seconds = self._duration()
         if rest := self._peek():
-            raise self.wrong(rest, f"{rest!r} is too much: phases are parted by ';'")
+            raise self.wrong(self._next, f"{rest!r} is too much: phases are parted by ';'")
         whole = (begin, end if end is not None else begin)
         if not per_second and any(value != int(value) for value in whole):
-            raise self.wrong(self._words[0][0], "users are whole numbers")
+            raise self.wrong(0, "users are whole numbers")
         if end is None:
             begin, end = (before if word == "over" else begin), begin
         return Phase(name, begin, end, seconds, word == "over"), per_second

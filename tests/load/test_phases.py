@@ -62,6 +62,10 @@ def test_a_list_of_texts_is_one_plan() -> None:
         ("5/m for 1s", "expected users or /s"),
         ("5 users for 800h", "longer than a month"),
         ("5 users for 1s; peak: 6 users fro 1s", "character 31: expected for or over, found 'fro'"),
+        ("10 users for 10", "character 14: expected a duration above 0 such as 30s, 5m or 1m30s, found '10'"),
+        ("for: 5 users for for", "character 18: expected a duration"),
+        ("a: 5 users for", "character 15: expected a duration"),
+        ("5 users for 1s 5", "character 16: '5' is too much"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_understood_is_one_line_that_points_at_the_place(text: str, said: str) -> None:
