@@ -125,7 +125,10 @@ class Feed:
 
     def _lease(self, user: User) -> _Lease:
         if not isinstance(user, User):
-            raise FeedError(f"{self.name}: take() needs the user that is to hold the row: take(self)")
+            raise FeedError(
+                f"{self.name}: take() needs the user that is to hold the row: take(self), in a task set "
+                "take(self.user)"
+            )
         desk = _desk()
         greenlet = user._greenlet
         if greenlet is not None and greenlet.dead:

@@ -134,6 +134,7 @@ REFUSED = (
      "class Of(SocketIOUser):\n    def on_start(self):\n        a.take(self)\n        next(b)", ""),
     ("from pathlib import Path\na = feed(Path('many.csv'), order='suffle')", "feed('many.csv'): order must"),
     ("a = feed(7, order='suffle')", "feed(7): order must"),
+    ("a = feed([{'a': 1}])\na.take(7)", "take(self), in a task set take(self.user)"),
 )  # fmt: skip
 
 
