@@ -188,6 +188,8 @@ class _Class:
         self._names = names
         self._inner = Names()
         self._handled: dict[int, str] = {}
+        for known in conversation.feeds:  # a local variable of this name would hide it
+            self._inner.new(expressions.places["feed", known.name])
         for feed in kind.feeds:
             self._inner.new(expressions.places[feed].removeprefix("self."))
         for function in kind.stubs:

@@ -544,6 +544,22 @@ def test_rows_whose_columns_nobody_knows_are_no_feed(tmp_path, capsys, content, 
     assert ("put the rows into the file" in left) == bool(fields and content is None)
 
 
+def test_what_a_script_captures_hides_no_rows(tmp_path):
+    (tmp_path / "people.csv").write_text("name\nann\n")
+    flow = (
+        "{over: people, loop: [{emit: [x, '{{ $loopElement.name }}']}]}, "
+        "{emit: [get], acknowledge: {capture: {json: $.1, as: people}}}, {emit: [y, '{{ people }}']}"
+    )
+    script = imported_text(
+        tmp_path,
+        f"{HEAD}  payload: {{path: people.csv, fields: [name], loadAll: true, name: people}}\n"
+        f"scenarios: [{{engine: socketio, flow: [{flow}]}}]\n",
+    )
+    method = script.body("user")
+    assert "for item in people:" in method and "people_2 = answer[1]" in method
+    assert script.sent[-1].data == "people_2"
+
+
 def test_options_of_the_reader_of_rows(tmp_path, capsys):
     (tmp_path / "users.csv").write_text("ann;5\n")
     imported_text(
