@@ -12,8 +12,8 @@ from sioload.plain import Json
 
 _PLACE: Final = re.compile(r"\{\{\{?\s*(.*?)\s*\}?\}\}")
 _CALL: Final = re.compile(r"\$(\w+)\s*\(\s*([\w\s,.-]*)\)")
-_NAME: Final = re.compile(r"\$?[A-Za-z_]\w*(?:\.\w+|\[\d+\]|\[(?:'[^']*'|\"[^\"]*\")\])*")
-_PART: Final = re.compile(r"\.(\w+)|\[(\d+)\]|\[(?:'([^']*)'|\"([^\"]*)\")\]")
+_NAME: Final = re.compile(r"\$?[A-Za-z_]\w*(?:\.\w+|\[\d{1,9}\]|\[(?:'[^']*'|\"[^\"]*\")\])*")
+_PART: Final = re.compile(r"\.(\w+)|\[(\d{1,9})\]|\[(?:'([^']*)'|\"([^\"]*)\")\]")
 
 
 class Templates:

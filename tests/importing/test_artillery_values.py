@@ -560,6 +560,14 @@ def test_what_a_script_captures_hides_no_rows(tmp_path):
     assert script.sent[-1].data == "people_2"
 
 
+def test_a_place_that_no_list_has_stays_a_text(tmp_path, capsys):
+    place = "[" + "9" * 5000 + "]"
+    flow = f"{{emit: [x, '{{{{ a{place} }}}}'], acknowledge: {{capture: {{json: '${place}', as: b}}}}}}"
+    imported_text(tmp_path, f"{HEAD}scenarios: [{{engine: socketio, flow: [{flow}]}}]\n")
+    left = capsys.readouterr().out.partition("Left out:")[2]
+    assert "the template '{{ a[999" in left and "emit x: capture {'json': '$[999" in left
+
+
 def test_options_of_the_reader_of_rows(tmp_path, capsys):
     (tmp_path / "users.csv").write_text("ann;5\n")
     imported_text(
