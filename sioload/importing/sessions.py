@@ -68,6 +68,13 @@ def joins(session: Session) -> tuple[list[str], dict[str, Value]]:
     return names, {name: payload for name, payload in auth.items() if name in names}
 
 
+def left_alone(session: Session) -> int:
+    """How often the browser left a namespace, and emitted something else after that."""
+    emits = [n for n, each in enumerate(session.said) if each.sent and each.packet.type == Type.EVENT]
+    last = emits[-1] if emits else 0
+    return sum(each.sent and each.packet.type == Type.DISCONNECT for each in session.said[:last])
+
+
 def query_of(session: Session, given: Value) -> list[tuple[str, str]]:
     """What a namespace of 1.x and 2.x was joined with, encoded, but for what goes along from the session."""
     text = given if isinstance(given, str) else ""

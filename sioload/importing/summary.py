@@ -8,7 +8,7 @@ from sioload.importing.calls import origin
 from sioload.importing.conversation import Conversation, Emit, Handler, Loop, Request, Step, Value
 from sioload.importing.har import Recording, Session
 from sioload.importing.layout import said
-from sioload.importing.sessions import Heard, joins
+from sioload.importing.sessions import Heard, joins, left_alone
 from sioload.report.words import counted
 from sioload.socketio.detect import speaks
 
@@ -56,6 +56,11 @@ def tell(
     refused = sum(1 for each in recording.sessions if each.said) - sum(map(len, lanes))
     if refused:
         made.left_out.append(f"{refused} sessions that the server refused")
+    left = sum(left_alone(session) for lane in lanes for session in lane)
+    if left:
+        made.left_out.append(
+            f"{counted(left, 'time')} that the browser left a namespace: the script stays in it"
+        )
     others = [_heard_told(each.handler()) for each in heard if not each.wanted()]
     if others:
         made.left_out.append(

@@ -560,6 +560,18 @@ def test_no_password_of_a_form_with_files_stays_in_the_script():
     assert sent == body
 
 
+def test_a_namespace_that_is_left_while_the_session_goes_on_is_named(tmp_path, capsys):
+    """Not at its end, as every page does it that is closed."""
+    chat = (0.1, "send", "40/chat,"), (0.2, "receive", '40/chat,{"sid":"m"}'), (1.0, "send", '42/chat,["a"]')
+    left = (2.0, "send", "41/chat,")
+    for number, more in enumerate([(), ((3.0, "send", '42["b"]'),)]):
+        log = {"entries": [joined(0.0, *chat, left, *more)]}
+        (tmp_path / "a.har").write_text(json.dumps({"log": log}))
+        assert main(["import", str(tmp_path / "a.har"), "-o", str(tmp_path / f"out{number}")]) == 0
+        said = "1 time that the browser left a namespace: the script stays in it"
+        assert (said in capsys.readouterr().out) == bool(more)
+
+
 def test_half_a_character_may_stand_in_a_file_beside_the_script():
     deep = '[[[[[["\\ud83d"]]]]]]'
     data = json.dumps({"log": {"entries": [joined(0.0, (1.0, "send", f'42["a",{deep}]'))]}}).encode()
