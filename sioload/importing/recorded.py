@@ -296,6 +296,8 @@ class _Understanding:
 
     def _confided(self, arg: Value) -> Value:
         """An argument of an event that tells who the user is."""
+        if isinstance(arg, list):
+            return [self._confided(inner) for inner in arg]
         return self._origins.column(arg, "token") if isinstance(arg, str) and len(arg) >= 4 else arg
 
     def _on_received(self, session: Session, said: Said) -> None:

@@ -572,6 +572,12 @@ def test_a_namespace_that_is_left_while_the_session_goes_on_is_named(tmp_path, c
         assert (said in capsys.readouterr().out) == bool(more)
 
 
+def test_no_password_in_a_list_stays_in_the_script():
+    """As one beside it, without a name to be known by, is taken for what it may be."""
+    script = script_of(joined(0.0, (1.0, "send", '42["login",["ann","pw-ann"],"pw-too"]')))
+    assert script.sent[0].data == "(['ann', self.account['token']], self.account['token_2'])"
+
+
 def test_half_a_character_may_stand_in_a_file_beside_the_script():
     deep = '[[[[[["\\ud83d"]]]]]]'
     data = json.dumps({"log": {"entries": [joined(0.0, (1.0, "send", f'42["a",{deep}]'))]}}).encode()
