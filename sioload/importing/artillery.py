@@ -177,7 +177,7 @@ class _Script:
         self._templates.names = names  # what one scenario captures is nothing to the next
         if engine == "http" and not any(isinstance(step, Emit) for step in steps_of(steps)):
             self._leave(f"scenario {said(name, 40)}: its users open a session too, which Artillery's don't")
-        if engine != "http":
+        if engine != "http" or auth is not None:
             kind.start = [Connect(self._namespaces(steps), auth=auth)]
         phased = bool(self._config.get("phases"))
         if phased:

@@ -314,6 +314,13 @@ def test_users_of_http_alone_are_said_to_connect(tmp_path, capsys):
     assert "scenario browse: its users open a session too" in capsys.readouterr().out
 
 
+def test_users_of_http_alone_connect_as_the_others_do(tmp_path):
+    """A server that asks who they are refuses them else, and who is refused makes no request."""
+    auth = "  socketio: {auth: {name: ann}}\n"
+    script = imported_text(tmp_path, f"{HEAD}{auth}scenarios: [{{flow: [{{get: {{url: /}}}}]}}]\n")
+    assert "self.sio.connect(auth={'name': 'ann'})" in script.body("on_start")
+
+
 # Said to a real server.
 
 PEERS_OF_BENCH = serverkit.ROOT / "tests" / "benchmarks" / "node_modules"
