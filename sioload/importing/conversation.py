@@ -24,10 +24,11 @@ class Variable(NamedTuple):
 
 
 class Column(NamedTuple):
-    """What the user's row of a feed has under this name; without a name, all rows of it."""
+    """What the user's row of a feed has under this name, made a `whole` number; without a name, all rows."""
 
     feed: str
     name: str
+    whole: bool = False
 
 
 class Made(NamedTuple):

@@ -142,8 +142,9 @@ class Expressions:
         match value:
             case Variable(name):
                 return Node(self.places.get(value, f"self.{name}"))
-            case Column(feed, name):
-                return Node(f"{self.places[feed]}[{self.literal(name)}]" if name else self.places[feed])
+            case Column(feed, name, whole):
+                code = f"{self.places[feed]}[{self.literal(name)}]" if name else self.places[feed]
+                return Node(f"int({code})" if whole else code)
             case At(inner, path):
                 return Node(self.text(inner) + self.path(path))
             case Quoted(inner):

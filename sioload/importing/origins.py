@@ -87,7 +87,7 @@ class Origins:
     columns: dict[str, str] = field(default_factory=dict)
     _heard: dict[object, Source] = field(default_factory=dict)
     _own: set[object] = field(default_factory=set)
-    _by_value: dict[str, Column] = field(default_factory=dict)
+    _by_value: dict[str | int, Column] = field(default_factory=dict)
     _texts: list[tuple[str, str]] = field(default_factory=list)  # the longest first, and as a URL has it
 
     def learn(self, answer: Value, rank: int, hint: str, take: Callable[[Path, str], str]) -> None:
@@ -130,6 +130,8 @@ class Origins:
         source = self._heard.get(value)
         if source is not None and (abs(value) >= 1000 or _ID.search(identifier(key))):
             return self._variable(source)
+        if isinstance(value, int) and abs(value) >= 1000 and (value in self._by_value or is_secret(key)):
+            return self.column(value, key)  # a PIN
         self._own.add(value)
         return value
 
@@ -182,7 +184,7 @@ class Origins:
             return self._variable(source)
         return self.text(value, key) if len(value) > 1 else value
 
-    def column(self, value: str, key: str) -> Column:
+    def column(self, value: str | int, key: str) -> Column:
         """The account's value of this name."""
         known = self._by_value.get(value)
         if known is not None:
@@ -192,8 +194,8 @@ class Origins:
         while name in self.columns:
             name = f"{base}_{number}"
             number += 1
-        self.columns[name] = value
-        column = self._by_value[value] = Column(ACCOUNTS, name)
+        self.columns[name] = str(value)
+        column = self._by_value[value] = Column(ACCOUNTS, name, isinstance(value, int))
         self._note(value)
         return column
 

@@ -578,6 +578,17 @@ def test_no_password_in_a_list_stays_in_the_script():
     assert script.sent[0].data == "(['ann', self.account['token']], self.account['token_2'])"
 
 
+def test_no_pin_that_is_a_number_stays_in_the_script(tmp_path, capsys):
+    login = posted("/login", '{"user":"ann","pin":47110815}', "application/json")
+    entries = [login, joined(0.0, (1.0, "send", '42["again",{"code":47110815,"n":1000}]'))]
+    (tmp_path / "a.har").write_text(json.dumps({"log": {"entries": entries}}))
+    assert main(["import", str(tmp_path / "a.har"), "-o", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out" / "locustfile.py").read_text()
+    assert "47110815" not in text + capsys.readouterr().out
+    assert Script(text).sent[0].data == "{'code': int(self.account['pin']), 'n': 1000}"
+    assert (tmp_path / "out" / "accounts.csv").read_text() == "user,pin\nann,47110815\n"
+
+
 def test_half_a_character_may_stand_in_a_file_beside_the_script():
     deep = '[[[[[["\\ud83d"]]]]]]'
     data = json.dumps({"log": {"entries": [joined(0.0, (1.0, "send", f'42["a",{deep}]'))]}}).encode()
