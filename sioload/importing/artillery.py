@@ -175,9 +175,10 @@ class _Script:
         )
         kind.options, auth = given
         self._templates.names = names  # what one scenario captures is nothing to the next
-        if engine == "http" and not any(isinstance(step, Emit) for step in steps_of(steps)):
+        emits = any(isinstance(step, Emit) for step in steps_of(steps))
+        if engine == "http" and not emits:
             self._leave(f"scenario {said(name, 40)}: its users open a session too, which Artillery's don't")
-        if engine != "http" or auth is not None:
+        if engine != "http" or emits or auth is not None:
             kind.start = [Connect(self._namespaces(steps), auth=auth)]
         phased = bool(self._config.get("phases"))
         if phased:

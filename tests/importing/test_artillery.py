@@ -314,6 +314,13 @@ def test_users_of_http_alone_are_said_to_connect(tmp_path, capsys):
     assert "scenario browse: its users open a session too" in capsys.readouterr().out
 
 
+def test_users_of_http_that_emit_join_their_namespaces(tmp_path):
+    """Artillery refuses a scenario that leaves its engine out, but what is meant is plain."""
+    flow = "[{get: {url: /}}, {emit: [x], namespace: /chat, acknowledge: true}]"
+    script = imported_text(tmp_path, f"{HEAD}scenarios: [{{flow: {flow}}}]\n")
+    assert "self.sio.connect(namespaces=['/', '/chat'])" in script.body("on_start")
+
+
 def test_users_of_http_alone_connect_as_the_others_do(tmp_path):
     """A server that asks who they are refuses them else, and who is refused makes no request."""
     auth = "  socketio: {auth: {name: ann}}\n"
