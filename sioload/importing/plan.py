@@ -171,10 +171,10 @@ def _weighted(units: Sequence[Sequence[Timed]], pace: float, answers: set[str]) 
 
 def _chosen(values: list[Value]) -> Value:
     first = values[0]
-    if all(value == first for value in values) or any(True for _ in records_in(values)):
-        return first
     if all(type(value) is dict and list(value) == list(first) for value in values):
         return {key: _chosen([value[key] for value in values]) for key in first}
+    if all(value == first for value in values) or any(True for _ in records_in(values)):
+        return first
     kept = [value for place, value in enumerate(values) if value not in values[:place]]
     return Choice(tuple(kept[:20]))
 

@@ -640,6 +640,17 @@ def test_a_task_has_the_answers_that_its_steps_use():
     assert "first_id = answer['id']" in script.body(methods["first"])
 
 
+def test_what_differs_beside_a_time_is_chosen_by_chance():
+    """An object with a time stamp said the same as the first time, each time."""
+    said = [
+        (2.0 + n, "send", f'42["say",{{"text":"t{n}","at":{round((BEGUN + 2 + n) * 1000)}}}]')
+        for n in range(5)
+    ]
+    script = script_of(joined(0.0, *said))
+    text = "random.choice(['t0', 't1', 't2', 't3', 't4'])"
+    assert script.sent[0].data == f"{{'text': {text}, 'at': round(stamp() * 1000)}}"
+
+
 def test_a_handler_answers_with_what_a_task_got_in_any_of_its_turns():
     got = [
         each
