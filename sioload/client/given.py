@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,6 +19,18 @@ def seconds_given(value: object, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         raise UsageError(f"{what} must be a number of seconds, such as 5, not {value!r}")
     return float(value)
+
+
+def span_given(value: object, what: str) -> float:
+    """How many seconds something lasts.
+
+    Raises:
+        UsageError: it is no number above 0, or has no end.
+    """
+    seconds = seconds_given(value, what)
+    if not 0 < seconds < math.inf:
+        raise UsageError(f"{what} must be seconds above 0, not {value!r}")
+    return seconds
 
 
 def check_function(given: object, what: str) -> None:

@@ -16,7 +16,7 @@ import gevent
 from gevent.event import Event
 
 from sioload.client.emits import Emit
-from sioload.client.given import seconds_given
+from sioload.client.given import span_given
 from sioload.errors import EmitError, Outcome, UsageError
 from sioload.plain import Json
 
@@ -178,9 +178,7 @@ class Schedule:
         self._interval = 1.0 / checked_rate(rate, "schedule()")
         if isinstance(max_outstanding, bool) or not isinstance(max_outstanding, int) or max_outstanding < 1:
             raise UsageError(f"schedule(): max_outstanding must be above 0, not {max_outstanding!r}")
-        lasts = math.inf if duration is None else seconds_given(duration, "schedule(): the duration")
-        if duration is not None and not 0 < lasts < math.inf:
-            raise UsageError(f"schedule(): the duration must be seconds above 0, not {duration!r}")
+        lasts = math.inf if duration is None else span_given(duration, "schedule(): the duration")
         self._sender = sender
         self._row = row
         self.namespace = namespace

@@ -25,6 +25,7 @@ from locust.runners import (
 )
 from locust.user.task import LOCUST_STATE_STOPPING
 
+from sioload.client.given import span_given
 from sioload.client.schedule import checked_rate
 from sioload.errors import UsageError
 from sioload.measure.names import normalise
@@ -78,7 +79,7 @@ class Arrivals(Shape):
         checked_rate(self.rate, name)
         check_length(self.length(), f"{name}: session_length")
         if self.duration is not None:
-            _check_seconds(self.duration, f"{name}: duration")
+            span_given(self.duration, f"{name}: duration")
 
     def tick(self) -> tuple[int, float] | None:
         """Locust asks each second how many users it shall keep: none, as they come and go by themselves."""
@@ -152,7 +153,7 @@ def lacks_workers(runner: Runner) -> bool:
 def check_length(value: object, what: str) -> None:
     """Refuse what is neither seconds above 0 nor a function that returns seconds."""
     if not callable(value):
-        _check_seconds(value, what)
+        span_given(value, what)
         return
     try:
         first = value()
@@ -160,11 +161,6 @@ def check_length(value: object, what: str) -> None:
         raise UsageError(f"{what} is a function without arguments: {error}") from error
     if isinstance(first, bool) or not isinstance(first, Real):
         raise UsageError(f"{what} must return seconds, not {first!r}")
-
-
-def _check_seconds(value: object, what: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise UsageError(f"{what} must be seconds above 0, not {value!r}")
 
 
 class _Dispatcher(UsersDispatcher):
