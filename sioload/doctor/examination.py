@@ -43,6 +43,7 @@ from sioload.socketio.detect import (
     refuses_transport,
     refuses_version,
     said,
+    unknown_session,
 )
 from sioload.socketio.generations import V0, V4, Generation
 
@@ -315,8 +316,9 @@ class Examination:
             return
         found.upgrade = self._try_upgrade(generation)
         if found.upgrade != "works":
-            told, _, hint = found.upgrade.partition(" (several nodes ")
-            remedy = STICKY if hint else "let proxies pass upgrades, or test with --transports polling"
+            told, remedy = found.upgrade, "let proxies pass upgrades, or test with --transports polling"
+            if unknown_session(400, told.encode()):
+                told, remedy = told.partition(" (")[0], STICKY
             found.fault(f"the upgrade to websocket fails: {told}", remedy, fatal=False)
 
     def _works_alone(self, name: str, generation: Generation, handshake: Handshake | None) -> None:

@@ -61,7 +61,7 @@ def credentials(status: int, proxy: Endpoint) -> str:
 
 def by_way_of(proxy: Endpoint | None) -> str:
     """What is added to a fault that may be the proxy's, "" without one."""
-    return "" if proxy is None else f" (by way of the proxy {proxy.host}:{proxy.port})"
+    return "" if proxy is None else f" (by way of the {Proxy(proxy, '').name})"
 
 
 def unused(server: Endpoint) -> str:

@@ -18,7 +18,7 @@ from sioload.net.dial import Dialler
 from sioload.net.patience import Patience
 from sioload.net.stream import Stream
 from sioload.net.tls import Tickets
-from sioload.net.tunnel import by_way_of, credentials, proxy_for
+from sioload.net.tunnel import by_way_of, proxy_for
 from sioload.net.websocket import Listener as FrameListener
 from sioload.net.websocket import WebSocket
 from sioload.options import Options
@@ -328,7 +328,8 @@ class Requests:
         if proxy is None or at.tls or transport == "websocket":
             return refusal(status, self.shown(body), transport == "websocket")
         if status == 407:
-            return f"proxy {proxy.host}:{proxy.port}: {credentials(status, proxy)}"
+            asked = proxy_for(proxy, at, websocket=False)
+            return f"{asked.name}: {asked.refusal(status)}"
         return refusal(status, self.shown(body)) + by_way_of(proxy)
 
     def shown(self, body: bytes) -> bytes:
