@@ -19,7 +19,7 @@ Version = Literal[0, 1, 2, 3, 4, "auto"]
 Auth = Mapping[str, Json] | Callable[[], Any] | None
 
 #: RFC 9110, section 5.6.2: what the name of a header is made of.
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: Seconds that waiting between attempts may take, so that no user waits for ever.
 _LONGEST = 86_400.0
 
@@ -235,7 +235,7 @@ def check_strings(name: str, value: object) -> None:
         if any(c in key + text for c in "\r\n\0"):
             raise OptionError(f"{name}: {key!r} holds a line break")
         check_text(f"{name}: {key!r}", key + text)
-        if name == "headers" and not _TOKEN.fullmatch(key):
+        if name == "headers" and not TOKEN.fullmatch(key):
             raise OptionError(f"headers: {key!r} is no name of a header")
 
 

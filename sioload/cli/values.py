@@ -16,6 +16,7 @@ from sioload.durations import seconds_of
 from sioload.engineio.urls import parse_url
 from sioload.errors import CheckError, PhaseError
 from sioload.load.phases import parse_phases
+from sioload.options import TOKEN
 from sioload.plain import Json
 from sioload.report.changes import parse_change
 from sioload.report.checks import Check, parse
@@ -138,7 +139,7 @@ def headers(ctx: click.Context, param: click.Parameter, value: Sequence[str]) ->
     headers = {}
     for text in value:
         name, colon, content = text.partition(":")
-        if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+        if not colon or not TOKEN.fullmatch(name):
             raise click.BadParameter(f"{text!r} is no header: give 'Name: value'")
         headers[name] = content.strip()
     return headers

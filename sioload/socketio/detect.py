@@ -151,11 +151,11 @@ def said(status: int, body: bytes) -> str:
     if 300 <= status < 400:
         return f"HTTP {status}: the server redirects (use the URL that it redirects to)"
     if text[:1] == "<":
-        text = _title(status, body)
+        text = _title(body)
     return f"HTTP {status}: {text}" if text else f"HTTP {status}"
 
 
-def _title(status: int, body: bytes) -> str:
+def _title(body: bytes) -> str:
     """What a page is called, if that says more than its status."""
     found = _TITLE.search(body[:2000])
     title = html.unescape(found[1].decode("utf-8", "replace")).strip()[:60] if found else ""
