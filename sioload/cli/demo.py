@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ from sioload.cli import runner
 from sioload.cli.reconcile import compare
 from sioload.cli.values import duration
 from sioload.load.phases import UNPHASED
+from sioload.plain import Json
 from sioload.report.words import counted
 from sioload.system import end_with_parent
 
@@ -27,6 +29,8 @@ from sioload.system import end_with_parent
 PING_INTERVAL = 5
 #: Seconds that the target may take to end.
 PATIENCE = 5.0
+#: The environment variable with the path of a file that the scenario makes when its figures begin anew.
+ANEW = "SIOLOAD_DEMO_ANEW"
 
 
 #: What is written, by the option that asks for it.
@@ -74,15 +78,13 @@ def demo(users: int, run_time: str, stay: bool, headless: bool, web_port: int, o
         where = "in the terminal" if headless else f"live on http://127.0.0.1:{web_port}"
         until = "until Ctrl+C" if stay else f"for {run_time}"
         click.echo(f"sioload demo: {counted(users, 'user')} on {url} {until}, {where}")
-        code = _run(runner.locust("demo_locustfile.py", args))
-        agreed = _reconciled(files["--sio-report"], url)
+        code, anew = _run(runner.locust("demo_locustfile.py", args))
+        code, reason = _judged(code, files["--sio-report"], None if anew else url)
     if files["--html"].exists():
         click.echo(f"Locust's own report: {files['--html']}")
     if code:
-        click.echo(f"exit code {code}: {_reason(files['--sio-report'])}")
-    elif not agreed:
-        click.echo("exit code 4: the report and the server's own counts differ")
-    return code if agreed else 4
+        click.echo(f"exit code {code}: {reason}")
+    return code
 
 
 def _check_free(port: int) -> None:
@@ -137,38 +139,59 @@ def _target() -> Iterator[str]:
         process.wait()
 
 
-def _run(argv: list[str]) -> int:
-    """Run Locust to its end; signals to this process are handed on, each once."""
-    os.environ[UNPHASED] = "1"
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=end_with_parent)
+def _run(argv: list[str]) -> tuple[int, bool]:
+    """Run Locust to its end; signals to this process are handed on, each once.
 
-    def hand_on(number: int, frame: FrameType | None) -> None:
-        process.send_signal(number)
+    Returns:
+        Its exit code, and whether its figures began anew meanwhile.
+    """
+    with tempfile.TemporaryDirectory(prefix="sioload-") as folder:
+        anew = Path(folder, "anew")
+        os.environ |= {UNPHASED: "1", ANEW: str(anew)}
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=end_with_parent
+        )
 
-    before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        return process.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        def hand_on(number: int, frame: FrameType | None) -> None:
+            process.send_signal(number)
+
+        before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            return process.wait(), anew.exists()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
-def _reason(path: Path) -> str:
+def _judged(code: int, path: Path, url: str | None) -> tuple[int, str]:
+    """What Locust's exit code becomes, and why it isn't 0.
+
+    Args:
+        code: Locust's.
+        path: of the report.
+        url: of the server, whose own counts the report has to agree with; None if they are of more runs.
+    """
     if not path.exists():
-        return "Locust ended without a report"
-    reason: str = json.loads(path.read_text(encoding="utf-8"))["exit_reason"]
-    return reason
+        return code or 4, "Locust ended without a report"
+    report = json.loads(path.read_text(encoding="utf-8"))
+    if url is None:
+        click.echo("not compared with the server, which counted on while the figures began anew")
+    elif fault := _reconcile(report, url):
+        return 4, fault
+    return code, report["exit_reason"]
 
 
-def _reconciled(path: Path, url: str) -> bool:
-    """Compare the report with the server's own counts, and tell."""
-    if not path.exists():
-        return False
+def _reconcile(report: Json, url: str) -> str:
+    """Compare a report with the server's own counts, and tell; returns what is wrong with it."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever the shell names
-    with direct.open(f"{url}/counts", timeout=10) as answer:
-        compared, differences = compare(json.loads(path.read_text(encoding="utf-8")), json.load(answer))
+    try:
+        with direct.open(f"{url}/counts", timeout=10) as answer:
+            compared, differences = compare(report, json.load(answer))
+    except OSError as error:
+        return f"the embedded server doesn't tell its counts any more ({getattr(error, 'reason', error)})"
     if not differences:
         click.echo(f"reconciled with the server: all {compared} counts agree")
+        return ""
     for difference in differences:
         click.echo(f"not reconciled with the server: {difference}")
-    return not differences
+    return "the report and the server's own counts differ"

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 
+import psutil
 import pytest
 import serverkit
 
@@ -74,6 +75,44 @@ def wait_until(url: str, rows: set[str]) -> None:
         time.sleep(0.2)
         with contextlib.suppress(urllib.error.URLError):
             shown = {row["method"] for row in serverkit.http_json(url)["stats"]}
+
+
+@pytest.mark.parametrize("asked", [["/stop", "/swarm"], ["/stats/reset"]], ids=["again", "reset"])
+def test_figures_that_begin_anew_are_not_the_servers(tmp_path, asked):
+    """Who presses these buttons has done nothing wrong."""
+    port = serverkit.free_port()
+    args = ["demo", "--stay", "--users", "10", "--web-port", str(port)]
+    with serverkit.Process(serverkit.sioload(args), cwd=tmp_path) as process:
+        process.wait_for(r"users on (\S+) until Ctrl\+C, live on", 20)
+        web = f"http://127.0.0.1:{port}"
+        wait_until(f"{web}/stats/requests", {"CONNECT", "CALL", "PUSH"})
+        for path in asked:
+            body = b"user_count=10&spawn_rate=10" if path == "/swarm" else b""
+            urllib.request.urlopen(web + path, body, timeout=20).read()
+        wait_until(f"{web}/stats/requests", {"CALL", "PUSH"})
+        process.signal(signal.SIGINT)
+        assert process.wait(30) == 0, str(process)
+        assert "not compared with the server, which counted on" in process.out, str(process)
+        assert "reconciled" not in process.out
+
+
+def test_a_server_that_died_is_told_and_exit_code_4(tmp_path):
+    args = ["demo", "--headless", "--run-time", "4s", "--users", "5"]
+    with serverkit.Process(serverkit.sioload(args), cwd=tmp_path) as process:
+        process.wait_for(r"users on (\S+) for 4s", 20)
+        (server,) = [
+            child for child in psutil.Process(process.pid).children() if "sioload.target" in child.cmdline()
+        ]
+        server.kill()
+        assert process.wait(40) == 4, str(process)
+        assert "exit code 4: the embedded server doesn't tell its counts any more" in process.out
+        assert "Traceback" not in process.err
+
+
+def test_without_a_report_the_exit_code_is_that_of_locust(tmp_path):
+    (tmp_path / "locust.conf").write_text("sio-drain = never\n")
+    done = serverkit.run_sioload(["demo", "--headless", "--run-time", "2s"], 30, cwd=tmp_path)
+    assert done.code == 2 and "exit code 2: Locust ended without a report" in done.out, done.text
 
 
 def test_port_that_is_taken(tmp_path):
