@@ -102,9 +102,11 @@ class Examination:
                 "look at the server's load, and at the network and proxies before it",
             )
         except (requests.exceptions.RequestException, ProtocolError) as error:
+            what = error if isinstance(error, requests.exceptions.HTTPError) else type(error).__name__
             self._unanswered(
-                f"some requests fail, of several alike: {type(error).__name__}",
-                "look at the logs of the server, of each of its nodes, and of proxies before them",
+                f"some requests fail, of several alike: {what}",
+                "look at the logs of the server, of each of its nodes, and of proxies before them, which may "
+                "limit requests",
             )
         return self.found
 

@@ -7,6 +7,7 @@ import requests
 from sioload.doctor.asking import Asker
 from sioload.doctor.diagnosis import BY_COOKIE
 from sioload.options import Limits
+from sioload.socketio.detect import said
 from sioload.socketio.generations import Generation
 
 #: Sessions opened to find out whether another node answers the second request.
@@ -23,17 +24,28 @@ def try_nodes(asker: Asker, generation: Generation, cookies: dict[str, str]) -> 
         return
     known = 0
     for _ in range(SESSIONS):
-        opened = asker.ask(f"EIO={generation.eio}&transport=polling", cookies=cookies)
+        opened = _heard(asker.ask(f"EIO={generation.eio}&transport=polling", cookies=cookies))
         sid = _sid(generation, opened)
         if sid:
             kept = {**cookies, **opened.cookies.get_dict()}
-            known += asker.end(generation, sid, kept).status_code == 200
+            known += _heard(asker.end(generation, sid, kept)).status_code == 200
     found.nodes = f"{known} of {SESSIONS} sessions were known on a second connection"
     if known < SESSIONS:
         which = f"{SESSIONS - known} of {SESSIONS} sessions were"
         found.not_sticky(which, asker.options.transports, asker.unsent)
     elif not asker.options.proxy:
         _try_addresses(asker, generation, cookies)
+
+
+def _heard(answer: requests.Response) -> requests.Response:
+    """An answer that tells of sessions.
+
+    Raises:
+        requests.exceptions.HTTPError: it is of who limits requests, or reaches no node.
+    """
+    if answer.status_code in (429, 502, 503, 504):
+        raise requests.exceptions.HTTPError(said(answer.status_code, answer.content))
+    return answer
 
 
 def _sid(generation: Generation, opened: requests.Response) -> str:

@@ -404,6 +404,23 @@ def test_a_proxy_that_limits_requests(
     assert "parser" not in fault["remedy"]
 
 
+@pytest.mark.parametrize(("status", "most"), [(429, 1), (503, 2)], ids=["opening", "ending"])
+def test_a_limit_that_is_met_late_is_no_lack_of_sticky_sessions(
+    status: int, most: int, servers: Callable[..., serverkit.Server]
+) -> None:
+    """Sessions that weren't opened, or asked for again, were told as lost between nodes."""
+    limit = (
+        "  acl asks req.hdr(user-agent) -m beg python-requests\n"
+        "  stick-table type ip size 1k expire 60s store http_req_rate(60s)\n"
+        "  http-request track-sc0 src if asks\n"
+        f"  http-request deny deny_status {status} if asks {{ sc_http_req_rate(0) gt {most} }}\n"
+    )
+    with proxykit.haproxy("", f"{limit}  server one 127.0.0.1:{servers('sio4').port}") as url:
+        (fault,) = examine(url, code=0)["faults"]
+    assert fault["fault"].startswith(f"some requests fail, of several alike: HTTP {status}"), fault
+    assert "limit requests" in fault["remedy"] and not fault["fatal"]
+
+
 def test_a_server_of_another_parser(servers: Callable[..., serverkit.Server]) -> None:
     """It closes the connection at the first packet that is none of its own."""
     (fault,) = examine(servers("sio4", "--msgpack").url, code=1)["faults"]
