@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from time import perf_counter, time
 from typing import Any
@@ -15,6 +15,7 @@ from requests.adapters import HTTPAdapter
 
 from sioload.doctor.diagnosis import Diagnosis, is_login
 from sioload.engineio.cookies import unsent
+from sioload.engineio.packet import undouble
 from sioload.engineio.urls import Endpoint, Request, parse_url, redirected, stays, with_token, without_engines
 from sioload.net.tls import hush_requests, tls_context
 from sioload.net.tunnel import unused
@@ -80,7 +81,13 @@ class Asker:
         return self._request(f"{at.path}{below}{'?' if parts else ''}{'&'.join(parts)}", **more)
 
     def _request(
-        self, target: str, source: str = "", kind: str = "", method: str = "GET", **more: Any
+        self,
+        target: str,
+        cookies: Mapping[str, str],
+        source: str = "",
+        kind: str = "",
+        method: str = "GET",
+        **more: Any,
     ) -> requests.Response:
         """A request (from the address `source`, with a body of this kind) whose answer must be complete in
         time.
@@ -90,7 +97,9 @@ class Asker:
         """
         options, at = self.options, self.endpoint
         own = {**options.headers, "Content-Type": kind} if kind else options.headers
-        asked = Request(at, "polling", own, {}, {}, True)
+        # What a server set was read byte by byte, and goes back as it was.
+        sent = {name: undouble(value) for name, value in cookies.items()}
+        asked = Request(at, "polling", own, {}, sent, True)
         try:
             with gevent.Timeout(TIMEOUT), requests.Session() as session:
                 session.trust_env = False

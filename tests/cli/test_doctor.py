@@ -467,6 +467,15 @@ def test_a_header_of_any_letters(node4: serverkit.Server) -> None:
     assert got == {"zoë €".encode().decode("latin-1")}
 
 
+@pytest.mark.parametrize("name", ["zoë", "€"])
+def test_a_cookie_of_any_letters(name: str, node4: serverkit.Server) -> None:
+    """As users send it: the server was said not to speak HTTP, or got other bytes."""
+    node4.reset()
+    assert examine(node4.url, "--header", f"Cookie: name={name}; n=1", code=0)["faults"] == []
+    got = {one["headers"].get("cookie") for one in node4.requests()}
+    assert got == {f"name={name}; n=1".encode().decode("latin-1")}
+
+
 def test_a_proxy_that_lets_nobody_through(node4: serverkit.Server) -> None:
     """It is the proxy's fault, and no other scheme or header of the server's mends it."""
     server, tls = node4.url, node4.url.replace("http:", "https:")
