@@ -122,7 +122,7 @@ class Teller:
         if not trial.joined:
             found += [Oddity(fault.fault, fault.remedy, 9) for fault in trial.examine() if fault.fatal]
         found = sorted(found, key=lambda oddity: oddity.rank)
-        well = trial.joined and not trial.failures and not self._oddities.failed
+        well = trial.joined and bool(trial.tasks) and not trial.failures and not self._oddities.failed
         if self._json:
             odd = [{"what": each.what, "remedy": each.remedy} for each in found]
             click.echo(json.dumps({"ok": well, "tasks": trial.tasks, "odd": odd}))

@@ -72,7 +72,11 @@ def _run(user: Any, what: str, function: Callable[[], Any], watcher: Watcher, kn
         function()
     except (InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately):
         pass  # whatever it would go on with comes anyway
-    except (StopUser, StopTest, GreenletExit):
+    except StopUser:
+        if known is not None:
+            raise
+        # A task that ends its session; the others are to be seen too.
+    except (StopTest, GreenletExit):
         raise
     except (EmitError, ConnectError) as error:
         watcher.failed(what, str(error))

@@ -141,6 +141,42 @@ def has(text: str, parts: Sequence[str]) -> None:
     assert all(part in text for part in parts), text
 
 
+ONE_SHOT = """
+from locust import task
+from locust.exception import StopUser
+from sioload import SocketIOUser
+
+class OneShot(SocketIOUser):
+    def on_start(self):
+        self.sio.connect()
+        {start}
+
+    @task
+    def first(self):
+        self.sio.call("echo", 1)
+        raise StopUser
+
+    @task
+    def second(self):
+        self.sio.call("echo", 2)
+        raise StopUser
+"""
+
+
+def test_a_task_that_ends_its_user_keeps_no_other_from_being_seen(
+    node4: serverkit.Server, tmp_path: Path
+) -> None:
+    """As in scripts for sessions per second: "1 of 1 tasks" was said of two."""
+    script = tmp_path / "locustfile.py"
+    args = ["try", str(script), "--host", node4.url, "--seconds", "0.5", "--json"]
+    for start, tasks, code in (("pass", ["task first", "task second"], 0), ("raise StopUser", [], 1)):
+        script.write_text(ONE_SHOT.format(start=start))
+        run = serverkit.run_sioload(args)
+        assert run.code == code, run.text
+        end = lines_of(run)[-1]
+        assert (end["ok"], end["tasks"], end["odd"]) == (code == 0, tasks, []), run.text
+
+
 def test_a_misspelt_event(node4: serverkit.Server, tmp_path: Path) -> None:
     has(mistaken(tmp_path, node4.url, body="self.sio.call('mesage', {'a': 1}, timeout=0.5)"),
         ["CALL mesage: no ack in time", "It knows 'message'"])  # fmt: skip
