@@ -179,7 +179,7 @@ def scenario(given: dict[str, Json], emits: bool = True) -> dict[str, str]:
         "ack": ack,
         "reply": reply,
         "rate": chosen["rate"],
-        "namespace": chosen["namespace"],
+        "namespace": chosen["namespace"].partition("?")[0],  # where it is joined, it may have a query
         "options": _options(connection, chosen["more"]),
         "feed": _checked_feed(chosen["feed"], asking, fixed),
     }

@@ -110,6 +110,16 @@ def test_a_namespace_is_joined_alone_with_its_auth(node4, tmp_path):
     assert all(request["headers"].get("x-run") == "seven" for request in node4.requests()[1:])
 
 
+def test_a_namespace_is_joined_with_its_query(servers, tmp_path):
+    """Of servers before 3.x; it is no part of the name that emits go to."""
+    server = servers("sio2")
+    server.reset()
+    args = ("--emit", "echo", "--ack", "--namespace", "/chat?token=abc")
+    done, report = bench(server.url, tmp_path, *args)
+    assert done.code == 0, done.text
+    assert row(report, "CALL", "/chat echo")["count"] == server.counts()["received"]["/chat"]["echo"] > 0
+
+
 def test_the_rate_is_each_users_own(node4, tmp_path):
     run = ("--users", "5", "--spawn-rate", "5", "--run-time", "3s")
     done, report = bench(node4.url, tmp_path, "--emit", "echo", "--ack", "--rate", "4", run=run)
