@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from sioload.cli import bench, scripts, values
-from sioload.errors import CheckError, UsageError
+from sioload.errors import UsageError
 from sioload.report.capacity import VARIABLE, Asked, expectation, judged_by_level
-from sioload.report.checks import parse, parse_toml
+from sioload.report.checks import checks_in, parse
 
 #: The highest load that can be asked for.
 MOST = 10_000_000
@@ -111,11 +110,4 @@ def capacity(
 
 def _check(texts: Sequence[str], file: str | None) -> None:
     """All of them must be of levels."""
-    checks = [parse(text) for text in texts]
-    try:
-        checks += [] if file is None else parse_toml(Path(file).read_text(encoding="utf-8"))
-        judged_by_level(checks)
-    except OSError as error:
-        raise click.UsageError(f"can't read {file}: {error.strerror}") from error
-    except (CheckError, UnicodeDecodeError) as error:
-        raise click.UsageError(str(error)) from error
+    judged_by_level([*map(parse, texts), *([] if file is None else checks_in(file))])

@@ -28,6 +28,7 @@ import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Final
 
 from sioload.durations import UNITS, seconds_of
@@ -182,6 +183,22 @@ def parse_toml(text: str) -> list[Check]:
     if not isinstance(checks, list) or not all(isinstance(check, str) for check in checks):
         raise CheckError('the checks file must hold a list of texts: checks = ["CALL: p99 < 250ms"]')
     return [parse(check) for check in checks]
+
+
+def checks_in(path: str) -> list[Check]:
+    """The checks of a TOML file.
+
+    Raises:
+        CheckError: it can't be read, or see `parse_toml`; names the file.
+    """
+    try:
+        if Path(path).is_fifo():
+            raise CheckError("a pipe is read once, and this is read twice: give a file")
+        return parse_toml(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckError(f"can't read {path}: {error.strerror}") from error
+    except (CheckError, UnicodeDecodeError) as error:
+        raise CheckError(f"{path}: {error}") from error
 
 
 def _unknown(text: str, what: str, given: str, valid: Iterable[str]) -> CheckError:

@@ -15,7 +15,7 @@ from sioload.errors import CheckError, OptionError, PhaseError
 from sioload.load.phases import parse_phases
 from sioload.load.shapes import SESSION_DRAIN
 from sioload.measure.rooms import GRACE
-from sioload.report.checks import Check, parse, parse_toml
+from sioload.report.checks import Check, checks_in, parse
 from sioload.report.files import same_file
 from sioload.swarm.processes import before_fork
 from sioload.swarm.servers import admin_text, pattern_text, server_text
@@ -124,7 +124,7 @@ def checks_of(options: Any) -> list[Check]:
     """All checks that the command line and the checks file ask for, in that order."""
     checks = [parse(text) for text in getattr(options, "sio_check", None) or []]
     if path := getattr(options, "sio_checks_file", None):
-        checks += parse_toml(Path(path).read_text(encoding="utf-8"))
+        checks += checks_in(path)
     return checks
 
 
@@ -156,11 +156,9 @@ def session_length(text: str) -> str:
 def checks_file(path: str) -> str:
     """The path of a TOML file whose checks can all be parsed."""
     try:
-        parse_toml(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"can't read {path}: {error.strerror}") from error
-    except (CheckError, UnicodeDecodeError) as error:
-        raise argparse.ArgumentTypeError(f"{path}: {error}") from error
+        checks_in(path)
+    except CheckError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
     return path
 
 

@@ -119,6 +119,8 @@ BAD = [
     (("capacity", URL, *SEARCH, "--sio-check", "CALL: p99 < 1ms abort after 5s"), "leave 'abort after' out"),
     (("capacity", URL, *SEARCH, "--sio-check", "ledger: open == 0"), "is of the whole run, not of a level"),
     (("capacity", URL, *SEARCH, "--sio-checks-file", "none.toml"), "can't read none.toml"),
+    (("capacity", URL, *SEARCH, "--sio-checks-file", sys.executable), f"{sys.executable}: 'utf-8' codec"),
+    (("capacity", URL, *SEARCH, "--sio-checks-file", __file__), f"{__file__}: the checks file isn't valid"),
     (("drill", URL, *EMIT, "--at", "9s", "--run", "true"), "--users"),
     (("drill", URL, *EMIT, *DRILL, "--run", "true", "--cut", "30%"), "one of them"),
     (("drill", URL, *EMIT, *DRILL), "give --run COMMAND or --cut SHARE%"),
@@ -165,6 +167,17 @@ def test_bad_usage_is_one_line(no_load, capsys, tmp_path, monkeypatch, args, say
     assert (code, printed.out) == (2, "")
     assert says.lower() in printed.err.lower()
     assert printed.err.count("\n") == 1
+
+
+def test_checks_in_a_pipe_are_refused_by_what_they_are(tmp_path):
+    """As `<(...)` gives one: it was said to hold no checks, when it was read once more."""
+    args = ["bench", URL, *EMIT, "--users", "1", "--run-time", "1s"]
+    command = " ".join(map(shlex.quote, serverkit.sioload([*args, "--sio-checks-file"])))
+    pipe = "<(echo 'checks = [\"CALL: count > 0\"]')"
+    done = serverkit.run(["bash", "-c", f"exec {command} {pipe}"], 30, cwd=tmp_path)
+    assert done.code == 2 and "a pipe is read once, and this is read twice: give a file" in done.err, (
+        done.text
+    )
 
 
 def test_what_locust_finds_wrong_is_told_by_its_name() -> None:
