@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from sioload.cli import bench, runner, values
+from sioload.engineio.urls import host_url
 
 # fmt: off
 TARGET = (
@@ -91,5 +92,5 @@ def script_of(
     if not os.path.isfile(target):
         raise click.UsageError(f"{target!r} is no locustfile that is there, and no URL (http://...)")
     if host is not None:
-        values.server_url(ctx, ctx.command.params[0], host)
+        host_url(host)
     return {}, os.path.abspath(target)

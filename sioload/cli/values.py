@@ -7,13 +7,12 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 import orjson
 
 from sioload.durations import seconds_of
-from sioload.engineio.urls import parse_url
+from sioload.engineio.urls import bare, parse_url
 from sioload.errors import CheckError, PhaseError
 from sioload.load.phases import parse_phases
 from sioload.options import TOKEN
@@ -38,14 +37,12 @@ def json_value(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
 
 def server_url(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """A server's URL, which has no path: it would go unheeded."""
-    parse_url(value, "/")
-    path = urlsplit(value).path
+    path = parse_url(value).path
     if path.rstrip("/") == "/socket.io":
-        raise click.BadParameter(f"{value!r} has a path: leave {path} out, it is asked for by itself")
-    if path not in ("", "/"):
-        raise click.BadParameter(
-            f"{value!r} has a path: give a namespace as --namespace {path}, the server's own path as --path"
-        )
+        raise click.BadParameter(f"{bare(value)!r} has a path: leave {path} out, it is asked for by itself")
+    if path != "/":
+        hint = f"give a namespace as --namespace {path}, the server's own path as --path"
+        raise click.BadParameter(f"{bare(value)!r} has a path: {hint}")
     return value
 
 

@@ -37,6 +37,7 @@ BAD = [
     (("bench", "http://[::1", *EMIT), "'http://[::1': the host can't be read"),
     (("bench", f"{URL}/chat", *EMIT), "--namespace /chat"),
     (("bench", f"{URL}/socket.io/", *EMIT), "leave /socket.io/ out"),
+    (("bench", "http://ann:secret@a/chat?token=b", *EMIT), ": 'http://a/chat' has a path: give a namespace"),
     (("bench", URL, *EMIT, "--data", "{a:1}"), "'{a:1}' is no JSON"),
     (("bench", URL, *EMIT, "--data", "1", "--data", "text"), "'text' is no JSON"),
     (("bench", URL, *EMIT, "--data", "NaN"), "'NaN' is no JSON"),
@@ -113,6 +114,10 @@ BAD = [
     (("capacity", "127.0.0.1:5000", *CHECK, "--users", "1..9"), "no URL (http://...)"),
     (("capacity", __file__, *SEARCH), "--emit says what users do, which the locustfile says already"),
     (("capacity", __file__, *CHECK, "--users", "1..9", "--host", "x"), "'x' must begin with http://"),
+    (
+        ("capacity", __file__, *CHECK, "--users", "1..9", "--host", f"{URL}/chat"),
+        f"host '{URL}/chat' has a path: give a namespace as the option namespaces",
+    ),
     (("capacity", URL, *EMIT, *CHECK, "--arrivals", "1..9"), "--arrivals needs --sio-session-length"),
     (("capacity", URL, *SEARCH, "--sio-check", "CAL: p99 < 1ms"), "nearest: 'CALL'"),
     (("capacity", URL, *SEARCH, "--sio-check", "CALL: p99 < 1ms in peak"), "leave 'in' out"),
