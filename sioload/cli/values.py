@@ -133,11 +133,13 @@ def _seconds(value: str) -> float | None:
 
 def headers(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> dict[str, str]:
     """Headers of HTTP, by name."""
-    headers = {}
+    headers: dict[str, str] = {}
     for text in value:
         name, colon, content = text.partition(":")
         if not colon or not TOKEN.fullmatch(name):
             raise click.BadParameter(f"{text!r} is no header: give 'Name: value'")
+        if any(name.lower() == other.lower() for other in headers):
+            raise click.BadParameter(f"{text!r}: {name} stands twice: give it once, e.g. 'Cookie: a=1; b=2'")
         headers[name] = content.strip()
     return headers
 
@@ -189,6 +191,10 @@ def assignments(ctx: click.Context, param: click.Parameter, value: Sequence[str]
         name, equals, content = text.partition("=")
         if not equals:
             raise click.BadParameter(f"{text!r}: give NAME=VALUE, e.g. reconnection=false")
+        if name in given:
+            raise click.BadParameter(
+                f'{text!r}: {name} stands twice: give a list as JSON, e.g. \'["a", "b"]\''
+            )
         try:
             given[name] = orjson.loads(content)
         except orjson.JSONDecodeError:

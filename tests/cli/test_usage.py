@@ -47,6 +47,14 @@ BAD = [
     (("bench", URL, *EMIT, "--header", "X-Run"), "'X-Run' is no header: give 'Name: value'"),
     (("bench", URL, *EMIT, "--header", "X Run: 1"), "is no header"),
     (("bench", URL, *EMIT, "--header", "X: a\r\nY: b"), "line break"),
+    (
+        ("bench", URL, *EMIT, "-H", "Cookie: a=1", "-H", "cookie: b=2"),
+        "'cookie: b=2': cookie stands twice: give it once, e.g. 'Cookie: a=1; b=2'",
+    ),
+    (
+        ("bench", URL, *EMIT, "--option", "query=a=1", "--option", "query=b=2"),
+        "'query=b=2': query stands twice",
+    ),
     (("bench", URL, *EMIT, "--version", "5"), "'5' is no Socket.IO major: give 0, 1, 2, 3, 4 or auto"),
     (("bench", URL, *EMIT, "--rate", "0"), "'0' is no rate"),
     (("bench", URL, *EMIT, "--rate", "fast"), '"max"'),
