@@ -195,6 +195,7 @@ class Options:
         for namespace in self.namespaces:
             if not isinstance(namespace, str) or namespace[:1] != "/":  # type: ignore[redundant-expr]
                 raise OptionError(f"namespaces: {namespace!r} must begin with '/'")
+            check_text(f"namespaces: {namespace!r}", namespace)
         for address in self.source_addresses:
             try:
                 ipaddress.ip_address(str(address))

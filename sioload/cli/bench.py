@@ -16,7 +16,7 @@ from sioload.cli.templates import columns_in
 from sioload.errors import FeedError
 from sioload.load.phases import UNPHASED
 from sioload.load.tables import KINDS, read_table
-from sioload.options import named, options_from
+from sioload.options import check_text, named, options_from
 from sioload.plain import Json
 
 #: Options of the connection that have a flag of their own.
@@ -166,6 +166,7 @@ def scenario(given: dict[str, Json], emits: bool = True) -> dict[str, str]:
     for flag, name in (("--emit", chosen["event"]), ("--reply", reply)):
         if name == "":
             raise click.UsageError(f"{flag}: the name of the event is empty")
+        check_text(f"{flag} {name!r}", name or "")
     if ack and reply is not None:
         raise click.UsageError("--ack and --reply exclude each other: the answer is an ack, or an event")
     asking = {"--data": chosen["data"], "--auth": chosen["auth"], "--header": chosen["headers"]}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from sioload.errors import UsageError
+from sioload.options import check_text
 from sioload.plain import Json
 
 
@@ -49,6 +50,7 @@ def namespaces_given(names: Iterable[Json]) -> list[str]:
     for name in names:
         if not isinstance(name, str) or not name.startswith("/"):
             raise UsageError(f"namespace {name!r} must begin with '/'")
+        check_text(f"namespace {name!r}", name)
         found[name] = None
     return list(found)
 

@@ -193,6 +193,14 @@ def test_checks_in_a_pipe_are_refused_by_what_they_are(tmp_path):
     )
 
 
+@pytest.mark.parametrize(("flag", "given"), [("--emit", "caf\udce9"), ("--namespace", "/caf\udce9")])
+def test_a_name_in_another_encoding_is_refused(no_load, capsys, flag, given):
+    """As a terminal in Latin-1 gives it: as a namespace, it was an internal error of each user."""
+    code = main(["bench", URL, "--emit", "echo", flag, given])
+    said = capsys.readouterr().err
+    assert code == 2 and f"{given!r} holds a character that can't be sent in UTF-8" in said, said
+
+
 def test_what_locust_finds_wrong_is_told_by_its_name() -> None:
     """A command starts it as a module, whose file is called `__main__.py`."""
     run = serverkit.run_sioload(["bench", URL, *EMIT, "--sio-drain", "-1"], 30)

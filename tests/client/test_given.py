@@ -60,6 +60,7 @@ def test_a_call_is_refused_before_anything_is_sent(target: serverkit.Server, ask
             "the function url must return a text such as 'http://127.0.0.1:5000', not None",
         ),
         ({"headers": 5}, "headers must be a dict of strings, not int"),
+        ({"namespaces": ["/caf\udce9"]}, "'/caf\\udce9' holds a character that can't be sent in UTF-8"),
         ({"namespaces": 5}, "namespaces must be a list of names such as '/chat', not 5"),
     ],
 )
