@@ -20,6 +20,9 @@ from sioload.plain import Json
 from sioload.report.changes import parse_change
 from sioload.report.checks import Check, parse
 
+#: Emits a second of one user, as in `client/schedule.py`, with which gevent would come.
+MOST = 100_000.0
+
 
 def json_value(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     """One JSON value, or a list of them when the option may be given several times."""
@@ -59,8 +62,9 @@ def rate(ctx: click.Context, param: click.Parameter, value: str) -> float | None
         rate = float(value)
     except ValueError:
         rate = 0.0
-    if not 0.0 < rate < float("inf"):
-        raise click.BadParameter(f'{value!r} is no rate: give emits per second and user, e.g. 0.5, or "max"')
+    if not 0.0 < rate <= MOST:
+        hint = f'give emits per second and user, up to {MOST:,.0f}, e.g. 0.5, or "max"'
+        raise click.BadParameter(f"{value!r} is no rate: {hint}")
     return rate
 
 

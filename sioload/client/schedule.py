@@ -38,7 +38,9 @@ def checked_rate(rate: object, what: str) -> float:
         UsageError: it can't.
     """
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= MAX_RATE:
-        raise UsageError(f"{what}: the rate must be a number per second, above 0, not {rate!r}")
+        raise UsageError(
+            f"{what}: the rate must be a number per second, above 0 and at most {MAX_RATE:,.0f}, not {rate!r}"
+        )
     return float(rate)
 
 

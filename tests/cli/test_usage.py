@@ -57,6 +57,10 @@ BAD = [
     ),
     (("bench", URL, *EMIT, "--version", "5"), "'5' is no Socket.IO major: give 0, 1, 2, 3, 4 or auto"),
     (("bench", URL, *EMIT, "--rate", "0"), "'0' is no rate"),
+    (
+        ("bench", URL, *EMIT, "--rate", "200000"),
+        "'200000' is no rate: give emits per second and user, up to ",
+    ),
     (("bench", URL, *EMIT, "--rate", "fast"), '"max"'),
     (("bench", URL, *EMIT, "--run-time", "soon"), "'soon' is no time: give e.g. 30s"),
     (("bench", URL, *EMIT, "--run-time", ""), "is no time"),

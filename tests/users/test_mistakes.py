@@ -95,7 +95,8 @@ UNREADABLE = {
     ),
     "no rate": (
         "from sioload import paced\nclass U(Base):\n    wait_time = paced(0)\n",
-        "sioload: locustfile.py:{line}: paced(): the rate must be a number per second, above 0, not 0",
+        "sioload: locustfile.py:{line}: paced(): the rate must be a number per second, above 0 and at most "
+        "100,000, not 0",
     ),
     "arrivals without a rate": (
         "from sioload import Arrivals\nclass Load(Arrivals): ...\n",
