@@ -158,7 +158,7 @@ def version(ctx: click.Context, param: click.Parameter, value: str) -> int | str
 def writable(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """A path of a file that is written at the end, when it is too late to find out that it can't be."""
     if value is not None:
-        path = Path(value).absolute()
+        path = Path(value + "_stats.csv" * (param.name == "csv")).absolute()  # that one begins others' names
         try:
             place = next(parent for parent in path.parents if parent.exists())
             where = path if path.exists() else place

@@ -205,6 +205,14 @@ def test_a_name_in_another_encoding_is_refused(no_load, capsys, flag, given):
     assert code == 2 and f"{given!r} holds a character that can't be sent in UTF-8" in said, said
 
 
+def test_a_prefix_of_csv_files_may_be_a_folders_name_too(no_load, tmp_path, monkeypatch):
+    """What is written is `results_stats.csv` and the like, beside it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    with pytest.raises(AssertionError, match=r"started .*'--csv', 'results'"):
+        main(["bench", URL, *EMIT, "--csv", "results"])
+
+
 def test_what_locust_finds_wrong_is_told_by_its_name() -> None:
     """A command starts it as a module, whose file is called `__main__.py`."""
     run = serverkit.run_sioload(["bench", URL, *EMIT, "--sio-drain", "-1"], 30)
