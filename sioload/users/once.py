@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from gevent import GreenletExit
+from gevent import GreenletExit, Timeout
 from locust import TaskSet
 from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser
 
@@ -80,5 +80,5 @@ def _run(user: Any, what: str, function: Callable[[], Any], watcher: Watcher, kn
         raise
     except (EmitError, ConnectError) as error:
         watcher.failed(what, str(error))
-    except Exception as error:  # noqa: BLE001 - the script's own code
+    except (Exception, Timeout) as error:  # noqa: BLE001 - the script's own code
         watcher.failed(what, f"{type(error).__name__}: {error} ({place_of_error(error)})")

@@ -177,6 +177,24 @@ def test_a_task_that_ends_its_user_keeps_no_other_from_being_seen(
         assert (end["ok"], end["tasks"], end["odd"]) == (code == 0, tasks, []), run.text
 
 
+def test_a_timeout_of_gevents_is_a_tasks_failure(node4: serverkit.Server, tmp_path: Path) -> None:
+    """It is no Exception: it ended the user with a traceback, and what had run was all well."""
+    script = tmp_path / "locustfile.py"
+    script.write_text(
+        "import gevent\nfrom locust import task\nfrom sioload import SocketIOUser\n\n"
+        "class Hasty(SocketIOUser):\n"
+        "    @task\n    def late(self):\n        with gevent.Timeout(0.1): gevent.sleep(9)\n"
+        "    @task\n    def next(self): self.sio.call('echo', 1)\n"
+    )
+    run = serverkit.run_sioload(["try", str(script), "--host", node4.url, "--seconds", "0.5", "--json"])
+    assert run.code == 1 and "Traceback" not in run.text, run.text
+    end = lines_of(run)[-1]
+    assert end["tasks"] == ["task late", "task next"], run.text
+    assert [each["what"] for each in end["odd"]] == ["task late: Timeout: 0.1 seconds (locustfile.py:8)"], (
+        run.text
+    )
+
+
 def test_a_misspelt_event(node4: serverkit.Server, tmp_path: Path) -> None:
     has(mistaken(tmp_path, node4.url, body="self.sio.call('mesage', {'a': 1}, timeout=0.5)"),
         ["CALL mesage: no ack in time", "It knows 'message'"])  # fmt: skip
