@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -93,9 +94,11 @@ def _check_free(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
+            said = f"can't be used ({error.strerror}): "
+            if error.errno == errno.EADDRINUSE:
+                said = "is taken, by another Locust perhaps: end that, or "
             raise click.UsageError(
-                f"port {port} of 127.0.0.1 is taken ({error.strerror}), by another Locust perhaps: "
-                f"end that, or choose another port with --web-port, e.g. --web-port {port + 1}"
+                f"port {port} of 127.0.0.1 {said}choose another port with --web-port"
             ) from error
 
 

@@ -14,6 +14,7 @@ import urllib.request
 import psutil
 import pytest
 import serverkit
+from faults.kit import isolates
 
 ROWS = ("OPEN", "UPGRADE", "CONNECT", "CALL", "EMIT", "RECV", "PUSH", "FANOUT", "HEARTBEAT")
 
@@ -124,3 +125,19 @@ def test_port_that_is_taken(tmp_path):
     assert done.code == 2, done.text
     assert f"port {port} of 127.0.0.1 is taken" in done.err and "--web-port" in done.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_port_that_cannot_be_used_is_not_told_as_taken(tmp_path):
+    """Nor is there a port above the last one."""
+    with socket.socket() as last:
+        with contextlib.suppress(OSError):  # it is taken then
+            last.bind(("127.0.0.1", 65535))
+            last.listen()
+        done = serverkit.run_sioload(["demo", "--web-port", "65535"], 20, cwd=tmp_path)
+    assert done.code == 2 and "is taken" in done.err and "65536" not in done.err, done.text
+    if not isolates():
+        serverkit.missing("a network namespace", "run as root (in a container: --privileged)")
+    unable = ["unshare", "--net", "setpriv", "--bounding-set=-net_bind_service"]
+    argv = [*unable, *serverkit.sioload(["demo", "--web-port", "80"])]
+    done = serverkit.run(argv, 20, cwd=tmp_path)
+    assert done.code == 2 and "port 80 of 127.0.0.1 can't be used (Permission denied)" in done.err, done.text
