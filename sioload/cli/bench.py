@@ -69,7 +69,7 @@ SCENARIO = (
                  callback=values.names, help="websocket connects directly, polling never upgrades."),
     click.option("--auth", metavar="JSON", callback=values.json_value, help="The auth payload, an object."),
     click.option("--header", "-H", "headers", multiple=True, metavar="K:V", callback=values.headers,
-                 help="Sent with each request of the handshake."),
+                 help="Sent with each request of a session."),
     click.option("--path", default="/socket.io/", show_default=True, help="The server's path."),
     click.option("--timeout", "ack_timeout", type=POSITIVE, default=10, show_default=True,
                  metavar="SECONDS", help="Seconds to wait for an answer."),
