@@ -40,10 +40,13 @@ def once(kind: type[SocketIOUser], watcher: Watcher) -> type[SocketIOUser]:
         watcher.rest(user)
         raise StopUser
 
+    def on_stop(user: SocketIOUser) -> None:
+        _watched("on_stop", partial(kind.on_stop, user), watcher)
+
     starting = property(lambda self: False, lambda self, starting: None)
     options = kind.parsed_options().but(connect_jitter=0.0)
     names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "starting": starting,
-             "options": options}  # fmt: skip
+             "options": options, "on_stop": on_stop}  # fmt: skip
     meta: Any = type(kind)
     made: type[SocketIOUser] = meta(kind.__name__, (kind,), names)
     made.tasks = [all_tasks]
@@ -69,14 +72,20 @@ def _run(user: Any, what: str, function: Callable[[], Any], watcher: Watcher, kn
         reach_again(user, sio)
     watcher.begins(what)
     try:
-        function()
-    except (InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately):
-        pass  # whatever it would go on with comes anyway
+        _watched(what, function, watcher)
     except StopUser:
         if known is not None:
             raise
         # A task that ends its session; the others are to be seen too.
-    except (StopTest, GreenletExit):
+
+
+def _watched(what: str, function: Callable[[], Any], watcher: Watcher) -> None:
+    """Call a function of the script's; what it raises is told."""
+    try:
+        function()
+    except (InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately):
+        pass  # whatever it would go on with comes anyway
+    except (StopUser, StopTest, GreenletExit):
         raise
     except (EmitError, ConnectError) as error:
         watcher.failed(what, str(error))

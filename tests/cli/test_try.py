@@ -195,6 +195,21 @@ def test_a_timeout_of_gevents_is_a_tasks_failure(node4: serverkit.Server, tmp_pa
     )
 
 
+def test_an_on_stop_that_raises_is_told_as_a_task_is(node4: serverkit.Server, tmp_path: Path) -> None:
+    """It was a traceback, and the exit code 0."""
+    script = tmp_path / "locustfile.py"
+    script.write_text(
+        "from locust import task\nfrom sioload import SocketIOUser\n\nclass Leaver(SocketIOUser):\n"
+        "    @task\n    def ask(self): self.sio.call('echo', 1)\n"
+        "    def on_stop(self):\n        self.sio.call('echo', 2)\n        raise ValueError('no way out')\n"
+    )
+    run = serverkit.run_sioload(["try", str(script), "--host", node4.url, "--seconds", "0.5", "--json"])
+    assert run.code == 1 and "Traceback" not in run.text, run.text
+    odd = lines_of(run)[-1]["odd"]
+    assert [each["what"] for each in odd] == ["on_stop: ValueError: no way out (locustfile.py:9)"]
+    assert '["echo",2]' in run.out.replace("\\", ""), "it was run"
+
+
 def test_a_misspelt_event(node4: serverkit.Server, tmp_path: Path) -> None:
     has(mistaken(tmp_path, node4.url, body="self.sio.call('mesage', {'a': 1}, timeout=0.5)"),
         ["CALL mesage: no ack in time", "It knows 'message'"])  # fmt: skip
