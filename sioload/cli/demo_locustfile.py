@@ -34,7 +34,13 @@ def _began(**_: object) -> None:
         click.echo(f"load began {took:.0f} s after make demo, {installing} s of which were for installing")
 
 
+def _whole(environment: Any, **_: object) -> None:
+    """The server counts from the first user on, whatever a project's locust.conf says of --reset-stats."""
+    environment.reset_stats = False
+
+
 _events: Any = events
+_events.init.add_listener(_whole)
 _events.test_start.add_listener(_began)
 _events.reset_stats.add_listener(_began)
 

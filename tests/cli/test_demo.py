@@ -116,6 +116,13 @@ def test_without_a_report_the_exit_code_is_that_of_locust(tmp_path):
     assert done.code == 2 and "exit code 2: Locust ended without a report" in done.out, done.text
 
 
+def test_figures_that_a_project_has_reset_are_whole_here(tmp_path):
+    (tmp_path / "locust.conf").write_text("reset-stats = true\n")
+    args = ["demo", "--headless", "--run-time", "5s", "--users", "3"]
+    done = serverkit.run_sioload(args, 60, cwd=tmp_path)
+    assert done.code == 0 and "reconciled with the server: all" in done.out, done.text
+
+
 def test_port_that_is_taken(tmp_path):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
