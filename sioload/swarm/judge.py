@@ -30,7 +30,7 @@ from sioload.report.watch import Watch
 from sioload.report.words import counted
 from sioload.swarm import describe, outputs, statistics
 from sioload.swarm.capacity import Capacity
-from sioload.swarm.drill import take_drill
+from sioload.swarm.drill import Drill, take_drill
 from sioload.swarm.guard import Guard
 from sioload.swarm.options import checks_of
 from sioload.swarm.servers import Watch as ServerWatch
@@ -84,7 +84,6 @@ class Judge:
         self._feeds = feeds
         self._capacity: Capacity | None = getattr(environment, "sioload_capacity", None)
         self._drill = take_drill(environment)
-        self._drilling: Callable[..., None] | None = None
         # Those of a search are of its levels, not of the run.
         self._checks = checks_of(environment.parsed_options) if self._capacity is None else []
         self.servers = ServerWatch(environment.parsed_options, self._is_watched)
@@ -103,7 +102,7 @@ class Judge:
         self._report: dict[str, Json] | None = None
         self._unwritten: set[str] = set()
         self._told = False
-        self._search: Callable[..., None] | None = None
+        self._beside: list[Callable[..., None]] = []
 
     def listen(self, guard: Guard) -> None:
         """Register what depends on the order of listeners: call it after all others of this process."""
@@ -112,10 +111,8 @@ class Judge:
         # `quitting` fires in reverse: first in the list is last to run, after the script's own listeners.
         guard.first("quitting", self.settle)
         guard.listen("quit", self._on_quit)
-        if self._capacity is not None:
-            self._search = guard.safe(self._capacity.run)
-        if self._drill is not None:
-            self._drilling = guard.safe(self._drill.run)
+        leading: tuple[Capacity | Drill | None, ...] = (self._capacity, self._drill)
+        self._beside = [guard.safe(each.run) for each in leading if each is not None]
         guard.every(1.0, self._look)
         self.servers.start()
 
@@ -130,10 +127,8 @@ class Judge:
         self._asked_of.clear()
         self.running = True
         self.timeline.begin()
-        if self._search is not None:
-            gevent.spawn(self._search, self)
-        if self._drilling is not None:
-            gevent.spawn(self._drilling, self)
+        for leads in self._beside:
+            gevent.spawn(leads, self)
 
     @property
     def orders(self) -> dict[str, Json] | None:
@@ -334,10 +329,10 @@ class Judge:
         if not self.running or runner.state not in (STATE_SPAWNING, STATE_RUNNING):
             return
         self._count_asked()
-        self.figures()
+        figures = self.figures()
         if self._aborted is None and any(check.abort_after is not None for check in self._checks):
             users, course = runner.user_count, self.timeline.course
-            self._aborted = self._watch.feed(self.figures(), course, now=clock.stamp(), users=users)
+            self._aborted = self._watch.feed(figures, course, now=clock.stamp(), users=users)
             if self._aborted is not None:
                 check, reason = self._aborted.check.text, self._aborted.reason
                 at = counted(users, "user")
