@@ -39,10 +39,7 @@ class Local:
         guard.listen("reset_stats", self.on_reset)
         guard.last("quitting", self.on_quitting)
         self.judge.listen(guard)
-        if runner_of(environment).state in (
-            STATE_SPAWNING,
-            STATE_RUNNING,
-        ):  # a program's own
+        if runner_of(environment).state in (STATE_SPAWNING, STATE_RUNNING):  # a program's own
             guard.safe(self.producer.prepare)(late=True)
             guard.safe(self.on_test_start)()
 

@@ -31,7 +31,7 @@ def install() -> None:
     events.init.add_listener(lambda environment, **_: attach(environment))
 
 
-def attach(environment: Environment) -> Live | None:
+def attach(environment: Environment) -> None:
     """Show the run of this process, or of all workers on a master; a worker, or a single user, shows nothing.
 
     Raises:
@@ -39,7 +39,7 @@ def attach(environment: Environment) -> Live | None:
     """
     part = swarm.attach(environment)
     if isinstance(part, Worker | Single):
-        return None
+        return
     live = Live(environment, part)
     guard = Guard(environment, part.judge.internal_error)
     guard.every(LOOK, live.watch)
@@ -51,4 +51,3 @@ def attach(environment: Environment) -> Live | None:
     metrics.serve_if_asked(live, guard)
     otlp.export_if_asked(live, guard)
     terminal.show_if_headless(live, guard)
-    return live

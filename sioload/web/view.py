@@ -46,7 +46,6 @@ def facts(look: Look) -> dict[str, Json]:
         "shown_verdict": functools.partial(shown_verdict, final=look.final),
         "fates": users_text(report["users"], final=look.final),
         "to_come": functools.partial(to_come, report=report),
-        "failed": [check for check in report["checks"] if not check["ok"] and not check["warn"]],
         "verdict": {0: "passed", 3: "a check failed", 4: "figures can't be trusted"}.get(
             report["exit_code"], "failures"
         ),
