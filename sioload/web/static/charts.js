@@ -328,6 +328,7 @@
 
   function draw() {
     if (!data) return;
+    types();
     const end = newest(data.columns.end) ?? 0;
     if (end < view.end) view.zoom = null; // it was of what is forgotten: another run began, or counting did
     view.end = end;
@@ -491,7 +492,6 @@
       $("gone").hidden = failures < 2;
       setTimeout(ask, document.hidden ? POLL * 5 : Math.min(POLL * 2 ** failures, 60_000));
     }
-    types();
     draw();
   }
   // The rows that are the busiest by now may be others than when they were asked for. An answer is kept for a
@@ -575,7 +575,6 @@
   listen();
   if (embedded) {
     data = JSON.parse(embedded.textContent);
-    types();
     draw();
   } else {
     ask();
