@@ -61,13 +61,16 @@ def _taken(host: str, port: int) -> str | None:
     """Why a master can't listen there; None when it can."""
     if port == 0:
         return None
+    if not 0 < port < 65536:
+        return f"--master-bind-port {port} is no port (0 to 65535)"
     any_host = host in ANY_HOST
     try:
+        host.encode("idna")  # gevent prints what else its thread would meet
         found = socket.getaddrinfo(
             None if any_host else host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-    except OSError as error:
-        return f"--master-bind-host {host}: {error.strerror or error}"
+    except (OSError, UnicodeError) as error:
+        return f"--master-bind-host {host}: {getattr(error, 'strerror', None) or 'no name of a host'}"
     family, kind, proto, _, address = next((a for a in found if a[0] == socket.AF_INET), found[0])
     with socket.socket(family, kind, proto) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the master does

@@ -182,6 +182,23 @@ def test_a_masters_port_that_is_taken_is_told_before_any_load(tmp_path: Path, ki
             assert members_of(process.pid) == []
 
 
+@pytest.mark.parametrize(
+    "option, value, said", [("port", "70000", "is no port"), ("host", "a..b", "no name of a host")]
+)
+def test_where_a_master_cannot_listen_is_told_before_any_load(
+    tmp_path: Path, option: str, value: str, said: str
+) -> None:
+    run = ["-f", SCRIPT, "--host", "http://127.0.0.1:1", "--headless", "-t", "1s", "--processes", "2"]
+    ports = {"port": str(serverkit.free_port()), "host": "127.0.0.1", option: value}
+    for name, where in ports.items():
+        run += [f"--master-bind-{name}", where]
+    with serverkit.Process(serverkit.locust(run), cwd=tmp_path) as process:
+        assert process.wait(20) == 2, str(process)
+        (line,) = process.err.splitlines()
+        assert line.startswith(f"sioload: --master-bind-{option} {value}") and said in line
+        assert members_of(process.pid) == []
+
+
 def members_of(group: int) -> list[int]:
     """Processes of a group that live."""
     found = []
