@@ -60,7 +60,7 @@ def add_options(parser: Any) -> None:
     add("--sio-html", writable_file, "<filename>", "Write sioload's own HTML report to this file")
     add("--sio-metrics-port", port, "<port>", "Serve Prometheus metrics on this port, at /metrics")
     text = "Address that the metrics are served on. Defaults to 127.0.0.1."
-    add("--sio-metrics-host", str, "<address>", text, default="127.0.0.1")
+    add("--sio-metrics-host", own_host, "<address>", text, default="127.0.0.1")
     add("--sio-otlp", http_url, "<url>", "Send OpenTelemetry metrics to this collector (OTLP over HTTP)")
     text = "Read this server's figures beside ours: a Prometheus endpoint, e.g. api=http://127.0.0.1:3000/metrics"
     add("--sio-server", server_text, "<name=url>", f"{text}, or api=pid:4711. May be given several times.",
@@ -201,6 +201,15 @@ def port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port (0 to 65535)")
     return int(text)
+
+
+def own_host(text: str) -> str:
+    """An address of this machine, or its name: one that can be looked for."""
+    try:
+        text.encode("idna")
+    except UnicodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no address: give 127.0.0.1, say") from error
+    return text
 
 
 def grace(text: str) -> float:

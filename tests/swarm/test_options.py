@@ -76,6 +76,7 @@ def test_a_checks_file_that_makes_no_sense(content: str | bytes | None, said: st
     "option, value",
     [
         ("--sio-metrics-port", "70000"),
+        ("--sio-metrics-host", "a..b"),
         ("--sio-drain", "-1"),
         ("--sio-drain", "soon"),
         ("--sio-session-drain", "1h1s"),
