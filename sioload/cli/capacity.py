@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -110,4 +111,6 @@ def capacity(
 
 def _check(texts: Sequence[str], file: str | None) -> None:
     """All of them must be of levels."""
+    if file is not None and Path(file).is_fifo():
+        raise click.UsageError(f"{file}: a pipe is read once, and this is read twice: give a file")
     judged_by_level([*map(parse, texts), *([] if file is None else checks_in(file))])

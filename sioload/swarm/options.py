@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,14 @@ def checks_of(options: Any) -> list[Check]:
     """All checks that the command line and the checks file ask for, in that order."""
     checks = [parse(text) for text in getattr(options, "sio_check", None) or []]
     if path := getattr(options, "sio_checks_file", None):
-        checks += checks_in(path)
+        checks += _checks_in(path)
     return checks
+
+
+@cache
+def _checks_in(path: str) -> list[Check]:
+    """What a file asks for; it is read once, for it may be a pipe."""
+    return checks_in(path)
 
 
 def check_text(text: str) -> str:
@@ -156,7 +163,7 @@ def session_length(text: str) -> str:
 def checks_file(path: str) -> str:
     """The path of a TOML file whose checks can all be parsed."""
     try:
-        checks_in(path)
+        _checks_in(path)
     except CheckError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return path
@@ -169,6 +176,8 @@ def writable_file(path: str) -> str:
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_fifo():
+            return path  # who reads it would take the end of a try for the end of all
         existed = target.exists()
         with open(target, "ab"):
             pass

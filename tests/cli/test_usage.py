@@ -186,11 +186,10 @@ def test_bad_usage_is_one_line(no_load, capsys, tmp_path, monkeypatch, args, say
     assert printed.err.count("\n") == 1
 
 
-def test_checks_in_a_pipe_are_refused_by_what_they_are(tmp_path):
-    """As `<(...)` gives one: it was said to hold no checks, when it was read once more."""
-    args = ["bench", URL, *EMIT, "--users", "1", "--run-time", "1s"]
-    command = " ".join(map(shlex.quote, serverkit.sioload([*args, "--sio-checks-file"])))
-    pipe = "<(echo 'checks = [\"CALL: count > 0\"]')"
+def test_checks_of_a_search_in_a_pipe_are_refused_by_what_they_are(tmp_path):
+    """As `<(...)` gives one: they were said to be none, when they were read once more."""
+    command = " ".join(map(shlex.quote, serverkit.sioload(["capacity", URL, *SEARCH, "--sio-checks-file"])))
+    pipe = "<(echo 'checks = [\"CALL: p99 < 1s\"]')"
     done = serverkit.run(["bash", "-c", f"exec {command} {pipe}"], 30, cwd=tmp_path)
     assert done.code == 2 and "a pipe is read once, and this is read twice: give a file" in done.err, (
         done.text

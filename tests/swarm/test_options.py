@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,23 @@ def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
     assert json.loads(links["report.json"].read_text())["final"]
     assert "<testsuites" in links["junit.xml"].read_text()
     assert {path.name for path in tmp_path.iterdir()} == {*links, "run.json", "new.xml"}
+
+
+def test_what_reads_a_pipe_gets_the_report(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with serverkit.Process(["cat", "pipe"], cwd=tmp_path) as reader:
+        args = ["-f", USERS, *NOWHERE, "-u", "1", "--sio-report", "pipe"]
+        done = serverkit.run_locust(args, 30, cwd=tmp_path)
+        assert done.code == 1 and reader.wait(10) == 0, done.text
+        assert json.loads(reader.out)["final"]
+
+
+def test_checks_may_come_through_a_pipe(tmp_path: Path) -> None:
+    """That of a shell's `<(...)`."""
+    command = shlex.join(map(str, serverkit.locust(["-f", USERS, *NOWHERE, "-u", "1"])))
+    checks = """<(echo 'checks = ["run: peak_users > 7"]')"""
+    done = serverkit.run(["bash", "-c", f"{command} --sio-checks-file {checks}"], 30, cwd=tmp_path)
+    assert done.code == 3 and "FAIL  run: peak_users > 7" in done.out, done.text
 
 
 @pytest.mark.parametrize(
