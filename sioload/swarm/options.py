@@ -101,9 +101,11 @@ def add_options(parser: Any) -> None:
 
 def _same_file(options: Any) -> str | None:
     """Which two options name one file; None if none."""
-    names = ("sio_report", "sio_junit", "sio_html", "sio_trace", "html_file")
-    flags = ("--" + name.removesuffix("_file").replace("_", "-") for name in names)
-    return same_file(zip(flags, (getattr(options, name, None) for name in names), strict=True))
+    names = ("sio_report", "sio_junit", "sio_html", "sio_trace", "html_file", "logfile")
+    paths = [("--" + n.removesuffix("_file").replace("_", "-"), getattr(options, n, None)) for n in names]
+    if stem := getattr(options, "json_file", None):
+        paths.append(("--json-file", f"{stem}.json"))
+    return same_file(paths)
 
 
 def _stands_twice(parser: Any) -> str | None:

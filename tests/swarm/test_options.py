@@ -105,7 +105,12 @@ def test_the_check_of_a_path_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_two_outputs_to_one_file_are_refused(tmp_path: Path) -> None:
-    for args in (["--sio-report", "x", "--html", "./x"], ["--sio-junit", "x", "--sio-trace", "x"]):
+    for args in (
+        ["--sio-report", "x", "--html", "./x"],
+        ["--sio-junit", "x", "--sio-trace", "x"],
+        ["--sio-report", "x.json", "--json-file", "x"],
+        ["--sio-report", "x", "--logfile", "x"],
+    ):
         line = refused(args, tmp_path)
         assert args[0] in line and args[2] in line and "a file of its own" in line
     assert not list(tmp_path.iterdir())
