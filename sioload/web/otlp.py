@@ -65,7 +65,7 @@ class Export:
         parts = urlsplit(url)
         whole = url if parts.path.strip("/") else parts._replace(path="/v1/metrics").geturl()
         self._exporter = OTLPMetricExporter(endpoint=whole)
-        name = os.environ.get("OTEL_SERVICE_NAME", "sioload")
+        name = os.environ.get("OTEL_SERVICE_NAME") or "sioload"
         self._resource = Resource.create({"service.name": name, "sioload.run": _run_id(1)})
         self._runs = 0
         self._going = self._said = False

@@ -93,7 +93,7 @@ def test_a_collector_gets_what_the_report_says(
             "--sio-otlp", collector, "--sio-report", str(file), "--exit-code-on-error", "0"]  # fmt: skip
     args += ["--processes", str(processes)] if processes else []
     env = {"OTEL_EXPORTER_OTLP_HEADERS": "x-token=abc", "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
-           "OTEL_RESOURCE_ATTRIBUTES": "team=chat"}  # fmt: skip
+           "OTEL_RESOURCE_ATTRIBUTES": "team=chat", "OTEL_SERVICE_NAME": ""}  # fmt: skip
     done = serverkit.run_locust(args, 60, env=env)
     assert done.code == 0, done.text
     report = json.loads(file.read_text())
