@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import logging
 import math
@@ -163,8 +164,9 @@ class Command:
     def _read(self) -> None:
         assert self._process is not None
         out = cast("io.BufferedReader", self._process.stdout)
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two pieces
         while data := out.read1(65536):
-            self._mark.output = (self._mark.output + data.decode("utf-8", "replace"))[-OUTPUT:]
+            self._mark.output = (self._mark.output + decoder.decode(data))[-OUTPUT:]
 
     def _wait(self) -> None:
         assert self._process is not None

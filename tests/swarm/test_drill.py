@@ -293,6 +293,24 @@ print(mark.output)
 """
 
 
+MUCH = """
+import locust, gevent, sys
+from sioload.report.drill import Mark
+from sioload.swarm.drill import Command
+
+mark = Mark(0.0, 0.0, 0.0)
+Command([sys.executable, "-c", "print('-' + 'é' * 34_000 + '!')"], mark)
+while "!" not in mark.output:
+    gevent.sleep(0.02)
+print(set(mark.output.strip()))
+"""
+
+
+def test_a_character_of_the_output_that_comes_in_two_pieces_is_whole():
+    done = serverkit.run([sys.executable, "-c", MUCH], 30, env={"PYTHONIOENCODING": "utf-8"})
+    assert done.code == 0 and set(done.out) >= {"é", "!"} and "\ufffd" not in done.out, done.text
+
+
 def test_a_command_that_is_a_load_test_is_no_drill_of_its_own():
     """A spike from another locustfile, say: what makes a run a drill stands in the environment."""
     done = serverkit.run([sys.executable, "-c", WITHIN], 30)
