@@ -20,7 +20,7 @@ from sioload.engineio.urls import host_url, parse_url
 from sioload.errors import UsageError
 from sioload.load.phases import Plan
 from sioload.load.shapes import take_phases
-from sioload.net.fleet import on_user
+from sioload.net.fleet import on_user, runner_of
 from sioload.net.tls import check_files
 from sioload.report.course import check_parts
 from sioload.swarm.capacity import take_capacity
@@ -164,11 +164,13 @@ def _ends(part: Local | Worker | Master | Single) -> bool:
 
 def _note_end(part: Local | Worker | Master | Single, number: signal.Signals) -> None:
     """A signal ends a run before its time, if that has one: the report tells."""
-    environment: Any = part.judge.environment if isinstance(part, Local | Master) else None
-    if environment is None or environment.runner.state not in (STATE_SPAWNING, STATE_RUNNING):
+    if not isinstance(part, Local | Master):
         return
-    if environment.shape_class is not None or getattr(environment.parsed_options, "run_time", None):
-        part.judge.ended_by = number.name  # type: ignore[union-attr]
+    judge, environment = part.judge, part.environment
+    timed = environment.shape_class is not None or getattr(environment.parsed_options, "run_time", None)
+    ends = timed or judge.orders is not None  # a drill ends by itself
+    if ends and runner_of(environment).state in (STATE_SPAWNING, STATE_RUNNING):
+        judge.ended_by = number.name
 
 
 def _attach_interruptible(environment: Environment) -> None:

@@ -232,8 +232,9 @@ def test_a_check_that_fails_and_a_command_that_cannot_run(tmp_path):
 
 def test_a_drill_that_is_interrupted_ends_its_command(tmp_path):
     with site(tmp_path) as server:
-        args = ["drill", str(USERS), "--host", f"http://127.0.0.1:{server.port}", "--users", "2", "--at"]
-        args += ["2s", "--run", "sh -c 'trap \"\" TERM; echo $$ > pid; while :; do sleep 0.2; done'"]
+        args = ["drill", str(USERS), "--host", f"http://127.0.0.1:{server.port}", "--users", "2"]
+        args += ["--sio-report", "report.json"]
+        args += ["--at", "2s", "--run", "sh -c 'trap \"\" TERM; echo $$ > pid; while :; do sleep 0.2; done'"]
         with serverkit.Process(serverkit.sioload(args), cwd=tmp_path) as process:
             process.wait_for("drill: running", 30)
             path = tmp_path / "pid"
@@ -241,7 +242,10 @@ def test_a_drill_that_is_interrupted_ends_its_command(tmp_path):
                 assert process.popen.poll() is None
             process.signal(signal.SIGINT)
             process.wait(30)
+            told = process.out
         assert gone(int(path.read_text()))
+        assert json.loads((tmp_path / "report.json").read_text())["ended_by"] == "SIGINT"
+        assert " s, ended early by SIGINT\n" in told
 
 
 def test_users_that_have_left_by_then_keep_no_drill_waiting(tmp_path):
