@@ -68,7 +68,7 @@ class Trial:
         seconds: how long it listens when its tasks are done, counted from its begin.
         begun: when it began, in seconds of `perf_counter`.
         name: of the class.
-        host: of the server.
+        host: of the server; "" where each user is asked for it.
     """
 
     def __init__(
@@ -92,9 +92,10 @@ class Trial:
         args = ["--tags", "--exclude-tags", "--headless", "-u", "1", *(["--host", host] if host else [])]
         options = argument_parser.get_parser().parse_args(args)
         self._options = kind.parsed_options()
-        self.host: str = options.host or kind.host or ""
-        if not self.host:
+        host_of_all: object = options.host or kind.host
+        if not host_of_all:
             raise UsageError("no server: give --host URL, or the class an attribute host")
+        self.host = host_of_all if isinstance(host_of_all, str) else ""
         check_files(self._options)
         options.locustfile = path
         options.sio_phases = options.sio_session_length = None  # of runs, in a project's locust.conf
@@ -167,12 +168,15 @@ class Trial:
     @property
     def shown_host(self) -> str:
         """The server, without credentials and query."""
-        return bare(self.host)
+        return bare(self.host) or "a host of its own"
 
     def examine(self) -> list[Fault]:
         """What the doctor finds wrong with the server, with this user's options."""
         namespace = next(iter(self._options.namespaces), "/")
-        found = Examination(self.host, self._options.path, self._options, namespace).run().faults
+        host = self.host or (self._user.sio.url if self._user is not None else None)
+        if not host:
+            return []
+        found = Examination(host, self._options.path, self._options, namespace).run().faults
         return [replace(fault, remedy=_in_options(fault.remedy)) for fault in found]
 
     def handles(self, namespace: str, event: str) -> bool:

@@ -398,6 +398,32 @@ def test_tags_of_the_project_around_keep_no_task_from_running(
     assert done.code == 0 and "1 of 1 tasks ran without a failure" in done.out, done.text
 
 
+EACH_ITS_OWN = """
+import os
+from locust import task
+from sioload import SocketIOUser
+
+class Spread(SocketIOUser):
+    @property
+    def host(self):
+        return os.environ["TARGET"]
+
+    @task
+    def ask(self):
+        self.sio.call("echo", 1)
+"""
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_a_host_may_be_a_property(up: bool, target: serverkit.Server, tmp_path: Path) -> None:
+    (tmp_path / "spread.py").write_text(EACH_ITS_OWN)
+    env = {"TARGET": target.url if up else "http://127.0.0.1:1"}
+    done = serverkit.run_sioload(["try", "spread.py", "--seconds", "0.5"], cwd=tmp_path, env=env)
+    assert done.code == (0 if up else 1) and "Traceback" not in done.text, done.text
+    assert done.out.startswith("Spread on a host of its own\n")
+    assert ("1 of 1 tasks ran" if up else "nothing answers on 127.0.0.1 port 1") in done.out, done.text
+
+
 def test_bad_usage_is_one_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("import nothing_of_this_name\n")
