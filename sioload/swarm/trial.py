@@ -16,6 +16,7 @@ from locust import argument_parser
 from locust.env import Environment
 from locust.util.load_locustfile import load_locustfile
 
+from sioload.client.excerpt import place_of_error
 from sioload.client.registry import find
 from sioload.doctor import Examination, Fault
 from sioload.engineio.urls import bare
@@ -133,10 +134,16 @@ class Trial:
         self.begun = self._since = perf_counter()
         self._trace.step("on_start")
         self._runner.start(1, 1)
+        making: Any = self._runner.spawning_greenlet
         try:
-            while self._user is None or not self._user.greenlet.ready():
+            while not (making if self._greenlet is None else self._greenlet).ready():
                 gevent.sleep(LOOK / 2)
                 self._look()
+            if self._greenlet is None:
+                self._user = None
+                if (error := making.exception) is not None:
+                    why = f"{type(error).__name__}: {error} ({place_of_error(error)})"
+                    self.failures.append(("__init__", why))
         finally:
             self._part.producer.stop(0.0)
             teller.kill()
@@ -149,11 +156,16 @@ class Trial:
         if self.sessions and not any(sio.returning for sio in user.clients):
             self._since = now
         patience = self.seconds if self.sessions else max(self.seconds, PATIENCE)
-        if user is not None and now - self._since > patience:
+        if self._greenlet is not None and now - self._since > patience:
             late = ("connect", f"no session for {patience:g} s (--seconds gives it longer)")
             if late not in self.failures:
                 self.failures.append(late)
-            user.greenlet.kill(block=False)
+            self._greenlet.kill(block=False)
+
+    @property
+    def _greenlet(self) -> Any:
+        """The user's; None before it has one."""
+        return None if self._user is None else self._user.greenlet
 
     @property
     def sessions(self) -> int:

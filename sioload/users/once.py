@@ -46,7 +46,7 @@ def once(kind: type[SocketIOUser], watcher: Watcher) -> type[SocketIOUser]:
     starting = property(lambda self: False, lambda self, starting: None)
     options = kind.parsed_options().but(connect_jitter=0.0)
     names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "starting": starting,
-             "options": options, "on_stop": on_stop}  # fmt: skip
+             "options": options, "on_stop": on_stop, "weight": 1, "fixed_count": 0}  # fmt: skip
     meta: Any = type(kind)
     made: type[SocketIOUser] = meta(kind.__name__, (kind,), names)
     made.tasks = [all_tasks]

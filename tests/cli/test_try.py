@@ -424,6 +424,38 @@ def test_a_host_may_be_a_property(up: bool, target: serverkit.Server, tmp_path: 
     assert ("1 of 1 tasks ran" if up else "nothing answers on 127.0.0.1 port 1") in done.out, done.text
 
 
+MAKING = """
+from locust import task
+from sioload import SocketIOUser
+
+class Made(SocketIOUser):
+    weight = 0
+
+    def __init__(self, environment):
+        {before}
+        super().__init__(environment)
+        {after}
+
+    @task
+    def ask(self):
+        self.sio.call("echo", 1)
+"""
+
+
+@pytest.mark.parametrize("before, after", [("1 / 0", "pass"), ("pass", "1 / 0"), ("pass", "pass")])
+def test_a_user_that_cannot_be_made_is_told(
+    before: str, after: str, target: serverkit.Server, tmp_path: Path
+) -> None:
+    """And one of a class that runs leave out, for it has no weight, is made."""
+    (tmp_path / "made.py").write_text(MAKING.format(before=before, after=after))
+    args = ["try", "made.py", "--host", target.url, "--seconds", "0.5"]
+    done = serverkit.run_sioload(args, 20, cwd=tmp_path)
+    broken = "1 / 0" in (before, after)
+    assert done.code == broken, done.text
+    told = "- __init__: ZeroDivisionError: division by zero (made.py:" if broken else "1 of 1 tasks ran"
+    assert told in done.out, done.text
+
+
 def test_bad_usage_is_one_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("import nothing_of_this_name\n")
