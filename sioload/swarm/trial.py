@@ -26,6 +26,7 @@ from sioload.measure.trace import HOLD, Entry, Trace
 from sioload.net.tls import check_files
 from sioload.options import unknown
 from sioload.swarm.single import Single
+from sioload.users.handlers import check_functions
 from sioload.users.once import once
 from sioload.users.user import SocketIOUser
 
@@ -97,6 +98,7 @@ class Trial:
         if not host_of_all:
             raise UsageError("no server: give --host URL, or the class an attribute host")
         self.host = host_of_all if isinstance(host_of_all, str) else ""
+        check_functions(kind)
         check_files(self._options)
         options.locustfile = path
         options.sio_phases = options.sio_session_length = None  # of runs, in a project's locust.conf

@@ -456,6 +456,15 @@ def test_a_user_that_cannot_be_made_is_told(
     assert told in done.out, done.text
 
 
+def test_tasks_that_a_run_refuses_are_refused(target: serverkit.Server, tmp_path: Path) -> None:
+    """A coroutine would be made, and never run: a task without a failure."""
+    script = MISTAKE.replace("def one(", "async def one(")
+    (tmp_path / "mistaken.py").write_text(script.format(options={}, start="pass", body="pass"))
+    done = serverkit.run_sioload(["try", "mistaken.py", "--host", target.url], cwd=tmp_path)
+    assert done.code == 2 and len(done.err.splitlines()) == 1, done.text
+    assert "Mistaken.one is async, and nothing would await it" in done.err
+
+
 def test_bad_usage_is_one_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("import nothing_of_this_name\n")
