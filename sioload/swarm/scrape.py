@@ -176,6 +176,7 @@ class ProcessSource:
 
     def __init__(self, name: str, pid: int) -> None:
         self.name = name
+        self._open = True  # the system lets us count its descriptors, as far as is known
         try:
             self._process = psutil.Process(pid)
         except psutil.Error as error:
@@ -187,10 +188,14 @@ class ProcessSource:
             if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
                 raise ReadError("the process has ended")
             with process.oneshot():
-                used, memory, open_files = process.cpu_times(), process.memory_info().rss, process.num_fds()
+                used, memory = process.cpu_times(), process.memory_info().rss
+            now = time.monotonic()
+            servers.count((self.name, "", "cpu"), "cores", now, used.user + used.system)
+            servers.add((self.name, "", "memory"), "B", now, float(memory))
+            if self._open:
+                servers.add((self.name, "", "descriptors"), "", now, float(process.num_fds()))
+        except psutil.AccessDenied as error:
+            self._open = False
+            raise ReadError("its descriptors can't be counted, as it is another user's process") from error
         except psutil.Error as error:
             raise ReadError(str(error) or type(error).__name__) from error
-        now = time.monotonic()
-        servers.count((self.name, "", "cpu"), "cores", now, used.user + used.system)
-        servers.add((self.name, "", "memory"), "B", now, float(memory))
-        servers.add((self.name, "", "descriptors"), "", now, float(open_files))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -176,6 +178,30 @@ def test_an_admin_namespace_that_tells_nothing_is_said_with_its_remedy(
         quiet: f"/chat is joined, but no server_stats come: {no_admin}",
         target.url: f"connect: namespace /admin refused: Unable to connect: {no_admin}",
     }, done.text
+
+
+OF_ANOTHER = """
+import os
+from sioload.report.servers import Servers
+from sioload.swarm.scrape import ProcessSource, ReadError
+
+os.setuid(65534)
+servers, source = Servers(), ProcessSource("api", 1)
+for _ in range(2):
+    try:
+        source.read(servers)
+    except ReadError as error:
+        print(error)
+print(sorted((each.metric, each.count) for each in servers.metrics()))
+"""
+
+
+def test_of_another_users_process_all_is_read_but_its_descriptors() -> None:
+    if os.getuid():
+        serverkit.missing("another user", "run as root")
+    done = serverkit.run([sys.executable, "-c", OF_ANOTHER], 30)
+    said = ["its descriptors can't be counted, as it is another user's process"]
+    assert done.out.splitlines() == [*said, "[('cpu', 1), ('memory', 2)]"], done.text
 
 
 @pytest.mark.verify
