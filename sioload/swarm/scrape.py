@@ -160,7 +160,9 @@ def _samples(text: str) -> list[tuple[str, dict[str, str], float, bool]]:
                 if sample.name.endswith("_bucket") or value - value != 0:  # not a number, or infinite
                     continue
                 counted = family.type in _COUNTERS and "quantile" not in sample.labels
-                counted = counted or sample.name == "process_cpu_seconds_total"
+                # OpenMetrics leaves the end of a counter's name out of the line that tells its type.
+                told = family.type != "unknown" and sample.name != "process_cpu_seconds_total"
+                counted = counted or (not told and sample.name.endswith("_total"))
                 found.append((sample.name, sample.labels, value, counted))
     except Exception as error:  # whatever a parser makes of hostile text
         raise ReadError("it isn't Prometheus' text format") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import json
 import os
 import re
@@ -202,6 +203,46 @@ def test_of_another_users_process_all_is_read_but_its_descriptors() -> None:
     done = serverkit.run([sys.executable, "-c", OF_ANOTHER], 30)
     said = ["its descriptors can't be counted, as it is another user's process"]
     assert done.out.splitlines() == [*said, "[('cpu', 1), ('memory', 2)]"], done.text
+
+
+OPEN = """
+import sys
+from sioload.engineio.urls import parse_url
+from sioload.report.servers import Servers
+from sioload.swarm.scrape import PrometheusSource
+
+servers, source = Servers(), PrometheusSource("api", parse_url(sys.argv[1]), ("http_*",))
+for _ in range(2):
+    source.read(servers)
+print(sorted((each.metric, each.unit, each.count) for each in servers.metrics()))
+"""
+#: Counters as OpenMetrics has them, without a type, and what only ends like one.
+METRICS = b"""# TYPE http_requests counter
+http_requests_total 7
+http_errors_total 2
+# TYPE http_open_total gauge
+http_open_total 3
+# EOF
+"""
+
+
+def test_a_counter_of_openmetrics_is_its_rate() -> None:
+    class Told(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(METRICS)))
+            self.end_headers()
+            self.wfile.write(METRICS)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Told) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/metrics"
+        done = serverkit.run([sys.executable, "-c", OPEN, url], 30)
+        server.shutdown()
+    rates = [("http_errors_total", "/s", 1), ("http_open_total", "", 2), ("http_requests_total", "/s", 1)]
+    assert done.out.strip() == str(rates), done.text
 
 
 @pytest.mark.verify
