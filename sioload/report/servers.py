@@ -145,6 +145,10 @@ class Metric:
         twin._levels = [(times[:], values[:]) for times, values in self._levels]
         return twin
 
+    def holds(self, at: float) -> bool:
+        """Whether the newest reading tells how it was then (seconds of the same clock)."""
+        return at - self._at[-1] <= HOLDS
+
     @property
     def names(self) -> tuple[str, str]:
         """What a check may call it: with its node, and without."""

@@ -75,7 +75,8 @@ def _run(look: Look) -> Iterator[Metric]:
         "sioload_server", "Newest reading of a server's figure", labels=["name", "node", "metric"]
     )
     for each in look.figures.servers:
-        servers.add_metric([each.name, each.node, each.metric], each.last)
+        if each.holds(look.origin + look.duration):  # nobody is to take what was long ago for now
+            servers.add_metric([each.name, each.node, each.metric], each.last)
     yield servers
     yield _gauge("sioload_workers", "Workers that take part in the test", look.report["workers"]["expected"])
     yield _gauge("sioload_workers_lost", "Workers lost during the test", len(look.figures.lost))

@@ -103,6 +103,23 @@ def test_the_last_read_equals_the_report(target: serverkit.Server, tmp_path: Pat
     assert max(samples.get(("sioload_connections", state), 0) for samples in live) == 6
 
 
+@pytest.mark.verify
+def test_what_was_read_of_a_server_long_ago_is_not_told_as_if_it_were_now(
+    target: serverkit.Server, tmp_path: Path
+) -> None:
+    with serverkit.Process(["sleep", "5"]) as brief:
+        servers = ["--sio-server", f"brief=pid:{brief.pid}", "--sio-server", f"own=pid:{target.process.pid}"]
+        with serverkit.Process(serverkit.locust(args(target, tmp_path, "-t", "18s", *servers))) as process:
+            told: list[set[str]] = []
+            for samples in reads(process, started(process)):
+                known = [dict(labels)["name"] for name, labels in samples if name == "sioload_server"]
+                told.append(set(known))
+            process.wait(30)
+    both, rest = {"brief", "own"}, {"own"}
+    assert both in told and told[-1] == rest, told
+    assert {each["name"] for each in json.loads((tmp_path / "report.json").read_text())["server"]} == both
+
+
 def test_a_check_on_a_phase_to_come_raises_no_alarm(target: serverkit.Server, tmp_path: Path) -> None:
     """Nor one on a run to come: the alert is for checks that are 0."""
     port = serverkit.free_port()
