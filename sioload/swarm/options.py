@@ -37,7 +37,7 @@ def add_options(parser: Any) -> None:
 
     def parse_args(*args: Any, **kwargs: Any) -> Any:
         options = locusts(*args, **kwargs)
-        if fault := _same_file(options) or _stands_twice(parser):
+        if fault := _same_file(options) or _stands_twice(parser) or _unwritable(options):
             parser.error(fault)
         before_fork(options)
         return options
@@ -106,6 +106,16 @@ def _same_file(options: Any) -> str | None:
     if stem := getattr(options, "json_file", None):
         paths.append(("--json-file", f"{stem}.json"))
     return same_file(paths)
+
+
+def _unwritable(options: Any) -> str | None:
+    """Why Locust couldn't write its JSON, which would end the process before it says how the run went."""
+    try:
+        if stem := getattr(options, "json_file", None):
+            writable_file(f"{stem}.json")
+    except argparse.ArgumentTypeError as error:
+        return f"argument --json-file: {error}"
+    return None
 
 
 def _stands_twice(parser: Any) -> str | None:
