@@ -29,7 +29,7 @@ from sioload.swarm.timeline import Run, Timeline
 if TYPE_CHECKING:
     from locust.env import Environment
 
-#: Seconds after all users were spawned for which those without a session are waited for.
+#: Seconds after the last user was spawned for which those without a session are waited for, and for more.
 PATIENCE: Final = 60.0
 #: Seconds between two looks at them, and by which marks are announced ahead.
 LOOK: Final = 0.25
@@ -98,7 +98,8 @@ class Drill:
         runner = self._environment.runner
         kinds = self._environment.user_classes
         others = {kind.__name__ for kind in kinds if not hasattr(kind, "parsed_options")}
-        late = math.inf
+        patience = PATIENCE + 1 / (getattr(self._environment.parsed_options, "spawn_rate", None) or 1.0)
+        begun, late = -1, math.inf
         while run.running and runner is not None:
             figures, users = run.figures(), runner.target_user_count
             made, living = figures.connections, figures.population
@@ -109,7 +110,8 @@ class Drill:
                 now = living.now - sum(counts.now for counts in beside)
                 if connected >= ours or made.opened >= ours or connected >= now > 0:
                     return True
-                late = min(late, stamp() + PATIENCE)
+            if living.begun > begun:
+                begun, late = living.begun, stamp() + patience
             if stamp() > late:
                 if not made.opened:
                     logger.error("sioload: drill: no user has had a session: nothing is done to the server")

@@ -398,6 +398,30 @@ def test_users_of_other_kinds_keep_no_drill_waiting(tmp_path, target):
     assert (mark["lost"], mark["not_back"]) == (2, 0), done.text
 
 
+UNMADE = """
+from locust import task
+from sioload import SocketIOUser
+from sioload.swarm import drill
+
+drill.PATIENCE = 0.5
+
+class Unmade(SocketIOUser):
+    def __init__(self, environment):
+        raise ValueError("never made")
+
+    @task
+    def ask(self): ...
+"""
+
+
+def test_users_that_cannot_be_made_are_not_waited_for_without_an_end(tmp_path, target):
+    (tmp_path / "locustfile.py").write_text(UNMADE)
+    args = ["drill", "locustfile.py", "--host", target.url, "--users", "3", "--at", "2s", "--watch", "2s"]
+    done = serverkit.run_sioload([*args, "--cut", "50%"], 20, cwd=tmp_path)
+    assert done.code and "never made" in done.err, done.text
+    assert "no user has had a session: nothing is done to the server" in done.err
+
+
 NOBODY = """
 from sioload.swarm import drill
 exec(open({users!r}).read())
