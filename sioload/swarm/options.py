@@ -212,7 +212,7 @@ def http_url(text: str) -> str:
         parse_url(text)
     except OptionError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-    if not text.startswith("http"):
+    if not text.lower().startswith("http"):
         raise argparse.ArgumentTypeError(f"{bare(text)!r} must begin with http:// or https://")
     return text
 

@@ -224,7 +224,7 @@ def test_each_run_of_the_web_ui_is_sent_when_it_is_over(
 
 def test_a_collector_that_is_gone_is_said_once(target: serverkit.Server, tmp_path: Path) -> None:
     args = ["-f", "locustfiles/echo.py", "--headless", "-u", "2", "-r", "2", "-t", "2s", "--host", target.url,
-            "--sio-otlp", "http://me:s3cretword@127.0.0.1:1"]  # fmt: skip
+            "--sio-otlp", "HTTP://me:s3cretword@127.0.0.1:1"]  # fmt: skip
     done = serverkit.run_locust(args, 60, env={"OTEL_EXPORTER_OTLP_TIMEOUT": "2"})
     assert done.code == 0 and done.err.count("--sio-otlp: ") == 1, done.text
     assert "s3cretword" not in done.text and "Traceback" not in done.text
