@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import gevent
 from locust.rpc import Message
@@ -102,14 +103,16 @@ class TraceFile:
         self._options = options
         self._complain = failed
         self._users: list[tuple[str, int]] = []
+        self._out: TextIO | None = None
         self._failed = False
 
     def begin(self) -> None:
         """A test starts: the file is empty."""
         self._users.clear()
         self._failed = False
-        if path := getattr(self._options, "sio_trace", None):
-            self._open(path, "w", [])
+        self._close()
+        if getattr(self._options, "sio_trace", None):
+            self._add([])
 
     def write(self, lines: Lines, worker: str = "") -> None:
         """Add what is of the users that were heard of first, as many as the option says."""
@@ -123,18 +126,28 @@ class TraceFile:
             kept.append(
                 {"user": self._users.index(user) + 1, **{k: v for k, v in line.items() if k != "user"}}
             )
-        self._open(self._options.sio_trace, "a", kept)
+        self._add(kept)
 
-    def _open(self, path: str, mode: str, lines: Lines) -> None:
+    def _add(self, lines: Lines) -> None:
         if self._failed:
             return
+        path = self._options.sio_trace
         try:
-            with open(path, mode, encoding="utf-8") as file:
-                file.writelines(json.dumps(line) + "\n" for line in lines)
+            if self._out is None:  # once: who reads a pipe would take each end for that of all
+                self._out = open(path, "w", encoding="utf-8")  # noqa: SIM115
+            self._out.writelines(json.dumps(line) + "\n" for line in lines)
+            self._out.flush()
         except OSError as error:
             self._failed = True  # said once, not with every packet
+            self._close()
             logger.warning("sioload: can't write %s: %s; it ends here", path, error.strerror)
             self._complain(f"can't write {path}: {error.strerror}")
+
+    def _close(self) -> None:
+        out, self._out = self._out, None
+        if out is not None:
+            with contextlib.suppress(OSError):
+                out.close()
 
 
 def collect(runner: MasterRunner, guard: Guard, options: Any, failed: Callable[[str], None]) -> TraceFile:

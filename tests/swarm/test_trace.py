@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,18 @@ def test_a_file_that_can_no_longer_be_written_is_told_of_once(tmp_path: Path) ->
     assert run.err == "sioload: can't write /dev/full: No space left on device; it ends here\n", run.text
     assert run.out == "told: can't write /dev/full: No space left on device\n", run.text
     assert len((tmp_path / "trace.jsonl").read_text().splitlines()) == 3
+
+
+def test_what_reads_a_pipe_gets_all(target: serverkit.Server, tmp_path: Path) -> None:
+    """And when it has enough, users go on."""
+    os.mkfifo(tmp_path / "pipe")
+    args = ["-f", SCRIPT, "--host", target.url, "--headless", "-u", "1", "-t", "3s", "--sio-trace", "pipe"]
+    for command, code in ((["cat", "pipe"], 0), (["head", "-n", "2", "pipe"], 4)):
+        with serverkit.Process(command, cwd=tmp_path) as reader:
+            run = serverkit.run_locust(args, 30, cwd=tmp_path)
+            assert run.code == code and reader.wait(10) == 0, run.text
+            lines = [json.loads(line) for line in reader.out.splitlines()]
+        assert len(lines) == 2 if code else emits(lines, 1) > 2, run.text
 
 
 @pytest.mark.parametrize("more", [(), ("--processes", "2")], ids=["one process", "workers"])
