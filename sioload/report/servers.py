@@ -147,7 +147,8 @@ class Metric:
 
     def holds(self, at: float) -> bool:
         """Whether the newest reading tells how it was then (seconds of the same clock)."""
-        return at - self._at[-1] <= HOLDS
+        newest, _ = self._levels[0]
+        return at - newest[-1] <= HOLDS
 
     @property
     def names(self) -> tuple[str, str]:
