@@ -13,7 +13,7 @@ from typing import Final
 from sioload.measure.histogram import Histogram
 from sioload.measure.outage import Outage
 from sioload.plain import Json
-from sioload.report.figures import Figures, Window
+from sioload.report.figures import Figures, Window, pieces_between
 from sioload.report.heard import TYPE
 from sioload.report.words import counted
 
@@ -135,15 +135,15 @@ def _of(window: Window) -> _Tally:
 
 def _between(run: Figures, begin: float, end: float) -> _Tally | None:
     """What was counted between two boundaries, as `figures.between` has it."""
-    passed = run.windows[-1].end if run.windows else -math.inf
-    if begin > passed:
+    pieces = pieces_between(run, begin, end)
+    if pieces is None:
         return None
+    windows, rest = pieces
     found = _Tally()
-    for window in run.windows:
-        if begin <= window.begin and window.end <= end:
-            found.merge(_of(window))
-    if end > passed:
-        found.add(run.since(run.cut if run.cut is not None else Figures()))
+    for window in windows:
+        found.merge(_of(window))
+    for part in rest:
+        found.add(part)
     found.faults += sum(row.failures for row in run.audience.between(begin, end).rows())
     return found
 

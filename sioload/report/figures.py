@@ -228,6 +228,18 @@ class Window:
         return figures
 
 
+def pieces_between(figures: Figures, begin: float, end: float) -> tuple[list[Window], list[Figures]] | None:
+    """What `between` puts together: windows, and what was counted since the last of all, if that belongs to
+    it; None if the run hasn't passed `begin`."""
+    passed = figures.windows[-1].end if figures.windows else -math.inf
+    if begin > passed:
+        return None
+    windows = [window for window in figures.windows if begin <= window.begin and window.end <= end]
+    if end <= passed:
+        return windows, []
+    return windows, [figures.since(figures.cut if figures.cut is not None else Figures())]
+
+
 def between(figures: Figures, begin: float = -math.inf, end: float = math.inf) -> Figures | None:
     """What was counted between two boundaries of the run.
 
@@ -239,12 +251,11 @@ def between(figures: Figures, begin: float = -math.inf, end: float = math.inf) -
     Returns:
         It, for reading only; None if the run hasn't passed `begin`.
     """
-    passed = figures.windows[-1].end if figures.windows else -math.inf
-    if begin > passed:
+    pieces = pieces_between(figures, begin, end)
+    if pieces is None:
         return None
-    parts = [window.figures() for window in figures.windows if begin <= window.begin and window.end <= end]
-    if end > passed:
-        parts.append(figures.since(figures.cut) if figures.cut is not None else figures.since(Figures()))
+    windows, rest = pieces
+    parts = [*(window.figures() for window in windows), *rest]
     found = parts[0]
     for part in parts[1:]:
         found = found.followed_by(part)
