@@ -20,6 +20,8 @@ Auth = Mapping[str, Json] | Callable[[], Any] | None
 
 #: RFC 9110, section 5.6.2: what the name of a header is made of.
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+#: Emits a second of one user; more could not be on time.
+MAX_RATE = 100_000.0
 #: Seconds that waiting between attempts may take, so that no user waits for ever.
 _LONGEST = 86_400.0
 

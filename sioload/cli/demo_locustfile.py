@@ -15,6 +15,7 @@ from locust import between, constant, events, task
 
 from sioload import SocketIOUser, on, stamp
 from sioload.cli import quiet
+from sioload.cli.demo import ANEW
 
 _rooms = itertools.cycle(("kitchen", "garden", "attic"))
 _begun = itertools.count()
@@ -24,7 +25,7 @@ def _began(**_: object) -> None:
     """Figures begin: tell how long it took from `make demo` until here; or, in the web UI, they begin anew,
     and the server has counted more than they tell."""
     if next(_begun):
-        if told := os.environ.get("SIOLOAD_DEMO_ANEW"):
+        if told := os.environ.get(ANEW):
             Path(told).touch()
         return
     times = os.environ.get("SIOLOAD_DEMO", "").split()  # seconds since the epoch: make's start, and installed

@@ -15,13 +15,10 @@ from sioload.durations import seconds_of
 from sioload.engineio.urls import bare, parse_url
 from sioload.errors import CheckError, PhaseError
 from sioload.load.phases import parse_phases
-from sioload.options import TOKEN
+from sioload.options import MAX_RATE, TOKEN
 from sioload.plain import Json
 from sioload.report.changes import parse_change
 from sioload.report.checks import Check, parse
-
-#: Emits a second of one user, as in `client/schedule.py`, with which gevent would come.
-MOST = 100_000.0
 
 
 def json_value(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
@@ -62,8 +59,8 @@ def rate(ctx: click.Context, param: click.Parameter, value: str) -> float | None
         rate = float(value)
     except ValueError:
         rate = 0.0
-    if not 0.0 < rate <= MOST:
-        hint = f'give emits per second and user, up to {MOST:,.0f}, e.g. 0.5, or "max"'
+    if not 0.0 < rate <= MAX_RATE:
+        hint = f'give emits per second and user, up to {MAX_RATE:,.0f}, e.g. 0.5, or "max"'
         raise click.BadParameter(f"{value!r} is no rate: {hint}")
     return rate
 

@@ -18,6 +18,7 @@ from gevent.event import Event
 from sioload.client.emits import Emit
 from sioload.client.given import span_given
 from sioload.errors import EmitError, Outcome, UsageError
+from sioload.options import MAX_RATE
 from sioload.plain import Json
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from sioload.net.deadlines import Timer
     from sioload.net.fleet import Fleet
 
-#: Emits a second of one user; more could not be on time.
-MAX_RATE = 100_000.0
 #: Seconds by which the last slot of a duration may miss its end, computed in floating point.
 _ROUNDING = 1e-6
 
