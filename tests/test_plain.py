@@ -10,8 +10,8 @@ import forked
 import pytest
 import serverkit
 
-PURE = ["tests/net/test_websocket.py", "tests/socketio", "tests/measure/test_histogram.py"]
-TIMED = ["tests/measure", "tests/users/test_schedule.py"]
+PURE = ["tests/socketio", "tests/measure/test_histogram.py"]
+MORE = ["tests/net/test_websocket.py", "tests/measure", "tests/users/test_schedule.py"]
 
 
 def passes(tests: list[str], cache: Path) -> None:
@@ -25,7 +25,7 @@ def passes(tests: list[str], cache: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("tests", [PURE, pytest.param(TIMED, marks=pytest.mark.verify)])
+@pytest.mark.parametrize("tests", [PURE, pytest.param(MORE, marks=pytest.mark.verify)])
 def test_plain_python_does_the_same(tests: list[str], tmp_path: Path) -> None:
     passes(tests, tmp_path)
 

@@ -162,7 +162,7 @@ def test_too_many_tiny_packets_are_refused(name: str, part: bytes) -> None:
 @pytest.mark.parametrize("name", DECODERS)
 def test_any_body_decodes_or_is_refused(name: str) -> None:
     @seed(1)
-    @settings(max_examples=400, deadline=None, database=None)
+    @settings(max_examples=200, deadline=None, database=None)
     @given(
         st.binary(max_size=60)
         | st.text("0123456789:b4=A[]\x1e\ufffd\x00\x01\xff€😀", max_size=40).map(str.encode)
@@ -188,7 +188,7 @@ PACKETS = st.lists(
 @pytest.mark.parametrize("double", [False, True])
 def test_engine_io_3_reads_what_it_writes(base64: bool, double: bool) -> None:
     @seed(1)
-    @settings(max_examples=300, deadline=None, database=None)
+    @settings(max_examples=150, deadline=None, database=None)
     @given(PACKETS)
     def check(packets: list[Packet]) -> None:
         body, _ = payload.encode_lengths(packets, base64, double=double)
@@ -198,7 +198,7 @@ def test_engine_io_3_reads_what_it_writes(base64: bool, double: bool) -> None:
 
 
 @seed(1)
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=150, deadline=None, database=None)
 @given(PACKETS)
 def test_engine_io_4_reads_what_it_writes(packets: list[Packet]) -> None:
     clean = [Packet(p.type, p.data.replace("\x1e", "")) if isinstance(p.data, str) else p for p in packets]
@@ -206,7 +206,7 @@ def test_engine_io_4_reads_what_it_writes(packets: list[Packet]) -> None:
 
 
 @seed(1)
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=150, deadline=None, database=None)
 @given(st.lists(TEXTS.map(lambda text: message("3:::" + text.replace("\ufffd", ""))), min_size=1))
 def test_0_9_reads_what_it_writes(packets: list[Packet]) -> None:
     assert payload.decode_v0(payload.encode_v0(packets)[0], LIMITS) == packets

@@ -24,7 +24,7 @@ from fuzz.cases import LIMITS, NESTED, SUBJECTS, Rand, deflated, frame, fuzz, mu
 from sioload.errors import ProtocolError
 
 CASES = Path(__file__).with_name("cases.py")
-QUICK, COVERING, LONG = 8_000, 20_000, 1_000_000
+QUICK, COVERING, LONG = 4_000, 20_000, 1_000_000
 SEED = 20_240_601
 #: At least so many of the cases must decode, or the fuzzing would test little beyond the first check.
 DECODING = 0.30

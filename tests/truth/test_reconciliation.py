@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from truthkit import Bench
 
-QUICK = 50_000
+QUICK = 20_000
 LONG = pytest.param(1_000_000, marks=[pytest.mark.verify, pytest.mark.timeout(1500)])
 USERS = 40
 
