@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from sioload.durations import UNITS
 from sioload.errors import CheckError
 from sioload.report.checks import Check, check_stat, limit_of, selected
 
 _CHANGE: Final = re.compile(r"(.*):\s*([A-Za-z_][\w.]*)\s*([+-])\s*(\S.*?)\s*", re.DOTALL)
+_SHARE: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?%")
 
 
 def parse_change(text: str) -> tuple[Check, bool]:
@@ -30,7 +32,15 @@ def parse_change(text: str) -> tuple[Check, bool]:
     stat, sign, value = found[2], found[3], found[4]
     check_stat(text, selector, stat)
     if selector in ("run", "server", "drill") or stat == "reach" or stat.startswith("spread_"):
-        raise CheckError(f"change {text!r}: compared are counts and times of rows, ledger, connections")
-    relative = value.endswith("%")
-    limit = limit_of(text, "rate" if relative else stat, value.removesuffix("%").strip())
-    return Check(text.strip(), selector, name, stat, sign, limit / 100 if relative else limit), relative
+        hint = ": take 'missed'" if stat == "reach" else ""
+        raise CheckError(f"change {text!r}: compared are counts and times of rows, ledger, connections{hint}")
+    amount, *rest = value.split()
+    if rest and (rest[0] in UNITS or rest[0] == "%"):
+        amount += rest.pop(0)
+    if rest:
+        raise CheckError(f"change {text!r}: nothing comes after {sign}{amount}, but {' '.join(rest)!r} does")
+    if not amount.endswith("%"):
+        return Check(text.strip(), selector, name, stat, sign, limit_of(text, stat, amount)), False
+    if not _SHARE.fullmatch(amount):
+        raise CheckError(f"change {text!r}: {amount!r} is no share; write a number and %, as in 10%")
+    return Check(text.strip(), selector, name, stat, sign, float(amount[:-1]) / 100), True
