@@ -29,6 +29,8 @@ from sioload.system import end_with_parent
 
 #: What a run's process may print last that explains why it left no report.
 _TAIL = 20
+#: A line of Locust's log that tells of nothing wrong.
+_LOGGED = re.compile(r"\[[^\]]+\] \S+/(?:DEBUG|INFO)/")
 #: Options of Locust that tell something and end.
 _TELLS = frozenset(
     ("-h", "--help", "-V", "--version", "-l", "--list", "--show-task-ratio", "--show-task-ratio-json")
@@ -93,9 +95,11 @@ def run(
         code, said = _wait(argv, {**os.environ, USUAL: json.dumps(usual), **env})
         if path.exists():
             return Report(json.loads(path.read_text(encoding="utf-8")))
-    last = "\n".join(said.splitlines()[-_TAIL:])
+    lines = said.splitlines()
     if code == 2:
-        raise UsageError(last)
+        # What the run logged on its way is no part of what it refuses.
+        raise UsageError("\n".join([line for line in lines if not _LOGGED.match(line)][-_TAIL:]))
+    last = "\n".join(lines[-_TAIL:])
     raise SioloadError(f"the run ended with exit code {code} and without a report:\n{last}")
 
 
@@ -143,6 +147,8 @@ def _load(
         UsageError: one can't be used, or says otherwise than another.
     """
     users = _number("users", users, 1)
+    if not isinstance(phases, str | None):
+        raise UsageError(f"phases must be one text, such as '9 users for 9s; 2 users for 1m', not {phases!r}")
     if phases is not None and (users is not None or run_time is not None):
         raise UsageError(
             "phases say how many users there are and for how long: leave users= and run_time= out"
@@ -151,7 +157,7 @@ def _load(
     given = ["--users", str(users or 0), "--run-time", "0" if run_time is None else _run_time(run_time)]
     if spawn_rate is not None or users is not None:
         given += ["--spawn-rate", str(users if spawn_rate is None else spawn_rate)]
-    return given if phases is None else [*given, "--sio-phases", str(phases)]
+    return given if phases is None else [*given, "--sio-phases", phases]
 
 
 def _run_time(given: float | str) -> str:

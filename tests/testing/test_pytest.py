@@ -113,11 +113,13 @@ def test_bad_usage_is_said():
         ({{"env": {{"ROOMS": 5}}}}, "env: ROOMS=5 is no text: give '5'"),
         ({{"env": 5}}, "env must be a dict of texts, not 5"),
         ({{"checks": 5}}, "checks must be a list of texts, not 5"),
+        ({{"phases": ["1 users for 1s"], "run_time": None}}, "phases must be one text, .* not ..1 users"),
         ({{"args": ["--worker"]}}, "leave --worker out"),
+        ({{"host": "here"}}, "^sioload: Echo: url 'here' must begin with http://"),
         ({{"args": ["--help"]}}, "--help makes no load: give it to locust itself"),
     ):
         with pytest.raises(sioload.UsageError, match=said):
-            sioload.run({script!r}, run_time=1, host={url!r}, **more)
+            sioload.run({script!r}, **{{"run_time": 1, "host": {url!r}, **more}})
     with pytest.raises(sioload.UsageError, match="there is no locustfile nothing.py"):
         sioload.run("nothing.py")
     with pytest.raises(sioload.UsageError, match="plain.py doesn't import sioload.*'import sioload'"):
@@ -187,7 +189,7 @@ def test_a_suite_of_somebody_elses(target: serverkit.Server, tmp_path: Path) -> 
         ".",
     ]
     env = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "COLUMNS": "200"}
-    done = serverkit.run(argv, 60, cwd=tmp_path, env=env)
+    done = serverkit.run(argv, 110, cwd=tmp_path, env=env)
     assert re.search(r"1 failed, \d+ passed, 2 errors", done.out, re.MULTILINE), done.text
     failed = dict(re.findall(r"^(?:FAILED|ERROR) \S+::(\w+) - (.*)$", done.out, re.MULTILINE))
     assert set(failed) == {
