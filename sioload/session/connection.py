@@ -336,6 +336,8 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
                     self._close_by = perf_counter() + 1.0
                     if self._ws is not None:
                         self._ws.ws.start_close()
+                    elif self._polling is not None:
+                        self._polling.ending = True
                     self._heartbeat.rearm(self._close_by if self._ws else perf_counter() + QUIET)
                 case Do.FINISH:
                     self._later(self._end, LEFT)

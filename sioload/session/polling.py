@@ -51,11 +51,12 @@ class Polling:
         max_payload: bytes that the server takes in one body, infinite when it doesn't say.
         last_heard: when a response came last that brought something.
         pausing: no new GET starts; `on_polling_paused` follows once nothing is under way.
+        ending: the session waits to say goodbye; a second GET in a row that brings nothing is the last.
     """
 
     __slots__ = ("_backlog", "_batch", "_before", "_dialling", "_dials", "_get", "_leaving", "_listener",
-                 "_most", "_on_air", "_patience", "_post", "_requests", "closed", "last_heard",
-                 "max_payload", "pausing")  # fmt: skip
+                 "_most", "_nothing", "_on_air", "_patience", "_post", "_requests", "closed", "ending",
+                 "last_heard", "max_payload", "pausing")  # fmt: skip
 
     def __init__(
         self, requests: Requests, listener: Listener, max_payload: float, line: HTTPConnection | None
@@ -76,7 +77,9 @@ class Polling:
         self._batch: list[Packet] = []
         self.last_heard = perf_counter()
         self.pausing = False
+        self.ending = False
         self.closed = False
+        self._nothing = 0  # GETs in a row that brought a noop and no more
         self._leaving = False  # the close packet was queued: a GET that follows it meets no session
         self._most = FEW
 
@@ -115,7 +118,7 @@ class Polling:
         if self.pausing:
             if self._rests:
                 self._listener.on_polling_paused()
-        elif self._leaving:
+        elif self._leaving or (self.ending and self._nothing > 1):
             return
         elif line is not None and self._patience.allows(line):
             line.request(self._requests.get())
@@ -251,6 +254,7 @@ class Polling:
         self._requests.keep_cookies(response.headers)
         if line is self._post:
             self.last_heard = perf_counter()
+            self._nothing = 0
             self._posted(response)
         else:
             self._polled(response)
@@ -271,8 +275,10 @@ class Polling:
             self._listener.broken(error)
             return
         # python-engineio answers each poll at once while a probe goes on, which only a goodbye ends then.
+        self._nothing += 1
         if len(packets) != 1 or packets[0].type != PacketType.NOOP:
             self.last_heard = perf_counter()
+            self._nothing = 0
         for packet in packets:
             self._listener.on_packet(packet)
 
