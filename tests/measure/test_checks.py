@@ -62,6 +62,8 @@ def figures() -> Figures:
         ("CALL: fail_ratio < 1%", True, "0.9901%"),
         ("CALL: fail_ratio < 0.005", False, "0.9901%"),
         ("CALL: skipped == 4", True, "4"),
+        ("CALL: skipped == 4 min_samples 105", True, "4"),
+        ("CALL: skipped == 4 min_samples 106", False, "105 samples"),
         ("CONNECT: fail_ratio < 1%", True, "0%"),
         ("EMIT[a]: b]: count == 7", True, "7"),
         ("PUSH[news*]: lost == 0", False, "1"),
@@ -151,6 +153,8 @@ def test_checks_judge_the_figures(figures: Figures, text: str, ok: bool, value: 
         ("CALL: p99 < 1s min_samples -1", "min_samples takes a whole number"),
         ("CALL: p99 < 1s min_samples 1.5", "min_samples takes a whole number"),
         ("run: peak_users > 1 min_samples 3", "has no samples"),
+        ("ledger: open == 0 after 5s", "'open' is of the whole run"),
+        ("run: workers_lost == 0 in peak", "'workers_lost' is of the whole run"),
         ("drill: back_p99 < 30s min_samples 0", "'drill' has no samples, so min_samples means nothing"),
         ("CALL p99 < 1s", "SELECTOR: STAT OP VALUE"),
         ("CALL: ", "STAT OP VALUE"),
@@ -219,6 +223,24 @@ def test_a_check_on_delivery_that_nothing_counts_names_the_remedy(text: str, rea
     assert not result.ok and not result.enough
     assert reason in result.reason
     assert ("delivery=" in result.reason) == ("delivery=" in reason)
+
+
+def test_what_did_not_end_is_told_beside_the_times_of_its_own_rows() -> None:
+    recorder = Recorder()
+    for name, unfinished in (("joined", 2), ("left", 0)):
+        row = recorder.row("WAIT", name)
+        row.add(0.5)
+        row.unfinished = unfinished
+    figures = figures_of(recorder)
+    for text, value in (
+        ("WAIT[joined]: max < 1s", "500 ms (2 unfinished)"),
+        ("WAIT[left]: max < 1s", "500 ms"),
+        ("WAIT: max < 1s", "500 ms (2 unfinished)"),
+        ("WAIT: unfinished == 2 min_samples 4", "2"),
+        ("WAIT: rate == 0", "0.00/s"),
+    ):
+        assert evaluate(parse(text), figures, duration=0, peak_users=1).value == value, text
+        assert evaluate(parse(text), figures, duration=0, peak_users=1).ok, text
 
 
 def test_a_share_that_equals_its_limit_is_neither_more_nor_less() -> None:

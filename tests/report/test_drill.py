@@ -168,7 +168,13 @@ def test_checks_judge_the_worst_mark() -> None:
     )
     assert judged("drill: back_p99 < 30s", good) == (True, "nobody was lost")
     assert judged("drill: calm_after < 30s", bad) == (True, "5000 ms")
-    assert not judged("drill: server_noticed_p50 < 30s", bad)[0] and not judged("drill: lost == 0")[0]
+    for text, marks, reason in (
+        ("drill: server_noticed_p50 < 30s", [bad], "no server_noticed_p50 was measured"),
+        ("drill: lost == 0", [], "nothing was drilled"),
+        ("drill: back_p99 < 1s", [good, bad], "back_p99 is 2000 ms, not < 1000 ms"),
+    ):
+        result = evaluate(parse(text), Figures(drill=marks), duration=1, peak_users=1)
+        assert not result.ok and result.reason == reason
     for text, told in [
         ("drill: backp99 < 1s", "nearest: 'back_p99'"),
         ("drill: back_p99 < 1", "needs a unit"),
