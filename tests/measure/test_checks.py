@@ -137,6 +137,7 @@ def test_checks_judge_the_figures(figures: Figures, text: str, ok: bool, value: 
         ("CALL: count > many", "'many' is no number"),
         ("CALL: count > 5ms", "number without a unit"),
         ("CALL: count > 5%", "number without a unit"),
+        ("CALL: count > 5/s", "number without a unit"),
         ("CALL: fail_ratio < 1x", "unknown unit of a ratio 'x' (nearest: '%')"),
         ("CALL: fail_ratio < 5", "a ratio is from 0 to 1"),
         ("CALL: fail_ratio < 101%", "a ratio is from 0 to 1"),

@@ -127,6 +127,53 @@ def test_exit_codes_take_the_first_reason_that_applies() -> None:
     assert exit_code(figures, judged(figures, "CALL: count == 0"), locust=1) == 4
 
 
+def test_a_run_whose_users_all_failed_to_connect_ends_with_1() -> None:
+    recorder = Recorder()
+    assert exit_code(figures_of(recorder), locust=7) == 7, "nobody tried"
+    recorder.row("CONNECT", "/").fail("refused")
+    recorder.row("CALL", "echo").add(0.1)
+    assert exit_code(figures_of(recorder), locust=7) == 1
+    recorder.connections.open("websocket")
+    assert exit_code(figures_of(recorder), locust=7) == 7
+    recorder.connections.close("websocket", "client")
+    assert exit_code(figures_of(recorder), locust=7) == 7, "some had a session"
+    later = Recorder()
+    later.connections.open("websocket")
+    figures = figures_of(later)
+    figures.connections.opened = 0  # statistics were reset while they were connected
+    figures.rows = figures_of(recorder).rows
+    assert exit_code(figures, locust=7) == 7
+    other = Recorder()
+    other.row("CALL", "echo").fail("no")
+    other.row("CONNECT", "/").add(0.1)
+    assert exit_code(figures_of(other), locust=7) == 7, "what failed was no CONNECT"
+
+
+def test_the_report_ranks_exceptions_and_sorts_what_has_a_name() -> None:
+    recorder = recorded()
+    for kind, place, times in (
+        ("B", "u.py:2", 2),
+        ("A", "u.py:9", 2),
+        ("A", "u.py:1", 2),
+        ("C", "u.py:3", 5),
+    ):
+        for _ in range(times):
+            recorder.population.raised(kind, place, "why")
+    for name in ("Writer", "Reader"):
+        recorder.population.of(name).spawned()
+    recorder.delivery.receiver().seen("chat", "s", 1)
+    document = report_of(figures_of(recorder), asked_users=9, asked_of={"Writer": 4}, ended_by="SIGINT")
+    ranked = [(each["kind"], each["place"], each["count"]) for each in document["exceptions"]]
+    assert ranked == [("C", "u.py:3", 5), ("A", "u.py:1", 2), ("A", "u.py:9", 2), ("B", "u.py:2", 2)]
+    assert [(each["class"], each["asked"], each["ran"]) for each in document["users"]["classes"]] == [
+        ("Reader", 1, 1),
+        ("Writer", 4, 1),
+    ]
+    assert [each["name"] for each in document["delivery"]] == ["chat", "news"]
+    assert (document["users"]["asked"], document["users"]["peak"]) == (9, 7)
+    assert document["ended_by"] == "SIGINT" and "ended_by" not in report_of(figures_of(recorder))
+
+
 def test_each_reason_for_distrust_is_named() -> None:
     swarm, recorder = Swarm(), recorded()
     recorder.internal_error("callback raised KeyError")
@@ -138,6 +185,13 @@ def test_each_reason_for_distrust_is_named() -> None:
     text = "\n".join(untrusted(figures))
     for part in ("worker w1 was lost with up to 2.0 s", "3 emits", "callback raised KeyError", "generator"):
         assert part in text
+    rooms = "messages to rooms count without the users of lost workers"
+    assert rooms not in text
+    figures.audience = AudienceFigures({-math.inf: {"room": Heard(messages=2, owed=10, reached=9)}})
+    assert rooms in "\n".join(untrusted(figures))
+    figures.lost, figures.health = [], [("w1", HealthTotals()), ("w2", limited())]
+    text = "\n".join(untrusted(figures))
+    assert rooms not in text and "generator" in text, "one of them was at its limit"
 
 
 def test_without_pacing_a_limited_generator_matters_to_checks_of_times_only() -> None:
@@ -248,6 +302,7 @@ def test_while_a_run_goes_on_open_emits_are_no_fault_and_a_second_outcome_is() -
     figures.ledger.emits += 2
     document = report_of(figures)
     assert (document["final"], document["untrusted"], document["ledger"]["open"]) == (False, [], 2)
+    assert document["blocks"] is None
     assert exit_code(figures) == 0
     assert "2 open, as the run goes on" in " ".join(summary_text(document).split())
     figures.ledger.emits -= 3

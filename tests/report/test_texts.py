@@ -235,6 +235,36 @@ def test_the_terminal_is_told_ten_kinds_of_failure_and_how_many_more(report: dic
         {**report, "events": [event("CALL", "echo", 1, 1, errors={"no": 1})], "exceptions": []}
     )
     assert "more kind" not in text and "exceptions" not in text
+    kinds = {f"kind {number}": number for number in range(10)}
+    events = [event("CALL", "echo", 99, 45, errors=kinds)]
+    assert "more kind" not in summary_text({**report, "events": events, "exceptions": raised[:10]})
+
+
+def test_the_terminal_is_told_nothing_of_what_there_is_not(report: dict[str, Any]) -> None:
+    ledger = {**report["ledger"], "open": 0, "late_acks": 0}
+    calm = {**report, "delivery": [], "connections": {"opened": 3, "upgraded": 2, "closed": {}},
+            "health": {**report["health"], "verdict": "ok", "reasons": []}, "checks": [], "host": "",
+            "final": False, "ledger": ledger, "ended_by": ""}  # fmt: skip
+    text = summary_text(calm, colour=True)
+    assert text.startswith("sioload: 3 users, 10.0 s\n5 users")
+    assert "\nconnections  3 opened, 2 upgraded\naudience " in text, "no delivery"
+    assert "not_sent; it balances\n" in text and "\nhealth       ok: CPU" in text and "checks" not in text
+    died = {**report["users"], "ended": 0, "left": 0}
+    assert "\n5 users asked for, 3 ran\n" in summary_text({**report, "users": died})
+
+
+def test_a_name_has_the_room_that_the_line_leaves_it(report: dict[str, Any]) -> None:
+    for name, width, shown in (
+        ("n" * 31, 80, ["n" * 31]),
+        ("n" * 32, 80, ["n" * 31, "n"]),
+        ("部" * 15, 80, ["部" * 15]),
+        ("部" * 16, 80, ["部" * 15, "部"]),
+        ("e\u0301" * 31, 80, ["e\u0301" * 31]),
+        ("n" * 17, 40, ["n" * 8, "n" * 8, "n"]),
+    ):
+        text = summary_text({**report, "events": [event("CALL", name, 7, 2, latency_ms=TIMES)]}, width=width)
+        table = text.partition("---\n")[2].partition("\n\n")[0].splitlines()
+        assert [line.removeprefix("CALL").split()[0] for line in table] == shown, name
 
 
 def test_the_terminal_is_told_of_rooms_whose_members_nobody_named(report: dict[str, Any]) -> None:
