@@ -32,6 +32,10 @@ def told(*entries: Entry, handlers: tuple[str, ...] = ()) -> list[Oddity]:
 def test_events_without_a_handler_and_handlers_without_their_event() -> None:
     (odd,) = told(event("message"), event("message"), handlers=("mesage",))
     assert "message came twice and has no handler" in odd.what and "'mesage' heard nothing" in odd.remedy
+    (other,) = told(event("message"), event("mesage"), handlers=("mesage",))
+    assert "message came once" in other.what and "@on('message')" in other.remedy, "both came"
+    (elsewhere,) = told(replace(event("message"), reading=Reading("event", "", "message", "/chat")))
+    assert "@on('message', namespace='/chat')" in elsewhere.remedy
     (plain,) = told(event("news"))
     assert "@on('news')" in plain.remedy
     assert told(event("news", "received", Count("WAIT", "news", 0.1, None))) == [], "somebody waited for it"
@@ -56,8 +60,30 @@ def test_a_connection_that_was_cut_while_idle() -> None:
     opened = Entry(0.0, "received", "websocket", '0{"pingInterval":25000}', Reading("open", "session open"))
     odd = told(opened, failed("DISCONNECT", "transport closed", "closed by the peer", at=2.1))
     assert "2.1 s in which nothing was said" in odd[-1].what and "proxy_read_timeout" in odd[-1].remedy
+    assert odd[-1].what.endswith(", and the server's heartbeat comes every 25 s")
     busy = told(opened, failed("DISCONNECT", "transport closed", "closed by the peer", at=0.2))
     assert "proxy" not in busy[-1].remedy
+    late = failed("CALL", "say", "no ack in time", at=5.0)
+    talking = told(
+        opened,
+        late,
+        event("say", "sent", at=5.0),
+        failed("DISCONNECT", "transport closed", "closed by the peer", at=5.1),
+    )
+    assert "proxy" not in talking[-1].remedy and "server's log" in talking[-1].remedy
+    often = replace(opened, text='0{"pingInterval":2000}')
+    beats = told(often, failed("DISCONNECT", "transport closed", "closed by the peer", at=2.1))
+    assert "proxy" not in beats[-1].remedy, "heartbeats came in between"
+
+
+def test_failures_are_counted_and_told_once() -> None:
+    refused, other = failed("CALL", "say", "unexpected reply"), failed("CALL", "say", "refused")
+    (one,) = told(refused)
+    assert one.what == "CALL say: unexpected reply"
+    assert [odd.what for odd in told(refused, refused, other, other, other)] == [
+        "CALL say: refused (3 times)",
+        "CALL say: unexpected reply (twice)",
+    ]
 
 
 def test_the_cause_of_others_comes_last() -> None:

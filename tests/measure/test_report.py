@@ -16,7 +16,7 @@ from sioload.report.figures import Figures
 from sioload.report.heard import AudienceFigures, Heard
 from sioload.report.merge import Swarm
 from sioload.report.reading import check_result, totals_of
-from sioload.report.reason import because
+from sioload.report.reason import because, failures
 from sioload.report.summary import summary_text
 
 
@@ -265,6 +265,27 @@ def test_the_last_line_is_the_exit_code_though_a_check_was_written_in_several_li
     assert text.splitlines()[-1] == (
         "exit code 3: 1 check failed: CALL: max < 1ms min_samples 1 (max is 10.00 s, not < 1 ms)"
     )
+
+
+def test_the_reason_of_an_exit_code_names_three_causes_the_worst_first() -> None:
+    figures = figures_of(recorded())
+    assert because(4, figures, list("abc"), []) == "the figures can't be trusted: a, b, c"
+    assert because(4, figures, list("abcde"), []) == "the figures can't be trusted: a, b, c, and 2 more"
+    checks = judged(figures, "CALL: count > 1", "CALL: max < 1ms", "CALL: max < 2ms warn")
+    assert because(3, figures, [], checks) == "1 check failed: CALL: max < 1ms (max is 10.00 s, not < 1 ms)"
+    assert because(1, figures, list("abc"), checks) == ""
+    recorder = Recorder()
+    recorder.row("CALL", "fine").add(0.1)
+    recorder.foreign_row("POST", "/login").fail("401 Client Error: who?", 0.1)
+    for text in ("no ack", "refused", "refused"):
+        recorder.row("CALL", "echo").fail(text)
+    assert failures(figures_of(recorder)) == "4 failures: CALL echo 3 (refused), POST /login 1 (401)"
+    for kind, times in (("KeyError", 1), ("Odd", 2)):
+        for _ in range(times):
+            recorder.population.raised(kind, "u.py:3", "why")
+    told = failures(figures_of(recorder))
+    assert told.endswith("(401); 3 exceptions: Odd at u.py:3 2, KeyError at u.py:3 1")
+    assert failures(figures_of(Recorder())) == ""
 
 
 def test_wide_names_keep_the_columns_straight() -> None:

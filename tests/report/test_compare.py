@@ -397,6 +397,30 @@ def test_texts_fit_their_places_and_names_are_shown_as_they_are() -> None:
         parse_change("p99 +10%")
 
 
+@pytest.mark.parametrize(
+    ("text", "limit", "relative"),
+    [
+        ("CALL[message]: p99 +10%", 0.1, True),
+        ("CALL: p99 + 20ms", 0.02, False),
+        ("connections: opened -5", 5.0, False),
+        ("FANOUT: missed +1", 1.0, False),
+        ("FANOUT: reach -1%", None, True),
+        ("FANOUT: spread_p99 +10%", None, True),
+        ("run: duration +10%", None, True),
+        ("drill: not_back +1", None, False),
+    ],
+)
+def test_a_change_is_a_share_or_a_difference_of_what_is_compared(
+    text: str, limit: float | None, relative: bool
+) -> None:
+    if limit is None:
+        with pytest.raises(CheckError, match="compared are counts and times"):
+            parse_change(text)
+    else:
+        check, share = parse_change(text)
+        assert (check.limit, share) == (limit, relative)
+
+
 def test_files_are_written_and_exit_code_3_is_for_what_fail_on_asks(tmp_path: Path, capsys: Any) -> None:
     for name, text in (("a", TEXT), ("b", json.dumps(SLOW))):
         for file in (f"{name}.json", f"{name}2.json"):
