@@ -96,10 +96,10 @@ class Oddities:
 
     def _unknown(self, known: set[str]) -> Iterable[Oddity]:
         """Events that were emitted without an ack, whose names are nearly others'."""
-        failed = {name for type, name, _ in self._failures if type == "CALL"}
+        failed = {self._event_of(unlabelled(name)) for type, name, _ in self._failures if type == "CALL"}
         for _, event in self._emitted:
             near = _nearest(event, known)
-            if event not in known and near and not any(event in name for name in failed):
+            if event not in known and near and event not in failed:
                 what = f"emit {event}: nothing tells whether the server knows this event"
                 yield Oddity(what, f"it knows {near!r}: is that what was meant?", 2)
 
@@ -119,8 +119,12 @@ class Oddities:
                 return Oddity(said, remedy, rank)
         return Oddity(said, "look at the server's log of that time", 1)
 
+    def _event_of(self, name: str) -> str:
+        """The event of a row, which may stand behind its namespace: the longest of those that it names."""
+        return max((e for _, e in self._emitted if e in name.split(">")[0]), key=len, default=name)
+
     def _unanswered(self, name: str, known: set[str]) -> str:
-        event = next((e for _, e in self._emitted if e in name.split(">")[0]), name)
+        event = self._event_of(name)
         near = _nearest(event, known)
         if near and event not in known:
             return f"does the server know {event!r}? It knows {near!r}"

@@ -56,6 +56,18 @@ def test_an_answer_by_event_is_suggested() -> None:
     assert "reply='welcome'" in odd[-1].remedy
 
 
+def test_an_event_is_not_taken_for_another_whose_name_begins_its_own() -> None:
+    call = failed("CALL", "/chat echo now", "no ack in time", 10.0)
+    before = [event("echo", "sent"), event("echo"), event("echo now", "sent")]
+    (odd,) = told(*before, call, handlers=("echo",))
+    assert "never calls its ack" in odd.remedy and "reply='echo'" not in odd.remedy
+    (odd,) = told(*before, event("done"), call, handlers=("echo", "done"))
+    assert "reply='done'" in odd.remedy
+    odd, _ = told(event("ecko", "sent"), event("ecko now", "sent"), event("echo"),
+                  failed("CALL", "ecko now", "no ack in time", 10.0), handlers=("echo",))  # fmt: skip
+    assert odd.what == "emit ecko: nothing tells whether the server knows this event"
+
+
 def test_a_connection_that_was_cut_while_idle() -> None:
     opened = Entry(0.0, "received", "websocket", '0{"pingInterval":25000}', Reading("open", "session open"))
     odd = told(opened, failed("DISCONNECT", "transport closed", "closed by the peer", at=2.1))
