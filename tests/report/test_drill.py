@@ -22,7 +22,9 @@ from sioload.report.series import drill_series
 ASKED = Asked([40.0], 30.0, ["docker", "restart", "my chat"])
 
 
-def drilled(p99s: list[float], failing: tuple[int, ...] = (), until: float = 70.0) -> tuple[Mark, Figures]:
+def drilled(
+    p99s: list[float], failing: tuple[int, ...] = (), until: float = 70.0, raising: tuple[int, ...] = ()
+) -> tuple[Mark, Figures]:
     """A run that is cut at each boundary, with calls of such times in the windows between them."""
     mark = Mark(10.0, 40.0, until, 0, "restarted")
     swarm, recorder = Swarm(), Recorder("e")
@@ -34,6 +36,10 @@ def drilled(p99s: list[float], failing: tuple[int, ...] = (), until: float = 70.
         ) if seconds else None
         if number in failing:
             recorder.row("DISCONNECT", "server").fail("gone")
+        if number in raising:
+            recorder.population.raised("KeyError", "u.py:1", "why")
+            recorder.ledger.emits += 1
+            recorder.ledger.end("indeterminate")
         swarm.take_cut("w", recorder.epoch, {"mark": at, "cut": at, "snapshot": recorder.snapshot(0)})
     recorder.outages.watch(40.0, 70.0)
     user, other = object(), object()
@@ -144,6 +150,14 @@ def test_failures_while_users_are_watched_are_explained() -> None:
     for failing, found in (((), 0), ((3, 4), 0), ((0, 3), 1), ((1,), 1)):
         mark, figures = drilled(p99s, failing)
         assert outside([mark], figures) == found
+
+
+def test_exceptions_and_lost_emits_of_a_watch_are_those_between_its_boundaries() -> None:
+    for raising, lost, unexplained in (((), 0, 0), ((2, 3, 5), 3, 0), ((0, 1, 2), 1, 2)):
+        mark, figures = drilled([0.1] * 7, raising=raising)
+        (found,) = document(ASKED, [mark], figures, 5.0)
+        assert (found["indeterminate"], outside([mark], figures)) == (lost, unexplained)
+    assert found["watch_s"] == 30.0
 
 
 def judged(text: str, *marks: dict[str, Any]) -> tuple[bool, str]:

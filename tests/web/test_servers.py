@@ -23,7 +23,7 @@ from sioload.report.evaluation import evaluate
 from sioload.report.figures import Figures
 from sioload.report.history import History
 from sioload.report.series import regular
-from sioload.report.servers import KEEP, Metric, Servers, shown, shown_total, summary
+from sioload.report.servers import KEEP, MOST, Metric, Servers, shown, shown_total, summary
 
 SCRIPT = """
 from locust import constant, task
@@ -314,6 +314,46 @@ def test_too_few_readings_fail_a_check_and_it_says_how_many_there_are(
         memory.add(second, 64.0 * 2**20)
     result = evaluate(parse(text), Figures(servers=[memory]), duration=1, peak_users=1)
     assert (result.ok, result.value, result.reason) == (ok, value, reason)
+
+
+def test_the_readings_of_all_nodes_of_a_source_are_judged_as_those_of_one() -> None:
+    servers = Servers()
+    for node, lag in (("one", 0.1), ("one", 0.3), ("two", 0.8)):
+        servers.add(("api", node, "event_loop_lag"), "s", 1.0, lag)
+        servers.add(("api", node, "queue_size"), "", 1.0, lag)
+    for text, ok, value, reason in (
+        ("event_loop_lag]: mean < 401ms", True, "400 ms", ""),
+        ("event_loop_lag]: mean < 399ms", False, "400 ms", "mean is 400 ms, not < 399 ms"),
+        ("event_loop_lag]: max < 500ms", False, "800 ms", "max is 800 ms, not < 500 ms"),
+        ("event_loop_lag]: min >= 200ms", False, "100 ms", "min is 100 ms, not >= 200 ms"),
+        ("one/event_loop_lag]: mean == 200ms", True, "200 ms", ""),
+        ("queue_size]: max < 500ms", False, "not comparable", "queue_size is a number"),
+        ("queue_size]: max < 9", True, "0.8", ""),
+        ("event_loop_lag]: last < 2s min_samples 4", False, "3 readings", "3 readings, where 4 are needed"),
+    ):
+        text = f"server[api/{text}"
+        found = evaluate(parse(text), Figures(servers=servers.metrics()), duration=1, peak_users=1)
+        assert (found.ok, found.value, found.reason) == (ok, value, reason), text
+    told = [metric.document(0.0) for metric in servers.metrics()]
+    assert summary(told) == [
+        "api one: event loop lag 200 ms (max 300 ms), queue_size 0.2 (max 0.3)",
+        "api two: event loop lag 800 ms (max 800 ms), queue_size 0.8 (max 0.8)",
+    ]
+    many = Servers()
+    taken = [many.add(("api", "", f"m{number}"), "", 1.0, 1.0) for number in range(MOST + 1)]
+    assert taken == [*[True] * MOST, False] and many.add(("other", "", "m"), "", 1.0, 1.0)
+    assert many.add(("api", "", "m0"), "", 2.0, 1.0), "what is known goes on"
+
+
+def test_a_course_of_many_points_is_halved_by_means_of_two() -> None:
+    metric = Metric("a", "", "cpu", "cores")
+    for second in range(KEEP + 3):
+        metric.add(float(second), float(second))
+    assert metric.document(0.0)["series"][:4] == [[1, 0.5], [3, 2.5], [4, 4], [5, 5]]
+    assert metric.on([(0.5, 1.5), (1.5, 2.5), (2.5, 3.5), (KEEP + 7.0, KEEP + 8.0)], 0.0) == [
+        0.5, 0.5, 2.5, KEEP + 2
+    ]  # fmt: skip
+    assert metric.on([(0.0, 0.5), (KEEP + 8.0, KEEP + 9.0)], 0.0) == [None, None]
 
 
 def test_a_long_course_stays_small_and_its_extremes_exact() -> None:
