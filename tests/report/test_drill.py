@@ -152,6 +152,19 @@ def test_failures_while_users_are_watched_are_explained() -> None:
         assert outside([mark], figures) == found
 
 
+def test_what_was_done_and_what_came_of_it_is_told() -> None:
+    mark, figures = drilled([0.1] * 7)
+    (found,) = document(Asked([40.0], 30.0, cut=0.125, silent=True), [mark], figures, 5.0)
+    assert (found["command"], found["cut"], found["silent"]) == (None, 0.125, True)
+    assert found["done"] == "12.5 % of the connections cut silently"
+    assert found["back_ms"]["max"] == 2000.0 and found["peak_connects_per_s"] == 1
+    mark.exit_code = None
+    figures.outages = [Outage(40.0, 70.0)]
+    (found,) = document(ASKED, [mark], figures, 5.0)
+    assert found["done"] == "docker restart 'my chat' (still running)" and found["cut"] is None
+    assert (found["back_ms"], found["peak_connects_per_s"], found["refused"]) == (None, 0, 0)
+
+
 def test_exceptions_and_lost_emits_of_a_watch_are_those_between_its_boundaries() -> None:
     for raising, lost, unexplained in (((), 0, 0), ((2, 3, 5), 3, 0), ((0, 1, 2), 1, 2)):
         mark, figures = drilled([0.1] * 7, raising=raising)
