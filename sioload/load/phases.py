@@ -16,6 +16,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import accumulate
 from typing import Final
 
@@ -125,7 +126,7 @@ class Plan:
 
 def _plain(number: float) -> str:
     """A number without an exponent."""
-    return str(int(number)) if number == int(number) else f"{number:.6f}".rstrip("0")
+    return str(int(number)) if number == int(number) else f"{Decimal(repr(number)):f}"
 
 
 def parse_phases(text: str | Sequence[str]) -> Plan:

@@ -85,10 +85,15 @@ PHASES = st.tuples(
 )
 
 
-@given(st.lists(PHASES, min_size=1, max_size=6, unique_by=lambda p: p[0] or object()), st.booleans())
-def test_what_is_printed_parses_to_the_same(drawn: list, per_second: bool) -> None:
+@given(
+    st.lists(PHASES, min_size=1, max_size=6, unique_by=lambda p: p[0] or object()),
+    st.booleans(),
+    st.sampled_from((1, 0.1, 1 / 3, 1e-7)),
+)
+def test_what_is_printed_parses_to_the_same(drawn: list, per_second: bool, scale: float) -> None:
+    scale = scale if per_second else 1
     phases = [
-        Phase(name or str(place), begin, end, seconds, ramp and begin != end)
+        Phase(name or str(place), begin * scale, end * scale, seconds, ramp and begin != end)
         for place, (name, begin, end, seconds, ramp) in enumerate(drawn, 1)
     ]
     plan = Plan(tuple(phases), per_second)
