@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from xml.etree import ElementTree
 
@@ -72,6 +73,7 @@ def told(found: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def test_the_sentence_tells_what_holds_what_broke_and_what_the_generator_had_left() -> None:
     assert FOUND["by"] == CHECK and FOUND["unit"] == "users"
+    assert LEVELS[3]["end_s"] == 70.0 and LEVELS[3]["answers_per_s"] == 15.0
     text = FOUND["summary"]
     assert text.startswith("holds 150 users (confirmed: 15 acks and pushes a second, p50 6")
     assert "200 users broke it: CALL: p99 < 100ms (p99 is 10" in text
@@ -125,6 +127,10 @@ def test_reports_junit_summary_and_a_jobs_page_say_the_same() -> None:
     assert case.get("name") == "capacity" and FOUND["summary"] in str(case.findtext("system-out"))
     assert len(suite.findall("properties/property")) == 1 + len(LEVELS)
     page = markdown(shown)
+    assert "| users | connected |" in page and head(ASKED).startswith("    users  connected")
+    assert re.search(r"\| 100 \| 100 \| 30\.0 \| .* \| held \|\n\| 200 ", page)
+    assert re.search(r"\| 150 \| 150 \| 15\.0 \| .* \| held \(to confirm\) \|\n", page)
+    assert "| **failed**: CALL: p99 &#60; 100ms |" in page
     assert "| 200 | 200 | 30.0 |" in page and "**failed**" in page and "(to confirm)" in page
     missed = told(FOUND, checks=[met(">= 4000", 150, "users")])
     assert ElementTree.fromstring(junit_xml(missed))[0].get("failures") == "1"
@@ -153,6 +159,8 @@ def test_a_narrow_miss_is_one_by_less_than_a_tenth(check: str, ms: float, narrow
     result = evaluate(parse(check), counted(ms), duration=30, peak_users=1)
     assert not result.ok
     assert narrowly([result]) is narrow
+    fine = evaluate(parse("CALL: count > 0"), counted(ms), duration=30, peak_users=1)
+    assert narrowly([fine, result]) is narrow, "what holds was missed by nothing"
     wide = evaluate(parse("CALL: p99 < 1us"), counted(ms), duration=30, peak_users=1)
     assert not narrowly([result, wide])
 
@@ -169,6 +177,11 @@ def test_a_level_is_reached_with_99_in_100_users_connected() -> None:
     assert not connected(10, 300, 290, arrivals=True, died=3).ok
     assert not connected(4, 4, 4, arrivals=True, died=1).ok
     assert lived(200, 2).ok and lived(0, 0).ok and not lived(200, 3).ok
+    assert connected(10, 300, 290, arrivals=True, died=3).value == "290 of 303"
+    few = connected(200, 200, 197, arrivals=False)
+    assert few.reason == "197 of 200 were in at the end of settling, not 99 %"
+    assert connected(200, 200, 198, arrivals=False).reason == lived(200, 2).reason == ""
+    assert lived(200, 3).reason == "3 of 200 sessions died"
 
 
 @pytest.mark.parametrize(

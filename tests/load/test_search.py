@@ -81,6 +81,21 @@ def test_a_server_that_fails_at_once_gives_no_number() -> None:
     assert run(cliff(9), Search(10, 700), 0)[0] == Answer(None, 10, "first level", False)
 
 
+def test_the_limit_may_lie_between_two_neighbours() -> None:
+    levels = [Level(1, True, 1), Level(2, False, 2)]
+    assert Search(1, 700).following(levels) == Step(1, long=True)
+    assert Search(1, 700).following([*levels, Level(1, True, 1, long=True)]) == Answer(1, 2, "limit", True)
+    wide = [Level(40, True, 1), Level(43, False, 1)]
+    assert Search(40, 700).following(wide) == Step(41) and Search(40, 700, 0.1).following(wide).long
+
+
+def test_a_plateau_is_less_than_a_twentieth_more_over_two_doublings() -> None:
+    levels = [Level(10, True, 100), Level(20, True, 100)]
+    assert Search(10, 700).following(levels) == Step(40)
+    assert Search(10, 700).following([*levels, Level(40, True, 104)]) == Step(40, long=True)
+    assert Search(10, 700).following([*levels, Level(40, True, 106)]) == Step(80)
+
+
 def test_a_generator_at_its_limit_ends_the_search_with_what_held_before() -> None:
     levels = [Level(10, True, 10), Level(20, True, 20), Level(40, True, 22, limited=True)]
     assert Search(10, 700).following(levels) == Answer(20, None, "generator", False)
