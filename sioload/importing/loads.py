@@ -65,12 +65,12 @@ def _phase(raw: Mapping[str, Json], names: set[str], leave: Leave) -> str:
         count = _number(raw, "arrivalCount", leave)
         # Rounded down: a plan begins a session for each part of one, and would begin one too many.
         rate = math.floor(count * 1e6 / duration) / 1e6
-        return f"{label}{_rate(rate)}/s for {duration_text(duration)}"
+        return f"{label}{_plain(rate)}/s for {duration_text(duration)}"
     rate = _number(raw, "arrivalRate", leave)
     if "rampTo" in raw:
         most = _number(raw, "rampTo", leave)
-        return f"{label}{_rate(rate)}..{_rate(most)}/s over {duration_text(duration)}"
-    return f"{label}{_rate(rate)}/s for {duration_text(duration)}"
+        return f"{label}{_plain(rate)}..{_plain(most)}/s over {duration_text(duration)}"
+    return f"{label}{_plain(rate)}/s for {duration_text(duration)}"
 
 
 def _number(raw: Mapping[str, Json], key: str, leave: Leave) -> float:
@@ -86,7 +86,8 @@ def _is_number(value: Json) -> bool:
     return number_of(value) != 0 or not str(value).strip(" 0.")
 
 
-def _rate(number: float) -> str:
+def _plain(number: float) -> str:
+    """A number without an exponent."""
     return f"{max(0.0, number):.6f}".rstrip("0").rstrip(".")
 
 
@@ -118,9 +119,9 @@ def _checks(ensure: Mapping[str, Json], rows: Mapping[str, list[str]], leave: Le
         elif not _is_number(value):
             leave(f"config.ensure.{said(key, 40)} {said(str(value), 40)}: no number")
         elif key == "maxErrorRate":
-            found += [f"{row}: fail_ratio <= {number_of(value):g}%" for row in rows["failing"]]
+            found += [f"{row}: fail_ratio <= {_plain(number_of(value))}%" for row in rows["failing"]]
         elif key in _STATS and every:
-            found += [f"{row}: {_STATS[key]} < {number_of(value):g}ms" for row in every]
+            found += [f"{row}: {_STATS[key]} < {_plain(number_of(value))}ms" for row in every]
         else:
             leave(f"config.ensure.{said(key, 40)}")
     return found
@@ -145,8 +146,8 @@ def _metric(
     group, _, rest = metric.partition(".")
     name, _, stat = rest.partition(".")
     if name == "response_time" and group in rows and stat in _STATS and rows[group]:
-        return [f"{row}: {_STATS[stat]} {operator} {limit:g}ms" for row in rows[group]]
+        return [f"{row}: {_STATS[stat]} {operator} {_plain(limit)}ms" for row in rows[group]]
     if metric in ("vusers.failed", "socketio.failed") and operator in ("<", "<=", "=="):
-        return [f"{row}: failures {operator} {limit:g}" for row in rows["failing"]]
-    leave(f"config.ensure {said(metric, 60)} {operator} {limit:g}: there is no such figure here")
+        return [f"{row}: failures {operator} {_plain(limit)}" for row in rows["failing"]]
+    leave(f"config.ensure {said(metric, 60)} {operator} {_plain(limit)}: there is no such figure here")
     return []

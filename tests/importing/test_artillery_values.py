@@ -623,6 +623,36 @@ def test_a_limit_that_is_no_number_is_named(tmp_path, capsys):
     ]  # fmt: skip
 
 
+def test_a_large_limit_has_no_exponent(tmp_path, capsys):
+    imported_text(
+        tmp_path,
+        f"{HEAD}  ensure: {{p95: 1000000, maxErrorRate: 0.5, thresholds: [{{vusers.failed: 1234567}}]}}\n"
+        "scenarios: [{engine: socketio, flow: [{emit: [x], acknowledge: true}]}]\n",
+    )
+    assert [check.text for check in parse_toml((tmp_path / "out" / "checks.toml").read_text())] == [
+        "CALL: p95 < 1000000ms",
+        "CONNECT: fail_ratio <= 0.5%",
+        "CALL: fail_ratio <= 0.5%",
+        "CONNECT: failures < 1234567",
+        "CALL: failures < 1234567",
+    ]
+    assert "config.ensure" not in capsys.readouterr().out
+
+
+def test_phases_have_names_that_a_plan_can_have_and_what_else_they_have_is_named(tmp_path, capsys):
+    phases = (
+        "[{duration: 1s, arrivalRate: 1, name: peak}, {duration: 2, arrivalRate: 1, rampTo: 3, name: peak}, "
+        "{duration: 500ms, arrivalRate: 0.5, name: 2nd peak!}, {duration: 1, arrivalRate: 1, maxVusers: 7}, "
+        "{arrivalRate: 9}]"
+    )
+    text = HEAD.replace("[{duration: 1, arrivalCount: 1}]", phases)
+    imported_text(tmp_path, f"{text}scenarios: [{{engine: socketio, flow: [{{emit: [x]}}]}}]\n")
+    understood, _, left = capsys.readouterr().out.partition("Left out:")
+    plan = "peak: 1/s for 1s; peak-again: 1..3/s over 2s; phase-2nd-peak: 0.5/s for 500ms; 1/s for 1s"
+    assert f"  phases: {plan}\n" in understood
+    assert "config.phases maxVusers 7" in left and "{'arrivalRate': 9} has no duration that can be" in left
+
+
 def test_users_that_may_fail_are_those_that_connect_too(tmp_path, capsys):
     """Also where nothing that they send is answered; times are there for answers alone."""
     imported_text(
