@@ -143,7 +143,8 @@ def markdown(comparison: Mapping[str, Json]) -> str:
         word = "**failed**" if each["failed"] else "ok"
         lines.append(f"- {word}: {md(each['fail_on'])} ({md(asked(each))})")
     every = rows(comparison)
-    real = [(what, [stat for stat in stats if stat["real"]]) for what, stats in every]
+    whole = (*every, *elsewhere(comparison))
+    real = [(what, [stat for stat in stats if stat["real"]]) for what, stats in whole]
     if any(stats for _, stats in real):
         lines += ["", *_md_table(real)]
     lines += ["", f"<details><summary>{counted(len(every), 'row')}, ledger and connections</summary>", ""]

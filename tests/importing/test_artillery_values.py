@@ -623,6 +623,20 @@ def test_a_limit_that_is_no_number_is_named(tmp_path, capsys):
     ]  # fmt: skip
 
 
+def test_a_limit_of_what_there_is_no_figure_of_is_named(tmp_path, capsys):
+    imported_text(
+        tmp_path,
+        f"{HEAD}  ensure: {{p42: 5, thresholds: [{{socketio.emit: 5}}, {{http.response_time.p99: 3}}],\n"
+        "    conditions: [{expression: vusers.failed > 3 && vusers.created == 9}]}\n"
+        "scenarios: [{engine: socketio, flow: [{emit: [x], acknowledge: true}]}]\n",
+    )
+    left = capsys.readouterr().out.partition("Left out:")[2]
+    assert re.findall(r"config.ensure (.*): there is no such figure", left) == [
+        "socketio.emit < 5", "http.response_time.p99 < 3", "vusers.failed > 3", "vusers.created == 9"
+    ]  # fmt: skip
+    assert "  config.ensure.p42\n" in left and not (tmp_path / "out" / "checks.toml").exists()
+
+
 def test_a_large_limit_has_no_exponent(tmp_path, capsys):
     imported_text(
         tmp_path,
