@@ -7,11 +7,13 @@ import pytest
 from sioload.socketio.detect import (
     accepts,
     identify,
+    leads_on,
     mismatch,
     refusal,
     refuses_transport,
     refuses_version,
     said,
+    wrong_version,
 )
 from sioload.socketio.generations import UNKNOWN_3, V0, V1, V2, V3, V4, VERSIONS, Generation
 
@@ -36,11 +38,30 @@ def test_identify(status: int, body: bytes, expected: Generation | None) -> None
     assert identify(status, body) is expected
 
 
+def test_in_base64_the_root_namespace_tells_1_from_2() -> None:
+    """Both answer with text then; without it 1.x answers in octets."""
+    assert identify(200, b"97:0" + OPEN, base64=True) is V1
+    assert identify(200, b"97:0" + OPEN + b"2:40", base64=True) is V2
+
+
+def test_which_errors_may_be_those_of_another_handshake() -> None:
+    refused = [401, 403, 407, 429, 502, 503, 504, 300, 301, 399]
+    assert not any(leads_on(status, b"") for status in refused)
+    assert all(leads_on(status, b"") for status in (400, 402, 404, 405, 426, 500, 501, 505))
+    said = [leads_on(400, body) for body in (b'{"code":0}', b'"Invalid"', b"Bad request", b"")]
+    assert said == [False, False, True, True]
+    assert leads_on(500, b'{"message":"no"}')
+
+
 def test_a_mismatch_names_what_is_spoken_and_the_option_to_change() -> None:
     text = mismatch(200, b"97:0" + OPEN, b"")
     assert "Socket.IO 2.x" in text
     assert "version to 2" in text
-    assert "no Socket.IO server answers here" in mismatch(200, b"<html>", b"<html>")
+    assert "no Socket.IO server answers here (got an HTML page): " in mismatch(200, b"<html>", b"<html>")
+    assert "(got 'hello'): " in mismatch(200, b"hello", b" hello ")
+    assert "(got an empty body): " in mismatch(200, b"", b"")
+    either = wrong_version(UNKNOWN_3)
+    assert "1.x or 2.x" in either and 'to "auto", or mend the option path' in either
 
 
 def test_which_versions_fit_a_server() -> None:
@@ -72,11 +93,21 @@ def test_what_is_refused() -> None:
         (403, b'{"code":4,"message":"CORS"}', "--header 'Origin: "),
         (404, b"Not Found", "check the option path"),
         (302, b"", "redirects"),
+        (400, b"<html><title>400 No required SSL certificate was sent</title>", "cert_file and key_file"),
         (503, b"<html>down</html>", "HTTP 503"),
     ],
 )
 def test_refusals_in_words(status: int, body: bytes, words: str) -> None:
     assert words in refusal(status, body)
+
+
+def test_a_remedy_is_given_only_where_the_cause_is_known() -> None:
+    assert refusal(200, b'"http://a.b is not an accepted origin."').endswith("origin.")
+    assert refusal(500, b'{"message":"Session ID unknown"}').endswith("unknown")
+    assert refusal(403, b"", websocket=True).endswith("sioload doctor asks by polling too)")
+    assert refusal(403, b"") == "HTTP 403" and refusal(403, b"go", websocket=True) == "HTTP 403: go"
+    assert "header Upgrade?" in refusal(400, b"Bad request", websocket=True)
+    assert refusal(400, b"Bad request") == "HTTP 400: Bad request"
 
 
 @pytest.mark.parametrize(
