@@ -47,7 +47,9 @@ def test_the_next_outage_ends_the_watch_on_the_one_before() -> None:
     assert (first.lost, first.away, first.until) == (1, 1, 20.0) and not first.back.total
     assert (second.lost, second.away, second.by_reason) == (1, 1, {"cut": 1})
     assert second.noticed.max == pytest.approx(2.0) and second.noticed.total == 1
+    first.connects, second.connects = {1: 2}, {1: 1, 5: 3}
     first.merge(second)
+    assert first.connects == {1: 3, 5: 3}
     assert (first.lost, first.away, first.by_reason) == (2, 2, {"server": 1, "cut": 1})
     outages.clear()
     assert outages.encode() == []

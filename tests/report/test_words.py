@@ -10,7 +10,7 @@ from sioload.report.ci import junit_xml, markdown
 from sioload.report.document import report
 from sioload.report.merge import Swarm
 from sioload.report.summary import summary_text
-from sioload.report.words import counted
+from sioload.report.words import counted, ms
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,19 @@ from sioload.report.words import counted
 )  # fmt: skip
 def test_numbers_are_said_as_people_do(number: float, what: str, form: str, text: str) -> None:
     assert counted(number, what, form) == text
+
+
+def test_milliseconds_have_three_digits_or_those_before_the_point() -> None:
+    told = {
+        0.5: "0.50",
+        9.99: "9.99",
+        10.0: "10.0",
+        99.94: "99.9",
+        100.0: "100",
+        100.4: "100",
+        12345.6: "12346",
+    }
+    assert {value: ms(value) for value in told} == told and ms(None) == "-"
 
 
 def test_one_user_is_one_wherever_a_run_is_told() -> None:

@@ -60,6 +60,20 @@ def test_attachments_are_told_as_what_they_belong_to() -> None:
     assert [r.kind for r in readings] == ["event", "attachment", "event"], "the last one makes it whole"
 
 
+def test_an_ack_that_nobody_asked_for_and_one_with_attachments_are_acks() -> None:
+    readings = said(
+        V4,
+        [
+            (RECEIVED, V4.codec.encode_ack("/chat", 9, ["x"])),
+            (RECEIVED, V4.codec.encode_ack("/", 7, ["x", b"123"])),
+            (RECEIVED, V4.codec.encode_disconnect("/chat")),
+        ],
+    )
+    words = ["ack 9 in /chat", "ack", "attachment of ack, 3 bytes", "closed: /chat"]
+    assert [r.words for r in readings] == words
+    assert [r.kind for r in readings] == ["ack", "event", "ack", "disconnect"]
+
+
 def test_garbage_is_named_and_ends_nothing() -> None:
     reader = Reader(V4, "json", Limits())
     assert reader.read(Packet(PacketType.MESSAGE, "2{}"), RECEIVED).words.startswith("not understood")
