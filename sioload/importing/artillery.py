@@ -144,7 +144,7 @@ class _Script:
             tell(f"phases: {said(made.phases, 120)}")
         tell(f"rows of data: {', '.join(said(feed.file, 60) for feed in made.feeds) or 'none'}")
         if made.checks:
-            tell(f"{len(made.checks)} checks, in checks.toml")
+            tell(f"checks: {len(made.checks)}, in checks.toml")
         if self._columns:
             tell(f"secrets: {', '.join(self._columns)}; {made.feeds[-1].file} has them, so keep it safe")
 

@@ -33,7 +33,7 @@ def tell(
         session = lane[0]
         how = [speaks(session.generation), " then ".join(sorted(session.transports))]
         how += ["msgpack"] if session.parser == "msgpack" else []
-        how += [f"came back {len(lane) - 1} times"] if len(lane) > 1 else []
+        how += [f"came back {counted(len(lane) - 1, 'time')}"] if len(lane) > 1 else []
         names = ", ".join(
             said(name, 40) for name in sorted({name for each in lane for name in joins(each)[0]})
         )
@@ -55,7 +55,7 @@ def tell(
         )
     refused = sum(1 for each in recording.sessions if each.said) - sum(map(len, lanes))
     if refused:
-        made.left_out.append(f"{refused} sessions that the server refused")
+        made.left_out.append(f"{counted(refused, 'session')} that the server refused")
     left = sum(left_alone(session) for lane in lanes for session in lane)
     if left:
         made.left_out.append(
@@ -68,7 +68,8 @@ def tell(
         )
     made.left_out += [f"{number} {said(reason, 120)}" for reason, number in recording.unread.items()]
     if recording.foreign:
-        made.left_out.append(f"{recording.foreign} websockets that aren't Socket.IO's")
+        foreign = counted(recording.foreign, "websocket")
+        made.left_out.append(f"{foreign} {'isn' if recording.foreign == 1 else 'aren'}'t Socket.IO's")
 
 
 def _heard_told(heard: Handler) -> str:

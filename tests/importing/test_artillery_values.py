@@ -279,7 +279,7 @@ def test_jitter_is_a_share_or_milliseconds(tmp_path, jitter):
     assert "self.sio.sleep(random.uniform(0.1, 0.3))" in script.text
 
 
-def test_a_condition_that_is_not_strict_warns(tmp_path):
+def test_a_condition_that_is_not_strict_warns(tmp_path, capsys):
     """Artillery shows it as optional, and exits with 0."""
     conditions = (
         "[{expression: vusers.failed == 0, strict: false}, {expression: socketio.response_time.p99 < 9}]"
@@ -290,6 +290,7 @@ def test_a_condition_that_is_not_strict_warns(tmp_path):
         "scenarios: [{engine: socketio, flow: [{emit: [x], acknowledge: true}]}]\n",
     )
     checks = parse_toml((tmp_path / "out" / "checks.toml").read_text())
+    assert "\n  checks: 3, in checks.toml\n" in capsys.readouterr().out
     assert [(check.text, check.warn) for check in checks] == [
         ("CONNECT: failures == 0 warn", True),
         ("CALL: failures == 0 warn", True),

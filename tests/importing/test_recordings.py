@@ -465,6 +465,28 @@ def test_a_session_that_was_refused_is_not_made():
     assert start.count(".connect(") == 1 and "account" not in start
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_is_left_out_is_counted_as_people_do(tmp_path, capsys, times):
+    refused = [
+        socket(4, -9.0 + n, (-8.9 + n, "receive", '0{"sid":"old"}'), (-8.8 + n, "send", "40"),
+               (-8.7 + n, "receive", '44{"message":"no"}'))
+        for n in range(times)
+    ]  # fmt: skip
+    other = [asked(0.0, "GET", "/x") | {"_resourceType": "websocket", "_webSocketMessages": []}] * times
+    back = [joined(float(n), (n + 0.5, "send", f'42["a",{n}]')) for n in range(times + 1)]
+    for each in other:
+        each["request"]["url"] = "ws://h/live-reload"
+    (tmp_path / "a.har").write_text(json.dumps({"log": {"entries": [*refused, *other, *back]}}))
+    assert main(["import", str(tmp_path / "a.har"), "-o", str(tmp_path / "out")]) == 0
+    told = capsys.readouterr().out
+    for one, more in (
+        ("came back 1 time;", "came back 2 times;"),
+        ("\n  1 session that the server refused\n", "\n  2 sessions that the server refused\n"),
+        ("\n  1 websocket isn't Socket.IO's\n", "\n  2 websockets aren't Socket.IO's\n"),
+    ):
+        assert (one if times == 1 else more) in told
+
+
 def test_a_namespace_may_refuse_first_and_an_event_later():
     """A page asks again with what it lacked; servers of 2.x refuse single events with the same packet."""
     entry = socket(

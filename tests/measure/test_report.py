@@ -354,6 +354,25 @@ def test_a_check_on_the_report_is_that_on_the_run() -> None:
         assert (times.counts, times.min, times.max) == (row.times.counts, row.times.min, row.times.max)
 
 
+def test_a_check_on_a_phase_of_the_report_is_on_that_phase() -> None:
+    written = report_of(figures_of(recorded()))
+    rest, peak = ({**written, "name": name, "start_s": 0.0, "end_s": 5.0} for name in ("rest", "peak"))
+    written["phases"] = [{**rest, "events": [], "users": {"peak": 3}}, peak]
+    for text, value in (
+        ("CALL: count == 1002 in peak", "1002"),
+        ("CALL: count == 0 in rest min_samples 0", "0"),
+        ("CALL[echo]: rate > 200 in peak", "200.20/s"),
+        ("CALL[echo]: rate < 200", "100.10/s"),
+        ("run: peak_users == 3 in rest", "3"),
+        ("FANOUT: reach < 1 min_samples 0", "no samples"),
+        ("EMIT: rate > 0.9 in peak", "1.00/s"),
+    ):
+        result = check_result(written, text)
+        assert (result.ok, result.value) == (True, value), text
+    with pytest.raises(CheckError, match="give it to the run"):
+        check_result(written, "FANOUT: spread_p99 < 1s")
+
+
 def test_rows_are_asked_by_name_and_checks_raise() -> None:
     report = Report(report_of(figures_of(recorded())))
     echo = report["CALL echo"]
