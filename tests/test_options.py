@@ -38,6 +38,7 @@ def test_an_options_object_is_taken_as_it_is() -> None:
         ({"randomization_factor": 2}, "between 0 and 1"),
         ({"base64": "yes"}, "base64 must be True or False"),
         ({"namespaces": ["chat"]}, "'chat' must begin with '/'"),
+        ({"namespaces": ["/\udce9"]}, "holds a character that can't be sent in UTF-8"),
         ({"headers": {"X": "a\r\nY: b"}}, "'X' holds a line break"),
         ({"headers": {"X": 5}}, "must map a string to a string"),
         ({"auth": "secret"}, "auth must be a dict or a callable"),

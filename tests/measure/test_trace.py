@@ -133,6 +133,23 @@ def test_what_nobody_takes_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatc
     assert len(trace.take(clock.now)) == 3 and trace.take(9.0) == []
 
 
+def test_what_was_taken_leaves_room_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROOM_BYTES", 10)
+    clock = Clock()
+    trace = Trace(1, clock)
+    for _ in range(4):
+        trace.sent("websocket", "x" * 11, event("large"))
+        trace.sent("websocket", "y", event("small"))
+        assert [entry.text for entry in trace.take(0.0)] == ["x" * 11]
+    assert trace.dropped == 4
+    for clock.now in (1.0, 2.0, 3.0):
+        trace.sent("websocket", f"{clock.now:g}", event("small"))
+    taken = [
+        [entry.text for entry in trace.take(until, most)] for until, most in ((2.5, 1), (2.5, 9), (9.0, 9))
+    ]
+    assert taken == [["1"], ["2"], ["3"]]
+
+
 def test_a_packet_is_shown_in_its_own_text_but_for_what_a_terminal_can_not_print() -> None:
     trace = Trace(1, Clock())
     text = '42["say",{"text":"Grüße \\"an\\" 日本\u3000👨\u200d👩\x1b[31m"}]'
