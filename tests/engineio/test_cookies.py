@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from sioload.engineio.cookies import COOKIES, Cookie, Jar, pairs
+from sioload.engineio.cookies import COOKIES, Cookie, Jar, pairs, unsent
 
 NOW = 1_700_000_000.0
 PATH = "/socket.io/"
@@ -88,6 +88,31 @@ def test_a_cookie_of_the_same_name_replaces_also_what_a_script_gave() -> None:
     jar.take("node=; Max-Age=0", "a.test", PATH, NOW)
     jar.drop("session", "a.test")
     assert jar.header("a.test", PATH, False, NOW) == "raw"
+
+
+def test_a_cookie_that_is_set_again_takes_the_place_of_the_one_of_its_path() -> None:
+    jar = jar_of("a=1; Path=/", "b=1; Path=/", "a=2; Path=/")
+    assert jar.header("a.test", PATH, False, NOW) == "b=1; a=2"
+    jar.take("a=; Max-Age=0; Path=/socket.io", "a.test", PATH, NOW)
+    assert jar.header("a.test", PATH, False, NOW) == "b=1; a=2"
+    jar.take("a=; Max-Age=0; Path=/", "a.test", PATH, NOW)
+    assert jar.header("a.test", PATH, False, NOW) == "b=1"
+
+
+@pytest.mark.parametrize(
+    ("header", "tls", "names"),
+    [
+        ("a=1", False, []),
+        ("a=1; Secure", True, []),
+        ("a=1; Secure", False, ["a"]),
+        ("a=1; Path=/admin", False, ["a"]),
+        ("a=1; Path=/socket.io", False, []),
+        ("a=1; Domain=b.test", False, ["a"]),
+        ("a=; Max-Age=0; Path=/admin", False, []),
+    ],
+)
+def test_a_cookie_that_does_not_go_back_is_named(header: str, tls: bool, names: list[str]) -> None:
+    assert unsent([header], "a.test", PATH, tls, NOW) == names
 
 
 def test_what_a_script_gives_goes_to_the_servers_that_it_gave_it_for() -> None:
