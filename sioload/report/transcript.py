@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sioload.measure.trace import Count, Entry
 from sioload.report.summary import columns_of, pieces, wrapped
+from sioload.report.words import counted as so_many
 
 WIDTH: Final = 80
 #: Characters of a packet's own text that are shown.
@@ -82,7 +83,7 @@ def own_text(entry: Entry, full: bool) -> str:
     if isinstance(text, bytes):
         shown = text if full else text[: SHOWN // 4]
         rest = len(text) - len(shown)
-        return f"<{shown.hex(' ')}>" + (f" and {rest:,} bytes more" if rest else "")
+        return f"<{shown.hex(' ')}>" + (f" and {so_many(rest, 'byte', ',')} more" if rest else "")
     line = printable(text)
     if full or len(line) <= SHOWN:
         return line

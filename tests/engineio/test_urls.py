@@ -6,7 +6,16 @@ from urllib.parse import unquote
 
 import pytest
 
-from sioload.engineio.urls import Endpoint, Request, host_url, parse_url, readable, redirected, with_token
+from sioload.engineio.urls import (
+    Endpoint,
+    Request,
+    host_url,
+    parse_url,
+    readable,
+    redirected,
+    stays,
+    with_token,
+)
 from sioload.errors import OptionError
 
 HERE = Endpoint(False, "127.0.0.1", 5000, "/socket.io/")
@@ -269,3 +278,14 @@ def test_codings_that_cant_be_read_arent_asked_for(
         assert ("Accept-Encoding", sent) in request(headers={"Accept-Encoding": given}).header_list(HERE)
     assert len(caplog.messages) == (given != sent)
     assert all("Accept-Encoding is sent without" in said for said in caplog.messages)
+
+
+def test_a_server_is_the_same_on_its_port_and_where_http_turns_to_https() -> None:
+    plain, secure = Endpoint(False, "a.test", 80, "/"), Endpoint(True, "a.test", 443, "/")
+    assert stays(plain, False, "a.test", 80) and stays(plain, True, "a.test", 443)
+    assert stays(secure, True, "a.test", 443)
+    for endpoint, tls, host, port in (
+        (plain, False, "a.test", 81), (plain, False, "b.test", 80), (plain, True, "b.test", 443),
+        (secure, True, "a.test", 444), (secure, False, "a.test", 80),
+    ):  # fmt: skip
+        assert not stays(endpoint, tls, host, port)

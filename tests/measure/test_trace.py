@@ -7,8 +7,8 @@ import pytest
 from sioload.measure import trace as module
 from sioload.measure.recorder import Recorder, label_of
 from sioload.measure.rows import Row
-from sioload.measure.trace import HOLD, Trace
-from sioload.report.transcript import lines, own_text
+from sioload.measure.trace import HOLD, Count, Entry, Trace
+from sioload.report.transcript import Paint, as_dict, lines, own_text
 from sioload.socketio.reading import Reading
 
 
@@ -158,3 +158,51 @@ def test_a_packet_is_shown_in_its_own_text_but_for_what_a_terminal_can_not_print
     said, asked = trace.take(1.0)
     assert own_text(said, True) == '42["say",{"text":"Grüße \\"an\\" 日本\\u3000👨\\u200d👩\\x1b[31m"}]'
     assert lines(asked, 0.0)[0].endswith("POST /login failed after 10.0 ms: a\\nb")
+
+
+def heard(text: str | bytes, *counts: Count) -> Entry:
+    return Entry(11.5, "received", "websocket", text, event("news"), list(counts))
+
+
+def test_an_entry_is_told_with_its_rows_and_what_failed_in_red() -> None:
+    pushed, failed = Count("PUSH", "news", 0.00124, None), Count("CALL", "say", 1.5, "no ack")
+    plain, refused = Count("RECV", "news", None, None), Count("CONNECT", "/", None, "not\nme")
+    head, indent = "  1.500 s ← websocket event news", " " * 22
+    assert lines(heard("2", pushed), 10.0) == [f"{head:<63}PUSH news 1.24 ms", indent + "2"]
+    two = [f"{head:<71}RECV news", indent + "2", f"{indent}CALL say failed after 1,500 ms: no ack"]
+    assert lines(heard("2", plain, failed), 10.0) == two
+    red = lines(heard("2", plain, failed), 10.0, paint=Paint(True))
+    assert red == [
+        f"\x1b[31m{two[0]}\x1b[0m",
+        f"{indent}\x1b[90m2\x1b[0m",
+        indent + f"\x1b[31m{two[2].strip()}\x1b[0m",
+    ]
+    assert "\x1b[31m" not in "".join(lines(heard("2", pushed), 10.0, paint=Paint(True)))
+    (alone,) = lines(Entry(11.5, counts=[refused]), 10.0)
+    assert alone == "  1.500 s             CONNECT / failed: not\\nme"
+    step = Entry(11.5, reading=Reading("step", "task say"))
+    assert lines(step, 10.0) == ["", "task say"]
+    assert lines(step, 10.0, paint=Paint(True)) == ["", "\x1b[1mtask say\x1b[0m"]
+
+
+def test_what_is_long_is_cut_unless_it_is_to_be_full() -> None:
+    assert (
+        own_text(heard(b"\1" * 50), False)
+        == own_text(heard(b"\1" * 50), True)
+        == f"<{' '.join(['01'] * 50)}>"
+    )
+    assert own_text(heard(b"\1" * 51), False).endswith(" 01> and 1 byte more")
+    assert own_text(heard(b"\1" * 1052), False).endswith(" 01> and 1,002 bytes more")
+    assert own_text(heard("x" * 200), False) == "x" * 200
+    assert own_text(heard("x" * 203), False) == "x" * 200 + "… 3 more"
+    assert own_text(heard("x" * 203), True) == "x" * 203
+
+
+def test_an_entry_is_values_for_json() -> None:
+    count = Count("CALL", "say", 0.0015, "no")
+    known = {"t": 1.5, "way": "received", "transport": "websocket", "kind": "event", "packet": "event news"}
+    rows = [{"type": "CALL", "name": "say", "ms": 1.5, "failure": "no"}]
+    assert as_dict(heard("2", count), 10.0) == {**known, "text": "2", "rows": rows}
+    assert as_dict(heard(b"\1\2"), 10.0) == {**known, "base64": "AQI="}
+    rows = [{"type": "RECV", "name": "news", "ms": None, "failure": None}]
+    assert as_dict(Entry(11.5, counts=[Count("RECV", "news", None, None)]), 10.0) == {"t": 1.5, "rows": rows}
