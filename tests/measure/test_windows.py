@@ -340,3 +340,30 @@ def test_receivers_behind_are_those_at_the_end_of_a_part() -> None:
     edges = [-math.inf, 10.0, 20.0, math.inf]
     assert [behind(*edge) for edge in pairwise(edges)] == [1, 0, 1]
     assert [behind(-math.inf, 20.0), behind(10.0, math.inf), behind(-math.inf, math.inf)] == [0, 1, 1]
+
+
+def test_bytes_connections_pushes_and_skipped_starts_belong_to_their_part() -> None:
+    swarm, workers = Swarm(), [Worker("a"), Worker("b")]
+    swarm.windows.mark(BOUNDARIES, 0.0)
+    receivers = [worker.recorder.delivery.receiver() for worker in workers]
+    for at, number in ((5.0, 1), (15.0, 10), (22.0, 100), (30.0, 1000)):
+        for worker, receiver in zip(workers, receivers, strict=True):
+            worker.until(at)
+            recorder = worker.recorder
+            recorder.bytes_sent += number
+            recorder.bytes_received += 2 * number
+            recorder.row("CALL", "paced").skipped += number
+            recorder.connections.open("websocket")
+            receiver.seen("news", "s", int(at))
+    for worker in workers:
+        worker.report(swarm, 31.0)
+    figures = swarm.figures()
+    for begin, end, sent, pushes in (
+        (-math.inf, 10.0, 1, 1), (10.0, 20.0, 10, 1), (20.0, 25.0, 100, 1), (10.0, 25.0, 110, 2),
+        (-math.inf, 25.0, 111, 3), (25.0, math.inf, 1000, 1), (-math.inf, math.inf, 1111, 4),
+    ):  # fmt: skip
+        part = between(figures, begin, end)
+        assert part is not None
+        assert (part.bytes_sent, part.bytes_received) == (2 * sent, 4 * sent)
+        assert [row.skipped for row in part.rows] == [2 * sent]
+        assert part.connections.opened == part.delivery["news"].received == 2 * pushes
