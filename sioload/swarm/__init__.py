@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import locust
 import locust.stats
 from gevent.hub import get_hub
+from locust.input_events import UnixKeyPoller
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 from locust.util.load_locustfile import load_locustfile
 
@@ -26,7 +27,7 @@ from sioload.report.course import check_parts
 from sioload.swarm.capacity import take_capacity
 from sioload.swarm.drill import take_users
 from sioload.swarm.foreign import keep_early
-from sioload.swarm.interrupts import Interrupts
+from sioload.swarm.interrupts import Interrupts, leave_terminal
 from sioload.swarm.local import Local
 from sioload.swarm.master import Master
 from sioload.swarm.options import add_options, checks_of
@@ -191,6 +192,9 @@ def _attach_interruptible(environment: Environment) -> None:
     if isinstance(part, Local | Master):
         part.desk.stock.warn(_most_users(environment))
     signals = [signal.SIGINT] if isinstance(part, Single) else [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL and not isinstance(part, Single):  # else under nohup
+        signals.append(signal.SIGHUP)
+        UnixKeyPoller.cleanup = leave_terminal  # type: ignore[method-assign]
     note = partial(_note_end, part)
     interrupts = Interrupts(signals, note, part.hurry, partial(_quits, part), partial(_ends, part))
     quitted: Any = environment.events.quit

@@ -2,20 +2,24 @@
 
 Python raises KeyboardInterrupt in whatever greenlet runs at that moment: a user's, or a callback of the event
 loop, which would lose its connection. Here the loop watches for the signal, and the main greenlet gets the
-exception. SIGTERM is Locust's; here it is only counted.
+exception. SIGTERM is Locust's; here it is only counted. SIGHUP, of a terminal that is closed, ends a run too,
+and hurries nobody: kernel and shell may send one each.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
+import termios
 from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any, Final
 
 import gevent
 from gevent.hub import get_hub
+from locust.input_events import UnixKeyPoller
 
 #: Seconds after which a SIGTERM that nobody heeded ends the run as SIGINT does.
 HEARD: Final = 0.2
@@ -37,7 +41,7 @@ class Interrupts:
     ) -> None:
         """
         Args:
-            signals: SIGINT, and SIGTERM if it is to end the run in order.
+            signals: SIGINT, and SIGTERM and SIGHUP if they are to end the run in order.
             begun: told of one that is to end the run, in the hub.
             hurry: called in a greenlet.
             quitting: whether the process is ending already, for whatever reason.
@@ -62,10 +66,12 @@ class Interrupts:
         if not self._quitting() and not self._heeded():
             self._first, self._hurried = perf_counter(), False
             self._begun(number)
-            if number == signal.SIGINT:
+            if number != signal.SIGTERM:
                 get_hub().loop.run_callback(self._interrupt)
             else:  # Locust listens to it later than it begins to wait for workers, or for a shape's end
                 gevent.spawn_later(HEARD, self._interrupt)
+        elif number == signal.SIGHUP:
+            return
         elif not self._hurried:
             self._hurried = True
             gevent.spawn(self._hurry)
@@ -88,3 +94,10 @@ class Interrupts:
             watcher.close()
         self._watchers.clear()
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def leave_terminal(poller: UnixKeyPoller, cleanup: Any = UnixKeyPoller.cleanup) -> None:
+    """What Locust does to its terminal at the end. If that is gone, it would be an exception of a greenlet:
+    exit code 2."""
+    with contextlib.suppress(termios.error):
+        cleanup(poller)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
 import signal
+import subprocess
+import termios
 import time
 from pathlib import Path
 
@@ -156,6 +161,56 @@ def test_a_hurried_end_hurries_no_end_of_a_later_test(swarm: Swarm) -> None:
     assert process.wait(40) == 0, str(process)
     ledger = swarm.report["ledger"]
     assert ledger["emits"] == ledger["acked"] > 2, str(process)
+
+
+def take_terminal() -> None:
+    """In a child: its standard input is its terminal, whose end it isn't deaf to, whatever the parent is."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+@pytest.mark.parametrize("workers", [[], ["--processes", "2"]])
+def test_a_terminal_that_is_closed_ends_a_run_in_order(tmp_path: Path, workers: list[str]) -> None:
+    ours, theirs = pty.openpty()
+    with serverkit.running("target") as target:
+        swarm = Swarm(tmp_path, target)
+        command = serverkit.locust(swarm.args("-t", "60s", "--logfile", "log", *workers, users=4))
+        run = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=serverkit.environment(None),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=take_terminal,
+        )
+        os.close(theirs)
+        try:
+            shown = b""
+            while b"4 users  4 open" not in shown:
+                shown += os.read(ours, 4096)
+            os.close(ours)
+            assert run.wait(30) == 0, shown
+        finally:
+            run.kill()
+        log, report = (tmp_path / "log").read_text(), swarm.report
+        assert "Traceback" not in log, log
+        assert (report["exit_code"], report["ended_by"], report["untrusted"]) == (0, "SIGHUP", []), log
+        ledger, received = report["ledger"], sum(target.counts()["received"]["/"].values())
+        assert ledger["emits"] == ledger["acked"] + ledger["sent"] == received > 0, log
+
+
+def test_a_run_that_is_to_outlive_its_terminal_does(tmp_path: Path) -> None:
+    """`nohup` has it ignore the signal."""
+    with serverkit.running("target") as target:
+        swarm = Swarm(tmp_path, target)
+        command = ["nohup", *serverkit.locust(swarm.args("-t", "3s"))]
+        with serverkit.Process(command, cwd=tmp_path) as process:
+            process.wait_for(serverkit.SPAWNED, 30)
+            process.signal(signal.SIGHUP)
+            assert process.wait(30) == 0, str(process)
+        assert "ended_by" not in swarm.report
 
 
 @pytest.mark.parametrize("kind", [["--processes", "2"], ["--master"]])
