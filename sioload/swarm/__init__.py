@@ -78,6 +78,29 @@ def _refuse_script(
     raise SystemExit(2)
 
 
+def _interrupted(
+    part: Local | Worker | Master,
+    otherwise: Any,
+    kind: type[BaseException],
+    error: BaseException,
+    traceback: TracebackType | None,
+) -> None:
+    """What ends the process: an interrupt while Locust can't end in order yet, as when it waits for workers.
+
+    Those that have come are to quit too, or they would wait for a minute.
+    """
+    step = traceback
+    while step is not None and step.tb_frame.f_globals.get("__name__") != "locust.main":
+        step = step.tb_next
+    if step is None or not issubclass(kind, KeyboardInterrupt):
+        otherwise(kind, error, traceback)
+        return
+    begun = part.guard.quitting is not None
+    print(f"sioload: interrupted{'' if begun else ' before the run began'}", file=sys.stderr)
+    if isinstance(part, Master) and not begun:
+        part.runner.quit()
+
+
 def attach(environment: Environment) -> Local | Worker | Master | Single:
     """Make this process's part of a run, unless that was done; `environment` must have its runner by now.
 
@@ -197,5 +220,7 @@ def _attach_interruptible(environment: Environment) -> None:
         UnixKeyPoller.cleanup = leave_terminal  # type: ignore[method-assign]
     note = partial(_note_end, part)
     interrupts = Interrupts(signals, note, part.hurry, partial(_quits, part), partial(_ends, part))
+    if not isinstance(part, Single):
+        sys.excepthook = partial(_interrupted, part, sys.excepthook)
     quitted: Any = environment.events.quit
     quitted.add_listener(lambda **_: interrupts.restore())

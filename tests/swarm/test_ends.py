@@ -213,6 +213,20 @@ def test_a_run_that_is_to_outlive_its_terminal_does(tmp_path: Path) -> None:
         assert "ended_by" not in swarm.report
 
 
+@scene
+def test_an_interrupt_while_workers_are_awaited_is_one_line(swarm: Swarm) -> None:
+    """And those that have come don't wait for their master until they miss it."""
+    ports = swarm.swarm_port()
+    master = swarm.start(args(swarm, "--master", "--expect-workers", "2", *ports))
+    worker = swarm.start(["-f", SCRIPT, "--worker", *ports])
+    master.wait_for("1 workers connected", 30)
+    master.signal(signal.SIGINT)
+    assert master.wait(30) in (130, -signal.SIGINT), str(master)
+    assert "sioload: interrupted before the run began" in master.err and "Traceback" not in master.err
+    assert worker.wait(30) == 0, str(worker)
+    assert "Got quit message from master" in worker.err, str(worker)
+
+
 @pytest.mark.parametrize("kind", [["--processes", "2"], ["--master"]])
 def test_a_masters_port_that_is_taken_is_told_before_any_load(tmp_path: Path, kind: list[str]) -> None:
     with serverkit.socket.create_server(("127.0.0.1", 0)) as other:
