@@ -16,6 +16,7 @@ from sioload.errors import CheckError, OptionError, PhaseError
 from sioload.load.phases import parse_phases
 from sioload.load.shapes import SESSION_DRAIN
 from sioload.measure.rooms import GRACE
+from sioload.options import unknown
 from sioload.report.checks import Check, checks_in, parse
 from sioload.report.files import same_file
 from sioload.swarm.processes import before_fork
@@ -37,7 +38,8 @@ def add_options(parser: Any) -> None:
 
     def parse_args(*args: Any, **kwargs: Any) -> Any:
         options = locusts(*args, **kwargs)
-        if fault := _same_file(options) or _stands_twice(parser) or _unwritable(options):
+        faults = (_unknown(parser, options), _same_file(options), _stands_twice(parser), _unwritable(options))
+        for fault in filter(None, faults):
             parser.error(fault)
         before_fork(options)
         return options
@@ -115,6 +117,18 @@ def _unwritable(options: Any) -> str | None:
             writable_file(f"{stem}.json")
     except argparse.ArgumentTypeError as error:
         return f"argument --json-file: {error}"
+    return None
+
+
+def _unknown(parser: Any, options: Any) -> str | None:
+    """Which option of ours in a configuration file is none; None if all are.
+
+    With a space in its value it is a user class to Locust.
+    """
+    for given in getattr(options, "user_classes", None) or []:
+        if given.startswith("--sio-"):
+            valid = [each[2:] for each in parser._option_string_actions if each.startswith("--sio-")]
+            return f"in a configuration file: {unknown(given[2:].partition('=')[0], valid)}"
     return None
 
 

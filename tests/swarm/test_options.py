@@ -163,6 +163,19 @@ def test_an_option_that_stands_twice_in_a_configuration_file(lines: tuple[str, .
     assert f"{name} stands twice" in line and "locust.conf" in line and "[ONE, OTHER]" in line
 
 
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("locust.conf", "sio-chek = CALL: p99 < 1s"),
+        ("pyproject.toml", "[tool.locust]\nsio-chek = ['CALL: p99 < 1s']"),
+    ],
+)
+def test_an_option_that_a_configuration_file_misspells(name: str, text: str, tmp_path: Path) -> None:
+    """With a space in its value it is the name of a user class to Locust."""
+    (tmp_path / name).write_text(text + "\n")
+    assert "'sio-chek' is unknown (nearest: 'sio-check')" in refused([], tmp_path)
+
+
 def test_a_configuration_file_may_have_a_list_of_checks(tmp_path: Path) -> None:
     checks = "CALL[a]: p99 < 1s, CALL: p99 < 1"
     (tmp_path / "locust.conf").write_text(f"# sio-check = CALL: count > 1\nsio-check = [{checks}]\n")
