@@ -31,7 +31,7 @@ from sioload.swarm.interrupts import Interrupts, leave_terminal
 from sioload.swarm.local import Local
 from sioload.swarm.master import Master
 from sioload.swarm.options import add_options, checks_of
-from sioload.swarm.outputs import CsvFiles
+from sioload.swarm.outputs import CsvFiles, save_json
 from sioload.swarm.processes import forked
 from sioload.swarm.producer import raise_descriptor_limit
 from sioload.swarm.single import Single
@@ -55,6 +55,7 @@ def install() -> None:
     replace_rounding()
     know_options()
     locust.stats.StatsCSVFileWriter = CsvFiles  # type: ignore[misc]
+    locust.stats.save_stats_json = save_json
     events: Any = locust.events
     keep_early(events)
     events.init_command_line_parser.add_listener(lambda parser, **_: add_options(parser))

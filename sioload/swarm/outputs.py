@@ -153,6 +153,18 @@ class CsvFiles(locust.stats.StatsCSVFileWriter):
             logger.error("sioload: %s", fault)
 
 
+def write_json(stats: Any, stem: str) -> str | None:
+    """Write what Locust writes for `--json-file`, which forgets all by that; returns why it could not be."""
+    rows = [row.serialize() for row in stats.entries.values() if row.num_requests or row.num_failures]
+    return write_whole(f"{stem}.json", json.dumps(rows, indent=4))
+
+
+def save_json(stats: Any, filename: str) -> None:
+    """In place of Locust's own, which would end the process by an exception before the summary."""
+    if (fault := write_json(stats, filename)) is not None:
+        logger.error("sioload: %s", fault)
+
+
 def take_over_html(options: Any) -> str | None:
     """The path of Locust's HTML report, which is ours to write from now on.
 
@@ -176,6 +188,8 @@ def write_locust_files(
     for files in CsvFiles.opened:
         files.write_now()
     faults = list(CsvFiles.faults)
+    if (stem := getattr(options, "json_file", None)) and (fault := write_json(environment.stats, stem)):
+        faults.append(fault)
     if html_file:
         options.html_file = html_file
         locust.html.process_html_filename(options)

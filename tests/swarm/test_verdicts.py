@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
-from swarmkit import Swarm, scene
+from swarmkit import Swarm, scene, web_counts
 
 
 @scene
@@ -79,6 +79,22 @@ def test_a_report_that_cant_be_written_is_an_error(swarm: Swarm) -> None:
     assert "can't write /dev/full" in swarm.processes[0].out
     suite = ElementTree.parse(swarm.folder / "j.xml").getroot()[0]
     assert "can't write /dev/full" in "".join(suite.itertext())
+
+
+@scene
+def test_locusts_json_that_cant_be_written_is_an_error(swarm: Swarm) -> None:
+    """It would have ended the process before the summary."""
+    (swarm.folder / "figures.json").symlink_to("/dev/full")
+    assert swarm.run(swarm.args("-t", "1s", "--json-file", "figures")) == 4, str(swarm.processes[0])
+    assert "exit code 4" in swarm.processes[0].out and "Traceback" not in swarm.processes[0].err
+    assert any("can't write figures.json" in doubt for doubt in swarm.report["untrusted"])
+
+
+@scene
+def test_locusts_json_has_the_counts_of_the_report(swarm: Swarm) -> None:
+    assert swarm.run(swarm.args("-t", "1s", "--json-file", "figures")) == 0, str(swarm.processes[0])
+    assert web_counts(json.loads((swarm.folder / "figures.json").read_text())) == swarm.counts()
+    assert swarm.html_counts() == swarm.counts()
 
 
 @scene
