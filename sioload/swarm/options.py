@@ -111,12 +111,20 @@ def _same_file(options: Any) -> str | None:
 
 
 def _unwritable(options: Any) -> str | None:
-    """Why Locust couldn't write its JSON, which would end the process before it says how the run went."""
-    try:
-        if stem := getattr(options, "json_file", None):
-            writable_file(f"{stem}.json")
-    except argparse.ArgumentTypeError as error:
-        return f"argument --json-file: {error}"
+    """Why Locust couldn't write a file of its own: it would end by a traceback, or find out after the run."""
+    html: str = getattr(options, "html_file", None) or ""
+    paths = {
+        "--json-file": (getattr(options, "json_file", None), ".json"),
+        "--csv": (getattr(options, "csv_prefix", None), "_stats.csv"),
+        "--logfile": (getattr(options, "logfile", None), ""),
+        "--html": ("" if "{" in html else html, ""),  # numbers of the run may take the place of {u}
+    }
+    for option, (path, ending) in paths.items():
+        try:
+            if path:
+                writable_file(path + ending)
+        except argparse.ArgumentTypeError as error:
+            return f"argument {option}: {error}"
     return None
 
 

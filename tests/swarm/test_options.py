@@ -45,7 +45,9 @@ def test_an_unknown_option_is_answered_by_the_nearest(tmp_path: Path) -> None:
     assert done.code == 2 and "--sio-report" in done.err, done.text
 
 
-@pytest.mark.parametrize("option", ["--sio-report", "--sio-junit", "--sio-html", "--json-file"])
+@pytest.mark.parametrize(
+    "option", ["--sio-report", "--sio-junit", "--sio-html", "--json-file", "--html", "--csv", "--logfile"]
+)
 def test_a_file_that_cant_be_written(option: str, tmp_path: Path) -> None:
     line = refused([option, "/proc/nowhere/r.json"], tmp_path)
     assert option in line and "/proc/nowhere/r.json" in line
