@@ -16,7 +16,7 @@ from sioload.net.stream import Stream
 from sioload.net.websocket import Listener as FrameListener
 from sioload.net.websocket import WebSocket
 from sioload.session.requests import Requests
-from sioload.socketio.detect import refusal
+from sioload.socketio.detect import upgrade_refusal
 
 if TYPE_CHECKING:
     from sioload.net.deadlines import Timer
@@ -134,7 +134,7 @@ class Upgrade(FrameListener):
             if status:
                 self._requests.keep_cookies(ws.response_headers)
             told = self._requests.shown(body)
-            self._listener.on_probe_failed(refusal(status, told, True) if status else end.detail)
+            self._listener.on_probe_failed(upgrade_refusal(status, told) if status else end.detail)
 
     def on_ws_drained(self, ws: WebSocket) -> None:
         """Nothing but the probe was written."""

@@ -14,6 +14,7 @@ _LENGTHS = re.compile(rb"\d{1,10}:0\{")
 _OCTETS = re.compile(rb"[\0\1][\0-\x09]{1,10}\xff(0\{|\0\{)")
 _TITLE = re.compile(rb"(?is)<title>\s*(?:\d{3}\b)?([^<]{1,200})")
 _STATUSES = {"error", *(status.phrase.lower() for status in HTTPStatus)}
+_DROPPED = " (does a proxy drop the header Upgrade? sioload doctor names the lines to add)"
 _ROOT_TOO = b"\0\x02\xff40"
 
 
@@ -104,7 +105,8 @@ def leads_on(status: int, body: bytes) -> bool:
 
 def refuses_transport(status: int, body: bytes) -> bool:
     """Whether an answer says that the server's polling is switched off."""
-    return status == 400 and (b"Transport unknown" in body or b"Invalid transport" in body)
+    said = b"Transport unknown" in body or b"Invalid transport" in body
+    return status == 400 and said and not lacks_upgrade(body)
 
 
 def refuses_origin(status: int, body: bytes) -> bool:
@@ -118,10 +120,15 @@ def unknown_namespace(reason: str) -> bool:
 
 
 def lacks_upgrade(body: bytes) -> bool:
-    """Whether that is what Node or python-socketio say of a websocket without its header Upgrade."""
-    return any(
-        said in body for said in (b"Bad request", b"nvalid websocket upgrade", b"missing Upgrade header")
+    """Whether that is what Node or python-socketio (the third: 4.x) say of a websocket without its header
+    Upgrade."""
+    words = (
+        b"Bad request",
+        b"nvalid websocket upgrade",
+        b"Invalid transport websocket",
+        b"missing Upgrade header",
     )
+    return any(said in body for said in words)
 
 
 def unknown_session(status: int, body: bytes) -> bool:
@@ -133,6 +140,20 @@ def refusal(status: int, body: bytes, websocket: bool = False) -> str:
     """What an HTTP error says (in answer to the handshake of a websocket, or to another request), with a
     remedy where the cause is known."""
     return said(status, body) + _remedy(status, body, websocket)
+
+
+def upgrade_refusal(status: int, body: bytes) -> str:
+    """What a session's upgrade was answered with, with a remedy.
+
+    Without its header Upgrade, python-socketio 4 takes it for a poll, and 5 says what it also says of a
+    transport that is switched off.
+    """
+    if status == 200:
+        return f"HTTP 200{_DROPPED}"
+    if status == 400 and b"Invalid transport" in body:
+        which = "does a proxy drop the header Upgrade, or is websocket switched off on the server?"
+        return f"{said(status, body)} ({which} sioload doctor tells)"
+    return refusal(status, body, True)
 
 
 def said(status: int, body: bytes) -> str:
@@ -173,7 +194,7 @@ def _remedy(status: int, body: bytes, websocket: bool) -> str:
     if refuses_origin(status, body):
         return " (give one that it accepts in the option headers, or as --header 'Origin: https://the.site')"
     if websocket and status == 400 and lacks_upgrade(body):
-        return " (does a proxy drop the header Upgrade? sioload doctor names the lines to add)"
+        return _DROPPED
     if websocket and says_nothing(status, body):
         return " (ASGI servers don't say why: sioload doctor asks by polling too)"
     if status == 400 and b"SSL certificate" in body[:2000]:

@@ -322,7 +322,7 @@ PASSING = (
 SHORT = ("--users", "1", "--run-time", "3s", "--emit", "echo", "--data", "1", "--ack")
 
 
-@pytest.mark.parametrize("kind", ["sio4", "sio2"])
+@pytest.mark.parametrize("kind", ["sio4", "sio2", "pysio4"])
 def test_a_proxy_that_drops_the_header_upgrade(kind: str, servers: Callable[..., serverkit.Server]) -> None:
     with serverkit.nginx(servers(kind).port) as url:
         (fault,) = examine(url, code=0)["faults"]
