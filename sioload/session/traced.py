@@ -110,8 +110,10 @@ class TracedRequests(Requests):
         return self._veiled(self.generation.encode_frame(packet))
 
     def _veiled(self, text: str | bytes) -> str | bytes:
-        if not isinstance(text, str) or not self.trace.veiled:
+        if not self.trace.veiled:
             return text
+        if isinstance(text, bytes):  # of another parser, whose texts stand in there as they are
+            return self.discreet(text.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         if not self.sid and text[:1] == "0":  # the open packet, which tells the session's id
             text = _ID.sub(HIDDEN, text)
         return self.discreet(text)

@@ -254,3 +254,19 @@ def test_what_a_hook_confided_is_hidden_also_once_no_request_can_follow(refuses:
     traced = [entry.text for entry in user.sio_trace.take(perf_counter())]
     told = f"{failed} {traced} {raised and raised.value}"
     assert told.count("(hidden)") >= 3 and CANARY not in told and basic not in told, told
+
+
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
+def test_what_was_confided_is_hidden_in_binary_packets_too(transport: str) -> None:
+    """Those of msgpack; their bytes stay as they are but for that."""
+    token, user = CANARY + "-é€😀", Hooked()
+    options = {"version": 4, "transports": [transport], "parser": "msgpack", "auth": {"token": token}}
+    with serverkit.running("sio4", "--msgpack") as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, options, url=server.url, user=user)
+        sio.connect()
+        assert sio.call("echo", {"again": token, "bytes": bytes(range(256))})
+        sio.disconnect()
+    told = [entry.text for entry in user.sio_trace.take(perf_counter())]
+    packets = b"|".join(text for text in told if isinstance(text, bytes))
+    assert packets.count(b"(hidden)") == 3 and CANARY.encode() not in packets, packets
+    assert packets.count(bytes(range(256))) == 2 and b"\xe2\x82\xac" not in packets, packets
