@@ -15,8 +15,9 @@ from requests.adapters import HTTPAdapter
 
 from sioload.doctor.diagnosis import Diagnosis, is_login
 from sioload.engineio.cookies import unsent
-from sioload.engineio.packet import undouble
+from sioload.engineio.packet import Handshake, undouble
 from sioload.engineio.urls import Endpoint, Request, parse_url, redirected, stays, with_token, without_engines
+from sioload.measure.trace import Trace
 from sioload.net.tls import hush_requests, tls_context
 from sioload.net.tunnel import unused
 from sioload.options import Limits, Options
@@ -48,6 +49,18 @@ class _Adapter(HTTPAdapter):
 
     def cert_verify(self, *_: Any) -> None:
         """The context says all of it; Requests trusts whom its own list names."""
+
+
+class Followed:
+    """The user of a client whose packets are kept, that of the session's opening among them."""
+
+    def __init__(self) -> None:
+        self.sio_trace = Trace(0, perf_counter, veiled=False)
+
+    def handshake(self, generation: Generation) -> Handshake | None:
+        """What the last session was opened with; None if there was none."""
+        entries = [entry for entry in self.sio_trace.take(perf_counter()) if entry.reading.kind == "open"]
+        return generation.parse_handshake(str(entries[-1].text)[1:]) if entries else None
 
 
 class Asker:

@@ -14,7 +14,7 @@ import gevent
 import requests
 
 from sioload.client.api import SocketIOClient
-from sioload.doctor.asking import TIMEOUT, Asker, reachable, speaks_tls, timed
+from sioload.doctor.asking import TIMEOUT, Asker, Followed, reachable, speaks_tls, timed
 from sioload.doctor.diagnosis import (
     PASS_UPGRADE,
     STICKY,
@@ -263,14 +263,18 @@ class Examination:
         options = self._options.but(
             transports=transports, version="auto", connect_timeout=2 * TIMEOUT, reconnection=False
         )
-        client = SocketIOClient(self._fleet, options, url=self._url)
+        user = Followed()
+        client = SocketIOClient(self._fleet, options, url=self._url, user=user)
         try:
             client.connect(namespaces=[self._namespace])
         except ConnectError:
             pass  # what was found is tried again, and its fault named there
         else:
             client.disconnect()
-        return next(iter(self._fleet.generations.values()), None)
+        for generation in self._fleet.generations.values():
+            self._describe(generation, user.handshake(generation))
+            return generation
+        return None
 
     def _describe(self, generation: Generation, handshake: Handshake | None) -> None:
         found = self.found

@@ -68,8 +68,11 @@ def test_sees_that_older_clients_are_allowed(servers: Callable[..., serverkit.Se
 def test_says_which_transport_is_disabled(
     kind: str, speaks: str, servers: Callable[..., serverkit.Server]
 ) -> None:
-    found = examine(servers(kind, "--transports", "websocket").url, code=0)
+    beats = ("--ping-interval", "7000", "--ping-timeout", "3000")
+    found = examine(servers(kind, "--transports", "websocket", *beats).url, code=0)
     assert found["socket_io"] == speaks
+    assert (found["ping_interval_s"], found["ping_timeout_s"]) == (7, 3)
+    assert found["max_payload"] == (1_000_000 if kind == "sio4" else None)
     assert found["transports"]["websocket"] == "works"
     assert "disabled" in found["transports"]["polling"]
     assert any("--transports websocket" in fault["remedy"] for fault in found["faults"])
