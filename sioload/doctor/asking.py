@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
+from http.client import BadStatusLine
 from time import perf_counter, time
 from typing import Any
 
@@ -13,11 +14,12 @@ import gevent
 import requests
 from requests.adapters import HTTPAdapter
 
-from sioload.doctor.diagnosis import Diagnosis, is_login
+from sioload.doctor.diagnosis import Diagnosis, cause_of, is_login
 from sioload.engineio.cookies import unsent
 from sioload.engineio.packet import Handshake, undouble
 from sioload.engineio.urls import Endpoint, Request, parse_url, redirected, stays, with_token, without_engines
 from sioload.measure.trace import Trace
+from sioload.net.http import SETTINGS
 from sioload.net.tls import hush_requests, tls_context
 from sioload.net.tunnel import unused
 from sioload.options import Limits, Options
@@ -215,6 +217,16 @@ def reachable(endpoint: Endpoint, options: Options, found: Diagnosis) -> bool:
                 reasons.append((error.strerror or "timed out").lower())
     found.fault(f"nothing answers on {host} port {port} ({reasons[-1]})", start)
     return False
+
+
+def otherwise_spoken(endpoint: Endpoint, error: Exception) -> tuple[str, str] | None:
+    """What a port speaks that didn't answer in HTTP/1.1, and what to do; None if that isn't known."""
+    if not endpoint.tls and speaks_tls(endpoint):
+        return "the port speaks TLS", "use https:// or wss:// in the URL"
+    answer = cause_of(error, BadStatusLine)
+    if answer is not None and str(answer)[3:9] == SETTINGS.decode():
+        return "the port speaks HTTP/2 alone", "let it speak HTTP/1.1 too, as Socket.IO's clients do"
+    return None
 
 
 def speaks_tls(endpoint: Endpoint) -> bool:

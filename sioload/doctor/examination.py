@@ -14,7 +14,7 @@ import gevent
 import requests
 
 from sioload.client.api import SocketIOClient
-from sioload.doctor.asking import TIMEOUT, Asker, Followed, reachable, speaks_tls, timed
+from sioload.doctor.asking import TIMEOUT, Asker, Followed, otherwise_spoken, reachable, timed
 from sioload.doctor.diagnosis import (
     PASS_UPGRADE,
     STICKY,
@@ -146,8 +146,8 @@ class Examination:
             self._refused_by_proxy(int(status[1]) if status else 0)
             return None
         except requests.exceptions.RequestException as error:
-            if not self._endpoint.tls and speaks_tls(self._endpoint):
-                self.found.fault("the port speaks TLS", "use https:// or wss:// in the URL")
+            if (other := otherwise_spoken(self._endpoint, error)) is not None:
+                self.found.fault(*other)
                 return None
             closed = cause_of(error, ConnectionError) is not None
             if closed and (opened := self._otherwise()) is not None:

@@ -18,6 +18,8 @@ from sioload.options import Limits
 
 #: Bytes of framing that a byte of a chunked body may come with: "1\r\nx\r\n" and a little more.
 FRAMING = 8
+#: What a server of HTTP/2 begins with, behind the length of that frame (RFC 9113, section 3.4).
+SETTINGS: Final = b"\4\0\0\0\0\0"
 
 
 class Response:
@@ -152,7 +154,8 @@ class HTTPConnection:
                 self.alive = False
                 self._complete()
             else:
-                self._fail(f"not HTTP: {error}"[:80])
+                http2 = data[3:9] == SETTINGS
+                self._fail("the port speaks HTTP/2 alone" if http2 else f"not HTTP: {error}"[:80])
         else:
             if self._ended:
                 if self._taken == len(data):

@@ -339,6 +339,20 @@ def test_a_proxy_that_drops_the_header_upgrade(kind: str, servers: Callable[...,
         assert examine(url, code=0)["faults"] == []
 
 
+def test_a_port_that_speaks_http2_alone() -> None:
+    """It was "not HTTP", and the remedy another scheme."""
+    listens = "function() { console.log('listening', this.address().port) }"
+    script = f"require('http2').createServer().listen(0, '127.0.0.1', {listens})"
+    with serverkit.Process([serverkit.need_node("sio4"), "-e", script]) as server:
+        url = f"http://127.0.0.1:{server.wait_for(serverkit.READY, 20).group(1)}"
+        (fault,) = examine(url, code=1)["faults"]
+        assert (fault["fault"], fault["fatal"]) == ("the port speaks HTTP/2 alone", True)
+        assert "HTTP/1.1" in fault["remedy"]
+        for transports in ("polling,websocket", "websocket"):
+            done = serverkit.run_sioload(["bench", url, *SHORT, "--transports", transports])
+            assert done.code == 1 and "CONNECT /: open: the port speaks HTTP/2 alone" in done.text, done.text
+
+
 def test_a_websocket_that_users_of_an_old_server_take_must_work(
     servers: Callable[..., serverkit.Server],
 ) -> None:
