@@ -11,7 +11,7 @@ from typing import TypeVar
 from sioload.engineio.urls import Endpoint, bare
 from sioload.net.tls import tls_reason
 from sioload.plain import Json
-from sioload.socketio.detect import unknown_namespace
+from sioload.socketio.detect import refuses_transport, unknown_namespace
 from sioload.socketio.generations import Generation
 
 _Error = TypeVar("_Error", bound=BaseException)
@@ -83,6 +83,19 @@ class Diagnosis:
     def as_dict(self) -> dict[str, Json]:
         """Plain values, for JSON."""
         return {**asdict(self), "ready": self.ready}
+
+
+def join_remedy(reason: str) -> str:
+    """What to do where neither transport joins a namespace, for this reason; "" if it tells nothing."""
+    if reason.startswith("HTTP 429"):
+        return "it, or a proxy, limits requests: let it take more from this machine"
+    if reason.startswith("HTTP 5"):
+        return "look at its logs, and at those of proxies before it, which may limit requests by this"
+    if refuses_transport(400, reason.encode()):
+        return "let the server's option transports have polling or websocket: both are switched off"
+    if "maxPayload" in reason:
+        return "let the server take more (maxHttpBufferSize), or give less (--auth)"
+    return ""
 
 
 def login_remedy(status: int, said: str, location: str = "") -> str:

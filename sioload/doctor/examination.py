@@ -21,6 +21,7 @@ from sioload.doctor.diagnosis import (
     Diagnosis,
     cause_of,
     is_login,
+    join_remedy,
     login_remedy,
     namespace_remedy,
     tls_fault,
@@ -345,10 +346,8 @@ class Examination:
         remedy = "look at the server's logs; has it another parser than JSON's (a test's option parser)?"
         if "refused" in self._failures:
             remedy = namespace_remedy(generation, reason)
-        elif reason.startswith("HTTP 429"):
-            remedy = "it, or a proxy, limits requests: let it take more from this machine"
-        elif reason.startswith("HTTP 5"):
-            remedy = "look at its logs, and at those of proxies before it, which may limit requests by this"
+        elif told := join_remedy(reason):
+            reason, remedy = reason.partition(" (switched off")[0], told
         elif self._kicked:
             remedy = "look for what it checks after the connect: a token (--auth, the URL's query), a cookie"
         elif "server" in self._failures and generation.binary:

@@ -339,6 +339,29 @@ def test_a_proxy_that_drops_the_header_upgrade(kind: str, servers: Callable[...,
         assert examine(url, code=0)["faults"] == []
 
 
+def test_a_server_that_takes_neither_transport() -> None:
+    """The remedy was to name the other one, and to look for another parser."""
+    listens = "function() { console.log('listening', this.address().port) }"
+    script = (
+        "const server = require('http').createServer();"
+        "new (require('sio4').Server)(server, { transports: ['webtransport'] });"
+        f"server.listen(0, '127.0.0.1', {listens})"
+    )
+    argv = [serverkit.need_node("sio4"), "-e", script]
+    with serverkit.Process(argv, cwd=serverkit.SERVERS) as server:
+        port = server.wait_for(serverkit.READY, 20).group(1)
+        (fault,) = examine(f"http://127.0.0.1:{port}", code=1)["faults"]
+    assert fault["fault"] == "namespace / can't be joined: HTTP 400: Transport unknown"
+    assert "both are switched off" in fault["remedy"]
+
+
+def test_credentials_above_the_servers_max_payload(servers: Callable[..., serverkit.Server]) -> None:
+    url = servers("sio4", "--max-payload", "50").url
+    (fault,) = examine(url, "--auth", json.dumps({"token": "x" * 50}), code=1)["faults"]
+    assert "above the server's maxPayload of 50" in fault["fault"]
+    assert "maxHttpBufferSize" in fault["remedy"] and "parser" not in fault["remedy"]
+
+
 def test_a_port_that_speaks_http2_alone() -> None:
     """It was "not HTTP", and the remedy another scheme."""
     listens = "function() { console.log('listening', this.address().port) }"
