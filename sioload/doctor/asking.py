@@ -24,6 +24,7 @@ from sioload.net.tls import hush_requests, tls_context
 from sioload.net.tunnel import unused
 from sioload.options import Limits, Options
 from sioload.session.requests import MOVES
+from sioload.socketio.detect import refuses_transport
 from sioload.socketio.generations import VERSIONS, Generation
 
 #: Seconds that one question may take.
@@ -84,6 +85,11 @@ class Asker:
         self.unsent: list[str] = []
         self._context = tls_context(options)
         hush_requests(options)
+
+    def disabled(self, transport: str) -> bool:
+        """Whether the server says that a transport is switched off: ASGI servers don't, to a websocket."""
+        answer = self.ask(f"EIO=4&transport={transport}", cookies=dict(self.options.cookies))
+        return refuses_transport(answer.status_code, answer.content)
 
     def ask(self, parameters: str = "", below: str = "", **more: Any) -> requests.Response:
         """A request of the engine's (`below` its path), behind the queries of URL and options."""

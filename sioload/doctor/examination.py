@@ -332,6 +332,8 @@ class Examination:
         """Note that of the two transports this one works."""
         other = "websocket" if name == "polling" else "polling"
         state, wanted = self.found.transports[other], self._options.transports == (other,)
+        if state.startswith("HTTP 403") and self._asker.disabled(other):
+            state = self.found.transports[other] = "disabled on the server"
         if handshake is not None and not generation.upgrade and other in handshake.upgrades:
             wanted = other in self._options.transports  # of 0.9 it is taken then, and no other follows
         if name == "polling" and lacks_upgrade(state.encode()):

@@ -78,6 +78,20 @@ def test_says_which_transport_is_disabled(
     assert any("--transports websocket" in fault["remedy"] for fault in found["faults"])
 
 
+def test_says_that_websocket_is_disabled_where_its_refusal_says_nothing(
+    servers: Callable[..., serverkit.Server],
+) -> None:
+    """ASGI servers refuse websockets by a bare 403, and runs that met it name doctor, which told no more."""
+    bare = "if ($http_upgrade) { return 403; }"
+    for options, told in ((("--transports", "polling"), "disabled on the server"), ((), "HTTP 403")):
+        with serverkit.nginx(servers("pysio5", *options).port, location=bare) as url:
+            found = examine(url, code=0)
+        (fault,) = found["faults"]
+        assert found["transports"]["websocket"].startswith(told), found
+        assert fault["fault"].startswith(f"websocket doesn't work: {told}"), found
+        assert fault["remedy"] == "test with --transports polling"
+
+
 @pytest.mark.parametrize("kind", ["sio1", "sio2", "sio4"])
 def test_says_that_the_server_offers_no_upgrade(kind: str, servers: Callable[..., serverkit.Server]) -> None:
     """It was waited for, and looked for at proxies."""
