@@ -19,6 +19,10 @@ from sioload.socketio.jsontext import loads
 
 #: Bytes of a file that is read.
 LARGEST: Final = 256 << 20
+#: Seconds by which the zones of the world differ, at least.
+_ZONES: Final = 900
+#: Seconds since the epoch before which no browser recorded anything; what is less counts from elsewhere.
+_NO_TIME: Final = 1e9
 
 
 def log_of(data: bytes, name: str) -> Mapping[str, Json]:
@@ -51,6 +55,14 @@ def number_of(value: object) -> float:
 
 @dataclass(slots=True)
 class Entry:
+    """One of them.
+
+    Attributes:
+        at, until: seconds since the epoch.
+        zone: its time names one.
+        shift: what the times of its frames lack to seconds since the epoch.
+    """
+
     at: float
     until: float
     url: SplitResult
@@ -59,6 +71,8 @@ class Entry:
     kind: str
     frames: list[Json]
     is_socket: bool
+    zone: bool
+    shift: float = 0.0
 
 
 def entries_of(log: Mapping[str, Json]) -> Iterator[Entry]:
@@ -66,14 +80,35 @@ def entries_of(log: Mapping[str, Json]) -> Iterator[Entry]:
     for raw in listed(log.get("entries")):
         entry = mapping(raw)
         request, response = mapping(entry.get("request")), mapping(entry.get("response"))
-        at = _moment(entry.get("startedDateTime"))
+        began = entry.get("startedDateTime")
+        at = time_of(began)
         kind = text_of(entry.get("_resourceType")).lower()
         url = _url_of(request.get("url"))
         if url is None:
             continue
         socket = kind == "websocket" or "_webSocketMessages" in entry or url.scheme in ("ws", "wss")
         until = at + max(0.0, number_of(entry.get("time"))) / 1000
-        yield Entry(at, until, url, request, response, kind, listed(entry.get("_webSocketMessages")), socket)
+        frames = listed(entry.get("_webSocketMessages"))
+        yield Entry(at, until, url, request, response, kind, frames, socket, _names_zone(began))
+
+
+def set_right(entries: list[Entry]) -> None:
+    """Make the times of a file those of one clock: the first frame of a socket comes soon after its request.
+
+    Times that name no zone are taken for those of this machine, which may be another's; and the times of
+    frames may count from anywhere.
+    """
+    for entry in entries:
+        times = (time_of(mapping(frame).get("time")) for frame in entry.frames)
+        first = next((at for at in times if at), 0.0)
+        zones = round((first - entry.at) / _ZONES) * _ZONES
+        if not first or not entry.at or not zones:
+            continue
+        if first < _NO_TIME:
+            entry.shift = entry.at - first
+        elif not entry.zone:
+            for each in entries:
+                each.at, each.until = each.at + zones, each.until + zones
 
 
 def _url_of(value: object) -> SplitResult | None:
@@ -102,6 +137,13 @@ def _moment(value: object) -> float:
         return datetime.fromisoformat(text_of(value)).timestamp()
     except (ValueError, OverflowError, OSError):
         return 0.0
+
+
+def _names_zone(value: object) -> bool:
+    try:
+        return datetime.fromisoformat(text_of(value)).tzinfo is not None
+    except ValueError:
+        return True
 
 
 def headers_of(side: Mapping[str, Json]) -> list[tuple[str, str]]:

@@ -25,6 +25,7 @@ from sioload.importing.entries import (
     log_of,
     number_of,
     parameters,
+    set_right,
     time_of,
 )
 from sioload.importing.fields import listed, mapping, text_of
@@ -139,7 +140,9 @@ def read_har(data: bytes, name: str) -> Recording:
     said = " ".join(str(creator.get(key, "")) for key in ("name", "version") if creator.get(key))
     recording = Recording(said[:60] or "an unknown program")
     reader = _Reader(recording)
-    for entry in sorted(entries_of(log), key=lambda entry: entry.at):
+    entries = list(entries_of(log))
+    set_right(entries)
+    for entry in sorted(entries, key=lambda entry: entry.at):
         reader.take(entry)
     reader.finish()
     packets = [each.packet for session in recording.sessions for each in session.said]
@@ -287,7 +290,8 @@ class _Reader:
                 or frame.get("opcode") in _CONTROL
             ):
                 continue
-            at = time_of(frame.get("time")) or at
+            given = time_of(frame.get("time"))
+            at = given + entry.shift if given else at
             session.ended = max(session.ended, at)
             try:
                 whole = base64.b64decode(data, validate=True) if frame.get("opcode") == 2 else data

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgpack
 import pytest
+import serverkit
 from importkit import (
     BEGUN,
     RECORDINGS,
@@ -398,6 +399,37 @@ def test_frames_stand_where_they_were_however_their_time_is_written(tmp_path, ca
     places = [script.index(step) for step in ('post("/login")', 'emit("a")', 'emit("b")')]
     assert places == sorted(places)
     assert "Left out" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu"])
+def test_times_that_name_no_zone_are_of_the_clock_of_the_frames(tmp_path, zone):
+    """Read in another zone, such a page logged in hours after it had talked, and slept until then."""
+    sent = int((BEGUN + 2) * 1000)
+    entries = [
+        asked(-3.0, "POST", "/login"),
+        joined(0.0, (1.0, "send", '42["a"]'), (2.0, "receive", f'42["b",{{"at":{sent}}}]')),
+        asked(6.0, "POST", "/bye"),
+    ]
+    for entry in entries:
+        entry["startedDateTime"] = entry["startedDateTime"].removesuffix("+00:00")
+    (tmp_path / "a.har").write_text(json.dumps({"log": {"entries": entries}}))
+    argv = ["import", str(tmp_path / "a.har"), "-o", str(tmp_path / "out")]
+    done = serverkit.run_sioload(argv, 60, cwd=tmp_path, env={"TZ": zone})
+    assert done.code == 0, done.text
+    script = (tmp_path / "out" / "locustfile.py").read_text()
+    places = [script.index(step) for step in ('post("/login")', 'emit("a")', 'post("/bye")')]
+    assert places == sorted(places)
+    assert "self.sio.sleep(5)" in script and "sent_at=" in script
+
+
+def test_frames_may_be_timed_since_their_socket_was_opened():
+    """They stood half a century before everything else."""
+    entry = joined(0.0, (1.0, "send", '42["a"]'), (3.5, "send", '42["b"]'))
+    for frame in entry["_webSocketMessages"]:
+        frame["time"] -= BEGUN
+    script = script_of(asked(-3.0, "POST", "/login"), entry)
+    places = [script.text.index(step) for step in ('post("/login")', 'emit("a")', "sleep(2.5)", 'emit("b")')]
+    assert places == sorted(places)
 
 
 def test_events_of_another_connection_are_named(tmp_path, capsys):
