@@ -39,8 +39,10 @@ _LIMITS: Final = Limits()
 _FRAMELESS: Final = "websockets whose frames aren't in the file (Chrome and Playwright 1.61 record them)"
 #: Parameters of Engine.IO's own.
 ENGINE_PARAMETERS: Final = frozenset(("EIO", "transport", "t", "sid", "b64", "j"))
-#: Opcodes of close, ping and pong.
-_CONTROL: Final = (8, 9, 10)
+#: Opcodes of close, ping and pong, and that of what a browser complains of.
+_CONTROL: Final = (8, 9, 10, -1)
+#: Opcodes as some recorders write them.
+_OPCODES: Final = {"2": 2, "binary": 2, "8": 8, "close": 8, "9": 9, "ping": 9, "10": 10, "pong": 10}
 #: 0.9: /socket.io/1/ and then the transport and the session.
 _V0_PATH: Final = re.compile(r"(.*/)1/(?:(websocket|xhr-polling)/([^/]+)/?)?")
 
@@ -283,18 +285,18 @@ class _Reader:
         used, at = False, entry.at
         for raw in entry.frames:
             frame = mapping(raw)
-            data, kind = frame.get("data"), frame.get("type")
-            if (
-                kind not in ("send", "receive")
-                or not isinstance(data, str)
-                or frame.get("opcode") in _CONTROL
-            ):
+            data, kind, opcode = frame.get("data"), frame.get("type"), frame.get("opcode")
+            opcode = _OPCODES.get(opcode.lower(), 1) if isinstance(opcode, str) else opcode
+            if opcode in _CONTROL:
+                continue
+            if kind not in ("send", "receive") or not isinstance(data, str):
+                self._miss("frames without a text, or whose type is neither `send` nor `receive`")
                 continue
             given = time_of(frame.get("time"))
             at = given + entry.shift if given else at
             session.ended = max(session.ended, at)
             try:
-                whole = base64.b64decode(data, validate=True) if frame.get("opcode") == 2 else data
+                whole = base64.b64decode(data, validate=True) if opcode == 2 else data
                 packet = session.generation.decode_frame(whole)
             except (ProtocolError, ValueError) as error:
                 self._miss(f"frames: {error}")

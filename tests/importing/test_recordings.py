@@ -432,6 +432,36 @@ def test_frames_may_be_timed_since_their_socket_was_opened():
     assert places == sorted(places)
 
 
+@pytest.mark.parametrize("text, binary", [("text", "binary"), ("TEXT", "BINARY"), ("1", "2")])
+def test_an_opcode_may_be_a_name(tmp_path, capsys, text, binary):
+    """A binary frame was taken for a text, and the event that it belonged to was lost."""
+    announced = '451-["file",{"_placeholder":true,"num":0}]'
+    entry = joined(
+        0.0, (1.0, "send", announced), (1.0, "send", b64encode(b"abc").decode()), (2.0, "send", "x")
+    )
+    frames = entry["_webSocketMessages"]
+    for frame in frames:
+        frame["opcode"] = text
+    frames[-2]["opcode"], frames[-1]["opcode"] = binary, "ping"
+    (tmp_path / "a.har").write_text(json.dumps({"log": {"entries": [entry]}}))
+    assert main(["import", str(tmp_path / "a.har"), "-o", str(tmp_path / "out")]) == 0
+    script = Script((tmp_path / "out" / "locustfile.py").read_text())
+    assert [(sent.event, sent.data) for sent in script.sent] == [("file", "b'abc'")]
+    assert "Left out" not in capsys.readouterr().out
+
+
+def test_frames_that_cannot_be_read_are_named(tmp_path, capsys):
+    """Those of another spelling were left out without a word, where others could be read."""
+    entry = joined(0.0, (1.0, "send", '42["a"]'), (2.0, "sent", '42["b"]'), (3.0, "send", '42["c"]'))
+    frames = entry["_webSocketMessages"]
+    frames[-1]["payload"] = frames[-1].pop("data")
+    frames.append({"type": "error", "opcode": -1, "data": "Invalid frame header", "time": BEGUN + 4})
+    (tmp_path / "a.har").write_text(json.dumps({"log": {"entries": [entry]}}))
+    assert main(["import", str(tmp_path / "a.har"), "-o", str(tmp_path / "out")]) == 0
+    left = capsys.readouterr().out.partition("Left out:")[2]
+    assert "2 frames without a text, or whose type is neither `send` nor `receive`" in left
+
+
 def test_events_of_another_connection_are_named(tmp_path, capsys):
     """They have no handler, and so no time of a push: handlers of a class are of its own connection."""
     one = joined(0.0, (1.0, "send", '42["a"]'), (2.0, "receive", '42["own"]'))
