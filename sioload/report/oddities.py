@@ -160,6 +160,11 @@ _ENDS: Final = {
 #: Row and failure, the remedy, and how near it is to the cause of others.
 _REMEDIES: Final = (
     ("maxPayload|payload too large", "send less, or raise maxHttpBufferSize on the server", 4),
+    (
+        r"can't be sent|is reserved|^(?:EMIT|CALL|REPLY) .*: the parser",
+        "the server was never told: mend what the script sends",
+        4,
+    ),
     (r"asked for an ack", "return the answer from an @on handler of that event", 3),
     (r"\(handler\)|\(hook\)|\(callback\)", "the script's own code raised: mend it there", 3),
     (r"unexpected reply", "the answer isn't what `ok` wants: look at it above", 3),

@@ -291,6 +291,27 @@ def test_an_emit_before_anything_is_connected(node4: serverkit.Server, tmp_path:
         ["EMIT join: not connected: call connect() first", "self.sio.connect() goes before it"])  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("start", "body", "failure"),
+    [
+        ("pass", "self.sio.emit('disconnect')", "EMIT disconnect: 'disconnect' is reserved"),
+        ("pass", "self.sio.call('echo', {1})", "CALL echo: data[0]: set can't be sent as JSON"),
+        (
+            "self.sio.connect(auth={'a': {1}})",
+            "pass",
+            "CONNECT /: connect: auth.a: set can't be sent as JSON",
+        ),
+    ],
+)
+def test_what_was_never_sent(
+    node4: serverkit.Server, tmp_path: Path, start: str, body: str, failure: str
+) -> None:
+    """No log of the server's tells of it."""
+    said = mistaken(tmp_path, node4.url, start=start, body=body)
+    has(said, [failure, "→ the server was never told: mend what the script sends"])
+    assert said.count("→") == 1, said
+
+
 def test_a_login_that_failed(node4: serverkit.Server, tmp_path: Path) -> None:
     start = "self.client.post('/logn'); self.sio.connect(namespaces=['/private'])"
     has(mistaken(tmp_path, node4.url, start=start), ["POST /logn", "404", "login"])
