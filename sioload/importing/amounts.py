@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from sioload.importing.conversation import Column, Conversation, Joined, Made, Think, Value, Variable
+from sioload.importing.layout import said
 from sioload.importing.templates import Templates
 from sioload.plain import Json
 
@@ -38,6 +40,18 @@ def seconds_of_time(value: Json) -> float | None:
         return None
     unit = found[2] or ""
     return float(found[1]) * (0.001 if unit[:2] in ("ms", "mi") and unit[:3] != "min" else _UNITS[unit[:1]])
+
+
+def weight_of(given: Json, what: str, leave: Callable[[str], None]) -> int:
+    """The whole part of a weight, as Artillery has it."""
+    text = said(str(given), 40)
+    if "{{" in text:
+        leave(f"{what} {text} is no number: 1 instead")
+        return 1
+    weight = int(number_of(given))
+    if weight < 1:
+        leave(f"{what} {text}, so no user has it")
+    return weight
 
 
 def pause_of(given: Json, templates: Templates, made: Conversation) -> Think | None:

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from sioload.errors import UsageError
 from sioload.importing import settings
-from sioload.importing.amounts import is_number, jittered, number_of, pause_of
+from sioload.importing.amounts import is_number, jittered, pause_of, weight_of
 from sioload.importing.answers import judge_emit, judge_request, name_unread
 from sioload.importing.calls import name_of
 from sioload.importing.conversation import (
@@ -43,6 +43,7 @@ from sioload.importing.summary import steps_told
 from sioload.importing.templates import Templates
 from sioload.importing.yamltext import read_yaml
 from sioload.plain import Json
+from sioload.socketio.codec import RESERVED
 
 _METHODS: Final = ("get", "post", "put", "patch", "delete", "head")
 #: Steps, in Artillery's order, and the keys that are read beside each (beside an emit: `answers`).
@@ -158,7 +159,7 @@ class _Script:
                 f"scenario {said(name, 40)}: the engine {said(engine, 30)} has nothing to do with Socket.IO"
             )
             return None
-        weight = self._weight(raw.get("weight", 1), f"scenario {said(name, 40)}: weight")
+        weight = weight_of(raw.get("weight", 1), f"scenario {said(name, 40)}: weight", self._leave)
         if weight < 1:
             return None
         self._functions = {}
@@ -191,17 +192,6 @@ class _Script:
         kind.feeds = [feed.name for feed in self._made.feeds if feed.name in asked and not feed.whole]
         kind.feeds += [self._columns.feed] if self._columns.feed in asked else []
         return kind
-
-    def _weight(self, given: Json, what: str) -> int:
-        """Its whole part, as Artillery has it."""
-        text = said(str(given), 40)
-        if "{{" in text:
-            self._leave(f"{what} {text} is no number: 1 instead")
-            return 1
-        weight = int(number_of(given))
-        if weight < 1:
-            self._leave(f"{what} {text}, so no user has it")
-        return weight
 
     def _steps(self, raw: Json) -> list[Step]:
         found: list[Step] = []
@@ -336,6 +326,8 @@ class _Script:
             args = [box["data"]] if "data" in box else []
         if event in ("", None):
             return self._senseless(f"emit {said(str(given), 60)}: no channel")
+        if event in RESERVED:
+            return self._senseless(f"emit {event}: a name of Socket.IO's own, which no client may emit")
         namespace = text_of(raw.get("namespace", mapping(given).get("namespace"))) or "/"
         step = Emit(str(event), [self._own(arg) for arg in args], self._namespace(namespace))
         response = mapping(raw.get("response", mapping(given).get("response")))

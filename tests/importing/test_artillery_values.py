@@ -679,3 +679,14 @@ def test_users_that_may_fail_are_those_that_connect_too(tmp_path, capsys):
     texts = [check.text for check in checks]
     assert texts == ["CONNECT: fail_ratio <= 1%", "CONNECT: failures < 3"]
     assert "config.ensure.p95" in capsys.readouterr().out.partition("Left out:")[2]
+
+
+def test_a_name_of_the_protocols_own_is_not_emitted(tmp_path, capsys):
+    """Authors take `disconnect` for what ends a session; such an emit failed in each turn of the script."""
+    flow = "{emit: {channel: disconnect}}, {emit: [connect, 1], acknowledge: true}, {emit: [disconnected]}"
+    script = imported_text(tmp_path, f"{HEAD}scenarios: [{{engine: socketio, flow: [{flow}]}}]\n")
+    assert [sent.event for sent in script.sent] == ["disconnected"]
+    left = capsys.readouterr().out.partition("Left out:")[2]
+    for name in ("disconnect", "connect"):
+        told = f"emit {name}: a name of Socket.IO's own, which no client may emit"
+        assert f"  {told}\n" in left and f"# {told}: not translated\n" in script.text
