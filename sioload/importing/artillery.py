@@ -110,11 +110,14 @@ class _Script:
                 once = "steps that run once for a test: a listener of Locust's test_start is the place"
                 self._leave(f"{said(key, 40)}: {once if key in ('before', 'after') else 'not translated'}")
         for number, raw in enumerate(self._whole["scenarios"], 1):
-            kind = self._scenario(mapping(raw), number)
+            where = f"scenario {number}"
+            settings.name_misshapen({where: raw}, {where: dict}, "", self._leave)
+            kind = self._scenario(raw, number) if isinstance(raw, dict) else None
             if kind is not None:
                 made.kinds.append(kind)
         if not made.kinds:
-            raise UsageError(f"{made.source}: no scenario with steps for Socket.IO or HTTP")
+            why = "; ".join(each for each in self._left if each[:9] == "scenario ") or "its list is empty"
+            raise UsageError(f"{made.source}: no scenario that can be translated: {said(why, 150)}")
         take_load(self._config, made, self._leave)
         if self._columns:
             made.feeds.append(accounts(self._columns, self._columns.feed))
@@ -153,22 +156,22 @@ class _Script:
 
     def _scenario(self, raw: Mapping[str, Json], number: int) -> Kind | None:
         name = text_of(raw.get("name")) or (f"user {number}" if number > 1 else "user")
+        where = f"scenario {said(name, 40)}"
         engine = text_of(raw.get("engine")) or text_of(self._config.get("engine")) or "http"
         if engine not in _ENGINES:
-            self._leave(
-                f"scenario {said(name, 40)}: the engine {said(engine, 30)} has nothing to do with Socket.IO"
-            )
+            self._leave(f"{where}: the engine {said(engine, 30)} isn't one of {', '.join(_ENGINES)}")
             return None
-        weight = weight_of(raw.get("weight", 1), f"scenario {said(name, 40)}: weight", self._leave)
+        weight = weight_of(raw.get("weight", 1), f"{where}: weight", self._leave)
         if weight < 1:
             return None
         self._functions = {}
         kind = Kind(name[:60], weight=weight)
+        settings.name_misshapen(raw, {"flow": list, "socketio": dict}, f"{where}: ", self._leave)
         for key in raw:
             if key in ("beforeScenario", "afterScenario", "beforeRequest", "afterResponse"):
-                self._leave(f"scenario {said(name, 40)}: {key} {said(str(raw[key]), 60)} (JavaScript)")
+                self._leave(f"{where}: {key} {said(str(raw[key]), 60)} (JavaScript)")
             elif key not in ("name", "engine", "weight", "flow", "socketio"):
-                self._leave(f"scenario {said(name, 40)}: {said(key, 40)}")
+                self._leave(f"{where}: {said(key, 40)}")
         names = dict(self._templates.names)
         steps = self._steps(raw.get("flow"))
         given = settings.connection_options(
@@ -178,7 +181,7 @@ class _Script:
         self._templates.names = names  # what one scenario captures is nothing to the next
         emits = any(isinstance(step, Emit) for step in steps_of(steps))
         if engine == "http" and not emits:
-            self._leave(f"scenario {said(name, 40)}: its users open a session too, which Artillery's don't")
+            self._leave(f"{where}: its users open a session too, which Artillery's don't")
         if engine != "http" or emits or auth is not None:
             kind.start = [Connect(self._namespaces(steps), auth=auth)]
         phased = bool(self._config.get("phases"))
@@ -196,8 +199,12 @@ class _Script:
     def _steps(self, raw: Json) -> list[Step]:
         found: list[Step] = []
         for each in listed(raw):
-            # A list among the steps is one of YAML's aliases, for steps that several flows share.
-            found += self._steps(each) if isinstance(each, list) else self._step(mapping(each))
+            if isinstance(each, list):  # one of YAML's aliases, for steps that several flows share
+                found += self._steps(each)
+            elif isinstance(each, dict):
+                found += self._step(each)
+            elif each is not None:
+                found += self._senseless(f"step {said(str(each), 60)}")
         return found
 
     def _step(self, raw: Mapping[str, Json]) -> list[Step]:
@@ -223,9 +230,10 @@ class _Script:
             given = raw[kind]  # Artillery itself refuses a text, but what is meant is plain
             return self._request(kind, {"url": given} if isinstance(given, str) else mapping(given))
         for key in raw:
-            made = key in ("connect", "namespace")
-            known = "connections are made at the start" if made else "not translated"
-            self._leave(f"step {said(key, 40)}: {known}")
+            made = "connections are made at the start, as config.socketio says"
+            given = f" ({said(', '.join(mapping(raw[key])), 60)})" if mapping(raw[key]) else ""
+            known = made if key in ("connect", "namespace") else "not translated"
+            self._leave(f"step {said(key, 40)}{given}: {known}")
         return [Note(f"{said(', '.join(raw), 60)}: not translated")] if raw else []
 
     def _senseless(self, what: str) -> list[Step]:

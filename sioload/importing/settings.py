@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Mapping
+from types import UnionType
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -64,6 +65,13 @@ _TAKEN: Final = frozenset(
     ("target", "phases", "payload", "variables", "environments", "processor", "socketio", "engine",
      "engines", "timeout", "tls", "ensure", "defaults", "plugins")
 )  # fmt: skip
+#: What has to be a list, and what an object.
+_SHAPES: Final = {
+    **dict.fromkeys(("variables", "environments", "socketio", "engines", "tls", "defaults", "plugins"), dict),
+    "phases": list,
+    "payload": list | dict,
+    "ensure": dict,
+}
 _PAYLOAD: Final = frozenset(
     ("path", "fields", "order", "skipHeader", "delimiter", "cast", "skipEmptyLines", "loadAll", "name")
 )
@@ -82,6 +90,16 @@ def config_of(whole: Mapping[str, Json], environment: str, name: str) -> Mapping
         return config
     others = {each: value for each, value in environments.items() if each != environment}
     return {**_merged(config, mapping(environments[environment])), "environments": others}
+
+
+def name_misshapen(
+    box: Mapping[str, Json], shapes: Mapping[str, type | UnionType], where: str, leave: Leave
+) -> None:
+    """Name what isn't a list or an object, as it has to be, and so isn't read."""
+    for key, shape in shapes.items():
+        if box.get(key) is not None and not isinstance(box[key], shape):
+            kind = "list" if shape is list else "object"
+            leave(f"{where}{key}: no {kind}, so nothing of it is taken")
 
 
 def _merged(one: Json, other: Json) -> Json:
@@ -146,6 +164,7 @@ def take_data(
             _payload(raw, made, templates, files, names, leave)
     for name in given:  # only now: none of them knows another, and each goes before a column of its name
         templates.names[name] = Variable(name)
+    name_misshapen(config, _SHAPES, "config.", leave)
     for key in config:
         if key == "plugins":
             for plugin in mapping(config["plugins"]):

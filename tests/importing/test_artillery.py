@@ -103,9 +103,13 @@ LAUGHS = "a0: &a0 [x, x, x]\n" + "".join(
         ("x: " + "y" * (1 << 20), "more than 1 MiB"),
         ("scenarios: []\nconfig: {target: 'file:///etc/passwd'}", "'file:///etc/passwd' is no URL"),
         ("scenarios: []\nconfig: {target: '{{ $env.URL }}'}", "before a test runs: write the server's URL"),
-        ("scenarios: []\nconfig: {target: 'http://127.0.0.1'}", "no scenario with steps"),
+        ("scenarios: []\nconfig: {target: 'http://127.0.0.1'}", "translated: its list is empty"),
+        (
+            "scenarios: [{engine: socketio-v2}]\nconfig: {target: 'http://127.0.0.1'}",
+            "scenario user: the engine socketio-v2 isn't one of socketio, socketio-v3, http",
+        ),
     ],
-    ids=range(15),
+    ids=range(16),
 )  # fmt: skip
 def test_hostile_script_is_refused_in_a_line(tmp_path, capsys, text, said):
     (tmp_path / "script.yml").write_text(text)

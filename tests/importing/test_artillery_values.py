@@ -690,3 +690,35 @@ def test_a_name_of_the_protocols_own_is_not_emitted(tmp_path, capsys):
     for name in ("disconnect", "connect"):
         told = f"emit {name}: a name of Socket.IO's own, which no client may emit"
         assert f"  {told}\n" in left and f"# {told}: not translated\n" in script.text
+
+
+def test_what_is_not_shaped_as_it_has_to_be_is_named(tmp_path, capsys):
+    """One phase where a list of them has to stand, or steps without theirs, were left out without a word."""
+    (tmp_path / "script.yml").write_text("""
+config: {target: "http://127.0.0.1", phases: {duration: 1, arrivalRate: 5}, payload: users.csv,
+         variables: [{pin: secret-1}], ensure: [x], socketio: websocket}
+scenarios:
+  - {name: a, engine: socketio, socketio: [x], flow: [{emit: [y]}, disconnect, null]}
+  - {name: b, engine: socketio, flow: {emit: [z]}}
+  - just a text
+""")
+    assert main(["import", str(tmp_path / "script.yml"), "-o", str(tmp_path / "out")]) == 0
+    out = capsys.readouterr().out
+    left = out.partition("Left out:")[2]
+    named = {"phases": "list", "payload": "object", "variables": "object", "ensure": "object"}
+    for key, kind in (named | {"socketio": "object"}).items():
+        assert f"  config.{key}: no {kind}, so nothing of it is taken\n" in left
+    for told in ("scenario a: socketio: no object", "scenario b: flow: no list", "scenario 3: no object"):
+        assert f"  {told}, so nothing of it is taken\n" in left
+    assert "  step disconnect\n" in left and "None" not in left and "secret-1" not in out
+
+
+def test_what_a_connection_was_to_be_made_with_is_named(tmp_path, capsys):
+    """Its token was lost behind the words that connections are made at the start."""
+    flow = "{connect: {auth: {token: '{{ t }}'}, query: {a: b}}}, {connect: x}, {emit: [y]}"
+    imported_text(tmp_path, f"{HEAD}scenarios: [{{engine: socketio-v3, flow: [{flow}]}}]\n")
+    left = capsys.readouterr().out.partition("Left out:")[2]
+    assert (
+        "  step connect (auth, query): connections are made at the start, as config.socketio says\n" in left
+    )
+    assert "  step connect: connections are made at the start, as config.socketio says\n" in left
