@@ -78,7 +78,10 @@ def read_yaml(data: bytes, name: str) -> Json:
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark
         where = f", line {at.line + 1}" if at is not None else ""
-        raise UsageError(f"{name}{where}: not YAML: {error.problem or error}") from None
+        # `{{ name }}` without quotes is an object whose key is an object.
+        quote = error.problem == "found unhashable key"
+        why = 'a template stands in quotes: "{{ name }}"' if quote else error.problem or error
+        raise UsageError(f"{name}{where}: not YAML: {why}") from None
     except (yaml.YAMLError, ValueError, LookupError, RecursionError, OverflowError) as error:
         raise UsageError(f"{name}: not YAML: {str(error).splitlines()[0][:100]}") from None
 

@@ -92,6 +92,7 @@ LAUGHS = "a0: &a0 [x, x, x]\n" + "".join(
         ("", "neither a recording (HAR) nor an Artillery script"),
         ("a: b", "export a recording that was cut off again"),
         ("a: [", "not YAML"),
+        ("a: 1\nb: {{ c }}", 'script.yml, line 2: not YAML: a template stands in quotes: "{{ name }}"'),
         ("\tx", "not YAML"),
         (LAUGHS, "more than 100000 values, with those that aliases repeat"),
         ("a: &a [*a]", "the alias *a stands for nothing, or for itself"),
@@ -109,7 +110,7 @@ LAUGHS = "a0: &a0 [x, x, x]\n" + "".join(
             "scenario user: the engine socketio-v2 isn't one of socketio, socketio-v3, http",
         ),
     ],
-    ids=range(16),
+    ids=range(17),
 )  # fmt: skip
 def test_hostile_script_is_refused_in_a_line(tmp_path, capsys, text, said):
     (tmp_path / "script.yml").write_text(text)
