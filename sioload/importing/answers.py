@@ -10,7 +10,7 @@ from typing import Final, Literal
 from sioload.importing.conversation import FIRST, LAST, Capture, Emit, Match, Path, Request, Variable
 from sioload.importing.fields import mapping, text_of
 from sioload.importing.layout import said
-from sioload.importing.settings import Leave
+from sioload.importing.settings import Leave, shown
 from sioload.importing.templates import Templates, json_path
 from sioload.plain import Json
 
@@ -38,7 +38,7 @@ def name_unread(step: Emit, raw: Mapping[str, Json], leave: Leave) -> None:
         if not isinstance(answer, dict | bool | None):
             leave(f"{where}{key} {said(str(answer), 40)}: it says neither `data` nor `match` or the like")
         elif key == "response" and answer and step.how != "reply":
-            leave(f"{where}{key} {said(str(answer), 40)}: it names no event (`on`)")
+            leave(f"{where}{key} {shown(answer)}: it names no event (`on`)")
 
 
 def judge_emit(step: Emit, answer: Mapping[str, Json], templates: Templates, leave: Leave) -> None:
@@ -64,7 +64,7 @@ def judge_request(
 
 
 def _said(leave: Leave, where: str, what: str, spec: Mapping[str, Json]) -> None:
-    leave(f"{where}: {what} {said(str(dict(spec)), 60)}")
+    leave(f"{where}: {what} {shown(dict(spec))}")
 
 
 def _take(

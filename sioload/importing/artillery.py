@@ -190,8 +190,9 @@ class _Script:
         kind.tasks = [Task(name[:60], steps or [Note("The scenario has no steps."), Think(1.0)])]
         kind.wait = (0.0, 0.0) if phased else (1.0, 1.0)
         kind.stubs = self._functions
-        records = [*records_in([values_in(body) for body in _bodies(kind)]), *records_in(kind.options)]
-        asked = {getattr(record, "feed", "") for record in records}
+        values: list[Value] = [*map(values_in, _bodies(kind)), kind.options]
+        values.append(settings.confide_variables(variables_in(values), self._made, self._columns))
+        asked = {getattr(record, "feed", "") for record in records_in(values)}
         kind.feeds = [feed.name for feed in self._made.feeds if feed.name in asked and not feed.whole]
         kind.feeds += [self._columns.feed] if self._columns.feed in asked else []
         return kind
@@ -212,7 +213,7 @@ class _Script:
         for key in raw if kind != "emit" else ():
             if key not in (kind, *_KINDS[kind]):
                 what = "" if isinstance(raw[kind], list | dict) else f" {said(str(raw[kind]), 40)}"
-                self._leave(f"{kind}{what}: {said(key, 40)} {said(str(raw[key]), 60)}")
+                self._leave(f"{kind}{what}: {said(key, 40)} {settings.shown(raw[key])}")
         if "loop" in raw:
             return self._loop(raw)
         if "emit" in raw:
@@ -263,7 +264,7 @@ class _Script:
 
     def _loop(self, raw: Mapping[str, Json]) -> list[Step]:
         if not isinstance(raw["loop"], list):
-            return self._senseless(f"loop {said(str(raw['loop']), 60)}: no list of steps")
+            return self._senseless(f"loop {settings.shown(raw['loop'])}: no list of steps")
         names = self._templates.names
         self._loops += 1
         loop = Loop([], name=f"loop {self._loops}")
@@ -333,7 +334,7 @@ class _Script:
             event = box.get("channel", "")
             args = [box["data"]] if "data" in box else []
         if event in ("", None):
-            return self._senseless(f"emit {said(str(given), 60)}: no channel")
+            return self._senseless(f"emit {settings.shown(given)}: no channel")
         if event in RESERVED:
             return self._senseless(f"emit {event}: a name of Socket.IO's own, which no client may emit")
         namespace = text_of(raw.get("namespace", mapping(given).get("namespace"))) or "/"
@@ -362,8 +363,7 @@ class _Script:
 
     def _namespaces(self, steps: list[Step]) -> list[str]:
         """Those that the steps use, and that of the target itself, which Artillery always opens."""
-        used_ones = {step.namespace for step in steps_of(steps) if isinstance(step, Emit)}
-        return sorted({self._namespace("/"), *used_ones})
+        return sorted({self._namespace("/"), *(s.namespace for s in steps_of(steps) if isinstance(s, Emit))})
 
     # HTTP.
 

@@ -165,6 +165,8 @@ def take_data(
     for name in given:  # only now: none of them knows another, and each goes before a column of its name
         templates.names[name] = Variable(name)
     name_misshapen(config, _SHAPES, "config.", leave)
+    if urlsplit(text_of(config.get("target"))).username is not None:
+        leave("config.target: the name and password in its URL")
     for key in config:
         if key == "plugins":
             for plugin in mapping(config["plugins"]):
@@ -316,13 +318,35 @@ def confided(value: Value, columns: Secrets, key: str = "") -> Value:
         return {name: confided(inner, columns, str(name)) for name, inner in value.items()}
     if isinstance(value, list):
         return [confided(inner, columns, key) for inner in value]
-    if not isinstance(value, str) or not value or not is_secret(key):
-        return value
     name = identifier(key)
-    while columns.get(name, value) != value:
+    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 1000
+    if not ((isinstance(value, str) and value) or whole) or not (is_secret(key) or name == "cookie"):
+        return value
+    text = str(value)
+    while columns.get(name, text) != text:
         name += "_2"
-    columns[name] = value
-    return Column(columns.feed, name)
+    columns[name] = text
+    return Column(columns.feed, name, whole)
+
+
+def confide_variables(names: set[str], made: Conversation, columns: Secrets) -> list[Value]:
+    """The values of these variables, whose secrets stand in a feed from now on."""
+    found: list[Value] = []
+    for name in sorted(names & made.variables.keys()):
+        made.variables[name] = [confided(value, columns, name) for value in made.variables[name]]
+        found += made.variables[name]
+    return found
+
+
+def shown(value: Json) -> str:
+    """A value in words, for whoever imports, without its secrets."""
+    return said(str(_without_secrets(value)), 60)
+
+
+def _without_secrets(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {k: "..." if is_secret(k) else _without_secrets(inner) for k, inner in value.items()}
+    return [_without_secrets(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _fitting(key: str, value: Value) -> Value:

@@ -722,3 +722,36 @@ def test_what_a_connection_was_to_be_made_with_is_named(tmp_path, capsys):
         "  step connect (auth, query): connections are made at the start, as config.socketio says\n" in left
     )
     assert "  step connect: connections are made at the start, as config.socketio says\n" in left
+
+
+def test_no_secret_of_a_script_stays_in_the_locustfile(tmp_path, capsys):
+    """Those of variables and cookies did, and numbers; and whoever imported read those of misshapen steps."""
+    script = imported_text(
+        tmp_path,
+        """
+config:
+  target: http://bob:geheim-1@127.0.0.1
+  variables: {password: [geheim-2, geheim-3], user: {name: ann, pin: 7654321}, room: r-1}
+  socketio: {extraHeaders: {Cookie: sid=geheim-4}}
+scenarios:
+  - engine: socketio
+    flow:
+      - {emit: [login, "{{ user.name }}", "{{ user.pin }}", "{{ password }}", "{{ room }}"]}
+      - {post: {url: /login, json: {otp: 7654322, session: 5}, headers: {cookie: geheim-5}}}
+      - {emit: {event: login, data: {password: geheim-6}}}
+      - {think: 1, get: {json: {token: geheim-7}}}
+      - {loop: {emit: [x, {token: geheim-8}]}, count: 2}
+      - {emit: [y], response: {data: {token: geheim-9}}}
+""",
+    )
+    out = capsys.readouterr().out
+    assert "geheim" not in script.text + out and "765432" not in script.text + out
+    rows = (tmp_path / "out" / "accounts.csv").read_text().splitlines()
+    columns = dict(zip(*(row.split(",") for row in rows), strict=True))
+    sent = ["geheim-2", "geheim-3", "sid=geheim-4", "geheim-5", "7654321", "7654322"]
+    assert len(rows) == 2 and sorted(columns.values()) == sorted(sent)
+    start = script.body("on_start")
+    assert "self.account = next(accounts)\n    self.password = random.choice([self.account['" in start
+    assert "{'name': 'ann', 'pin': int(self.account['pin'])}" in start and "self.room = 'r-1'" in start
+    assert "config.target: the name and password in its URL" in out
+    assert faults(tmp_path / "out") == ""
