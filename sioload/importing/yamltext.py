@@ -1,6 +1,7 @@
 """YAML that nobody vouches for: plain values, within limits that hold before memory is taken.
 
-YAML 1.2's core schema, which JavaScript's readers have: `on`, `yes` and `no` are texts there.
+As js-yaml 3 has them, which Artillery reads scripts with: `on`, `yes` and `no` are texts, and so are 08 and
+0o17; 017 is octal, and 1_000 a thousand. What it alone takes for more, 12:30 and dates, stays a text.
 """
 
 from __future__ import annotations
@@ -23,24 +24,28 @@ _CORE: Final = {"null", "bool", "int", "float", "merge", "str", "seq", "map"}
 
 
 class _Loader(yaml.SafeLoader):
-    """As the safe loader, with the core schema's plain scalars and no tags of the file's own."""
+    """As the safe loader, with plain scalars of our own and no tags of the file's own."""
 
 
 def _whole(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     text = str(loader.construct_scalar(node)).replace("_", "").lower()
     sign, digits = (-1, text[1:]) if text[:1] == "-" else (1, text.removeprefix("+"))
-    base = {"0x": 16, "0o": 8, "0b": 2}.get(digits[:2])
-    return sign * (int(digits[2:], base) if base else int(digits))
+    base = {"0x": 16, "0b": 2}.get(digits[:2])
+    return sign * (int(digits[2:], base) if base else int(digits, 8 if digits[0] == "0" else 10))
 
 
 _Loader.yaml_implicit_resolvers = {}
 for _name, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("null", r"~|null|Null|NULL|", "~nN\0"),
-    ("int", r"[-+]?(?:0b[01]{1,60}|0o[0-7]{1,20}|0x[0-9a-fA-F]{1,15}|[0-9]{1,18})", "-+0123456789"),
+    (
+        "int",
+        r"[-+]?(?:0|0b[01_]{1,60}|0x[0-9a-fA-F_]{1,15}|0[0-7_]{1,20}|[1-9][0-9_]{0,17})(?<!_)",
+        "-+0123456789",
+    ),
     (
         "float",
-        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?|\.nan|[-+]?\.inf",
+        r"(?:\.[0-9_]+|[-+]?(?:0|[1-9][0-9_]*)(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]{1,9})?(?<!_)|\.nan|[-+]?\.inf",
         "-+0123456789.",
     ),
     ("merge", r"<<", "<"),
@@ -124,8 +129,14 @@ def _plain(value: object) -> Json:
         return {_key(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_plain(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+    if isinstance(value, float):  # JavaScript has no other numbers
+        return (
+            None
+            if not math.isfinite(value)
+            else int(value)
+            if value.is_integer() and abs(value) < 1e15
+            else value
+        )
     return value
 
 

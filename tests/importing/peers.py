@@ -36,6 +36,13 @@ PEERS: dict[str, Peer] = {
         [("/", "hello", [{"text": "hi", "n": [1, 2.5, True, None]}])],
         code=("@task", "raise StopUser", "self.done = True"),
     ),
+    "numbers": Peer(
+        [
+            ("/", "texts", [["08540", "0612345678", "0o17", "1_000_", "-.5", "yes", "1.2.3", "1e", "0x"]]),
+            ("/", "numbers", [[15, 1000, 31, 5, 1000, 2, 0.5, 10.5, 5, -16, 0, 1]]),
+        ],
+        code=("[15, 1000, 31, 5, 1000, 2, 0.5, 10.5, 5, -16, 0, 1]",),
+    ),
     "emit-a-list": Peer(
         [("/", "hello", [1, "two", {"three": 3}]), ("/", "bare", [])],
         alone=True,
