@@ -86,7 +86,7 @@ def _by_percentile(times: Histogram) -> list[float | None]:
 
 def _over_time(run: Run, row: Row) -> list[tuple[float, float]]:
     """The middle of each block, in seconds since the run's start, and its p99 in ms."""
-    span = run.document["blocks"]
+    span = run.document.get("blocks") or {}
     return [
         (round(span["start_s"] + (number + 0.5) * span["seconds"], 1), p99)
         for number, block in sorted(row.blocks.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -97,8 +98,10 @@ def read_run(path: str, text: str) -> Run:
         run = Run(path, document, [_row(event, bool(span)) for event in document["events"]])
         _facts(run)
         if span:
-            float(span["start_s"]), float(span["seconds"]), int(span["number"])
-        float(document["duration_s"]), int(document["users"]["peak"])
+            math.fsum(
+                span[name] for name in ("start_s", "seconds", "number")
+            )  # numbers, and no texts of them
+        math.fsum((document["duration_s"], document["users"]["peak"]))
         document["health"]["verdict"], unverified(document)
         for counts in (document["ledger"], document["connections"]):
             sum(sum(n.values()) if isinstance(n, dict) else int(n) for n in counts.values())
@@ -117,6 +120,8 @@ def _row(event: Mapping[str, Json], blocks_told: bool) -> Row:
         int(event[name]) for name in ("count", "failures", "skipped", "unfinished")
     )
     type, name = str(event["type"]), str(event["name"])
+    if min(count, failures, skipped, unfinished) < 0:
+        raise ValueError(f"{type} {name} has less than nothing")
     return Row(type, name, count, failures, skipped, unfinished, times, latency, blocks)
 
 

@@ -19,6 +19,7 @@ from sioload.load.phases import parse_phases
 from sioload.measure.recorder import Recorder
 from sioload.report.changes import parse_change
 from sioload.report.compare import compared
+from sioload.report.compare_html import page
 from sioload.report.compare_text import asked, markdown, shown, terminal
 from sioload.report.document import report
 from sioload.report.merge import Swarm
@@ -179,6 +180,8 @@ TEXT = json.dumps(BASE)
         (TEXT.replace('"verdict"', '"verdicts"'), "is no whole report of sioload"),
         (TEXT.replace('"settings": {}', '"settings": null'), "is no whole report of sioload"),
         (TEXT.replace('"lost": 1', '"lost": "1"'), "is no whole report of sioload"),
+        (TEXT.replace('"failures": 0', '"failures": -1'), "is no whole report of sioload"),
+        (re.sub(r'("blocks": \{.*?"seconds": )([0-9.]+)', r'\1"\2"', TEXT), "is no whole report of sioload"),
         (None, "can't read"),
     ],
 )
@@ -365,6 +368,7 @@ def test_rows_with_blocks_whose_times_are_not_told_are_compared_without_signific
     found = judged(runs(edited), runs(SLOW), "CALL[message]: rate +10%")
     assert "0.json has no blocks of time (schema 2)" in found["notes"][0]
     assert stat(found, "CALL", "message", "p99")["verdict"] == "not judged" and found["exit_code"] == 0
+    assert "<html" in page(found, runs(edited), runs(SLOW))
     edited["blocks"] = {"seconds": 1}
     with pytest.raises(UsageError, match="no whole report"):
         runs(edited)
