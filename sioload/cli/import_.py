@@ -13,6 +13,8 @@ from sioload.errors import UsageError
 
 #: Bytes of a payload file.
 _PAYLOAD = 64 << 20
+#: What Artillery's scripts may be written in, beside YAML and JSON.
+_PROGRAMS = (".js", ".cjs", ".mjs", ".ts", ".cts", ".mts")
 
 
 def _pace(ctx: click.Context, param: click.Parameter, value: str) -> float:
@@ -49,6 +51,11 @@ def import_(file: Path, folder: Path, pace: float, environment: str) -> int:
     # A quarter of what any `sioload` command would take to start.
     from sioload.importing import artillery, entries, har, recorded, script
 
+    if file.suffix.lower() in _PROGRAMS:
+        raise UsageError(
+            f"{file.name} is a program, and isn't run: import what it exports, as JSON "
+            f"(node -p 'JSON.stringify(require(\"./{file.name}\"))' > {file.stem}.json)"
+        )
     data = _read(file, entries.LARGEST)
     if _is_recording(file, data):
         if environment:

@@ -120,6 +120,27 @@ def test_hostile_script_is_refused_in_a_line(tmp_path, capsys, text, said):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["script.ts", "script.js"])
+def test_a_script_that_is_a_program_is_imported_as_what_it_exports(tmp_path, capsys, name):
+    """Whoever gave one was told that its second line isn't YAML."""
+    (tmp_path / name).write_text(
+        "module.exports = {\n  config: { target: 'http://127.0.0.1' },\n"
+        "  scenarios: [{ engine: 'socketio', flow: [{ emit: ['hello', 1] }] }],\n};\n"
+    )
+    argv = ["import", str(tmp_path / name), "-o", str(tmp_path / "out")]
+    assert main(argv) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"{name} is a program, and isn't run" in error
+    command = error.partition("(")[2].rpartition(")")[0]
+    serverkit.need_node("sio4")
+    if name.endswith(".js"):
+        done = serverkit.run(["sh", "-c", command], 60, cwd=tmp_path)
+        assert done.code == 0, done.text
+        assert main([*argv[:1], str(tmp_path / "script.json"), *argv[2:]]) == 0
+        script = Script((tmp_path / "out" / "locustfile.py").read_text())
+        assert [(sent.event, sent.data) for sent in script.sent] == [("hello", "1")]
+
+
 def test_unknown_environment_is_named(tmp_path, capsys):
     path = written("environments", tmp_path)
     assert main(["import", str(path), "-o", str(tmp_path / "out"), "-e", "prod"]) == 2
