@@ -10,7 +10,7 @@ from sioload.errors import UsageError
 from sioload.importing import settings
 from sioload.importing.amounts import is_number, jittered, pause_of, weight_of
 from sioload.importing.answers import judge_emit, judge_request, name_unread
-from sioload.importing.calls import name_of
+from sioload.importing.calls import name_of, path_on
 from sioload.importing.conversation import (
     At,
     Connect,
@@ -371,7 +371,7 @@ class _Script:
         value = self._templates.value
         place = raw.get("url", raw.get("uri", "/"))
         url = value(self._path + place if isinstance(place, str) and place.startswith("/") else place)
-        url = url if isinstance(url, str | tuple) else str(url)
+        url = path_on(url if isinstance(url, str | tuple) else str(url), self._made.host)
         step = Request(method.upper(), url, text_of(raw.get("name")) or name_of(url, self._made.host))
         for key, inner in mapping(raw.get("headers")).items():
             step.headers[key] = settings.confided(settings.written(value(inner)), self._columns, key)

@@ -139,6 +139,16 @@ def body_of(call: Call) -> tuple[Value, Literal["json", "form", "text"]]:
     return call.body, "text"
 
 
+def path_on(url: Value, host: str) -> Value:
+    """A URL on the host as its path: the script asks the server that its users are sent to (`--host`)."""
+    parts = url.parts if isinstance(url, Joined) else (url,)
+    first = parts[0]
+    if url == host or not isinstance(first, str) or not first.startswith(f"{host}/"):
+        return "/" if url == host else url
+    path = first.removeprefix(host)
+    return Joined((path, *parts[1:])) if isinstance(url, Joined) else path
+
+
 def name_of(url: Value, host: str) -> str:
     """The name of the row of requests whose URLs differ from user to user; "" where they don't.
 

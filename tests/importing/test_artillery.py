@@ -251,7 +251,7 @@ def test_the_targets_path_and_query_go_along(tmp_path):
     assert "self.sio.connect(namespaces=['/shop', '/shop/chat'])" in script.body("on_start")
     assert [sent.namespace for sent in script.sent] == ["/shop", "/shop/chat"]
     assert "self.client.get('/shop/login')" in script.body("user")
-    assert "self.client.get('http://127.0.0.1:9/shop/rooms')" in script.body("user")
+    assert "self.client.get('/shop/rooms')" in script.body("user")
     assert 'options = {"query": {"lang": "de"}}' in script.text
 
 
@@ -414,3 +414,19 @@ def test_artillery_itself_says_the_same(recorder, tmp_path, name):
     env = {"PEER_NAME": "peer", "ARTILLERY_DISABLE_TELEMETRY": "true", "HOME": str(tmp_path)}
     done = serverkit.run(argv, 60, cwd=tmp_path, env=env)
     assert heard(recorder, peer.environment) == peer.heard, done.text
+
+
+def test_requests_go_to_the_server_that_users_are_sent_to(recorder, tmp_path):
+    """Those of `{{ target }}/...` went to the target of the script, whatever `--host` was."""
+    urls = ("{{ target }}/rooms", "{{ target }}", "http://127.0.0.1:1/rooms/{{ room }}/x")
+    flow = ", ".join(f"{{get: {{url: '{url}'}}}}" for url in urls)
+    (tmp_path / "script.yml").write_text(
+        "config: {target: 'http://127.0.0.1:1', variables: {room: [r-1]}}\n"
+        f"scenarios: [{{engine: socketio, flow: [{flow}, {{emit: [done]}}]}}]\n"
+    )
+    assert main(["import", str(tmp_path / "script.yml"), "-o", str(tmp_path / "out")]) == 0
+    argv = ["try", "out/locustfile.py", "--host", recorder.url, "--seconds", "1"]
+    run = serverkit.run_sioload(argv, cwd=tmp_path)
+    assert run.code == 0, run.text
+    got = [("http", f"GET {path}", []) for path in ("/rooms", "/", "/rooms/r-1/x")]
+    assert [tuple(each) for each in heard(recorder, "")] == [*got, ("/", "done", [])]
