@@ -335,7 +335,7 @@ class _Script:
             args = [box["data"]] if "data" in box else []
         if event in ("", None):
             return self._senseless(f"emit {settings.shown(given)}: no channel")
-        if event in RESERVED:
+        if str(event) in RESERVED:
             return self._senseless(f"emit {event}: a name of Socket.IO's own, which no client may emit")
         namespace = text_of(raw.get("namespace", mapping(given).get("namespace"))) or "/"
         step = Emit(str(event), [self._own(arg) for arg in args], self._namespace(namespace))

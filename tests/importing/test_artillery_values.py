@@ -683,9 +683,9 @@ def test_users_that_may_fail_are_those_that_connect_too(tmp_path, capsys):
 
 def test_a_name_of_the_protocols_own_is_not_emitted(tmp_path, capsys):
     """Authors take `disconnect` for what ends a session; such an emit failed in each turn of the script."""
-    flow = "{emit: {channel: disconnect}}, {emit: [connect, 1], acknowledge: true}, {emit: [disconnected]}"
+    flow = "{emit: {channel: disconnect}}, {emit: [connect, 1], acknowledge: true}, {emit: [[disconnected]]}"
     script = imported_text(tmp_path, f"{HEAD}scenarios: [{{engine: socketio, flow: [{flow}]}}]\n")
-    assert [sent.event for sent in script.sent] == ["disconnected"]
+    assert [sent.event for sent in script.sent] == ["['disconnected']"]
     left = capsys.readouterr().out.partition("Left out:")[2]
     for name in ("disconnect", "connect"):
         told = f"emit {name}: a name of Socket.IO's own, which no client may emit"
