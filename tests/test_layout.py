@@ -4,6 +4,7 @@ nothing runs text as code."""
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,11 @@ def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@functools.cache
+def parsed(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
 def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Each module (or name in a module) that is imported, wherever that stands."""
     for node in ast.walk(tree):
@@ -66,7 +72,7 @@ def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 def faults(room: str, source: str) -> list[str]:
     """What one module of a room does that it may not."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     found = []
     for line, name in imported(tree):
         top, _, rest = name.partition(".")
@@ -102,12 +108,13 @@ def dotted(path: Path) -> str:
     return ".".join(("sioload", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
 
 
+@functools.cache
 def importing() -> dict[str, set[str]]:
     """Each file, and those that it imports, for types only too. `sioload` itself imports on demand."""
     names = {dotted(path): path for path in modules()}
     of: dict[str, set[str]] = {}
     for name, path in names.items():
-        given = {got for _, got in imported(ast.parse(path.read_text(encoding="utf-8")))}
+        given = {got for _, got in imported(parsed(path.read_text(encoding="utf-8")))}
         of[name] = {got if got in names else got.rpartition(".")[0] for got in given} & names.keys() - {name}
     del of["sioload"]
     return of
@@ -134,7 +141,7 @@ def hands_on(method: ast.FunctionDef) -> bool:
 def sizes(name: str, source: str) -> list[str]:
     """What of a file is above the limits."""
     found = [] if source.count("\n") <= LINES else [name]
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.ClassDef):
             methods = [each for each in node.body if isinstance(each, ast.FunctionDef) and not hands_on(each)]
             if len(methods) > METHODS or (node.end_lineno or 0) - node.lineno >= LINES:
@@ -198,8 +205,10 @@ def test_no_files_import_each_other_in_a_circle():
 
 
 def test_a_circle_is_found():
-    of = importing()
-    of["sioload.net.stream"] |= {"sioload.net.fleet"}  # which reaches back to it by way of TLS
+    of = dict(importing())
+    of["sioload.net.stream"] = of["sioload.net.stream"] | {
+        "sioload.net.fleet"
+    }  # It reaches back to it by way of TLS.
     assert {"sioload.net.stream", "sioload.net.fleet", "sioload.net.tls"} <= circles(of)
     assert "sioload.cli.main" not in circles(of)
 
@@ -211,7 +220,7 @@ def test_no_file_or_class_is_too_large():
 
 def test_few_things_have_no_type():
     sources = [path.read_text(encoding="utf-8") for path in modules()]
-    names = [node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
+    names = [node for source in sources for node in ast.walk(parsed(source)) if isinstance(node, ast.Name)]
     lines = sum(source.count("\n") for source in sources)
     assert sum(node.id == "Any" for node in names) * 1000 / lines < UNTYPED
 

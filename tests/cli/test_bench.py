@@ -12,7 +12,7 @@ import pytest
 import serverkit
 
 TRANSPORTS = ("polling", "websocket", "polling,websocket")
-QUICK = [("sio4", transports) for transports in TRANSPORTS] + [("sio3", "polling"), ("target", "websocket")]
+QUICK = (("sio4", "websocket"), ("sio4", "polling,websocket"), ("sio3", "polling"), ("target", "websocket"))
 SHORT = ("--users", "20", "--run-time", "2s", "--option", "connect_jitter=0")
 
 
@@ -142,7 +142,7 @@ def test_processes_share_the_users(node4, tmp_path):
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.verify)])
 def test_a_signal_ends_it_in_order(node4, tmp_path, number):
     report = tmp_path / "report.json"
     args = [

@@ -53,7 +53,7 @@ def test_whole_demo_has_rows_worth_looking_at(tmp_path):
         assert sum(event["count"] for event in events if event["type"] == kind) >= least, kind
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.verify), signal.SIGTERM])
 def test_demo_that_stays_ends_in_order(tmp_path, number):
     port = serverkit.free_port()
     args = ["demo", "--stay", "--users", "20", "--web-port", str(port)]
@@ -78,7 +78,11 @@ def wait_until(url: str, rows: set[str]) -> None:
             shown = {row["method"] for row in serverkit.http_json(url)["stats"]}
 
 
-@pytest.mark.parametrize("asked", [["/stop", "/swarm"], ["/stats/reset"]], ids=["again", "reset"])
+@pytest.mark.parametrize(
+    "asked",
+    [pytest.param(["/stop", "/swarm"], marks=pytest.mark.verify), ["/stats/reset"]],
+    ids=["again", "reset"],
+)
 def test_figures_that_begin_anew_are_not_the_servers(tmp_path, asked):
     """Who presses these buttons has done nothing wrong."""
     port = serverkit.free_port()

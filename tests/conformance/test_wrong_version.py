@@ -166,7 +166,13 @@ def test_the_forms_of_1_0_0_are_learnt() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after"), [("sio2", "sio4"), ("sio4", "sio2"), ("sio0", "sio4"), ("sio3", "sio0")]
+    ("before", "after"),
+    [
+        ("sio2", "sio4"),
+        pytest.param("sio4", "sio2", marks=pytest.mark.verify),
+        pytest.param("sio0", "sio4", marks=pytest.mark.verify),
+        ("sio3", "sio0"),
+    ],
 )
 def test_a_server_of_another_generation_takes_over(before: str, after: str) -> None:
     script = Path(__file__).resolve().parent / "replaced.py"

@@ -57,7 +57,12 @@ def test_a_killed_server_is_found_out_and_returned_to(driver: Driver, transport:
 
 @pytest.mark.parametrize(
     ("lib", "transport"),
-    [("sio4", "websocket"), ("sio4", "polling"), ("sio2", "websocket"), ("sio2", "polling")],
+    [
+        ("sio4", "websocket"),
+        pytest.param("sio4", "polling", marks=pytest.mark.verify),
+        pytest.param("sio2", "websocket", marks=pytest.mark.verify),
+        ("sio2", "polling"),
+    ],
 )
 def test_a_half_open_connection_is_found_out_by_its_heartbeat(
     driver: Driver, servers: Servers, lib: str, transport: str
@@ -176,7 +181,7 @@ def test_a_reset_before_the_handshake(driver: Driver) -> None:
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-@pytest.mark.parametrize("end", ["cut", "reset"])
+@pytest.mark.parametrize("end", ["cut", pytest.param("reset", marks=pytest.mark.verify)])
 def test_a_session_that_is_broken_off_is_resumed(
     driver: Driver, servers: Servers, transport: str, end: str
 ) -> None:
@@ -307,11 +312,11 @@ NEW, OLD = ("sio4", "target"), ("sio2", "sio0")
 LONGER = [
     pytest.param(libs, seed, 5.0, marks=pytest.mark.verify)
     for libs in (NEW, OLD, ("sio1", "sio3"))
-    for seed in range(2, 8)
+    for seed in range(1 if libs is OLD else 2, 8)
 ]
 
 
-@pytest.mark.parametrize(("libs", "seed", "seconds"), [(NEW, 1, 4.0), (OLD, 1, 4.0), *LONGER])
+@pytest.mark.parametrize(("libs", "seed", "seconds"), [(NEW, 1, 4.0), *LONGER])
 def test_all_of_it_in_any_order(driver: Driver, libs: tuple[str, str], seed: int, seconds: float) -> None:
     """Connections of every kind are cut, reset, stalled and spoilt at random; each emit ends once."""
     rand = random.Random(seed)

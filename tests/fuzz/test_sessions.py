@@ -428,7 +428,7 @@ def on_tapes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sioload.session.requests, "dialler", Dial)
 
 
-QUICK = settings(max_examples=50, stateful_step_count=30, derandomize=True, deadline=None, database=None)
+QUICK = settings(max_examples=25, stateful_step_count=30, derandomize=True, deadline=None, database=None)
 LONG = settings(QUICK, max_examples=600, stateful_step_count=50, derandomize=False)
 
 

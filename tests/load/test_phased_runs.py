@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import serverkit
 
+WORKERS = [pytest.param([], marks=pytest.mark.verify), ["--processes", "2"]]
 SCRIPT = """
 from locust import constant, task
 from sioload import Phases, SocketIOUser
@@ -51,7 +52,7 @@ def test_users_follow_the_plan(tmp_path: Path, target: serverkit.Server, workers
     assert report["duration_s"] == pytest.approx(6, abs=2)
 
 
-@pytest.mark.parametrize("workers", [[], ["--processes", "2"]], ids=["alone", "two workers"])
+@pytest.mark.parametrize("workers", WORKERS, ids=["alone", "two workers"])
 def test_a_phase_begins_at_its_time_and_not_when_locust_asks_next(
     tmp_path: Path, target: serverkit.Server, workers: list[str]
 ) -> None:
@@ -64,7 +65,7 @@ def test_a_phase_begins_at_its_time_and_not_when_locust_asks_next(
     assert sum(each["begun"] for each in users) == 2 + 7 + 4
 
 
-@pytest.mark.parametrize("workers", [[], ["--processes", "2"]], ids=["alone", "two workers"])
+@pytest.mark.parametrize("workers", WORKERS, ids=["alone", "two workers"])
 def test_users_come_and_go_as_fast_as_the_spawn_rate_allows(
     tmp_path: Path, target: serverkit.Server, workers: list[str]
 ) -> None:
@@ -76,7 +77,7 @@ def test_users_come_and_go_as_fast_as_the_spawn_rate_allows(
     assert max(abs(one - other) for one, other in pairwise(asked)) < 16  # a question may come late
 
 
-@pytest.mark.parametrize("workers", [[], ["--processes", "2"]], ids=["alone", "two workers"])
+@pytest.mark.parametrize("workers", WORKERS, ids=["alone", "two workers"])
 def test_sessions_begin_as_the_plan_says(
     tmp_path: Path, target: serverkit.Server, workers: list[str]
 ) -> None:
@@ -152,7 +153,7 @@ def add(environment, runner, **_):
 """
 
 
-@pytest.mark.parametrize("workers", [[], ["--processes", "2"]], ids=["alone", "two workers"])
+@pytest.mark.parametrize("workers", WORKERS, ids=["alone", "two workers"])
 def test_users_come_in_their_phase_however_long_the_script_prepares(
     tmp_path: Path, target: serverkit.Server, workers: list[str]
 ) -> None:

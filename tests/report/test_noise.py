@@ -109,10 +109,10 @@ def test_what_a_single_run_cannot_tell_is_no_change() -> None:
 @pytest.mark.parametrize("spread", [0.05, 0.1, 0.2, 0.5])
 def test_runs_that_differ_by_more_than_is_assumed_are_judged_by_what_they_show(spread: float) -> None:
     chance, alarms = random.Random(3), 0
-    for _ in range(4000):
+    for _ in range(1500):
         runs = [Estimate(math.exp(chance.gauss(0, spread)), math.inf) for _ in range(6)]
         alarms += noise.real(runs[:3], runs[3:], tail=True)
-    assert alarms <= 0.03 * 4000
+    assert alarms <= 0.03 * 1500
 
 
 def test_counts_are_compared_per_second_and_a_burst_is_one_event() -> None:

@@ -342,8 +342,12 @@ class Crowd({shape}):
     "shape, body",
     [
         ("Arrivals", "rate = 5; session_length = 1"),
-        ("Phases", "phases = '2 users for 1s'"),
-        ("LoadTestShape", "tick = lambda self: (1, 1) if self.get_run_time() < 1 else None"),
+        pytest.param("Phases", "phases = '2 users for 1s'", marks=pytest.mark.verify),
+        pytest.param(
+            "LoadTestShape",
+            "tick = lambda self: (1, 1) if self.get_run_time() < 1 else None",
+            marks=pytest.mark.verify,
+        ),
     ],
 )
 def test_a_drill_has_the_users_that_it_was_told(tmp_path, target, shape, body):
@@ -429,7 +433,7 @@ drill.PATIENCE = 0.5  # for users without a session
 """
 
 
-@pytest.mark.parametrize("workers", [[], ["--processes", "2"]])
+@pytest.mark.parametrize("workers", [pytest.param([], marks=pytest.mark.verify), ["--processes", "2"]])
 def test_nothing_is_done_to_a_server_that_nobody_reached(tmp_path, workers):
     script, report, made = tmp_path / "locustfile.py", tmp_path / "report.json", tmp_path / "made"
     script.write_text(NOBODY.format(users=str(USERS)))

@@ -115,7 +115,7 @@ def test_a_reader_that_goes_away_is_no_fault_of_the_run(target: serverkit.Server
     assert summary.read_text().startswith("## sioload: passed")
 
 
-@pytest.mark.parametrize("closed", [0, 1, 2])
+@pytest.mark.parametrize("closed", [0, 1, pytest.param(2, marks=pytest.mark.verify)])
 def test_a_run_needs_neither_input_nor_output(closed: int, target: serverkit.Server, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     command = serverkit.locust(["-f", "locustfiles/echo.py", "--host", target.url, "-u", "2", "-r", "2",
