@@ -206,9 +206,8 @@ def test_no_files_import_each_other_in_a_circle():
 
 def test_a_circle_is_found():
     of = dict(importing())
-    of["sioload.net.stream"] = of["sioload.net.stream"] | {
-        "sioload.net.fleet"
-    }  # It reaches back to it by way of TLS.
+    # It reaches back to it by way of TLS.
+    of["sioload.net.stream"] = of["sioload.net.stream"] | {"sioload.net.fleet"}
     assert {"sioload.net.stream", "sioload.net.fleet", "sioload.net.tls"} <= circles(of)
     assert "sioload.cli.main" not in circles(of)
 
