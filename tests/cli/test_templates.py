@@ -23,7 +23,7 @@ def test_a_server_is_told_so(servers, tmp_path: Path):
     (tmp_path / "rows.jsonl").write_text(json.dumps(ROW))
     args = ["--emit", "x", "--data", '"is {{on}}"', "--header", "X-On: {{on}}", "--header", "X-No: a{{no}}"]
     done = serverkit.run_sioload(
-        ["bench", server.url, "--feed", "rows.jsonl", "--users", "1", "--run-time", "1s", "--ack", *args],
+        ["bench", server.url, "--feed", "rows.jsonl", "--users", "1", "--run-time", "3s", "--ack", *args],
         cwd=tmp_path,
     )
     assert done.code == 0, done.text
