@@ -19,6 +19,7 @@ ALONE = (
     "tests/truth/test_omission.py", "tests/users/test_schedule.py",
     "tests/importing/test_browser.py::test_recorded_account_is_shared_by_many_users",
     "tests/cli/test_capacity.py::test_the_limit_of_one_core_is_found",
+    "tests/test_readme.py::test_all_blocks_run_in_order",
     "tests/swarm/test_drill.py::test_five_hundred_users_of_a_server_that_is_killed",
 )  # fmt: skip
 #: What waits longest begins first, and what never waits comes last.

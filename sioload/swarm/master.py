@@ -126,6 +126,7 @@ class Master:
     def on_report(self, client_id: str, data: dict[str, Json], **_: object) -> None:
         """Runs before Locust's own listener, and decides with it what of a report counts."""
         part, peer = data.get(SNAPSHOT), self.roster.peers.get(client_id)
+        data.setdefault("user_classes_count", {})  # of a worker that is told to quit while it starts
         if part is None:
             if peer is not None and not peer.final and data.get("user_count"):
                 peer.final = True  # it won't answer

@@ -465,7 +465,7 @@ def test_the_manuals_example_with_a_locustfile_finds_what_holds(
         "users = 9\nrun-time = 2s\nsio-phases = 1 users for 1s\nreset-stats = true\n"
     )
     run = serverkit.run_sioload(
-        [*args, "--step", "1s", "--settle", "2s", "--sio-report", str(report)], cwd=tmp_path
+        [*args, "--step", "2s", "--settle", "2s", "--sio-report", str(report)], cwd=tmp_path
     )
     assert run.code == 0, run.text
     assert json.loads(report.read_text())["capacity"]["holds"] == 4, run.text
