@@ -29,7 +29,7 @@ demo: $(if $(wildcard $(INSTALLED)),$(INSTALLED),$(PLAIN))
 	@SIOLOAD_DEMO="$(BEGUN) $$(date +%s)" $(BIN)/sioload demo $(if $(STAY),--stay)
 
 test: $(INSTALLED) servers
-	$(BIN)/python -m pytest -m "not verify" --numprocesses 6 $(TESTS)
+	$(BIN)/python -m pytest -m "not verify" --numprocesses 8 $(TESTS)
 
 verify: $(INSTALLED) servers
 	$(BIN)/python -m pytest -m verify --numprocesses 4 --durations 20 $(TESTS)

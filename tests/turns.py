@@ -1,7 +1,7 @@
 """Who runs beside whom when tests run in several processes (pytest-xdist): most wait more than they work.
 
 A file is a unit, so that what its fixtures start serves all its tests. What judges times, or whether the load
-generator kept up, comes last: unit after unit in one process, when all others have ended.
+generator kept up, comes last: unit after unit in two processes, and then in one, when all others have ended.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from xdist.workermanage import WorkerController
 SCENES = ("tests/swarm/test_runs.py", "tests/swarm/test_verdicts.py", "tests/swarm/test_web_ui.py")
 #: What needs the machine for itself, by how its path begins; a test of a file is a unit of its own then.
 ALONE = (
-    *SCENES, "tests/truth/test_clocks.py", "tests/truth/test_delays.py", "tests/truth/test_health.py",
-    "tests/truth/test_omission.py", "tests/users/test_schedule.py",
-    "tests/importing/test_browser.py::test_recorded_account_is_shared_by_many_users",
+    "tests/truth/test_delays.py", "tests/truth/test_health.py", "tests/truth/test_omission.py",
     "tests/cli/test_capacity.py::test_the_limit_of_one_core_is_found",
-    "tests/test_readme.py::test_all_blocks_run_in_order",
     "tests/swarm/test_drill.py::test_five_hundred_users_of_a_server_that_is_killed",
+)  # fmt: skip
+#: What needs a core for itself, most of the time: two at a time.
+TWO = (
+    *SCENES, "tests/truth/test_clocks.py", "tests/users/test_schedule.py",
+    "tests/importing/test_browser.py::test_recorded_account_is_shared_by_many_users",
+    "tests/test_readme.py::test_all_blocks_run_in_order",
 )  # fmt: skip
 #: What waits longest begins first, and what never waits comes last.
 ORDER = (
-    "soak/", "cli/test_bench.py", "cli/test_capacity.py", "test_readme.py", "faults/", "conformance/",
+    "soak/", "cli/test_bench.py", "cli/test_capacity.py", "faults/", "test_readme.py", "conformance/",
     "browser/", "test_plain.py", "feeds/", "users/", "load/", "web/", "dashboards/", "truth/", "cli/",
     "target/", "swarm/", "locust_features/", "runs/", "security/", "session/", "client/", "importing/",
     "fuzz/", "",
@@ -40,14 +43,14 @@ LONG = (
 def turn(nodeid: str, long: bool = False) -> int:
     """The place of a test among the others, in the quick tier or in the long one."""
     order = LONG if long else ORDER
-    if nodeid.startswith(ALONE):
-        return len(order)
+    if nodeid.startswith((*TWO, *ALONE)):
+        return len(order) + nodeid.startswith(ALONE)
     return next(place for place, begins in enumerate(order) if nodeid.startswith(f"tests/{begins}"))
 
 
 def unit(nodeid: str) -> str:
     """What a test runs with, in one process: the tests of its file, or of several."""
-    for begins in ALONE:
+    for begins in (*TWO, *ALONE):
         if "::" in begins and nodeid.startswith(begins):
             return begins
     path = nodeid.partition("::")[0]
@@ -65,9 +68,11 @@ class Turns(LoadScopeScheduling):
         return unit(nodeid)
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        if next(iter(self.workqueue)).startswith(ALONE) and len(self.nodes) > 1:
-            # The last one to have nothing else to do waits until the others have ended.
-            if not all(other is node or other.shutting_down for other in self.nodes):
+        scope = next(iter(self.workqueue))
+        most = 1 if scope.startswith(ALONE) else 2 if scope.startswith(TWO) else len(self.nodes)
+        if len(self.nodes) > most:
+            # The last ones to have nothing else to do wait until the others have ended.
+            if sum(not other.shutting_down for other in self.nodes) > most:
                 node.shutdown()
             return
         super()._assign_work_unit(node)

@@ -116,7 +116,8 @@ def test_a_worker_without_users_costs_nothing(swarm: Swarm) -> None:
     master.wait_for("Sending spawn jobs", 40)
     swarm.start(args)
     master.wait_for(r"\(index 1\) reported as ready", 40)
-    time.sleep(1)
+    while not serverkit.total(swarm.target.counts()["received"], "echo"):
+        time.sleep(0.1)
     began = time.monotonic()
     master.signal(signal.SIGTERM)
     assert master.wait(30) == 0, str(master)
