@@ -1,6 +1,6 @@
 # make demo     the embedded server under load, in the web UI on http://127.0.0.1:8089, for 60 s (STAY=1: until Ctrl+C)
-# make test     the tests, in ten minutes or less after installing
-# make verify   the long tests, in 45 minutes or so on two cores
+# make test     the tests, in eleven minutes or so on two cores, after installing
+# make verify   the long tests, in an hour or so on two cores
 # make check    lint, format, types
 # make bench    what one operation costs, beside others that are installed (README=1: into README.md)
 # make bench-peers  installs Artillery and does the same, three times
