@@ -130,13 +130,9 @@ def _plain(value: object) -> Json:
     if isinstance(value, list):
         return [_plain(inner) for inner in value]
     if isinstance(value, float):  # JavaScript has no other numbers
-        return (
-            None
-            if not math.isfinite(value)
-            else int(value)
-            if value.is_integer() and abs(value) < 1e15
-            else value
-        )
+        if not math.isfinite(value):
+            return None
+        return int(value) if value.is_integer() and abs(value) < 1e15 else value
     return value
 
 

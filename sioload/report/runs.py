@@ -98,9 +98,8 @@ def read_run(path: str, text: str) -> Run:
         run = Run(path, document, [_row(event, bool(span)) for event in document["events"]])
         _facts(run)
         if span:
-            math.fsum(
-                span[name] for name in ("start_s", "seconds", "number")
-            )  # numbers, and no texts of them
+            # Numbers, and no texts of them.
+            math.fsum(span[name] for name in ("start_s", "seconds", "number"))
         math.fsum((document["duration_s"], document["users"]["peak"]))
         document["health"]["verdict"], unverified(document)
         for counts in (document["ledger"], document["connections"]):
