@@ -272,10 +272,10 @@ class Examination:
             pass  # what was found is tried again, and its fault named there
         else:
             client.disconnect()
-        for generation in self._fleet.generations.values():
+        generation = next(iter(self._fleet.generations.values()), None)
+        if generation is not None:
             self._describe(generation, user.handshake(generation))
-            return generation
-        return None
+        return generation
 
     def _describe(self, generation: Generation, handshake: Handshake | None) -> None:
         found = self.found

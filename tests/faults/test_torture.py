@@ -60,7 +60,7 @@ def torture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Torture]:
         yield run
 
 
-def judge(found: Found, least: int) -> None:
+def judge(found: Found) -> None:
     for case in found:
         what = json.dumps(case, ensure_ascii=False)
         assert not case["faults"], what
@@ -70,16 +70,16 @@ def judge(found: Found, least: int) -> None:
     print(f"{len(pairs)} pairs of call site and error, failed {sum(pairs.values())} times")
     for site, call, error in sorted(pairs):
         print(f"{site} {call}: {error}")
-    assert len(pairs) >= least
+    assert len(pairs) >= 100
     assert {call.removesuffix("_into") for _, call, _ in pairs} == CALLS
 
 
 @pytest.mark.timeout(2400)
 @pytest.mark.parametrize(
-    ("scenarios", "depth", "patience", "least"),
-    [(("polling", "tls"), 0, 200, 60), pytest.param(SCENARIOS, 10, 2000, 100, marks=pytest.mark.verify)],
+    ("scenarios", "depth", "patience"),
+    [(("polling", "tls"), 0, 200), pytest.param(SCENARIOS, 10, 2000, marks=pytest.mark.verify)],
 )
 def test_whatever_fails_harms_its_user_at_most(
-    torture: Torture, scenarios: tuple[str, ...], depth: int, patience: float, least: int
+    torture: Torture, scenarios: tuple[str, ...], depth: int, patience: float
 ) -> None:
-    judge(torture(scenarios, depth, patience), least)
+    judge(torture(scenarios, depth, patience))

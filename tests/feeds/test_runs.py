@@ -294,4 +294,4 @@ def test_rows_that_take_long_to_read_cut_nothing_off_the_run(tmp_path: Path) -> 
         args = ["-f", "locustfile.py", "--headless", "-t", "2s", "--sio-report", "r.json"]
         done = serverkit.run_locust(args, 60, cwd=tmp_path)
         assert done.code == 0 and rows.wait(10) == 0, done.text
-    assert json.loads((tmp_path / "r.json").read_text())["duration_s"] > 1.0, "not at once: it read for 3 s"
+    assert json.loads((tmp_path / "r.json").read_text())["duration_s"] > 1.5, "not at once: it read for 3 s"

@@ -51,7 +51,7 @@ def test_pushes_that_went_wrong_are_counted_exactly(bench: Bench, workers: int) 
     assert len(sent) == 12
     expected: Counter[str] = sum(map(judged, sent.values()), Counter())
     assert min(expected[name] for name in ("lost", "duplicated", "reordered", "reconnect_gaps")) > 0
-    assert len({numbers[0] // 100 for numbers in sent.values()}) >= 2, "none came late"
+    assert len({numbers[0] // 100 for numbers in sent.values()}) >= 3, "none came late"
     (delivery,) = outcome.report["delivery"]
     for name, count in expected.items():
         assert delivery[name] == count, f"{name}: {delivery} is not {expected}\n{outcome.text}"
