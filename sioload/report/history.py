@@ -111,6 +111,7 @@ class Point:
             (seconds, the worst); only processes that have measured themselves by now and aren't lost.
         cells: number of a row to its cell, for rows that counted something.
         heard: name to members that messages of this span were owed to, and how many of them got theirs.
+        reports: how many points were joined in it.
     """
 
     start: float
@@ -124,6 +125,7 @@ class Point:
     processes: dict[str, tuple[float, float, float]]
     cells: dict[int, Cell]
     heard: dict[str, tuple[int, int]] = field(default_factory=dict)
+    reports: int = 1
     _slowest: list[tuple[float, float, str]] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -173,6 +175,7 @@ class Point:
                 )
                 for name in {**self.heard, **later.heard}
             },
+            self.reports + later.reports,
         )
 
 

@@ -20,15 +20,14 @@ DRAWN: Final = 240
 
 
 def regular(points: Sequence[Point], most: int) -> list[Point]:
-    """The same history in at most `most` points of about the same length."""
+    """The same history in at most `most` points: of as many reports each, or about as long if longer."""
     if not points:
         return []
-    longest = max(point.seconds for point in points)
-    # Points of one fineness are only about as long as each other, and of two the next is twice as long.
-    step = max((points[-1].end - points[0].start) / most, 0.7 * longest)
+    reports = max(point.reports for point in points)
+    step = (points[-1].end - points[0].start) / most
     found: list[Point] = []
     for point in points:
-        if found and found[-1].seconds < step:
+        if found and (found[-1].reports < reports or found[-1].seconds < step):
             found[-1] = found[-1].joined(point)
         else:
             found.append(point)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -100,6 +101,13 @@ def test_regular_points_are_few_even_and_complete(seconds: int, most: int) -> No
     assert sum(point.cells[0].count for point in few if point.cells) == 10 * (seconds - (seconds >= 4))
     longest = max(point.seconds for point in few)
     assert all(point.seconds >= longest / 2 for point in few[:-1])
+
+
+def test_a_short_run_keeps_its_points_however_long_each_is() -> None:
+    ends = [0.3, 1.3, 2.9, 3.5]
+    spans = zip(run_of(4).points, [0.0, *ends], ends, strict=False)
+    uneven = [replace(point, start=start, end=end) for point, start, end in spans]
+    assert len(uneven) == 4 and regular(uneven, 240) == uneven
 
 
 def test_no_history_is_no_chart() -> None:
