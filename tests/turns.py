@@ -19,11 +19,11 @@ ALONE = (
     "tests/cli/test_capacity.py::test_the_limit_of_one_core_is_found",
     "tests/swarm/test_drill.py::test_five_hundred_users_of_a_server_that_is_killed",
 )  # fmt: skip
-#: What needs a core for itself, most of the time: two at a time.
+#: What needs a core for itself, most of the time: two at a time, the longest first.
 TWO = (
-    *SCENES, "tests/truth/test_clocks.py", "tests/users/test_schedule.py",
+    "tests/test_readme.py::test_all_blocks_run_in_order", *SCENES, "tests/truth/test_clocks.py",
     "tests/importing/test_browser.py::test_recorded_account_is_shared_by_many_users",
-    "tests/test_readme.py::test_all_blocks_run_in_order",
+    "tests/users/test_schedule.py",
 )  # fmt: skip
 #: What waits longest begins first, and what never waits comes last.
 ORDER = (
@@ -43,8 +43,9 @@ LONG = (
 def turn(nodeid: str, long: bool = False) -> int:
     """The place of a test among the others, in the quick tier or in the long one."""
     order = LONG if long else ORDER
-    if nodeid.startswith((*TWO, *ALONE)):
-        return len(order) + nodeid.startswith(ALONE)
+    for place, begins in enumerate((*TWO, *ALONE)):
+        if nodeid.startswith(begins):
+            return len(order) + place
     return next(place for place, begins in enumerate(order) if nodeid.startswith(f"tests/{begins}"))
 
 

@@ -34,7 +34,7 @@ def test_csv_comes_back(tmp_path_factory, rows, bom):
     assert table.columns() == {"name", "token"}
 
 
-@settings(deadline=None, database=None)
+@settings(deadline=None, database=None, max_examples=50)
 @given(st.lists(st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=4), VALUES), min_size=1))
 def test_lines_of_json_and_lists_come_back(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("jsonl") / "a.jsonl"
