@@ -17,6 +17,7 @@ from sioload.importing.settings import Leave
 from sioload.load.phases import parse_phases
 from sioload.plain import Json
 from sioload.report.checks import parse
+from sioload.report.words import plain
 
 _CONDITION: Final = re.compile(r"\s*([\w.]+)\s*(<=|>=|<|>|==|!=)\s*([\d.]+)\s*")
 _STATS: Final = {"median": "p50", "p50": "p50", "p75": "p75", "p90": "p90", "p95": "p95", "p99": "p99",
@@ -87,8 +88,8 @@ def _is_number(value: Json) -> bool:
 
 
 def _plain(number: float) -> str:
-    """A number without an exponent."""
-    return f"{max(0.0, number):.6f}".rstrip("0").rstrip(".")
+    """A number to six decimals, at least 0."""
+    return plain(round(max(0.0, number), 6))
 
 
 def _row_types(made: Conversation) -> dict[str, list[str]]:

@@ -16,12 +16,12 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from itertools import accumulate
 from typing import Final
 
 from sioload.durations import duration_text, seconds_of
 from sioload.errors import PhaseError
+from sioload.report.words import plain
 
 _NAME = re.compile(r"[A-Za-z][\w-]*")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
@@ -118,15 +118,10 @@ class Plan:
         return "; ".join(self._text(phase) for phase in self.phases)
 
     def _text(self, phase: Phase) -> str:
-        span = _plain(phase.begin) if phase.level else f"{_plain(phase.begin)}..{_plain(phase.end)}"
+        span = plain(phase.begin) if phase.level else f"{plain(phase.begin)}..{plain(phase.end)}"
         name = f"{phase.name}: " if _NAME.fullmatch(phase.name) else ""
         word = "over" if phase.ramp else "for"
         return f"{name}{span}{'/s' if self.per_second else ' users'} {word} {duration_text(phase.seconds)}"
-
-
-def _plain(number: float) -> str:
-    """A number without an exponent."""
-    return str(int(number)) if number == int(number) else f"{Decimal(repr(number)):f}"
 
 
 def parse_phases(text: str | Sequence[str]) -> Plan:

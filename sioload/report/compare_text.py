@@ -7,14 +7,13 @@ from typing import Final
 
 from sioload.plain import Json
 from sioload.report.ci import md
-from sioload.report.summary import wrapped
-from sioload.report.words import counted, rounded
+from sioload.report.summary import GREEN, PLAIN, RED, YELLOW, judged, wrapped
+from sioload.report.words import counted, rounded, three_digits
 
 #: What the tables show of a row; of failures, only if there are any.
 _SHOWN: Final = ("p50", "p90", "p99", "rate", "fail_ratio")
 _MARKDOWN_ROWS: Final = 60
 Stats = Sequence[Mapping[str, Json]]
-_RED, _GREEN, _YELLOW, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
 #: Said below each table.
 LEGEND: Final = (
     "Figures of several runs a side are their mean. With one or two runs a side a change is real if it is "
@@ -40,11 +39,7 @@ def terminal(comparison: Mapping[str, Json], width: int = 80, colour: bool = Fal
         lines.append("")
     for each in comparison["fail_on"]:
         word = "FAIL" if each["failed"] else "ok"
-        head = f"{word:<6}"
-        told = wrapped(head, f"{each['fail_on']}  ({asked(each)})", width)
-        if colour:
-            told[0] = (_RED if each["failed"] else _GREEN) + word + _PLAIN + told[0][len(word) :]
-        lines += told
+        lines += judged(word, f"{each['fail_on']}  ({asked(each)})", width, colour)
     return "\n".join([*lines, "", headline(comparison)]) + "\n"
 
 
@@ -71,8 +66,8 @@ def _worth(stats: Stats) -> Iterator[Mapping[str, Json]]:
 def _line(stat: Mapping[str, Json], colour: bool) -> str:
     verdict = stat["verdict"]
     if colour and stat["real"]:
-        paint = _RED if "worse" in verdict else _GREEN if "better" in verdict else _YELLOW
-        verdict = paint + verdict + _PLAIN
+        paint = RED if "worse" in verdict else GREEN if "better" in verdict else YELLOW
+        verdict = paint + verdict + PLAIN
     values = f"{shown(stat, 'before'):>12}{shown(stat, 'after'):>12}{change(stat):>10}"
     return f"  {label(stat):<14}{values}  {verdict}".rstrip()
 
@@ -97,7 +92,7 @@ def shown(stat: Mapping[str, Json], side: str) -> str:
         value *= 100
     if 0 < value < 0.1:
         return rounded(value, 2)  # one timeout in an hour is more than none
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+    return three_digits(value)
 
 
 def change(stat: Mapping[str, Json]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from sioload.plain import Json
 from sioload.report.servers import shown, shown_total, titled
+from sioload.report.words import in_unit, three_digits
 
 _WEB: Final = Path(__file__).parents[1] / "web"
 STATIC: Final = _WEB / "static"
@@ -26,15 +26,13 @@ def number(value: float | None) -> str:
 
 def ms(value: float | None) -> str:
     """Milliseconds to three digits or so; a dash for none."""
-    if value is None:
-        return "–"
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+    return "–" if value is None else three_digits(value)
 
 
 def size(value: float) -> str:
     """Bytes, as KiB, MiB or GiB."""
-    steps = min(3, int(math.log2(value) // 10)) if value >= 1 else 0
-    return f"{value / 1024**steps:,.{1 if steps else 0}f} {('B', 'KiB', 'MiB', 'GiB')[steps]}"
+    number, unit = in_unit(value)
+    return f"{number:,.{0 if unit == 'B' else 1}f} {unit}"
 
 
 def span(seconds: float) -> str:

@@ -16,7 +16,7 @@ from typing import Final
 
 from sioload.durations import seconds_of
 from sioload.plain import Json
-from sioload.report.words import rounded
+from sioload.report.words import in_unit, rounded
 
 #: Points of one fineness, of which each is half as fine as the one before: so many that the course is nowhere
 #: coarser than the history that it is drawn beside.
@@ -307,8 +307,8 @@ def shown(value: float, unit: str) -> str:
     if unit == "s":
         return f"{digits(value * 1000)} ms" if value < 10 else f"{value:.2f} s"
     if unit.startswith("B"):
-        step = min(3, int(math.log2(value) // 10)) if value >= 1 else 0
-        return f"{digits(value / 1024**step)} {('B', 'KiB', 'MiB', 'GiB')[step]}{unit[1:]}"
+        number, size = in_unit(value)
+        return f"{digits(number)} {size}{unit[1:]}"
     return f"{digits(value)}{unit and (unit if unit == '/s' else ' ' + unit)}"
 
 

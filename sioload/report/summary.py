@@ -18,7 +18,8 @@ from sioload.report.document import UNSEEN, UNVERIFIED, unverified
 from sioload.report.servers import summary
 from sioload.report.words import counted, ms
 
-_RED, _GREEN, _YELLOW, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
+#: Colours of a terminal.
+RED, GREEN, YELLOW, PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
 _HEAD: Final = ("type", "name", "count", "fails", "/s", "p50 ms", "p99 ms", "max ms")
 _SHOWN_ERRORS: Final = 10
 #: In place of the second column of a wide character.
@@ -261,17 +262,22 @@ def _health_lines(health: Mapping[str, Json], width: int, colour: bool) -> list[
     for reason in health["reasons"]:
         lines += _labelled("", reason, width)
     if colour and health["verdict"] == LIMITED:
-        lines[0] = _RED + lines[0] + _PLAIN
+        lines[0] = RED + lines[0] + PLAIN
     return lines
 
 
 def _check_lines(check: Mapping[str, Json], width: int, colour: bool) -> list[str]:
     word = "ok" if check["ok"] else "warn" if check["warn"] else "FAIL"
     measured = check["value"] if check["ok"] else check["reason"]
-    lines = wrapped(f"{word:<6}", f"{check['check']}  ({measured})", width)
+    return judged(word, f"{check['check']}  ({measured})", width, colour)
+
+
+def judged(word: str, text: str, width: int, colour: bool) -> list[str]:
+    """What was judged, behind its verdict: `ok`, `warn` or `FAIL`."""
+    lines = wrapped(f"{word:<6}", text, width)
     if colour:
-        paint = {"ok": _GREEN, "warn": _YELLOW, "FAIL": _RED}[word]
-        lines[0] = paint + word + _PLAIN + lines[0][len(word) :]
+        paint = {"ok": GREEN, "warn": YELLOW, "FAIL": RED}[word]
+        lines[0] = paint + word + PLAIN + lines[0][len(word) :]
     return lines
 
 
@@ -287,7 +293,7 @@ def _end_lines(report: Mapping[str, Json], width: int, colour: bool, files: Sequ
         f"exit code {report['exit_code']}{why}"
     )  # in one line, whatever its length: CI shows the last
     if colour:
-        lines[-1] = (_RED if report["exit_code"] else _GREEN) + lines[-1] + _PLAIN
+        lines[-1] = (RED if report["exit_code"] else GREEN) + lines[-1] + PLAIN
     return lines
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sioload.measure.trace import Count, Entry
 from sioload.report.summary import columns_of, pieces, wrapped
 from sioload.report.words import counted as so_many
+from sioload.report.words import three_digits
 
 WIDTH: Final = 80
 #: Characters of a packet's own text that are shown.
@@ -73,8 +74,7 @@ def counted(count: Count) -> str:
 
 def milliseconds(seconds: float) -> str:
     """A time with three digits that matter."""
-    ms = seconds * 1000
-    return f"{ms:.2f} ms" if ms < 10 else f"{ms:.1f} ms" if ms < 100 else f"{ms:,.0f} ms"
+    return f"{three_digits(seconds * 1000)} ms"
 
 
 def own_text(entry: Entry, full: bool) -> str:

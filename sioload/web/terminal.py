@@ -12,7 +12,7 @@ import locust.stats
 
 from sioload.report import words
 from sioload.report.history import OPENING, SPREAD, Cell, Point
-from sioload.report.summary import coloured, columns_of, pieces
+from sioload.report.summary import PLAIN, RED, coloured, columns_of, pieces
 from sioload.swarm.capacity import table
 from sioload.swarm.guard import Guard
 from sioload.web.live import Live
@@ -22,7 +22,6 @@ LIVE, LOGGED = 1.0, 5.0
 #: Longest line.
 WIDTH: Final = 79
 _CLEAR: Final = "\r\x1b[K"
-_RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 
 
 class Screen:
@@ -49,7 +48,7 @@ class Screen:
             self._write(text + "\n")
             return
         text = pieces(text, self.width)[0]
-        self._write(_CLEAR + (f"{_RED}{text}{_PLAIN}" if bad and self._colour else text))
+        self._write(_CLEAR + (f"{RED}{text}{PLAIN}" if bad and self._colour else text))
         self._shown = True
 
     def clear(self) -> None:
