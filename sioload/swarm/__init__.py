@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import signal
 import sys
+from collections.abc import Iterator
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -43,15 +45,9 @@ from sioload.users.handlers import check_functions, check_label
 if TYPE_CHECKING:
     from locust.env import Environment
 
-_installed = False
-
 
 def install() -> None:
-    """Hook into Locust's events; called when sioload is imported. `--processes` forks later: open nothing."""
-    global _installed
-    if _installed:
-        return
-    _installed = True
+    """Hook into Locust's events, once; `web.install` calls it."""
     replace_rounding()
     know_options()
     locust.stats.StatsCSVFileWriter = CsvFiles  # type: ignore[misc]
@@ -134,7 +130,7 @@ def _check_users(environment: Environment) -> None:
     for user_class in environment.user_classes:
         if not hasattr(user_class, "parsed_options"):
             continue
-        try:
+        with _refusing(f"{user_class.__name__}: "):
             check_label(user_class)
             check_places(user_class)
             check_functions(user_class)
@@ -146,26 +142,29 @@ def _check_users(environment: Environment) -> None:
                 parse_url(options.handshake_url)
             if not isinstance(environment.runner, MasterRunner):
                 check_files(options)
-        except UsageError as error:
-            print(f"sioload: {user_class.__name__}: {error}", file=sys.stderr)
-            raise SystemExit(2) from error
+
+
+@contextlib.contextmanager
+def _refusing(what: str = "") -> Iterator[None]:
+    """A mistake of who wrote the script or gave the options ends the process: one line, and exit code 2."""
+    try:
+        yield
+    except UsageError as error:
+        print(f"sioload: {what}{error}", file=sys.stderr)
+        raise SystemExit(2) from error
 
 
 def _take_load(environment: Environment) -> None:
-    try:
-        search = take_capacity(environment)
-        if search is not None:
-            environment.sioload_capacity = search  # type: ignore[attr-defined]
-            return
-        take_users(environment)
-        take_phases(environment)
-        if not isinstance(environment.runner, WorkerRunner):
-            plan = getattr(environment.shape_class, "plan", None)
-            phases = plan.phases if isinstance(plan, Plan) else ()
-            check_parts(checks_of(environment.parsed_options), {each.name: each.seconds for each in phases})
-    except UsageError as error:
-        print(f"sioload: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+    search = take_capacity(environment)
+    if search is not None:
+        environment.sioload_capacity = search  # type: ignore[attr-defined]
+        return
+    take_users(environment)
+    take_phases(environment)
+    if not isinstance(environment.runner, WorkerRunner):
+        plan = getattr(environment.shape_class, "plan", None)
+        phases = plan.phases if isinstance(plan, Plan) else ()
+        check_parts(checks_of(environment.parsed_options), {each.name: each.seconds for each in phases})
 
 
 def _most_users(environment: Environment) -> int:
@@ -206,12 +205,9 @@ def _attach_interruptible(environment: Environment) -> None:
     if sys.stdin is None:  # it was closed before: Locust, which listens for keys, would end with exit code 2
         sys.stdin = io.StringIO()
     _check_users(environment)
-    _take_load(environment)
-    try:
+    with _refusing():
+        _take_load(environment)
         part = attach(environment)
-    except UsageError as error:
-        print(f"sioload: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
     get_hub().loop.update_now()  # the rows of feeds were read, maybe a million
     if isinstance(part, Local | Master):
         part.desk.stock.warn(_most_users(environment))

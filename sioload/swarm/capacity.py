@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
 from sioload.durations import seconds_of
@@ -38,7 +37,7 @@ from sioload.report.heard import TYPE
 from sioload.report.summary import lenient
 from sioload.swarm import describe
 from sioload.swarm.options import checks_of
-from sioload.swarm.timeline import Run
+from sioload.swarm.timeline import LOOK, Run, goes_on
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -50,8 +49,6 @@ AHEAD: Final = 0.5
 HERE: Final = 0.05
 #: Seconds that a boundary waits for the cuts of workers.
 CUTS: Final = 10.0
-#: Seconds between two looks at the run.
-LOOK: Final = 0.2
 #: Seconds until it is asked again whether all users are in.
 AGAIN: Final = 1.0
 #: Options of Locust whose place a search takes; a project's locust.conf may have them.
@@ -271,9 +268,7 @@ class Capacity:
         return figures
 
     def _wait(self, run: Run, until: float) -> None:
-        while run.running and (left := until - clock.stamp()) > 0:
-            gevent.sleep(min(left, LOOK))
-        if not run.running:
+        if not goes_on(run, until):
             raise _Ended
 
 

@@ -24,7 +24,7 @@ from sioload.net.fleet import Fleet
 from sioload.plain import Json
 from sioload.report.drill import BEFORE, VARIABLE, Asked, Mark
 from sioload.session.dropping import drop
-from sioload.swarm.timeline import Run, Timeline
+from sioload.swarm.timeline import Run, Timeline, goes_on
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -86,10 +86,10 @@ class Drill:
         ]
         run.timeline.mark(self._boundaries())
         for mark in self.marks:
-            if not self._until(run, mark.at):
+            if not goes_on(run, mark.at):
                 return
             self._begin(mark)
-        if self._until(run, self.marks[-1].until + LOOK):
+        if goes_on(run, self.marks[-1].until + LOOK):
             gevent.spawn(self._environment.runner.quit)  # type: ignore[union-attr]
 
     def _all_in(self, run: Run) -> bool:
@@ -121,12 +121,6 @@ class Drill:
                 return True
             gevent.sleep(LOOK)
         return False
-
-    def _until(self, run: Run, at: float) -> bool:
-        """Wait; False if the run ends before."""
-        while run.running and (left := at - stamp()) > 0:
-            gevent.sleep(min(left, LOOK))
-        return run.running
 
     def _begin(self, mark: Mark) -> None:
         if self.asked.command:

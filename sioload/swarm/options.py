@@ -12,7 +12,6 @@ from typing import Any
 
 from sioload.durations import seconds_of
 from sioload.engineio.urls import bare, parse_url
-from sioload.errors import CheckError, OptionError, PhaseError
 from sioload.load.phases import parse_phases
 from sioload.load.shapes import SESSION_DRAIN
 from sioload.measure.rooms import GRACE
@@ -20,7 +19,7 @@ from sioload.options import unknown
 from sioload.report.checks import Check, checks_in, parse
 from sioload.report.files import same_file
 from sioload.swarm.processes import before_fork
-from sioload.swarm.servers import admin_text, pattern_text, server_text
+from sioload.swarm.servers import admin_text, pattern_text, server_text, understood
 
 #: Seconds that emits may stay open after the users are gone.
 DRAIN = 5.0
@@ -171,20 +170,12 @@ def _checks_in(path: str) -> list[Check]:
 
 def check_text(text: str) -> str:
     """A check that can be parsed, as it was given."""
-    try:
-        parse(text)
-    except CheckError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return text
+    return understood(text, parse)
 
 
 def phases_text(text: str) -> str:
     """Phases that can be parsed, as they were given."""
-    try:
-        parse_phases(text)
-    except PhaseError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return text
+    return understood(text, parse_phases)
 
 
 def session_length(text: str) -> str:
@@ -196,11 +187,7 @@ def session_length(text: str) -> str:
 
 def checks_file(path: str) -> str:
     """The path of a TOML file whose checks can all be parsed."""
-    try:
-        _checks_in(path)
-    except CheckError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return path
+    return understood(path, _checks_in)
 
 
 def writable_file(path: str) -> str:
@@ -230,10 +217,7 @@ def writable_directory(path: str) -> str:
 
 def http_url(text: str) -> str:
     """An http or https URL, as it was given."""
-    try:
-        parse_url(text)
-    except OptionError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    understood(text, parse_url)
     if not text.lower().startswith("http"):
         raise argparse.ArgumentTypeError(f"{bare(text)!r} must begin with http:// or https://")
     return text

@@ -16,7 +16,7 @@ from typing import Any, Final
 import gevent
 
 from sioload.engineio.urls import bare, parse_url
-from sioload.errors import OptionError, UsageError
+from sioload.errors import UsageError
 from sioload.measure.names import normalise
 from sioload.report.servers import Metric, Servers
 from sioload.swarm.admin import NAME, AdminSource, admin_url
@@ -35,6 +35,15 @@ _SERVER: Final = re.compile(r"([A-Za-z][\w.-]{0,39})=(?:pid:([0-9]{1,9})|(.+))",
 _PATTERN: Final = re.compile(r"[a-zA-Z_:*][a-zA-Z0-9_:*]{0,99}")
 
 
+def understood(text: str, read: Callable[[str], object], what: str = "") -> str:
+    """A text that `read` takes, as it was given; of another argparse tells why, behind `what`."""
+    try:
+        read(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(f"{what}{error}") from error
+    return text
+
+
 def server_text(text: str) -> str:
     """`NAME=URL` or `NAME=pid:PID`, as it was given."""
     parts = _SERVER.fullmatch(text)
@@ -47,10 +56,7 @@ def server_text(text: str) -> str:
             f"the name {NAME!r} is that of --sio-admin's figures: choose another"
         )
     if parts[3]:
-        try:
-            parse_url(parts[3])
-        except OptionError as error:
-            raise argparse.ArgumentTypeError(f"{parts[1]}: {error}") from error
+        understood(parts[3], parse_url, f"{parts[1]}: ")
     return text
 
 
@@ -63,11 +69,7 @@ def pattern_text(text: str) -> str:
 
 def admin_text(text: str) -> str:
     """`URL[/admin]`, as it was given."""
-    try:
-        admin_url(text)
-    except OptionError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return text
+    return understood(text, admin_url)
 
 
 class Watch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import gevent
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Seconds between two looks whether a run goes on.
+LOOK: Final = 0.2
+
 
 class Run(Protocol):
     """A run as a search for capacity or a drill sees it, which goes on in it.
@@ -36,6 +39,13 @@ class Run(Protocol):
 
     def figures(self) -> Figures:
         """All that was counted."""
+
+
+def goes_on(run: Run, until: float) -> bool:
+    """Wait until then (swarm clock); False, and at once, if the run ends before."""
+    while run.running and (left := until - clock.stamp()) > 0:
+        gevent.sleep(min(left, LOOK))
+    return run.running
 
 
 class Timeline:
