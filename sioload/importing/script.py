@@ -52,7 +52,7 @@ def write(conversation: Conversation) -> dict[str, bytes]:
     for kind in conversation.kinds:  # one after the other: each has places of its own for variables
         body += ["", "", *_Class(kind, conversation, expressions, names).lines()]
     if conversation.phases:
-        body += ["", "", *_load(conversation, expressions)]
+        body += ["", "", *_load(conversation)]
     head = list(_head(conversation, expressions, body))
     script = "\n".join([*head, *body]) + "\n"
     files = {NAME: script.encode("utf-8", "backslashreplace")}
@@ -145,7 +145,7 @@ def _head(conversation: Conversation, expressions: Expressions, body: Sequence[s
         yield "    return value if isinstance(value, str) else written"
 
 
-def _load(conversation: Conversation, expressions: Expressions) -> Iterator[str]:
+def _load(conversation: Conversation) -> Iterator[str]:
     yield "class Load(Phases):"
     parts = [part.strip() for part in conversation.phases.split(";")]
     if len(conversation.phases) < 80:

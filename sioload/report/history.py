@@ -252,10 +252,6 @@ class History:
         """The newest point."""
         return self._levels[0][-1] if self._levels[0] else None
 
-    def number(self, type: str, name: str) -> int | None:
-        """A row's number; None while it hasn't counted anything."""
-        return self._numbers.get((type, name))
-
     def feed(self, end: float, figures: Figures, users: int, rows: Iterable[Totals] | None = None) -> None:
         """Add a point for what was counted since the last one.
 

@@ -16,7 +16,7 @@ _NAMED: Final = 3
 _STATUS: Final = re.compile(r"([1-5][0-9][0-9])\b")
 
 
-def because(code: int, figures: Figures, untrusted: Sequence[str], checks: Sequence[CheckResult]) -> str:
+def because(code: int, untrusted: Sequence[str], checks: Sequence[CheckResult]) -> str:
     """What makes a code of ours what it is: 4 or 3; empty for others."""
     if code == 4:
         return _listed("the figures can't be trusted", untrusted)

@@ -218,7 +218,7 @@ class Judge:
         if code == 1 and no_session(figures):
             cause = "; ".join(filter(None, ("no user ever had a session", failures(figures))))
         doubts = untrusted(figures, checks, paced=paced, limited=limited)
-        reason = because(code, figures, doubts, checks) or cause
+        reason = because(code, doubts, checks) or cause
         return report(
             figures,
             version=describe.versions()["sioload"],

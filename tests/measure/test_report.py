@@ -260,7 +260,7 @@ def test_nothing_is_cut_off_at_80_columns() -> None:
 def test_the_last_line_is_the_exit_code_though_a_check_was_written_in_several_lines() -> None:
     figures = figures_of(recorded())
     (check,) = judged(figures, "\nCALL: max < 1ms\n  min_samples 1\n")
-    reason = because(3, figures, [], [check])
+    reason = because(3, [], [check])
     text = summary_text(report_of(figures, [check], exit_code=3, exit_reason=reason))
     assert text.splitlines()[-1] == (
         "exit code 3: 1 check failed: CALL: max < 1ms min_samples 1 (max is 10.00 s, not < 1 ms)"
@@ -269,11 +269,11 @@ def test_the_last_line_is_the_exit_code_though_a_check_was_written_in_several_li
 
 def test_the_reason_of_an_exit_code_names_three_causes_the_worst_first() -> None:
     figures = figures_of(recorded())
-    assert because(4, figures, list("abc"), []) == "the figures can't be trusted: a, b, c"
-    assert because(4, figures, list("abcde"), []) == "the figures can't be trusted: a, b, c, and 2 more"
+    assert because(4, list("abc"), []) == "the figures can't be trusted: a, b, c"
+    assert because(4, list("abcde"), []) == "the figures can't be trusted: a, b, c, and 2 more"
     checks = judged(figures, "CALL: count > 1", "CALL: max < 1ms", "CALL: max < 2ms warn")
-    assert because(3, figures, [], checks) == "1 check failed: CALL: max < 1ms (max is 10.00 s, not < 1 ms)"
-    assert because(1, figures, list("abc"), checks) == ""
+    assert because(3, [], checks) == "1 check failed: CALL: max < 1ms (max is 10.00 s, not < 1 ms)"
+    assert because(1, list("abc"), checks) == ""
     recorder = Recorder()
     recorder.row("CALL", "fine").add(0.1)
     recorder.foreign_row("POST", "/login").fail("401 Client Error: who?", 0.1)

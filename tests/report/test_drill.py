@@ -122,8 +122,7 @@ def test_a_mark_is_drawn_with_what_came_before_and_after_it() -> None:
             made.close("websocket", "transport closed")
         swarm.take("w", recorder.snapshot(second))
         history.feed(float(second), swarm.figures(), 3)
-    number = history.number("CALL", "echo")
-    assert number is not None
+    number = history.rows.index(("CALL", "echo"))
     mark = {"at_s": 4.0, "watch_s": 20.0, "command": None, "done": "30 % of the connections cut",
             "connects": [0, 0, 2], "refusals": [1, 7]}  # fmt: skip
     drawn = drill_series(mark, history.points, {number})
