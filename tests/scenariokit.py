@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,16 @@ def main() -> None:
 def outcomes(sio: SocketIOClient) -> dict[str, int]:
     """The ledger's counts that aren't zero."""
     return {name: n for name, n in sio.fleet.recorder.ledger.encode().items() if n}
+
+
+def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait for something that other greenlets do."""
+    import gevent
+
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        gevent.sleep(0.005)
 
 
 def raises(

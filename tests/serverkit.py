@@ -395,9 +395,9 @@ def locust(args: Sequence[str | os.PathLike[str]]) -> list[str | os.PathLike[str
 
 
 def swarm_ports() -> list[str]:
-    """The options that tell master and workers of one swarm a free port."""
+    """The options that tell master and workers of one swarm a free port of loopback."""
     port = str(free_port())
-    return ["--master-bind-port", port, "--master-port", port]
+    return ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
 
 
 def sioload(args: Sequence[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:

@@ -43,9 +43,6 @@ class Shown:
                 "--sio-html", str(folder / "report.html"), *more]  # fmt: skip
         if base:
             args += ["--web-base-path", base]
-        if "--processes" in more:
-            master = str(serverkit.free_port())
-            args += ["--master-bind-host", "127.0.0.1", "--master-bind-port", master, "--master-port", master]
         self._opener = urllib.request.build_opener(
             urllib.request.HTTPCookieProcessor(CookieJar()), _NoRedirect()
         )

@@ -12,7 +12,6 @@ import sys
 import time
 import urllib.request
 from collections import namedtuple
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +23,7 @@ import gevent  # isort: skip
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scenariokit import main, outcomes, raises, scenario
+from scenariokit import main, outcomes, raises, scenario, until
 
 from sioload.client.api import SocketIOClient
 from sioload.client.dispatcher import Handler
@@ -65,13 +64,6 @@ def row(sio: SocketIOClient, kind: str, name: str) -> tuple[int, dict[str, int]]
 def first(sio: SocketIOClient, kind: str, name: str) -> dict[str, str]:
     """What is told of the first failure of each kind."""
     return sio.fleet.recorder.row(kind, name).totals().notes
-
-
-def until(condition: Callable[[], Any], seconds: float = 3.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        gevent.sleep(0.005)
 
 
 @scenario

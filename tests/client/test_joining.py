@@ -11,6 +11,7 @@ import gevent
 import pytest
 import serverkit
 from faults.hostile import Hostile, Peer
+from scenariokit import outcomes, until
 
 from sioload.client.api import SocketIOClient
 from sioload.errors import ConnectError, NotConnected
@@ -23,17 +24,8 @@ def opened(peer: Peer) -> None:
     peer.text(peer.session())
 
 
-def outcomes(sio: SocketIOClient) -> dict[str, int]:
-    return {name: count for name, count in sio.fleet.recorder.ledger.encode().items() if count}
-
-
 def rows(sio: SocketIOClient, kind: str) -> list[str]:
     return sorted(f"{t.name} {t.count} {t.failures}" for t in sio.fleet.recorder.totals() if t.type == kind)
-
-
-def until(what: Any) -> None:
-    while not what():
-        gevent.sleep(0.01)
 
 
 @pytest.mark.parametrize("answers", [['40{"sid":"s"}', "41"], ['40/a,{"sid":"a"}', "41/a,", '40{"sid":"s"}']])

@@ -9,17 +9,14 @@ import gevent
 import gevent.event
 import pytest
 from faults.hostile import Asked as Request
-from faults.hostile import Hostile, Peer, frame
+from faults.hostile import Hostile, Peer
+from framekit import frame
+from scenariokit import until
 
 from sioload.client.api import SocketIOClient
 from sioload.errors import ConnectError, Refused
 
 OPTIONS: dict[str, Any] = {"version": 4, "transports": ["websocket"], "reconnection_delay": 0.05}
-
-
-def until(what: Any) -> None:
-    while not what():
-        gevent.sleep(0.01)
 
 
 def rows(sio: SocketIOClient, kind: str) -> dict[str, dict[str, int]]:

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from framekit import frame
+
 PATIENCE = 10.0  # seconds that a script waits for its client
 SID = "hostile-sid-0001"
 
@@ -187,17 +189,6 @@ class Peer:
             self.reply(200, b"ok")
 
         self.polled(post, poll)
-
-
-def frame(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0, length: int | None = None) -> bytes:
-    """A server's websocket frame; `length` lies about its payload's."""
-    n = len(payload) if length is None else length
-    first = (0x80 if fin else 0) | rsv << 4 | opcode
-    if n < 126:
-        return bytes((first, n)) + payload
-    if n < 65536:
-        return bytes((first, 126)) + struct.pack("!H", n) + payload
-    return bytes((first, 127)) + struct.pack("!Q", n) + payload
 
 
 class Hostile:

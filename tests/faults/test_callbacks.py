@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import serverkit
-from faults.hostile import Hostile, Peer, frame
+from faults.hostile import Hostile, Peer
+from framekit import frame
 
 HEAD = """
 from gevent import monkey

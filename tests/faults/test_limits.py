@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 import pytest
-from faults.hostile import Hostile, Peer, frame
+from faults.hostile import Hostile, Peer
 from faults.kit import POLLING, WEBSOCKET, Driver, failures
+from framekit import deflated, frame
 
 from sioload.options import Limits
 
@@ -60,11 +61,6 @@ def on_websocket(then: Callable[[Peer], None]) -> Callable[[Peer], None]:
 
 def whole(body: bytes, **headers: str) -> Callable[[Peer], None]:
     return lambda peer: peer.reply(200, body, **headers)
-
-
-def deflated(payload: bytes) -> bytes:
-    made = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return (made.compress(payload) + made.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
 @functools.cache

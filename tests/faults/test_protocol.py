@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import serverkit
-from faults.hostile import Hostile, Peer, frame
+from faults.hostile import Hostile, Peer
 from faults.kit import POLLING, TRANSPORTS, UPGRADE, WEBSOCKET, Driver, failures
+from framekit import frame
 
 from sioload.session.requests import MOVES
 

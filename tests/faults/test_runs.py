@@ -132,7 +132,7 @@ def worker_cut_off(run: Run, target: serverkit.Server) -> None:
 
 def told_twice(number: signal.Signals, workers: int, run: Run, target: serverkit.Server) -> None:
     """The second signal doesn't wait for users that stop slowly."""
-    more = ["--processes", str(workers), *serverkit.swarm_ports()] if workers else []
+    more = ["--processes", str(workers)] if workers else []
     locust = run.start(target.url, *more, env={"SLOW_STOP": "60"})
     locust.wait_for(serverkit.SPAWNED, 30)
     time.sleep(0.5)

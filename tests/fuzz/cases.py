@@ -21,7 +21,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import msgpack
-from net.wire import Reader, Tape, alone, bytewise, cuts, frame
+from framekit import deflated, frame
+from net.wire import Reader, Tape, alone, bytewise, cuts
 
 from sioload.engineio import packet as frames
 from sioload.engineio import payload
@@ -588,11 +589,6 @@ def wires(rand: Rand) -> bytes:
         else:
             found.append(frame(8, b"\x03\xe8"))
     return b"".join(found)
-
-
-def deflated(payload: bytes) -> bytes:
-    made = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return (made.compress(payload) + made.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
 def wires_deflated(rand: Rand) -> bytes:

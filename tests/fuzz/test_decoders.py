@@ -19,7 +19,8 @@ from typing import Any
 import msgpack
 import pytest
 import serverkit
-from fuzz.cases import LIMITS, NESTED, SUBJECTS, Rand, deflated, frame, fuzz, mutated, packed
+from framekit import deflated, frame
+from fuzz.cases import LIMITS, NESTED, SUBJECTS, Rand, fuzz, mutated, packed
 
 from sioload.errors import ProtocolError
 

@@ -15,10 +15,11 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 import pytest
+from framekit import frame
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from net.wire import Tape, frame
+from net.wire import Tape
 
 import sioload.session.requests
 from sioload.client.manager import Manager, Phase

@@ -34,9 +34,7 @@ def run(folder: Path, url: str, *more: str, script: str = SCRIPT) -> tuple[serve
     """A run of the script, and its report ({} without one)."""
     (folder / "locustfile.py").write_text(script)
     report = folder / "report.json"
-    port = str(serverkit.free_port())
-    swarm = ["--master-bind-port", port, "--master-port", port, "--master-bind-host", "127.0.0.1"]
-    args = ["-f", "locustfile.py", "--host", url, "--headless", "--sio-report", report, *swarm, *more]
+    args = ["-f", "locustfile.py", "--host", url, "--headless", "--sio-report", report, *more]
     done = serverkit.run_locust(args, 60, cwd=folder)
     return done, json.loads(report.read_text()) if report.exists() else {}
 

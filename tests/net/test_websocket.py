@@ -7,9 +7,10 @@ import tracemalloc
 import zlib
 
 import pytest
+from framekit import frame
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from net.wire import KNOWN, Reader, Tape, alone, bytewise, cuts, frame, sent
+from net.wire import KNOWN, Reader, Tape, alone, bytewise, cuts, sent
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.protocol import OPEN, SERVER, Protocol
 

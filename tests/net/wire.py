@@ -184,21 +184,6 @@ def alone(data: bytes, limits: Limits | None = None, *, compress: bool = False) 
     return events, b"".join(protocol.data_to_send())
 
 
-def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, length: int | None = None,
-          mask: bytes = b"", wide: int = 0) -> bytes:  # fmt: skip
-    """A server's frame; `length` lies about its payload's, `wide` writes it in 2 or 8 bytes."""
-    n = len(payload) if length is None else length
-    head = bytes((0x80 * fin | rsv << 4 | opcode,))
-    masked = 0x80 if mask else 0
-    if n < 126 and not wide:
-        head += bytes((masked | n,))
-    elif n < 65536 and wide != 8:
-        head += bytes((masked | 126,)) + n.to_bytes(2, "big")
-    else:
-        head += bytes((masked | 127,)) + n.to_bytes(8, "big")
-    return head + mask + payload
-
-
 def cuts(data: bytes, places: Iterable[int]) -> list[bytes]:
     """The data in pieces, cut at these places."""
     edges = [0, *sorted({min(place, len(data)) for place in places}), len(data)]

@@ -17,13 +17,11 @@ def soak(
     target: serverkit.Server, folder: Path, users: int, seconds: int, workers: int
 ) -> list[dict[str, Any]]:
     """A run of Locust; what its processes with users told."""
-    port = str(serverkit.free_port())
     args = ["-f", HERE / "crowd.py", "--host", target.url, "-u", str(users), "-r", "60",
             "-t", f"{seconds}s", "--headless", "--only-summary", "--stop-timeout", "10",
             "--sio-report", folder / "report.json"]  # fmt: skip
     if workers:
-        args += ["--processes", str(workers), "--master-bind-host", "127.0.0.1", "--master-bind-port", port,
-                 "--master-port", port]  # fmt: skip
+        args += ["--processes", str(workers)]
     run = serverkit.run_locust(args, seconds + 120, cwd=folder, env={"SOAK": str(folder)}, fresh=True)
     assert run.code == 0, run.text
     report = json.loads((folder / "report.json").read_text())

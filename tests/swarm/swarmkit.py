@@ -44,12 +44,6 @@ class Swarm:
         load = ["-u", str(users), "-r", str(users), "--headless", "--only-summary"]
         return ["-f", USERS, "--host", self.target.url, *load, *files, *more]
 
-    @staticmethod
-    def swarm_port() -> list[str]:
-        """Arguments for a master on a port of its own."""
-        port = str(serverkit.free_port())
-        return ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
-
     def start(self, args: list[str | Path], env: Mapping[str, str] | None = None) -> serverkit.Process:
         process = serverkit.Process(serverkit.locust(args), cwd=self.folder, env=env)
         self.processes.append(process)

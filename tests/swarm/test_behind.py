@@ -16,7 +16,7 @@ def test_receivers_that_fall_silent_are_behind_alone(swarm: Swarm) -> None:
 
 @scene
 def test_receivers_that_fall_silent_are_behind_with_workers(swarm: Swarm) -> None:
-    some_are_behind(swarm, "--processes", "2", *swarm.swarm_port())
+    some_are_behind(swarm, "--processes", "2")
 
 
 def some_are_behind(swarm: Swarm, *more: str) -> None:

@@ -60,7 +60,7 @@ def test_all_is_said_after_sigint(swarm: Swarm) -> None:
 
 @scene
 def test_all_is_said_on_workers(swarm: Swarm) -> None:
-    port = swarm.swarm_port()
+    port = serverkit.swarm_ports()
     assert swarm.run(args(swarm, "-t", "5s", "--processes", "2", *port)) == 0, str(swarm.processes[0])
     assert_everything_was_said(swarm, listeners=6)
 
@@ -145,7 +145,7 @@ def test_a_hurried_end_hurries_no_end_of_a_later_test(swarm: Swarm) -> None:
     script.write_text(OWED)
     web = ["--autostart", "--web-host", "127.0.0.1", "--web-port", str(port)]
     plan = ["--sio-phases", "2 users for 60s", "--sio-drain", "15"]
-    found = swarm.args(*web, *plan, "--processes", "1", *swarm.swarm_port(), users=3)
+    found = swarm.args(*web, *plan, "--processes", "1", users=3)
     found[1] = script
     process = swarm.start([arg for arg in found if arg not in ("--headless", "-u", "-r", "3")])
     process.wait_for("phase 1 of 1", 30)
@@ -216,7 +216,7 @@ def test_a_run_that_is_to_outlive_its_terminal_does(tmp_path: Path) -> None:
 @scene
 def test_an_interrupt_while_workers_are_awaited_is_one_line(swarm: Swarm) -> None:
     """And those that have come don't wait for their master until they miss it."""
-    ports = swarm.swarm_port()
+    ports = serverkit.swarm_ports()
     master = swarm.start(args(swarm, "--master", "--expect-workers", "2", *ports))
     worker = swarm.start(["-f", SCRIPT, "--worker", *ports])
     master.wait_for("1 workers connected", 30)
@@ -283,7 +283,7 @@ def members_of(group: int) -> list[int]:
 
 @scene
 def test_workers_end_with_their_parent(swarm: Swarm) -> None:
-    port = swarm.swarm_port()
+    port = serverkit.swarm_ports()
     process = swarm.start(args(swarm, "--processes", "2", *port))
     process.wait_for(serverkit.SPAWNED, 30)
     assert len(members_of(process.pid)) == 3

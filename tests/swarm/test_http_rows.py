@@ -22,7 +22,7 @@ def test_http_requests_have_rows_alone(swarm: Swarm) -> None:
 
 @scene
 def test_http_requests_have_rows_with_workers(swarm: Swarm) -> None:
-    requests_have_rows(swarm, "--processes", "2", *swarm.swarm_port())
+    requests_have_rows(swarm, "--processes", "2")
 
 
 def requests_have_rows(swarm: Swarm, *more: str) -> None:
@@ -65,7 +65,7 @@ def watch(environment, runner, **_):
 @scene
 def test_requests_that_a_script_fires_on_the_master_have_rows(swarm: Swarm) -> None:
     script = swarm.folder / "firing.py"
-    args = swarm.args("-t", "5s", "--processes", "2", *swarm.swarm_port())
+    args = swarm.args("-t", "5s", "--processes", "2")
     script.write_text(FIRING.format(users=str(args[1])))
     args[1] = script
     for part in ("", " after 2s"):
@@ -99,7 +99,7 @@ def test_requests_that_listeners_of_test_start_make_have_rows_alone(swarm: Swarm
 
 @scene
 def test_requests_that_listeners_of_test_start_make_have_rows_with_workers(swarm: Swarm) -> None:
-    seeds_have_rows(swarm, 3, "--processes", "2", *swarm.swarm_port())
+    seeds_have_rows(swarm, 3, "--processes", "2")
 
 
 def seeds_have_rows(swarm: Swarm, processes: int, *more: str) -> None:

@@ -21,7 +21,7 @@ Join = tuple[float, bool, bool]
 
 def begin(swarm: Swarm, *more: str, users: int) -> tuple[serverkit.Process, list[str | Path]]:
     """A master, and the arguments of its workers."""
-    port = swarm.swarm_port()
+    port = serverkit.swarm_ports()
     args = swarm.args("--master", *port, *more, users=users)
     args[1] = SCRIPT
     return swarm.start(args), ["-f", SCRIPT, "--worker", "--master-host", "127.0.0.1", *port[-2:]]
@@ -129,7 +129,7 @@ def test_a_worker_without_users_costs_nothing(swarm: Swarm) -> None:
 @scene
 def test_a_late_worker_whose_clock_is_an_hour_ahead_counts_in_the_right_phases(swarm: Swarm) -> None:
     plan = "first: 8 users for 12s; second: 8 users for 2s"
-    port, report = swarm.swarm_port(), swarm.folder / "report.json"
+    port, report = serverkit.swarm_ports(), swarm.folder / "report.json"
     args = ["-f", USERS, "--host", swarm.target.url, "--headless", "--sio-phases", plan]
     master = swarm.start([*args, "--sio-report", report, "--master", *port, "--expect-workers", "1"])
     worker = ["-f", USERS, "--worker", "--master-host", "127.0.0.1", *port[-2:]]

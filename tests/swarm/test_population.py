@@ -18,7 +18,7 @@ def test_users_that_die_or_leave_are_told_apart_alone(swarm: Swarm) -> None:
 
 @scene
 def test_users_that_die_or_leave_are_told_apart_with_workers(swarm: Swarm) -> None:
-    users_are_told_apart(swarm, "--processes", "2", *swarm.swarm_port())
+    users_are_told_apart(swarm, "--processes", "2")
 
 
 @scene
@@ -28,7 +28,7 @@ def test_users_that_leave_by_their_method_stop_are_told_apart(swarm: Swarm) -> N
 
 @scene
 def test_users_that_a_handler_lets_leave_are_told_apart_with_workers(swarm: Swarm) -> None:
-    users_are_told_apart(swarm, "--processes", "2", *swarm.swarm_port(), leaves="in a handler")
+    users_are_told_apart(swarm, "--processes", "2", leaves="in a handler")
 
 
 def users_are_told_apart(swarm: Swarm, *more: str, leaves: str = "") -> None:

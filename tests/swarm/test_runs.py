@@ -27,7 +27,7 @@ def test_one_process_ends_by_its_run_time(swarm: Swarm) -> None:
 
 @scene
 def test_workers_that_are_forked_end_by_their_run_time(swarm: Swarm) -> None:
-    args = swarm.args("-t", "4s", "--processes", "2", *swarm.swarm_port())
+    args = swarm.args("-t", "4s", "--processes", "2")
     assert swarm.run(args, SLOW | {"FAIL": "1"}) == 1, str(swarm.processes[0])
     swarm.assert_everything_agrees()
     count, failures = swarm.counts()["CALL", "refused"]
@@ -58,7 +58,7 @@ def test_sigterm_ends_a_run_with_workers(swarm: Swarm) -> None:
 
 
 def ended_by(number: signal.Signals, swarm: Swarm, *, workers: int) -> None:
-    more = ["--processes", str(workers), *swarm.swarm_port()] if workers else []
+    more = ["--processes", str(workers)] if workers else []
     process = swarm.start(swarm.args(*more), SLOW)
     assert swarm.interrupt(process, number, after=1.5) == 0, str(process)
     swarm.assert_everything_agrees()
@@ -66,7 +66,7 @@ def ended_by(number: signal.Signals, swarm: Swarm, *, workers: int) -> None:
 
 @scene
 def test_master_and_workers_as_processes_of_their_own(swarm: Swarm) -> None:
-    port = swarm.swarm_port()
+    port = serverkit.swarm_ports()
     master = swarm.start(swarm.args("-t", "4s", "--master", "--expect-workers", "2", *port), SLOW)
     plain = ["-f", swarm.args()[1], "--worker", "--master-host", "127.0.0.1", *port[-2:]]
     workers = [swarm.start(plain, SLOW | {"SKEW": str(skew)}) for skew in (0, 3)]
@@ -81,7 +81,7 @@ def test_master_and_workers_as_processes_of_their_own(swarm: Swarm) -> None:
 
 @scene
 def test_statistics_that_are_reset_when_all_users_are_there(swarm: Swarm) -> None:
-    args = swarm.args("-t", "4s", "--reset-stats", "--processes", "2", *swarm.swarm_port())
+    args = swarm.args("-t", "4s", "--reset-stats", "--processes", "2")
     assert swarm.run([*args, "-r", "10"], SLOW) == 0, str(swarm.processes[0])
     counts = swarm.counts()
     assert counts == {row: n for row, n in swarm.csv_counts().items() if n != (0, 0)}, str(swarm.processes[0])
@@ -92,7 +92,7 @@ def test_statistics_that_are_reset_when_all_users_are_there(swarm: Swarm) -> Non
 
 @scene
 def test_a_worker_that_is_told_to_end_alone_reports_all(swarm: Swarm) -> None:
-    port = swarm.swarm_port()
+    port = serverkit.swarm_ports()
     master = swarm.start(swarm.args("-t", "4s", "--master", "--expect-workers", "2", *port), SLOW)
     plain = ["-f", swarm.args()[1], "--worker", "--master-host", "127.0.0.1", *port[-2:]]
     workers = [swarm.start(plain, SLOW) for _ in range(2)]
@@ -114,7 +114,7 @@ def test_workers_that_are_told_to_stop_are_waited_for(swarm: Swarm) -> None:
         "--autoquit",
         "0",
     ]
-    args = swarm.args("--processes", "2", *swarm.swarm_port(), "-t", "3s", "--stop-timeout", "4", *web)
+    args = swarm.args("--processes", "2", "-t", "3s", "--stop-timeout", "4", *web)
     args.remove("--headless")
     assert swarm.run(args, {"OWED": "2"}) == 0, str(swarm.processes[0])
     swarm.assert_everything_agrees()
@@ -123,7 +123,7 @@ def test_workers_that_are_told_to_stop_are_waited_for(swarm: Swarm) -> None:
 
 @scene
 def test_a_run_that_ends_while_it_ramps_up(swarm: Swarm) -> None:
-    args = [*swarm.args("-t", "3s", "--processes", "2", *swarm.swarm_port()), "-u", "400", "-r", "10"]
+    args = [*swarm.args("-t", "3s", "--processes", "2"), "-u", "400", "-r", "10"]
     assert swarm.run(args, SLOW) == 0, str(swarm.processes[0])
     swarm.assert_everything_agrees()
     assert swarm.report["users"]["peak"] < 100
@@ -131,7 +131,7 @@ def test_a_run_that_ends_while_it_ramps_up(swarm: Swarm) -> None:
 
 @scene
 def test_a_killed_worker_is_named_and_fails_the_run(swarm: Swarm) -> None:
-    port, page = swarm.swarm_port(), swarm.folder / "page.html"
+    port, page = serverkit.swarm_ports(), swarm.folder / "page.html"
     more = ["--sio-html", page, "--sio-metrics-port", "0"]
     master = swarm.start(swarm.args("-t", "14s", "--master", "--expect-workers", "2", *port, *more))
     plain = ["-f", swarm.args()[1], "--worker", "--master-host", "127.0.0.1", *port[-2:]]
@@ -199,7 +199,7 @@ def test_listeners_of_the_request_event_get_every_sample(swarm: Swarm) -> None:
 
 @scene
 def test_names_beyond_the_limit_fall_under_other(swarm: Swarm) -> None:
-    args = swarm.args("-t", "4s", "--processes", "2", *swarm.swarm_port())
+    args = swarm.args("-t", "4s", "--processes", "2")
     assert swarm.run(args, {"NAMES": "300", "WAIT": "0.01"}) == 0, str(swarm.processes[0])
     swarm.assert_everything_agrees()
     names = {name for _, name in swarm.counts()}
@@ -267,7 +267,7 @@ def test_a_message_from_a_worker_may_end_the_run(swarm: Swarm) -> None:
         "    else:\n"
         "        gevent.spawn_later(3, runner.send_message, 'finish')\n"
     )
-    args = swarm.args("-t", "60s", "--processes", "2", *swarm.swarm_port())
+    args = swarm.args("-t", "60s", "--processes", "2")
     args[1] = script
     assert swarm.run(args, SLOW, timeout=30) == 0, str(swarm.processes[0])
     swarm.assert_everything_agrees()

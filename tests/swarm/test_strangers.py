@@ -43,7 +43,7 @@ def written(swarm: Swarm, file: str, *names: str, more: str = "") -> Path:
 @scene
 def test_users_of_a_master_that_was_killed_dont_count_in_the_next_ones_run(swarm: Swarm) -> None:
     """They went on, and the new master, on the same port, took their figures for its own users'."""
-    port = swarm.swarm_port()
+    port = serverkit.swarm_ports()
     load = ["--host", swarm.target.url, "--headless", "-u", "4", "-r", "4", "--master", *port]
     worker = ["--worker", "--master-host", "127.0.0.1", *port[-2:]]
     before, now = written(swarm, "before.py", "Before"), written(swarm, "now.py", "Now")
@@ -72,7 +72,7 @@ def lacking(swarm: Swarm, more: str, *load: str) -> None:
         written(swarm, "both.py", "Alpha", "Beta", more=more),
         written(swarm, "one.py", "Alpha", more=more),
     )
-    port = swarm.swarm_port()
+    port = serverkit.swarm_ports()
     args = ["--host", swarm.target.url, "--headless", "--sio-report", swarm.folder / "report.json", *load]
     master = swarm.start(["-f", both, "--master", *port, "--expect-workers", "2", *args])
     worker = ["--worker", "--master-host", "127.0.0.1", *port[-2:]]
@@ -120,7 +120,7 @@ def test_a_worker_without_sioload_is_named_and_not_waited_for(swarm: Swarm) -> N
     """It was asked for its last report for 15 seconds, and then called lost."""
     ours, plain = written(swarm, "ours.py", "Alpha"), swarm.folder / "plain.py"
     plain.write_text(PLAIN)
-    port = swarm.swarm_port()
+    port = serverkit.swarm_ports()
     args = ["--host", swarm.target.url, "--headless", "--sio-report", swarm.folder / "report.json"]
     load = ["-u", "4", "-r", "4", "-t", "6s", "--expect-workers", "2"]
     master = swarm.start(["-f", ours, "--master", *port, *args, *load])
@@ -146,7 +146,7 @@ def test_a_worker_with_another_version_is_named_with_the_remedy(swarm: Swarm) ->
     before = health.read_text()
     assert before.count(field) == 1
     health.write_text(before.replace(field, f"{field}    of_tomorrow: int = 0\n"))
-    script, port = written(swarm, "ours.py", "Alpha"), swarm.swarm_port()
+    script, port = written(swarm, "ours.py", "Alpha"), serverkit.swarm_ports()
     args = ["--host", swarm.target.url, "--headless", "--sio-report", swarm.folder / "report.json"]
     load = ["-u", "4", "-r", "4", "-t", "4s", "--expect-workers", "2", "--csv", swarm.folder / "run"]
     master = swarm.start(["-f", script, "--master", *port, *args, *load])
@@ -183,7 +183,7 @@ def test_users_who_ask_a_master_without_feeds_for_a_row_are_told(swarm: Swarm) -
     """They waited for ever, and the run without a single session ended as if all were fine."""
     ours, fed = written(swarm, "ours.py", "Alpha"), swarm.folder / "fed.py"
     fed.write_text(FED)
-    port = swarm.swarm_port()
+    port = serverkit.swarm_ports()
     args = ["--host", swarm.target.url, "--headless", "--sio-report", swarm.folder / "report.json"]
     master = swarm.start(
         ["-f", ours, "--master", *port, "--expect-workers", "1", "-u", "2", "-t", "4s", *args]

@@ -147,8 +147,6 @@ def test_a_file_that_cant_be_written_is_told_by_the_exit_code(
              folder / "hlog", "--sio-report", report]  # fmt: skip
     load = ["--headless", "--only-summary", "-u", "2", "-r", "2", "-t", "2s"]
     args = ["-f", script, "--host", target.url, *load, *files, *more]
-    if more:
-        args += serverkit.swarm_ports()
     run = serverkit.run_locust(args, cwd=tmp_path)
     assert run.code == 4, run.text
     told = json.loads(report.read_text())["untrusted"]

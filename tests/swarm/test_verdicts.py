@@ -41,7 +41,7 @@ def test_a_failed_check_fails_the_run(swarm: Swarm) -> None:
     checks = ["CALL[nothing]: p99 < 1s", "run: peak_users > 1000", "CALL: count == 0 warn", "CALL: p50 < 1s"]
     more = [part for check in checks for part in ("--sio-check", check)]
     env = {"GITHUB_ACTIONS": "true"}
-    args = swarm.args("-t", "2s", "--sio-junit", "j.xml", *more, "--processes", "2", *swarm.swarm_port())
+    args = swarm.args("-t", "2s", "--sio-junit", "j.xml", *more, "--processes", "2")
     assert swarm.run(args, env) == 3, str(swarm.processes[0])
     assert swarm.report["exit_code"] == 3
     assert [check["ok"] for check in swarm.report["checks"]] == [False, False, False, True]
@@ -63,7 +63,7 @@ def test_a_check_aborts_a_run_with_workers(swarm: Swarm) -> None:
 
 
 def aborted(swarm: Swarm, *, workers: int) -> None:
-    more = ["--processes", str(workers), *swarm.swarm_port()] if workers else []
+    more = ["--processes", str(workers)] if workers else []
     check = "CALL: max < 1us abort after 1s"
     args = swarm.args("-t", "60s", "--sio-check", check, *more)
     assert swarm.run(args, timeout=30) == 3, str(swarm.processes[0])

@@ -88,7 +88,7 @@ def test_a_test_that_is_to_begin_while_one_ends_has_figures_of_its_own_on_worker
 
 
 def begin_while_one_ends(swarm: Swarm, *, workers: int) -> None:
-    more = ["--processes", str(workers), *swarm.swarm_port()] if workers else []
+    more = ["--processes", str(workers)] if workers else []
     web = WebUi(swarm, *more, OWED="3")
     web.start(workers)
     web.until("running")
@@ -114,7 +114,7 @@ def begin_while_one_ends(swarm: Swarm, *, workers: int) -> None:
 
 @scene
 def test_who_looks_while_a_test_ends_sees_no_worker_lost(swarm: Swarm) -> None:
-    web = WebUi(swarm, "--processes", "2", *swarm.swarm_port(), OWED="3")
+    web = WebUi(swarm, "--processes", "2", OWED="3")
     web.start(2)
     web.process.wait_for(serverkit.SPAWNED, 20)
     time.sleep(4)  # workers report every three seconds
@@ -156,7 +156,7 @@ def readers(swarm: Swarm, sleepers: int, stop_timeout: int) -> WebUi:
     """A running test of readers on a worker, all of whom, or none, sleep."""
     script = swarm.folder / "readers.py"
     script.write_text(READERS.replace("SLEEPERS", str(sleepers)))
-    more = ["--stop-timeout", str(stop_timeout), "--processes", "1", *swarm.swarm_port()]
+    more = ["--stop-timeout", str(stop_timeout), "--processes", "1"]
     web = WebUi(swarm, "-f", str(script), *more)
     web.start(1)
     web.until("running")
@@ -190,7 +190,7 @@ def test_a_stop_that_takes_its_time_can_be_hurried_on_workers(swarm: Swarm) -> N
 
 
 def two_tests_and_a_reset(swarm: Swarm, *, workers: int) -> None:
-    more = ["--processes", str(workers), *swarm.swarm_port()] if workers else []
+    more = ["--processes", str(workers)] if workers else []
     web = WebUi(swarm, *more)
     web.start(workers)
     web.until("running")

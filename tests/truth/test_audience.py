@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import serverkit
-from truthkit import Bench, Outcome, quantile, swarm_port
+from truthkit import Bench, Outcome, quantile
 
 from sioload.measure.blocks import blocks_of
 
@@ -141,7 +141,7 @@ def test_two_nodes_reach_all_with_an_adapter_and_their_own_without(bench: Bench,
 def test_users_of_a_worker_that_is_killed_owe_nothing_more(bench: Bench) -> None:
     """Eight talk in one room, and half of them are gone at once."""
     url, server = chat(bench, 1, "none")
-    port = swarm_port()
+    port = serverkit.swarm_ports()
     run = ["--master", "--expect-workers", "2", "-u", "8", "-r", "8", "-t", "12s", "--sio-grace", "500ms",
            "--sio-check", "FANOUT: missed == 0", *port]  # fmt: skip
     finish = bench.start("chatters.py", url, *run, env={"CHATTERS": "talking"})
@@ -238,7 +238,7 @@ def test_a_room_that_raises_is_a_failure_of_each_receiver(
 ) -> None:
     (tmp_path / "locustfile.py").write_text(FAULTY)
     args = ["-f", "locustfile.py", "--host", target.url, "--headless", "-u", "6", "-r", "6", "-t", "3s"]
-    done = serverkit.run_locust([*args, "--sio-report", "r.json", *workers, *swarm_port()], 60, cwd=tmp_path)
+    done = serverkit.run_locust([*args, "--sio-report", "r.json", *workers], 60, cwd=tmp_path)
     report = json.loads((tmp_path / "r.json").read_text())
     rows = {event["name"]: event for event in report["events"] if event["type"] == "RECV"}
     assert done.code == 1 and rows["message"]["count"] > 100, done.text

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import struct
+
 import serverkit
-from truthkit import Bench, swarm_port
+from truthkit import Bench
 
 APART = 3  # seconds
 
 
 def test_wall_clocks_that_differ_dont_matter(bench: Bench, target: serverkit.Server) -> None:
-    shim = bench.compiled("wallclock.c", "-shared", "-fPIC")
-    port = swarm_port()
+    shim = bench.compiled("../faults/clock.c", "-shared", "-fPIC")
+    port = serverkit.swarm_ports()
 
     def wall(moved: int) -> dict[str, str]:
-        return {"LD_PRELOAD": str(shim), "WALLCLOCK": str(moved)}
+        clock = bench.folder / f"{moved}"
+        clock.write_bytes(struct.pack("l", moved))
+        return {"LD_PRELOAD": str(shim), "CLOCK": str(clock)}
 
     finish = bench.start("talk.py", target.url, "--master", "--expect-workers", "2", "-u", "8", "-r", "8",
                          "-t", "5s", *port, env=wall(0))  # fmt: skip

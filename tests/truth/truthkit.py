@@ -67,12 +67,6 @@ class Outcome:
         return bool(event["count"] == len(samples) and event["latency_ms"] == latency_ms(times))
 
 
-def swarm_port() -> list[str]:
-    """Arguments for a master on a port of its own."""
-    port = str(serverkit.free_port())
-    return ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
-
-
 class Bench:
     """Starts what a test needs, and ends it all.
 
@@ -107,7 +101,7 @@ class Bench:
         folder = self.folder / f"run{self._runs}"
         folder.mkdir()
         files = ["--sio-report", folder / "report.json"]
-        more = ["--processes", str(workers), *swarm_port()] if workers else []
+        more = ["--processes", str(workers)] if workers else []
         argv = ["-f", HERE / file, "--host", url, "--headless", "--only-summary", *files, *more, *args]
         process = self.process(serverkit.locust(argv), {"TRUTH": str(folder / "told"), **(env or {})})
         self.newest = process

@@ -34,16 +34,11 @@ def run(folder: Path, url: str, users: str, *more: str, duration: int = DURATION
     return report
 
 
-def swarm_port() -> list[str]:
-    port = str(serverkit.free_port())
-    return ["--master-bind-host", "127.0.0.1", "--master-bind-port", port]
-
-
 @pytest.mark.parametrize("workers", [0, 2])
 def test_sessions_arrive_at_their_rate_and_end(
     tmp_path: Path, target: serverkit.Server, workers: int
 ) -> None:
-    more = ["--processes", str(workers), *swarm_port()] if workers else []
+    more = ["--processes", str(workers)] if workers else []
     report = run(tmp_path, target.url, "Session", *more)
     assert report["rows"]["CONNECT", "/"]["count"] == pytest.approx(RATE * DURATION, abs=1)
     assert report["connections"]["closed"] == {"client": report["connections"]["opened"]}
