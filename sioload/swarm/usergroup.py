@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.pool import Group
 from locust import User
+from locust.exception import InterruptTaskSet
 from locust.user.task import LOCUST_STATE_STOPPING
 
 from sioload.client.api import SocketIOClient
@@ -125,5 +126,8 @@ def count_exceptions(environment: Environment, recorder: Recorder) -> None:
 
 
 def _note(population: Population, error: BaseException) -> None:
+    message = str(error)
+    if isinstance(error.__cause__, InterruptTaskSet):  # the script's own; Locust made another of it
+        error, message = error.__cause__, "there is no TaskSet around this task, so its user ended"
     kind, place = clean_name(type(error).__name__, 60), place_of_error(error)
-    population.raised(kind, place, normalise(str(error)))
+    population.raised(kind, place, normalise(message))

@@ -51,7 +51,7 @@ def start(user: Connected, on_start: Callable[[], None]) -> None:
     What the user fails by is a failure row already: it ends without a traceback, which thousands would print.
 
     Raises:
-        GreenletExit: the user gives up, or was told to stop.
+        GreenletExit: the user gives up, leaves, or was told to stop.
     """
     user._taskset_instance = Tasks(cast(User, user))
     user.starting = True
@@ -69,6 +69,8 @@ def start(user: Connected, on_start: Callable[[], None]) -> None:
         user.sio.fleet.recorder.row_of(user, "CONNECT", "/").fail(str(error))
         user.sio.fleet.complaints.say(f"users of {type(user).__name__} can't start: {error}")
         give_up(user, str(error))
+        raise GreenletExit from error
+    except StopUser as error:  # Locust would log a traceback
         raise GreenletExit from error
     finally:
         user.starting = False

@@ -98,8 +98,8 @@ def test_a_script_that_sets_the_exit_code_is_named(swarm: Swarm) -> None:
 
 
 LEAVING = """
-from locust import HttpUser, constant
-from locust.exception import StopUser
+from locust import HttpUser, constant, task
+from locust.exception import InterruptTaskSet, StopUser
 from sioload import SocketIOUser
 
 def leave(user):
@@ -118,6 +118,22 @@ class Guest(Leaving, SocketIOUser):
 class Reader(Leaving, HttpUser):
     tasks = [leave]
 
+class Early(SocketIOUser):
+    fixed_count = 1
+
+    def on_start(self):
+        raise StopUser
+
+    @task
+    def rest(self): ...
+
+class Astray(SocketIOUser):
+    fixed_count = 1
+
+    @task
+    def interrupt(self):
+        raise InterruptTaskSet
+
 class Unborn(Leaving, HttpUser):
     def on_start(self):
         raise LookupError("no such room")
@@ -126,20 +142,30 @@ class Unborn(Leaving, HttpUser):
 
 @scene
 def test_users_that_raise_when_they_leave_had_run(swarm: Swarm) -> None:
-    """Locust tells of no such exception, and they had got through their `on_start`."""
+    """Locust tells of no such exception, and they had got through their `on_start`.
+
+    Who leaves in there has left, without a word; who interrupts a set of tasks and is in none is told where.
+    """
     file = swarm.folder / "leaving.py"
     file.write_text(LEAVING)
-    swarm.run(swarm.args("-f", file, "-t", "2s", users=3))
+    swarm.run(swarm.args("-f", file, "-t", "2s", users=5))
     out, users = swarm.processes[0].out, swarm.report["users"]
-    assert (users["asked"], users["peak"], users["ended"], users["left"]) == (3, 2, 3, 0), out
+    assert (users["asked"], users["peak"], users["ended"], users["left"]) == (5, 4, 4, 1), out
     ran = {each["class"]: (each["ran"], each["died"]) for each in users["classes"]}
-    assert ran == {"Guest": (1, 1), "Reader": (1, 1), "Unborn": (0, 1)}, out
+    assert ran == {
+        "Guest": (1, 1), "Reader": (1, 1), "Unborn": (0, 1), "Early": (1, 0), "Astray": (1, 1)
+    }, out  # fmt: skip
     raised = {
         (each["kind"], each["place"].rpartition("/")[2], each["count"]) for each in swarm.report["exceptions"]
     }
     lines = LEAVING.splitlines()
     leaves = 1 + lines.index("        self.room.leave()")
     begins = 1 + lines.index('        raise LookupError("no such room")')
+    strays = 1 + lines.index("        raise InterruptTaskSet")
     assert raised == {
-        ("AttributeError", f"leaving.py:{leaves}", 2), ("LookupError", f"leaving.py:{begins}", 1)
-    }, out  # fmt: skip
+        ("AttributeError", f"leaving.py:{leaves}", 2),
+        ("LookupError", f"leaving.py:{begins}", 1),
+        ("InterruptTaskSet", f"leaving.py:{strays}", 1),
+    }, out
+    assert "there is no TaskSet around this task" in out, out
+    assert "in _start" not in swarm.processes[0].err, "a traceback of who left in on_start"
