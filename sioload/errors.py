@@ -192,3 +192,9 @@ class UnexpectedReply(EmitError):
     """The answer came, and the script's `ok` refused it."""
 
     outcome = "acked"
+
+
+def in_words(error: BaseException) -> str:
+    """What was raised: its kind, and its message if it has one (that of `assert reply["ok"]` is empty)."""
+    kind, message = type(error).__name__, str(error)
+    return f"{kind}: {message}" if message else kind

@@ -19,6 +19,7 @@ from sioload.errors import (
     Outcome,
     Refused,
     UnexpectedReply,
+    in_words,
 )
 from sioload.plain import Json
 
@@ -218,7 +219,7 @@ class Verdict:
                 return None
         except Exception as error:  # noqa: BLE001 - the script's own code
             self._place = place_of_error(error)
-            return f"unexpected reply: ok() raised {type(error).__name__}: {error}"
+            return f"unexpected reply: ok() raised {in_words(error)}"
         finally:
             self._value = value
         return "unexpected reply: ok() returned false"

@@ -20,6 +20,7 @@ from sioload.client.registry import RESERVED, Handlers, Registry, find
 from sioload.client.script import Script, answer
 from sioload.client.sleepers import Sleepers
 from sioload.engineio.cookies import Jar
+from sioload.errors import in_words
 from sioload.measure.clock import AHEAD, BACK, misfit
 from sioload.measure.delivery import Receiver
 from sioload.measure.recorder import label_of, shown_name
@@ -148,7 +149,7 @@ class Incoming(Listener, Script):
                 else:
                     row.fail(misfit(late), None, partial(_told, self.manager, handler.sent_at, args))
             except Exception as error:  # noqa: BLE001 - the script's own code
-                row.fail(f"sent_at raised {type(error).__name__}: {error}", None,
+                row.fail(f"sent_at raised {in_words(error)}", None,
                          partial(_told, self.manager, handler.sent_at, args))  # fmt: skip
         elif not awaited:
             row = recorder.row("RECV", shown)
@@ -208,9 +209,7 @@ class Incoming(Listener, Script):
         except Exception as error:  # noqa: BLE001 - the script's own code
             row = self._fleet.recorder.row_of(self._user, "RECV", f"{plain} (delivery)")
             row.note(self._user, 0, error)
-            row.fail(
-                f"{type(error).__name__}: {error}", None, partial(_told, self.manager, handler.delivery, args)
-            )
+            row.fail(in_words(error), None, partial(_told, self.manager, handler.delivery, args))
 
     def _hear(
         self, member: Member, handler: Handler, namespace: str, args: list[Any], sent: float | None,
@@ -236,9 +235,7 @@ class Incoming(Listener, Script):
         except Exception as error:  # noqa: BLE001 - the script's own code
             row = self._fleet.recorder.row_of(self._user, "RECV", f"{handler.audience} (room)")
             row.note(self._user, 0, error)
-            row.fail(
-                f"{type(error).__name__}: {error}", None, partial(_told, self.manager, handler.room, args)
-            )
+            row.fail(in_words(error), None, partial(_told, self.manager, handler.room, args))
             return None
 
     def on_ack(self, id: int, args: list[Json]) -> None:
@@ -320,7 +317,9 @@ class Incoming(Listener, Script):
         else:
             row = row_of(self._user, "CONNECT", f"{getattr(function, '__name__', 'hook')} (hook)")
         row.note(self._user, 0, error if isinstance(error, Exception) else None)
-        row.fail(f"{type(error).__name__}: {error}", None, partial(place_of_error, error))
+        leaves = type(error).__name__ == "StopUser"
+        what = "StopUser is for tasks: here self.stop() ends the user" if leaves else in_words(error)
+        row.fail(what, None, partial(place_of_error, error))
 
     def run(self, function: Callable[..., Any], *args: Json) -> None:
         """Call user code in a greenlet: the queue's, or one of its own while that is busy."""

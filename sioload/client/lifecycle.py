@@ -15,7 +15,7 @@ from sioload.client.incoming import Incoming
 from sioload.client.manager import Listener, Manager, Phase
 from sioload.client.pending import Pending
 from sioload.client.sleepers import Sleepers
-from sioload.errors import ConnectError, Loss
+from sioload.errors import ConnectError, Loss, in_words
 from sioload.net.clock import stamp
 from sioload.options import Options
 from sioload.plain import Json
@@ -233,7 +233,7 @@ class Lifecycle(Listener):
             if opener.ask_url is not None:
                 opener.endpoint = opener.ask_url()
         except Exception as error:
-            failed = ConnectError("open", f"url raised {type(error).__name__}: {error}", kind="client")
+            failed = ConnectError("open", f"url raised {in_words(error)}", kind="client")
             namespaces.count_failed(failed)
             namespaces.dismiss()
             raise failed from error

@@ -13,7 +13,7 @@ from gevent.hub import Waiter
 from sioload.client.emits import ERRORS, Emit, value_of
 from sioload.client.excerpt import place_of_function
 from sioload.client.given import check_function
-from sioload.errors import Outcome
+from sioload.errors import Outcome, in_words
 from sioload.measure.rows import Row
 from sioload.net.wakeups import Woken
 from sioload.plain import Json
@@ -84,7 +84,7 @@ class Wait:
         try:
             return bool(self.where(*args))
         except Exception as error:  # noqa: BLE001 - the script's own code
-            return f"where raised {type(error).__name__}: {error}"
+            return f"where raised {in_words(error)}"
 
     def answer(self, args: list[Json], now: float, size: int) -> None:
         """The event came, in so many bytes."""

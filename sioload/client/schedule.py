@@ -17,7 +17,7 @@ from gevent.event import Event
 
 from sioload.client.emits import Emit
 from sioload.client.given import span_given
-from sioload.errors import EmitError, Outcome, UsageError
+from sioload.errors import EmitError, Outcome, UsageError, in_words
 from sioload.options import MAX_RATE
 from sioload.plain import Json
 
@@ -294,7 +294,7 @@ class Schedule:
             try:
                 data = data()
             except Exception as error:  # noqa: BLE001 - the script's fault is a failure of its row
-                entry.end("not_sent", f"data raised {type(error).__name__}: {error}", now)
+                entry.end("not_sent", f"data raised {in_words(error)}", now)
                 return
         if self._waiting or not self._sender.ready(self.namespace):
             self._waiting.append((entry, data))

@@ -9,6 +9,7 @@ from gevent import GreenletExit, Timeout
 from mypy_extensions import mypyc_attr
 
 from sioload.engineio.cookies import Jar
+from sioload.errors import in_words
 from sioload.plain import Json
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def answer(
             script.run(answer, script, fleet, what, function, then, failed, True)
         raise
     except (Exception, Timeout) as error:
-        fleet.later(failed, f"{what} raised {type(error).__name__}: {error}")
+        fleet.later(failed, f"{what} raised {in_words(error)}")
         if isinstance(error, Timeout):
             raise
     else:

@@ -15,6 +15,7 @@ from gevent.hub import get_hub
 from greenlet import getcurrent, greenlet
 from mypy_extensions import mypyc_attr
 
+from sioload.errors import in_words
 from sioload.measure.recorder import Recorder
 from sioload.net.complaints import Complaints
 from sioload.net.deadlines import Deadlines
@@ -196,7 +197,7 @@ class Fleet:
     def crashed(self, error: BaseException) -> None:
         """A callback of the hub raised: a defect of this program; the run ends with exit code 4."""
         logger.error("sioload: internal error", exc_info=error)
-        self.recorder.internal_error(f"{type(error).__name__}: {error}")
+        self.recorder.internal_error(in_words(error))
 
     def end(self) -> None:
         """The users are about to be stopped, and whoever listens is told in this greenlet."""

@@ -14,7 +14,7 @@ from mypy_extensions import mypyc_attr
 from sioload.engineio.packet import Handshake, Packet, PacketType
 from sioload.engineio.session import Do, Input, Session, State
 from sioload.engineio.urls import Request
-from sioload.errors import End, OptionError, ProtocolError, Reason, Stage
+from sioload.errors import End, OptionError, ProtocolError, Reason, Stage, in_words
 from sioload.net.guard import guarded
 from sioload.net.http import HTTPConnection
 from sioload.net.websocket import MessageHandler, WebSocket
@@ -234,7 +234,7 @@ class Connection(Carriers, OpeningListener, PollingListener, UpgradeListener, He
     def on_crash(self, error: BaseException) -> None:
         """A callback raised: a defect of this program ends this connection and spoils the run, no more."""
         self._fleet.crashed(error)
-        self._end(End("internal error", f"{type(error).__name__}: {error}"))
+        self._end(End("internal error", in_words(error)))
 
     # Upgrading.
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgpack
 
-from sioload.errors import EncodeError, LimitError, OptionError, ProtocolError
+from sioload.errors import EncodeError, LimitError, OptionError, ProtocolError, in_words
 from sioload.options import Limits
 from sioload.plain import Json
 from sioload.socketio.codec import ID_DIGITS, Message, event_name
@@ -65,7 +65,7 @@ def codec_of(parser: Parser) -> Codec:
         except EncodeError:
             raise
         except Exception as error:
-            raise EncodeError(f"the parser raised {type(error).__name__}: {error}") from error
+            raise EncodeError(f"the parser raised {in_words(error)}") from error
         whole = isinstance(messages, list | tuple) and messages
         if not whole or not all(isinstance(message, str | bytes) for message in messages):
             raise EncodeError("the parser's encode must give a list of str or bytes, and gave another")
@@ -75,7 +75,7 @@ def codec_of(parser: Parser) -> Codec:
         try:
             return _Judged(parser.decoder(limits))
         except Exception as error:
-            raise OptionError(f"parser: decoder(limits) raised {type(error).__name__}: {error}") from error
+            raise OptionError(f"parser: decoder(limits) raised {in_words(error)}") from error
 
     return Codec(
         lambda namespace, event, args, id: encode(Packet(PacketType.EVENT, namespace, [event, *args], id)),
@@ -101,7 +101,7 @@ class _Judged:
         except ProtocolError:
             raise
         except Exception as error:
-            raise ProtocolError(f"the parser raised {type(error).__name__}: {error}") from error
+            raise ProtocolError(f"the parser raised {in_words(error)}") from error
         return None if found is None else _judged(found)
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from greenlet import getcurrent, greenlet
 
+from sioload.errors import in_words
+
 if TYPE_CHECKING:
     from locust.env import Environment
 
@@ -42,7 +44,7 @@ class Guard:
                 function(*args, **kwargs)
             except Exception as error:
                 logger.exception("sioload: internal error in %s", function.__name__)
-                self._note(f"{type(error).__name__}: {error}")
+                self._note(in_words(error))
 
         return guarded
 

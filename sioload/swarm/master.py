@@ -10,6 +10,7 @@ import gevent
 from locust.rpc import Message
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner
 
+from sioload.errors import in_words
 from sioload.net.turns import give_way
 from sioload.plain import Json
 from sioload.report.figures import Figures
@@ -165,7 +166,7 @@ class Master:
             statistics.discard(data)
             if not peer.unread:
                 peer.unread = True
-                text = f"reports of worker {client_id} can't be read ({type(error).__name__}: {error})"
+                text = f"reports of worker {client_id} can't be read ({in_words(error)})"
                 text += ": it has another version of sioload than the master. Install the same on both"
                 logger.error("sioload: %s", text)  # noqa: TRY400 - no fault of ours
                 self.judge.internal_error(text)

@@ -15,6 +15,7 @@ import gevent
 import locust.html
 import locust.stats
 
+from sioload.errors import in_words
 from sioload.plain import Json
 from sioload.report.ci import github_lines, junit_xml, markdown
 from sioload.report.document import UNVERIFIED, unverified
@@ -52,7 +53,7 @@ def write(
             files.update(make(report, figures))
         except Exception as error:
             logger.exception("sioload: internal error in %s", make.__name__)
-            faults[make.__name__] = f"{make.__name__}: {type(error).__name__}: {error}"
+            faults[make.__name__] = f"{make.__name__}: {in_words(error)}"
     for path, text in files.items():
         if (fault := write_whole(path, text)) is not None:
             faults[path] = fault

@@ -20,7 +20,7 @@ from sioload.client.excerpt import place_of_error
 from sioload.client.registry import find
 from sioload.doctor import Examination, Fault
 from sioload.engineio.urls import bare
-from sioload.errors import UsageError
+from sioload.errors import UsageError, in_words
 from sioload.measure.row_types import ROW_TYPES
 from sioload.measure.trace import HOLD, Entry, Trace
 from sioload.net.tls import check_files
@@ -49,7 +49,7 @@ def user_class(path: str, name: str | None) -> type[SocketIOUser]:
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     except Exception as error:
-        raise UsageError(f"{path} can't be imported: {type(error).__name__}: {error}") from error
+        raise UsageError(f"{path} can't be imported: {in_words(error)}") from error
     kinds = {n: kind for n, kind in found.items() if issubclass(kind, SocketIOUser)}
     if not kinds:
         raise UsageError(f"{path} has no class that is a SocketIOUser")
@@ -144,7 +144,7 @@ class Trial:
             if self._greenlet is None:
                 self._user = None
                 if (error := making.exception) is not None:
-                    why = f"{type(error).__name__}: {error} ({place_of_error(error)})"
+                    why = f"{in_words(error)} ({place_of_error(error)})"
                     self.failures.append(("__init__", why))
         finally:
             self._part.producer.stop(0.0)
@@ -221,7 +221,7 @@ class Trial:
             self._trace.asked(request_type, name, seconds, str(exception) if exception else None)
 
     def _on_user_error(self, exception: BaseException, **_: Any) -> None:
-        self.failures.append(("on_start", f"{type(exception).__name__}: {exception}"))
+        self.failures.append(("on_start", in_words(exception)))
 
     # What `users.once` tells.
 

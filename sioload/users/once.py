@@ -11,7 +11,7 @@ from locust import TaskSet
 from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser
 
 from sioload.client.excerpt import place_of_error
-from sioload.errors import ConnectError, EmitError
+from sioload.errors import ConnectError, EmitError, in_words
 from sioload.users.tasks import name_of, reach_again
 from sioload.users.user import SocketIOUser
 
@@ -90,4 +90,4 @@ def _watched(what: str, function: Callable[[], Any], watcher: Watcher) -> None:
     except (EmitError, ConnectError) as error:
         watcher.failed(what, str(error))
     except (Exception, Timeout) as error:  # noqa: BLE001 - the script's own code
-        watcher.failed(what, f"{type(error).__name__}: {error} ({place_of_error(error)})")
+        watcher.failed(what, f"{in_words(error)} ({place_of_error(error)})")

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import locust  # noqa: F401  # patches first
+import locust  # patches first
 
 import gevent  # isort: skip
 
@@ -274,6 +274,24 @@ def a_raising_handler_callback_or_predicate_is_a_failure_row() -> None:
         assert PLACE.fullmatch(place), place
     assert sio.call("echo", "still here") == "still here"
     assert row(sio, "RECV", "echo")[0] == 1
+
+
+@scenario
+def what_is_raised_without_a_message_is_told_by_its_kind() -> None:
+    sio = connected()
+
+    def heard(n: int) -> None:
+        assert n
+        raise locust.exception.StopUser
+
+    sio.on("echo", heard)
+    sio.emit("echo", 0)
+    sio.emit("echo", 1)
+    until(lambda: row(sio, "RECV", "echo (handler)")[0] == 2)
+    assert row(sio, "RECV", "echo (handler)")[1] == {
+        "AssertionError": 1,
+        "StopUser is for tasks: here self.stop() ends the user": 1,
+    }
 
 
 @scenario
