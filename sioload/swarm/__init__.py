@@ -63,7 +63,13 @@ def install() -> None:
 def _refuse_script(
     otherwise: Any, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
-    """What ends the process: of a locustfile's mistake that Locust's import of it met, one line is told."""
+    """What ends the process: of a locustfile's mistake that Locust's import of it met, one line is told.
+
+    So is an interrupt of that import, and of whatever else Locust does before the run has its part here.
+    """
+    if _of_main(kind, traceback):
+        print("sioload: interrupted before the run began", file=sys.stderr)
+        return
     step = traceback
     while step is not None and step.tb_frame.f_code is not load_locustfile.__code__:
         step = step.tb_next
@@ -73,6 +79,14 @@ def _refuse_script(
     place = place_of_error(error.with_traceback(step), anywhere=False)
     print(f"sioload: {place}: {error}" if place else f"sioload: {error}", file=sys.stderr)
     raise SystemExit(2)
+
+
+def _of_main(kind: type[BaseException], traceback: TracebackType | None) -> bool:
+    """Whether that is an interrupt of Locust's command line."""
+    step = traceback
+    while step is not None and step.tb_frame.f_globals.get("__name__") != "locust.main":
+        step = step.tb_next
+    return step is not None and issubclass(kind, KeyboardInterrupt)
 
 
 def _interrupted(
@@ -86,10 +100,7 @@ def _interrupted(
 
     Those that have come are to quit too, or they would wait for a minute.
     """
-    step = traceback
-    while step is not None and step.tb_frame.f_globals.get("__name__") != "locust.main":
-        step = step.tb_next
-    if step is None or not issubclass(kind, KeyboardInterrupt):
+    if not _of_main(kind, traceback):
         otherwise(kind, error, traceback)
         return
     begun = part.guard.quitting is not None

@@ -214,6 +214,19 @@ def test_a_run_that_is_to_outlive_its_terminal_does(tmp_path: Path) -> None:
 
 
 @scene
+def test_an_interrupt_while_the_locustfile_is_imported_is_one_line(swarm: Swarm) -> None:
+    file = swarm.folder / "slow.py"
+    file.write_text("import sys, sioload\nprint('importing', file=sys.stderr)\nwhile True: pass\n")
+    found = args(swarm, "-t", "2s")
+    found[1] = file
+    process = swarm.start(found)
+    process.wait_for("importing", 20)
+    process.signal(signal.SIGINT)
+    assert process.wait(20) == -signal.SIGINT, str(process)
+    assert process.err == "importing\nsioload: interrupted before the run began\n", str(process)
+
+
+@scene
 def test_an_interrupt_while_workers_are_awaited_is_one_line(swarm: Swarm) -> None:
     """And those that have come don't wait for their master until they miss it."""
     ports = serverkit.swarm_ports()
