@@ -34,7 +34,7 @@ from sioload.swarm.local import Local
 from sioload.swarm.master import Master
 from sioload.swarm.options import add_options, checks_of
 from sioload.swarm.outputs import CsvFiles, save_json
-from sioload.swarm.processes import forked
+from sioload.swarm.processes import forked, refuse
 from sioload.swarm.producer import raise_descriptor_limit
 from sioload.swarm.single import Single
 from sioload.swarm.statistics import replace_rounding
@@ -161,8 +161,7 @@ def _refusing(what: str = "") -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        print(f"sioload: {what}{error}", file=sys.stderr)
-        raise SystemExit(2) from error
+        refuse(f"{what}{error}")
 
 
 def _take_load(environment: Environment) -> None:

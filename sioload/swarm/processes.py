@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from sioload.system import end_with_parent
 
@@ -21,6 +21,8 @@ ANY_HOST: Final = ("*", "")
 
 _forking = False
 _seen = False
+#: A pipe with one byte in it: whoever reads that speaks for all that Locust forked.
+_word: int | None = None
 
 
 def before_fork(options: Any) -> None:
@@ -29,27 +31,36 @@ def before_fork(options: Any) -> None:
     Raises:
         SystemExit: the port that the master is to listen on is taken; one line and exit code 2.
     """
-    global _forking, _seen
+    global _forking, _seen, _word
     forks = bool(getattr(options, "processes", None))
     if _seen or not (forks or getattr(options, "master", False)):
         return  # Locust parses its command line again for its web UI
     _seen, _forking = True, forks
     if not options.worker:
         if fault := _taken(options.master_bind_host, options.master_bind_port):
-            print(f"sioload: {fault}", file=sys.stderr)
-            raise SystemExit(2)
+            refuse(fault)
         if forks and (options.master_host, options.master_port) == USUAL:
             options.master_port = options.master_bind_port
             if options.master_bind_host not in (*ANY_HOST, "::", "0.0.0.0"):
                 options.master_host = options.master_bind_host
     if forks:
         os.register_at_fork(after_in_child=_in_child)
+        _word, end = os.pipe()
+        os.write(end, b"1")
+        os.close(end)
 
 
 def forked() -> None:
     """Locust has forked what it was to: later children of this process are the script's own."""
     global _forking
     _forking = False
+
+
+def refuse(text: str) -> NoReturn:
+    """A run can't begin: one line and exit code 2. Processes that Locust forked find the same; one tells."""
+    if _word is None or os.read(_word, 1):
+        print(f"sioload: {text}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def _in_child() -> None:

@@ -264,6 +264,16 @@ def test_a_masters_port_that_is_taken_is_told_before_any_load(tmp_path: Path, ki
             assert members_of(process.pid) == []
 
 
+def test_a_class_that_every_process_refuses_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "typo.py").write_text(
+        "from sioload import SocketIOUser\nclass Typo(SocketIOUser):\n    options = {'transport': []}\n"
+    )
+    load = ["--host", "http://127.0.0.1:1", "--headless", "-t", "1s", "--processes", "2"]
+    done = serverkit.run_locust(["-f", "typo.py", *load, *Swarm.swarm_port()], cwd=tmp_path)
+    assert done.code == 2, done.text
+    assert done.err.count("option 'transport' is unknown (nearest: 'transports')") == 1, done.text
+
+
 @pytest.mark.parametrize(
     "option, value, said", [("port", "70000", "is no port"), ("host", "a..b", "no name of a host")]
 )
