@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import logging
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Container, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import gevent
 import locust.html
@@ -30,6 +33,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Seconds that a pipe waits for who reads it, once.
+READER: Final = 30.0
+#: Pipes that have waited in vain.
+_unread: set[str] = set()
 #: Makes files, as `path -> text`, from a run's report and figures.
 Maker = Callable[[Mapping[str, Json], Figures], Mapping[str, str]]
 
@@ -55,9 +62,38 @@ def write(
             logger.exception("sioload: internal error in %s", make.__name__)
             faults[make.__name__] = f"{make.__name__}: {in_words(error)}"
     for path, text in files.items():
-        if (fault := write_whole(path, text)) is not None:
+        with pipe(path) as why:
+            fault = f"can't write {path}: {why}" if why else write_whole(path, text)
+        if fault is not None:
             faults[path] = fault
     return faults
+
+
+@contextlib.contextmanager
+def pipe(path: str) -> Iterator[str | None]:
+    """Wait until somebody reads a pipe that is to be opened, which would block the whole process.
+
+    Yields:
+        Why it can't be written, or None; other files are just that.
+    """
+    held, until, told = None, time.monotonic() + (0.0 if path in _unread else READER), False
+    try:
+        while held is None and Path(path).is_fifo():
+            try:
+                held = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError as error:
+                if error.errno != errno.ENXIO or time.monotonic() >= until:
+                    _unread.add(path)
+                    yield "nobody reads it" if error.errno == errno.ENXIO else error.strerror
+                    return
+                if not told:
+                    told = True
+                    logger.warning("sioload: %s waits for up to %.0f s for who reads it", path, READER)
+                gevent.sleep(0.1)
+        yield None
+    finally:
+        if held is not None:
+            os.close(held)
 
 
 def _file_of(option: str, path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from sioload.net.fleet import Fleet
 from sioload.report.transcript import as_dict
 from sioload.swarm.guard import Guard
 from sioload.swarm.messages import TRACE
+from sioload.swarm.outputs import pipe
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +136,10 @@ class TraceFile:
         path = self._options.sio_trace
         try:
             if self._out is None:  # once: who reads a pipe would take each end for that of all
-                self._out = open(path, "w", encoding="utf-8")  # noqa: SIM115
+                with pipe(path) as why:
+                    if why:
+                        raise OSError(errno.ENXIO, why)
+                    self._out = open(path, "w", encoding="utf-8")  # noqa: SIM115
             self._out.writelines(json.dumps(line) + "\n" for line in lines)
             self._out.flush()
         except OSError as error:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+import serverkit
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 from swarmkit import Swarm, scene, web_counts
@@ -79,6 +82,28 @@ def test_a_report_that_cant_be_written_is_an_error(swarm: Swarm) -> None:
     assert "can't write /dev/full" in swarm.processes[0].out
     suite = ElementTree.parse(swarm.folder / "j.xml").getroot()[0]
     assert "can't write /dev/full" in "".join(suite.itertext())
+
+
+@scene
+def test_a_pipe_waits_for_who_reads_it(swarm: Swarm) -> None:
+    """And the process with it, but not as one that no signal ends any more."""
+    os.mkfifo(swarm.folder / "pipe")
+    process = swarm.start(swarm.args("-t", "1s", "--sio-report", "pipe"))
+    process.wait_for("pipe waits for up to 30 s for who reads it", 30)
+    reader = serverkit.Process(["cat", "pipe"], cwd=swarm.folder)
+    swarm.processes.append(reader)
+    assert process.wait(30) == reader.wait(30) == 0, str(process)
+    assert json.loads(reader.out)["final"], str(process)
+
+
+@pytest.mark.verify
+@scene
+def test_a_pipe_that_nobody_reads_is_an_error(swarm: Swarm) -> None:
+    os.mkfifo(swarm.folder / "pipe")
+    args = swarm.args("-t", "1s", "--sio-report", "pipe", "--sio-junit", "j.xml", "--sio-trace", "pipe")
+    assert swarm.run(args, timeout=120) == 4, str(swarm.processes[0])
+    assert "can't write pipe: nobody reads it" in swarm.processes[0].out
+    assert "can't write pipe: nobody reads it" in (swarm.folder / "j.xml").read_text()
 
 
 @scene
