@@ -205,6 +205,8 @@ def _generator(figures: Figures) -> Iterator[Metric]:
         "sioload_generator_limited", "1 if the process limits the load, so far", labels=labels
     )
     for worker, totals in figures.living[:MOST_PROCESSES]:
+        if not totals.windows:
+            continue  # there is no newest one yet
         own.add_metric([worker], totals.own_p99)
         machine.add_metric([worker], totals.machine_p99)
         cpu.add_metric([worker], totals.cpu)

@@ -204,7 +204,7 @@ def metrics(look: Look, started: int, now: int, labels: Set[str], told: Told) ->
     open_now = Gauge([*now_open, point(made.opening, state="opening")])
     yield Metric("sioload.connections", "Connections now", "{connection}", open_now)
     yield Metric("sioload.users", "Simulated users now", "{user}", Gauge([point(look.users)]))
-    lags = [point(totals.own_p99, worker=worker) for worker, totals in figures.living]
+    lags = [point(totals.own_p99, worker=worker) for worker, totals in figures.living if totals.windows]
     yield Metric("sioload.generator.lag", "Own lag at p99 in the newest window of 5 s", "s", Gauge(lags))
 
 

@@ -98,6 +98,8 @@ def test_the_last_read_equals_the_report(target: serverkit.Server, tmp_path: Pat
     assert value("sioload_check_ok", check="CALL: p99 < 9s") == 1
     assert value("sioload_run_active") == 0
     assert value("sioload_generator_lag_seconds", worker="local") < 1 and value("sioload_workers") == 0
+    cpu = [samples.get(("sioload_generator_cpu_cores", (("worker", "local"),))) for samples in found]
+    assert cpu[0] is None and 0 not in cpu and cpu[-1] is not None, "of no window before there is one"
     live = [samples for samples in found if samples["sioload_run_active", ()] == 1]
     assert max(samples["sioload_users", ()] for samples in live) == 6
     state = (("state", "open"), ("transport", "websocket"))
