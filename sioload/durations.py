@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Final
 
 #: Unit to microseconds, the largest first.
@@ -16,7 +17,7 @@ def seconds_of(text: str) -> float | None:
     """The seconds of a duration such as `1m30s`; None when it is none (a unit is missing, say)."""
     if not _WHOLE.fullmatch(text):
         return None
-    return sum(round(float(number) * UNITS[unit]) for number, unit in _PART.findall(text)) / 1e6
+    return float(sum(Decimal(number) * UNITS[unit] for number, unit in _PART.findall(text)) / 1_000_000)
 
 
 def duration_text(seconds: float) -> str:

@@ -229,6 +229,6 @@ class _Reader:
     def _duration(self) -> float:
         word = self._take()
         seconds = seconds_of(word)
-        if not seconds:
+        if not seconds or seconds < 1e-6:  # `duration_text` writes no less
             raise self._fail(word, "a duration above 0 such as 30s, 5m or 1m30s")
         return seconds

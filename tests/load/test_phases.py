@@ -63,6 +63,7 @@ def test_a_list_of_texts_is_one_plan() -> None:
         ("5 users for 800h", "longer than a month"),
         ("5 users for 1s; peak: 6 users fro 1s", "character 31: expected for or over, found 'fro'"),
         ("10 users for 10", "character 14: expected a duration above 0 such as 30s, 5m or 1m30s, found '10'"),
+        ("10 users for 0.4us", "character 14: expected a duration above 0"),
         ("for: 5 users for for", "character 18: expected a duration"),
         ("a: 5 users for", "character 15: expected a duration"),
         ("5 users for 1s 5", "character 16: '5' is too much"),
@@ -117,8 +118,8 @@ def test_durations_are_read_as_they_are_written(us: int) -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("30s", 30), ("1m30s", 90), ("250ms", 0.25), ("1.5h", 5400), ("5us", 5e-6), ("30", None), ("", None),
-     ("s", None), ("-1s", None), ("1s ", None), ("1d", None)],
+    [("30s", 30), ("1m30s", 90), ("250ms", 0.25), ("1.5h", 5400), ("5us", 5e-6), ("0.4us", 4e-7),
+     ("1.4us", 1.4e-6), ("30", None), ("", None), ("s", None), ("-1s", None), ("1s ", None), ("1d", None)],
 )  # fmt: skip
 def test_durations(text: str, seconds: float | None) -> None:
-    assert seconds_of(text) == (seconds if seconds is None else pytest.approx(seconds))
+    assert seconds_of(text) == (seconds if seconds is None else pytest.approx(seconds, abs=0.0))
