@@ -136,7 +136,7 @@ def bench(
         load |= {"users": users or 0, "run_time": run_time or 0, "sio_phases": sio_phases}
     else:
         load = {name: usual if load[name] is None else load[name] for name, usual in USUAL.items()}
-        if rest["sio_session_length"] is None:
+        if rest["sio_session_length"] is None and rest["sio_session_drain"] is None:
             env[UNPHASED] = "1"
     argv = runner.locust(SCRIPT, ["--headless", "--host", url, *flags({**load, **rest})])
     runner.become(argv, env)

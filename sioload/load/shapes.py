@@ -30,6 +30,12 @@ _MOMENT: Final = 1e-6
 #: Options of Locust that say otherwise what phases say, and how each is written.
 _TAKEN: Final = {"num_users": "-u", "run_time": "-t", "reset_stats": "--reset-stats"}
 
+#: Options of sessions per second, and how each is written.
+_SESSIONS: Final = {
+    "sio_session_length": "--sio-session-length",
+    "sio_session_drain": "--sio-session-drain",
+}
+
 
 def _nobody(origin: float) -> None:
     """Nobody is told."""
@@ -207,7 +213,7 @@ def take_phases(environment: Environment) -> None:
     options: Any = environment.parsed_options
     usual: dict[str, int] = json.loads(os.environ.pop(USUAL, "{}"))
     if UNPHASED in os.environ:
-        options.sio_phases = options.sio_session_length = None
+        options.sio_phases = options.sio_session_length = options.sio_session_drain = None
     given, parts = environment.shape_class, getattr(options, "sio_phases", None)
     shape = given if isinstance(given, Phases) else None
     if getattr(options, "class_picker", False):
@@ -218,8 +224,8 @@ def take_phases(environment: Environment) -> None:
             print(f"sioload: --sio-phases wins over the shape {type(given).__name__} of the locustfile")
     elif shape is not None:
         engine = _planned(environment, getattr(shape, "phases", None), shape)
-    elif getattr(options, "sio_session_length", None) is not None:
-        raise UsageError("--sio-session-length is of phases of sessions per second: there are none")
+    elif flag := _of_sessions(options):
+        raise UsageError(f"{flag} is of phases of sessions per second: there are none")
     else:
         for name, value in usual.items():
             if not getattr(options, name, None):
@@ -253,16 +259,21 @@ def _planned(environment: Environment, given: object, shape: Phases | None) -> S
 
 
 def _engine(plan: Plan, options: Any, shape: Phases | None) -> UserPhases | SessionPhases:
-    length = getattr(options, "sio_session_length", None)
+    length, drain = (getattr(options, name, None) for name in _SESSIONS)
     if not plan.per_second:
-        if length is not None:
-            raise UsageError("--sio-session-length is of sessions per second, and the phases name users")
+        if flag := _of_sessions(options):
+            raise UsageError(f"{flag} is of sessions per second, and the phases name users")
         return UserPhases(plan, getattr(options, "spawn_rate", None))
     own = None if length is not None or shape is None else length_of(shape)
     if length is None and own is None:
         raise UsageError("phases of sessions need --sio-session-length, such as 30s, or none")
     chosen = own if length is None else seconds_of(length)
-    return SessionPhases(plan, chosen, getattr(options, "sio_session_drain", SESSION_DRAIN))
+    return SessionPhases(plan, chosen, SESSION_DRAIN if drain is None else drain)
+
+
+def _of_sessions(options: Any) -> str | None:
+    """An option that is given and is of sessions alone; None without."""
+    return next((flag for name, flag in _SESSIONS.items() if getattr(options, name, None) is not None), None)
 
 
 def length_of(shape: Phases) -> float | Callable[[], float] | None:

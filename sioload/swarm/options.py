@@ -13,7 +13,6 @@ from typing import Any
 from sioload.durations import seconds_of
 from sioload.engineio.urls import bare, parse_url
 from sioload.load.phases import parse_phases
-from sioload.load.shapes import SESSION_DRAIN
 from sioload.measure.rooms import GRACE
 from sioload.options import unknown
 from sioload.report.checks import Check, checks_in, parse
@@ -23,6 +22,12 @@ from sioload.swarm.servers import admin_text, pattern_text, server_text, underst
 
 #: Seconds that emits may stay open after the users are gone.
 DRAIN = 5.0
+#: Options that mean nothing without another one.
+_NEEDED = {
+    "sio_metrics_host": "sio_metrics_port",
+    "sio_server_metric": "sio_server",
+    "sio_trace_users": "sio_trace",
+}
 
 
 def add_options(parser: Any) -> None:
@@ -38,7 +43,7 @@ def add_options(parser: Any) -> None:
     def parse_args(*args: Any, **kwargs: Any) -> Any:
         options = locusts(*args, **kwargs)
         faults = (_unknown(parser, options), _same_file(options), _stands_twice(parser), _unwritable(options))
-        for fault in filter(None, faults):
+        for fault in filter(None, (*faults, _alone(parser, options))):
             parser.error(fault)
         before_fork(options)
         return options
@@ -62,7 +67,7 @@ def add_options(parser: Any) -> None:
     add("--sio-html", writable_file, "<filename>", "Write sioload's own HTML report to this file")
     add("--sio-metrics-port", port, "<port>", "Serve Prometheus metrics on this port, at /metrics")
     text = "Address that the metrics are served on. Defaults to 127.0.0.1."
-    add("--sio-metrics-host", own_host, "<address>", text, default="127.0.0.1")
+    add("--sio-metrics-host", own_host, "<address>", text)
     add("--sio-otlp", http_url, "<url>", "Send OpenTelemetry metrics to this collector (OTLP over HTTP)")
     text = "Read this server's figures beside ours: a Prometheus endpoint, e.g. api=http://127.0.0.1:3000/metrics"
     add("--sio-server", server_text, "<name=url>", f"{text}, or api=pid:4711. May be given several times.",
@@ -81,7 +86,7 @@ def add_options(parser: Any) -> None:
         "<filename>",
         "Write what the first user says and hears here (JSON lines)",
     )
-    add("--sio-trace-users", users, "<n>", "How many users --sio-trace follows. Defaults to 1.", default=1)
+    add("--sio-trace-users", users, "<n>", "How many users --sio-trace follows. Defaults to 1.")
     text = "Load over time: phases such as 'warmup: 0..200 users over 1m; peak: 500 users for 5m'"
     add(
         "--sio-phases",
@@ -93,7 +98,7 @@ def add_options(parser: Any) -> None:
     text = "How long a session of phases in sessions per second lasts: 30s, or none until the script ends it"
     add("--sio-session-length", session_length, "<duration>", text)
     text = "How long sessions may go on after the last phase. Defaults to 30 s."
-    add("--sio-session-drain", seconds, "<duration>", text, default=SESSION_DRAIN)
+    add("--sio-session-drain", seconds, "<duration>", text)
     text = "How long a message may take to all of its audience (@on(..., room=)). Defaults to 5 s."
     add("--sio-grace", grace, "<duration>", text, default=GRACE)
     text = "How long emits may stay open after the users have stopped. Defaults to 5 s."
@@ -151,6 +156,29 @@ def _stands_twice(parser: Any) -> str | None:
             if key.lstrip("-").startswith("sio-") and len(lines) > 1:
                 hint = f"give it once, several as a list: {key} = [ONE, OTHER]"
                 return f"{path}: {key} stands twice, and the last would hold alone: {hint}"
+    return None
+
+
+def _alone(parser: Any, options: Any) -> str | None:
+    """Which option stands on the command line without the one that it belongs to; None if none does.
+
+    The environment and configuration files may have it for the runs that have the other too.
+    """
+    sources: dict[str, Any] = parser.get_source_to_settings_dict()
+    elsewhere = {
+        action.dest
+        for source, settings in sources.items()
+        if source != "command_line"
+        for action, _ in settings.values()
+        if action is not None
+    }
+    for name, needed in _NEEDED.items():
+        given = getattr(options, name, None)
+        if given in (None, []) or name in elsewhere or getattr(options, needed, None) not in (None, []):
+            continue
+        flag, other = (f"--{each.replace('_', '-')}" for each in (name, needed))
+        value = given[0] if isinstance(given, list) else given
+        return f"{flag} {value} does nothing without {other}: give that too, or leave it out"
     return None
 
 

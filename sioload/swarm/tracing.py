@@ -50,7 +50,8 @@ class Tracing:
         """A test starts; nothing is followed unless the option asks for it."""
         self._traces.clear()
         self._fleet.recorder.unfollow()
-        self._left = getattr(options, "sio_trace_users", 1) if getattr(options, "sio_trace", None) else 0
+        users: int = getattr(options, "sio_trace_users", None) or 1
+        self._left = users if getattr(options, "sio_trace", None) else 0
         if self._left:
             self._fleet.follow = self._follow
 
@@ -122,7 +123,7 @@ class TraceFile:
         for line in lines:
             user = worker, line["user"]
             if user not in self._users:
-                if len(self._users) >= self._options.sio_trace_users:
+                if len(self._users) >= (self._options.sio_trace_users or 1):
                     continue
                 self._users.append(user)
             kept.append(

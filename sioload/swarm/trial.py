@@ -101,7 +101,8 @@ class Trial:
         check_functions(kind)
         check_files(self._options)
         options.locustfile = path
-        options.sio_phases = options.sio_session_length = None  # of runs, in a project's locust.conf
+        # Those of runs, in a project's locust.conf.
+        options.sio_phases = options.sio_session_length = options.sio_session_drain = None
         made = once(kind, self)
         self.environment = Environment(
             locustfile=os.path.basename(path),

@@ -276,7 +276,7 @@ def serve_if_asked(live: Live, guard: Guard) -> None:
     port = getattr(options, "sio_metrics_port", None)
     if port is None:
         return
-    host = options.sio_metrics_host
+    host = options.sio_metrics_host or "127.0.0.1"
     try:
         endpoint = Endpoint(live, host, port)
     except OSError as error:

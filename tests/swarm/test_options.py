@@ -182,3 +182,30 @@ def test_a_configuration_file_may_have_a_list_of_checks(tmp_path: Path) -> None:
     checks = "CALL[a]: p99 < 1s, CALL: p99 < 1"
     (tmp_path / "locust.conf").write_text(f"# sio-check = CALL: count > 1\nsio-check = [{checks}]\n")
     assert "check 'CALL: p99 < 1': '1' needs a unit" in refused([], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        (["--sio-trace-users", "3"], "--sio-trace-users 3 does nothing without --sio-trace: give that too"),
+        (["--sio-server-metric", "http_*"], "--sio-server-metric http_* does nothing without --sio-server:"),
+        (
+            ["--sio-metrics-host=0.0.0.0"],
+            "--sio-metrics-host 0.0.0.0 does nothing without --sio-metrics-port",
+        ),
+        (["--sio-session-drain", "9s"], "--sio-session-drain is of phases of sessions per second: there are"),
+        (
+            ["--sio-phases", "2 users for 1s", "--sio-session-drain", "9s"],
+            "--sio-session-drain is of sessions per second, and the phases name users",
+        ),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(given: list[str], said: str, tmp_path: Path) -> None:
+    assert said in refused(["--loglevel", "ERROR", *given], tmp_path)
+
+
+def test_a_configuration_may_have_what_some_runs_alone_need(tmp_path: Path) -> None:
+    (tmp_path / "locust.conf").write_text("sio-trace-users = 3\n")
+    env = {"LOCUST_SIO_METRICS_HOST": "127.0.0.1"}
+    done = serverkit.run_locust(["-f", USERS, *NOWHERE, "-u", "1"], 60, cwd=tmp_path, env=env)
+    assert done.code == 1 and "no user ever had a session" in done.text, done.text
