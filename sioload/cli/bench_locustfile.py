@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import gevent
@@ -14,6 +15,7 @@ from locust import constant, task
 from sioload import AckTimeout, ConnectError, EmitError, SocketIOUser, feed
 from sioload.cli import quiet
 from sioload.cli.templates import filled, text_of
+from sioload.client.attempts import repeat
 from sioload.engineio.urls import bare
 from sioload.plain import Json
 from sioload.report.transcript import one_line
@@ -57,12 +59,15 @@ class BenchUser(SocketIOUser):
             options = SETTINGS["options"]
             headers = {name: text_of(value) for name, value in filled(options["headers"], row).items()}
             self.login = {"auth": filled(options["auth"], row), "headers": headers}
-        try:
-            self.sio.connect(retry=False, **self.login)
-        except ConnectError as error:
-            tell(f"can't connect to {bare(self.host or '')}: {error} (sioload try URL shows each packet)")
-            self.sio.pause(self.sio.options.reconnection_delay)
-            self.sio.connect(**self.login)
+        connect = partial(self.sio.connect, retry=False, **self.login)
+        if self.starting:
+            repeat(connect, self.sio.options, self.sio.pause, self.complain)
+        else:  # it is tried once (`users/once.py`)
+            connect()
+
+    def complain(self, error: ConnectError) -> None:
+        """An attempt to connect has failed."""
+        tell(f"can't connect to {bare(self.host or '')}: {error} (sioload try URL shows each packet)")
 
     @task
     def emit(self) -> None:

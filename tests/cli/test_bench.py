@@ -246,6 +246,15 @@ def test_nobody_listens_there(tmp_path):
     assert report["ledger"]["emits"] == 0
 
 
+@pytest.mark.parametrize("attempts", [0, 1])
+def test_users_try_to_connect_as_often_as_they_are_told(tmp_path, attempts):
+    url = f"http://127.0.0.1:{serverkit.free_port()}"
+    told_so = ("--option", f"reconnection_attempts={attempts}", "--option", "reconnection_delay=0.1")
+    _, report = bench(url, tmp_path, "--emit", "echo", *told_so)
+    assert report["users"]["ended"] == 20, report["users"]
+    assert row(report, "CONNECT", "/")["count"] == (1 + attempts) * 20
+
+
 def test_refused_auth(target, tmp_path):
     done, report = bench(
         target.url, tmp_path, "--emit", "echo", "--ack", "--namespace", "/chat", "--auth", '{"token":"no"}'
