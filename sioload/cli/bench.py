@@ -18,6 +18,7 @@ from sioload.load.phases import UNPHASED
 from sioload.load.tables import KINDS, read_table
 from sioload.options import check_text, named, options_from
 from sioload.plain import Json
+from sioload.socketio.codec import RESERVED
 
 #: Options of the connection that have a flag of their own.
 FLAGS = {"version", "transports", "namespaces", "auth", "headers", "path", "ack_timeout"}
@@ -167,6 +168,15 @@ def scenario(given: dict[str, Json], emits: bool = True) -> dict[str, str]:
         if name == "":
             raise click.UsageError(f"{flag}: the name of the event is empty")
         check_text(f"{flag} {name!r}", name or "")
+    if chosen["event"] is None:
+        for flag, given_too in (("--data", chosen["data"]), ("--ack", ack), ("--reply", reply is not None)):
+            if given_too:
+                raise click.UsageError(f"{flag} is of an event: name it with --emit, or leave {flag} out")
+    if chosen["event"] in RESERVED and chosen["version"] in ("auto", 3, 4):
+        raise click.UsageError(
+            f"--emit {chosen['event']}: the name is reserved: servers of Socket.IO 3 and 4 end the session"
+            " of who emits it: give another event (an older server is told by --version 2)"
+        )
     if ack and reply is not None:
         raise click.UsageError("--ack and --reply exclude each other: the answer is an ack, or an event")
     asking = {"--data": chosen["data"], "--auth": chosen["auth"], "--header": chosen["headers"]}
@@ -224,6 +234,11 @@ def _checked_feed(path: str | None, given: Mapping[str, object], fixed: Mapping[
         columns = read_table(os.path.abspath(path)).columns()
     except FeedError as error:
         raise click.UsageError(f"--feed: {error}") from error
+    if not asked:
+        column = "{{" + min(columns, default="column") + "}}"
+        raise click.UsageError(
+            f"--feed {path}: nothing of it is used: put {column} into {', '.join(given)}, or leave it out"
+        )
     for flag, column in asked:
         if column not in columns:
             near = difflib.get_close_matches(column, columns, n=1)

@@ -189,6 +189,7 @@ def test_bench_refuses_what_makes_no_sense(tmp_path: Path) -> None:
         (["--feed", "a.csv", "--header", "X: {{x}}"], "--header: {{x}} is no column"),
         (["--data", '"{{name}}"'], "name its file with --feed"),
         (["--feed", "none.csv"], "can't read"),
+        (["--feed", "a.csv", "--data", '"{name}"'], "a.csv: nothing of it is used: put {{name}} into --data"),
         (["--feed", "a.csv", "--namespace", "/{{name}}"], "--namespace: {{name}} is the same for all users"),
         (["--feed", "a.csv", "--option", 'query={"t": "{{ token }}"}'], "--option: {{token}} is the same"),
         (["--feed", "a.txt"], "must end in .csv or .jsonl"),
