@@ -12,6 +12,7 @@ from typing import Final
 
 from sioload.measure.names import clean_name
 from sioload.plain import Json
+from sioload.report.words import counted
 
 #: Characters of an excerpt, and of the text that it is cut from: secrets are looked for in the longer one.
 LENGTH: Final = 200
@@ -40,7 +41,7 @@ def excerpt(value: Json, discreet: Callable[[str], str]) -> str:
 
 
 def _other(value: object) -> str:
-    size = f" of {len(value)} bytes" if isinstance(value, bytes | bytearray) else ""
+    size = f" of {counted(len(value), 'byte')}" if isinstance(value, bytes | bytearray) else ""
     return f"({type(value).__name__}{size})"
 
 

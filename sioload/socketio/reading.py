@@ -72,7 +72,8 @@ class Reader:
             fields = self._decoders[sent].feed(data)
         except (ProtocolError, ValueError) as error:
             return Reading("garbage", f"not understood: {error}")
-        attached = f"attachment of {begun}, {len(data)} bytes" if begun and isinstance(data, bytes) else ""
+        size = f"{len(data)} byte{'' if len(data) == 1 else 's'}"
+        attached = f"attachment of {begun}, {size}" if begun and isinstance(data, bytes) else ""
         if fields is None:
             if not attached:
                 self._whole[sent] = _begun(str(data))

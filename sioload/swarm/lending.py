@@ -21,6 +21,7 @@ from locust.runners import MasterRunner, WorkerRunner
 from sioload.errors import FeedError
 from sioload.load.leases import Holder
 from sioload.plain import Json
+from sioload.report.words import counted
 from sioload.swarm.guard import Guard
 from sioload.swarm.messages import EVICT, FEED, STOPPED, UNSENT
 from sioload.swarm.stock import Lapse, Stock
@@ -146,9 +147,10 @@ class MasterDesk:
             rows, served = self.stock.lose(worker)
             if rows and self._lapse(worker) is None:
                 self.stock.lapses.append(Lapse(worker, rows, now))
+                held = sum(rows.values())
                 logger.warning(
-                    "sioload: worker %s has been silent for %.0f s: the %d rows of its users are free again",
-                    worker, now - heard, sum(rows.values()),
+                    "sioload: worker %s has been silent for %.0f s: %s of its users %s free again",
+                    worker, now - heard, counted(held, "row"), "is" if held == 1 else "are",
                 )  # fmt: skip
             self._serve(served)
 

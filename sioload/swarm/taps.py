@@ -19,6 +19,7 @@ from locust.event import EventHook
 from sioload.measure.rows import Row
 from sioload.net.fleet import Fleet
 from sioload.net.turns import give_way
+from sioload.report.words import counted
 from sioload.swarm import foreign
 
 #: Whose listeners only count.
@@ -93,7 +94,8 @@ class RequestListeners:
         self._queue.clear()
         if self.missed:
             logger.warning(
-                "sioload: listeners of the request event were too slow and missed %d samples", self.missed
+                "sioload: listeners of the request event were too slow and missed %s",
+                counted(self.missed, "sample"),
             )
 
     def _put(self, row: Row, seconds: float | None, message: str | None) -> None:

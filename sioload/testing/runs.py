@@ -25,6 +25,7 @@ from sioload.measure.rows import Totals
 from sioload.plain import Json
 from sioload.report.reading import check_result, totals_of
 from sioload.report.summary import summary_text
+from sioload.report.words import counted
 from sioload.system import end_with_parent
 
 #: What a run's process may print last that explains why it left no report.
@@ -273,7 +274,8 @@ class Report:
 
     def __repr__(self) -> str:
         seconds, users = self.data["duration_s"], self.data["users"]["peak"]
-        return f"<Report: {self.data['host']}, {users} users, {seconds:.1f} s, exit code {self.exit_code}>"
+        ran = f"{counted(users, 'user')}, {seconds:.1f} s"
+        return f"<Report: {self.data['host']}, {ran}, exit code {self.exit_code}>"
 
 
 class Row:
@@ -325,4 +327,4 @@ class Row:
         return self._totals.times.percentile(percent) if self._totals.times.total else None
 
     def __repr__(self) -> str:
-        return f"<Row {self.type} {self.name}: {self.count} samples, {self.failures} failed>"
+        return f"<Row {self.type} {self.name}: {counted(self.count, 'sample')}, {self.failures} failed>"

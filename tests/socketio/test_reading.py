@@ -50,12 +50,12 @@ def test_events_and_acks_are_told_with_their_names(name: str, parser: str) -> No
 
 
 def test_attachments_are_told_as_what_they_belong_to() -> None:
-    messages = V4.codec.encode_event("/", "blob", [{"a": b"12345", "b": b"67"}], None)
+    messages = V4.codec.encode_event("/", "blob", [{"a": b"12345", "b": b"6"}], None)
     readings = said(V4, [(RECEIVED, messages)])
     assert [r.words for r in readings] == [
         "event blob",
         "attachment of event blob, 5 bytes",
-        "attachment of event blob, 2 bytes",
+        "attachment of event blob, 1 byte",
     ]
     assert [r.kind for r in readings] == ["event", "attachment", "event"], "the last one makes it whole"
 

@@ -84,6 +84,7 @@ def test_it_is_fast_enough(report):
 def test_the_load_is_what_was_asked_for_or_the_locustfiles_own():
     report = sioload.run({script!r}, run_time=1, host={url!r})
     assert report.data["users"]["asked"] == 1 and report.data["duration_s"] < 10
+    assert ", 1 user, " in repr(report) and "polling: 1 sample, 0 failed" in repr(report["OPEN polling"])
     report = sioload.run({script!r}, host={url!r}, args=["-u3", "--spawn-rate", "3", "--run-time", "1s"])
     assert report.data["users"]["asked"] == 3 and report.data["duration_s"] < 10
     for more in ({{}}, {{"phases": "a: 1 users for 1s; b: 2 users for 1s"}}):

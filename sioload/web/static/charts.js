@@ -460,7 +460,7 @@
         points: i === 0,
       }));
       const bands = BANDS.map(([low, high, opacity]) => [names.indexOf(high), names.indexOf(low), opacity]);
-      chart($("latency"), `row ${row.row}`, label(row), `ms, ${short(row.count)} samples`).show(data.columns.end, found, bands, view.log);
+      chart($("latency"), `row ${row.row}`, label(row), `ms, ${short(row.count)} sample${row.count === 1 ? "" : "s"}`).show(data.columns.end, found, bands, view.log);
     }
     const at = $("latency");
     const boxes = rows.map((row) => charts.get(`row ${row.row}`)?.box).filter(Boolean);
