@@ -176,6 +176,7 @@ _REMEDIES: Final = (
     (r"was not joined", "name it in connect(namespaces=[...]) or in the option namespaces", 3),
     (r"Transport unknown|Invalid transport", "name the one that the server has in the option transports", 5),
     ("no Socket.IO server", "check the URL and the option path", 4),
+    ("no URL: ", "nobody was asked: say where the server is", 5),
     (r"^CONNECT \S+: (dial|tls): ", "nobody was asked: what failed before it is the cause", 3),
     (r"^CONNECT .*[Ii]nvalid namespace", "the server has no such namespace: check its name", 5),
     (

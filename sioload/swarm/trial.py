@@ -95,8 +95,6 @@ class Trial:
         options = argument_parser.get_parser().parse_args(args)
         self._options = kind.parsed_options()
         host_of_all: object = options.host or kind.host
-        if not host_of_all:
-            raise UsageError("no server: give --host URL, or the class an attribute host")
         self.host = host_of_all if isinstance(host_of_all, str) else ""
         check_functions(kind)
         check_files(self._options)

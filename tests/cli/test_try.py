@@ -486,6 +486,31 @@ def test_tasks_that_a_run_refuses_are_refused(target: serverkit.Server, tmp_path
     assert "Mistaken.one is async, and nothing would await it" in done.err
 
 
+NO_HOST = """
+from locust import task
+from sioload import SocketIOUser
+
+class Own(SocketIOUser):
+    def on_start(self):
+        self.sio.connect({given})
+
+    @task
+    def ask(self):
+        self.sio.call("echo", "hi", timeout=5)
+"""
+
+
+def test_a_script_may_name_the_server_itself(target: serverkit.Server, tmp_path: Path) -> None:
+    script = tmp_path / "own.py"
+    script.write_text(NO_HOST.format(given=repr(target.url)))
+    done = serverkit.run_sioload(["try", "own.py", "--seconds", "0.5"], cwd=tmp_path)
+    assert done.code == 0 and "1 of 1 tasks ran without a failure" in done.out, done.text
+    script.write_text(NO_HOST.format(given=""))
+    done = serverkit.run_sioload(["try", "own.py", "--seconds", "0.5"], cwd=tmp_path)
+    assert done.code == 1 and "no URL: set host on the user class, pass --host" in done.out, done.text
+    assert "nobody was asked: say where the server is" in done.out, done.text
+
+
 def test_bad_usage_is_one_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("import nothing_of_this_name\n")
