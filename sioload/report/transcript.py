@@ -59,8 +59,11 @@ def lines(entry: Entry, begun: float, full: bool = False, paint: Paint | None = 
     if failed:
         shown = [paint.red(line) for line in shown]
     told = [" " * _INDENT + paint.grey(part) for part in chunks(own_text(entry, full), WIDTH - _INDENT)]
-    more = [line for count in counts for line in chunks(count, WIDTH - _INDENT)]
-    return shown + told + [" " * _INDENT + (paint.red(line) if failed else line) for line in more]
+    below = entry.counts[len(entry.counts) - len(counts) :]
+    for count, text in zip(below, counts, strict=True):
+        paint_row = str if count.failure is None else paint.red
+        told += [" " * _INDENT + paint_row(part) for part in chunks(text, WIDTH - _INDENT)]
+    return shown + told
 
 
 def counted(count: Count) -> str:

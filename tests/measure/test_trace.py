@@ -177,6 +177,10 @@ def test_an_entry_is_told_with_its_rows_and_what_failed_in_red() -> None:
         f"{indent}\x1b[90m2\x1b[0m",
         indent + f"\x1b[31m{two[2].strip()}\x1b[0m",
     ]
+    assert lines(heard("2", plain, failed, pushed), 10.0, paint=Paint(True)) == [
+        *red,
+        indent + "PUSH news 1.24 ms",
+    ]
     assert "\x1b[31m" not in "".join(lines(heard("2", pushed), 10.0, paint=Paint(True)))
     (alone,) = lines(Entry(11.5, counts=[refused]), 10.0)
     assert alone == "  1.500 s             CONNECT / failed: not\\nme"
