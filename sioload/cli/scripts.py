@@ -29,7 +29,9 @@ SWARM = (
 # fmt: on
 
 #: Locust's options that say how much load there is, and for how long.
-_LOAD = re.compile(r"(-u|-t|--users|--run-time|--reset-stats|--sio-phases)(=.*|[0-9].*)?", re.DOTALL)
+_LOAD = re.compile(
+    r"(-u|-t|--users|--run-time|--reset-stats|--sio-phases|--sio-session-drain)(=.*|[0-9].*)?", re.DOTALL
+)
 
 
 def refuse_load(more: Sequence[str], why: str) -> None:
@@ -37,6 +39,10 @@ def refuse_load(more: Sequence[str], why: str) -> None:
     for arg in more:
         if found := _LOAD.fullmatch(arg):
             raise click.UsageError(f"{found[1]}: {why}")
+        if arg == "--worker":
+            raise click.UsageError(
+                "--worker: this command is the master (--master): start workers with locust -f FILE --worker"
+            )
 
 
 def become(
@@ -56,9 +62,21 @@ def become(
         env: what the run must find in its environment.
     """
     does, script = script_of(ctx, target, host, rest, more, master)
+    if not (master or "--master" in more):
+        _refuse_swarm(rest)
     server = target if script == bench.SCRIPT else host
     args = ["--headless", *bench.flags({"host": server, **rest}), *["--master"] * master, *more]
     runner.become(runner.locust(script, args), {**does, **env})
+
+
+def _refuse_swarm(given: Mapping[str, Any]) -> None:
+    """Refuse what is said of workers where none will be looked for."""
+    for name in ("expect_workers", "master_bind_host", "master_bind_port"):
+        if given[name] is not None and (name == "expect_workers" or given["processes"] is None):
+            flag = "--" + name.replace("_", "-")
+            raise click.UsageError(
+                f"{flag} {given[name]} is of workers elsewhere: give --master too, or leave it out"
+            )
 
 
 def script_of(

@@ -15,6 +15,7 @@ from sioload.engineio.urls import bare, parse_url
 from sioload.load.phases import parse_phases
 from sioload.measure.rooms import GRACE
 from sioload.options import unknown
+from sioload.report import capacity, drill
 from sioload.report.checks import Check, checks_in, parse
 from sioload.report.files import same_file
 from sioload.swarm.processes import before_fork
@@ -38,6 +39,8 @@ def add_options(parser: Any) -> None:
     """
     if parser.prog == "__main__.py":  # python -m locust, as which the commands of sioload start it
         parser.prog = "locust"
+    if capacity.VARIABLE in os.environ or drill.VARIABLE in os.environ:
+        parser.allow_abbrev = False  # `--use 5` would pass for none of those that their commands refuse
     locusts = parser.parse_args
 
     def parse_args(*args: Any, **kwargs: Any) -> Any:

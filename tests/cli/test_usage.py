@@ -116,6 +116,13 @@ BAD = [
     (("capacity", URL, *SEARCH, "--run-time", "30s"), "bound it with --budget"),
     (("capacity", __file__, *CHECK, "--users", "1..9", "--", "-u", "3"), "-u: a search for capacity finds"),
     (("drill", __file__, *DRILL, "--cut", "9%", "--", "--run-time=9s"), "--run-time: a drill has --users"),
+    (
+        ("drill", __file__, *DRILL, "--cut", "9%", "--", "--sio-session-drain", "9s"),
+        "--sio-session-drain: a drill has --users",
+    ),
+    (("drill", __file__, *DRILL, "--cut", "9%", "--", "--worker"), "--worker: this command is the master"),
+    (("capacity", URL, *SEARCH, "--expect-workers", "3"), "--expect-workers 3 is of workers elsewhere: give"),
+    (("capacity", URL, *SEARCH, "--master-bind-port", "7"), "--master-bind-port 7 is of workers elsewhere"),
     (("capacity", URL, *SEARCH, "--host", "http://x"), "the URL names the server already"),
     (("capacity", URL, *SEARCH, "--master"), "--master is for a locustfile"),
     (("capacity", URL, *SEARCH, "--spawn-rat", "3"), "--spawn-rate"),
@@ -222,6 +229,14 @@ def test_what_locust_finds_wrong_is_told_by_its_name() -> None:
     run = serverkit.run_sioload(["bench", URL, *EMIT, "--sio-drain", "-1"], 30)
     assert run.code == 2, run.text
     assert run.err.splitlines()[-1].startswith("locust: error: argument --sio-drain: '-1'"), run.text
+
+
+def test_no_option_that_a_drill_refuses_passes_in_short() -> None:
+    """argparse takes any beginning of a name that stands for one alone."""
+    echo = ["drill", "locustfiles/echo.py", "--host", URL, "--users", "2", "--at", "2s", "--cut", "50%"]
+    for short, whole in (("--use", "--users"), ("--run-ti", "--run-time"), ("--work", "--worker")):
+        done = serverkit.run_sioload([*echo, "--", short, "5"], 30)
+        assert done.code == 2 and short in done.err and f"'{whole}'" in done.err, done.text
 
 
 def test_exit_code_reaches_the_shell(tmp_path):
