@@ -9,6 +9,7 @@ import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from sioload.measure.delivery import DeliveryCounts
 from sioload.measure.rows import Totals
@@ -16,7 +17,7 @@ from sioload.plain import Json
 from sioload.report import drill, servers
 from sioload.report.checks import DELIVERY, ELSEWHERE, HEARD, OPERATORS, SPREAD, Check, percent_of, timed
 from sioload.report.figures import Figures
-from sioload.report.heard import Heard
+from sioload.report.heard import TYPE, Heard
 from sioload.report.words import counted, rounded
 
 
@@ -72,7 +73,7 @@ def evaluate(check: Check, figures: Figures, *, duration: float, peak_users: int
         needed, what = 1 if check.min_samples is None else check.min_samples, "sample"
     if samples < needed:
         value = counted(samples, what) if samples else f"no {what}s"
-        near = "" if samples else _nearest(check, figures) or _uncounted(check, figures)
+        near = "" if samples else next(filter(None, (of(check, figures) for of in _CAUSES)), "")
         reason = f"{value}, where {needed} {'is' if needed == 1 else 'are'} needed{near}"
         return CheckResult(check, False, value, reason, enough=False)
     if measured is None:
@@ -140,11 +141,25 @@ def _nearest(check: Check, figures: Figures) -> str:
     return f"; the nearest row is {best.type}[{best.name}]"
 
 
+def _unjudged(check: Check, figures: Figures) -> str:
+    """How many messages to rooms there were, if there was no time to judge any."""
+    if check.selector != TYPE:
+        return ""
+    heard = figures.audience.names().items()
+    unjudged = sum(each.unjudged for name, each in heard if check.matches(name))
+    told = "none was judged: the run has to go on for --sio-grace after it"
+    return f"; of {counted(unjudged, 'message')} {told}" if unjudged else ""
+
+
 def _uncounted(check: Check, figures: Figures) -> str:
     """What a check on delivery lacks, if no push that it matches is counted by its number."""
     if check.stat not in DELIVERY or any(check.matches(name) for name in figures.delivery):
         return ""
     return "; give their handler @on(..., delivery=lambda push: (stream, number)), which numbers the pushes"
+
+
+#: Why a check may have found no sample, the first that applies.
+_CAUSES: Final = (_unjudged, _nearest, _uncounted)
 
 
 def _elsewhere(check: Check, figures: Figures, duration: float, peak_users: int) -> tuple[float, int]:

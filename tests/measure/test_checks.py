@@ -244,6 +244,14 @@ def test_what_did_not_end_is_told_beside_the_times_of_its_own_rows() -> None:
         assert evaluate(parse(text), figures, duration=0, peak_users=1).ok, text
 
 
+def test_messages_that_nobody_had_the_time_to_judge_are_told_of() -> None:
+    figures = Figures(audience=AudienceFigures({-math.inf: {"say": Heard(unjudged=9)}}))
+    for text in ("FANOUT: reach >= 99%", "FANOUT[say]: p99 < 1s"):
+        result = evaluate(parse(text), figures, duration=1, peak_users=1)
+        told = "no samples, where 1 is needed; of 9 messages none was judged: the run has to go on"
+        assert not result.ok and result.reason.startswith(told), result.reason
+
+
 def test_a_share_that_equals_its_limit_is_neither_more_nor_less() -> None:
     assert all(parse(f"CALL: fail_ratio < {part / 100:g}%").limit == part / 10_000 for part in range(10_001))
     figures = Figures(audience=AudienceFigures({-math.inf: {"say": Heard(1, owed=1000, reached=999)}}))
