@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from sioload.cli import bench, scripts, values
+from sioload.durations import duration_text
 from sioload.errors import UsageError
 from sioload.report.capacity import VARIABLE, Asked, expectation, judged_by_level
 from sioload.report.checks import checks_in, parse
@@ -103,6 +104,11 @@ def capacity(
         raise click.UsageError("give --users A..B or --arrivals A..B, one of them")
     if arrivals and rest["sio_session_length"] is None and "://" in target:
         raise click.UsageError("--arrivals needs --sio-session-length, such as 30s, or none")
+    if budget < settle + step:
+        level, all_of_it = duration_text(settle + step), duration_text(budget)
+        raise click.UsageError(
+            f"--budget {all_of_it} is less than one level takes, {level} (--settle and --step): give it more"
+        )
     scripts.refuse_load(more_args, "a search for capacity finds the load itself")
     _check(rest["sio_check"], rest["sio_checks_file"])
     search = Asked(*asked, arrivals is not None, step, settle, within, budget, expect or "")

@@ -108,6 +108,7 @@ BAD = [
     (("capacity", URL, *SEARCH, "--within", "60%"), "'60%' is no share from 0.1% to 50%"),
     (("capacity", URL, *SEARCH, "--within", "0.05"), "give e.g. 5%"),
     (("capacity", URL, *SEARCH, "--budget", "0s"), "'0s' is no time"),
+    (("capacity", URL, *SEARCH, "--budget", "9s"), "--budget 9s is less than one level takes, 40s (--settle"),
     (
         ("capacity", URL, *SEARCH, "--expect", "4000"),
         "'4000' is nothing that can be expected: give e.g. '>= 4000'",
