@@ -300,7 +300,8 @@ def _sentence(found: Mapping[str, Json]) -> str:
 def _figures(level: Mapping[str, Json]) -> str:
     times = level["latency_ms"]
     told = f", p50 {words.ms(times['p50'])} ms, p99 {words.ms(times['p99'])} ms" if times else ""
-    return f"{level['answers_per_s']:.0f} acks and pushes a second{told}"
+    number = f"{level['answers_per_s']:.0f}"
+    return f"{number} {'ack or push' if number == '1' else 'acks and pushes'} a second{told}"
 
 
 def _left(level: Mapping[str, Json]) -> str:

@@ -22,13 +22,19 @@ _MARKDOWN_ROWS = 30
 def junit_xml(report: Mapping[str, Json]) -> str:
     """JUnit XML with one test case per check. A failed check with `warn` passes and says so in its output.
 
-    Why figures can't be trusted stands in the suite's `system-err`.
+    A run that failed by something else than a check has a case for that, since else it would pass. Why
+    figures can't be trusted stands in the suite's `system-err`.
     """
     search = report.get("capacity")
     checks = report["checks"]
     if search is not None and not checks:  # a suite without a case is an error to some
         checks = [{"check": "capacity", "ok": True, "warn": False, "value": search["summary"]}]
     failed = sum(not check["ok"] and not check["warn"] for check in checks)
+    if report["exit_code"] and not failed:
+        reason = report["exit_reason"] or "; ".join(report["untrusted"])
+        code = f"exit code {report['exit_code']}"
+        checks = [*checks, {"check": code, "ok": False, "warn": False, "reason": reason or code}]
+        failed = 1
     totals = {"tests": str(len(checks)), "failures": str(failed), "errors": "0", "skipped": "0"}
     time = f"{report['duration_s']:.3f}"
     root = ElementTree.Element("testsuites", {"name": "sioload", **totals, "time": time})
@@ -111,7 +117,9 @@ def markdown(report: Mapping[str, Json]) -> str:
         lines += ["", f"Audience of {md(heard['name'])}: {reached}, {strays}"]
     for told in drill.lines(report.get("drill", ())):
         lines += ["", f"Drill {md(told)}"]
-    ledger = ", ".join(f"{n} {md(name)}" for name, n in report["ledger"].items())
+    ledger = ", ".join(
+        counted(n, "emit") if name == "emits" else f"{n} {md(name)}" for name, n in report["ledger"].items()
+    )
     health = report["health"]
     lines += ["", f"Ledger: {ledger}", "", f"Generator: {health['verdict']}"]
     lines += [f"- {md(reason)}" for reason in health["reasons"]]

@@ -58,8 +58,23 @@ def test_junit_has_one_case_per_check(document: dict[str, Any]) -> None:
 
 
 def test_junit_without_checks_is_still_a_document(document: dict[str, Any]) -> None:
-    root = ElementTree.fromstring(junit_xml({**document, "checks": [], "untrusted": []}).encode())
+    well = {**document, "checks": [], "untrusted": [], "exit_code": 0}
+    root = ElementTree.fromstring(junit_xml(well).encode())
     assert root.get("tests") == "0"
+
+
+@pytest.mark.parametrize("code", [1, 3, 4])
+def test_junit_of_a_run_that_failed_without_a_check_has_a_case_that_failed(
+    document: dict[str, Any], code: int
+) -> None:
+    held = {"check": "CALL: count == 1", "ok": True, "warn": False, "value": "1", "reason": ""}
+    failed = {**document, "checks": [held], "exit_code": code, "exit_reason": "worker a was lost"}
+    root = ElementTree.fromstring(junit_xml(failed).encode())
+    assert (root.get("tests"), root.get("failures")) == ("2", "1")
+    well, case = root.iter("testcase")
+    failure = case.find("failure")
+    assert case.get("name") == f"exit code {code}" and well.find("failure") is None
+    assert failure is not None and failure.get("message") == "worker a was lost"
 
 
 def test_markdown_shows_names_as_they_are(document: dict[str, Any]) -> None:
@@ -69,7 +84,7 @@ def test_markdown_shows_names_as_they_are(document: dict[str, Any]) -> None:
     (foreign,) = [line for line in text.splitlines() if "| say |" in line]
     assert (row.count("|"), foreign.count("|")) == (9, 9), "a name or a type can't add a column"
     assert "<b>" not in text and "<i>" not in text and "](http" not in text
-    for part in ("exit code 4", "1 emits", "**failed**", "warning", "max is 500 ms"):
+    for part in ("exit code 4", "1 emit,", "**failed**", "warning", "max is 500 ms"):
         assert part in text
 
 
