@@ -18,7 +18,7 @@ from sioload.client.attempts import repeat
 from sioload.client.base import ClientBase
 from sioload.client.dispatcher import Handler
 from sioload.client.emits import Unacked, Verdict
-from sioload.client.given import check_function, namespaces_given, seconds_given, url_of
+from sioload.client.given import check_function, namespace_given, namespaces_given, seconds_given, url_of
 from sioload.client.manager import Phase
 from sioload.client.namespace import plain, row_name
 from sioload.client.pending import Expectation, Wait
@@ -293,7 +293,7 @@ class SocketIOClient(ClientBase):
         namespace = namespace or self._home
         return self._emitter.schedule(namespace, event, data, name, rate, max_outstanding, duration)
 
-    def write(self, raw: str | bytes) -> None:
+    def write(self, raw: object) -> None:
         """Send a Socket.IO packet written by hand, as it is: no ledger's ack, row EMIT `(raw)`.
 
         The text is that of the server's generation with Engine.IO's type in front where it has one:
@@ -338,7 +338,7 @@ class SocketIOClient(ClientBase):
         `with sio.expect("joined", timeout=5) as joined: ...`, then `joined.args`. The time runs from the
         start of the block.
         """
-        namespace = namespace or self._home
+        namespace = namespace_given(namespace) or self._home
         self._emitter.check_running()
         row = self.fleet.recorder.row_of(self._user, "WAIT", row_name(namespace, event))
         now = perf_counter()
@@ -371,8 +371,7 @@ class SocketIOClient(ClientBase):
 
     def register_namespace(self, namespace_handler: Any) -> None:
         """Register a class-based namespace, a `socketio.ClientNamespace`: `on_message` handles `message`."""
-        namespace_handler._set_client(self)
-        self._incoming.registry().add_class(namespace_handler.namespace, namespace_handler)
+        self._incoming.registry().add_class(namespace_handler, self)
 
     def on_message(self, event: str, *data: Json) -> None:
         """What handlers written for Locust's own client call to have an event counted; it is counted

@@ -8,7 +8,7 @@ from typing import Any
 import gevent
 from mypy_extensions import mypyc_attr
 
-from sioload.client.given import namespaces_given, seconds_given
+from sioload.client.given import namespace_given, namespaces_given, seconds_given
 from sioload.client.incoming import Incoming
 from sioload.client.lifecycle import Lifecycle
 from sioload.client.manager import Phase
@@ -115,7 +115,7 @@ class ClientBase:
 
     def get_sid(self, namespace: str | None = None) -> str | None:
         """The socket's id in a namespace, None while it isn't connected there."""
-        found = self._manager.packets.namespaces.get(namespace or self._home)
+        found = self._manager.packets.namespaces.get(namespace_given(namespace) or self._home)
         return found.sid or None if found is not None else None
 
     def pause(self, seconds: float) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import gevent
 
 from sioload.client.emits import Emit, Unacked, Verdict
-from sioload.client.given import check_function, seconds_given
+from sioload.client.given import check_function, packet_given, seconds_given
 from sioload.client.manager import Manager, Phase
 from sioload.client.namespace import plain, row_name
 from sioload.client.pending import Pending, Wait
@@ -145,15 +145,16 @@ class Emitter:
                 _give_up(receipt, NotConnected(f"{said} before it was sent"))
             raise
 
-    def write(self, raw: str | bytes) -> None:
+    def write(self, raw: object) -> None:
         """Send a packet written by hand."""
+        packet = packet_given(raw)
         recorder = self.fleet.recorder
         row = recorder.row("EMIT", "(raw)" + self.label)
         recorder.ledger.emits += 1
         receipt = Unacked(recorder.ledger, row, self._user)
         try:
             self._wait_for_room("", perf_counter() + self._options.ack_timeout)
-            handed = self._packets.send_raw(raw, receipt)
+            handed = self._packets.send_raw(packet, receipt)
         except EmitError as error:
             receipt.settle(error.outcome, str(error), error)
             let_others_go_on()

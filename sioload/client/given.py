@@ -55,6 +55,39 @@ def namespaces_given(names: Iterable[Json]) -> list[str]:
     return list(found)
 
 
+def namespace_given(name: Any) -> str | None:
+    """A namespace's name, if one is given.
+
+    Raises:
+        UsageError: it is none.
+    """
+    return None if name is None else namespaces_given([name])[0]
+
+
+def packet_given(raw: object) -> str | bytes:
+    """A packet written by hand.
+
+    Raises:
+        UsageError: it is neither text nor bytes.
+    """
+    if isinstance(raw, bytearray):
+        return bytes(raw)
+    if not isinstance(raw, str | bytes):
+        raise UsageError(f"a packet must be a text such as '42[\"hi\"]', or bytes, not {raw!r}")
+    return raw
+
+
+def class_given(handler: Any) -> Any:
+    """A class-based namespace of python-socketio's.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if isinstance(handler, type) or not hasattr(handler, "_set_client"):
+        raise UsageError(f"give an instance of a socketio.ClientNamespace, not {handler!r}")
+    return handler
+
+
 def url_of(ask: Callable[[], Any]) -> str:
     """What the function says that was given as a URL.
 

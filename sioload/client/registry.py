@@ -9,6 +9,7 @@ from typing import Any
 from mypy_extensions import mypyc_attr
 
 from sioload.client.dispatcher import Handler
+from sioload.client.given import class_given
 from sioload.errors import UsageError
 from sioload.plain import Json
 
@@ -65,11 +66,16 @@ class Registry:
                 del self._functions[before, event]
             self._functions.setdefault((home, event), handler)
 
-    def add_class(self, namespace: str, methods: object) -> None:
+    def add_class(self, methods: Any, client: object) -> None:
         """Register the methods of a class-based namespace: `on_message` handles `message`.
 
         One that has a `trigger_event` of its own gets all events by that.
+
+        Raises:
+            UsageError: it is no such namespace.
         """
+        class_given(methods)._set_client(client)
+        namespace: str = methods.namespace
         self._classes = {key: handler for key, handler in self._classes.items() if key[0] != namespace}
         trigger: Any = getattr(type(methods), "trigger_event", None)
         if trigger is not None and trigger.__module__.partition(".")[0] != "socketio":

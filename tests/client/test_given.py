@@ -33,6 +33,11 @@ CALLED: list[tuple[str, Ask, str]] = [
     ("where of a reply", lambda sio: sio.call("echo", 1, reply="echo", where="a"), "not 'a'"),
     ("callback", lambda sio: sio.emit("echo", 1, callback="done"), "callback must be a function, not 'done'"),
     ("disconnect", lambda sio: sio.disconnect("chat"), "namespace 'chat' must begin with '/'"),
+    ("wait_for, a namespace", lambda sio: sio.wait_for("a", namespace="chat"), "namespace 'chat' must begin"),
+    ("get_sid", lambda sio: sio.get_sid("chat"), "namespace 'chat' must begin with '/'"),
+    ("write, a number", lambda sio: sio.write(5), "a packet must be a text such as '42[\"hi\"]', or bytes"),
+    ("write, a dict", lambda sio: sio.write({"a": 1}), "or bytes, not {'a': 1}"),
+    ("a class", lambda sio: sio.register_namespace(5), "an instance of a socketio.ClientNamespace, not 5"),
     ("a room", lambda sio: sio.rooms.add(math.nan), "nan can't be a room"),
 ]  # fmt: skip
 
