@@ -169,8 +169,8 @@ class Examination:
         cookies = {**self._options.cookies, **answer.cookies.get_dict()}
         if generation is V0:
             return self._open_colon(cookies)
-        packets = generation.decode_payload(answer.content, Limits())
         try:
+            packets = generation.decode_payload(answer.content, Limits())
             handshake = generation.parse_handshake(str(packets[0].data))
         except ProtocolError as error:
             self.found.fault(
@@ -219,8 +219,7 @@ class Examination:
             other = self._asker.ask("EIO=3&transport=polling", cookies=cookies)
             generation = identify(other.status_code, other.content)
             if generation is not None:
-                packets = generation.decode_payload(other.content, Limits())
-                return generation, generation.parse_handshake(str(packets[0].data)), cookies
+                return self._opened(other, generation)
         if refuses_transport(answer.status_code, answer.content):
             self.found.transports["polling"] = "disabled on the server"
             return self._found_by_client(("websocket",)) or V4, None, cookies

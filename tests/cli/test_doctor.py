@@ -164,6 +164,25 @@ def test_an_unknown_name() -> None:
     assert "not found" in examine("http://nosuchhost.invalid", code=1)["faults"][0]["fault"]
 
 
+def test_answers_that_open_no_session() -> None:
+    """Half a handshake was told as some requests that fail, of several alike."""
+    answers = {
+        "401": ("return 401 no", "refuses the handshake: HTTP 401", "asks for (--header 'Authorization: "),
+        "500": ("return 500", "or a proxy before it fails: HTTP 500", "look at its logs"),
+        "418": ("return 418", "the handshake fails: HTTP 418", "--header"),
+        "no-sid": ("return 200 '0{}'", "the handshake makes no sense", "between here and the server"),
+        "half": ("return 200 '97:0{'", "the handshake makes no sense", "between here and the server"),
+        "old": ("return 200 'Welcome to socket.io.'", "0.9 handshake is refused: HTTP 403: who", "--header"),
+        "old/1": ("return 403 'who?'", "", ""),
+    }
+    lines = "".join(f"location /{path}/ {{ {answer}; }} " for path, (answer, _, _) in answers.items())
+    with proxykit.nginx(lines) as url:
+        for path, (_, said, remedy) in answers.items():
+            if said:
+                (fault,) = examine(url, "--path", path, code=1)["faults"]
+                assert said in fault["fault"] and remedy in fault["remedy"], fault
+
+
 @pytest.mark.parametrize(
     ("endless", "fault"),
     [(False, "no Socket.IO server"), (True, "no complete answer")],
@@ -244,6 +263,10 @@ def test_a_port_that_speaks_tls(tmp_path: Path) -> None:
         plain = examine(server.url.replace("https", "http"), code=1)
         assert plain["faults"][0]["fault"] == "the port speaks TLS"
         assert "https://" in plain["faults"][0]["remedy"]
+    port = serverkit.free_port()
+    with proxykit.nginx(f"listen 127.0.0.1:{port} ssl; ssl_certificate {cert}; ssl_certificate_key {key};"):
+        (fault,) = examine(f"http://127.0.0.1:{port}", code=1)["faults"]  # it answers in HTTP, by a 400
+    assert (fault["fault"], fault["remedy"]) == (plain["faults"][0]["fault"], plain["faults"][0]["remedy"])
 
 
 def test_tls_on_a_plain_port(servers: Callable[..., serverkit.Server]) -> None:
@@ -304,8 +327,12 @@ def test_two_nodes_without_sticky_sessions() -> None:
         with balancer(one.port, other.port) as url:
             found = examine(url, code=1)
             assert examine(url, "--transports", "websocket", code=0)["ready"] is True
+        with balancer(*[one.port] * 11, other.port) as url:
+            late = examine(url, code=1)
     assert any("sticky sessions" in fault["remedy"] for fault in found["faults"]), found["faults"]
     assert found["transports"]["websocket"] == "works"
+    assert late["nodes"] == "3 of 4 sessions were known on a second connection"
+    assert late["faults"][0]["fault"].startswith("1 of 4 sessions were unknown on a second connection")
 
 
 def test_an_upgrade_that_meets_another_node_wants_sticky_sessions() -> None:
