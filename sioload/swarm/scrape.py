@@ -132,13 +132,15 @@ class PrometheusSource:
                 raise ReadError(f"it answers {answer.status} {answer.reason}"[:80])
             if answer.getheader("Content-Encoding", "identity") != "identity":
                 raise ReadError("it answers compressed, which wasn't asked for")
-            size = 0
-            while piece := answer.read1(_PIECE):
+            size, whole = 0, answer.length
+            while (whole is None or size < whole) and (piece := answer.read1(_PIECE)):
                 size += len(piece)
                 if size > LARGEST:
                     raise ReadError(f"its answer is larger than {LARGEST >> 20} MiB")
                 yield piece
                 give_way()
+            if whole is not None and size < whole:
+                raise http.client.IncompleteRead(b"", whole - size)
         finally:
             connection.close()
 

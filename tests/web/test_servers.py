@@ -50,6 +50,10 @@ ANSWERS = {
     "/page": b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
     "/odd": b"HTTP/1.1 200 OK\r\nContent-Length: 37\r\n\r\nprocess_open_fds one\nprocess_open_fds{",
     "/away": b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+    "/half": b"HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\nprocess_open_fds 1",
+    "/piece": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n16\r\nprocess_open_fds 1",
+    "/packed": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nxx",
+    "/many": b"HTTP/1.1 200 OK\r\n\r\n" + b"process_open_fds 1\n" * 501,
     "/noise": b"\x00\xff\r\n\r\n" * 10,
 }
 GOES_ON = {"/endless": b"x" * 65536, "/large": b"# HELP x y\n" * 6000, "/heads": b"X-More: 1\r\n" * 100}
@@ -137,6 +141,8 @@ def test_the_busy_node_stands_out_and_hostile_endpoints_harm_nothing(tmp_path: P
     assert "a line has no end" in dict(said)["endless"] and "302" in dict(said)["away"]
     assert "larger than 4 MiB" in dict(said)["large"]
     assert "it doesn't speak HTTP" in dict(said)["noise"]
+    assert dict(said)["half"] == dict(said)["piece"] == "its answer isn't whole"
+    assert "compressed" in dict(said)["packed"] and "too many figures" in dict(said)["many"]
     everything = done.text + report.read_text() + (tmp_path / "report.html").read_text()
     assert "s3cret" not in everything
     spent = shown_total(figures["own", "cpu"]["total"], "cores")
@@ -216,12 +222,19 @@ for _ in range(2):
     source.read(servers)
 print(sorted((each.metric, each.unit, each.count) for each in servers.metrics()))
 """
-#: Counters as OpenMetrics has them, without a type, and what only ends like one.
+#: Counters as OpenMetrics has them, without a type, what only ends like one, and what is no figure.
 METRICS = b"""# TYPE http_requests counter
 http_requests_total 7
 http_errors_total 2
 # TYPE http_open_total gauge
 http_open_total 3
+# TYPE http_seconds summary
+http_seconds{quantile="0.9"} 5
+http_seconds_count 3
+http_seconds_sum NaN
+# TYPE http_size histogram
+http_size_bucket{le="+Inf"} 4
+http_size_sum +Inf
 # EOF
 """
 
@@ -241,7 +254,8 @@ def test_a_counter_of_openmetrics_is_its_rate() -> None:
         url = f"http://127.0.0.1:{server.server_port}/metrics"
         done = serverkit.run([sys.executable, "-c", OPEN, url], 30)
         server.shutdown()
-    rates = [("http_errors_total", "/s", 1), ("http_open_total", "", 2), ("http_requests_total", "/s", 1)]
+    rates = [("http_errors_total", "/s", 1), ("http_open_total", "", 2), ("http_requests_total", "/s", 1),
+             ("http_seconds_count", "/s", 1), ('http_seconds{quantile="0.9"}', "", 2)]  # fmt: skip
     assert done.out.strip() == str(rates), done.text
 
 
