@@ -28,8 +28,11 @@ PAUSE: Final = 5.0
 _EVENTS: Final = {"packetsIn": "packets_in", "packetsOut": "packets_out", "bytesIn": "bytes_in",
                   "bytesOut": "bytes_out"}  # fmt: skip
 _NO_ADMIN: Final = "name the namespace of @socket.io/admin-ui in the URL, if the server uses it"
-#: Of one message; a hostile server might make any number up.
+#: Events of one message, and nodes; the largest number, and the shortest time of a rate (seconds), that are
+#: taken. A hostile server might make anything up.
 _MOST: Final = 10_000
+_LARGEST: Final = 1e15
+_SHORTEST: Final = 0.01
 
 
 def admin_url(text: str) -> tuple[str, str, dict[str, str]]:
@@ -97,15 +100,15 @@ class AdminSource:
     def _on_stats(self, stats: Json) -> None:
         """Every two seconds from each node."""
         try:
-            node, uptime = _node(stats), float(stats["uptime"])
+            node, uptime = _node(stats), _number(stats["uptime"])
             levels = {
-                "clients": float(stats["clientsCount"]),
-                "polling_clients": float(stats["pollingClientsCount"]),
+                "clients": _number(stats["clientsCount"]),
+                "polling_clients": _number(stats["pollingClientsCount"]),
             }
             counts = dict.fromkeys(_EVENTS.values(), 0.0)
             for event in stats["aggregatedEvents"][:_MOST]:
                 if event["type"] in _EVENTS:
-                    counts[_EVENTS[event["type"]]] += float(event["count"])
+                    counts[_EVENTS[event["type"]]] += _number(event["count"])
         except (TypeError, KeyError, ValueError, OverflowError) as error:
             self._complain(f"its server_stats can't be understood ({normalise(repr(error))})")
             return
@@ -118,7 +121,7 @@ class AdminSource:
                     self._servers.more((NAME, node, name), more)
             return
         known = all(self._servers.add((NAME, node, name), ADMIN[name], now, n) for name, n in levels.items())
-        if seconds > 0:
+        if seconds > _SHORTEST:
             for name, more in counts.items():
                 self._servers.add((NAME, node, name), ADMIN[name], now, more / seconds, more)
         if not known:
@@ -131,6 +134,18 @@ def _remedy(error: ConnectError) -> str:
         return ""
     unknown = unknown_namespace(error.reason)
     return f": {_NO_ADMIN if unknown else 'give credentials in the URL, as http://user:password@host/admin'}"
+
+
+def _number(told: Json) -> float:
+    """A number of something.
+
+    Raises:
+        TypeError, ValueError: it is none, or none that could be.
+    """
+    number = float(told)
+    if not 0 <= number < _LARGEST:
+        raise ValueError(f"{told!r} can't be")
+    return number
 
 
 def _node(stats: Json) -> str:

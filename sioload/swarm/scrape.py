@@ -31,6 +31,8 @@ LARGEST: Final = 4 << 20
 _PIECE: Final = 1 << 14
 #: Lines that are looked at, at most, and the longest one.
 _LINES, _LONGEST = 500, 1 << 15
+#: What counts is smaller, so that sums and differences of it are numbers too.
+_HUGE: Final = 1e300
 _TOO_MANY: Final = "it has too many figures: let --sio-server-metric name fewer"
 _COUNTERS: Final = ("counter", "histogram", "summary")
 
@@ -159,7 +161,7 @@ def _samples(text: str) -> list[tuple[str, dict[str, str], float, bool]]:
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 value = float(sample.value)
-                if sample.name.endswith("_bucket") or value - value != 0:  # not a number, or infinite
+                if sample.name.endswith("_bucket") or not abs(value) < _HUGE:  # also NaN
                     continue
                 counted = family.type in _COUNTERS and "quantile" not in sample.labels
                 # OpenMetrics leaves the end of a counter's name out of the line that tells its type.

@@ -212,6 +212,7 @@ def test_of_another_users_process_all_is_read_but_its_descriptors() -> None:
 
 
 OPEN = """
+import locust  # with it, a fork does
 import sys
 from sioload.engineio.urls import parse_url
 from sioload.report.servers import Servers
@@ -235,6 +236,8 @@ http_seconds_sum NaN
 # TYPE http_size histogram
 http_size_bucket{le="+Inf"} 4
 http_size_sum +Inf
+# TYPE http_odd gauge
+http_odd 1e300
 # EOF
 """
 
@@ -257,6 +260,41 @@ def test_a_counter_of_openmetrics_is_its_rate() -> None:
     rates = [("http_errors_total", "/s", 1), ("http_open_total", "", 2), ("http_requests_total", "/s", 1),
              ("http_seconds_count", "/s", 1), ('http_seconds{quantile="0.9"}', "", 2)]  # fmt: skip
     assert done.out.strip() == str(rates), done.text
+
+
+ADMIN = """
+import locust  # with it, a fork does
+from sioload.report.servers import Servers
+from sioload.swarm.admin import AdminSource
+
+servers, said = Servers(), []
+source = AdminSource("http://127.0.0.1:1/admin", servers, lambda: True, said.append)
+told = {"serverId": "host", "hostname": "host", "pid": 7, "uptime": 10, "clientsCount": 3,
+        "pollingClientsCount": 1, "aggregatedEvents": [{"type": "packetsIn", "count": 8}, {"type": "rooms"}]}
+for uptime in (10, 14, 14 + 1e-9):
+    source._on_stats({**told, "uptime": uptime})
+for config in (None, {}, {"supportedFeatures": None}, {"supportedFeatures": ["MKCOL"]}):
+    source._on_config(config)
+print(said)
+for bad in (5, {}, {**told, "clientsCount": "nan"}, {**told, "uptime": "inf"}, {**told, "uptime": 1e300},
+            {**told, "aggregatedEvents": [{"type": "packetsIn", "count": -1}]}):
+    source._on_stats(bad)
+source._on_config({"supportedFeatures": ["EMIT", "ALL_EVENTS"]})
+print(*said, sep="\\n")
+for each in servers.metrics()[:3]:
+    print(each.node, each.metric, each.count, each.min, each.max, each.total)
+"""
+
+
+def test_what_no_node_can_tell_of_itself_is_not_kept() -> None:
+    """One text `nan` made the report one that JSON's readers refuse."""
+    done = serverkit.run([sys.executable, "-c", ADMIN], 30)
+    nothing, *said = done.out.splitlines()
+    assert nothing == "[]" and len(said) == 10, done.text
+    assert all(line.startswith("its server_stats can't be understood (") for line in said[:6]), done.text
+    assert said[6].endswith("instrument(io, {mode: 'production'}) leaves that out"), done.text
+    assert said[7:] == ["host#7 clients 3 3.0 3.0 None", "host#7 polling_clients 3 1.0 1.0 None",
+                        "host#7 packets_in 2 2.0 4.0 16.0"], done.text  # fmt: skip
 
 
 @pytest.mark.verify
@@ -288,6 +326,7 @@ def test_endpoints_of_no_use_leave_own_lag_as_it_is(target: serverkit.Server, tm
         (["--sio-server", "a=pid:999999999"], "there is no process 999999999"),
         (["--sio-server-metric", "http-*"], "is no name of a metric"),
         (["--sio-admin", "admin:s3cret@host"], "must begin with http://"),
+        (["--sio-admin", "http://host/?token=s3cret"], "a query is of no use there"),
         (["--sio-check", "server[a/event_loop_lag]: max < 200MB"], "event_loop_lag is a time, such as 200ms"),
     ],
 )
