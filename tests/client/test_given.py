@@ -12,6 +12,7 @@ import serverkit
 
 from sioload.client.api import SocketIOClient
 from sioload.errors import AckTimeout, ConnectError, NotConnected, OptionError, UsageError
+from sioload.users.handlers import check_label, on
 
 Ask = Callable[[Any], object]
 NONE: Any = None
@@ -107,3 +108,42 @@ def test_a_function_without_the_name_of_its_event_is_no_handler() -> None:
 
         @on
         def news(data: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("given", "more", "says"),
+    [
+        (5.5, {}, "on(): the event must be a name, not 5.5"),
+        ("", {}, "on(): the event must be a name, not ''"),
+        ("news", {"namespace": ""}, "on('news'): namespace '' must begin with '/'"),
+        ("news", {"name": ""}, "on('news'): name must be a text, not ''"),
+        ("news", {"name": 5}, "on('news'): name must be a text, not 5"),
+        ("news", {"room": "lobby"}, "on('news'): room must be a function, not 'lobby'"),
+        ("*", {"room": print}, "on('*'): room= needs the name of an event"),
+    ],
+)
+def test_what_marks_a_method_is_refused_at_once(given: Any, more: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        on(given, **more)
+    assert str(raised.value).startswith(says)
+
+
+@pytest.mark.parametrize("label", [5, " mod", "a\nb", "x" * 41])
+def test_a_label_stands_behind_the_names_of_rows(label: object) -> None:
+    with pytest.raises(UsageError, match="label must be a text of at most 40 characters, not "):
+        check_label(type("Kind", (), {"label": label}))
+    check_label(type("Kind", (), {"label": "x" * 40}))
+
+
+def test_rooms_are_a_set_of_values(target: serverkit.Server) -> None:
+    sio = SocketIOClient(None, url=target.url)
+    rooms: Any = sio.rooms
+    rooms.add("early")
+    with gevent.Timeout(10):
+        sio.connect()
+        rooms.update(["a", 1], [["x", 2]])
+        assert (list(rooms), len(rooms), repr(rooms)) == (["a", 1, ["x", 2]], 3, "Rooms(['a', 1, ['x', 2]])")
+        rooms.discard(["x", 2])
+        assert "a" in rooms and ["x", 2] not in rooms and rooms | {"b"} == {"a", 1, "b"}
+        sio.close_quietly()
+    assert not rooms
