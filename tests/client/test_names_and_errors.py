@@ -357,3 +357,31 @@ def test_a_parser_of_the_scripts_own_that_makes_no_decoder_is_told_as_that() -> 
     with gevent.Timeout(8), pytest.raises(ConnectError, match=said):
         sio.connect()
     assert not sio.fleet.recorder.internal_errors
+
+
+def test_waits_that_end_otherwise_are_counted_as_what_they_were(target: serverkit.Server) -> None:
+    """By a `where` that raises, which goes on waiting, by the script's own patience, and with the user."""
+    sio = SocketIOClient(None, url=target.url)
+
+    def where(number: int) -> bool:
+        return 1 / (number - 1) == 1
+
+    with gevent.Timeout(10):
+        sio.connect()
+        with sio.expect("echo", where=where, timeout=5) as wait:
+            sio.emit("echo", 1)
+            sio.emit("echo", 2)
+        assert wait.args == 2
+        with pytest.raises(gevent.Timeout), gevent.Timeout(0.05):
+            sio.wait_for("patience", timeout=60)
+        ends = gevent.spawn(sio.wait_for, "end", timeout=60)
+        gevent.sleep(0)
+        ends.kill()
+        with pytest.raises(KeyError), sio.expect("other", timeout=60):
+            raise KeyError
+        sio.close_quietly()
+    rows = {row.name: row for row in sio.fleet.recorder.totals() if row.type == "WAIT"}
+    assert rows["echo"].errors == {"where raised ZeroDivisionError: division by zero": 1}
+    assert rows["patience"].errors == {"gave up waiting": 1}
+    assert (rows["end"].unfinished, rows["end"].failures) == (1, 0)
+    assert "other" not in rows or (rows["other"].count, rows["other"].unfinished) == (0, 0)

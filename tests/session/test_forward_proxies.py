@@ -9,9 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gevent
+import pytest
 import serverkit
 import trustme
+from faults.hostile import Hostile, Peer
 from proxykit import tinyproxy
+
+from sioload.client.api import SocketIOClient
+from sioload.errors import ConnectError
 
 REACH = Path(__file__).with_name("reach.py")
 POLLING, WEBSOCKET, BOTH = ["polling"], ["websocket"], ["polling", "websocket"]
@@ -79,6 +85,29 @@ def test_what_keeps_a_proxy_from_passing_us_on_is_named_with_the_proxy(
         "dial: connection refused (http_proxy isn't used: set the option proxy)",
         "dial: connection refused",
     ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.1 418 no\r\n\r\n", "HTTP 418 to CONNECT 127.0.0.1:1"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "its answer to CONNECT is no HTTP"),
+        (b"HTTP/1.1 200 " + b"x" * 20_000, "its answer to CONNECT is no HTTP"),
+        (b"HTTP/1.1 200 OK\r\n\r\n!", "data before anything was sent through the tunnel"),
+        (b"HTTP/1.1 2", "closed by the peer before it had answered CONNECT"),
+    ],
+)
+def test_what_is_no_tunnel_is_named(answer: bytes, said: str) -> None:
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(answer)
+
+    with Hostile(script) as proxy, gevent.Timeout(10):
+        options = {"proxy": proxy.url, "transports": ["websocket"], "reconnection": False}
+        sio = SocketIOClient(None, options, url=NOBODY)
+        with pytest.raises(ConnectError) as raised:
+            sio.connect()
+    assert str(raised.value) == f"dial: proxy {proxy.url.removeprefix('http://')}: {said}"
 
 
 def test_a_proxy_that_gets_no_answer_is_named() -> None:
