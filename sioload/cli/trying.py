@@ -77,7 +77,7 @@ def trying(
     try:
         one.run()
     except KeyboardInterrupt:
-        teller.end()
+        teller.end(examine=False)
         return 130
     return teller.end()
 
@@ -111,15 +111,19 @@ class Teller:
                 for line in lines(entry, self._trial.begun, self._full, self._paint):
                     click.echo(line)
 
-    def end(self) -> int:
-        """It is over; returns the exit code."""
+    def end(self, examine: bool = True) -> int:
+        """It is over; returns the exit code.
+
+        Args:
+            examine: ask the doctor where nothing was joined, which takes seconds.
+        """
         trial = self._trial
         found = self._oddities.found(trial.handles, trial.handlers)
         cut = str if self._full or self._json else _cut
         found += [
             Oddity(f"{what}: {cut(why)}", "", 3) for what, why in trial.failures if not _told(why, found)
         ]
-        if not trial.joined:
+        if examine and not trial.joined:
             found += [Oddity(fault.fault, fault.remedy, 9) for fault in trial.examine() if fault.fatal]
         found = sorted(found, key=lambda oddity: oddity.rank)
         well = trial.joined and bool(trial.tasks) and not trial.failures and not self._oddities.failed

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -511,9 +513,24 @@ def test_a_script_may_name_the_server_itself(target: serverkit.Server, tmp_path:
     assert "nobody was asked: say where the server is" in done.out, done.text
 
 
+@pytest.mark.parametrize("silent", [True, False])
+def test_ctrl_c_ends_it_at_once_with_what_was_seen(silent: bool, target: serverkit.Server) -> None:
+    """Where nothing was joined, the doctor asked its questions first, which took seconds."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}" if silent else target.url
+        with serverkit.Process(serverkit.sioload(["try", url, "--seconds", "60"])) as process:
+            process.wait_for("transport=polling" if silent else "task listen", 20)
+            process.signal(signal.SIGINT)
+            assert process.wait(20) == 130, str(process)
+            assert "Traceback" not in process.err and "no complete answer" not in process.out, str(process)
+            end = "No task ran." if silent else "1 of 1 tasks ran without a failure."
+            assert process.out.splitlines()[-1] == end, str(process)
+
+
 def test_bad_usage_is_one_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("import nothing_of_this_name\n")
+    (tmp_path / "nohost.py").write_text("from sioload import SocketIOUser\nclass Lost(SocketIOUser): ...\n")
     for args, said in (
         (["nothere.py"], "nothere.py"),
         ([str(broken)], "nothing_of_this_name"),
@@ -521,8 +538,10 @@ def test_bad_usage_is_one_line(tmp_path: Path) -> None:
         (["https://127.0.0.1:1", "--option", "ca_file=no-such-file.pem"], "no-such-file.pem: [Errno 2]"),
         ([str(HERE / "tried.py"), "--emit", "x"], "--emit says what users do"),
         ([str(HERE.parent.parent / "locustfiles" / "echo.py"), "--user", "EchoUsr"], "'EchoUser'"),
+        ([str(serverkit.ROOT / "tests" / "forked.py")], "has no class that is a SocketIOUser"),
+        (["nohost.py"], "no server: give --host URL, or the class an attribute host"),
     ):
-        run = serverkit.run_sioload(["try", *args])
+        run = serverkit.run_sioload(["try", *args], cwd=tmp_path)
         assert run.code == 2 and len(run.err.splitlines()) == 1 and said in run.err, run.text
 
 
