@@ -170,6 +170,14 @@ BAD = [
     (("try", URL, "--ack"), "--ack is of an event: name it with --emit"),
     (("try", URL, "--data", "1"), "--data is of an event: name it with --emit"),
     (("try", URL, "--reply", "a"), "--reply is of an event: name it with --emit"),
+    (("drill", URL, *EMIT, *DRILL, "--cut", "0%"), "'0%' is no share up to 100%"),
+    (("drill", URL, *EMIT, *DRILL, "--cut", "100.1%"), "'100.1%' is no share up to 100%"),
+    (("import", RECORDING, "--think", "1"), "'1' is none: give recorded, none, or a factor such as 0.5x"),
+    (("import", RECORDING, "--think", "-1x"), "'-1x' is none"),
+    (("import", RECORDING, "--think", "nanx"), "'nanx' is none"),
+    (("compare", sys.executable, "--with", __file__), f"can't read {sys.executable}: it is no text"),
+    (("compare", "none.json", "--with", __file__), "can't read none.json: No such file"),
+    (("compare", __file__, "--with"), "--with"),
     (("demo", "--run-time", "1 minute"), "'1 minute' is no time"),
     (("demo", "--web-port", "0"), "--web-port"),
     (("demo", "--headless", "--out", "/dev/null/out"), "choose another --out"),
@@ -197,6 +205,23 @@ def test_bad_usage_is_one_line(no_load, capsys, tmp_path, monkeypatch, args, say
     assert (code, printed.out) == (2, "")
     assert says.lower() in printed.err.lower()
     assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("bench", URL, *EMIT, "--rate", "max", "--run-time", "99999999", "--version", "auto"),
+        ("bench", URL, *EMIT, "--rate", "100000", "--version", "0", "--header", "X-Run:"),
+        ("capacity", URL, *SEARCH, "--step", "1s", "--within", "50%", "--budget", "1s"),
+        ("capacity", URL, *SEARCH, "--within", "0.1%", "--expect", ">= 1"),
+        ("drill", URL, *EMIT, *DRILL, "--cut", "100%", "--watch", "2s"),
+        ("drill", URL, *EMIT, "--users", "1", "--at", "2s", "--cut", "0.1%", "--silent"),
+    ],
+    ids=lambda args: " ".join(args)[:60],
+)
+def test_what_is_as_much_as_can_be_is_taken(no_load, args):
+    with pytest.raises(AssertionError, match="started "):
+        main(list(args))
 
 
 def test_checks_of_a_search_in_a_pipe_are_refused_by_what_they_are(tmp_path):
@@ -230,6 +255,8 @@ def test_what_locust_finds_wrong_is_told_by_its_name() -> None:
     run = serverkit.run_sioload(["bench", URL, *EMIT, "--sio-drain", "-1"], 30)
     assert run.code == 2, run.text
     assert run.err.splitlines()[-1].startswith("locust: error: argument --sio-drain: '-1'"), run.text
+    run = serverkit.run_sioload(["capacity", URL, *SEARCH, "--sio-session-length", "30s"], 30)
+    assert run.code == 2 and run.err.endswith(" per second: give --arrivals, not --users\n"), run.text
 
 
 def test_no_option_that_a_drill_refuses_passes_in_short() -> None:

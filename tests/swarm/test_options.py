@@ -53,6 +53,10 @@ def test_a_file_that_cant_be_written(option: str, tmp_path: Path) -> None:
     assert option in line and "/proc/nowhere/r.json" in line
 
 
+def test_a_file_without_a_name(tmp_path: Path) -> None:
+    assert "--sio-report: the file name is empty" in refused(["--sio-report", " "], tmp_path)
+
+
 def test_a_directory_that_cant_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "Not a directory" in refused(["--sio-hlog", "file/logs"], tmp_path)
@@ -85,6 +89,10 @@ def test_a_checks_file_that_makes_no_sense(content: str | bytes | None, said: st
         ("--sio-drain", "soon"),
         ("--sio-session-drain", "1h1s"),
         ("--sio-grace", "0s"),
+        ("--sio-trace-users", "0"),
+        ("--sio-trace-users", "101"),
+        ("--sio-session-length", "0s"),
+        ("--sio-otlp", "ws://127.0.0.1:1"),
     ],
 )
 def test_a_number_that_makes_no_sense(option: str, value: str, tmp_path: Path) -> None:
