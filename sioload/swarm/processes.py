@@ -39,10 +39,12 @@ def before_fork(options: Any) -> None:
     if not options.worker:
         if fault := _taken(options.master_bind_host, options.master_bind_port):
             refuse(fault)
-        if forks and (options.master_host, options.master_port) == USUAL:
+        usual_host, usual_port = USUAL
+        if forks and options.master_port == usual_port:
             options.master_port = options.master_bind_port
-            if options.master_bind_host not in (*ANY_HOST, "::", "0.0.0.0"):
-                options.master_host = options.master_bind_host
+        elsewhere = options.master_bind_host not in (*ANY_HOST, "::", "0.0.0.0")
+        if forks and options.master_host == usual_host and elsewhere:
+            options.master_host = options.master_bind_host
     if forks:
         os.register_at_fork(after_in_child=_in_child)
         _word, end = os.pipe()

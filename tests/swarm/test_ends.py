@@ -274,6 +274,38 @@ def test_a_class_that_every_process_refuses_is_told_once(tmp_path: Path) -> None
     assert done.err.count("option 'transport' is unknown (nearest: 'transports')") == 1, done.text
 
 
+DEFECTS = {
+    "while it goes on": "import sioload.swarm.judge as place\nplace.Judge._look = broken\n",
+    "at its end": "import sioload.swarm.outputs as place\nplace.write = broken\n",
+}
+
+
+@pytest.mark.parametrize("when", DEFECTS)
+def test_a_defect_of_sioloads_own_ends_with_exit_code_4(
+    when: str, target: serverkit.Server, tmp_path: Path
+) -> None:
+    """It is told, and Locust goes on."""
+    (tmp_path / "locustfile.py").write_text(
+        "from locust import constant, task\nfrom sioload import SocketIOUser\n\n"
+        "def broken(*_, **more): raise ArithmeticError('a defect')\n\n"
+        "class User(SocketIOUser):\n    wait_time = constant(0.1)\n    @task\n"
+        f"    def ask(self): self.sio.call('echo', 1)\n\n{DEFECTS[when]}"
+    )
+    done = serverkit.run_locust(["--host", target.url, "--headless", "-t", "2s"], cwd=tmp_path)
+    assert done.code == 4 and "sioload: internal error in " in done.err, done.text
+    assert "ArithmeticError: a defect" in done.err and "Aggregated" in done.err, done.text
+    told = "UNTRUSTED    internal error: ArithmeticError: a defect" in done.out
+    assert told == (when == "while it goes on"), done.text  # at its end there is no summary
+
+
+def test_workers_find_their_master_at_the_address_that_it_has(target: serverkit.Server) -> None:
+    """With --master-port too they looked for it on 127.0.0.1, and the run never began."""
+    port, where = serverkit.swarm_ports(), ["--processes", "1", "--master-bind-host", "127.0.0.2"]
+    args = ["-f", "locustfiles/echo.py", "--host", target.url, "--headless", "-t", "1s", *where, *port]
+    done = serverkit.run_locust(args, 30)
+    assert done.code == 0, done.text
+
+
 @pytest.mark.parametrize(
     "option, value, said", [("port", "70000", "is no port"), ("host", "a..b", "no name of a host")]
 )
