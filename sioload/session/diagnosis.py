@@ -144,7 +144,8 @@ class _Diagnosis(Listener):
 
     def on_lost(self, end: End) -> None:
         # python-socketio 4 accepts the websocket of another revision, and closes it.
-        self._end(UNKNOWN_3 if self._opening.upgraded else None, end)
+        closed = self._opening.upgraded and end.kind not in ("protocol error", "limit")
+        self._end(UNKNOWN_3 if closed else None, end)
 
     def broken(self, error: ProtocolError) -> None:
         end = None if self._spoken is not None else End("protocol error", str(error))

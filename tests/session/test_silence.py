@@ -283,3 +283,37 @@ def test_a_pong_that_came_while_the_process_was_stopped_is_no_silence() -> None:
             assert sio.connected
             gevent.sleep(0.01)
         sio.close_quietly()
+
+
+CLOSED = "closed by the peer before the session was open: refused, or the URL, its port or the option path is"
+
+
+@pytest.mark.parametrize(
+    ("frames", "kind", "said"),
+    [
+        (b"", "transport closed", CLOSED),
+        (b"\x8f\x00", "protocol error", "websocket protocol error 1002 invalid opcode"),
+        (frame(1, b"9"), "protocol error", "unknown Engine.IO packet type '9'"),
+        (frame(1, b"0{"), "protocol error", "handshake: not JSON"),
+    ],
+)
+@pytest.mark.parametrize("version", [4, 2, "auto"])
+def test_a_websocket_that_opens_no_session_is_told_as_what_it_was(
+    frames: bytes, kind: str, said: str, version: Any
+) -> None:
+    """With version 4, a frame that is none of RFC 6455 made the server one of 1.x or 2.x."""
+
+    def script(peer: Peer) -> None:
+        asked = peer.request()
+        if "upgrade" not in asked.headers:
+            peer.reply(404)
+            return
+        peer.accept(asked)
+        peer.send(frames)
+        if frames:
+            peer.hold()
+
+    options: dict[str, Any] = {"version": version, "transports": ["websocket"], "reconnection": False}
+    with Hostile(script) as server, gevent.Timeout(15), pytest.raises(ConnectError) as raised:
+        SocketIOClient(None, options, url=server.url).connect()
+    assert raised.value.kind == kind and f"open: {said}" in str(raised.value), raised.value
