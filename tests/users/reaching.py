@@ -52,7 +52,9 @@ class Logged(Base):
 
 
 class Http(Logged, HttpUser):
-    pass
+    def on_start(self):
+        with self.client.rename_request("renamed"):
+            super().on_start()
 
 
 class Fast(Logged, FastHttpUser):
@@ -64,7 +66,7 @@ class HttpFirst(HttpUser, Logged):
 
 
 class FastFirst(FastHttpUser, Logged):
-    pass
+    options = {**Base.options, "cookies": {"own": "1"}, "headers": {"Cookie": "told=2"}}
 
 
 class Functions(Base):

@@ -135,6 +135,16 @@ def test_a_function_that_would_never_run(what: str, tmp_path: Path) -> None:
     assert done.err.splitlines()[-1].startswith(said), done.text
 
 
+def test_a_user_that_can_never_connect_ends_with_the_reason(tmp_path: Path) -> None:
+    """What only a running `on_start` shows: no attempt is made again."""
+    body = "class U(Base):\n    def on_start(self): self.sio.connect(namespaces='chat')\n"
+    (tmp_path / "locustfile.py").write_text(HEAD + body)
+    done = serverkit.run_locust(["--headless", "-u", "2", "-r", "2", "-t", "1s"], cwd=tmp_path)
+    said = "namespace 'chat' must begin with '/'"
+    assert done.code == 1 and done.err.count(f"sioload: users of U can't start: {said}") == 1, done.text
+    assert f"2  CONNECT /: {said}" in done.out and "Traceback" not in done.text, done.text
+
+
 RUNS = """
 class Steps(SequentialTaskSet):
     @task

@@ -12,6 +12,8 @@ import serverkit
 
 SCRIPT = Path(__file__).with_name("reaching.py")
 BASIC = "Basic YW5uOnNlOmNyZXQ="  # ann:se:cret
+#: Of whom the options give cookies, which are its HTTP client's too.
+COOKIES = {"FastFirst": "own=1; told=2; session=1"}
 
 
 def test_what_reaches_the_server(servers: Callable[..., serverkit.Server], tmp_path: Path) -> None:
@@ -30,19 +32,23 @@ def test_what_reaches_the_server(servers: Callable[..., serverkit.Server], tmp_p
     for client in ("Logged", "Http", "Fast", "HttpFirst", "FastFirst"):
         assert len(seen[client]) == 2, done.text
         for saw in seen[client]:
-            assert (saw["cookie"], saw["authorization"]) == ("session=1", BASIC)
+            assert (saw["cookie"], saw["authorization"]) == (COOKIES.get(client, "session=1"), BASIC)
             assert saw["query"]["room"] == "7"
     asked = [request for request in server.requests() if request["url"].startswith("/asked")]
     assert [request["url"] for request in asked] == ["/asked?room=7"] * 5
     assert all(request["headers"]["authorization"] == BASIC for request in asked)
-    assert all(request["headers"]["cookie"] == "session=1" for request in asked)
+    cookies = sorted(request["headers"]["cookie"] for request in asked)
+    assert cookies == sorted(["session=1"] * 4 + [*COOKIES.values()])
     # A function is asked for each session, and what takes the headers' place counts for the next.
     told = [(saw["query"]["n"], saw["headers"]["x-token"]) for saw in seen["Functions"]]
     assert told == [("1", "t1"), ("2", "t2")], done.text
     assert seen["Given"] == ["second", "third"], done.text
     # A path in connect()'s URL is the namespace of every call that names none.
     assert seen["Path"] == [[["/chat"], 1, ["x"], ["y"]]], done.text
-    assert "room=7" not in done.text.replace('"/socket.io/?room=7', "").replace(host, ""), done.text
+    printed = done.out + done.err
+    assert "room=7" not in printed.replace('"/socket.io/?room=7', "").replace(host, ""), done.text
+    rows = {tuple(line.split()[:2]) for line in done.out.splitlines()}
+    assert {("GET", "renamed"), ("GET", "/asked")} <= rows, done.text
     assert "Traceback" not in done.text, done.text
 
 
