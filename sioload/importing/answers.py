@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Final, Literal
 
+from sioload.importing.confiding import shown
 from sioload.importing.conversation import FIRST, LAST, Capture, Emit, Match, Path, Request, Variable
 from sioload.importing.fields import mapping, text_of
 from sioload.importing.layout import said
-from sioload.importing.settings import Leave, shown
+from sioload.importing.settings import Leave
 from sioload.importing.templates import Templates, json_path
 from sioload.plain import Json
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
 from sioload.errors import UsageError
 from sioload.importing import settings
 from sioload.importing.amounts import is_number, jittered, pause_of, weight_of
-from sioload.importing.answers import judge_emit, judge_request, name_unread
-from sioload.importing.calls import name_of, path_on
+from sioload.importing.answers import judge_emit, name_unread
+from sioload.importing.confiding import Secrets, confide_answer, confide_variables, confided, shown
 from sioload.importing.conversation import (
     At,
     Connect,
@@ -37,6 +37,7 @@ from sioload.importing.fields import listed, mapping, text_of
 from sioload.importing.layout import said
 from sioload.importing.loads import take_load
 from sioload.importing.origins import accounts
+from sioload.importing.requests import METHODS, request_of
 from sioload.importing.settings import Files
 from sioload.importing.statements import used_early, values_in, variables_in
 from sioload.importing.summary import steps_told
@@ -45,13 +46,12 @@ from sioload.importing.yamltext import read_yaml
 from sioload.plain import Json
 from sioload.socketio.codec import RESERVED
 
-_METHODS: Final = ("get", "post", "put", "patch", "delete", "head")
 #: Steps, in Artillery's order, and the keys that are read beside each (beside an emit: `answers`).
 _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "loop": ("count", "over", "whileTrue", "loopValue", "loopElement"),
     "emit": (),
     "think": ("jitter",),
-    **dict.fromkeys(("function", "log", "parallel", *_METHODS), ()),
+    **dict.fromkeys(("function", "log", "parallel", *METHODS), ()),
 }
 _ENGINES: Final = ("socketio", "socketio-v3", "http")
 
@@ -94,7 +94,7 @@ class _Script:
         settings.take_data(self._config, self._made, self._templates, files, self._leave)
         self._loops = 0
         self._path = settings.path_of_target(self._config)
-        self._columns = settings.Secrets()
+        self._columns = Secrets()
         while any(feed.name == self._columns.feed for feed in self._made.feeds):
             self._columns.feed += "_of_script"
 
@@ -191,7 +191,7 @@ class _Script:
         kind.wait = (0.0, 0.0) if phased else (1.0, 1.0)
         kind.stubs = self._functions
         values: list[Value] = [*map(values_in, _bodies(kind)), kind.options]
-        values.append(settings.confide_variables(variables_in(values), self._made, self._columns))
+        values.append(confide_variables(variables_in(values), self._made, self._columns))
         asked = {getattr(record, "feed", "") for record in records_in(values)}
         kind.feeds = [feed.name for feed in self._made.feeds if feed.name in asked and not feed.whole]
         kind.feeds += [self._columns.feed] if self._columns.feed in asked else []
@@ -212,8 +212,8 @@ class _Script:
         kind = next((key for key in _KINDS if key in raw), "emit")
         for key in raw if kind != "emit" else ():
             if key not in (kind, *_KINDS[kind]):
-                what = "" if isinstance(raw[kind], list | dict) else f" {said(str(raw[kind]), 40)}"
-                self._leave(f"{kind}{what}: {said(key, 40)} {settings.shown(raw[key])}")
+                what = "" if isinstance(raw[kind], list | dict) else f" {said(shown(raw[kind]), 40)}"
+                self._leave(f"{kind}{what}: {said(key, 40)} {shown(raw[key])}")
         if "loop" in raw:
             return self._loop(raw)
         if "emit" in raw:
@@ -223,13 +223,16 @@ class _Script:
         if "function" in raw:
             return [self._function(text_of(raw["function"]))]
         if "log" in raw:
-            return [Log(self._templates.value(raw["log"]))]
+            return [Log(self._own(raw["log"]))]
         if "parallel" in raw:
             self._leave("parallel: its steps are done one after the other")
             return self._steps(raw["parallel"])
-        if kind in _METHODS:
-            given = raw[kind]  # Artillery itself refuses a text, but what is meant is plain
-            return self._request(kind, {"url": given} if isinstance(given, str) else mapping(given))
+        if kind in METHODS:
+            asked = raw[kind]  # Artillery itself refuses a text, but what is meant is plain
+            raw = {"url": asked} if isinstance(asked, str) else mapping(asked)
+            return [
+                request_of(kind, raw, self._path, self._made, self._templates, self._columns, self._leave)
+            ]
         for key in raw:
             made = "connections are made at the start, as config.socketio says"
             given = f" ({said(', '.join(mapping(raw[key])), 60)})" if mapping(raw[key]) else ""
@@ -264,7 +267,7 @@ class _Script:
 
     def _loop(self, raw: Mapping[str, Json]) -> list[Step]:
         if not isinstance(raw["loop"], list):
-            return self._senseless(f"loop {settings.shown(raw['loop'])}: no list of steps")
+            return self._senseless(f"loop {shown(raw['loop'])}: no list of steps")
         names = self._templates.names
         self._loops += 1
         loop = Loop([], name=f"loop {self._loops}")
@@ -318,7 +321,7 @@ class _Script:
 
     def _own(self, given: Json, key: str = "") -> Value:
         """A value that is sent; the script has no secrets."""
-        return settings.confided(self._templates.value(given), self._columns, key)
+        return confided(self._templates.value(given), self._columns, key)
 
     # Emits.
 
@@ -334,7 +337,7 @@ class _Script:
             event = box.get("channel", "")
             args = [box["data"]] if "data" in box else []
         if event in ("", None):
-            return self._senseless(f"emit {settings.shown(given)}: no channel")
+            return self._senseless(f"emit {shown(given)}: no channel")
         if str(event) in RESERVED:
             return self._senseless(f"emit {event}: a name of Socket.IO's own, which no client may emit")
         namespace = text_of(raw.get("namespace", mapping(given).get("namespace"))) or "/"
@@ -354,6 +357,7 @@ class _Script:
                 self._leave(f"{what} {said(text, 60)}: names of {what}s are taken as they are written")
         name_unread(step, raw, self._leave)
         judge_emit(step, answer, self._templates, self._leave)
+        confide_answer(step, self._columns)
         return [step]
 
     def _namespace(self, given: str) -> str:
@@ -364,30 +368,6 @@ class _Script:
     def _namespaces(self, steps: list[Step]) -> list[str]:
         """Those that the steps use, and that of the target itself, which Artillery always opens."""
         return sorted({self._namespace("/"), *(s.namespace for s in steps_of(steps) if isinstance(s, Emit))})
-
-    # HTTP.
-
-    def _request(self, method: str, raw: Mapping[str, Json]) -> list[Step]:
-        value = self._templates.value
-        place = raw.get("url", raw.get("uri", "/"))
-        url = value(self._path + place if isinstance(place, str) and place.startswith("/") else place)
-        url = path_on(url if isinstance(url, str | tuple) else str(url), self._made.host)
-        step = Request(method.upper(), url, text_of(raw.get("name")) or name_of(url, self._made.host))
-        for key, inner in mapping(raw.get("headers")).items():
-            step.headers[key] = settings.confided(settings.written(value(inner)), self._columns, key)
-        kinds: dict[str, Literal["json", "form", "text"]] = {"json": "json", "form": "form", "body": "text"}
-        for key, form in kinds.items():
-            if key in raw:
-                step.body, step.form = self._own(raw[key]), form
-                step.body = settings.texts(step.body) if form == "form" else step.body
-        if "qs" in raw:
-            step.params = settings.texts(self._own(raw["qs"]), "")
-        for key in raw:
-            if key not in ("url", "uri", "name", "headers", "json", "form", "body", "qs", "capture", "match"):
-                self._leave(f"{method} {said(str(raw.get('url')), 40)}: {said(key, 40)}")
-        where = f"{method} {said(str(raw.get('url')), 40)}"
-        judge_request(step, raw, where, self._templates, self._leave)
-        return [step]
 
 
 def _bodies(kind: Kind) -> list[list[Step]]:

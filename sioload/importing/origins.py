@@ -37,6 +37,25 @@ _RANDOM: Final = re.compile(r"(?=(?:[^0-9]*[0-9]){2})(?=(?:[^A-Za-z]*[A-Za-z]){4
 _FIELD: Final = re.compile(r'(?:name|id)="([\w.-]{1,40})"\s+(?:value|content)="([^"<>]{8,500})"')
 #: A field of a form that has files, and isn't one.
 _PART: Final = re.compile(r'name="([^"\r\n]*)"\r?\n\r?\n(.*?)(?=\r?\n--)', re.DOTALL)
+#: A secret within a text: its value, and the key that it stands under where it has one.
+_TOLD: Final = re.compile(
+    r"""(?P<jwt>(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)
+    | \b(?:[Bb]earer|[Bb]asic|Token)[ ]+(?P<token>(?=[A-Za-z+/._~-]*[0-9=])[\w.~+/=-]{6,})
+    | ://[^\s/:@"'<>]+:(?P<password>[^\s/@"'<>]+)@
+    | "(?P<json>[\w.-]{1,60})"\s*:\s*(?:"(?P<a>(?:[^"\\]|\\.)+)"|(?P<pin>[0-9]{4,18})(?![0-9.]))
+    | (?<![\w.-])(?P<field>[\w.-]{1,60})=(?:"(?P<b>[^"<>{}]+)"|'(?P<c>[^'<>{}]+)'|(?P<d>[^\s&;,"'<>{}]+))
+    | <(?P<tag>[\w.:-]{1,60})>(?P<e>[^<>{}]+)</(?P=tag)>
+    | ^[ \t]*(?P<line>[\w.-]{1,60})[ \t]*:[ \t]*(?P<f>[^\s{}"'/][^\s{}"']*)[ \t]*$""",
+    re.VERBOSE | re.MULTILINE,
+)
+_KEYS: Final = ("json", "field", "tag", "line")
+#: The groups of values, and what they are where no key says it.
+_VALUES: Final = {
+    **dict.fromkeys(("jwt", "token", "a", "pin", "b", "c", "d", "e", "f"), "token"),
+    "password": "password",
+}
+#: Values that tell nothing.
+_NOTHING: Final = ("true", "false", "null", "none", "undefined", "0", "1")
 #: A text without spaces that a number is a part of, and where that is.
 _NAME: Final = re.compile(r"(?=.*[0-9]{4})(?=.*[^0-9])\S{5,200}")
 _DIGITS: Final = re.compile(r"(?<![0-9.])([1-9][0-9]{3,17})(?![0-9.])")
@@ -47,6 +66,32 @@ _WITHIN: Final = 8
 def is_secret(key: str) -> bool:
     """Whether what has this key is nobody's business."""
     return _SECRET.search(identifier(key)) is not None
+
+
+def secrets_in(text: str) -> Iterator[tuple[int, int, str]]:
+    """Where secrets stand within a text, and under which key: `token=...`, `"token": "..."` and the like."""
+    found = _TOLD.search(text)
+    while found is not None:
+        value = next(each for each in _VALUES if found[each] is not None)
+        key = next((found[each] for each in _KEYS if found[each] is not None), _VALUES[value])
+        secret = is_secret(key) and found[value].lower() not in _NOTHING
+        if secret:
+            yield *found.span(value), key
+        found = _TOLD.search(text, found.end() if secret else found.start(value))
+
+
+def without_secrets(value: Value, take: Callable[[str, str], Value]) -> Value:
+    """A text, with `take(secret, key)` in place of each secret that it tells."""
+    parts: list[Value] = []
+    for part in value.parts if isinstance(value, Joined) else (value,):
+        end = 0
+        if isinstance(part, str):
+            for start, stop, key in secrets_in(part):
+                parts += (part[end:start], take(part[start:stop], key))
+                end = stop
+            part = part[end:]
+        parts.append(part)
+    return joined(parts)
 
 
 def is_login(text: str) -> bool:
@@ -145,7 +190,7 @@ class Origins:
             return self._variable(source)
         found = self._within(value)
         if found is not None:
-            return found
+            return without_secrets(found, self._told)
         own = is_secret(key) or _JWT.fullmatch(value) or (login and _PERSON.search(identifier(key)))
         if value and own:
             return self.column(value, key)
@@ -164,8 +209,14 @@ class Origins:
                     for part, source in zip(parts[1::2], sources, strict=True)
                 ]
                 return joined(parts)
-        self._own.add(value)
-        return value
+        told = without_secrets(value, self._told)
+        if told == value:
+            self._own.add(value)
+        return told
+
+    def _told(self, secret: str, key: str) -> Value:
+        source = self._heard.get(secret)
+        return self._variable(source) if source is not None else self.column(secret, key)
 
     def form(self, body: str, login: bool) -> Value:
         """The body of a form that may have files, with the origin of each field."""

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from sioload.errors import UsageError
 from sioload.importing.amounts import number_of, seconds_of_time
 from sioload.importing.calls import origin
+from sioload.importing.confiding import Secrets, confided
 from sioload.importing.conversation import (
     At,
     Column,
@@ -25,8 +26,7 @@ from sioload.importing.conversation import (
 )
 from sioload.importing.fields import listed, mapping, text_of
 from sioload.importing.layout import said
-from sioload.importing.names import Names, identifier
-from sioload.importing.origins import ACCOUNTS, is_secret
+from sioload.importing.names import Names
 from sioload.importing.statements import personal, variables_in
 from sioload.importing.templates import Templates
 from sioload.plain import Json
@@ -35,16 +35,6 @@ from sioload.plain import Json
 Leave = Callable[[str], None]
 #: Gives the content of a payload file by its path; a text says why it can't be had.
 Files = Callable[[str], bytes | str]
-
-
-class Secrets(dict[str, str]):
-    """The secrets of a script by column.
-
-    Attributes:
-        feed: the name of the feed that gets them; payload files may have the usual one.
-    """
-
-    feed = ACCOUNTS
 
 
 _OPTIONS: Final = {
@@ -310,43 +300,6 @@ def connection_options(
         else:
             leave(f"config.tls.{said(key, 40)}")
     return options, auth
-
-
-def confided(value: Value, columns: Secrets, key: str = "") -> Value:
-    """A value whose secrets stand in a feed, in the columns that this fills."""
-    if isinstance(value, dict):
-        return {name: confided(inner, columns, str(name)) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [confided(inner, columns, key) for inner in value]
-    name = identifier(key)
-    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 1000
-    if not ((isinstance(value, str) and value) or whole) or not (is_secret(key) or name == "cookie"):
-        return value
-    text = str(value)
-    while columns.get(name, text) != text:
-        name += "_2"
-    columns[name] = text
-    return Column(columns.feed, name, whole)
-
-
-def confide_variables(names: set[str], made: Conversation, columns: Secrets) -> list[Value]:
-    """The values of these variables, whose secrets stand in a feed from now on."""
-    found: list[Value] = []
-    for name in sorted(names & made.variables.keys()):
-        made.variables[name] = [confided(value, columns, name) for value in made.variables[name]]
-        found += made.variables[name]
-    return found
-
-
-def shown(value: Json) -> str:
-    """A value in words, for whoever imports, without its secrets."""
-    return said(str(_without_secrets(value)), 60)
-
-
-def _without_secrets(value: Json) -> Json:
-    if isinstance(value, dict):
-        return {k: "..." if is_secret(k) else _without_secrets(inner) for k, inner in value.items()}
-    return [_without_secrets(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _fitting(key: str, value: Value) -> Value:
