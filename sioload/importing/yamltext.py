@@ -1,13 +1,15 @@
 """YAML that nobody vouches for: plain values, within limits that hold before memory is taken.
 
 As js-yaml 3 has them, which Artillery reads scripts with: `on`, `yes` and `no` are texts, and so are 08 and
-0o17; 017 is octal, and 1_000 a thousand. What it alone takes for more, 12:30 and dates, stays a text.
+0o17; 017 is octal, 1_000 a thousand, 12:30 is 750, and a date the text that JSON has of a JavaScript's date.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from datetime import datetime, timedelta
+from functools import reduce
 from typing import Final
 
 import yaml
@@ -30,30 +32,57 @@ class _Loader(yaml.SafeLoader):
 def _whole(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     text = str(loader.construct_scalar(node)).replace("_", "").lower()
     sign, digits = (-1, text[1:]) if text[:1] == "-" else (1, text.removeprefix("+"))
+    if ":" in digits:
+        return sign * reduce(lambda whole, part: 60 * whole + int(part), digits.split(":"), 0)
     base = {"0x": 16, "0b": 2}.get(digits[:2])
     return sign * (int(digits[2:], base) if base else int(digits, 8 if digits[0] == "0" else 10))
 
 
+def _date(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
+    """As `Date.UTC` counts, to which the 30th of February is the first of March."""
+    text = str(loader.construct_scalar(node))
+    found = _DATE.fullmatch(text)
+    assert found is not None
+    year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
+    zone = timedelta(hours=int(found[9] or 0), minutes=int(found[10] or 0))
+    try:
+        at = datetime(year + (month - 1) // 12, (month - 1) % 12 + 1, 1) + timedelta(
+            days=day - 1, hours=hour, minutes=minute, seconds=second,
+            milliseconds=int((found[7] or "0")[:3].ljust(3, "0")),
+        ) - (-zone if found[8] == "-" else zone)  # fmt: skip
+    except (ValueError, OverflowError):
+        return text
+    return f"{at.isoformat(timespec='milliseconds')}Z"
+
+
+_DATE: Final = re.compile(
+    r"(\d{4})-(\d\d?)-(\d\d?)(?:(?:[Tt]|[ \t]+)(\d\d?):(\d\d):(\d\d)(?:\.(\d{0,20}))?"
+    r"(?:[ \t]*(?:Z|([-+])(\d\d?)(?::(\d\d))?))?)?"
+)
 _Loader.yaml_implicit_resolvers = {}
 for _name, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("null", r"~|null|Null|NULL|", "~nN\0"),
     (
         "int",
-        r"[-+]?(?:0|0b[01_]{1,60}|0x[0-9a-fA-F_]{1,15}|0[0-7_]{1,20}|[1-9][0-9_]{0,17})(?<!_)",
+        r"[-+]?(?:0|0b[01_]{1,60}|0x[0-9a-fA-F_]{1,15}|0[0-7_]{1,20}|[1-9][0-9_]{0,17})(?<!_)"
+        r"|[-+]?[1-9][0-9_]{0,8}(?::[0-5]?[0-9]){1,4}",
         "-+0123456789",
     ),
     (
         "float",
-        r"(?:\.[0-9_]+|[-+]?(?:0|[1-9][0-9_]*)(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]{1,9})?(?<!_)|\.nan|[-+]?\.inf",
+        r"(?:\.[0-9_]+|[-+]?(?:0|[1-9][0-9_]*)(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]{1,9})?(?<!_)|\.nan|[-+]?\.inf"
+        r"|[-+]?[0-9][0-9_]{0,8}(?::[0-5]?[0-9]){1,4}\.[0-9_]*(?<!_)",
         "-+0123456789.",
     ),
+    ("timestamp", rf"(?=\d{{4}}-(?:\d\d-\d\d\Z|\d\d?-\d\d?[Tt \t])){_DATE.pattern}", "0123456789"),
     ("merge", r"<<", "<"),
 ):
     _Loader.add_implicit_resolver(
         f"tag:yaml.org,2002:{_name}", re.compile(rf"(?:{_pattern})\Z"), [char.strip("\0") for char in _first]
     )
 _Loader.add_constructor("tag:yaml.org,2002:int", _whole)
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _date)
 
 
 def read_yaml(data: bytes, name: str) -> Json:
