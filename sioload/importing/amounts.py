@@ -83,11 +83,12 @@ def _may_be(meant: Value, made: Conversation) -> list[Value]:
     return [meant]
 
 
-def jittered(seconds: float, jitter: str) -> Think:
-    """A pause that is longer or shorter by milliseconds, or by a share of it."""
-    share = (
-        number_of(jitter.removesuffix("%")) / 100 * seconds
-        if jitter.endswith("%")
-        else number_of(jitter.removesuffix("ms")) / 1000
-    )
+def jittered(seconds: float, jitter: str) -> Think | None:
+    """A pause that is longer or shorter by milliseconds, a time, or a share of it; None for anything else."""
+    if jitter.endswith("%") and _BARE.fullmatch(jitter[:-1]):
+        share: float | None = number_of(jitter[:-1]) / 100 * seconds
+    else:
+        share = seconds_of_time(f"{jitter}ms" if _BARE.fullmatch(jitter) else jitter)
+    if share is None:
+        return None
     return Think(round(max(0.0, seconds - share), 4), round(seconds + share, 4))

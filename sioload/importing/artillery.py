@@ -230,14 +230,13 @@ class _Script:
         if kind in METHODS:
             asked = raw[kind]  # Artillery itself refuses a text, but what is meant is plain
             raw = {"url": asked} if isinstance(asked, str) else mapping(asked)
-            return [
-                request_of(kind, raw, self._path, self._made, self._templates, self._columns, self._leave)
-            ]
+            known = (self._config, self._made, self._templates, self._columns, self._leave)
+            return [request_of(kind, raw, *known)]
         for key in raw:
             made = "connections are made at the start, as config.socketio says"
             given = f" ({said(', '.join(mapping(raw[key])), 60)})" if mapping(raw[key]) else ""
-            known = made if key in ("connect", "namespace") else "not translated"
-            self._leave(f"step {said(key, 40)}{given}: {known}")
+            why = made if key in ("connect", "namespace") else "not translated"
+            self._leave(f"step {said(key, 40)}{given}: {why}")
         return [Note(f"{said(', '.join(raw), 60)}: not translated")] if raw else []
 
     def _senseless(self, what: str) -> list[Step]:
@@ -262,7 +261,11 @@ class _Script:
         if jitter is not None and (pause.most or pause.value):
             self._leave(f"{written}: jitter {said(str(jitter), 40)}")
         elif jitter is not None and pause.seconds:
-            pause = jittered(pause.seconds, str(jitter).strip())
+            around = jittered(pause.seconds, str(jitter).strip())
+            if not re.fullmatch(r"\s*[\d.]+(ms|%)?\s*", str(jitter)):
+                odd = "; Artillery takes its number for milliseconds" if around else ""
+                self._leave(f"{written}: jitter {said(str(jitter), 40)}{odd}")
+            pause = around or pause
         return [pause] if pause.seconds or pause.most else []
 
     def _loop(self, raw: Mapping[str, Json]) -> list[Step]:

@@ -188,7 +188,7 @@ class Request:
 
     Attributes:
         url: a path, or a whole URL on another server.
-        name: of its row, when the path holds what differs from user to user.
+        name: of its row; "" for its path.
         params: added to the URL's query.
         body: data, None for none.
         form: how the body goes: as JSON, as a form, or as text.
@@ -196,7 +196,7 @@ class Request:
 
     method: str
     url: Value
-    name: str = ""
+    name: Value = ""
     headers: dict[str, Value] = field(default_factory=dict)
     params: Value = None
     body: Value = None

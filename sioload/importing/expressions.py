@@ -199,7 +199,9 @@ class Expressions:
                 return Node(f"random.randint({int(value.least)}, {int(value.most)})")
             case "text":
                 self.imports.add("string")
-                return Node(f'"".join(random.choices(string.ascii_letters, k={int(value.most)}))')
+                return Node(
+                    f'"".join(random.choices(string.ascii_letters + string.digits, k={int(value.most)}))'
+                )
             case "uuid":
                 return Node("str(uuid.uuid4())")
             case "environment":

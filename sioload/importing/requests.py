@@ -27,7 +27,7 @@ _FORMS: Final[Mapping[str, Literal["json", "form", "text"]]] = {
 def request_of(
     method: str,
     raw: Mapping[str, Json],
-    path: str,
+    config: Mapping[str, Json],
     made: Conversation,
     templates: Templates,
     columns: Secrets,
@@ -37,15 +37,19 @@ def request_of(
 
     Args:
         raw: what the step says of it.
-        path: that of the target, which goes before its own.
+        config: the script's, whose target's path goes before its own.
         columns: get its secrets.
     """
+    path = settings.path_of_target(config)
     place = raw.get("url", raw.get("uri", "/"))
     url = templates.value(path + place if isinstance(place, str) and place.startswith("/") else place)
     url = path_on(url if isinstance(url, str | tuple) else str(url), made.host)
     url = confided(url, columns)
-    step = Request(method.upper(), url, text_of(raw.get("name")) or name_of(url, made.host))
-    for key, inner in mapping(raw.get("headers")).items():
+    step = Request(method.upper(), url, templates.value(text_of(raw.get("name"))) or name_of(url, made.host))
+    headers = {key.lower(): inner for key, inner in settings.headers_of_all(config).items()}
+    own = mapping(raw.get("headers"))
+    headers = {key: inner for key, inner in headers.items() if key not in {name.lower() for name in own}}
+    for key, inner in {**headers, **own}.items():
         step.headers[key] = confided(settings.written(templates.value(inner)), columns, key)
     for key, form in _FORMS.items():
         if key in raw:

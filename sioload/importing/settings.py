@@ -53,11 +53,13 @@ _MILLISECONDS: Final = {
 }
 _TAKEN: Final = frozenset(
     ("target", "phases", "payload", "variables", "environments", "processor", "socketio", "engine",
-     "engines", "timeout", "tls", "ensure", "defaults", "plugins")
+     "engines", "timeout", "tls", "ensure", "defaults", "plugins", "http")
 )  # fmt: skip
 #: What has to be a list, and what an object.
 _SHAPES: Final = {
-    **dict.fromkeys(("variables", "environments", "socketio", "engines", "tls", "defaults", "plugins"), dict),
+    **dict.fromkeys(
+        ("variables", "environments", "socketio", "engines", "tls", "defaults", "http", "plugins"), dict
+    ),
     "phases": list,
     "payload": list | dict,
     "ensure": dict,
@@ -168,11 +170,27 @@ def take_data(
             if others := ", ".join(said(each, 30) for each in mapping(config[key])):
                 leave(f"config.environments: {others} (-e NAME)")
         elif key == "defaults":
-            for more in mapping(config[key]):
-                if more != "think":
-                    leave(f"config.defaults.{said(more, 40)}")
+            _name_defaults("config.defaults", config[key], leave)
+        elif key == "http":
+            for more, inner in mapping(config[key]).items():
+                if more == "defaults":
+                    _name_defaults("config.http.defaults", inner, leave)
+                else:
+                    leave(f"config.http.{said(more, 40)}")
         elif key not in _TAKEN:
             leave(f"config.{said(key, 40)}")
+
+
+def _name_defaults(where: str, given: Json, leave: Leave) -> None:
+    for key in mapping(given):
+        if key not in ("headers", "think"):
+            leave(f"{where}.{said(key, 40)}")
+
+
+def headers_of_all(config: Mapping[str, Json]) -> Mapping[str, Json]:
+    """What all requests are sent with, where they don't say otherwise; a session's aren't."""
+    defaults = mapping(mapping(config.get("http")).get("defaults"))
+    return mapping(defaults.get("headers")) or mapping(mapping(config.get("defaults")).get("headers"))
 
 
 def _payload(

@@ -260,7 +260,7 @@ class Statements:
         if step.headers:
             args.append(expressions.node(step.headers).behind("headers="))
         if step.name:
-            args.append(Node(f"name={expressions.literal(step.name)}"))
+            args.append(expressions.node(step.name).behind("name="))
         send = call(f"self.client.{method if known else 'request'}", args)
         headers = [capture for capture in step.captures if capture.header]
         bodies = [capture for capture in step.captures if not capture.header]
@@ -332,7 +332,8 @@ def values_of(step: Step) -> list[Value]:
             where = [step.where.value] if step.where is not None else []
             return [step.args, [match.value for match in step.matches], where]
         case Request():
-            return [step.url, step.headers, step.params, step.body, [match.value for match in step.matches]]
+            matches: list[Value] = [match.value for match in step.matches]
+            return [step.url, step.name, step.headers, step.params, step.body, matches]
         case Connect():
             return [step.namespaces, step.auth, step.headers]
         case Cookie() | Think():

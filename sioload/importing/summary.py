@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from sioload.importing.calls import origin
-from sioload.importing.conversation import Conversation, Emit, Handler, Loop, Request, Step, Value
+from sioload.importing.conversation import Conversation, Emit, Handler, Joined, Loop, Request, Step
 from sioload.importing.har import Recording, Session
 from sioload.importing.layout import said
 from sioload.importing.sessions import Heard, joins, left_alone
@@ -86,7 +86,7 @@ def steps_told(steps: Sequence[Step]) -> str:
                 reply = f" > {said(step.reply, 40)}" if step.how == "reply" else ""
                 words.append(said(step.event, 40) + reply)
             case Request():
-                words.append(f"{step.method} {said(step.name or _path(step.url), 60)}")
+                words.append(f"{step.method} {said(_name(step), 60)}")
             case Loop():
                 count = len(step.over) if isinstance(step.over, list) else step.count
                 known = "some times" if step.over or count is not None else "again and again"
@@ -95,5 +95,8 @@ def steps_told(steps: Sequence[Step]) -> str:
     return ", ".join(words[:30]) + (", ..." if len(words) > 30 else "") or "nothing"
 
 
-def _path(url: Value) -> str:
-    return url.partition("?")[0] if isinstance(url, str) else "(a URL)"
+def _name(step: Request) -> str:
+    name = step.name or step.url
+    if isinstance(name, Joined):
+        name = "".join(part if isinstance(part, str) else "[...]" for part in name.parts)
+    return name.partition("?")[0] if isinstance(name, str) else "(a URL)"

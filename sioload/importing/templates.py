@@ -87,7 +87,8 @@ class Templates:
     def _called(self, name: str, args: list[str], written: str) -> Value:
         numbers = [int(arg) for arg in args if re.fullmatch(r"-?\d{1,15}", arg)]
         match name:
-            case "randomNumber" if len(numbers) == 2:
+            case "randomNumber" if len(numbers) == len(args) < 3:  # up to one, or to the only one
+                numbers = [0, *(numbers or [1])][-2:]
                 return Made("number", min(numbers), max(numbers))
             case "randomString" if len(numbers) < 2:
                 return Made("text", most=min(max((numbers or [10])[0], 0), 100_000))

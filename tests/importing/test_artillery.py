@@ -263,7 +263,7 @@ def test_the_targets_path_and_query_go_along(tmp_path):
             "",
             "arrivalRate {{ r }} is no number: 1 instead",
         ),
-        ("defaults: {headers: {x-key: 1}}", "", "config.defaults.headers"),
+        ("defaults: {cookie: {a: 1}}", "", "config.defaults.cookie"),
         (
             "timeout: 5",
             ", namespace: '/{{ room }}'",

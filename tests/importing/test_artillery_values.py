@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import random
 import re
+import string
 from typing import Any
 
 import pytest
@@ -277,6 +279,54 @@ def test_jitter_is_a_share_or_milliseconds(tmp_path, jitter):
     flow = f"[{{emit: [x]}}, {{think: 0.2, jitter: {jitter}}}]"
     script = imported_text(tmp_path, f"{HEAD}scenarios: [{{engine: socketio, flow: {flow}}}]\n")
     assert "self.sio.sleep(random.uniform(0.1, 0.3))" in script.text
+
+
+@pytest.mark.parametrize("jitter, least, said", [("1s", 1, "Artillery takes its number"), ("any", None, "")])
+def test_a_jitter_with_another_unit_is_what_it_says_and_is_named(tmp_path, capsys, jitter, least, said):
+    flow = f"[{{emit: [x]}}, {{think: 2, jitter: {jitter}}}]"
+    script = imported_text(tmp_path, f"{HEAD}scenarios: [{{engine: socketio, flow: {flow}}}]\n")
+    assert ("sleep(random.uniform(1, 3))" if least else "sleep(2)") in script.text
+    left = capsys.readouterr().out.partition("Left out:")[2]
+    assert f"think 2: jitter {jitter}" in left and said in left
+
+
+def test_what_is_made_by_chance_is_made_of_what_artillery_makes_it_of(tmp_path, capsys):
+    """Digits were missing in texts; one limit of a number, or none, made a text of the template."""
+    codes = ("$randomString(200)", "$randomNumber(7)", "$randomNumber()", "$randomNumber(9, 8)")
+    flow = ", ".join(f"{{emit: [x, '{{{{ {code} }}}}']}}" for code in codes)
+    script = imported_text(tmp_path, f"{HEAD}scenarios: [{{engine: socketio, flow: [{flow}]}}]\n")
+    text, *numbers = [sent.data for sent in script.sent]
+    made = eval(text, {"random": random, "string": string})  # noqa: S307
+    assert len(made) == 200 and set(made) <= {*string.ascii_letters, *string.digits}
+    assert {*made} & {*string.digits} and {*made} & {*string.ascii_letters}
+    assert numbers == [spelt(f'f"{{random.randint({span})}}"') for span in ("0, 7", "0, 1", "8, 9")]
+    assert "Left out" not in capsys.readouterr().out
+    assert faults(tmp_path / "out") == ""
+
+
+def test_the_name_of_a_request_may_have_templates(tmp_path, capsys):
+    flow = "{get: {url: '/r/{{ room }}', name: 'room {{ room }}'}}, {get: {url: /x, name: plain}}"
+    head = HEAD.replace("config:\n", "config:\n  variables: {room: r1}\n")
+    script = imported_text(tmp_path, f"{head}scenarios: [{{engine: socketio, flow: [{flow}]}}]\n")
+    assert spelt("self.client.get(f'/r/{self.room}', name=f'room {self.room}')") in script.body("user")
+    assert "self.client.get('/x', name='plain')" in script.body("user")
+    assert "scenario user: GET room [...], GET plain" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "where", ["defaults: {headers: {HEADERS}}", "http: {defaults: {headers: {HEADERS}}}"]
+)
+def test_headers_of_all_requests_are_those_of_each(tmp_path, capsys, where):
+    headers = "{X-Room: '{{ room }}', authorization: geheim-1, accept: text/plain}"
+    config = where.replace("{HEADERS}", headers)
+    flow = "{get: {url: /a}}, {post: {url: /b, headers: {Accept: '*/*'}}}"
+    head = HEAD.replace("config:\n", f"config:\n  variables: {{room: r1}}\n  {config}\n")
+    script = imported_text(tmp_path, f"{head}scenarios: [{{engine: socketio, flow: [{flow}]}}]\n")
+    kept = "'x-room': f'{self.room}', 'authorization': self.account['authorization'], "
+    first = spelt(f"self.client.get('/a', headers={{{kept}'accept': 'text/plain'}})")
+    assert first in script.body("user")
+    assert spelt(f"self.client.post('/b', headers={{{kept}'Accept': '*/*'}})") in script.body("user")
+    assert "Left out" not in capsys.readouterr().out and "geheim" not in script.text
 
 
 def test_a_condition_that_is_not_strict_warns(tmp_path, capsys):
