@@ -82,9 +82,16 @@ def import_(file: Path, folder: Path, pace: float, environment: str) -> int:
 
 
 def _is_recording(file: Path, data: bytes) -> bool:
+    from sioload.importing import entries
+
     if file.suffix.lower() in (".yml", ".yaml"):
         return False
-    return file.suffix.lower() == ".har" or re.match(rb'(?:\xef\xbb\xbf)?\s*\{\s*"log"', data) is not None
+    if file.suffix.lower() == ".har" or re.match(rb'(?:\xef\xbb\xbf)?\s*\{\s*"log"', data) is not None:
+        return True
+    try:
+        return b'"log"' in data and bool(entries.log_of(data, file.name))
+    except UsageError:  # nor is it one whose first key is another
+        return False
 
 
 def _beside(script: Path, path: str) -> bytes | str:

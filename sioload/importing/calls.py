@@ -26,6 +26,10 @@ _STATIC: Final = re.compile(
 )
 #: JSON of a request or an answer that is nested more deeply is a text.
 DEEPEST: Final = Limits().nesting
+#: Ends of names below which sites of many owners are.
+_SHARED: Final = re.compile(
+    r"\.(?:(?:co|com|org|net|edu|gov|ac)\.[a-z]{2}|(?:ne|or|go)\.(?:jp|kr|th|id)|me\.uk)$"
+)
 #: Cookies that no server asks for.
 ANALYTICS: Final = re.compile(r"(?:_ga|_gid|_gat|_fbp|__utm|_hj|amp_|ajs_|optimizely|io$)")
 
@@ -121,8 +125,10 @@ def _led_to(call: Call) -> str:
 
 
 def _site(host: str) -> str:
-    """What belongs together: the last two labels of a name; an address is its own."""
-    return host if re.fullmatch(r"[\d.]+|.*:.*", host) else ".".join(host.split(".")[-2:])
+    """What belongs together: the last two labels of a name, three of `shop.co.uk`; an address is its own."""
+    if re.fullmatch(r"[\d.]+|.*:.*", host):
+        return host
+    return ".".join(host.split(".")[-3 if _SHARED.search(host) else -2 :])
 
 
 def body_of(call: Call) -> tuple[Value, Literal["json", "form", "text"]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 import orjson
 
@@ -19,6 +20,8 @@ from sioload.socketio.jsontext import loads
 
 #: Bytes of a file that is read.
 LARGEST: Final = 256 << 20
+#: A name or a value of a form as it is sent.
+_SENT: Final = re.compile(r"(?:[\w*.~+-]|%[0-9A-Fa-f]{2})*", re.ASCII)
 #: Seconds by which the zones of the world differ, at least.
 _ZONES: Final = 900
 #: Seconds since the epoch before which no browser recorded anything; what is less counts from elsewhere.
@@ -166,6 +169,12 @@ def content_of(box: Mapping[str, Json]) -> bytes | None:
         except (binascii.Error, ValueError):
             return None
     return text.encode("utf-8", "surrogatepass")
+
+
+def form_of(fields: list[tuple[str, str]]) -> str:
+    """The body of a form of fields as a file has them: parsed, as HAR wants it, or as they were sent."""
+    whole = "&".join(f"{name}={value}" for name, value in fields)
+    return whole if all(_SENT.fullmatch(part) for pair in fields for part in pair) else urlencode(fields)
 
 
 def parameters(url: SplitResult) -> dict[str, str]:

@@ -21,6 +21,7 @@ from sioload.importing.entries import (
     Entry,
     content_of,
     entries_of,
+    form_of,
     headers_of,
     log_of,
     number_of,
@@ -373,7 +374,7 @@ def _call(entry: Entry) -> Call:
     sent, got = content_of(post), content_of(answer)
     body = None if sent is None else sent.decode("utf-8", "replace")
     if body is None and listed(post.get("params")):
-        body = "&".join(f"{p.get('name')}={p.get('value')}" for p in map(mapping, post["params"]))
+        body = form_of([(str(p.get("name")), str(p.get("value", ""))) for p in map(mapping, post["params"])])
     return Call(
         entry.at,
         entry.until,

@@ -284,13 +284,13 @@ class _Understanding:
             if id(said) in self._replies.of:
                 step.how, step.reply = "reply", self._replies.of[id(said)]
                 self._asking[id(said)] = timed
-            elif number is not None and (client, namespace, number) in self._replies.acked:
+            elif number is not None and (id(session), namespace, number) in self._replies.acked:
                 step.how = "call"
-                self._open[client, namespace, number] = timed
+                self._open[id(session), namespace, number] = timed
             elif number is not None:
                 step.notes.append("The browser asked for an ack here, which didn't come in the recording.")
         elif kind == Type.ACK and number is not None:
-            heard = self._asked.pop((client, namespace, number), None)
+            heard = self._asked.pop((id(session), namespace, number), None)
             if heard is not None:
                 heard.answer = [self._origins.value(arg, "", said.at) for arg in data or []]
 
@@ -302,7 +302,6 @@ class _Understanding:
 
     def _on_received(self, session: Session, said: Said) -> None:
         kind, namespace, data, number, _ = said.packet
-        client = self._client[id(session)]
         if kind == Type.CONNECT:
             sid = data.get("sid") if isinstance(data, dict) else None
             timed = self._joined.get(id(session))
@@ -310,11 +309,11 @@ class _Understanding:
                 self._learn_sid(timed, namespace, sid)
                 timed.until = max(timed.until, said.at)
         elif kind == Type.ACK and number is not None:
-            answered = self._open.pop((client, namespace, number), None)
+            answered = self._open.pop((id(session), namespace, number), None)
             if answered is not None:
                 self._answered(answered, list(data or []), said.at)
         elif kind == Type.EVENT:
-            self._on_event(client, said)
+            self._on_event(session, said)
 
     def _answered(self, timed: Timed, args: list[Value], at: float) -> None:
         step = timed.step
@@ -336,8 +335,9 @@ class _Understanding:
                 step.matches.append(Match((0,), None))
         self._origins.learn(value, 0, step.event, take)
 
-    def _on_event(self, client: int, said: Said) -> None:
+    def _on_event(self, session: Session, said: Said) -> None:
         _, namespace, data, number, _ = said.packet
+        client = self._client[id(session)]
         event, args = str(data[0]), list(data[1:])
         asking = self._asking.pop(self._replies.replies.get(id(said), 0), None)
         if asking is not None:  # not always the latest step: a request may have begun meanwhile
@@ -346,7 +346,7 @@ class _Understanding:
         heard = self._handlers.setdefault((client, namespace, event), Heard(event, namespace, client))
         heard.came.append((said.at, args))
         if number is not None:
-            self._asked[client, namespace, number] = heard
+            self._asked[id(session), namespace, number] = heard
             heard.asks = True
         since = self._since.setdefault(client, set())
         if latest is None or (namespace, event) in since:

@@ -96,7 +96,7 @@ class Replies:
     Attributes:
         of: the event that answers each emit, by the identity of the emit.
         replies: the identity of the emit, by that of the event that answers it.
-        acked: (client, namespace, id) of emits that got their ack.
+        acked: (session, namespace, id) of emits that got their ack: ids begin anew with each session.
     """
 
     of: dict[int, str] = field(default_factory=dict)
@@ -107,13 +107,13 @@ class Replies:
 def replies_of(lanes: list[list[Session]]) -> Replies:
     """An emit without an ack that is followed by one event, most times and soon, is answered by it."""
     found = Replies()
-    for client, lane in enumerate(lanes):
+    for lane in lanes:
         everything = [each for session in lane for each in session.said]
         _pair(everything, found)
-        for each in everything:
-            packet = each.packet
-            if packet.type == Type.ACK and not each.sent and packet.id is not None:
-                found.acked.add((client, packet.namespace, packet.id))
+        for session in lane:
+            for packet in (each.packet for each in session.said if not each.sent):
+                if packet.type == Type.ACK and packet.id is not None:
+                    found.acked.add((id(session), packet.namespace, packet.id))
     return found
 
 

@@ -66,7 +66,8 @@ def tell(
         made.left_out.append(
             f"handlers of other connections' events, which are counted without: {', '.join(others)}"
         )
-    made.left_out += [f"{number} {said(reason, 120)}" for reason, number in recording.unread.items()]
+    unread = recording.unread.items()
+    made.left_out += [f"{number} " * (number > 1) + said(reason, 120) for reason, number in unread]
     if recording.foreign:
         foreign = counted(recording.foreign, "websocket")
         made.left_out.append(f"{foreign} {'isn' if recording.foreign == 1 else 'aren'}'t Socket.IO's")
