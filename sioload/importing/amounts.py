@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from sioload.importing.conversation import Column, Conversation, Joined, Made, Think, Value, Variable
+from sioload.importing.conversation import At, Column, Conversation, Joined, Made, Think, Value, Variable
+from sioload.importing.expressions import LENGTH
 from sioload.importing.layout import said
 from sioload.importing.templates import Templates
 from sioload.plain import Json
@@ -71,6 +72,14 @@ def is_number(meant: Value, made: Conversation) -> bool:
         return [getattr(part, "kind", "") for part in meant.parts] == ["number"]
     values = _may_be(meant, made) if isinstance(meant, Variable | Column) else []
     return bool(values) and all(_BARE.fullmatch(str(value)) for value in values)
+
+
+def is_count(meant: Value, templates: Templates, made: Conversation) -> bool:
+    """Whether a template stands for a number, a length, or a part of what an answer said before."""
+    inner, path = (meant.value, meant.path) if isinstance(meant, At) else (meant, ())
+    if isinstance(inner, Variable) and inner.name not in made.variables:
+        return templates.names.get(inner.name) == inner
+    return path[-1:] == (LENGTH,) or is_number(meant, made)
 
 
 def _may_be(meant: Value, made: Conversation) -> list[Value]:

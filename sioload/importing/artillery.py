@@ -8,7 +8,7 @@ from typing import Final
 
 from sioload.errors import UsageError
 from sioload.importing import settings
-from sioload.importing.amounts import is_number, jittered, pause_of, weight_of
+from sioload.importing.amounts import is_count, jittered, pause_of, weight_of
 from sioload.importing.answers import judge_emit, name_unread
 from sioload.importing.confiding import Secrets, confide_answer, confide_variables, confided, shown
 from sioload.importing.conversation import (
@@ -33,6 +33,7 @@ from sioload.importing.conversation import (
     records_in,
     steps_of,
 )
+from sioload.importing.expressions import LENGTH
 from sioload.importing.fields import listed, mapping, text_of
 from sioload.importing.layout import said
 from sioload.importing.loads import take_load
@@ -314,7 +315,7 @@ class _Script:
             loop.first, loop.count = int(span[1]), max(0, int(span[2]) - int(span[1]))
         elif re.fullmatch(r"\d{1,9}(?:\.0)?", text):
             loop.count = int(float(text))
-        elif is_number(meant := self._templates.value(count), self._made):
+        elif is_count(meant := self._templates.value(count), self._templates, self._made):
             loop.count = meant
         elif count is not None and text != "-1":
             self._leave(f"loop count {said(text, 40)}: the loop has one turn")
@@ -355,7 +356,12 @@ class _Script:
             step.how, answer = "call", mapping(acknowledge)
         if reply and acknowledge:
             self._leave(f"emit {said(step.event, 40)}: of response and acknowledge, the first")
-        for what, text in (("event", step.event), ("event", reply), ("namespace", step.namespace)):
+        named = self._templates.text(step.event)
+        if isinstance(named, str):
+            step.event = named
+        else:
+            step.asked = settings.written(named)
+        for what, text in (("event", reply), ("namespace", step.namespace)):
             if "{{" in text:
                 self._leave(f"{what} {said(text, 60)}: names of {what}s are taken as they are written")
         name_unread(step, raw, self._leave)
@@ -379,5 +385,5 @@ def _bodies(kind: Kind) -> list[list[Step]]:
 
 def _empty(paths: list[Path]) -> Value:
     """A value with these parts, which are empty texts."""
-    keys = dict.fromkeys(path[0] for path in paths if path)
+    keys = dict.fromkeys(path[0] for path in paths if path and path[0] != LENGTH)
     return {key: _empty([path[1:] for path in paths if path[:1] == (key,)]) for key in keys} or ""

@@ -137,6 +137,7 @@ class Emit:
 
     Attributes:
         client: which of the user's connections.
+        asked: the event, where that is known only then; `event` is the name of its row.
         how: "emit" asks for nothing, "call" for an ack, "reply" for the event `reply`.
         where: which event `reply` is the answer: a list is compared with all arguments, else the last.
         captures, matches: of the answer. A single argument of it is the answer itself.
@@ -154,6 +155,7 @@ class Emit:
     matches: list[Match] = field(default_factory=list)
     expected: list[Expected] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    asked: Value = None
 
 
 @dataclass(slots=True)

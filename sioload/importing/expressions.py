@@ -27,6 +27,8 @@ from sioload.importing.names import Names
 
 #: Literals that are longer get a name and lines of their own.
 LONG: Final = 46
+#: Ends the path to how long a list or a text is; an object may have a field of that name.
+LENGTH: Final = -3
 #: And keys of objects.
 _KEY: Final = 30
 #: Values that are nested more deeply, too.
@@ -145,6 +147,8 @@ class Expressions:
             case Column(feed, name, whole):
                 code = f"{self.places[feed]}[{self.literal(name)}]" if name else self.places[feed]
                 return Node(f"int({code})" if whole else code)
+            case At(inner, (*path, last)) if last == LENGTH:
+                return call("length_of", [Node(self.text(inner) + self.path(tuple(path)))])
             case At(inner, path):
                 return Node(self.text(inner) + self.path(path))
             case Quoted(inner):

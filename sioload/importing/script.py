@@ -97,12 +97,12 @@ def _head(conversation: Conversation, expressions: Expressions, body: Sequence[s
     text = "\n".join(body)
     if any(feed.whole for feed in conversation.feeds):
         expressions.imports.update(("json", "pathlib"))
-    several, within = "first_of(" in text, "as_text(" in text
+    several, within, long = (f"{name}(" in text for name in ("first_of", "as_text", "length_of"))
     if within:
         expressions.imports.add("json")
     modules = sorted(expressions.imports & {*_STANDARD})
     paths = "pathlib" in expressions.imports
-    typed = ["from typing import Any"] if several or within or "Any" in text else []
+    typed = ["from typing import Any"] if several or within or long or "Any" in text else []
     quoting = [name for name in ("quote", "urlencode") if name in expressions.imports]
     standard = [
         *(f"import {name}" for name in modules),
@@ -138,6 +138,10 @@ def _head(conversation: Conversation, expressions: Expressions, body: Sequence[s
         yield from ("", "", "def first_of(answer: Any) -> Any:")
         yield '    """The first argument of an answer, which may have more."""'
         yield "    return answer[0] if isinstance(answer, tuple) else answer"
+    if long:
+        yield from ("", "", "def length_of(value: Any) -> Any:")
+        yield '    """How long a list or a text is; an object may have a field of that name."""'
+        yield '    return value.get("length") if isinstance(value, dict) else len(value)'
     if within:
         yield from ("", "", "def as_text(value: Any) -> str:")
         yield '    """A value within a text, as JavaScript has it."""'

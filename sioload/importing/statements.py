@@ -187,7 +187,9 @@ class Statements:
     def _emit(self, step: Emit) -> Iterator[tuple[str, Node | None]]:
         expressions, client = self._expressions, self._clients[step.client]
         data = expressions.arguments(step.args)
-        args = [Node(expressions.literal(step.event)), *([data] if data is not None else [])]
+        name = Node(expressions.literal(step.event))
+        event = name if step.asked is None else expressions.node(step.asked)
+        args = [event, *([data] if data is not None else [])]
         if step.namespace != "/":
             args.append(Node(f"namespace={expressions.literal(step.namespace)}"))
         if step.how == "reply":
@@ -197,6 +199,8 @@ class Statements:
             args.append(Node(f"where=lambda *args: {self._match(part, step.where)}"))
         if step.matches:
             args.append(Node(f"ok=lambda answer: {self._judged(step.matches)}"))
+        if step.asked is not None:
+            args.append(name.behind("name="))
         send = call(f"{client}.{'emit' if step.how == 'emit' else 'call'}", args)
         yield "answer = " if step.captures else "", send
         for capture in step.captures:
@@ -330,7 +334,7 @@ def values_of(step: Step) -> list[Value]:
     match step:
         case Emit():
             where = [step.where.value] if step.where is not None else []
-            return [step.args, [match.value for match in step.matches], where]
+            return [step.asked, step.args, [match.value for match in step.matches], where]
         case Request():
             matches: list[Value] = [match.value for match in step.matches]
             return [step.url, step.name, step.headers, step.params, step.body, matches]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from sioload.importing.conversation import At, Item, Joined, Made, Object, Path, Value, Variable
+from sioload.importing.expressions import LENGTH
 from sioload.importing.origins import joined
 from sioload.plain import Json
 
@@ -81,7 +82,7 @@ class Templates:
         if known is None:
             known = Variable(name[0])
         if path[-1:] == ("length",):
-            self._left_out(f"{{{{ {code} }}}}: taken as a key; of a list or a text, write len() there")
+            path = (*path[:-1], LENGTH)
         return At(known, path) if path else known
 
     def _called(self, name: str, args: list[str], written: str) -> Value:

@@ -45,7 +45,7 @@ class Sent(NamedTuple):
     Attributes:
         method: of the class, in which it stands.
         verb: "emit" or "call".
-        event, namespace, reply: as the script says.
+        event, namespace, reply: as the script says; an event that it makes is what its row is called.
         data: its argument as code; "" without one.
     """
 
@@ -116,7 +116,7 @@ class Script:
             yield Sent(
                 method,
                 verb,
-                self.value(event),
+                self.value(more.get("name", event)),
                 self._constants.get(data[0], data[0]) if data else "",
                 self.value(more["namespace"]) if "namespace" in more else "/",
                 self.value(more["reply"]) if "reply" in more else "",

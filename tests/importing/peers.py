@@ -101,6 +101,15 @@ PEERS: dict[str, Peer] = {
         [("/", "made", ["#", "#", "a w w", 2]), ("/", "keys", [{"w": 1}]), ("/", "where", ["#", "peer"])],
         code=('f"{random.randint(3, 3)}"', 'os.environ.get("PEER_NAME", "")'),
     ),
+    "names-in-templates": Peer(
+        [
+            ("/", "say r7", [[3, 2, "of 3", 9]]),
+            ("/", "ask", [5]),
+            *[("/", f"turn-{turn}", ["id-ask"]) for turn in (0, 1)],
+            *[("/", "tag", [tag]) for tag in (0, 1)],
+        ],
+        code=('f"say {self.room}"', 'name="say {{ room }}"', "for turn in range(int(self.often)):"),
+    ),
     "variables": Peer(
         [("/", "one", [5, True])],
     ),

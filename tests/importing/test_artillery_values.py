@@ -155,14 +155,49 @@ def test_a_connection_that_may_not_upgrade_has_one_transport(tmp_path, capsys, g
     assert "Left out:" not in capsys.readouterr().out
 
 
-def test_a_length_is_named(tmp_path, capsys):
-    """Which list or text has it, or which object such a key, is known only when the script runs."""
-    flow = "{emit: [x, '{{ words.length }}', '{{ words.lengthy }}']}"
+def test_a_length_is_that_of_a_list_or_a_text_or_a_field_of_an_object(tmp_path, capsys):
+    flow = "{emit: [x, '{{ words.length }}', '{{ words.lengthy }}', '{{ a.b.length }}']}"
     variables = "  variables: {words: [[a, b]]}\n"
-    imported_text(tmp_path, f"{HEAD}{variables}scenarios: [{{engine: socketio, flow: [{flow}]}}]\n")
+    script = imported_text(tmp_path, f"{HEAD}{variables}scenarios: [{{engine: socketio, flow: [{flow}]}}]\n")
+    assert script.sent[0].data == "(length_of(self.words), self.words['lengthy'], length_of(self.a['b']))"
+    assert "self.a: Any = {'b': ''}" in script.body("on_start")
+    (helper,) = [node for node in script.tree.body if isinstance(node, ast.FunctionDef)]
+    known: dict[str, Any] = {"Any": Any}
+    exec(ast.unparse(helper), known)  # noqa: S102
+    assert [known["length_of"](each) for each in (["a", "b"], "abc", {"length": 9}, {}, "")] == [
+        2,
+        3,
+        9,
+        None,
+        0,
+    ]
+    assert "length" not in capsys.readouterr().out.partition("Left out:")[2].partition("Wrote")[0]
+
+
+def test_the_name_of_an_event_may_have_templates_and_one_row(tmp_path, capsys):
+    say = "{emit: {channel: 'say {{ room }}', data: 1}, namespace: /chat, acknowledge: true}"
+    flow = f"{say}, {{emit: ['{{{{ room }}}}']}}"
+    head = HEAD.replace("config:\n", "config:\n  variables: {room: r1}\n")
+    script = imported_text(tmp_path, f"{head}scenarios: [{{engine: socketio, flow: [{flow}]}}]\n")
+    call = spelt("self.sio.call(f'say {self.room}', 1, namespace='/chat', name='say {{ room }}')")
+    assert call in script.body("user")
+    assert spelt("self.sio.emit(f'{self.room}', name='{{ room }}')") in script.body("user")
+    assert "Left out" not in capsys.readouterr().out
+
+
+def test_a_loop_turns_as_often_as_an_answer_said(tmp_path, capsys):
+    flow = (
+        "{emit: [a], acknowledge: {capture: {json: $.0, as: box}}}, "
+        "{loop: [{emit: [x]}], count: '{{ box.n }}'}, {loop: [{emit: [y]}], count: '{{ words.length }}'}, "
+        "{loop: [{emit: [z]}], count: '{{ gone }}'}"
+    )
+    head = HEAD.replace("config:\n", "config:\n  variables: {words: [[a, b]]}\n")
+    script = imported_text(tmp_path, f"{head}scenarios: [{{engine: socketio, flow: [{flow}]}}]\n")
+    assert re.findall(r"for _ in (.*):", script.body("user")) == [
+        "range(int(box['n']))", "range(int(length_of(self.words)))", "range(1)",
+    ]  # fmt: skip
     left = capsys.readouterr().out.partition("Left out:")[2]
-    assert "{{ words.length }}: taken as a key; of a list or a text, write len() there" in left
-    assert "lengthy" not in left
+    assert re.findall(r"loop count \{\{ (\S+) \}\}: the loop has one turn", left) == ["gone"]
 
 
 def test_the_engine_of_all_scenarios_may_be_said_once(tmp_path, capsys):
