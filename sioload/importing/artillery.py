@@ -22,7 +22,6 @@ from sioload.importing.conversation import (
     Loop,
     Made,
     Note,
-    Path,
     Request,
     Step,
     Stop,
@@ -33,7 +32,6 @@ from sioload.importing.conversation import (
     records_in,
     steps_of,
 )
-from sioload.importing.expressions import LENGTH
 from sioload.importing.fields import listed, mapping, text_of
 from sioload.importing.layout import said
 from sioload.importing.loads import take_load
@@ -42,7 +40,7 @@ from sioload.importing.requests import METHODS, request_of
 from sioload.importing.settings import Files
 from sioload.importing.statements import used_early, values_in, variables_in
 from sioload.importing.summary import steps_told
-from sioload.importing.templates import Templates
+from sioload.importing.templates import Templates, nothing_at
 from sioload.importing.yamltext import read_yaml
 from sioload.plain import Json
 from sioload.socketio.codec import RESERVED
@@ -135,7 +133,7 @@ class _Script:
             for name in sorted(names - self._made.variables.keys()):
                 records = records_in([kind.options, values_in(steps)])
                 paths = [at.path for at in records if isinstance(at, At) and at.value == Variable(name)]
-                self._made.variables[name] = [_empty(paths)]
+                self._made.variables[name] = [nothing_at(paths)]
                 self._leave(
                     f"{{{{ {name} }}}}: nothing sets it before it is used (a function?); it is an empty text"
                 )
@@ -144,7 +142,7 @@ class _Script:
         made, tell = self._made, self._made.understood.append
         for kind in made.kinds:
             weight = f", weight {kind.weight}" if kind.weight != 1 else ""
-            tell(f"scenario {said(kind.name, 60)}{weight}: {steps_told(kind.tasks[0].steps)}")
+            tell(f"scenario {said(kind.name, 60)}{weight}: {steps_told([*kind.start, *kind.tasks[0].steps])}")
         if made.phases:
             tell(f"phases: {said(made.phases, 120)}")
         tell(f"rows of data: {', '.join(said(feed.file, 60) for feed in made.feeds) or 'none'}")
@@ -174,7 +172,16 @@ class _Script:
             elif key not in ("name", "engine", "weight", "flow", "socketio"):
                 self._leave(f"{where}: {said(key, 40)}")
         names = dict(self._templates.names)
-        steps = self._steps(raw.get("flow"))
+        flow = listed(raw.get("flow"))
+        first, before = settings.connect_step(flow), []
+        if first is not None:
+            before = self._steps(flow[:first])
+            if any(isinstance(step, Emit) for step in steps_of(before)):
+                first, before = None, []  # it comes too late
+        opened = Connect([])
+        if first is not None:
+            opened = settings.opened_by(flow[first], self._templates, self._columns, self._leave)
+        steps = self._steps(flow if first is None else flow[first + 1 :])
         given = settings.connection_options(
             self._config, mapping(raw.get("socketio")), self._templates, self._columns, self._leave
         )
@@ -183,8 +190,10 @@ class _Script:
         emits = any(isinstance(step, Emit) for step in steps_of(steps))
         if engine == "http" and not emits:
             self._leave(f"{where}: its users open a session too, which Artillery's don't")
-        if engine != "http" or emits or auth is not None:
-            kind.start = [Connect(self._namespaces(steps), auth=auth)]
+        if engine != "http" or emits or auth is not None or first is not None:
+            opened.namespaces = list(self._namespaces(steps))
+            opened.auth = auth if opened.auth is None else opened.auth
+            kind.start = [*before, opened]
         phased = bool(self._config.get("phases"))
         if phased:
             steps = [Stop(again=True), *steps, Stop()]
@@ -381,9 +390,3 @@ class _Script:
 
 def _bodies(kind: Kind) -> list[list[Step]]:
     return [kind.start, *(task.steps for task in kind.tasks)]
-
-
-def _empty(paths: list[Path]) -> Value:
-    """A value with these parts, which are empty texts."""
-    keys = dict.fromkeys(path[0] for path in paths if path and path[0] != LENGTH)
-    return {key: _empty([path[1:] for path in paths if path[:1] == (key,)]) for key in keys} or ""

@@ -94,7 +94,8 @@ def _plain(number: float) -> str:
 
 def _row_types(made: Conversation) -> dict[str, list[str]]:
     """The rows that Artillery's figures are about, and those whose failures end its users."""
-    steps = [step for kind in made.kinds for task in kind.tasks for step in steps_of(task.steps)]
+    bodies = [body for kind in made.kinds for body in (kind.start, *(task.steps for task in kind.tasks))]
+    steps = [step for body in bodies for step in steps_of(body)]
     how = {step.how for step in steps if isinstance(step, Emit)}
     rows = {
         "socketio": [row for row, kind in (("CALL", "call"), ("REPLY", "reply")) if kind in how],

@@ -13,10 +13,11 @@ from urllib.parse import unquote, urlsplit
 from sioload.errors import UsageError
 from sioload.importing.amounts import number_of, seconds_of_time
 from sioload.importing.calls import origin
-from sioload.importing.confiding import Secrets, confided
+from sioload.importing.confiding import Secrets, confided, shown
 from sioload.importing.conversation import (
     At,
     Column,
+    Connect,
     Conversation,
     Feed,
     Joined,
@@ -318,6 +319,29 @@ def connection_options(
         else:
             leave(f"config.tls.{said(key, 40)}")
     return options, auth
+
+
+def connect_step(flow: list[Json]) -> int | None:
+    """Where a flow opens its connection by a step of its own, as those of `socketio-v3` may."""
+    steps = (each for each in enumerate(flow) if isinstance(each[1], dict))
+    return next((place for place, step in steps if "connect" in step and "emit" not in step), None)
+
+
+def opened_by(step: Json, templates: Templates, columns: Secrets, leave: Leave) -> Connect:
+    """The connection that such a step opens, with what it has beside the script's options."""
+    opened = Connect([])
+    for key in mapping(step):
+        if key not in ("connect", "namespace"):
+            leave(f"step connect: {said(key, 40)}")
+    for key, value in mapping(mapping(step).get("connect")).items():
+        if key == "auth" and isinstance(value, dict):
+            opened.auth = confided(templates.value(value), columns)
+        elif key == "extraHeaders" and isinstance(value, dict):
+            for name, inner in value.items():
+                opened.headers[name] = confided(written(templates.value(inner)), columns, name)
+        else:
+            leave(f"step connect: {said(key, 40)} {said(shown(value), 40)}: write it into the user's options")
+    return opened
 
 
 def _fitting(key: str, value: Value) -> Value:

@@ -119,3 +119,9 @@ def json_path(expression: object) -> Path | None:
     return tuple(
         int(key) if isinstance(key, str) and key.isdigit() and len(key) < 10 else key for key in path_of(rest)
     )
+
+
+def nothing_at(paths: list[Path]) -> Value:
+    """A value with these parts, which are empty texts."""
+    keys = dict.fromkeys(path[0] for path in paths if path and path[0] != LENGTH)
+    return {key: nothing_at([path[1:] for path in paths if path[:1] == (key,)]) for key in keys} or ""

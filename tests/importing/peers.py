@@ -144,7 +144,23 @@ PEERS: dict[str, Peer] = {
     ),
     "socketio-v3": Peer(
         [("/", "(connected)", [{"user": "bob"}]), ("/", "ask", [1]), ("/", "b", [])],
-        left_out=("step connect",),
+        alone=True,
+    ),
+    "connect-step": Peer(
+        [
+            ("http", "POST /login", ['{"user":"ann"}']),
+            (
+                "/",
+                "(connected)",
+                [{"token": "token-1", "password": "geheim-1", "x-peer": "all", "x-own": "a token-1"}],
+            ),
+            ("/", "ask", [1]),
+        ],
+        left_out=(
+            "step connect: query {'a': 1}: write it into",
+            "step connect (auth): connections are made at the start",
+        ),
+        code=('auth={"token": token, "password": self.account["password"]}',),
         alone=True,
     ),
     "functions-and-logs": Peer(

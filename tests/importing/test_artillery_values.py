@@ -800,7 +800,7 @@ scenarios:
 
 def test_what_a_connection_was_to_be_made_with_is_named(tmp_path, capsys):
     """Its token was lost behind the words that connections are made at the start."""
-    flow = "{connect: {auth: {token: '{{ t }}'}, query: {a: b}}}, {connect: x}, {emit: [y]}"
+    flow = "{emit: [y]}, {connect: {auth: {token: '{{ t }}'}, query: {a: b}}}, {connect: x}"
     imported_text(tmp_path, f"{HEAD}scenarios: [{{engine: socketio-v3, flow: [{flow}]}}]\n")
     left = capsys.readouterr().out.partition("Left out:")[2]
     assert (
