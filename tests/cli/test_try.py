@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+from base64 import b64decode
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,17 @@ def test_it_reads_well_at_80_columns_and_hides_secrets(servers: Servers) -> None
     assert "(hidden)" in run.out
     shown = tried(url, "--show-secrets", options=options)
     assert '40{"token":"secret"}' in shown.out
+
+
+def test_secrets_are_hidden_within_base64(servers: Servers) -> None:
+    """Of another parser over a websocket as text; whoever was sent the lines could decode it."""
+    options = {"version": 4, "parser": "msgpack", "base64": True, "transports": ["websocket"]}
+    url = servers("sio4", "--msgpack").url
+    for more in ([], ["--show-secrets"]):
+        run = tried(url, "--json", "--full", *more, options={**options, "auth": {"token": "of-ann-1"}})
+        texts = [line["text"][1:] for line in lines_of(run) if line.get("text", "")[:1] == "b"]
+        said = b"".join(map(b64decode, texts))
+        assert (b"(hidden)" in said) == (b"of-ann-1" not in said) == (not more), run.text
 
 
 def last_lines(run: serverkit.Run) -> str:
