@@ -165,7 +165,7 @@ class Connect:
     Attributes:
         auth: the payload of CONNECT; None for none.
         headers: of its handshake, beside those of the options.
-        sids: the namespace and the variable of each socket's id that is used later.
+        sids: the namespace ("": the session) and the variable of each id that is used later.
     """
 
     namespaces: list[Value]

@@ -251,7 +251,7 @@ class _Understanding:
         timed.again = previous is not None and not left
         self._joined[id(session)] = timed
         if session.sid and session.generation.eio == "3":
-            self._learn_sid(timed, "/", session.sid)
+            self._learn_sid(timed, "", session.sid)
 
     def _asked_for(self, namespace: str, query: Sequence[tuple[str, str]]) -> Value:
         """A namespace, with the query that it was joined with."""

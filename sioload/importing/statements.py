@@ -248,7 +248,7 @@ class Statements:
         yield "", call(f"{client}.connect", args)
         for namespace, name in step.sids:
             of = "" if namespace == "/" else expressions.literal(namespace)
-            yield f"{self._place(name)} = {client}.get_sid({of})", None
+            yield f"{self._place(name)} = {client}." + (f"get_sid({of})" if namespace else "sid"), None
 
     def _request(self, step: Request) -> Iterator[tuple[str, Node | None]]:
         expressions = self._expressions

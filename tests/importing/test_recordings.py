@@ -309,6 +309,23 @@ def test_what_is_known_since_a_reconnect_is_known_since_the_start():
     assert f"{token} = answer['token']" in joined_again and f"{seat} = found.args['id']" in joined_again
 
 
+def test_the_id_of_a_session_of_2_x_is_sent_as_its_own(servers, tmp_path):
+    """Its namespaces have no ids of their own, and the script sent null."""
+    frames = (
+        (0.0, "receive", '0{"sid":"uk0FJeaMTGLmeRtTAAAB","pingInterval":25000,"pingTimeout":5000}'),
+        (0.1, "receive", "40"), (0.5, "send", '42["echo",{"me":"uk0FJeaMTGLmeRtTAAAB"}]'),
+        (0.6, "receive", '42["echo",{"me":"uk0FJeaMTGLmeRtTAAAB"}]'),
+    )  # fmt: skip
+    (tmp_path / "a.har").write_text(json.dumps({"log": {"entries": [socket(3, 0.0, *frames)]}}))
+    assert main(["import", str(tmp_path / "a.har"), "-o", str(tmp_path)]) == 0
+    argv = ["try", "locustfile.py", "--host", servers("sio2").url, "--seconds", "0.5"]
+    run = serverkit.run_sioload([*argv, "--json", "--show-secrets", "--full"], cwd=tmp_path)
+    assert run.code == 0, run.text
+    texts = [json.loads(line).get("text", "") for line in run.out.splitlines()]
+    (sid,) = [json.loads(text[1:])["sid"] for text in texts if text[:2] == "0{"]
+    assert [text for text in texts if "echo" in text][:1] == [f'42["echo",{{"me":"{sid}"}}]']
+
+
 def test_an_ack_belongs_to_the_session_whose_id_it_has():
     """Ids begin anew after a reload: the ack of the second page was taken for that of the first's."""
     lost = opened(0.0, "one", (1.0, "send", '420["first",1]'), (1.2, "receive", '425["ask"]'))
