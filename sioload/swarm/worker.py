@@ -84,7 +84,10 @@ class Worker:
         runner.register_message(MARKS, guard.safe(self.on_marks))
         runner.register_message(CUTS, guard.safe(self.on_cuts))
         runner.register_message(HEARD, guard.safe(self.on_heard))
-        if self._began_without_us():
+        if not any(getattr(each, "_run", None) == runner.worker for each in runner.greenlet):
+            # Nobody takes the master's messages: it told to quit while Locust still made the runner.
+            runner.greenlet.kill(block=False)
+        elif self._began_without_us():
             guard.safe(self._begin)(late=True)
 
     def _began_without_us(self) -> bool:

@@ -212,7 +212,7 @@ def test_bad_usage_is_one_line(no_load, capsys, tmp_path, monkeypatch, args, say
     [
         ("bench", URL, *EMIT, "--rate", "max", "--run-time", "99999999", "--version", "auto"),
         ("bench", URL, *EMIT, "--rate", "100000", "--version", "0", "--header", "X-Run:"),
-        ("capacity", URL, *SEARCH, "--step", "1s", "--within", "50%", "--budget", "1s"),
+        ("capacity", URL, *SEARCH, "--step", "1s", "--settle", "1s", "--within", "50%", "--budget", "2s"),
         ("capacity", URL, *SEARCH, "--within", "0.1%", "--expect", ">= 1"),
         ("drill", URL, *EMIT, *DRILL, "--cut", "100%", "--watch", "2s"),
         ("drill", URL, *EMIT, "--users", "1", "--at", "2s", "--cut", "0.1%", "--silent"),

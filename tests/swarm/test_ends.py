@@ -240,6 +240,29 @@ def test_an_interrupt_while_workers_are_awaited_is_one_line(swarm: Swarm) -> Non
     assert "Got quit message from master" in worker.err, str(worker)
 
 
+QUITS_AT_ONCE = """
+from locust import events
+from sioload import SocketIOUser
+
+class Nobody(SocketIOUser):
+    pass
+
+@events.init.add_listener
+def listen(environment, runner, **_):
+    events.worker_connect.add_listener(lambda client_id, **_: runner.send_message("quit", None, client_id))
+"""
+
+
+@scene
+def test_a_worker_that_is_told_to_quit_while_locust_makes_it_does(swarm: Swarm) -> None:
+    """It waited until it missed its master: Locust ends what it has begun by then, and goes on."""
+    (swarm.folder / "quits.py").write_text(QUITS_AT_ONCE)
+    ports = serverkit.swarm_ports()
+    swarm.start(["-f", "quits.py", "--master", "--headless", "--expect-workers", "2", *ports])
+    worker = swarm.start(["-f", "quits.py", "--worker", *ports])
+    assert worker.wait(30) == 0, str(worker)
+
+
 @pytest.mark.parametrize("kind", [["--processes", "2"], ["--master"]])
 def test_a_masters_port_that_is_taken_is_told_before_any_load(tmp_path: Path, kind: list[str]) -> None:
     with serverkit.socket.create_server(("127.0.0.1", 0)) as other:
@@ -269,7 +292,7 @@ def test_a_class_that_every_process_refuses_is_told_once(tmp_path: Path) -> None
         "from sioload import SocketIOUser\nclass Typo(SocketIOUser):\n    options = {'transport': []}\n"
     )
     load = ["--host", "http://127.0.0.1:1", "--headless", "-t", "1s", "--processes", "2"]
-    done = serverkit.run_locust(["-f", "typo.py", *load, *Swarm.swarm_port()], cwd=tmp_path)
+    done = serverkit.run_locust(["-f", "typo.py", *load, *serverkit.swarm_ports()], cwd=tmp_path)
     assert done.code == 2, done.text
     assert done.err.count("option 'transport' is unknown (nearest: 'transports')") == 1, done.text
 
