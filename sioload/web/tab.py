@@ -18,6 +18,7 @@ from sioload.report.course import to_come
 from sioload.report.summary import users_text
 from sioload.report.words import counted
 from sioload.web.live import Live, Look
+from sioload.web.view import doubts
 
 KEY: Final = "socketio"
 TITLE: Final = "Socket.IO"
@@ -107,9 +108,8 @@ def table(
         final: the test is over; before that, a ledger with open emits is no fault.
         phase: the one that is on, and the seconds that it goes on for.
     """
-    faults = [{"kind": "UNTRUSTED", "notes": reason} for reason in report["untrusted"] if final]
-    rows = [
-        *faults,
+    rows: list[dict[str, Json]] = [
+        *({"kind": "UNTRUSTED", "notes": reason} for reason in doubts(report, final=final)),
         *_phases(report, phase),
         *_users(report, final=final),
         *_checks(report),

@@ -20,6 +20,12 @@ from sioload.web.live import Look
 _BAND: Final = ("name", "start_s", "end_s")
 
 
+def doubts(report: Mapping[str, Json], *, final: bool) -> list[str]:
+    """Why the figures can't be trusted, as far as that is known: before the end, which workers are lost."""
+    known: list[str] = report["untrusted"] if final else report["untrusted"][: report["workers"]["lost"]]
+    return known
+
+
 def facts(look: Look) -> dict[str, Json]:
     """What the templates show."""
     report = look.report
@@ -34,6 +40,7 @@ def facts(look: Look) -> dict[str, Json]:
     return {
         "report": report,
         "final": look.final,
+        "doubts": doubts(report, final=look.final),
         "state": look.state,
         "users": look.users,
         "failures": sum(event["failures"] for event in events),

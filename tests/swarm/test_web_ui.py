@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import threading
 import time
 import urllib.parse
@@ -9,7 +10,7 @@ import urllib.request
 from typing import Any
 
 import serverkit
-from swarmkit import Counts, Swarm, scene, web_counts
+from swarmkit import USERS, Counts, Swarm, scene, web_counts
 
 
 class WebUi:
@@ -125,6 +126,23 @@ def test_who_looks_while_a_test_ends_sees_no_worker_lost(swarm: Swarm) -> None:
     stop.join()
     assert seen["final"] is False and seen["untrusted"] == [] and seen["workers"]["lost"] == 0
     assert sum(seen["connections"]["current"].values()) == 10, str(web.process)
+
+
+@scene
+def test_a_worker_that_is_lost_stands_in_the_tab_while_the_run_goes_on(swarm: Swarm) -> None:
+    ports = swarm.swarm_port()
+    web = WebUi(swarm, "--master", "--expect-workers", "2", *ports)
+    workers = [swarm.start(["-f", USERS, "--worker", *ports]) for _ in range(2)]
+    web.start(2)
+    web.process.wait_for(serverkit.SPAWNED, 20)
+    workers[0].popen.kill()
+    lost = web.process.wait_for(r"worker \S+ was lost", 30)[0]
+    time.sleep(3)  # until what is shown is made anew
+    (tab,) = serverkit.http_json(f"{web.url}/stats/requests")["extended_stats"]
+    told = [row["notes"] for row in tab["data"] if row["kind"] == "UNTRUSTED"]
+    assert len(told) == 1 and lost in told[0], told
+    with urllib.request.urlopen(f"{web.url}/sioload/", timeout=30) as page:
+        assert f"can't be trusted: {told[0]}" in html.unescape(page.read().decode())
 
 
 READERS = """
