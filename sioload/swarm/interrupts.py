@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import signal
 import termios
 from collections.abc import Callable, Iterable
@@ -77,7 +76,7 @@ class Interrupts:
             gevent.spawn(self._hurry)
         else:
             self.restore()
-            os.kill(os.getpid(), signal.SIGINT)
+            get_hub().loop.run_callback(self._main.throw, KeyboardInterrupt())
 
     def _heeded(self) -> bool:
         """Whether an earlier signal began an end that isn't over, or may yet."""

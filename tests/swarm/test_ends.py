@@ -227,6 +227,28 @@ def test_an_interrupt_while_the_locustfile_is_imported_is_one_line(swarm: Swarm)
 
 
 @scene
+def test_an_interrupt_that_waits_for_nothing_more_leaves_no_traceback(swarm: Swarm) -> None:
+    file = swarm.folder / "lingers.py"
+    file.write_text(
+        "import sys, gevent\nfrom locust import constant, events, task\nfrom sioload import SocketIOUser\n"
+        "class Quiet(SocketIOUser):\n    wait_time = constant(1)\n    @task\n    def rest(self): ...\n"
+        "@events.quitting.add_listener\n"
+        "def linger(**_):\n    print('lingers', file=sys.stderr)\n    gevent.sleep(60)\n"
+    )
+    found = args(swarm)
+    found[1] = file
+    process = swarm.start(found)
+    process.wait_for(serverkit.SPAWNED, 20)
+    process.signal(signal.SIGINT)
+    process.wait_for("lingers", 20)
+    for _ in range(2):
+        process.signal(signal.SIGINT)
+        time.sleep(0.5)  # two at once are one
+    assert process.wait(20) in (130, -signal.SIGINT), str(process)
+    assert "sioload: interrupted" in process.err and "Traceback" not in process.err, str(process)
+
+
+@scene
 def test_an_interrupt_while_workers_are_awaited_is_one_line(swarm: Swarm) -> None:
     """And those that have come don't wait for their master until they miss it."""
     ports = serverkit.swarm_ports()
