@@ -42,22 +42,22 @@ def counted_since(now: Mapping[K, int], earlier: Mapping[K, int], other: K) -> d
     return {name: more for name, n in now.items() if (more := n - before.get(name, 0))}
 
 
-def normalise(text: str) -> str:
+def normalise(text: str, length: int = _MESSAGE_LENGTH) -> str:
     """An error message as the name of a failure: one line, short, and equal for equal faults.
 
     Ids, session ids, long numbers (ephemeral ports, addresses) and the queries of URLs become placeholders;
-    control characters become spaces; the result has at most 120 characters.
+    control characters become spaces; the result has at most 120 characters, or as many as are given.
     """
-    return _normalise(text[: 3 * _MESSAGE_LENGTH])
+    return _normalise(text[: 3 * length], length)
 
 
 @lru_cache(maxsize=1024)
-def _normalise(text: str) -> str:
+def _normalise(text: str, length: int) -> str:
     text = " ".join(_CONTROL.sub(" ", text).split())
     for pattern, placeholder in _PLACEHOLDERS:
         text = pattern.sub(placeholder, text)
-    if len(text) > _MESSAGE_LENGTH:
-        text = text[: _MESSAGE_LENGTH - 3].rstrip() + "..."
+    if len(text) > length:
+        text = text[: length - 3].rstrip() + "..."
     return text or "(no message)"
 
 

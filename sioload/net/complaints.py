@@ -13,6 +13,8 @@ logger = logging.getLogger(__name__)
 
 #: Distinct faults that are logged in one run.
 COMPLAINTS: Final = 50
+#: Characters of one: its remedy stands at the end.
+WHOLE: Final = 400
 #: Seconds in which users that give up are counted before they are told of, at first and at most.
 SOON, LATER = 1.0, 60.0
 
@@ -35,7 +37,7 @@ class Complaints:
 
     def say(self, text: str, where: str = "the failures table counts it") -> None:
         """Log a fault, unless it was logged in this run; `where` more is to be seen of it."""
-        text = normalise(text)
+        text = normalise(text, WHOLE)
         if text not in self._said and len(self._said) < COMPLAINTS:
             self._said.add(text)
             logger.error("sioload: %s (said once; %s)", text, where)
@@ -46,7 +48,7 @@ class Complaints:
         Args:
             text: of which class it was, and why: "of Chat gave up: dial: connection refused".
         """
-        text = normalise(text)
+        text = normalise(text, WHOLE)
         if not self._gave_up:
             self._timer = self._deadlines.at(perf_counter() + self._pause, self._tell)
             self._pause = min(2 * self._pause, LATER)

@@ -119,6 +119,16 @@ def test_a_host_may_be_a_property(target: serverkit.Server, tmp_path: Path) -> N
     assert found["host"] == "" and found["ledger"]["acked"] == 1
 
 
+def test_a_host_that_cannot_be_used_is_told_with_its_remedy(tmp_path: Path) -> None:
+    """Also where it isn't known before load, and longer than a row's message may be."""
+    (tmp_path / "locustfile.py").write_text(EACH_ITS_OWN)
+    args = ["-f", "locustfile.py", "--headless", "-t", "2s"]
+    done = serverkit.run_locust(args, cwd=tmp_path, env={"TARGET": "http://127.0.0.1:9/app"})
+    assert done.code == 1, done.text
+    (told,) = [line for line in done.err.splitlines() if "users of Spread can't start" in line]
+    assert "has a path: " in told and "the server's own path as the option path (said once" in told, told
+
+
 NOWHERE = """
 import os
 from locust import constant, task
