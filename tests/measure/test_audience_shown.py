@@ -120,8 +120,7 @@ def test_the_history_has_reach_and_spread(swarm: Swarm) -> None:
     history.feed(2.0, swarm.figures(), 5)
     history.feed(3.0, swarm.figures(), 5)
     assert reach_series(history.points, NAME) == [None, 97.917, None]
-    number = history.number(SPREAD, NAME)
-    assert number is not None
+    number = history.rows.index((SPREAD, NAME))
     assert row_series(history.points, number)["times"]["max"][1] == pytest.approx(100, rel=0.05)
     joined = history.points[1].joined(history.points[2])
     assert joined.heard == {NAME: (48, 47)}

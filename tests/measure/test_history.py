@@ -39,8 +39,6 @@ def test_a_point_holds_what_came_since_the_last_one() -> None:
     assert cell_of(second) == (3, 1)
     assert second.cells[0].times[STATS.index("p50")] == pytest.approx(20, rel=0.04)
     assert history.rows == [("CALL", "echo")]
-    assert history.number("CALL", "echo") == 0
-    assert history.number("CALL", "other") is None
 
 
 def test_a_row_that_stands_still_takes_no_room() -> None:
