@@ -95,34 +95,13 @@ def _head(conversation: Conversation, expressions: Expressions, body: Sequence[s
     yield '"""'
     yield ""
     text = "\n".join(body)
+    several, within, long = (f"{name}(" in text for name in ("first_of", "as_text", "length_of"))
     if any(feed.whole for feed in conversation.feeds):
         expressions.imports.update(("json", "pathlib"))
-    several, within, long = (f"{name}(" in text for name in ("first_of", "as_text", "length_of"))
     if within:
         expressions.imports.add("json")
-    modules = sorted(expressions.imports & {*_STANDARD})
-    paths = "pathlib" in expressions.imports
-    typed = ["from typing import Any"] if several or within or long or "Any" in text else []
-    quoting = [name for name in ("quote", "urlencode") if name in expressions.imports]
-    standard = [
-        *(f"import {name}" for name in modules),
-        *(["from pathlib import Path"] if paths else []),
-        *typed,
-        *([f"from urllib.parse import {', '.join(quoting)}"] if quoting else []),
-    ]
-    yield from [*standard, ""] if standard else []
-    parts = [name for name in ("between", "constant", "task") if f"{name}(" in text or f"@{name}" in text]
-    if "msgpack" in expressions.imports:
-        yield "import msgpack  # type: ignore[import-untyped]"
-    yield f"from locust import {', '.join(parts)}"
-    if "StopUser" in text:
-        yield "from locust.exception import StopUser"
-    ours = ["Phases"] if conversation.phases else []
-    ours.append("SocketIOUser")
-    if any(not feed.whole for feed in conversation.feeds):
-        ours.append("feed")
-    ours += [name for name, found in (("on", "@on("), ("stamp", "stamp()")) if found in text]
-    yield f"from sioload import {', '.join(ours)}"
+    typed = several or within or long or "Any" in text
+    yield from _imports(conversation, expressions, text, typed=typed)
     if expressions.constants or conversation.feeds:
         yield ""
     for feed in conversation.feeds:
@@ -147,6 +126,34 @@ def _head(conversation: Conversation, expressions: Expressions, body: Sequence[s
         yield '    """A value within a text, as JavaScript has it."""'
         yield '    written = json.dumps(value, ensure_ascii=False, separators=(",", ":"))'
         yield "    return value if isinstance(value, str) else written"
+
+
+def _imports(
+    conversation: Conversation, expressions: Expressions, text: str, *, typed: bool
+) -> Iterator[str]:
+    """The imports of a module whose classes are this text."""
+    modules = sorted(expressions.imports & {*_STANDARD})
+    paths = "pathlib" in expressions.imports
+    quoting = [name for name in ("quote", "urlencode") if name in expressions.imports]
+    standard = [
+        *(f"import {name}" for name in modules),
+        *(["from pathlib import Path"] if paths else []),
+        *(["from typing import Any"] if typed else []),
+        *([f"from urllib.parse import {', '.join(quoting)}"] if quoting else []),
+    ]
+    yield from [*standard, ""] if standard else []
+    parts = [name for name in ("between", "constant", "task") if f"{name}(" in text or f"@{name}" in text]
+    if "msgpack" in expressions.imports:
+        yield "import msgpack  # type: ignore[import-untyped]"
+    yield f"from locust import {', '.join(parts)}"
+    if "StopUser" in text:
+        yield "from locust.exception import StopUser"
+    ours = ["Phases"] if conversation.phases else []
+    ours.append("SocketIOUser")
+    if any(not feed.whole for feed in conversation.feeds):
+        ours.append("feed")
+    ours += [name for name, found in (("on", "@on("), ("stamp", "stamp()")) if found in text]
+    yield f"from sioload import {', '.join(ours)}"
 
 
 def _load(conversation: Conversation) -> Iterator[str]:

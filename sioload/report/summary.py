@@ -7,7 +7,7 @@ import io
 import os
 import textwrap
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TextIO
 
 from sioload.measure.health import LIMITED, UNJUDGED
@@ -67,18 +67,9 @@ def summary_text(
     searched = "capacity" in report
     if not searched:
         lines += ["", *_table(report["events"], width)]
-    for event in [] if searched else report["events"]:
-        more = []
-        if event["service_ms"] is not None:
-            more.append(f"service p99 {ms(event['service_ms']['p99'])} ms")
-        if event.get("clock_error_ms"):
-            more.append(f"clocks agree within {ms(event['clock_error_ms'])} ms")
-        if event["skipped"]:
-            more.append(f"{counted(event['skipped'], 'start')} skipped")
-        if event["unfinished"]:
-            more.append(f"{event['unfinished']} unfinished (ended with their user)")
-        for text in more:
-            lines += wrapped("", f"{event['type']} {event['name']}: {text}", width)
+        for event in report["events"]:
+            for text in _notes(event):
+                lines += wrapped("", f"{event['type']} {event['name']}: {text}", width)
     lines += _phases(report["phases"], width)
     for told in drill.lines(report.get("drill", ())):
         lines += ["", *_labelled("drill", told, width)]
@@ -90,11 +81,7 @@ def summary_text(
     opened = "{opened} opened, {upgraded} upgraded".format(**report["connections"])
     lines += _labelled("connections", opened + (f"; closed: {closed}" if closed else ""), width)
     for counts in report["delivery"]:
-        text = "{name}: {received} of {expected} received, {lost} lost, {duplicated} duplicated, " \
-               "{reordered} reordered, {reconnect_gaps} missed while reconnecting; " \
-               "{receivers} fell silent behind others"  # fmt: skip
-        receivers = counted(counts["behind"], "receiver")
-        lines += _labelled("delivery", text.format(**counts, receivers=receivers), width)
+        lines += _labelled("delivery", _delivery_text(counts), width)
     if report["delivery"]:
         lines += _labelled("", UNSEEN, width)
     for heard in report.get("audience", ()):
@@ -113,6 +100,18 @@ def summary_text(
         lines += ["", *_labelled("capacity", report["capacity"]["summary"], width)]
     lines += ["", *_end_lines(report, width, colour, files)]
     return "\n".join(lines) + "\n"
+
+
+def _notes(event: Mapping[str, Json]) -> Iterator[str]:
+    """What is told of a row beside the table."""
+    if event["service_ms"] is not None:
+        yield f"service p99 {ms(event['service_ms']['p99'])} ms"
+    if event.get("clock_error_ms"):
+        yield f"clocks agree within {ms(event['clock_error_ms'])} ms"
+    if event["skipped"]:
+        yield f"{counted(event['skipped'], 'start')} skipped"
+    if event["unfinished"]:
+        yield f"{event['unfinished']} unfinished (ended with their user)"
 
 
 def ran(report: Mapping[str, Json]) -> str:
@@ -205,6 +204,14 @@ def users_text(users: Mapping[str, int], *, final: bool = True) -> str:
     if users["left"]:
         parts.append(f"{users['left']} left by themselves (StopUser)")
     return "; ".join(parts)
+
+
+def _delivery_text(counts: Mapping[str, Json]) -> str:
+    return (
+        "{name}: {received} of {expected} received, {lost} lost, {duplicated} duplicated, "
+        "{reordered} reordered, {reconnect_gaps} missed while reconnecting; "
+        "{receivers} fell silent behind others"
+    ).format(**counts, receivers=counted(counts["behind"], "receiver"))
 
 
 def _audience_lines(heard: Mapping[str, Json], width: int) -> list[str]:

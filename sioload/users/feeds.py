@@ -11,7 +11,7 @@ import dis
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import CodeType
 from typing import Any, Final, Literal, Protocol, cast
@@ -344,18 +344,23 @@ def check_places(cls: type) -> None:
         FeedError: one of its methods does.
     """
     for base in cls.__mro__:
-        if base.__module__.partition(".")[0] not in ("sioload", "locust", "builtins"):
-            for name, value in vars(base).items():
-                code, known = getattr(value, "__code__", None), getattr(value, "__globals__", {})
-                for before, then in _pairs(code) if code is not None else ():
-                    if known.get(then) is feed or (
-                        then == "feed" and known.get(before) is sys.modules["sioload"]
-                    ):
-                        raise FeedError(f"feed() is called in {base.__name__}.{name}: call it {_WHERE}")
-                    if then == "take" and isinstance(known.get(before), Feed):
-                        known[before].use("take")
-                    if before == "next" and isinstance(known.get(then), Feed):
-                        known[then].use("next")
+        if base.__module__.partition(".")[0] in ("sioload", "locust", "builtins"):
+            continue
+        for name, value in vars(base).items():
+            code = getattr(value, "__code__", None)
+            if code is not None:
+                _check_method(f"{base.__name__}.{name}", code, getattr(value, "__globals__", {}))
+
+
+def _check_method(name: str, code: CodeType, known: Mapping[object, Any]) -> None:
+    """One method of them; `known` are the names of its module."""
+    for before, then in _pairs(code):
+        if known.get(then) is feed or (then == "feed" and known.get(before) is sys.modules["sioload"]):
+            raise FeedError(f"feed() is called in {name}: call it {_WHERE}")
+        if then == "take" and isinstance(known.get(before), Feed):
+            known[before].use("take")
+        if before == "next" and isinstance(known.get(then), Feed):
+            known[then].use("next")
 
 
 def _pairs(code: CodeType) -> Iterator[tuple[object, object]]:
