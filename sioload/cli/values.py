@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,21 @@ import orjson
 
 from sioload.durations import seconds_of
 from sioload.engineio.urls import bare, parse_url
-from sioload.errors import CheckError, PhaseError
+from sioload.errors import UsageError
 from sioload.load.phases import parse_phases
 from sioload.options import MAX_RATE, TOKEN
 from sioload.plain import Json
 from sioload.report.changes import parse_change
 from sioload.report.checks import Check, parse
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """What can't be understood is a value that isn't taken, for the reason that is told."""
+    try:
+        yield
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def json_value(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
@@ -68,10 +78,8 @@ def rate(ctx: click.Context, param: click.Parameter, value: str) -> float | None
 def phases(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> Sequence[str]:
     """Phases that can be parsed, as they were given."""
     if value:
-        try:
+        with _refusing():
             parse_phases(value)
-        except PhaseError as error:
-            raise click.BadParameter(str(error)) from error
     return value
 
 
@@ -169,20 +177,16 @@ def writable(ctx: click.Context, param: click.Parameter, value: str | None) -> s
 
 def checks(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> Sequence[str]:
     """Checks, as they were given; all of them can be parsed."""
-    for text in value:
-        try:
+    with _refusing():
+        for text in value:
             parse(text)
-        except CheckError as error:
-            raise click.BadParameter(str(error)) from error
     return value
 
 
 def changes(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> Sequence[tuple[Check, bool]]:
     """Changes that are too much, parsed."""
-    try:
+    with _refusing():
         return [parse_change(text) for text in value]
-    except CheckError as error:
-        raise click.BadParameter(str(error)) from error
 
 
 def assignments(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> dict[str, Json]:

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from sioload.plain import Json
 from sioload.report.servers import shown, shown_total, titled
-from sioload.report.words import in_unit, three_digits
+from sioload.report.words import counted, in_unit, three_digits
 
 _WEB: Final = Path(__file__).parents[1] / "web"
 STATIC: Final = _WEB / "static"
@@ -49,7 +49,14 @@ _jinja = Environment(
     loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
 )
 _jinja.filters.update(
-    number=number, ms=ms, size=size, span=span, measure=shown, total=shown_total, titled=titled
+    number=number,
+    ms=ms,
+    size=size,
+    span=span,
+    counted=counted,
+    measure=shown,
+    total=shown_total,
+    titled=titled,
 )
 
 
