@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from sioload.importing.confiding import shown
 from sioload.importing.conversation import FIRST, LAST, Capture, Emit, Match, Path, Request, Variable
+from sioload.importing.expressions import ANY
 from sioload.importing.fields import mapping, text_of
 from sioload.importing.layout import said
 from sioload.importing.settings import Leave
@@ -75,7 +76,7 @@ def _take(
     several = _several(answer)
     for spec in _specs(answer.get("match")):
         path = None if spec.keys() & _OTHERWISE else _path(spec, whole, listed, several)
-        if path is None or "value" not in spec:
+        if path is None or ANY in path or "value" not in spec:
             left("match", spec)
         else:
             value = templates.value(spec["value"])
@@ -117,7 +118,7 @@ def _path(spec: Mapping[str, Json], whole: str, listed: bool, several: bool | No
     """
     path = json_path(spec.get("json", whole))
     if path is None or not listed or several or path[:1] != (0,):
-        return path
+        return None if listed and path is not None and path[:1] == (ANY,) else path
     return path[1:] if several is False else (FIRST, *path[1:])
 
 

@@ -29,6 +29,8 @@ from sioload.importing.names import Names
 LONG: Final = 46
 #: Ends the path to how long a list or a text is; an object may have a field of that name.
 LENGTH: Final = -3
+#: Stands in a path for each item of a list.
+ANY: Final = -4
 #: And keys of objects.
 _KEY: Final = 30
 #: Values that are nested more deeply, too.

@@ -31,7 +31,7 @@ from sioload.importing.conversation import (
     records_in,
     steps_of,
 )
-from sioload.importing.expressions import Expressions
+from sioload.importing.expressions import ANY, Expressions
 from sioload.importing.layout import Node, call, lines, quoted, said
 
 #: How Locust's client calls what it can do; other methods go through `request`.
@@ -207,7 +207,13 @@ class Statements:
             yield f"{self._place(capture.name)} = {self._part('answer', capture.path)}", None
 
     def _part(self, answer: str, path: Path) -> str:
-        """What stands in an answer at a path."""
+        """What stands in an answer at a path; of several places, one by chance."""
+        if ANY in path:
+            place = path.index(ANY)
+            self._expressions.imports.add("random")
+            within, several = self._expressions.path(path[place + 1 :]), self._part(answer, path[:place])
+            several = f"[each{within} for each in {several}]" if within else several
+            return f"random.choice({several})"
         if path[:1] == (FIRST,):
             return f"first_of({answer}){self._expressions.path(path[1:])}"
         return answer + self._expressions.path(path)
@@ -286,7 +292,7 @@ class Statements:
     def _captured(self, capture: Capture) -> Iterator[tuple[str, Node | None]]:
         place = self._place(capture.name)
         if not capture.pattern:
-            yield f"{place} = answer{self._expressions.path(capture.path)}", None
+            yield f"{place} = {self._part('answer', capture.path)}", None
             return
         self._expressions.imports.add("re")
         yield (

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from sioload.importing.conversation import At, Item, Joined, Made, Object, Path, Value, Variable
-from sioload.importing.expressions import LENGTH
+from sioload.importing.expressions import ANY, LENGTH
 from sioload.importing.origins import joined
 from sioload.plain import Json
 
@@ -110,10 +110,13 @@ def path_of(code: str) -> Path:
 
 
 def json_path(expression: object) -> Path | None:
-    """`$.a[0].b` as keys; None for what asks for more than one place."""
+    """`$.a[0].b` as keys; None for what asks for more than one place, but for those of one list (`[*]`)."""
     if not isinstance(expression, str) or not expression.startswith("$"):
         return None
     rest = expression[1:].strip()
+    if rest.count("[*]") == 1:
+        before, after = (json_path(f"${part}") for part in rest.split("[*]"))
+        return None if before is None or after is None else (*before, ANY, *after)
     if not re.fullmatch(rf"(?:{_PART.pattern})*", rest):
         return None
     return tuple(

@@ -66,6 +66,10 @@ PEERS: dict[str, Peer] = {
         [("/", "ask", [5]), ("/", "use", ["answer-1"])],
         code=('reply="answer"', "where=lambda *args: args[-1] == {"),
     ),
+    "one-of-several": Peer(
+        [("/", "ask", [{"rooms": [{"id": 5}]}]), ("/", "use", [5])],
+        code=('random.choice([each["id"] for each in first_of(answer)["got"]["rooms"]])',),
+    ),
     "response-by-text": Peer(
         [("/", "text", ["1"]), ("/", "after", [])],
         code=('"well" in str(args[-1])',),

@@ -155,6 +155,24 @@ def test_a_connection_that_may_not_upgrade_has_one_transport(tmp_path, capsys, g
     assert "Left out:" not in capsys.readouterr().out
 
 
+def test_one_of_several_places_is_taken_by_chance(tmp_path, capsys):
+    captures = (
+        "[{json: '$[*].id', as: a}, {json: '$.x[*]', as: b}, {json: '$[*].y[*]', as: c}, {json: $..z, as: d}]"
+    )
+    flow = (
+        f"{{get: {{url: /rooms, capture: {captures}, match: {{json: '$[*].ok', value: true}}}}}}, "
+        "{emit: [x, '{{ a }}', '{{ b }}'], acknowledge: {capture: {json: '$[*].id', as: e}}}"
+    )
+    script = imported_text(tmp_path, f"{HEAD}scenarios: [{{engine: socketio, flow: [{flow}]}}]\n")
+    assert "a = random.choice([each['id'] for each in answer])" in script.body("user")
+    assert "b = random.choice(answer['x'])" in script.body("user")
+    left = capsys.readouterr().out.partition("Left out:")[2].partition("Wrote")[0]
+    assert re.findall(r"(\w+) \{'json': '(\S+)'", left) == [
+        ("match", "$[*].ok"), ("capture", "$[*].y[*]"), ("capture", "$..z"), ("capture", "$[*].id"),
+    ]  # fmt: skip
+    assert faults(tmp_path / "out") == ""
+
+
 def test_a_length_is_that_of_a_list_or_a_text_or_a_field_of_an_object(tmp_path, capsys):
     flow = "{emit: [x, '{{ words.length }}', '{{ words.lengthy }}', '{{ a.b.length }}']}"
     variables = "  variables: {words: [[a, b]]}\n"
