@@ -200,19 +200,30 @@ class Origins:
             return self.column(value, key or "id")
         if looks_random(value):
             return self.column(value, key)
-        if _NAME.fullmatch(value):  # of a room, such as item:4711
-            sources = [self._heard.get(int(part)) for part in _DIGITS.findall(value)]
-            if any(sources):
-                parts: list[Value] = [*_DIGITS.split(value)]
-                parts[1::2] = [
-                    part if source is None else self._variable(source)
-                    for part, source in zip(parts[1::2], sources, strict=True)
-                ]
-                return joined(parts)
+        numbered = self._numbered(value)
+        if numbered is not None:
+            return numbered
         told = without_secrets(value, self._told)
         if told == value:
             self._own.add(value)
         return told
+
+    def named(self, event: str) -> Value:
+        """The name of an event, with the origin of what the server said in it."""
+        found = self._within(event) or self._numbered(event)
+        return event if found is None else found
+
+    def _numbered(self, value: str) -> Value | None:
+        """A name with a known number inside, such as that of the room item:4711."""
+        sources = [self._heard.get(int(part)) for part in _DIGITS.findall(value)]
+        if not any(sources) or not _NAME.fullmatch(value):
+            return None
+        parts: list[Value] = [*_DIGITS.split(value)]
+        parts[1::2] = [
+            part if source is None else self._variable(source)
+            for part, source in zip(parts[1::2], sources, strict=True)
+        ]
+        return joined(parts)
 
     def _told(self, secret: str, key: str) -> Value:
         source = self._heard.get(secret)

@@ -264,7 +264,7 @@ def _shape(step: Step) -> tuple[object, ...]:
     """What makes two steps the same, whatever they say."""
     match step:
         case Emit():
-            return ("emit", step.client, step.namespace, step.event, step.how, step.reply)
+            return ("emit", step.client, step.namespace, step.event, str(step.asked), step.how, step.reply)
         case Request():
             return ("request", step.method, step.name or str(step.url).partition("?")[0])
         case Connect():

@@ -276,7 +276,9 @@ class _Understanding:
         client = self._client[id(session)]
         if kind == Type.EVENT:
             event, args = str(data[0]), list(data[1:])
-            step = Emit(event, [], namespace, client)
+            asked = self._origins.named(event)
+            step = Emit(name_of(asked, "") or event, [], namespace, client)
+            step.asked = None if asked == event else asked
             step.args = [self._origins.value(arg, "", said.at, is_login(event)) for arg in args]
             if is_login(event):
                 step.args = [self._confided(arg) for arg in step.args]

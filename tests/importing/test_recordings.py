@@ -326,6 +326,25 @@ def test_the_id_of_a_session_of_2_x_is_sent_as_its_own(servers, tmp_path):
     assert [text for text in texts if "echo" in text][:1] == [f'42["echo",{{"me":"{sid}"}}]']
 
 
+def test_an_event_may_be_called_what_the_server_said():
+    """Of another user's room, nobody listens to the recorded one's name."""
+    script = script_of(
+        joined(
+            0.0,
+            (0.1, "send", '420["join"]'),
+            (0.2, "receive", '430[{"roomId":"r-1a2b3c4d","seat_id":4711}]'),
+            *((1.0 + n, "send", f'42["typing:r-1a2b3c4d",{n}]') for n in range(3)),
+            (5.0, "send", '42["seat:4711:left"]'),
+            (6.0, "send", '42["typing:r-9z8y7x6w",1]'),
+        )
+    )
+    body = script.body("conversation")
+    room = spelt("self.sio.emit(f'typing:{self.room_id}', item, name='typing:[...]')")
+    assert "for item in [0, 1, 2]:" in body and room in body
+    assert spelt("self.sio.emit(f'seat:{self.seat_id}:left', name='seat:[...]:left')") in body
+    assert "self.sio.emit('typing:r-9z8y7x6w', 1)" in body
+
+
 def test_an_ack_belongs_to_the_session_whose_id_it_has():
     """Ids begin anew after a reload: the ack of the second page was taken for that of the first's."""
     lost = opened(0.0, "one", (1.0, "send", '420["first",1]'), (1.2, "receive", '425["ask"]'))
