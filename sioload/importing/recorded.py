@@ -240,6 +240,7 @@ class _Understanding:
             step.notes.append(
                 "The recording gave each namespace an auth of its own; this is that of the first."
             )
+            self._conversation.left_out.append("auth of further namespaces: all have that of the first")
         first = self._lanes[client][0] is session
         if first:  # now, for what is in its query can't come from what was said later
             self._options[client] = self._options_of(session)

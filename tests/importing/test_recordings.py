@@ -326,6 +326,18 @@ def test_the_id_of_a_session_of_2_x_is_sent_as_its_own(servers, tmp_path):
     assert [text for text in texts if "echo" in text][:1] == [f'42["echo",{{"me":"{sid}"}}]']
 
 
+def test_an_auth_that_a_further_namespace_has_is_named(tmp_path, capsys):
+    frames = (
+        (0.0, "receive", '0{"sid":"s"}'), (0.1, "send", '40{"name":"ann"}'), (0.2, "receive", '40{"sid":"n"}'),
+        (0.3, "send", '40/chat,{"name":"bob"}'), (0.4, "receive", '40/chat,{"sid":"m"}'),
+        (1.0, "send", '42/chat,["a"]'),
+    )  # fmt: skip
+    (tmp_path / "a.har").write_text(json.dumps({"log": {"entries": [socket(4, 0.0, *frames)]}}))
+    assert main(["import", str(tmp_path / "a.har"), "-o", str(tmp_path / "out")]) == 0
+    left = capsys.readouterr().out.partition("Left out:")[2]
+    assert "\n  auth of further namespaces: all have that of the first\n" in left
+
+
 def test_an_event_may_be_called_what_the_server_said():
     """Of another user's room, nobody listens to the recorded one's name."""
     script = script_of(
