@@ -209,8 +209,9 @@ class Origins:
         return told
 
     def named(self, event: str) -> Value:
-        """The name of an event, with the origin of what the server said in it."""
-        found = self._within(event) or self._numbered(event)
+        """The name of an event, with the origin of what the server said in it; words are nobody's own."""
+        known = any(text in event and re.search("[0-9]", text) for text, _ in self._texts)
+        found = (self._within(event) if known else None) or self._numbered(event)
         return event if found is None else found
 
     def _numbered(self, value: str) -> Value | None:

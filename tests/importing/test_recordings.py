@@ -328,9 +328,9 @@ def test_the_id_of_a_session_of_2_x_is_sent_as_its_own(servers, tmp_path):
 
 def test_an_auth_that_a_further_namespace_has_is_named(tmp_path, capsys):
     frames = (
-        (0.0, "receive", '0{"sid":"s"}'), (0.1, "send", '40{"name":"ann"}'), (0.2, "receive", '40{"sid":"n"}'),
-        (0.3, "send", '40/chat,{"name":"bob"}'), (0.4, "receive", '40/chat,{"sid":"m"}'),
-        (1.0, "send", '42/chat,["a"]'),
+        (0.0, "receive", '0{"sid":"s"}'), (0.1, "send", '40{"name":"ann"}'),
+        (0.2, "receive", '40{"sid":"n"}'), (0.3, "send", '40/chat,{"name":"bob"}'),
+        (0.4, "receive", '40/chat,{"sid":"m"}'), (1.0, "send", '42/chat,["a"]'),
     )  # fmt: skip
     (tmp_path / "a.har").write_text(json.dumps({"log": {"entries": [socket(4, 0.0, *frames)]}}))
     assert main(["import", str(tmp_path / "a.har"), "-o", str(tmp_path / "out")]) == 0
@@ -344,7 +344,8 @@ def test_an_event_may_be_called_what_the_server_said():
         joined(
             0.0,
             (0.1, "send", '420["join"]'),
-            (0.2, "receive", '430[{"roomId":"r-1a2b3c4d","seat_id":4711}]'),
+            (0.2, "receive", '430[{"roomId":"r-1a2b3c4d","seat_id":4711,"channel":"dashboard"}]'),
+            (0.5, "send", '42["dashboard:open"]'),
             *((1.0 + n, "send", f'42["typing:r-1a2b3c4d",{n}]') for n in range(3)),
             (5.0, "send", '42["seat:4711:left"]'),
             (6.0, "send", '42["typing:r-9z8y7x6w",1]'),
@@ -355,6 +356,7 @@ def test_an_event_may_be_called_what_the_server_said():
     assert "for item in [0, 1, 2]:" in body and room in body
     assert spelt("self.sio.emit(f'seat:{self.seat_id}:left', name='seat:[...]:left')") in body
     assert "self.sio.emit('typing:r-9z8y7x6w', 1)" in body
+    assert 'self.sio.emit("dashboard:open")' in script.text, "a word is nobody's own"
 
 
 def test_an_ack_belongs_to_the_session_whose_id_it_has():
