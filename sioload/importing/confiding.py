@@ -20,9 +20,11 @@ class Secrets(dict[str, str]):
 
     def column(self, text: str, key: str, whole: bool = False) -> Value:
         """The column with this secret, as a `whole` number or as a text."""
-        name = identifier(key)
+        base = name = identifier(key)
+        number = 2
         while self.get(name, text) != text:
-            name += "_2"
+            name = f"{base}_{number}"
+            number += 1
         self[name] = text
         return Column(self.feed, name, whole)
 

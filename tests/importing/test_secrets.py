@@ -71,3 +71,12 @@ def test_a_secret_within_a_text_of_a_script_is_in_the_account(tmp_path, capsys, 
         (account,) = csv.DictReader(file)
     assert account[column] in ("S3cret-9x", "S3cret-8y") and "S3cret-9x" in account.values()
     assert eval(script.sent[0].data, {"self": type("User", (), {"account": account})}) == text  # noqa: S307
+
+
+def test_secrets_of_one_key_have_columns_that_are_counted(tmp_path, capsys):
+    """The third password was password_2_2."""
+    flow = ", ".join(f"{{emit: [x, {{password: geheim-{n}}}]}}" for n in (1, 2, 3, 2))
+    imported_text(tmp_path, f"{HEAD}scenarios: [{{engine: socketio, flow: [{flow}]}}]\n")
+    rows = (tmp_path / "out" / "accounts.csv").read_text().splitlines()
+    assert rows == ["password,password_2,password_3", "geheim-1,geheim-2,geheim-3"]
+    assert "secrets: password, password_2, password_3;" in capsys.readouterr().out
