@@ -210,9 +210,7 @@ class _Understanding:
 
         def take(path: Path, name: str, pattern: str = "") -> str:
             timed.hidden = False
-            new = self._names.new(name)
-            step.captures.append(Capture(new, path, pattern))
-            return new
+            return self._captured(step.captures, path, name, pattern)
 
         try:
             answer = loads(call.text, DEEPEST)
@@ -221,6 +219,12 @@ class _Understanding:
                 self._origins.learn({name: value}, 0, name, partial(take, pattern=pattern))
             return
         self._origins.learn(answer, 0, hint, take)
+
+    def _captured(self, captures: list[Capture], path: Path, name: str, pattern: str = "") -> str:
+        """A part of an answer is kept among these; the name of its variable."""
+        new = self._names.new(name)
+        captures.append(Capture(new, path, pattern))
+        return new
 
     # Sessions.
 
@@ -323,12 +327,6 @@ class _Understanding:
         assert isinstance(step, Emit)
         timed.until = at
         value: Value = args[0] if len(args) == 1 else args
-
-        def take(path: Path, name: str) -> str:
-            new = self._names.new(name)
-            step.captures.append(Capture(new, path))
-            return new
-
         if step.how == "call":
             if isinstance(value, dict):
                 step.matches += [Match((key,), True) for key in ("ok", "success") if value.get(key) is True][
@@ -336,7 +334,7 @@ class _Understanding:
                 ]
             elif len(args) > 1 and args[0] is None:
                 step.matches.append(Match((0,), None))
-        self._origins.learn(value, 0, step.event, take)
+        self._origins.learn(value, 0, step.event, partial(self._captured, step.captures))
 
     def _on_event(self, session: Session, said: Said) -> None:
         _, namespace, data, number, _ = said.packet
@@ -361,7 +359,6 @@ class _Understanding:
         expecting: Emit | Connect | Request = step
 
         def take(path: Path, name: str) -> str:
-            new = self._names.new(name)
             expected = next(
                 (e for e in expecting.expected if (e.event, e.namespace) == (event, namespace)), None
             )
@@ -369,8 +366,7 @@ class _Understanding:
                 expected = Expected(event, namespace)
                 expecting.expected.append(expected)
                 latest.until = max(latest.until, said.at)
-            expected.captures.append(Capture(new, path))
-            return new
+            return self._captured(expected.captures, path, name)
 
         self._origins.learn(args[0] if len(args) == 1 else args, 1, event, take)
 
