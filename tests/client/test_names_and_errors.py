@@ -14,6 +14,7 @@ from faults.hostile import Hostile, Peer
 
 from sioload.client.api import SocketIOClient
 from sioload.client.dispatcher import Handler
+from sioload.client.registry import Registry
 from sioload.errors import ConnectError, EncodeError, NotConnected, UsageError
 from sioload.net.fleet import Fleet
 from sioload.options import Limits
@@ -374,6 +375,8 @@ def test_waits_that_end_otherwise_are_counted_as_what_they_were(target: serverki
         assert wait.args == 2
         with pytest.raises(gevent.Timeout), gevent.Timeout(0.05):
             sio.wait_for("patience", timeout=60)
+        with pytest.raises(gevent.Timeout), gevent.Timeout(0.05), sio.expect("work", timeout=60):
+            sio.sleep(60)
         ends = gevent.spawn(sio.wait_for, "end", timeout=60)
         gevent.sleep(0)
         ends.kill()
@@ -382,6 +385,40 @@ def test_waits_that_end_otherwise_are_counted_as_what_they_were(target: serverki
         sio.close_quietly()
     rows = {row.name: row for row in sio.fleet.recorder.totals() if row.type == "WAIT"}
     assert rows["echo"].errors == {"where raised ZeroDivisionError: division by zero": 1}
-    assert rows["patience"].errors == {"gave up waiting": 1}
+    assert rows["patience"].errors == rows["work"].errors == {"gave up waiting": 1}
     assert (rows["end"].unfinished, rows["end"].failures) == (1, 0)
     assert "other" not in rows or (rows["other"].count, rows["other"].unfinished) == (0, 0)
+
+
+def test_whoever_gives_up_on_a_connect_may_connect_again() -> None:
+    """By a timeout of the script's own: the attempt is a failure, and nothing of it stays."""
+
+    def script(peer: Peer) -> None:
+        if peer.number > 1:
+            peer.connected()
+            peer.serve(1)
+        peer.hold()
+
+    options = {"version": 4, "transports": ["websocket"], "reconnection": False}
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, options, url=server.url)
+        with pytest.raises(gevent.Timeout), gevent.Timeout(0.1):
+            sio.connect()
+        assert sio.fleet.recorder.row("CONNECT", "/").totals().errors == {"connect: gave up waiting": 1}
+        sio.connect()
+        assert sio.call("x") == 1
+        sio.close_quietly()
+    made = sio.fleet.recorder.connections
+    assert (made.opening, made.opened, sum(made.current.values())) == (0, 1, 0)
+
+
+def test_a_handler_without_a_namespace_leaves_the_root_once_the_url_has_another() -> None:
+    registry, unnamed, named = Registry(), Handler(print), Handler(repr)
+    registry.add("/", "news", unnamed, named=False)
+    registry.add("/", "more", unnamed, named=False)
+    registry.add("/", "more", named)
+    registry.move("/", "/chat")
+    found = {(name, event): registry.find(name, event, {})[0] for name in ("/", "/chat")
+             for event in ("news", "more")}  # fmt: skip
+    assert found == {("/", "news"): None, ("/", "more"): named,
+                     ("/chat", "news"): unnamed, ("/chat", "more"): unnamed}  # fmt: skip

@@ -174,6 +174,38 @@ def test_a_wrong_version_that_is_met_by_silence_is_named_within_5_seconds() -> N
         assert "speaks Socket.IO 3.x or 4.x (Engine.IO 4): set the option version to" in wrong(server.url, 5)
 
 
+def test_one_question_tells_all_users_of_a_process_that_the_version_is_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those who wait with the first, and those who come later; its session isn't left open."""
+    monkeypatch.setattr(asking, "SILENCE", 0.2)
+    ended: list[int] = []
+
+    def script(peer: Peer) -> None:
+        asked = peer.request()
+        peer.accept(asked)
+        if "EIO=4" in asked.target:
+            peer.text(peer.session())
+            with contextlib.suppress(Gone):
+                peer.frame_in()
+            ended.append(peer.number)
+        peer.hold()
+
+    options: dict[str, Any] = {"version": 2, "transports": ["websocket"], "reconnection": False}
+    with Hostile(script) as server, gevent.Timeout(12):
+        first = SocketIOClient(None, options, url=server.url)
+        others = [SocketIOClient(first.fleet, options, url=server.url) for _ in range(3)]
+        together = [gevent.spawn(sio.connect) for sio in (first, *others[:2])]
+        for each in together:
+            with pytest.raises(ConnectError, match=r"speaks Socket\.IO 3\.x or 4\.x"):
+                each.get()
+        with pytest.raises(ConnectError, match=r"speaks Socket\.IO 3\.x or 4\.x"):
+            others[2].connect()
+        while not ended:
+            gevent.sleep(0.01)
+        assert len(ended) == 1 and server.accepted == 5
+
+
 def test_a_diagnosis_without_an_answer_leaves_the_attempt_its_own_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
