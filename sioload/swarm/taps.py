@@ -133,9 +133,8 @@ class RequestListeners:
                 url=None,
             )
         except Exception as raised:  # noqa: BLE001 - Locust lets StopUser and the like through, meant for a user's greenlet
-            logger.warning(
-                "sioload: a listener of the request event raised %r; no user is stopped by it", raised
-            )
+            said = f"a listener of the request event raised {raised!r}"
+            self._fleet.complaints.say(said, "no user is stopped by it")
 
 
 def _typed(listener: Callable[..., None]) -> Callable[..., None]:

@@ -4,6 +4,7 @@ import json
 import os
 
 from locust import HttpUser, constant, events, task
+from locust.exception import StopUser
 
 from sioload import SocketIOUser, on, stamp
 
@@ -17,6 +18,12 @@ def listen(request_type, name, response_time, response_length, exception, contex
     kind = type(exception).__name__ if exception is not None else ""
     entry = seen.setdefault(f"{request_type} {name} {kind}", [0, response_length, context])
     entry[0] += 1
+
+
+@events.request.add_listener
+def stop(name, **_):
+    if name == "tell":
+        raise StopUser
 
 
 class Base:

@@ -97,6 +97,8 @@ def test_listeners_of_the_request_event_learn_of_ours_what_they_learn_of_others(
 ) -> None:
     done = run("listened.py", tmp_path, servers("target", "--ping-interval", "1"), "-t", "3s")
     assert done.code == 1 and "Traceback" not in done.text, done.text
+    raised = "a listener of the request event raised StopUser() (said once; no user is stopped by it)"
+    assert done.err.count("a listener of the request event raised") == done.err.count(raised) == 1, done.err
     both = json.loads((tmp_path / "seen.json").read_text())
     seen, counted = both["seen"], both["rows"]
     bob = {"user": "bob"}
