@@ -422,3 +422,22 @@ def test_a_handler_without_a_namespace_leaves_the_root_once_the_url_has_another(
              for event in ("news", "more")}  # fmt: skip
     assert found == {("/", "news"): None, ("/", "more"): named,
                      ("/chat", "news"): unnamed, ("/chat", "more"): unnamed}  # fmt: skip
+
+
+def test_what_an_old_server_cant_take_is_said_with_what_it_takes(servers: Servers) -> None:
+    """Auth goes nowhere before 3.x, and 0.9 has the transports that its handshake names."""
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.reply(200, b"sid:60:60:xhr-polling,flashsocket")
+        peer.hold()
+
+    said = r'/private refused: \{"code":401\}'
+    hint = r" \(auth goes to servers of 3.x and 4.x only: use auth_token or query\)$"
+    for options, more in (({"auth": {"token": "x"}}, hint), ({}, "$")):
+        with pytest.raises(ConnectError, match=said + more):
+            client(servers, "sio2", **options).connect(namespaces=["/private"])
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, {"version": 0, "transports": ["websocket"]}, url=server.url)
+        with pytest.raises(ConnectError, match="has no other transports than xhr-polling, flashsocket"):
+            sio.connect(retry=False)
