@@ -328,3 +328,36 @@ def test_an_unknown_namespace_is_refused_once_with_a_query_too(
     with gevent.Timeout(10), pytest.raises(ConnectError, match="/nosuch refused: Invalid namespace"):
         sio.connect(namespaces=["/nosuch"])
     assert rows(sio, "CONNECT") == ["/nosuch 1 1"]
+
+
+def test_a_namespace_in_the_url_is_joined_beside_those_that_the_call_names(node4: serverkit.Server) -> None:
+    """And in place of those of the options."""
+    there = node4.url + "/chat"
+    with gevent.Timeout(10):
+        for options, given, joined in (({}, "/", ["/", "/chat"]), ({"namespaces": ["/"]}, None, ["/chat"])):
+            sio = SocketIOClient(None, options, url=node4.url)
+            sio.connect(there, namespaces=given)
+            assert sorted(sio.namespaces) == joined
+            sio.close_quietly()
+    assert (sio.another_client().url, sio.another_client(there).url) == (sio.url, there)
+
+
+def test_a_session_that_may_be_restored_is_asked_for_with_the_auth_too() -> None:
+    """A middleware looks at it again where the server doesn't skip it."""
+    seen: list[Any] = []
+
+    def script(peer: Peer) -> None:
+        opened(peer)
+        seen.append(json.loads(peer.frame_in()[1][2:]))
+        peer.text('40{"sid":"s","pid":"p"}')
+        if peer.number == 1:
+            peer.text('42["news","o1"]')
+        else:
+            peer.hold()
+
+    with Hostile(script) as server, gevent.Timeout(8):
+        sio = SocketIOClient(None, OPTIONS, url=server.url)
+        sio.connect(auth={"token": "x"}, namespaces=["/"])
+        until(lambda: sio.recovered)
+        sio.close_quietly()
+    assert seen == [{"token": "x"}, {"pid": "p", "offset": "o1", "token": "x"}]
