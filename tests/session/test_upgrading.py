@@ -53,3 +53,11 @@ def test_an_upgrade_whose_header_a_proxy_drops(kind: str, words: str) -> None:
     with serverkit.running(kind) as server, serverkit.nginx(server.port) as url:
         errors, transport = upgraded(url, {})
     assert transport == "polling" and [error[: len(words)] for error in errors] == [words], errors
+
+
+def test_a_cookie_that_comes_with_the_refusal_of_an_upgrade_is_kept() -> None:
+    """As balancers give one with whatever they answer."""
+    refuses = 'if ($http_upgrade) { add_header Set-Cookie "node=2; Path=/" always; return 403; }'
+    with serverkit.running("sio4") as server, serverkit.nginx(server.port, location=refuses) as url:
+        assert upgraded(url, {})[1] == "polling"
+        assert server.requests()[-1]["headers"].get("cookie") == "node=2"

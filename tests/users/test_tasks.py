@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import serverkit
+from faults.hostile import Hostile, Peer
 
 HERE = Path(__file__).parent
 
@@ -90,6 +91,39 @@ def test_users_that_give_up_are_counted_in_one_line(tmp_path: Path, target: serv
     assert counts["CALL", "/chat second"][0] == 20 == counts["CALL", "third"][0]
     assert counts["CALL", "dismissed"] == (1, 1)
     assert counts["DISCONNECT", "client"][0] >= 3
+
+
+GONE = """
+from locust import constant, task
+from sioload import SocketIOUser
+
+class Lost(SocketIOUser):
+    wait_time = constant(0.05)
+    options = {"version": 4, "transports": ["websocket"], "reconnection_attempts": 1,
+               "reconnection_delay": 0.05}
+
+    @task
+    def rest(self): pass
+
+    def on_stop(self): self.environment.runner.quit()
+"""
+
+
+def test_a_user_whose_reconnects_are_used_up_ends_before_its_next_task(tmp_path: Path) -> None:
+    def script(peer: Peer) -> None:
+        if peer.number == 1:
+            peer.connected()
+        else:
+            peer.request()
+            peer.reply(500)
+
+    (tmp_path / "locustfile.py").write_text(GONE)
+    with Hostile(script) as server:
+        args = ["--host", server.url, "--headless", "-t", "20s"]
+        done = serverkit.run_locust(args, cwd=tmp_path)
+        assert server.accepted == 2
+    assert done.code == 1 and "sioload: 1 user of Lost gave up: reconnecting failed" in done.err, done.text
+    assert "1  RECONNECT transport closed: given up" in done.out, done.text
 
 
 def test_listeners_of_the_request_event_learn_of_ours_what_they_learn_of_others(
