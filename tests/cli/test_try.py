@@ -539,6 +539,23 @@ def test_ctrl_c_ends_it_at_once_with_what_was_seen(silent: bool, target: serverk
             assert process.out.splitlines()[-1] == end, str(process)
 
 
+def test_what_cannot_be_understood_is_shown_as_it_came() -> None:
+    def script(peer: Peer) -> None:
+        peer.connected()
+        if peer.number == 1:
+            peer.text("9x")
+        peer.hold()
+
+    with Hostile(script) as server:
+        options = ("--transports", "websocket", "--version", "4", "--seconds", "1")
+        run = serverkit.run_sioload(["try", server.url, *options])
+    said = run.out.splitlines()
+    (at,) = [n for n, line in enumerate(said) if "not understood: unknown Engine.IO packet type '9'" in line]
+    assert said[at + 1].strip() == "9x" and run.code == 1, run.text
+    assert "- DISCONNECT protocol error: unknown Engine.IO packet type '9'" in said, run.text
+    assert "  → check the option version, and what stands between here and the server" in said, run.text
+
+
 def test_bad_usage_is_one_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("import nothing_of_this_name\n")
