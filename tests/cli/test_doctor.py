@@ -140,7 +140,7 @@ def test_a_refused_namespace_is_a_fault_with_its_remedy(servers: Callable[..., s
     url = servers("sio4").url
     found = examine(url, "--namespace", "/private", code=1)
     assert "not authorized" in found["faults"][0]["fault"]
-    assert "--auth" in found["faults"][0]["remedy"]
+    assert found["faults"][0]["remedy"] == "give what the server asks for (--auth)"
     assert examine(url, "--namespace", "/private", "--auth", '{"token":"secret"}', code=0)["ready"] is True
 
 
@@ -156,8 +156,14 @@ def test_a_wrong_path(servers: Callable[..., serverkit.Server]) -> None:
 
 
 def test_nothing_there() -> None:
-    found = examine(f"http://127.0.0.1:{serverkit.free_port()}", code=1)
+    url = f"http://127.0.0.1:{serverkit.free_port()}"
+    found = examine(url, code=1)
     assert "connection refused" in found["faults"][0]["fault"]
+    run = serverkit.run_sioload(["doctor", url])
+    said = run.out.splitlines()
+    assert run.code == 1 and f"FAULT       {found['faults'][0]['fault']}" in said, run.text
+    assert "remedy      start the server, or check host and port" in said, run.text
+    assert "A load test can't run yet." in said, run.text
 
 
 def test_an_unknown_name() -> None:
@@ -271,7 +277,8 @@ def test_a_port_that_speaks_tls(tmp_path: Path) -> None:
 
 def test_tls_on_a_plain_port(servers: Callable[..., serverkit.Server]) -> None:
     found = examine(servers("sio4").url.replace("http", "https"), code=1)
-    assert "doesn't speak TLS" in found["faults"][0]["fault"]
+    assert found["faults"][0]["fault"] == "the port doesn't speak TLS"
+    assert found["faults"][0]["remedy"] == "use http:// or ws:// in the URL"
 
 
 @contextlib.contextmanager

@@ -103,6 +103,7 @@ BAD = [
         ("capacity", URL, *SEARCH, "--users", "0..5"),
         "'0..5': the lower number comes first, both of 1 to 10000000",
     ),
+    (("capacity", URL, *SEARCH, "--users", "1..10000001"), "both of 1 to 10000000"),
     (("capacity", URL, *SEARCH, "--step", "30ms"), "'30ms' is no time of 1 s or more"),
     (("capacity", URL, *SEARCH, "--settle", "soon"), "'soon' is no time"),
     (("capacity", URL, *SEARCH, "--within", "60%"), "'60%' is no share from 0.1% to 50%"),
@@ -207,13 +208,17 @@ def test_bad_usage_is_one_line(no_load, capsys, tmp_path, monkeypatch, args, say
     assert printed.err.count("\n") == 1
 
 
+#: Of a search: one level fits.
+LEAST = ["--step", "1s", "--settle", "1s", "--budget", "2s"]
+
+
 @pytest.mark.parametrize(
     "args",
     [
         ("bench", URL, *EMIT, "--rate", "max", "--run-time", "99999999", "--version", "auto"),
         ("bench", URL, *EMIT, "--rate", "100000", "--version", "0", "--header", "X-Run:"),
-        ("capacity", URL, *SEARCH, "--step", "1s", "--settle", "1s", "--within", "50%", "--budget", "2s"),
-        ("capacity", URL, *SEARCH, "--within", "0.1%", "--expect", ">= 1"),
+        ("capacity", URL, *SEARCH, *LEAST, "--within", "50%", "--users", "5..5"),
+        ("capacity", URL, *SEARCH, "--within", "0.1%", "--expect", ">= 1", "--users", "1..10000000"),
         ("drill", URL, *EMIT, *DRILL, "--cut", "100%", "--watch", "2s"),
         ("drill", URL, *EMIT, "--users", "1", "--at", "2s", "--cut", "0.1%", "--silent"),
     ],
