@@ -354,6 +354,14 @@ def test_an_upgrade_that_meets_another_node_wants_sticky_sessions() -> None:
     )
 
 
+def test_an_upgrade_that_fails_where_websockets_work(servers: Callable[..., serverkit.Server]) -> None:
+    shut = "set $of $http_upgrade$arg_sid; if ($of ~ websocket.+) { return 403; }"
+    with serverkit.nginx(servers("sio4").port, location=PASSING + shut) as url:
+        (fault,) = examine(url, code=0)["faults"]
+    assert fault["fault"].startswith("the upgrade to websocket fails: HTTP 403")
+    assert fault["remedy"] == "let proxies pass upgrades, or test with --transports polling"
+
+
 def test_nodes_of_an_old_server_without_sticky_sessions() -> None:
     """There is no way without: its handshake is a request of its own."""
     with serverkit.running("sio0") as one, serverkit.running("sio0") as other:
