@@ -202,9 +202,10 @@ class Recorder:
             row.tap = tap
 
     def internal_error(self, text: str) -> None:
-        """Note a fault of sioload itself."""
-        if len(self.internal_errors) < _MAX_INTERNAL_ERRORS:
-            self.internal_errors.append(normalise(text))
+        """Note a fault of sioload itself, once."""
+        text = normalise(text)
+        if text not in self.internal_errors and len(self.internal_errors) < _MAX_INTERNAL_ERRORS:
+            self.internal_errors.append(text)
 
     def window_p50(self) -> float | None:
         """Median in seconds of the CALL and REPLY samples since it was last called; None if none came."""

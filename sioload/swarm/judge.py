@@ -170,8 +170,8 @@ class Judge:
             self._until = time.monotonic()
 
     def internal_error(self, text: str) -> None:
-        """Note a fault of sioload itself in this process."""
-        if len(self._faults) < 20:
+        """Note a fault of sioload itself in this process, once."""
+        if text not in self._faults and len(self._faults) < 20:
             self._faults.append(text)
 
     def _is_watched(self) -> bool:
