@@ -44,6 +44,8 @@ OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
     ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
 
+#: What people write for stats of times.
+_SYNONYMS: Final = {"p0": "min", "p100": "max", "avg": "mean", "average": "mean", "median": "p50"}
 _TIMES: Final = ("min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max")
 _PERCENTILE = re.compile(r"p([0-9]{1,2}(?:\.[0-9]{1,7})?)")
 _COUNTS: Final = ("count", "rate", "failures", "fail_ratio", "skipped", "unfinished")
@@ -239,7 +241,7 @@ def check_stat(text: str, selector: str, stat: str) -> None:
     heard = stat in (*HEARD, "reach") or stat.startswith(SPREAD)
     if stat not in (*_COUNTS, *DELIVERY, *HEARD, "reach") and (not timed(stat) or stat in drill.TIMED):
         known = (*_COUNTS, *_TIMES, *DELIVERY, *HEARD, "reach", f"{SPREAD}p99")
-        raise _unknown(text, "stat", stat, known)
+        raise _unknown(text, "stat", stat, [_SYNONYMS[stat]] if stat in _SYNONYMS else known)
     if heard and selector != TYPE:
         raise CheckError(f"check {text!r}: {stat!r} is of messages to rooms: use it with {TYPE}")
     if timed(stat) and not row_type(selector).timed:
