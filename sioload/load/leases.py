@@ -66,6 +66,10 @@ class Leases:
         """The users of a process that hold a row."""
         return [holder for holder in self._rows if holder.process == process]
 
+    def awaits(self, holder: Holder) -> bool:
+        """Whether a user waits for a row."""
+        return holder in self._waiting
+
     def take(self, holder: Holder) -> int | None:
         """A row for a user, the one that it holds if it does; None without a free one.
 

@@ -99,10 +99,11 @@ class Stock:
         if verb == "next":
             shelf.shared += 1
             return shelf.table.row(shelf.leases.next())
+        again = shelf.leases.awaits(holder)  # a worker asks once more what wasn't answered for long
         number = shelf.leases.take(holder)
         if number is not None:
             return shelf.table.row(number)
-        shelf.unmet += 1
+        shelf.unmet += not again
         return None if shelf.when_empty == "wait" else shelf.leases.count
 
     def release(self, name: str, holder: Holder) -> list[tuple[Holder, Row]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
+import serverkit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -114,3 +117,22 @@ def test_a_new_test_has_all_rows_but_those_still_held(count, order, data):
         found.append(row)
     assert sorted(found) == sorted(rows[number] for number in range(count) if number not in kept - early)
     assert set(found[: count - len(kept)]) == {rows[n] for n in range(count) if n not in kept}
+
+
+ASKED_AGAIN = """
+from sioload.load.leases import Holder
+from sioload.swarm.stock import Stock
+from sioload.users.feeds import Feed, feeds
+
+feeds.by_name["rows"] = Feed("rows", "file", "wait", [{"a": 1}])
+stock = Stock()
+for number in (1, 2, 2, 2, 3):
+    stock.ask("rows", "take", Holder("worker", number))
+print(stock.unmet)
+"""
+
+
+def test_a_question_that_a_worker_asks_again_is_one_user_without_a_row() -> None:
+    """`capacity` says how many found none free."""
+    done = serverkit.run([sys.executable, "-c", ASKED_AGAIN], 30)
+    assert done.out == "{'rows': 2}\n", done.text
