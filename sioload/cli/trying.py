@@ -64,9 +64,11 @@ def trying(
 
     Exit code 0 when all of it went without a failure, else 1.
     """
+    env, path = scripts.script_of(ctx, target, host, rest, emits=False)
+    if user is not None and path == bench.SCRIPT:
+        raise click.UsageError(f"--user {user}: a class is chosen of a locustfile; with a URL leave it out")
     importlib.import_module("locust")  # its monkey patch comes before anything that opens sockets
     trial: Any = importlib.import_module("sioload.swarm.trial")
-    env, path = scripts.script_of(ctx, target, host, rest, emits=False)
     if path == bench.SCRIPT:
         path, host = str(Path(__file__).with_name(path)), target
     os.environ |= env

@@ -179,6 +179,7 @@ BAD = [
     (("compare", sys.executable, "--with", __file__), f"can't read {sys.executable}: it is no text"),
     (("compare", "none.json", "--with", __file__), "can't read none.json: No such file"),
     (("compare", __file__, "--with"), "--with"),
+    (("try", URL, "--user", "Chat"), "--user Chat: a class is chosen of a locustfile"),
     (("demo", "--run-time", "1 minute"), "'1 minute' is no time"),
     (("demo", "--web-port", "0"), "--web-port"),
     (("demo", "--headless", "--out", "/dev/null/out"), "choose another --out"),
