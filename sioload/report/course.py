@@ -225,3 +225,24 @@ def unreached(check: Check, *, ended: bool) -> CheckResult:
     else:
         reason = f"the run never reached the phase {check.phase!r}"
     return CheckResult(check, False, UNREACHED, reason, enough=False)
+
+
+def check_sources(checks: Iterable[Check], *, servers: bool, drilled: bool) -> None:
+    """Refuse checks on figures that the run won't have.
+
+    Args:
+        checks: of the run; what only warns, or takes no samples for well, may be of other runs.
+        servers: figures of servers are read.
+        drilled: the run is a drill.
+
+    Raises:
+        CheckError: names the check, and where its figures come from.
+    """
+    for check in checks:
+        if check.warn or check.min_samples == 0:
+            continue
+        if check.selector == "server" and not servers:
+            told = "no server's figures are read: give --sio-server NAME=URL or --sio-admin URL"
+            raise CheckError(f"check {check.text!r}: {told}")
+        if check.selector == "drill" and not drilled:
+            raise CheckError(f"check {check.text!r}: this run is no drill: `sioload drill` makes one")

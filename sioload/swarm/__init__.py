@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -25,7 +26,8 @@ from sioload.load.phases import Plan
 from sioload.load.shapes import take_phases
 from sioload.net.fleet import on_user, runner_of
 from sioload.net.tls import check_files
-from sioload.report.course import check_parts
+from sioload.report.course import check_parts, check_sources
+from sioload.report.drill import VARIABLE as DRILL
 from sioload.swarm.capacity import take_capacity
 from sioload.swarm.drill import take_users
 from sioload.swarm.foreign import keep_early
@@ -174,7 +176,11 @@ def _take_load(environment: Environment) -> None:
     if not isinstance(environment.runner, WorkerRunner):
         plan = getattr(environment.shape_class, "plan", None)
         phases = plan.phases if isinstance(plan, Plan) else ()
-        check_parts(checks_of(environment.parsed_options), {each.name: each.seconds for each in phases})
+        options = environment.parsed_options
+        checks = checks_of(options)
+        check_parts(checks, {each.name: each.seconds for each in phases})
+        read = any(getattr(options, name, None) for name in ("sio_server", "sio_admin"))
+        check_sources(checks, servers=read, drilled=DRILL in os.environ)
 
 
 def _most_users(environment: Environment) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -280,8 +281,9 @@ def serve_if_asked(live: Live, guard: Guard) -> None:
     try:
         endpoint = Endpoint(live, host, port)
     except OSError as error:
-        reason = error.strerror or error
-        print(f"sioload: can't serve metrics on {host}:{port}: {reason}", file=sys.stderr)
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
+        what = f"can't serve metrics on {host}:{port}: {reason}"
+        print(f"sioload: {what}: give another --sio-metrics-port or --sio-metrics-host", file=sys.stderr)
         raise SystemExit(2) from error
     shown = f"[{host}]" if ":" in host else host
     logger.info("sioload: metrics on http://%s:%s/metrics", shown, endpoint.port)

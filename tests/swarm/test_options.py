@@ -212,6 +212,18 @@ def test_an_option_that_would_do_nothing_is_refused(given: list[str], said: str,
     assert said in refused(["--loglevel", "ERROR", *given], tmp_path)
 
 
+@pytest.mark.parametrize(
+    "check, said",
+    [
+        ("server[api/event_loop_lag]: max < 1s", "no server's figures are read: give --sio-server NAME=URL"),
+        ("drill: not_back == 0", "this run is no drill: `sioload drill` makes one"),
+    ],
+)
+def test_a_check_on_what_the_run_wont_have_is_refused(check: str, said: str, tmp_path: Path) -> None:
+    line = refused(["--loglevel", "ERROR", "--sio-check", check], tmp_path)
+    assert line.startswith(f"sioload: check {check!r}: {said}")
+
+
 def test_a_configuration_may_have_what_some_runs_alone_need(tmp_path: Path) -> None:
     (tmp_path / "locust.conf").write_text("sio-trace-users = 3\n")
     env = {"LOCUST_SIO_METRICS_HOST": "127.0.0.1"}

@@ -191,5 +191,6 @@ def test_a_port_that_is_taken_is_bad_usage(target: serverkit.Server, tmp_path: P
         command = args(target, tmp_path, "-t", "5s", "--sio-metrics-port", port)
         done = serverkit.run_locust(command)
     assert done.code == 2, done.text
-    assert f"can't serve metrics on 127.0.0.1:{port}" in done.err
+    told = f"can't serve metrics on 127.0.0.1:{port}: Address already in use: give another --sio-metrics-port"
+    assert told in done.err, done.text
     assert target.counts()["connects"] == {}, "before any load"
