@@ -9,7 +9,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from sioload.errors import OptionError
@@ -58,10 +58,6 @@ class Limits:
     headers: int = 64 << 10
     write_high_water: int = 64 << 10
     handler_queue: int = 10_000
-
-    def __new__(cls, *args: Any, **given: Any) -> Self:
-        check_names(cls, given, "limits")
-        return object.__new__(cls)
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -118,10 +114,6 @@ class Options:
     read_rate: float | None = None
     proxy: str | None = None
     limits: Limits = field(default_factory=Limits)
-
-    def __new__(cls, *args: Any, **given: Any) -> Self:
-        check_names(cls, given, "option")
-        return object.__new__(cls)
 
     def __post_init__(self) -> None:
         put = object.__setattr__

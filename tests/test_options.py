@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import fields
 from typing import Any
 
@@ -134,13 +133,3 @@ def test_a_changed_copy_is_validated_too() -> None:
     with pytest.raises(OptionError, match="nearest: 'connect_timeout'"):
         Options().but(conect_timeout=1)
     assert Options(limits=Limits(nesting=5)).limits.nesting == 5
-
-
-def test_a_name_that_is_none_is_answered_by_the_nearest_in_a_call_too() -> None:
-    given: Any = {"transport": ["polling"]}
-    with pytest.raises(OptionError, match="option 'transport' is unknown \\(nearest: 'transports'\\)"):
-        Options(**given)
-    given = {"nestin": 5}
-    with pytest.raises(OptionError, match="limits 'nestin' is unknown \\(nearest: 'nesting'\\)"):
-        Limits(**given)
-    assert copy.copy(Options(limits=Limits(nesting=5))).limits.nesting == 5
