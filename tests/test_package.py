@@ -12,6 +12,7 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
 import serverkit
 
 PROJECT = tomllib.loads((serverkit.ROOT / "pyproject.toml").read_text())["project"]
@@ -63,6 +64,7 @@ def test_an_sdist_is_whole_where_nothing_is_compiled(tmp_path: Path) -> None:
     assert not [name for name in names if name.startswith("tests")]
 
 
+@pytest.mark.verify
 def test_type_checkers_find_an_editable_install(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(

@@ -33,10 +33,10 @@ def links(page: Path) -> list[Path]:
 #: The server that README's commands name, and how long they take. A test has less time, and no fixed port.
 TARGET = "http://127.0.0.1:5000"
 SHORTER = (
-    ("-u 100 -r 20 -t 30s", "-u 20 -r 20 -t 4s"),
-    ("-u 100 -r 20 -t 60s", "-u 20 -r 20 -t 4s"),
-    ("-u 10 -r 10 -t 10s", "-u 10 -r 10 -t 4s"),
-    ("--users 100 --run-time 10s", "--users 20 --run-time 4s"),
+    ("-u 100 -r 20 -t 30s", "-u 20 -r 20 -t 3s"),
+    ("-u 100 -r 20 -t 60s", "-u 20 -r 20 -t 3s"),
+    ("-u 10 -r 10 -t 10s", "-u 10 -r 10 -t 3s"),
+    ("--users 100 --run-time 10s", "--users 20 --run-time 3s"),
 )
 #: Not run here: what tests/cli/test_fresh.py runs in a copy of the repository (`make test` is the tests
 #: themselves), the server, which runs all the time, and what only the reader knows.
@@ -60,7 +60,7 @@ def argv(command: str, url: str) -> list[str]:
     if program == "locust" and "--host" not in args:
         args += ["--host", url]
     if program == "locust" and "--headless" not in args:
-        args += ["--web-port", str(serverkit.free_port()), "--autostart", "--autoquit", "0", "-t", "4s"]
+        args += ["--web-port", str(serverkit.free_port()), "--autostart", "--autoquit", "0", "-t", "3s"]
     return [str(part) for part in {"locust": serverkit.locust, "sioload": serverkit.sioload}[program](args)]
 
 

@@ -44,6 +44,9 @@ STANDS_IN = {
     "test_a_check_that_fails_and_a_command_that_cannot_run":
         "test_a_drill_that_is_interrupted_ends_its_command",
     "test_artillery_itself_says_the_same": "test_server_hears_what_the_script_says",
+    "test_a_starved_generator_is_told_to_share_its_work": "test_the_verdict_is_true",
+    "test_type_checkers_find_an_editable_install": "test_an_sdist_is_whole_where_nothing_is_compiled",
+    "test_a_distributed_run_with_as_many_names_as_there_may_be": "test_a_run_from_login_to_report",
     "test_a_pipe_that_nobody_reads_is_an_error": "test_a_pipe_waits_for_who_reads_it",
     "test_ten_kib_a_second_to_one_who_takes_one": "test_the_servers_buffer_grows",
 }  # fmt: skip

@@ -48,11 +48,13 @@ class Drill:
     Attributes:
         asked: what was asked for.
         marks: when it is done; known once all users have had a session.
+        given_up: none of them had one, so nothing is done.
     """
 
     def __init__(self, environment: Environment, asked: Asked) -> None:
         self.asked = asked
         self.marks: list[Mark] = []
+        self.given_up = False
         self._environment = environment
         self._commands: list[Command] = []
 
@@ -115,6 +117,7 @@ class Drill:
             if stamp() > late:
                 if not made.opened:
                     logger.error("sioload: drill: no user has had a session: nothing is done to the server")
+                    self.given_up = True
                     gevent.spawn(runner.quit)
                     return False
                 logger.warning("sioload: not all of the %d users have had a session; drilling anyway", users)

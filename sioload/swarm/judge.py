@@ -299,6 +299,8 @@ class Judge:
             return int(
                 self.environment.process_exit_code
             ), "set by the script (environment.process_exit_code)"
+        if self._drill is not None and self._drill.given_up:
+            return 1, "no user has had a session"
         explained = self._drill is not None and outside(self._drill.marks, figures) <= 0
         if (runner.errors or runner.exceptions) and self._capacity is None and not explained:
             cause = failures(figures) or "failures that Locust counts, see its tables"

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import serverkit
 from browser.chromium import Page, browser
 
@@ -167,6 +168,7 @@ def press(page: Page, key: str, code: int) -> None:
         page.command("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
 
 
+@pytest.mark.verify
 def test_a_distributed_run_with_as_many_names_as_there_may_be(shown: Callable[..., Any]) -> None:
     run = shown("--processes", "2", "--autostart", "--expect-workers", "2", "-t", "8s",
                 "--sio-check", "CALL: p99 < 9s", env={"NAMES": "400"})  # fmt: skip

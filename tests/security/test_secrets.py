@@ -127,7 +127,12 @@ def leaks(found: dict[str, str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("transports", "pages"), [("websocket", False), ("polling", False), ("polling,websocket", True)]
+    ("transports", "pages"),
+    [
+        pytest.param("websocket", False, marks=pytest.mark.verify),
+        pytest.param("polling", False, marks=pytest.mark.verify),
+        ("polling,websocket", True),
+    ],
 )
 def test_no_secret_in_any_output(tmp_path: Path, transports: str, pages: bool) -> None:
     port, web = serverkit.free_port(), serverkit.free_port()

@@ -32,7 +32,6 @@ def cycle(server: serverkit.Server, cycles: int, transports: str, timeout: float
 @pytest.mark.parametrize(
     ("transports", "cycles", "warm", "most"),
     [
-        ("websocket", 600, 0.5, 0.05),
         ("polling,websocket", 600, 0.5, 0.05),
         pytest.param("websocket", 70_000, 0.2, 0.02, marks=pytest.mark.verify),
         pytest.param("polling,websocket", 30_000, 0.2, 0.02, marks=pytest.mark.verify),

@@ -431,12 +431,20 @@ from sioload.swarm import drill
 exec(open({users!r}).read())
 drill.PATIENCE = 0.5  # for users without a session
 """
+#: They don't even try.
+WAITING = """
+import gevent
+SocketIOUser.on_start = lambda self: gevent.sleep(60)
+"""
 
 
-@pytest.mark.parametrize("workers", [pytest.param([], marks=pytest.mark.verify), ["--processes", "2"]])
-def test_nothing_is_done_to_a_server_that_nobody_reached(tmp_path, workers):
+@pytest.mark.parametrize(
+    ("workers", "more"),
+    [pytest.param([], "", marks=pytest.mark.verify), (["--processes", "2"], ""), ([], WAITING)],
+)
+def test_nothing_is_done_to_a_server_that_nobody_reached(tmp_path, workers, more):
     script, report, made = tmp_path / "locustfile.py", tmp_path / "report.json", tmp_path / "made"
-    script.write_text(NOBODY.format(users=str(USERS)))
+    script.write_text(NOBODY.format(users=str(USERS)) + more)
     args = ["drill", script, "--host", "http://127.0.0.1:9", "--users", "3", "--at", "2s", "--watch", "2s"]
     args += ["--run", f"touch {made}", *workers]
     done = serverkit.run_sioload([*args, "--sio-report", report], 50, cwd=tmp_path)

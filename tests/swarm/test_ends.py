@@ -149,7 +149,8 @@ def test_a_hurried_end_hurries_no_end_of_a_later_test(swarm: Swarm) -> None:
     found[1] = script
     process = swarm.start([arg for arg in found if arg not in ("--headless", "-u", "-r", "3")])
     process.wait_for("phase 1 of 1", 30)
-    time.sleep(1)
+    while not serverkit.total(swarm.target.counts()["received"], "delay"):
+        time.sleep(0.05)
     for _ in range(2):
         process.signal(signal.SIGINT)
         time.sleep(1.5)  # in the first second it may be the same one

@@ -130,7 +130,7 @@ def test_who_looks_while_a_test_ends_sees_no_worker_lost(swarm: Swarm) -> None:
 
 @scene
 def test_a_worker_that_is_lost_stands_in_the_tab_while_the_run_goes_on(swarm: Swarm) -> None:
-    ports = swarm.swarm_port()
+    ports = serverkit.swarm_ports()
     web = WebUi(swarm, "--master", "--expect-workers", "2", *ports)
     workers = [swarm.start(["-f", USERS, "--worker", *ports]) for _ in range(2)]
     web.start(2)

@@ -45,7 +45,7 @@ def judged(sent: list[int]) -> Counter[str]:
 def test_pushes_that_went_wrong_are_counted_exactly(bench: Bench, workers: int) -> None:
     server = bench.server()
     # The stream runs for 4 s; receivers come in its first three seconds.
-    outcome = bench.start("news.py", server.url, "-u", "12", "-r", "5", "-t", "7s", workers=workers)(60)
+    outcome = bench.start("news.py", server.url, "-u", "12", "-r", "4", "-t", "7s", workers=workers)(60)
     assert outcome.sound and outcome.code in (1, 4), outcome.text
     sent: dict[str, list[int]] = server.counts()["sent"]
     assert len(sent) == 12

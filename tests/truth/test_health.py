@@ -69,6 +69,7 @@ def test_the_verdict_is_true(bench: Bench, rounds: int) -> None:
                 assert "holds the event loop up" in outcome.report["health"]["reasons"][0], outcome.text
 
 
+@pytest.mark.verify
 def test_a_starved_generator_is_told_to_share_its_work(bench: Bench) -> None:
     server = bench.server()
     env = {"HOLD": "cpu", "SPAN": "0.03", "PAUSE": "0.01"}
