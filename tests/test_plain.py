@@ -10,8 +10,8 @@ import forked
 import pytest
 import serverkit
 
-PURE = ["tests/socketio", "tests/measure/test_histogram.py"]
-MORE = ["tests/net/test_websocket.py", "tests/measure", "tests/users/test_schedule.py"]
+PURE = ["tests/socketio/test_codec.py", "tests/socketio/test_v0.py", "tests/measure/test_histogram.py"]
+MORE = ["tests/socketio", "tests/net/test_websocket.py", "tests/measure", "tests/users/test_schedule.py"]
 
 
 def passes(tests: list[str], cache: Path) -> None:

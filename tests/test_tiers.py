@@ -44,6 +44,7 @@ STANDS_IN = {
     "test_a_check_that_fails_and_a_command_that_cannot_run":
         "test_a_drill_that_is_interrupted_ends_its_command",
     "test_artillery_itself_says_the_same": "test_server_hears_what_the_script_says",
+    "test_the_cases_reach_the_codecs_lines": "test_a_million_cases_of_each",
     "test_a_starved_generator_is_told_to_share_its_work": "test_the_verdict_is_true",
     "test_type_checkers_find_an_editable_install": "test_an_sdist_is_whole_where_nothing_is_compiled",
     "test_a_distributed_run_with_as_many_names_as_there_may_be": "test_a_run_from_login_to_report",
