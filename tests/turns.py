@@ -15,7 +15,7 @@ from xdist.workermanage import WorkerController
 SCENES = ("tests/swarm/test_runs.py", "tests/swarm/test_verdicts.py", "tests/swarm/test_web_ui.py")
 #: What needs the machine for itself, by how its path begins; a test of a file is a unit of its own then.
 ALONE = (
-    "tests/truth/test_health.py",
+    "tests/truth/test_delays.py", "tests/truth/test_health.py",
     "tests/cli/test_capacity.py::test_the_limit_of_one_core_is_found",
     "tests/swarm/test_drill.py::test_five_hundred_users_of_a_server_that_is_killed",
 )  # fmt: skip
@@ -25,7 +25,7 @@ TWO = (
     "tests/truth/test_audience.py::test_what_servers_do_wrong_is_found_and_nothing_else",
     "tests/importing/test_browser.py::test_recorded_account_is_shared_by_many_users",
     "tests/users/test_schedule.py", "tests/truth/test_omission.py", "tests/truth/test_clocks.py",
-    "tests/truth/test_delivery.py", "tests/truth/test_delays.py",
+    "tests/truth/test_delivery.py",
 )  # fmt: skip
 #: What waits longest begins first, and what never waits comes last.
 ORDER = (
