@@ -11,7 +11,7 @@ PAUSE = 0.05
 #: Of asking; the run is 3 s longer.
 SECONDS = 5
 #: Other work on the machine may hit one of the two clients alone; not every time.
-ATTEMPTS = 4
+ATTEMPTS = 6
 
 
 def tolerance(delay: float) -> float:
