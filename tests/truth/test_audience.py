@@ -167,6 +167,7 @@ def owed_there(joined: Counter[tuple[int, str]], place: tuple[int, str], nodes: 
     return sum(joined[node, place[1]] for node in nodes if node != place[0])
 
 
+@pytest.mark.timeout(660)
 @pytest.mark.parametrize(
     ("deliveries", "users"), [pytest.param(1_000_000, 500, marks=pytest.mark.verify), (10_000, 120)]
 )
