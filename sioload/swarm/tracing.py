@@ -31,6 +31,12 @@ AT_ONCE: Final = 5_000
 Lines = list[dict[str, Any]]
 
 
+def _followed(options: Any) -> int:
+    """How many users a trace follows: one, unless the option says how many."""
+    users: int = getattr(options, "sio_trace_users", None) or 1
+    return users
+
+
 class Tracing:
     """Follows the first users that this process makes, from the start of a test on.
 
@@ -50,8 +56,7 @@ class Tracing:
         """A test starts; nothing is followed unless the option asks for it."""
         self._traces.clear()
         self._fleet.recorder.unfollow()
-        users: int = getattr(options, "sio_trace_users", None) or 1
-        self._left = users if getattr(options, "sio_trace", None) else 0
+        self._left = _followed(options) if getattr(options, "sio_trace", None) else 0
         if self._left:
             self._fleet.follow = self._follow
 
@@ -123,7 +128,7 @@ class TraceFile:
         for line in lines:
             user = worker, line["user"]
             if user not in self._users:
-                if len(self._users) >= (self._options.sio_trace_users or 1):
+                if len(self._users) >= _followed(self._options):
                     continue
                 self._users.append(user)
             kept.append(
